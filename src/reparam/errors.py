@@ -1,0 +1,67 @@
+"""One root error, and the sentences that errors are made of.
+
+Every message names the thing, its value, the rule that it breaks and the fix.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ReparamError(Exception):
+    """The root of every error that reparam raises on purpose."""
+
+
+class OptionError(ReparamError, ValueError):
+    """An option, argument or configuration key that is unknown or has a value it cannot have."""
+
+
+class DataError(ReparamError, ValueError):
+    """Data that are missing, damaged, out of range or of the wrong length."""
+
+
+class ShapeError(ReparamError, ValueError):
+    """A tensor whose shape does not fit the part it was given to."""
+
+
+class SupportError(ReparamError, ValueError):
+    """A distribution asked about values, or about another distribution, outside its support."""
+
+
+class RunError(ReparamError, RuntimeError):
+    """A run folder that cannot be used as asked."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint that is damaged, missing or from another format."""
+
+
+class NonFiniteError(ReparamError, ArithmeticError):
+    """A loss that became infinite or not a number."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name closest to ``name``, or None when nothing is close.
+
+    >>> nearest("beta-vea", ["vae", "beta-vae"])
+    'beta-vae'
+    """
+    by_folded = {folded(k): k for k in known}
+    close = get_close_matches(folded(name), by_folded, n=1, cutoff=0.5)
+    return by_folded[close[0]] if close else None
+
+
+def folded(name: str) -> str:
+    """Return ``name`` in lower case with dashes for underscores, as names are compared."""
+    return name.lower().replace("_", "-")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
+    """Return the error for a name that is not one of those known.
+
+    >>> print(unknown("variant", "beta-vea", ["vae", "beta-vae"]))
+    unknown variant 'beta-vea': did you mean 'beta-vae'? Known: vae, beta-vae
+    """
+    known = list(known)
+    close = nearest(name, known)
+    hint = f" did you mean {close!r}?" if close else ""
+    return OptionError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(known)}")

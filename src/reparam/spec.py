@@ -1,0 +1,76 @@
+"""What a model must know of its data: shape, support and classes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import prod
+from typing import Any, Literal, get_args
+
+from reparam.errors import OptionError, unknown
+
+Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The shape and support of one example x, and the number of classes of its label.
+
+    Arguments:
+        shape: The shape of x, for images (channels, height, width).
+        support: The set that an entry of x lies in: ``binary`` {0, 1}, ``unit`` [0, 1], ``real``,
+            ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
+        n_classes: The number of classes of the labels; None without labels.
+        levels: How many values an entry can take. With support ``unit`` the entries lie on the grid
+            k / (levels - 1). None where x is continuous.
+        dequantized_from: The number of levels before uniform noise made x continuous,
+            x = (k + u) / levels with u ~ U[0, 1); what turns a density into bits per dimension.
+        name: What messages call the data.
+
+    Raises:
+        OptionError: A support that does not exist, or a shape with a size below one.
+
+    Example:
+        >>> DataSpec((1, 28, 28), "binary", n_classes=10).dim
+        784
+    """
+
+    shape: tuple[int, ...]
+    support: Support
+    n_classes: int | None = None
+    levels: int | None = None
+    dequantized_from: int | None = None
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        if self.support not in get_args(Support):
+            raise unknown("support", str(self.support), get_args(Support))
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if any(n < 1 for n in self.shape):
+            raise OptionError(f"shape {self.shape}: every size must be at least 1")
+
+    @property
+    def dim(self) -> int:
+        """The number of entries of one example."""
+        return prod(self.shape)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether one example has the shape (channels, height, width) of an image."""
+        return len(self.shape) == 3 and self.shape[0] in (1, 3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON and YAML hold them."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
+        """Return the spec that ``to_dict`` wrote.
+
+        >>> spec = DataSpec((1, 8, 8), "unit", levels=17)
+        >>> DataSpec.from_dict(spec.to_dict()) == spec
+        True
+        """
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise unknown("key of a data spec", key, known)
+        return cls(**{**values, "shape": tuple(values["shape"])})
