@@ -1,0 +1,71 @@
+"""A normal distribution whose one scale is the best one for the batch it is asked about."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Normal, constraints
+from torch.types import _size
+
+
+class OptimalNormal(Distribution):
+    r"""Normal with one common scale, set to its maximum-likelihood value on each batch.
+
+    .. math:: \sigma^2 = \frac{1}{N} \sum_{i=1}^N (x_i - \mu_i)^2 , \qquad
+              \log p(x_i) = -\tfrac12 \log 2 \pi \sigma^2 - \frac{(x_i - \mu_i)^2}{2 \sigma^2}
+
+    The scale found is written into ``scale`` and kept for evaluation, when the distribution is an
+    ordinary ``Normal``. The gradient needs no term for σ: it is zero at the optimum.
+
+    Arguments:
+        loc: μ, with shape (\*, *event).
+        scale: A tensor of one number that the scale is written into.
+        momentum: The share of each new value of σ² in what is kept.
+
+    References:
+        Rybkin, Daniilidis & Levine, Simple and effective VAE training with calibrated decoders,
+        ICML 2021, eq. 6.
+
+    Example:
+        >>> kept = torch.ones(())
+        >>> _ = OptimalNormal(torch.zeros(4), kept, momentum=1.0).log_prob(torch.full((4,), 3.0))
+        >>> kept
+        tensor(3.)
+    """
+
+    arg_constraints = {"loc": constraints.real}  # noqa: RUF012
+    support = constraints.real
+    has_rsample = True
+
+    def __init__(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        momentum: float = 0.05,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.loc = loc
+        self.scale = scale
+        self.momentum = momentum
+        super().__init__(loc.shape, validate_args=validate_args)
+
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "OptimalNormal":
+        """Return the distribution over a larger batch."""
+        return OptimalNormal(self.loc.expand(batch_shape), self.scale, self.momentum, False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Return μ."""
+        return self.loc
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log p(x) of each entry at the scale that is best for all of them, in nats."""
+        if self._validate_args:
+            self._validate_sample(value)
+        with torch.no_grad():
+            # A perfect fit would have an infinite density: hold σ above a thousandth.
+            variance = (value - self.loc).square().mean().clamp(min=1e-6)
+            self.scale.square_().lerp_(variance.to(self.scale), self.momentum).sqrt_()
+        return Normal(self.loc, variance.sqrt(), validate_args=False).log_prob(value)
+
+    def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws at the scale that was kept."""
+        return Normal(self.loc, self.scale, validate_args=False).rsample(sample_shape)

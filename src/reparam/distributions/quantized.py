@@ -1,0 +1,57 @@
+"""A categorical distribution over evenly spaced values."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, constraints
+from torch.types import _size
+
+
+class QuantizedCategorical(Distribution):
+    r"""One probability for each grey level k / (K - 1), k = 0 … K - 1.
+
+    .. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
+
+    Arguments:
+        logits: l, with shape (\*, *event, K).
+
+    Example:
+        >>> p = QuantizedCategorical(torch.zeros(3, 256))
+        >>> p.mean, p.log_prob(torch.tensor([0.0, 0.2, 1.0]))
+        (tensor([0.5000, 0.5000, 0.5000]), tensor([-5.5452, -5.5452, -5.5452]))
+    """
+
+    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
+    support = constraints.unit_interval
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        self._categorical = Categorical(logits=logits, validate_args=False)
+        self.levels = int(logits.shape[-1])
+        super().__init__(logits.shape[:-1], validate_args=validate_args)
+
+    @property
+    def logits(self) -> Tensor:
+        """Return log-probabilities, with shape (*, *event, K)."""
+        return self._categorical.logits
+
+    def expand(
+        self, batch_shape: _size, _instance: Distribution | None = None
+    ) -> "QuantizedCategorical":
+        """Return the distribution over a larger batch."""
+        logits = self.logits.expand(*batch_shape, self.levels)
+        return QuantizedCategorical(logits, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Return E[x] in [0, 1]."""
+        values = torch.linspace(0, 1, self.levels, device=self.logits.device).to(self.logits)
+        return (self._categorical.probs * values).sum(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of the level nearest to each entry of x, in nats."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._categorical.log_prob((value * (self.levels - 1)).round())
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws in [0, 1]."""
+        return self._categorical.sample(sample_shape) / (self.levels - 1)

@@ -1,0 +1,466 @@
+"""Families: from features, or raw parameters, to a distribution.
+
+A family says how many raw numbers each entry of its event needs (``raw_shape``) and what
+distribution they make (``distribution``). ``attach`` gives it the head that makes those numbers
+out of a network's features.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Categorical as TorchCategorical
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Uniform as TorchUniform
+
+from reparam.distributions import (
+    ContinuousBernoulli as ContinuousBernoulliDistribution,
+)
+from reparam.distributions import CrossEntropy as CrossEntropyDistribution
+from reparam.distributions import OptimalNormal, QuantizedCategorical
+from reparam.errors import OptionError, ShapeError, SupportError, unknown
+from reparam.nn.heads import head
+from reparam.spec import DataSpec
+
+Shape = int | Sequence[int]
+
+
+class Family(nn.Module, ABC):
+    """Abstract: turns features into a distribution over events of one shape.
+
+    Arguments:
+        event_shape: The shape of one event; an int n means (n,), and () a single number.
+        n_raw: The number of raw parameters of each entry of the event.
+
+    Raises:
+        OptionError: A size below one.
+    """
+
+    supports: ClassVar[tuple[str, ...]] = ()
+    """The supports of the data that the family can be a likelihood of."""
+
+    def __init__(self, event_shape: Shape, n_raw: int) -> None:
+        super().__init__()
+        sizes = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
+        if any(n < 1 for n in sizes):
+            raise OptionError(
+                f"{type(self).__name__} over events of shape {sizes}: every size must be at least 1"
+            )
+        self.event_shape = torch.Size(sizes)
+        self.raw_shape = torch.Size([n_raw, *sizes])
+
+    def attach(self, out_shape: Sequence[int]) -> Self:
+        """Make the head for features of this shape, and return the family itself.
+
+        Raises:
+            OptionError: The family already has a head.
+        """
+        if hasattr(self, "head"):
+            raise OptionError(
+                f"this {type(self).__name__} already belongs to a network: "
+                "make a new family for every Conditional"
+            )
+        self.head = head(out_shape, self.raw_shape)
+        return self
+
+    @abstractmethod
+    def distribution(self, raw: Tensor) -> Distribution:
+        r"""Return the distribution with raw parameters of shape (\*, n_raw, *event)."""
+
+    def forward(self, features: Tensor) -> Distribution:
+        r"""Return the distribution that features of shape (\*, *out_shape) describe."""
+        raw = self.head(features)
+        # A density in half precision is no number to trust: leave autocast here.
+        return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
+
+    def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
+        """Return the raw parameters one by one, each with shape (*, *event)."""
+        return raw.unbind(-1 - len(self.event_shape))
+
+    def independent(self, distribution: Distribution) -> Distribution:
+        """Return the product of the entries' distributions, as one distribution over the event."""
+        if not self.event_shape:
+            return distribution
+        return Independent(distribution, len(self.event_shape), validate_args=False)
+
+    def extra_repr(self) -> str:
+        """Return the event's shape, for printing."""
+        return f"event_shape={tuple(self.event_shape)}"
+
+
+class Gaussian(Family):
+    r"""The diagonal Gaussian.
+
+    .. math:: \mathcal N(\mu, \mathrm{diag}(\sigma^2)), \qquad \mu, \log \sigma^2 = \mathrm{head}(f)
+
+    Arguments:
+        event_shape: The shape of the event, for a posterior the latent dimension.
+        scale: How σ comes about. ``learned``: one for each entry, out of the features. ``shared``:
+            a single learned number. ``optimal``: a single number, set to its best value on each
+            batch. A number: fixed.
+        min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
+            of an image), its density has no upper bound.
+
+    Raises:
+        OptionError: A scale that is none of these.
+
+    References:
+        Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014, appendix C.2.
+        Rybkin et al., ICML 2021 (shared and optimal scale).
+
+    Example:
+        >>> q = Gaussian(20).attach((400,))(torch.zeros(5, 400))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([20]))
+    """
+
+    supports = ("real", "unit")
+
+    def __init__(
+        self, event_shape: Shape, scale: float | str = "learned", min_scale: float = 0.0
+    ) -> None:
+        super().__init__(event_shape, 2 if scale == "learned" else 1)
+        kinds = ("learned", "shared", "optimal")
+        if isinstance(scale, str):
+            if scale not in kinds:
+                raise unknown("scale", scale, [*kinds, "a positive number"])
+        elif not scale > 0:
+            raise OptionError(f"scale={scale}: a fixed scale must be positive")
+        self.scale = scale
+        self.min_scale = min_scale
+        if scale == "shared":
+            self.log_scale = nn.Parameter(torch.zeros(()))
+        if scale == "optimal":
+            self.kept_scale: Tensor
+            self.register_buffer("kept_scale", torch.ones(()))
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, σ²)."""
+        loc, *rest = self.parameters_of(raw)
+        if self.scale == "optimal" and self.training:
+            return self.independent(OptimalNormal(loc, self.kept_scale, validate_args=False))
+        if self.scale == "optimal":
+            scale = self.kept_scale.to(loc)
+        elif self.scale == "shared":
+            scale = self.log_scale.exp().to(loc) + self.min_scale
+        elif self.scale == "learned":
+            scale = (0.5 * rest[0]).exp() + self.min_scale
+        else:
+            scale = loc.new_tensor(self.scale)
+        return self.independent(Normal(loc, scale, validate_args=False))
+
+
+class FullCovarianceGaussian(Family):
+    r"""The Gaussian with any covariance, by the lower-triangular factor L of it.
+
+    .. math:: z = \mu + L \varepsilon, \qquad
+              \log q(z) = \log \mathcal N(L^{-1}(z - \mu); 0, I) - \sum_j \log L_{jj}
+
+    Arguments:
+        event_shape: The number of dimensions n; the head makes n + n(n + 1)/2 numbers.
+
+    Raises:
+        ShapeError: An event with more than one axis.
+
+    References:
+        Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1.
+
+    Example:
+        >>> q = FullCovarianceGaussian(3).attach((8,))(torch.zeros(5, 8))
+        >>> q.scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+
+    supports = ("real",)
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+        if len(self.event_shape) != 1:
+            raise ShapeError(
+                f"FullCovarianceGaussian over an event of shape {tuple(self.event_shape)}: "
+                "the event must have one axis; use Gaussian for images"
+            )
+        n = self.event_shape[0]
+        self.raw_shape = torch.Size([n + n * (n + 1) // 2])
+        self._rows_columns: Tensor
+        self.register_buffer("_rows_columns", torch.tril_indices(n, n, -1), persistent=False)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, L Lᵀ)."""
+        n = self.event_shape[0]
+        loc, log_variance, below = raw.split([n, n, n * (n - 1) // 2], dim=-1)
+        scale_tril = torch.diag_embed((0.5 * log_variance).exp())
+        rows, columns = self._rows_columns
+        scale_tril[..., rows, columns] = below
+        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+
+
+class Uniform(Family):
+    r"""The uniform distribution on a box, :math:`U[m - w/2, m + w/2]`.
+
+    It works as a posterior where KL(q‖p) is finite: against a prior that is positive on the whole
+    box. ``divergence.kl`` refuses every other pair in words.
+
+    Arguments:
+        event_shape: The shape of the event.
+
+    Example:
+        >>> q = Uniform(2).attach((8,))(torch.zeros(5, 8))
+        >>> bool(q.support.check(q.rsample()).all())
+        True
+    """
+
+    supports = ("real", "unit")
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 2)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return U[m - w/2, m + w/2] with log w as the second raw parameter."""
+        middle, log_width = self.parameters_of(raw)
+        half = 0.5 * log_width.exp()
+        return self.independent(TorchUniform(middle - half, middle + half, validate_args=False))
+
+
+class Bernoulli(Family):
+    r"""Independent coins, the likelihood of binary data.
+
+    .. math:: \log p(x) = \sum_d x_d \log \mu_d + (1 - x_d) \log(1 - \mu_d)
+
+    Arguments:
+        event_shape: The shape of the event.
+
+    References:
+        Kingma & Welling, ICLR 2014, appendix C.1.
+
+    Example:
+        >>> p = Bernoulli((1, 28, 28)).attach((400,))(torch.zeros(5, 400))
+        >>> p.log_prob(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5])
+    """
+
+    supports = ("binary",)
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the Bernoulli with these logits."""
+        (logits,) = self.parameters_of(raw)
+        return self.independent(TorchBernoulli(logits=logits, validate_args=False))
+
+
+class ContinuousBernoulli(Family):
+    r"""The normalised likelihood of grey pixels in [0, 1] that looks like the cross-entropy.
+
+    Arguments:
+        event_shape: The shape of the event.
+
+    References:
+        Loaiza-Ganem & Cunningham, NeurIPS 2019.
+
+    Example:
+        >>> p = ContinuousBernoulli(3).attach((8,))(torch.zeros(5, 8))
+        >>> p.log_prob(torch.full((5, 3), 0.5)).shape
+        torch.Size([5])
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the continuous Bernoulli with these logits."""
+        (logits,) = self.parameters_of(raw)
+        return self.independent(ContinuousBernoulliDistribution(logits, validate_args=False))
+
+
+class CrossEntropy(Family):
+    """The tutorials' loss on grey pixels in [0, 1]: no likelihood, and every number says so.
+
+    Arguments:
+        event_shape: The shape of the event.
+
+    Example:
+        >>> from reparam.distributions import is_normalized
+        >>> is_normalized(CrossEntropy(3).attach((8,))(torch.zeros(5, 8)))
+        False
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the pseudo-distribution with these logits."""
+        (logits,) = self.parameters_of(raw)
+        return self.independent(CrossEntropyDistribution(logits, validate_args=False))
+
+
+class Categorical(Family):
+    r"""One of K classes for each entry: labels, tokens, discrete pixels.
+
+    Arguments:
+        n_classes: The number of classes K.
+        event_shape: The shape of the event; () for a single label.
+
+    Raises:
+        OptionError: Fewer than two classes.
+
+    Example:
+        >>> Categorical(10).attach((400,))(torch.zeros(5, 400)).log_prob(torch.arange(5)).shape
+        torch.Size([5])
+    """
+
+    supports = ("categorical", "tokens")
+
+    def __init__(self, n_classes: int, event_shape: Shape = ()) -> None:
+        super().__init__(event_shape, n_classes)
+        if n_classes < 2:
+            raise OptionError(f"n_classes={n_classes}: a categorical needs at least two classes")
+        self.n_classes = n_classes
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the categorical with these logits."""
+        logits = raw.movedim(-1 - len(self.event_shape), -1)
+        return self.independent(TorchCategorical(logits=logits, validate_args=False))
+
+
+class QuantizedGray(Family):
+    r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
+
+    Arguments:
+        levels: The number of levels K.
+        event_shape: The shape of the event.
+
+    Example:
+        >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
+        >>> p.mean.shape
+        torch.Size([5, 1, 8, 8])
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, levels: int, event_shape: Shape) -> None:
+        super().__init__(event_shape, levels)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the distribution over levels with these logits."""
+        logits = raw.movedim(-1 - len(self.event_shape), -1)
+        return self.independent(QuantizedCategorical(logits, validate_args=False))
+
+
+# A pixel's σ never falls below a quarter of the step between 256 grey levels.
+_PIXEL_FLOOR = 1 / 1024
+
+
+def _categorical(spec: DataSpec) -> Family:
+    if spec.levels is None:
+        raise SupportError(
+            f"likelihood 'categorical' needs discrete values, but {spec.name!r} is continuous: "
+            "load it without dequantize, or use --likelihood gaussian"
+        )
+    if spec.support in Categorical.supports:
+        return Categorical(spec.levels, spec.shape)
+    return QuantizedGray(spec.levels, spec.shape)
+
+
+LIKELIHOODS: dict[str, tuple[tuple[str, ...], Callable[[DataSpec], Family]]] = {
+    "bernoulli": (Bernoulli.supports, lambda s: Bernoulli(s.shape)),
+    "continuous-bernoulli": (
+        ContinuousBernoulli.supports,
+        lambda s: ContinuousBernoulli(s.shape),
+    ),
+    "gaussian": (Gaussian.supports, lambda s: Gaussian(s.shape, min_scale=_PIXEL_FLOOR)),
+    "gaussian-shared": (Gaussian.supports, lambda s: Gaussian(s.shape, scale="shared")),
+    "gaussian-optimal": (Gaussian.supports, lambda s: Gaussian(s.shape, scale="optimal")),
+    "gaussian-fixed": (Gaussian.supports, lambda s: Gaussian(s.shape, scale=1.0)),
+    "categorical": (("categorical", "tokens", "unit"), _categorical),
+    "cross-entropy": (CrossEntropy.supports, lambda s: CrossEntropy(s.shape)),
+}
+"""The likelihoods by their command-line names: the supports they fit, and their makers."""
+
+DEFAULT_LIKELIHOOD = {
+    "binary": "bernoulli",
+    "unit": "continuous-bernoulli",
+    "real": "gaussian",
+    "categorical": "categorical",
+    "tokens": "categorical",
+}
+"""The likelihood that follows from a support; see ``default_likelihood``."""
+
+
+def default_likelihood(spec: DataSpec) -> str:
+    """Return the name of the likelihood that follows from what is known of the data.
+
+    Raises:
+        SupportError: A support that no likelihood of ours fits.
+
+    Example:
+        >>> default_likelihood(DataSpec((3, 32, 32), "unit", dequantized_from=256))
+        'gaussian'
+    """
+    if spec.dequantized_from is not None:
+        return "gaussian"
+    if spec.support not in DEFAULT_LIKELIHOOD:
+        raise SupportError(
+            f"no likelihood for {spec.support} data such as {spec.name!r}: "
+            "give a family of your own as likelihood="
+        )
+    return DEFAULT_LIKELIHOOD[spec.support]
+
+
+_FIXES = {
+    ("binary", "cross-entropy"): (
+        "on binary pixels the cross-entropy is the Bernoulli likelihood, so use it by that name"
+    ),
+    ("unit", "bernoulli"): (
+        "binarize it (--binarize dynamic), or use --likelihood continuous-bernoulli, "
+        "or cross-entropy, the tutorials' loss that is no likelihood"
+    ),
+}
+
+
+def likelihood(spec: DataSpec, name: "str | Family | None" = None) -> Family:
+    """Return the family of p(x | z) for data of this support.
+
+    Arguments:
+        spec: The shape and support of the data.
+        name: A key of ``LIKELIHOODS``; None for the default of the support. A family is returned as
+            it is, once it is seen to fit.
+
+    Raises:
+        OptionError: A name that does not exist.
+        SupportError: A likelihood that does not fit the support; the message names the fix.
+        ShapeError: A family over events of another shape.
+
+    Example:
+        >>> likelihood(DataSpec((1, 8, 8), "binary"))
+        Bernoulli(event_shape=(1, 8, 8))
+    """
+    if isinstance(name, Family):
+        if name.event_shape != spec.shape:
+            raise ShapeError(
+                f"{type(name).__name__} over events of shape {tuple(name.event_shape)} cannot be "
+                f"the likelihood of {spec.name!r}, whose examples have shape {spec.shape}"
+            )
+        supports, made, label = name.supports, name, type(name).__name__
+    else:
+        label = default_likelihood(spec) if name is None else name
+        if label not in LIKELIHOODS:
+            raise unknown("likelihood", label, LIKELIHOODS)
+        supports, maker = LIKELIHOODS[label]
+        made = None
+    if spec.support not in supports:
+        instead = f"use --likelihood {default_likelihood(spec)}"
+        fix = _FIXES.get((spec.support, label.lower()), instead)
+        raise SupportError(
+            f"likelihood {label!r} is for {' or '.join(supports)} data, but {spec.name!r} is "
+            f"{spec.support}: {fix}"
+        )
+    return made if made is not None else maker(spec)

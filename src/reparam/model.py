@@ -1,0 +1,177 @@
+"""The latent-variable model: a prior p(z | c), a decoder p(x | z, c) and an encoder q(z | x, c)."""
+
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.errors import OptionError, ShapeError
+
+
+class Draws(NamedTuple):
+    """Draws from the posterior and what every density says of them.
+
+    Arguments:
+        z: The draws, with shape (K, B, D).
+        log_likelihood: log p(x | z, c) in nats, with shape (K, B).
+        log_prior: log p(z | c), with shape (K, B).
+        log_posterior: log q(z | x, c), with shape (K, B).
+    """
+
+    z: Tensor
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_posterior: Tensor
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log p(x, z | c) - log q(z | x, c), with shape (K, B)."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+class LatentModel(nn.Module):
+    r"""A latent-variable model, composed of three conditional distributions.
+
+    .. math:: p(x \mid c) = \int p(x \mid z, c)\, p(z \mid c)\, dz, \qquad q(z \mid x, c)
+
+    Arguments:
+        encoder: A module from x (and c) to q(z | x, c).
+        decoder: A module from z (and c) to p(x | z, c).
+        prior: A module from c (or nothing) to p(z | c).
+
+    References:
+        Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
+
+    Example:
+        >>> from reparam import families, nn, priors
+        >>> from reparam.conditional import Conditional
+        >>> model = LatentModel(
+        ...     encoder=Conditional(nn.MLP(784, 400), families.Gaussian(20)),
+        ...     decoder=Conditional(nn.MLP(20, 400), families.Bernoulli((1, 28, 28))),
+        ...     prior=priors.StandardNormal(20),
+        ... )
+        >>> model.sample(5).shape
+        torch.Size([5, 1, 28, 28])
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return q(z | x, c), as ``posterior`` does."""
+        return self.posterior(x, c)
+
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return q(z | x, c) for x with shape (B, *event), or flattened to (B, D)."""
+        return _call(self.encoder, self.as_event(x), c)
+
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return p(x | z, c) for z with shape (*, B, D)."""
+        return _call(self.decoder, z, c)
+
+    def prior_distribution(self, c: Tensor | None = None) -> Distribution:
+        """Return p(z | c), with batch shape (B,), or () without a condition."""
+        return self.prior() if c is None else self.prior(c)
+
+    def as_event(self, x: Tensor) -> Tensor:
+        """Return x with the shape of the decoder's events, where that shape is known.
+
+        Raises:
+            ShapeError: x has another number of entries than an event.
+        """
+        event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
+        if event_shape is None or x.shape[1:] == event_shape:
+            return x
+        if x[0].numel() != event_shape.numel():
+            raise ShapeError(
+                f"x of shape {tuple(x.shape)}: the decoder describes events of shape "
+                f"{tuple(event_shape)}, so x must have the shape (B, "
+                f"{', '.join(map(str, event_shape))})"
+            )
+        return x.reshape(-1, *event_shape)
+
+    def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:
+        """Draw z ~ q(z | x, c), and score each draw under every part of the model."""
+        x = self.as_event(x)
+        q = self.posterior(x, c)
+        z = q.rsample(torch.Size([n_samples]))
+        return Draws(
+            z=z,
+            log_likelihood=self.likelihood(z, c).log_prob(x),
+            log_prior=self.prior_distribution(c).log_prob(z),
+            log_posterior=q.log_prob(z),
+        )
+
+    def sample(
+        self,
+        n_samples: int,
+        c: Tensor | None = None,
+        *,
+        mean: bool = True,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw z from the prior and return what the decoder makes of it, with shape (n, *event).
+
+        Arguments:
+            n_samples: The number of examples n.
+            c: A condition for each of them, with shape (n, C).
+            mean: Return the mean of p(x | z), as pictures show it; otherwise a draw from it.
+            temperature: A factor on z; below one, more typical and less varied examples.
+        """
+        prior = self.prior_distribution(c)
+        z = prior.sample(torch.Size([n_samples]) if c is None else torch.Size())
+        p = self.likelihood(temperature * z, c)
+        return p.mean if mean else p.sample()
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of q(z | x, c), with shape (B, D)."""
+        return self.posterior(x, c).mean
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x | z, c), with shape (*, *event)."""
+        return self.likelihood(z, c).mean
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the decoded mean of the posterior, with shape (B, *event)."""
+        return self.decode(self.encode(x, c), c)
+
+    def log_likelihood(
+        self, x: Tensor, c: Tensor | None = None, n_samples: int = 100, chunk: int | None = None
+    ) -> Tensor:
+        r"""Estimate log p(x | c) by importance sampling from the posterior.
+
+        .. math:: \log p(x) \approx \log \frac1L \sum_{l=1}^L \frac{p(x, z_l)}{q(z_l \mid x)},
+                  \quad z_l \sim q(z \mid x)
+
+        The estimate is below log p(x) in mean and rises with L; with L = 1 its mean is the ELBO.
+
+        Arguments:
+            x: The examples, with shape (B, *event).
+            c: Their condition, with shape (B, C).
+            n_samples: L; exactly so many draws are made for each example.
+            chunk: At most so many draws of each example are held in memory; None for all.
+
+        Returns:
+            Nats, with shape (B,).
+
+        Raises:
+            OptionError: Fewer than one sample.
+
+        References:
+            Rezende, Mohamed & Wierstra, ICML 2014, appendix E; Burda et al., ICLR 2016, eq. 8.
+        """
+        if n_samples < 1:
+            raise OptionError(f"n_samples={n_samples}: importance sampling needs at least one draw")
+        chunk = n_samples if chunk is None else max(1, chunk)
+        sizes = [min(chunk, n_samples - start) for start in range(0, n_samples, chunk)]
+        parts = [self.draw(x, c, size).log_weight.logsumexp(0) for size in sizes]
+        return torch.stack(parts).logsumexp(0) - log(n_samples)
+
+
+def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
+    return part(value) if c is None else part(value, c)

@@ -1,0 +1,35 @@
+"""Activations by name."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from reparam.errors import unknown
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": lambda: nn.LeakyReLU(0.2),
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """Return a new activation module.
+
+    Arguments:
+        name: One of the keys of ``ACTIVATIONS``.
+
+    Raises:
+        OptionError: A name that does not exist.
+
+    Example:
+        >>> activation("tanh")
+        Tanh()
+    """
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]()

@@ -1,0 +1,168 @@
+"""Convolutional networks whose depth, channels and image size are arguments."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from reparam.errors import OptionError, ShapeError
+from reparam.nn.activations import activation as make_activation
+from reparam.nn.context import concatenate
+
+
+class ConvEncoder(nn.Module):
+    """Strided convolutions from an image to flat features.
+
+    Each layer halves the image: 3 × 3, stride 2, unpadded by default, so 28 -> 13 -> 6.
+
+    Arguments:
+        in_shape: The shape of the image, (channels, height, width).
+        channels: The number of filters of each layer.
+        kernel_size: The side of the filters.
+        padding: The zeros around the image.
+        context: The size of a condition c, which joins as constant planes; 0 without one.
+        activation: The nonlinearity after every layer.
+
+    Raises:
+        OptionError: An image that the layers shrink to nothing, or that has no three axes.
+        ShapeError: An input of another shape.
+
+    Example:
+        >>> ConvEncoder((1, 28, 28), (32, 64)).out_shape
+        torch.Size([2304])
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        channels: Sequence[int] = (32, 64),
+        *,
+        kernel_size: int = 3,
+        padding: int = 0,
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.in_shape = image_shape(in_shape)
+        n_channels, *size = self.in_shape
+        layers: list[nn.Module] = []
+        n_in = n_channels + context
+        for n_out in channels:
+            size = [(side + 2 * padding - kernel_size) // 2 + 1 for side in size]
+            layers += [nn.Conv2d(n_in, n_out, kernel_size, stride=2, padding=padding)]
+            layers += [make_activation(activation)]
+            n_in = n_out
+        if min(size) < 1:
+            raise OptionError(
+                f"{len(channels)} convolutions of stride 2 leave nothing of an image of "
+                f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)}"
+            )
+        self.context = context
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.out_shape = torch.Size([n_in * size[0] * size[1]])
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        r"""Return features, with shape (\*, F), of images x, with shape (\*, C, H, W)."""
+        if x.shape[-3:] != self.in_shape:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)}: its trailing sizes must be {self.in_shape}, "
+                "the image that the network was built for"
+            )
+        # Channels last, so that the condition joins as it joins features; then channels first.
+        planes = None if c is None else c[..., None, None, :]
+        x = concatenate(x.movedim(-3, -1), planes, self.context).movedim(-1, -3)
+        features = self.layers(x.flatten(0, -4) if x.dim() > 4 else x)
+        return features.reshape(*x.shape[:-3], -1)
+
+
+class ConvDecoder(nn.Module):
+    """A dense layer and strided transposed convolutions, from z to feature maps.
+
+    Each layer doubles the image until ``out_size``, whatever its parity. The features keep their
+    places, so that the head that follows is a convolution.
+
+    Arguments:
+        in_features: The size of z.
+        out_size: The height and width of the feature maps.
+        channels: The number of filters of each transposed convolution.
+        stem: The channels of the dense layer's output; those of the last layer by default.
+        kernel_size: The side of the filters, an odd number.
+        context: The size of a condition c; 0 without one.
+        activation: The nonlinearity after every layer.
+
+    Raises:
+        OptionError: No channels, or an even kernel.
+        ShapeError: An input, or a condition, of another size.
+
+    Example:
+        >>> ConvDecoder(2, (28, 28), (64, 32))(torch.zeros(5, 2)).shape
+        torch.Size([5, 32, 28, 28])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_size: Sequence[int],
+        channels: Sequence[int] = (64, 32),
+        *,
+        stem: int | None = None,
+        kernel_size: int = 3,
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if not channels or kernel_size % 2 == 0:
+            raise OptionError(
+                f"channels={tuple(channels)}, kernel_size={kernel_size}: "
+                "give at least one layer and an odd kernel"
+            )
+        sizes = [tuple(out_size)]
+        for _ in channels:
+            sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))
+        stem = channels[-1] if stem is None else stem
+        height, width = sizes[0]
+        self.context = context
+        self.in_features = in_features
+        self.dense = nn.Sequential(
+            nn.Linear(in_features + context, stem * height * width),
+            make_activation(activation),
+            nn.Unflatten(-1, (stem, height, width)),
+        )
+        layers: list[nn.Module] = []
+        n_in = stem
+        for n_out, small, large in zip(channels, sizes, sizes[1:], strict=False):
+            # A stride of two gives 2n - 1 pixels out of n: one more where the size is even.
+            extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
+            layers += [
+                nn.ConvTranspose2d(
+                    n_in, n_out, kernel_size, 2, padding=kernel_size // 2, output_padding=extra
+                ),
+                make_activation(activation),
+            ]
+            n_in = n_out
+        self.layers = nn.Sequential(*layers)
+        self.out_shape = torch.Size([n_in, *out_size])
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        r"""Return feature maps, with shape (\*, F, H, W), of z, with shape (\*, D)."""
+        if z.shape[-1] != self.in_features:
+            raise ShapeError(
+                f"input of shape {tuple(z.shape)}: its last size must be {self.in_features}, "
+                "the size of z that the network was built for"
+            )
+        flat = concatenate(z, c, self.context).reshape(-1, self.in_features + self.context)
+        return self.layers(self.dense(flat)).reshape(*z.shape[:-1], *self.out_shape)
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return ``shape`` as (channels, height, width), or refuse it.
+
+    Raises:
+        OptionError: The shape has not three axes.
+    """
+    if len(shape) != 3:
+        raise OptionError(
+            f"shape {tuple(shape)}: a convolutional network takes images of shape "
+            "(channels, height, width); use an MLP for other data"
+        )
+    return int(shape[0]), int(shape[1]), int(shape[2])

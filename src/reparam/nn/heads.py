@@ -1,0 +1,51 @@
+"""The last layer: from a network's features to the raw parameters of a distribution."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from reparam.errors import OptionError
+
+
+def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
+    r"""Return the layer from features to raw parameters.
+
+    Flat features go through a linear layer; feature maps of the same height and width as the
+    image they describe through a 3 × 3 convolution, so that neighbors describe each pixel.
+
+    Arguments:
+        out_shape: The shape of the features of one example: (F,) or (F, H, W).
+        raw_shape: The shape of the raw parameters of one example: (P, *event), where P is the
+            number of parameters of each entry of the event.
+
+    Raises:
+        OptionError: Feature maps for an event that is no image of their size.
+
+    Example:
+        >>> head((400,), (2, 20))(torch.zeros(5, 400)).shape
+        torch.Size([5, 2, 20])
+        >>> head((32, 28, 28), (1, 1, 28, 28))(torch.zeros(5, 32, 28, 28)).shape
+        torch.Size([5, 1, 1, 28, 28])
+    """
+    if len(out_shape) == 1:
+        linear = nn.Linear(out_shape[0], prod(raw_shape))
+        return nn.Sequential(linear, nn.Unflatten(-1, tuple(raw_shape)))
+    if len(raw_shape) != 4 or tuple(raw_shape[-2:]) != tuple(out_shape[-2:]):
+        raise OptionError(
+            f"features of shape {tuple(out_shape)} cannot describe an event of shape "
+            f"{tuple(raw_shape[1:])}: build the network for the height and width of the event"
+        )
+    return _ImageHead(out_shape[0], raw_shape)
+
+
+class _ImageHead(nn.Module):
+    def __init__(self, n_features: int, raw_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.raw_shape = torch.Size(raw_shape)
+        self.conv = nn.Conv2d(n_features, raw_shape[0] * raw_shape[1], 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        raw = self.conv(features.flatten(0, -4) if features.dim() > 4 else features)
+        return raw.reshape(*features.shape[:-3], *self.raw_shape)

@@ -1,0 +1,85 @@
+"""The multilayer perceptron."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from reparam.errors import OptionError, ShapeError
+from reparam.nn.activations import activation as make_activation
+from reparam.nn.context import concatenate
+
+
+class MLP(nn.Module):
+    r"""A multilayer perceptron from x, and a condition c, to features.
+
+    .. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
+
+    Arguments:
+        in_features: The size of the input, or the shape of one example, which is then flattened.
+        hidden: The sizes of the layers; the last one is the number of features. Without any, the
+            features are the input.
+        context: The size of the condition c; 0 without one.
+        activation: The nonlinearity after every layer.
+
+    Raises:
+        OptionError: A size below one.
+        ShapeError: An input, or a condition, of another size.
+
+    Example:
+        >>> MLP((1, 28, 28), 400)(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 400])
+    """
+
+    def __init__(
+        self,
+        in_features: int | Sequence[int],
+        *hidden: int,
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.in_shape = (
+            (in_features,) if isinstance(in_features, int) else tuple(int(n) for n in in_features)
+        )
+        sizes = [prod(self.in_shape) + context, *hidden]
+        if min(*sizes, *self.in_shape, 1) < 1:
+            raise OptionError(f"sizes {self.in_shape} -> {hidden}: every size must be at least 1")
+        self.context = context
+        layers: list[nn.Module] = []
+        for size_in, size_out in pairwise(sizes):
+            layers += [nn.Linear(size_in, size_out), make_activation(activation)]
+        self.layers = nn.Sequential(*layers)
+        self.out_shape = torch.Size(sizes[-1:])
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        r"""Return features, with shape (\*, F), of x, with shape (\*, *in_shape)."""
+        x = flatten_example(x, self.in_shape)
+        return self.layers(concatenate(x, c, self.context))
+
+
+def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
+    r"""Return x, with shape (\*, *shape), as (\*, D).
+
+    A network built for one size D also takes the images that have D entries, so that
+    ``MLP(784, 400)`` reads (B, 1, 28, 28).
+
+    Raises:
+        ShapeError: The trailing sizes of x are not those of an example.
+
+    Example:
+        >>> flatten_example(torch.zeros(5, 1, 28, 28), (784,)).shape
+        torch.Size([5, 784])
+    """
+    shape = tuple(shape)
+    if x.shape[-len(shape) :] == shape:
+        return x if len(shape) == 1 else x.flatten(-len(shape))
+    for n_batch in range(1, x.dim()):
+        if prod(x.shape[n_batch:]) == prod(shape):
+            return x.flatten(n_batch)
+    raise ShapeError(
+        f"input of shape {tuple(x.shape)}: its trailing sizes must be {shape}, "
+        "the shape that the network was built for"
+    )

@@ -1,0 +1,146 @@
+"""Lower bounds of the log-likelihood: the ELBO and the importance-weighted bound."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, log
+
+import torch
+
+from reparam.batch import Batch
+from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
+from reparam.errors import OptionError
+from reparam.model import LatentModel
+from reparam.objectives.terms import Terms
+
+Schedule = Callable[[float], float]
+"""A number as a function of the optimizer step, such as those of ``training.schedules``."""
+
+
+def value_at(number: float | Schedule, step: int | None) -> float:
+    """Return a number, or a schedule's value at a step; its last value where there is no step.
+
+    >>> value_at(lambda step: min(step / 10, 1.0), 5), value_at(lambda step: min(step, 3), None)
+    (0.5, 3)
+    """
+    if callable(number):
+        return number(inf if step is None else step)
+    return number
+
+
+@dataclass(frozen=True)
+class ELBO:
+    r"""The evidence lower bound, with the weights that the field puts on its KL.
+
+    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+              - \beta\, \mathrm{KL}(q(z \mid x) \| p(z))
+
+    With free bits, a dimension pays for its KL only above λ nats, on the mean of the batch:
+    :math:`\beta \sum_j \max(\lambda, \mathrm{KL}_j)`.
+
+    Arguments:
+        beta: β, a number or a schedule of it over optimizer steps (KL warm-up).
+        free_bits: λ in nats for each latent dimension, or for the whole KL where q does not
+            factorize.
+        n_samples: The number of draws z for each example.
+        kl_method: None for the closed form where there is one; ``Monte Carlo`` or
+            ``closed form`` to insist.
+
+    Raises:
+        OptionError: A negative weight, or fewer than one sample.
+
+    References:
+        Kingma & Welling, ICLR 2014, eq. 3, 7 and 10; Higgins et al., ICLR 2017, eq. 4 (β);
+        Bowman et al., CoNLL 2016 (warm-up); Kingma et al., NeurIPS 2016, eq. 15 (free bits).
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> ELBO(beta=4.0)(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).elbo.shape
+        torch.Size([5])
+    """
+
+    beta: float | Schedule = 1.0
+    free_bits: float = 0.0
+    n_samples: int = 1
+    kl_method: str | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.beta) and not 0 <= self.beta < inf:
+            raise OptionError(f"beta={self.beta}: the weight of the KL must be finite, 0 or more")
+        if not self.free_bits >= 0:
+            raise OptionError(f"free_bits={self.free_bits}: nats must be 0 or more")
+        if self.n_samples < 1:
+            raise OptionError(f"n_samples={self.n_samples}: the bound needs at least one draw")
+        if self.kl_method not in (None, CLOSED_FORM, MONTE_CARLO):
+            raise OptionError(
+                f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"
+            )
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        q = model.posterior(x, batch.c)
+        z = q.rsample(torch.Size([self.n_samples]))
+        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        divergence = kl(q, model.prior_distribution(batch.c), z, method=self.kl_method)
+        beta = value_at(self.beta, batch.step)
+        penalties = {}
+        if self.free_bits > 0:
+            groups = divergence.per_dimension
+            groups = divergence.value[:, None] if groups is None else groups
+            # max(λ, KL) = KL + max(λ - KL, 0): the KL itself stays in the bound.
+            penalties["free_bits"] = beta * (self.free_bits - groups.mean(0)).clamp(min=0).sum()
+        return Terms(
+            bound=reconstruction - beta * divergence.value,
+            reconstruction=reconstruction,
+            kl={"z": divergence.value},
+            kl_method=divergence.method,
+            penalties=penalties,
+        )
+
+
+@dataclass(frozen=True)
+class IWAE:
+    r"""The importance-weighted bound, tighter than the ELBO.
+
+    .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
+              \Bigl[\log \frac1K \sum_k \frac{p(x, z_k)}{q(z_k \mid x)}\Bigr], \qquad
+              \mathcal L_1 \le \mathcal L_K \le \log p(x)
+
+    Arguments:
+        n_importance: K.
+
+    Raises:
+        OptionError: Fewer than one sample.
+
+    References:
+        Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, ICLR 2016, eq. 8.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> IWAE(5)(recipe.model, Batch(torch.zeros(3, 1, 8, 8))).log_weight.shape
+        torch.Size([5, 3])
+    """
+
+    n_importance: int = 5
+
+    def __post_init__(self) -> None:
+        if self.n_importance < 1:
+            raise OptionError(
+                f"n_importance={self.n_importance}: the bound needs at least one draw"
+            )
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        draws = model.draw(batch.x, batch.c, self.n_importance)
+        log_weight = draws.log_weight
+        return Terms(
+            bound=log_weight.logsumexp(0) - log(self.n_importance),
+            reconstruction=draws.log_likelihood.mean(0),
+            kl={"z": (draws.log_posterior - draws.log_prior).mean(0)},
+            kl_method=MONTE_CARLO,
+            log_weight=log_weight,
+        )

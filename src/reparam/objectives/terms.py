@@ -1,0 +1,69 @@
+"""What an objective says of one batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The parts of an objective on one batch, in nats per example unless said otherwise.
+
+    Arguments:
+        bound: What the objective maximizes, with shape (B,): for the ELBO the ELBO itself, weighted
+            as asked.
+        reconstruction: E_q[log p(x | z)], with shape (B,).
+        kl: KL(q‖p) of each group of latents, unweighted, with shape (B,), by the group's name.
+        kl_method: How the KL was computed: ``closed form`` or ``Monte Carlo``.
+        log_weight: log p(x, z) - log q(z | x) of each draw, with shape (K, B), where there is one.
+        penalties: What is subtracted for the whole batch: numbers by name.
+        surrogate: A loss to differentiate instead, where its gradient is not that of the bound.
+    """
+
+    bound: Tensor
+    reconstruction: Tensor
+    kl: Mapping[str, Tensor] = field(default_factory=dict)
+    kl_method: str = ""
+    log_weight: Tensor | None = None
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
+    surrogate: Tensor | None = None
+
+    @property
+    def total_kl(self) -> Tensor:
+        """The KL of all groups together, with shape (B,)."""
+        return sum(self.kl.values(), start=torch.zeros_like(self.reconstruction))
+
+    @property
+    def elbo(self) -> Tensor:
+        """The evidence lower bound, reconstruction - KL with no weights, with shape (B,)."""
+        return self.reconstruction - self.total_kl
+
+    @property
+    def loss(self) -> Tensor:
+        """The number that training minimizes."""
+        if self.surrogate is not None:
+            return self.surrogate
+        return -self.bound.mean() + sum(self.penalties.values())
+
+    def scalars(self) -> dict[str, Tensor]:
+        """Return the batch means that are logged, as tensors on the device."""
+        names = {"loss": self.loss, "reconstruction": self.reconstruction.mean()}
+        if self.kl:
+            names |= {"elbo": self.elbo.mean(), "kl": self.total_kl.mean()}
+        if len(self.kl) > 1:
+            names |= {f"kl/{name}": value.mean() for name, value in self.kl.items()}
+        names |= {f"penalty/{name}": value for name, value in self.penalties.items()}
+        return {name: value.detach() for name, value in names.items()}
+
+
+class Objective(Protocol):
+    """Anything that can be called with a model and a batch, and returns ``Terms``."""
+
+    def __call__(self, model: Any, batch: Batch) -> Terms:
+        """Return the terms of this batch."""
+        ...

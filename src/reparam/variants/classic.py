@@ -1,0 +1,157 @@
+"""The VAE and its nearest kin: other weights, other networks, another posterior."""
+
+from collections.abc import Sequence
+
+from reparam.conditional import Conditional
+from reparam.families import Family, FullCovarianceGaussian, Gaussian
+from reparam.families import likelihood as likelihood_of
+from reparam.model import LatentModel
+from reparam.nn import MLP, ConvDecoder, ConvEncoder
+from reparam.objectives import ELBO
+from reparam.priors import StandardNormal
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Recipe, replace
+from reparam.variants.registry import variant
+
+
+def mlp_model(
+    spec: DataSpec,
+    posterior: Family,
+    hidden: Sequence[int],
+    likelihood: str | Family | None,
+    activation: str,
+) -> LatentModel:
+    """Return a model of two multilayer perceptrons, the decoder's layers in reverse order."""
+    latent_dim = posterior.event_shape.numel()
+    decoder = MLP(latent_dim, *reversed(hidden), activation=activation)
+    return LatentModel(
+        encoder=Conditional(MLP(spec.shape, *hidden, activation=activation), posterior),
+        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
+        prior=StandardNormal(latent_dim),
+    )
+
+
+@variant("vae", year=2014, paper="Kingma & Welling, ICLR 2014")
+def vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
+
+    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+              - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Limits: the posterior factorizes over dimensions, and the prior knows nothing of the data.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+    return Recipe(mlp_model(spec, Gaussian(latent_dim), hidden, likelihood, activation), ELBO())
+
+
+@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
+def beta_vae(
+    spec: DataSpec,
+    latent_dim: int = 16,
+    beta: float = 4.0,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
+
+    Limits: for β ≠ 1 this is no bound that training tightens; evaluation always reports β = 1.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        beta: β, in proper nats: the reconstruction is summed over pixels, never averaged.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> beta_vae(DataSpec((1, 28, 28), "binary")).objective.beta
+        4.0
+    """
+    recipe = vae(spec, latent_dim, hidden, likelihood, activation)
+    return replace(recipe, objective=ELBO(beta=beta))
+
+
+@variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
+def full_covariance_vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
+
+    .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
+
+    Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> import torch
+        >>> recipe = full_covariance_vae(DataSpec((1, 8, 8), "binary"), latent_dim=3)
+        >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+    posterior = FullCovarianceGaussian(latent_dim)
+    return Recipe(mlp_model(spec, posterior, hidden, likelihood, activation), ELBO())
+
+
+@variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
+def conv_vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    channels: Sequence[int] = (32, 64),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with convolutional networks, for images.
+
+    Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image.
+
+    Limits: images only; every pixel is independent of the others given z.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        channels: The filters of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
+        torch.Size([3, 3, 32, 32])
+    """
+    encoder = ConvEncoder(spec.shape, channels, activation=activation)
+    decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], activation=activation)
+    model = LatentModel(
+        encoder=Conditional(encoder, Gaussian(latent_dim)),
+        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
+        prior=StandardNormal(latent_dim),
+    )
+    return Recipe(model, ELBO())

@@ -1,0 +1,99 @@
+"""Models without latent variables, of the same parts: a classifier and a directed network."""
+
+from collections.abc import Sequence
+from dataclasses import replace as with_changes
+from itertools import pairwise
+
+from reparam.conditional import Conditional, Unconditional
+from reparam.directed import DirectedModel, Node
+from reparam.errors import DataError, OptionError
+from reparam.families import Categorical, Family
+from reparam.families import likelihood as likelihood_of
+from reparam.nn import MLP
+from reparam.objectives import MaximumLikelihood
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Recipe
+from reparam.variants.registry import variant
+
+
+def class_count(spec: DataSpec) -> int:
+    """Return the number of classes of the labels.
+
+    Raises:
+        DataError: Data without labels.
+    """
+    if spec.n_classes is None:
+        raise DataError(
+            f"{spec.name!r} has no labels, and this variant learns from them: give labels"
+        )
+    return spec.n_classes
+
+
+@variant("classifier", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.4")
+def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str = "relu") -> Recipe:
+    r"""A conditional model of the label, by maximum likelihood.
+
+    .. math:: p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
+
+    Limits: no latent variable; it says nothing of p(x).
+
+    Arguments:
+        spec: The shape and support of the data, with labels.
+        hidden: The sizes of the layers.
+        activation: The nonlinearity.
+
+    Example:
+        >>> import torch
+        >>> recipe = classifier(DataSpec((1, 8, 8), "binary", n_classes=10))
+        >>> recipe.model.distribution("y", {"x": torch.zeros(5, 1, 8, 8)}).probs.shape
+        torch.Size([5, 10])
+    """
+    network = MLP(spec.shape, *hidden, activation=activation)
+    conditional = Conditional(network, Categorical(class_count(spec)))
+    return Recipe(DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
+
+
+@variant("directed", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.5")
+def directed(
+    spec: DataSpec,
+    n_parts: int = 4,
+    hidden: Sequence[int] = (200,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""A fully observed directed network: the label, then the example part by part.
+
+    .. math:: p(y, x) = p(y) \prod_{j=1}^M p(x_j \mid y, x_1, \dots, x_{j-1})
+
+    The parts are runs of the flattened example, for images bands of rows. Its log-likelihood is
+    exact, and sampling is ancestral.
+
+    Limits: within a part the entries are independent given what comes before.
+
+    Arguments:
+        spec: The shape and support of the data, with labels.
+        n_parts: The number of parts M.
+        hidden: The sizes of each node's layers.
+        likelihood: The distribution of a part, by name; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Raises:
+        OptionError: More parts than entries.
+
+    Example:
+        >>> recipe = directed(DataSpec((1, 8, 8), "binary", n_classes=10))
+        >>> recipe.model.sample(3)["part_3"].shape
+        torch.Size([3, 16])
+    """
+    if not 1 <= n_parts <= spec.dim:
+        raise OptionError(f"n_parts={n_parts}: an example has {spec.dim} entries to part")
+    n_classes = class_count(spec)
+    edges = [spec.dim * j // n_parts for j in range(n_parts + 1)]
+    nodes = {"y": Node(Unconditional(Categorical(n_classes)))}
+    for j, (start, stop) in enumerate(pairwise(edges)):
+        part = with_changes(spec, shape=(stop - start,))
+        network = MLP(n_classes + start, *hidden, activation=activation)
+        conditional = Conditional(network, likelihood_of(part, likelihood))
+        nodes[f"part_{j}"] = Node(conditional, ("y", *(f"part_{i}" for i in range(j))))
+    columns = {f"part_{j}": range(edges[j], edges[j + 1]) for j in range(n_parts)}
+    return Recipe(DirectedModel(nodes, columns), MaximumLikelihood())

@@ -1,0 +1,77 @@
+"""A recipe: a model, its objective and, for adversarial objectives, further players."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from reparam.errors import OptionError, unknown
+from reparam.objectives.terms import Objective
+
+
+@dataclass(frozen=True)
+class Player:
+    """A part of the model with an objective and an optimizer of its own.
+
+    Each step, the main objective updates the parameters that belong to no player; then every player
+    updates its own, in order, on the same batch.
+
+    Arguments:
+        module: The path of the part within the model, such as ``discriminator``.
+        objective: What it maximizes.
+        lr: Its learning rate; None for that of the run.
+    """
+
+    module: str
+    objective: Objective
+    lr: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What ``fit`` takes: a model, an objective and players.
+
+    Arguments:
+        model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
+        objective: (model, batch) -> Terms.
+        players: Further players, for adversarial objectives.
+
+    Raises:
+        OptionError: A player whose part the model lacks.
+
+    Example:
+        >>> from reparam.objectives import MaximumLikelihood
+        >>> Recipe(nn.Linear(1, 1), MaximumLikelihood(), (Player("critic", MaximumLikelihood()),))
+        Traceback (most recent call last):
+        reparam.errors.OptionError: player 'critic': the model has no part of this name
+    """
+
+    model: nn.Module
+    objective: Objective
+    players: tuple[Player, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = {name for name, _ in self.model.named_modules()}
+        for player in self.players:
+            if player.module not in parts:
+                raise OptionError(f"player {player.module!r}: the model has no part of this name")
+
+
+def replace(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return a recipe with some of its fields changed.
+
+    Raises:
+        OptionError: A field that a recipe does not have.
+
+    Example:
+        >>> from reparam.objectives import ELBO, MaximumLikelihood
+        >>> recipe = Recipe(nn.Linear(1, 1), MaximumLikelihood())
+        >>> replace(recipe, objective=ELBO(beta=4.0)).objective.beta
+        4.0
+    """
+    fields = [field.name for field in dataclasses.fields(recipe)]
+    for name in changes:
+        if name not in fields:
+            raise unknown("field of a recipe", name, fields)
+    return dataclasses.replace(recipe, **changes)

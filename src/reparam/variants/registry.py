@@ -1,0 +1,107 @@
+"""The registry of variants. The command line, the README's table and the contract tests read it."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+from reparam.errors import OptionError, folded, unknown
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Recipe
+
+P = ParamSpec("P")
+Builder = Callable[Concatenate[DataSpec, P], Recipe]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A registered composition.
+
+    Arguments:
+        name: What the command line calls it.
+        builder: (spec, **options) -> Recipe.
+        year: The year of its paper.
+        paper: The paper.
+    """
+
+    name: str
+    builder: Callable[..., Recipe]
+    year: int
+    paper: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the builder's docstring."""
+        return (inspect.getdoc(self.builder) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> Mapping[str, inspect.Parameter]:
+        """The builder's options, without the data spec."""
+        parameters = list(inspect.signature(self.builder).parameters.items())
+        return dict(parameters[1:])
+
+
+_VARIANTS: dict[str, Variant] = {}
+
+
+def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Builder[P]]:
+    """Register a builder under a name.
+
+    Arguments:
+        name: The name, in lower case with dashes.
+        year: The year of the paper.
+        paper: Its authors and where it appeared.
+
+    Raises:
+        OptionError: The name is taken.
+    """
+
+    def register(builder: Builder[P]) -> Builder[P]:
+        if name in _VARIANTS:
+            raise OptionError(f"variant {name!r} is registered already: choose another name")
+        _VARIANTS[name] = Variant(name, builder, year, paper)
+        return builder
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all variants.
+
+    >>> "vae" in names()
+    True
+    """
+    return tuple(_VARIANTS)
+
+
+def get(name: str) -> Variant:
+    """Return the variant of this name; underscores and capitals are forgiven.
+
+    Raises:
+        OptionError: A name that does not exist, with the nearest one.
+
+    Example:
+        >>> get("Beta_VAE").name
+        'beta-vae'
+    """
+    if folded(name) not in _VARIANTS:
+        raise unknown("variant", name, _VARIANTS)
+    return _VARIANTS[folded(name)]
+
+
+def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
+    """Build the recipe of a variant for data of a spec.
+
+    Raises:
+        OptionError: A variant, or an option of it, that does not exist.
+
+    Example:
+        >>> build("vae", DataSpec((1, 8, 8), "binary"), latnt_dim=2)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: unknown option of 'vae' 'latnt_dim': did you mean ...
+    """
+    found = get(name)
+    for option in options:
+        if option not in found.options:
+            raise unknown(f"option of {found.name!r}", option, found.options)
+    return found.builder(spec, **options)
