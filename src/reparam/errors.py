@@ -39,6 +39,19 @@ class NonFiniteError(ReparamError, ArithmeticError):
     """A loss that became infinite or not a number."""
 
 
+class Interrupted(ReparamError):
+    """A run that was asked to stop (Ctrl-C, SIGTERM) and has saved itself.
+
+    Arguments:
+        message: What was saved, and how to go on.
+        signal_number: The signal that asked.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close.
 

@@ -1,0 +1,77 @@
+"""Writing files so that a reader never meets half of one."""
+
+import errno
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from reparam.errors import RunError
+
+TEMPORARY_PREFIX = ".writing-"
+
+
+def write_atomic(path: str | Path, content: bytes | str) -> Path:
+    """Write a file whole or not at all, whenever the process or the machine stops.
+
+    The content goes to a temporary file in the same folder, which then takes the name.
+
+    Arguments:
+        path: Where to write; missing folders are made.
+        content: Bytes, or text that is stored as UTF-8.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> write_atomic(folder + "/new/a.txt", "text").read_text()
+        'text'
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise write_error(path, error) from error
+    return path
+
+
+def write_error(path: str | Path, error: OSError) -> RunError:
+    """Return the sentence for a file that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"no space left on the disk for {path}: free some, then go on with --resume"
+        )
+    return RunError(f"cannot write {path}: {error.strerror or error}")
+
+
+def write_json(path: str | Path, values: Any) -> Path:
+    """Write values as JSON, whole or not at all; NaN and infinity are refused.
+
+    Raises:
+        RunError: The values are not JSON, or the file cannot be written.
+    """
+    try:
+        text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
+    except ValueError as error:
+        raise RunError(f"cannot write {path} as JSON: {error}") from error
+    return write_atomic(path, text + "\n")
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove the temporary files that a killed process left behind in a folder."""
+    for path in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)

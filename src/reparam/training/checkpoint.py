@@ -1,0 +1,153 @@
+"""Checkpoints: the whole state of a training run, in files that execute nothing.
+
+A checkpoint is a safetensors file and, written after it, a JSON file with its checksum. Without
+the second the first does not count, so that a write that is killed leaves the previous checkpoint
+the newest.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from reparam.errors import CheckpointError
+from reparam.files import remove_unfinished, write_atomic, write_json
+
+FORMAT = 1
+"""The version of the files; a run of a newer one is refused."""
+
+KEPT = 2
+"""How many checkpoints a run keeps: the newest, and the one to fall back on."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run at one step.
+
+    Arguments:
+        step: The number of optimizer steps taken.
+        tensors: Weights, optimizer state and random number state, by name.
+        values: Plain values: epoch, position in the epoch, best score.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Write tensors, then beside them, as JSON, plain values and the checksum of both.
+
+    Raises:
+        RunError: The disk is full.
+    """
+    content = tensors_to_bytes({k: tensor.contiguous().cpu() for k, tensor in tensors.items()})
+    write_atomic(path, content)
+    record = {"format": FORMAT, "sha256": _checksum(content, values), "values": dict(values)}
+    write_json(path.with_suffix(".json"), record)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and values that ``save_tensors`` wrote.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or of a newer format.
+    """
+    try:
+        record = json.loads(path.with_suffix(".json").read_text())
+        check_format(record["format"], path)
+        content = path.read_bytes()
+        if _checksum(content, record["values"]) != record["sha256"]:
+            raise CheckpointError(f"{path} is damaged: its checksum does not match")
+        return tensors_from_bytes(content), record["values"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _checksum(content: bytes, values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(content + json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, and delete all but the newest ones.
+
+    Raises:
+        RunError: The disk is full.
+    """
+    path = _tensor_path(folder, checkpoint.step)
+    save_tensors(path, checkpoint.tensors, checkpoint.values)
+    for old in _steps(folder)[KEPT:]:
+        # The JSON first: a checkpoint without it does not count, whatever else is left.
+        _tensor_path(folder, old).with_suffix(".json").unlink(missing_ok=True)
+        _tensor_path(folder, old).unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+    """Return the newest sound checkpoint, or None in a folder that has none yet.
+
+    Arguments:
+        folder: The folder of the checkpoints.
+        warn: Told of every damaged checkpoint that is passed over.
+
+    Raises:
+        CheckpointError: Every checkpoint is damaged.
+    """
+    remove_unfinished(folder)
+    steps = _steps(folder)
+    for step in steps:
+        try:
+            return Checkpoint(step, *load_tensors(_tensor_path(folder, step)))
+        except CheckpointError as error:
+            warn(f"{error}; falling back to the checkpoint before it")
+    if steps:
+        raise CheckpointError(
+            f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
+        )
+    return None
+
+
+def check_format(found: object, path: Path) -> None:
+    """Refuse files of a newer version of the format.
+
+    Raises:
+        CheckpointError: The format is newer than this version of reparam, or no number.
+    """
+    if not isinstance(found, int) or found > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {found!r}, and this version of reparam reads up to {FORMAT}: "
+            "upgrade reparam to use the run"
+        )
+
+
+def _tensor_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09d}.safetensors"
+
+
+def _steps(folder: Path) -> list[int]:
+    """Return the steps that have both files, the newest first."""
+    found = folder.glob("step-*.json")
+    return sorted((int(path.stem.removeprefix("step-")) for path in found), reverse=True)
+
+
+def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with a prefix before their names.
+
+    >>> import torch
+    >>> list(flatten("model", {"weight": torch.zeros(1)}))
+    ['model.weight']
+    """
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unflatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a prefix, without it; the inverse of ``flatten``."""
+    start = f"{prefix}."
+    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}

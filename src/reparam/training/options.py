@@ -1,0 +1,60 @@
+"""The options of a training run, and the recipe that stands behind their defaults."""
+
+from dataclasses import dataclass
+
+from reparam.errors import OptionError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train: Adam, a short warm-up, a cosine decay to zero.
+
+    Arguments:
+        epochs: Passes over the training split.
+        batch_size: Examples of each step.
+        lr: The highest learning rate.
+        lr_warmup: The share of all steps in which the learning rate rises to it.
+        clip_norm: The largest norm of the gradient; 0 for no limit.
+        kl_warmup: Epochs in which the weight of the KL rises from 0.
+        ema: The decay of an average of the weights, which then is the model; 0 for none.
+        early_stopping: Stop after so many epochs without a better validation ELBO, and keep the
+            best weights; 0 to train to the end.
+        seed: Of the weights, the order of the data and every draw.
+        log_every: Steps between two rows of metrics.
+        checkpoint_every: Epochs between two checkpoints.
+        pictures_every: Epochs between two pictures; 0 for none.
+
+    Raises:
+        OptionError: A value out of its range.
+
+    Example:
+        >>> TrainingOptions(epochs=0)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: epochs=0: must be at least 1
+    """
+
+    epochs: int = 15
+    batch_size: int = 128
+    lr: float = 2e-3
+    lr_warmup: float = 0.05
+    clip_norm: float = 1.0
+    kl_warmup: float = 0.0
+    ema: float = 0.0
+    early_stopping: int = 0
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 1
+    pictures_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)}: must be at least 1")
+        for name in ("clip_norm", "kl_warmup", "early_stopping", "pictures_every", "seed"):
+            if not getattr(self, name) >= 0:
+                raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
+        if not self.lr > 0:
+            raise OptionError(f"lr={self.lr}: the learning rate must be positive")
+        for name in ("ema", "lr_warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")

@@ -1,0 +1,221 @@
+"""Where a model trains: the device, the precision, and one process or several.
+
+One device needs nothing but torch. Several devices or nodes are lightning-fabric's work, which is
+imported only then: its import takes as long as torch's.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from reparam.errors import OptionError, unknown
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+"""Precisions by name, and what lightning-fabric calls them."""
+
+
+class Runtime(Protocol):
+    """What the training loop asks of the machine."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+
+    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """Return the module and the optimizer, ready to train on the device."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which a forward pass has the run's precision."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients, averaged over processes."""
+        ...
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean of a tensor over processes."""
+        ...
+
+
+class SingleDevice:
+    """One device in one process.
+
+    Arguments:
+        device: The device.
+        precision: A key of ``PRECISIONS``.
+    """
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.precision = precision
+
+    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """Return both as they are."""
+        return module, optimizer
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return torch's autocast to bfloat16, or nothing."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients."""
+        loss.backward()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the value."""
+        return value
+
+
+class SeveralDevices:
+    """Several devices or nodes, through lightning-fabric.
+
+    Arguments:
+        device: The type of device, ``cpu`` or ``cuda``.
+        precision: A key of ``PRECISIONS``.
+        devices: The number of devices of each node, one process each.
+        nodes: The number of nodes.
+    """
+
+    def __init__(self, device: str, precision: str, devices: int, nodes: int) -> None:
+        from lightning_fabric import Fabric
+
+        self._fabric = Fabric(
+            accelerator=device,
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp",
+            precision=PRECISIONS[precision],  # type: ignore[arg-type]
+        )
+        self._fabric.launch()
+        self.device = self._fabric.device
+        self.rank: int = self._fabric.global_rank
+        self.world_size: int = self._fabric.world_size
+
+    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """Return both wrapped by fabric, which averages gradients over processes."""
+        ready, optimizer = self._fabric.setup(module, optimizer)
+        return ready, optimizer
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return nothing: fabric's modules set the precision themselves."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients, averaged over processes."""
+        self._fabric.backward(loss)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean over processes."""
+        return self._fabric.all_reduce(value, reduce_op="mean")  # type: ignore[return-value]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device of a name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        OptionError: A device that torch does not know or this machine does not have.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        name = "cpu" if accelerator is None else accelerator.type
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:0", "mps"]) from None
+    if device.type != "cpu":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        found = 0 if accelerator is None else torch.accelerator.device_count()
+        if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
+            raise OptionError(
+                f"device {name!r} is not on this machine, which has {found} accelerators: "
+                "use --device cpu, or auto"
+            )
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Return the precision of a name; ``auto`` is bfloat16 where the machine computes in it.
+
+    Raises:
+        OptionError: A precision that does not exist.
+
+    Example:
+        >>> resolve_precision("float32", torch.device("cpu"))
+        'float32'
+    """
+    if name == "auto":
+        return "bfloat16" if _computes_in_bfloat16(device) else "float32"
+    if name not in PRECISIONS:
+        raise unknown("precision", name, ["auto", *PRECISIONS])
+    return name
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # Without these instructions bfloat16 is emulated, and slower than float32.
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return False
+
+
+def make_runtime(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Runtime:
+    """Return the runtime for so many devices; the precision must be resolved already.
+
+    Raises:
+        OptionError: Fewer than one device or node.
+    """
+    if devices < 1 or nodes < 1:
+        raise OptionError(f"devices={devices}, nodes={nodes}: at least one of each is needed")
+    if devices == nodes == 1:
+        return SingleDevice(resolve_device(device), precision)
+    return SeveralDevices(resolve_device(device).type, precision, devices, nodes)
+
+
+@contextmanager
+def forked_rng(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the random numbers for a while, and leave the stream outside as it was.
+
+    Example:
+        >>> torch.manual_seed(0); a = torch.rand(1)
+        <torch._C.Generator object at ...>
+        >>> torch.manual_seed(0)
+        <torch._C.Generator object at ...>
+        >>> with forked_rng(torch.device("cpu"), 7):
+        ...     _ = torch.rand(100)
+        >>> bool(torch.rand(1) == a)
+        True
+    """
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+        torch.manual_seed(seed)
+        yield
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of the random numbers, of the CPU and of the device."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Bring the random numbers back to a state."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -1,0 +1,413 @@
+"""The one training loop."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from reparam.batch import Batch
+from reparam.errors import DataError, Interrupted, NonFiniteError
+from reparam.objectives.bounds import value_at
+from reparam.objectives.terms import Objective
+from reparam.training.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
+from reparam.training.events import Callback, Event
+from reparam.training.options import TrainingOptions
+from reparam.training.runtime import Runtime, forked_rng, rng_state, set_rng_state
+from reparam.training.schedules import WarmupCosine, warmup_cosine
+from reparam.training.signals import StopSignal
+from reparam.variants.recipe import Recipe
+
+
+class Batches(Protocol):
+    """Where batches come from; see ``data.batches``."""
+
+    @property
+    def n_examples(self) -> int:
+        """The number of examples of an epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Return the batches of an epoch, from number ``start`` on."""
+        ...
+
+
+class TrainingStep(nn.Module):
+    """A model and one objective of it, as a module whose forward pass is the loss.
+
+    Arguments:
+        model: The model.
+        objective: (model, batch) -> Terms.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and the scalars to log."""
+        terms = self.objective(self.model, batch)
+        return terms.loss, terms.scalars()
+
+
+@dataclass
+class Turn:
+    """What one player does in each step: its loss, its parameters and its optimizer."""
+
+    name: str
+    step: nn.Module
+    parameters: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    lr: WarmupCosine
+
+
+@dataclass
+class Progress:
+    """Where a run stands: what a checkpoint holds beside tensors."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -inf
+    epochs_since_best: int = 0
+
+    def to_values(self) -> dict[str, Any]:
+        """Return plain values; JSON has no infinity."""
+        return {**vars(self), "best": self.best if isfinite(self.best) else None}
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "Progress":
+        """Return what ``to_values`` wrote."""
+        best = values["best"]
+        return cls(**{**values, "best": -inf if best is None else best})
+
+
+@dataclass
+class Window:
+    """The scalars of the steps since the last row of metrics, still on the device."""
+
+    rows: list[dict[str, Tensor]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    start: float = field(default_factory=time.perf_counter)
+
+    def add(self, scalars: dict[str, Tensor], size: int) -> None:
+        """Remember the scalars of one step."""
+        self.rows.append(scalars)
+        self.sizes.append(size)
+
+    def table(self) -> tuple[list[str], Tensor]:
+        """Return the names, and one row of values for each step; the only synchronization."""
+        values = torch.stack([torch.stack(list(row.values())) for row in self.rows])
+        return list(self.rows[0]), values.double().cpu()
+
+
+class Trainer:
+    """Train a recipe on batches.
+
+    Arguments:
+        recipe: The model, its objective and its players; the model must be on the device.
+        batches: The training split.
+        options: How to train.
+        runtime: Where to train.
+        validation: The validation split, as one batch on the device.
+        callbacks: Who is told of what happens.
+        checkpoints: The folder of the checkpoints; None to keep none.
+
+    Raises:
+        DataError: There is nothing to train on.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        batches: Batches,
+        options: TrainingOptions,
+        runtime: Runtime,
+        *,
+        validation: Batch | None = None,
+        callbacks: Sequence[Callback] = (),
+        checkpoints: Path | None = None,
+    ) -> None:
+        if len(batches) == 0:
+            raise DataError("the training split has no examples: give it some")
+        if options.early_stopping and validation is None:
+            raise DataError(
+                f"early_stopping={options.early_stopping} needs a validation split: "
+                "set --validation to a share of the training data"
+            )
+        self.model = recipe.model
+        self.objective = recipe.objective
+        self.batches = batches
+        self.options = options
+        self.runtime = runtime
+        self.validation = validation
+        self.callbacks = callbacks
+        self.checkpoints = checkpoints
+        self.progress = Progress()
+        self.n_steps = options.epochs * len(batches)
+        self.turns = self._turns(recipe)
+        self.average: AveragedModel | None = None
+        if options.ema:
+            self.average = AveragedModel(
+                self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True
+            )
+        self._best: dict[str, Tensor] = {}
+        self._window = Window()
+
+    @property
+    def current(self) -> nn.Module:
+        """The model as it would be used now: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def fit(self) -> nn.Module:
+        """Train from where ``progress`` stands to the end, and return the model.
+
+        Raises:
+            NonFiniteError: A loss became infinite or not a number.
+            Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written.
+        """
+        began = time.perf_counter() - self.progress.seconds
+        self._tell("start", {})
+        with StopSignal() as stop:
+            while self.progress.epoch < self.options.epochs and not self._out_of_patience:
+                self._train_epoch(stop, began)
+        if self._best:
+            self.current.load_state_dict(self._best)
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+        self.model.eval()
+        self._tell("end", {})
+        return self.model
+
+    def _train_epoch(self, stop: StopSignal, began: float) -> None:
+        progress = self.progress
+        if progress.batch == 0:
+            # Every draw of an epoch follows from the seed and its number alone.
+            torch.manual_seed(epoch_seed(self.options.seed, progress.epoch, self.runtime.rank))
+        self.model.train()
+        self._window = Window()
+        for batch in self.batches.epoch(progress.epoch, start=progress.batch):
+            self._step(batch)
+            progress.batch += 1
+            progress.step += 1
+            progress.seconds = time.perf_counter() - began
+            if progress.step % self.options.log_every == 0:
+                self._log()
+            if stop.received is not None and progress.batch < len(self.batches):
+                self._log()
+                raise self._interrupted(stop.received)
+        self._log()
+        row = self._validate()
+        progress.epoch += 1
+        progress.batch = 0
+        self._keep_best(row)
+        self._tell("epoch", row)
+        done = progress.epoch == self.options.epochs or self._out_of_patience
+        if done or progress.epoch % self.options.checkpoint_every == 0:
+            self.save()
+        if stop.received is not None and not done:
+            raise self._interrupted(stop.received)
+
+    def _step(self, batch: Batch) -> None:
+        step = self.progress.step
+        batch = Batch(batch.x, batch.y, batch.c, step)
+        scalars: dict[str, Tensor] = {}
+        for turn in self.turns:
+            for group in turn.optimizer.param_groups:
+                group["lr"] = turn.lr(step)
+            with self.runtime.autocast():
+                loss, named = turn.step(batch)
+            turn.optimizer.zero_grad()
+            self.runtime.backward(loss)
+            if self.options.clip_norm:
+                nn.utils.clip_grad_norm_(turn.parameters, self.options.clip_norm)
+            turn.optimizer.step()
+            scalars |= {f"{turn.name}/{k}" if turn.name else k: v for k, v in named.items()}
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self._window.add(scalars, len(batch))
+
+    def _log(self) -> None:
+        """Write a row of the means over the window, once they are seen to be finite."""
+        window = self._window
+        if not window.rows:
+            return
+        names, values = window.table()
+        self._require_finite(names, values)
+        sizes = torch.tensor(window.sizes, dtype=values.dtype)
+        means = self.runtime.mean((values * sizes[:, None]).sum(0) / sizes.sum())
+        seconds = time.perf_counter() - window.start
+        row: dict[str, float | int | str] = {"split": "train", "epoch": self.progress.epoch}
+        row |= {"step": self.progress.step, **dict(zip(names, means.tolist(), strict=True))}
+        row["lr"] = self.turns[0].lr(self.progress.step - 1)
+        if hasattr(self.objective, "beta"):
+            row["beta"] = value_at(self.objective.beta, self.progress.step - 1)
+        row["images_per_second"] = self.runtime.world_size * sum(window.sizes) / max(seconds, 1e-9)
+        row["seconds"] = self.progress.seconds
+        self._window = Window()
+        self._tell("log", row)
+
+    def _require_finite(self, names: list[str], values: Tensor) -> None:
+        bad = (~values.isfinite()).any(1).nonzero()
+        if len(bad) == 0:
+            return
+        index = int(bad[0])
+        step = self.progress.step - len(values) + index
+        terms = dict(zip(names, values[index].tolist(), strict=True))
+        said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        kept = "no checkpoint was written yet"
+        if self.checkpoints is not None and any(self.checkpoints.glob("step-*.json")):
+            kept = f"the last good checkpoint is in {self.checkpoints}"
+        raise NonFiniteError(
+            f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
+            f"{likely_cause(terms, self.turns[0].lr.peak)}; {kept}"
+        )
+
+    def _validate(self) -> dict[str, float | int | str]:
+        """Return the objective's terms on the validation split, with the same draws every epoch."""
+        row: dict[str, float | int | str] = {"split": "validation", "epoch": self.progress.epoch}
+        row |= {"step": self.progress.step, "seconds": self.progress.seconds}
+        if self.validation is None:
+            return row
+        model, whole = self.current, self.validation
+        model.eval()
+        totals: dict[str, Tensor] = {}
+        with forked_rng(self.runtime.device, self.options.seed), torch.no_grad():
+            for batch in in_chunks(whole, max(self.options.batch_size, 500)):
+                scalars = self.objective(model, batch).scalars()
+                for name, value in scalars.items():
+                    totals[name] = totals.get(name, 0.0) + value * (len(batch) / len(whole))
+        return row | {name: float(value) for name, value in totals.items()}
+
+    def _keep_best(self, row: Mapping[str, float | int | str]) -> None:
+        if not self.options.early_stopping:
+            return
+        score = float(row["elbo"] if "elbo" in row else row["reconstruction"])
+        self.progress.epochs_since_best += 1
+        if score > self.progress.best:
+            self.progress.best, self.progress.epochs_since_best = score, 0
+            state = self.current.state_dict()
+            self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    @property
+    def _out_of_patience(self) -> bool:
+        patience = self.options.early_stopping
+        return patience > 0 and self.progress.epochs_since_best >= patience
+
+    def _tell(self, kind: Any, row: Mapping[str, float | int | str]) -> None:
+        event = Event(kind, self.progress.epoch, self.progress.step, row, self.current)
+        for callback in self.callbacks:
+            callback(event)
+
+    def _interrupted(self, number: int) -> Interrupted:
+        place = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+        if self.checkpoints is None:
+            return Interrupted(f"stopped at {place}; nothing was saved, for want of out=", number)
+        self.save()
+        run = self.checkpoints.parent
+        return Interrupted(
+            f"stopped at {place} and saved; go on with: reparam train --resume {run}", number
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint, where the run keeps them."""
+        if self.checkpoints is None or self.runtime.rank != 0:
+            return
+        tensors = flatten("model", self.model.state_dict())
+        tensors |= flatten("rng", rng_state(self.runtime.device))
+        tensors |= flatten("best", self._best)
+        if self.average is not None:
+            tensors |= flatten("average", self.average.state_dict())
+        for index, turn in enumerate(self.turns):
+            for number, state in turn.optimizer.state_dict()["state"].items():
+                tensors |= flatten(f"optimizer.{index}.{number}", state)
+        checkpoint = Checkpoint(self.progress.step, tensors, self.progress.to_values())
+        save_checkpoint(self.checkpoints, checkpoint)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Bring everything back to where a checkpoint was written."""
+        tensors = checkpoint.tensors
+        self.model.load_state_dict(unflatten("model", tensors))
+        self._best = unflatten("best", tensors)
+        if self.average is not None:
+            self.average.load_state_dict(unflatten("average", tensors))
+        for index, turn in enumerate(self.turns):
+            states: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in unflatten(f"optimizer.{index}", tensors).items():
+                number, key = name.split(".", 1)
+                states.setdefault(int(number), {})[key] = tensor
+            groups = turn.optimizer.state_dict()["param_groups"]
+            turn.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        set_rng_state(unflatten("rng", tensors), self.runtime.device)
+        self.progress = Progress.from_values(checkpoint.values)
+
+    def _turns(self, recipe: Recipe) -> list[Turn]:
+        owned = {
+            id(parameter)
+            for player in recipe.players
+            for parameter in recipe.model.get_submodule(player.module).parameters()
+        }
+        main = [p for p in recipe.model.parameters() if p.requires_grad and id(p) not in owned]
+        turns = [self._turn("", recipe.objective, main, self.options.lr)]
+        for player in recipe.players:
+            parameters = list(recipe.model.get_submodule(player.module).parameters())
+            lr = player.lr or self.options.lr
+            turns.append(self._turn(player.module, player.objective, parameters, lr))
+        return turns
+
+    def _turn(
+        self, name: str, objective: Objective, parameters: list[nn.Parameter], lr: float
+    ) -> Turn:
+        fused = self.runtime.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(parameters, lr=lr, fused=fused)
+        step, ready = self.runtime.setup(TrainingStep(self.model, objective), optimizer)
+        warmup = round(self.options.lr_warmup * self.n_steps)
+        return Turn(name, step, parameters, ready, warmup_cosine(lr, warmup, self.n_steps))
+
+
+def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
+    """Return a seed for one epoch of one process, unlike those of its neighbors.
+
+    >>> epoch_seed(0, 1) != epoch_seed(1, 0)
+    True
+    """
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**63
+
+
+def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
+    """Return a batch in parts of at most so many examples."""
+    for i in range(0, len(batch), size):
+        part = slice(i, i + size)
+        y = None if batch.y is None else batch.y[part]
+        c = None if batch.c is None else batch.c[part]
+        yield Batch(batch.x[part], y, c, batch.step)
+
+
+def likely_cause(terms: Mapping[str, float], lr: float) -> str:
+    """Return, in words, why a loss is not finite, and what to change.
+
+    >>> likely_cause({"reconstruction": -100.0, "kl": float("inf")}, 1.0)
+    'the KL overflowed, so a posterior scale ran away: lower the learning rate (--lr 0.1)'
+    """
+    lower = f"lower the learning rate (--lr {lr / 10:g})"
+    if not isfinite(terms.get("reconstruction", 0.0)) and isfinite(terms.get("kl", 0.0)):
+        return (
+            "the reconstruction is not finite while the KL is: the decoder's scale collapsed or "
+            f"its output overflowed; {lower}, or use --likelihood gaussian-shared for real data"
+        )
+    if terms.get("kl", 0.0) == inf:
+        return f"the KL overflowed, so a posterior scale ran away: {lower}"
+    return f"the weights themselves are no longer finite: {lower}"
