@@ -90,8 +90,9 @@ class DirectedModel(nn.Module):
                 )
         if not parents:
             return self.conditionals[name]()
-        if len(parents) == 1 and values[parents[0]].is_floating_point():
-            return self.conditionals[name](values[parents[0]])
+        first = values[parents[0]]
+        if len(parents) == 1 and first.is_floating_point() and first.dim() > 1:
+            return self.conditionals[name](first)
         inputs = [self._as_input(parent, values[parent]) for parent in parents]
         return self.conditionals[name](torch.cat(inputs, dim=-1))
 
@@ -161,11 +162,12 @@ class DirectedModel(nn.Module):
 
     def _as_input(self, name: str, value: Tensor) -> Tensor:
         if value.is_floating_point():
-            return value.flatten(1)
+            return value.reshape(len(value), -1)
         family = getattr(self.conditionals[name], "family", None) if name in self.parents else None
         if not isinstance(family, Categorical):
             raise OptionError(
                 f"parent {name!r} has integer values: model it as a node with a Categorical, "
                 "so that its number of classes is known"
             )
-        return nn.functional.one_hot(value, family.n_classes).float()
+        one_hot = nn.functional.one_hot(value, family.n_classes).flatten(1)
+        return one_hot.to(next(self.parameters()).dtype)

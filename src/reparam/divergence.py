@@ -1,5 +1,6 @@
 """The Kullback–Leibler divergence: closed forms where they exist, Monte Carlo elsewhere."""
 
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch.distributions import (
     Independent,
     MultivariateNormal,
     Normal,
-    Uniform,
+    constraints,
     kl_divergence,
     register_kl,
 )
@@ -106,18 +107,34 @@ def _per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def _refuse_infinite(q: Distribution, p: Distribution) -> None:
-    """Raise where q has mass outside a box that is all the support of p."""
-    p_base, q_base = base(p), base(q)
-    if not isinstance(p_base, Uniform):
+    """Raise where q has mass outside an interval that is all the support of p."""
+    inside, around = _support(q), _support(p)
+    if not _is_bounded(around):
         return
-    rule = (
-        f"KL({_name(q)}‖{_name(p)}) is infinite: q has mass where p has none; "
-        "q must lie inside the box of p, or p must be positive everywhere, as a Gaussian is"
-    )
-    if not isinstance(q_base, Uniform):
-        raise SupportError(rule)
-    if bool(((q_base.low < p_base.low) | (q_base.high > p_base.high)).any()):
-        raise SupportError(rule)
+    if not _is_bounded(inside) and not isinstance(inside, type(constraints.real)):
+        return
+    below = getattr(inside, "lower_bound", -inf) < getattr(around, "lower_bound", -inf)
+    above = getattr(inside, "upper_bound", inf) > getattr(around, "upper_bound", inf)
+    if bool(torch.as_tensor(below).any()) or bool(torch.as_tensor(above).any()):
+        raise SupportError(
+            f"KL({_name(q)}‖{_name(p)}) is infinite: q has mass where p has none; q must lie "
+            "inside the support of p, or p must be positive everywhere, as a Gaussian is"
+        )
+
+
+def _support(distribution: Distribution) -> constraints.Constraint | None:
+    """Return the support of single entries, or None where the distribution does not tell it."""
+    try:
+        support = base(distribution).support
+    except NotImplementedError:
+        return None
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support
+
+
+def _is_bounded(support: constraints.Constraint | None) -> bool:
+    return hasattr(support, "lower_bound") or hasattr(support, "upper_bound")
 
 
 def _name(distribution: Distribution) -> str:

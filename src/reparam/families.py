@@ -7,6 +7,7 @@ out of a network's features.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import ClassVar, Self
 
 import torch
@@ -105,7 +106,7 @@ class Gaussian(Family):
             of an image), its density has no upper bound.
 
     Raises:
-        OptionError: A scale that is none of these.
+        OptionError: A scale that is none of these, or a negative floor.
 
     References:
         Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014, appendix C.2.
@@ -127,8 +128,10 @@ class Gaussian(Family):
         if isinstance(scale, str):
             if scale not in kinds:
                 raise unknown("scale", scale, [*kinds, "a positive number"])
-        elif not scale > 0:
-            raise OptionError(f"scale={scale}: a fixed scale must be positive")
+        elif not 0 < scale < inf:
+            raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
+        if not 0 <= min_scale < inf:
+            raise OptionError(f"min_scale={min_scale}: the floor must be finite, 0 or more")
         self.scale = scale
         self.min_scale = min_scale
         if scale == "shared":
@@ -338,6 +341,9 @@ class QuantizedGray(Family):
         levels: The number of levels K.
         event_shape: The shape of the event.
 
+    Raises:
+        OptionError: Fewer than two levels.
+
     Example:
         >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
         >>> p.mean.shape
@@ -348,6 +354,8 @@ class QuantizedGray(Family):
 
     def __init__(self, levels: int, event_shape: Shape) -> None:
         super().__init__(event_shape, levels)
+        if levels < 2:
+            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return the distribution over levels with these logits."""
@@ -395,6 +403,10 @@ DEFAULT_LIKELIHOOD = {
 """The likelihood that follows from a support; see ``default_likelihood``."""
 
 
+_FEW_LEVELS = 32
+"""Up to so many grey levels a probability for each is affordable, and the truest likelihood."""
+
+
 def default_likelihood(spec: DataSpec) -> str:
     """Return the name of the likelihood that follows from what is known of the data.
 
@@ -407,6 +419,8 @@ def default_likelihood(spec: DataSpec) -> str:
     """
     if spec.dequantized_from is not None:
         return "gaussian"
+    if spec.support == "unit" and spec.levels is not None and spec.levels <= _FEW_LEVELS:
+        return "categorical"
     if spec.support not in DEFAULT_LIKELIHOOD:
         raise SupportError(
             f"no likelihood for {spec.support} data such as {spec.name!r}: "

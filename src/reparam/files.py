@@ -75,3 +75,18 @@ def remove_unfinished(folder: str | Path) -> None:
     """Remove the temporary files that a killed process left behind in a folder."""
     for path in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
         path.unlink(missing_ok=True)
+
+
+def write_array(path: str | Path, values: Any) -> Path:
+    """Write a NumPy array as ``.npy``, whole or not at all.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    import io
+
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    return write_atomic(path, stream.getvalue())

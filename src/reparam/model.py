@@ -87,7 +87,7 @@ class LatentModel(nn.Module):
         event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
         if event_shape is None or x.shape[1:] == event_shape:
             return x
-        if x[0].numel() != event_shape.numel():
+        if x.shape[1:].numel() != event_shape.numel():
             raise ShapeError(
                 f"x of shape {tuple(x.shape)}: the decoder describes events of shape "
                 f"{tuple(event_shape)}, so x must have the shape (B, "
@@ -124,7 +124,7 @@ class LatentModel(nn.Module):
             temperature: A factor on z; below one, more typical and less varied examples.
         """
         prior = self.prior_distribution(c)
-        z = prior.sample(torch.Size([n_samples]) if c is None else torch.Size())
+        z = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n_samples]))
         p = self.likelihood(temperature * z, c)
         return p.mean if mean else p.sample()
 

@@ -65,7 +65,10 @@ class ContinuousBernoulli(Distribution):
         near, safe = self._safe
         small = self.logits.clamp(-_NEAR_ZERO, _NEAR_ZERO)
         polynomial = 0.5 + small / 12 - small**3 / 720
-        return torch.where(near, polynomial, -1 / torch.expm1(-safe) - 1 / safe)
+        # For a positive logit, then mirrored: expm1 of a large one would overflow.
+        size = safe.abs()
+        exact = -1 / torch.expm1(-size) - 1 / size
+        return torch.where(near, polynomial, torch.where(safe > 0, exact, 1 - exact))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x) of each entry, in nats, with the shape of x."""
@@ -82,4 +85,8 @@ class ContinuousBernoulli(Distribution):
         # F(x) = expm1(l x) / expm1(l); written with -|l|, so that nothing overflows, then mirrored.
         size = safe.abs()
         x = 1 + torch.log(u + (1 - u) * torch.exp(-size)) / size
-        return torch.where(near, u, torch.where(safe > 0, x, 1 - x)).clamp(0, 1)
+        # Near zero the inverse is the cumulant series of a Bernoulli(u), over l.
+        small, v = self.logits.clamp(-_NEAR_ZERO, _NEAR_ZERO), u * (1 - u)
+        series = 1 / 2 + small * (1 - 2 * u) / 6 + small.square() * (1 - 6 * v) / 24
+        x = torch.where(safe > 0, x, 1 - x)
+        return torch.where(near, u + small * v * series, x).clamp(0, 1)

@@ -43,7 +43,9 @@ class QuantizedCategorical(Distribution):
     @property
     def mean(self) -> Tensor:
         """Return E[x] in [0, 1]."""
-        values = torch.linspace(0, 1, self.levels, device=self.logits.device).to(self.logits)
+        values = torch.arange(self.levels, device=self.logits.device).to(self.logits) / (
+            self.levels - 1
+        )
         return (self._categorical.probs * values).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -54,4 +56,4 @@ class QuantizedCategorical(Distribution):
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws in [0, 1]."""
-        return self._categorical.sample(sample_shape) / (self.levels - 1)
+        return self._categorical.sample(sample_shape).to(self.logits) / (self.levels - 1)

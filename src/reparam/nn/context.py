@@ -15,7 +15,8 @@ def concatenate(features: Tensor, c: Tensor | None, context: int) -> Tensor:
         context: The size C that the network was built for, 0 for none.
 
     Raises:
-        ShapeError: c is missing, of another size, or given to a network built without it.
+        ShapeError: c is missing, of another size, for another number of examples, or given to a
+            network built without it.
 
     Example:
         >>> concatenate(torch.ones(5, 2, 3), torch.zeros(2, 4), context=4).shape
@@ -29,4 +30,11 @@ def concatenate(features: Tensor, c: Tensor | None, context: int) -> Tensor:
         )
     if c is None:
         return features
-    return torch.cat([features, c.to(features).expand(*features.shape[:-1], -1)], dim=-1)
+    try:
+        repeated = c.to(features).expand(*features.shape[:-1], -1)
+    except RuntimeError:
+        raise ShapeError(
+            f"condition c has leading sizes {tuple(c.shape[:-1])}, but what it joins has "
+            f"{tuple(features.shape[:-1])}: give one condition for each example"
+        ) from None
+    return torch.cat([features, repeated], dim=-1)

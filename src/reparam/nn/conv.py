@@ -24,7 +24,8 @@ class ConvEncoder(nn.Module):
         activation: The nonlinearity after every layer.
 
     Raises:
-        OptionError: An image that the layers shrink to nothing, or that has no three axes.
+        OptionError: An image that the layers shrink to nothing, or that has no three axes; a size
+            below one.
         ShapeError: An input of another shape.
 
     Example:
@@ -44,6 +45,11 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.in_shape = image_shape(in_shape)
+        if min(*channels, kernel_size, 1) < 1:
+            raise OptionError(
+                f"channels={tuple(channels)}, kernel_size={kernel_size}: "
+                "every size must be at least 1"
+            )
         n_channels, *size = self.in_shape
         layers: list[nn.Module] = []
         n_in = n_channels + context
@@ -111,10 +117,10 @@ class ConvDecoder(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if not channels or kernel_size % 2 == 0:
+        if not channels or min(channels) < 1 or kernel_size % 2 == 0:
             raise OptionError(
                 f"channels={tuple(channels)}, kernel_size={kernel_size}: "
-                "give at least one layer and an odd kernel"
+                "give at least one layer, no empty one, and an odd kernel"
             )
         sizes = [tuple(out_size)]
         for _ in channels:

@@ -21,7 +21,7 @@ class TrainingOptions:
             best weights; 0 to train to the end.
         seed: Of the weights, the order of the data and every draw.
         log_every: Steps between two rows of metrics.
-        checkpoint_every: Epochs between two checkpoints.
+        checkpoint_every: Seconds between two checkpoints, at least; a killed run loses no more.
         pictures_every: Epochs between two pictures; 0 for none.
 
     Raises:
@@ -35,22 +35,29 @@ class TrainingOptions:
 
     epochs: int = 15
     batch_size: int = 128
-    lr: float = 2e-3
-    lr_warmup: float = 0.05
+    lr: float = 5e-3
+    lr_warmup: float = 0.2
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
     ema: float = 0.0
     early_stopping: int = 0
     seed: int = 0
     log_every: int = 50
-    checkpoint_every: int = 1
+    checkpoint_every: float = 20.0
     pictures_every: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "log_every", "checkpoint_every"):
+        for name in ("epochs", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}: must be at least 1")
-        for name in ("clip_norm", "kl_warmup", "early_stopping", "pictures_every", "seed"):
+        for name in (
+            "clip_norm",
+            "kl_warmup",
+            "early_stopping",
+            "checkpoint_every",
+            "pictures_every",
+            "seed",
+        ):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
         if not self.lr > 0:

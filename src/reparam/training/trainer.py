@@ -165,6 +165,7 @@ class Trainer:
             )
         self._best: dict[str, Tensor] = {}
         self._window = Window()
+        self._saved_at = time.perf_counter()
 
     @property
     def current(self) -> nn.Module:
@@ -205,6 +206,8 @@ class Trainer:
             progress.seconds = time.perf_counter() - began
             if progress.step % self.options.log_every == 0:
                 self._log()
+                if progress.batch < len(self.batches):
+                    self._save_now_and_then()
             if stop.received is not None and progress.batch < len(self.batches):
                 self._log()
                 raise self._interrupted(stop.received)
@@ -215,8 +218,7 @@ class Trainer:
         self._keep_best(row)
         self._tell("epoch", row)
         done = progress.epoch == self.options.epochs or self._out_of_patience
-        if done or progress.epoch % self.options.checkpoint_every == 0:
-            self.save()
+        self._save_now_and_then()
         if stop.received is not None and not done:
             raise self._interrupted(stop.received)
 
@@ -320,6 +322,11 @@ class Trainer:
         return Interrupted(
             f"stopped at {place} and saved; go on with: reparam train --resume {run}", number
         )
+
+    def _save_now_and_then(self) -> None:
+        if time.perf_counter() - self._saved_at >= self.options.checkpoint_every:
+            self.save()
+            self._saved_at = time.perf_counter()
 
     def save(self) -> None:
         """Write a checkpoint, where the run keeps them."""

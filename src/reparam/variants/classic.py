@@ -132,6 +132,9 @@ def conv_vae(
 ) -> Recipe:
     r"""The VAE with convolutional networks, for images.
 
+    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+              - \mathrm{KL}(q(z \mid x) \| p(z))
+
     Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image.
 
     Limits: images only; every pixel is independent of the others given z.

@@ -1,6 +1,7 @@
 """A recipe: a model, its objective and, for adversarial objectives, further players."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,19 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a recipe comes from: what a run needs to build its model again.
+
+    Arguments:
+        variant: The name of a registered variant.
+        options: All of its builder's options, as plain values.
+    """
+
+    variant: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What ``fit`` takes: a model, an objective and players.
 
@@ -36,6 +50,7 @@ class Recipe:
         model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
         objective: (model, batch) -> Terms.
         players: Further players, for adversarial objectives.
+        source: The variant that the model was built by; None for one composed by hand.
 
     Raises:
         OptionError: A player whose part the model lacks.
@@ -50,6 +65,7 @@ class Recipe:
     model: nn.Module
     objective: Objective
     players: tuple[Player, ...] = ()
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         parts = {name for name, _ in self.model.named_modules()}
@@ -74,4 +90,7 @@ def replace(recipe: Recipe, **changes: Any) -> Recipe:
     for name in changes:
         if name not in fields:
             raise unknown("field of a recipe", name, fields)
+    if "model" in changes:
+        # Another model is no longer the one that the variant builds.
+        changes = {"source": None, **changes}
     return dataclasses.replace(recipe, **changes)

@@ -1,13 +1,14 @@
 """The registry of variants. The command line, the README's table and the contract tests read it."""
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
+from reparam.variants.recipe import Recipe, Source, replace
 
 P = ParamSpec("P")
 Builder = Callable[Concatenate[DataSpec, P], Recipe]
@@ -59,10 +60,31 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Build
     def register(builder: Builder[P]) -> Builder[P]:
         if name in _VARIANTS:
             raise OptionError(f"variant {name!r} is registered already: choose another name")
-        _VARIANTS[name] = Variant(name, builder, year, paper)
-        return builder
+
+        @functools.wraps(builder)
+        def built(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
+            recipe = builder(spec, *args, **kwargs)
+            return replace(recipe, source=_source(name, builder, spec, *args, **kwargs))
+
+        _VARIANTS[name] = Variant(name, built, year, paper)
+        return cast(Builder[P], built)
 
     return register
+
+
+def _source(name: str, builder: Callable[..., Recipe], *args: Any, **kwargs: Any) -> Source | None:
+    """Return what builds the recipe again; None where an option is no plain value, as a family."""
+    bound = inspect.signature(builder).bind(*args, **kwargs)
+    bound.apply_defaults()
+    options = {k: _plain(value) for k, value in list(bound.arguments.items())[1:]}
+    plain = (str, int, float, bool, list, type(None))
+    if not all(isinstance(value, plain) for value in options.values()):
+        return None
+    return Source(name, options)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def names() -> tuple[str, ...]:

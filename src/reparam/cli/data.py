@@ -1,0 +1,47 @@
+"""``reparam data``: the data sets there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reparam.cli.parse import parse
+from reparam.cli.table import print_table
+from reparam.data import DATASETS
+from reparam.data.registry import Entry
+
+
+@dataclass(frozen=True)
+class Options:
+    """List the data sets: their size, how they are prepared, and where they come from."""
+
+
+def prepared(entry: Entry) -> str:
+    """Return how a data set is prepared unless one asks otherwise."""
+    if entry.dequantize:
+        return f"{entry.levels} levels, dequantized"
+    if entry.binarize == "none":
+        return f"{entry.levels} levels"
+    return f"binarize {entry.binarize}"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table of data sets."""
+    parse(Options, "data", arguments)
+    print_table(
+        ("data set", "what it is", "train + test", "shape", "by default", "where from"),
+        [
+            (
+                entry.name,
+                entry.description,
+                f"{entry.n_train:,} + {entry.n_test:,}",
+                " × ".join(map(str, entry.shape)),
+                prepared(entry),
+                entry.where,
+            )
+            for entry in DATASETS.values()
+        ],
+    )
+    print(
+        "\nEach is looked for in a folder of its name under --data-dir, or else under "
+        "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded when it is in none of them. "
+        "digits needs no file."
+    )

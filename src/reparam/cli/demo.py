@@ -1,0 +1,47 @@
+"""``reparam demo``: from nothing to numbers and pictures, in a minute, without a network."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reparam.cli.parse import parse
+from reparam.training.run_folder import next_free
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the default variant on scikit-learn's digits, measure it and draw its pictures.
+
+    Every command is printed before it runs, so that you can type the next one.
+    """
+
+    out: str | None = None
+    """The folder of the run; runs/demo-N by default."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the commands of the walk, one after the other."""
+    from reparam.cli.main import run_verb
+
+    options = parse(Options, "demo", arguments)
+    run = options.out or str(next_free("runs", "demo"))
+    began = time.perf_counter()
+    commands = [
+        ["train", "vae", *f"--data digits --epochs 60 --pictures-every 20 --out {run}".split()],
+        ["evaluate", run],
+        ["sample", run, "-n", "64", "--out", f"{run}/samples.png"],
+        ["reconstruct", run, "--out", f"{run}/reconstructions.png"],
+        ["interpolate", run, "--out", f"{run}/interpolation.png"],
+        ["plot", run],
+    ]
+    for command in commands:
+        print(f"\n$ reparam {shlex.join(command)}", flush=True)
+        run_verb(command[0], command[1:])
+    print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
+    print(f"  {run}/samples.png          digits that the model made up")
+    print(f"  {run}/reconstructions.png  test digits, each above what the model makes of it")
+    print(f"  {run}/pictures/latent.png  where the model puts each class")
+    print("\nThen try a latent space that fits on paper, or MNIST:")
+    print("  reparam train vae --data digits --latent-dim 2 --epochs 100")
+    print("  reparam train vae --data mnist")

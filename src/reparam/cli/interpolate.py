@@ -1,0 +1,40 @@
+"""``reparam interpolate``: straight walks between examples through the latent space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from reparam.cli.options import DataOptions
+from reparam.cli.output import write
+from reparam.cli.parse import parse
+from reparam.errors import OptionError
+from reparam.evaluation.latent import interpolate
+from reparam.report.pictures import grid
+
+
+@dataclass(frozen=True)
+class Options(DataOptions):
+    """Decode the points between the codes of two examples, a pair of them in each row."""
+
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
+    """How many pairs."""
+    steps: int = 10
+    """Pictures in each row, the ends included."""
+    out: Path = Path("interpolation.png")
+    """The file: .png for a picture, .npy for an array."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Interpolate between the first examples of a split and write the pictures."""
+    options = parse(Options, "interpolate", arguments)
+    if options.n < 1 or options.steps < 2:
+        raise OptionError(f"n={options.n}, steps={options.steps}: at least 1 pair and 2 steps")
+    run = options.load()
+    batch = run.examples(options.dataset(run), options.split, options.seed, 2 * options.n)
+    codes = run.encode(batch)
+    walks = interpolate(codes[0::2], codes[1::2], options.steps)
+    images = run.decode(walks.flatten(0, 1))
+    write(options.out, images, run.spec, lambda: grid(images.cpu(), n_columns=options.steps))

@@ -1,0 +1,87 @@
+"""The command ``reparam``: find the verb, and turn errors into one sentence."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from reparam.errors import Interrupted, OptionError, ReparamError, unknown
+
+VERBS = {
+    "demo": "train, measure and picture a VAE on embedded data, in a minute",
+    "train": "train a variant on data",
+    "evaluate": "measure a run: likelihood, ELBO, KL, with standard errors",
+    "sample": "draw examples from a run's prior",
+    "reconstruct": "show inputs beside their reconstructions",
+    "interpolate": "walk between examples through the latent space",
+    "encode": "write the latent codes of a split",
+    "plot": "draw loss curves and the latent space",
+    "models": "list the variants",
+    "data": "list the data sets",
+    "reproduce": "run a published or instructive experiment again",
+}
+
+
+def usage() -> str:
+    """Return the help of the command itself; made without importing torch.
+
+    >>> usage().splitlines()[0]
+    'usage: reparam VERB [OPTIONS]'
+    """
+    from reparam import __version__
+
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {said}" for verb, said in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: reparam VERB [OPTIONS]",
+            "",
+            f"reparam {__version__}: variational autoencoders, composed, trained and measured.",
+            "",
+            *lines,
+            "",
+            "reparam VERB --help tells the options of a verb; start with: reparam demo",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        from reparam import __version__
+
+        print(f"reparam {__version__}")
+        return 0
+    try:
+        run_verb(arguments[0], arguments[1:])
+    except Interrupted as error:
+        print(f"reparam: {error}", file=sys.stderr)
+        return 128 + error.signal_number
+    except OptionError as error:
+        print(f"reparam: {error}", file=sys.stderr)
+        return 2
+    except ReparamError as error:
+        print(f"reparam: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("reparam: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has left, as `head` does.
+        sys.stderr.close()
+        return 141
+    return 0
+
+
+def run_verb(verb: str, arguments: Sequence[str]) -> None:
+    """Run one verb.
+
+    Raises:
+        OptionError: A verb that does not exist, with the nearest one.
+    """
+    if verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
+    import_module(f"reparam.cli.{verb}").main(list(arguments))

@@ -1,0 +1,57 @@
+"""``reparam plot``: loss curves, and the latent space as a map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reparam.cli.options import DataOptions
+from reparam.cli.parse import parse
+from reparam.evaluation import evaluate
+from reparam.model import LatentModel
+from reparam.report import plots
+from reparam.report.pictures import is_picturable, save
+from reparam.run import Run
+
+
+@dataclass(frozen=True)
+class Options(DataOptions):
+    """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
+
+    With two latents, also the scatter itself and the 15 × 15 grid of decoded normal quantiles.
+    """
+
+    out: Path | None = None
+    """The folder of the pictures; the run's own by default."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the plots of a run and print where they are."""
+    options = parse(Options, "plot", arguments)
+    run = options.load()
+    folder = options.out or options.run / "pictures"
+    for path in draw(run, options, folder):
+        print(path)
+
+
+def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
+    """Draw all that a run has to show, and return the files."""
+    made = []
+    if run.rows:
+        made.append(folder / "curves.png")
+        plots.save_figure(plots.loss_curves(run.rows), made[-1])
+    if not isinstance(run.model, LatentModel):
+        return made
+    data = options.dataset(run)
+    batch = run.examples(data, options.split, options.seed)
+    made.append(folder / "latent.png")
+    figure = plots.latent_scatter(run.encode(batch), batch.y, data.class_names)
+    plots.save_figure(figure, made[-1])
+    result = evaluate(run.model, batch, run.spec, n_samples=1, device=run.device)
+    parts = [value for value in result.kl_per_dimension or () if value is not None]
+    if parts:
+        made.append(folder / "kl-per-dimension.png")
+        plots.save_figure(plots.kl_per_dimension(parts), made[-1])
+    if result.latent_dim == 2 and is_picturable(run.spec):
+        made.append(folder / "quantile-grid.png")
+        save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
+    return made

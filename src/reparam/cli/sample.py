@@ -1,0 +1,31 @@
+"""``reparam sample``: what a run's prior generates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from reparam.cli.options import RunOptions
+from reparam.cli.output import write
+from reparam.cli.parse import parse
+from reparam.report.pictures import grid
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Draw examples from a run's prior, as a picture or (--out FILE.npy) as an array."""
+
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
+    """How many."""
+    out: Path = Path("samples.png")
+    """The file: .png for a picture, .npy for an array."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw examples and write them."""
+    options = parse(Options, "sample", arguments)
+    run = options.load()
+    examples = run.sample(options.n, seed=options.seed)
+    write(options.out, examples, run.spec, lambda: grid(examples.cpu()))

@@ -1,0 +1,253 @@
+"""``reparam train``: from a variant and data to a run."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import tyro
+
+from reparam import data as data_sets
+from reparam.cli.parse import parse
+from reparam.data.registry import Binarize
+from reparam.errors import OptionError, folded
+from reparam.families import Family
+from reparam.run import Run, fit
+from reparam.training.config import DATA_KEYS, read_config, recipe_of, training_options
+from reparam.training.options import TrainingOptions
+from reparam.training.run_folder import RunFolder, next_free
+from reparam.variants import Variant, get, names
+
+
+@dataclasses.dataclass(frozen=True)
+class CommonOptions:
+    """The options that every variant has.
+
+    Arguments:
+        data: The data set; 'reparam data' lists them.
+        data_dir: The folder that holds the data set's folder; nothing else is looked at then.
+        binarize: How grey images become binary; each data set has its own way.
+        dequantize: Whether uniform noise makes pixel levels continuous.
+        validation: Training examples held out for validation: a number, or a share below 1.
+        beta: The weight of the KL, where the objective has one.
+        device: auto, cpu, cuda, cuda:1 ...
+        precision: auto (bfloat16 where the machine computes in it), float32 or bfloat16.
+        devices: Devices of each node.
+        nodes: Nodes.
+        out: The folder of the run; runs/DATA-VARIANT-N by default.
+        resume: Go on with the run in this folder, or in --out; a new one begins if there is none.
+        config: A YAML file of options; those on the command line come first.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    binarize: Binarize | None = None
+    dequantize: bool | None = None
+    validation: float | None = None
+    beta: float | None = None
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    out: str | None = None
+    resume: str | None = None
+    config: str | None = None
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train a variant on data, or go on with a run."""
+    words = with_resume_value(arguments)
+    stored = stored_options(words)
+    variant = chosen_variant(words, stored)
+    if variant is None:
+        parse(CommonOptions, "train", words, description=__doc__)
+        raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
+    rest = words[1:] if words and not words[0].startswith("-") else words
+    cls = options_class(variant)
+    allowed = {field.name for field in dataclasses.fields(cls)}
+    default = cls(**{k: v for k, v in stored.items() if k in allowed})
+    options = parse(cls, "train", rest, description=described(variant), default=default)
+    values = {k: as_stored(v) for k, v in dataclasses.asdict(options).items()}
+    run = train({"variant": variant.name, **values})
+    print_next(run)
+
+
+def train(values: dict[str, Any], *, progress: bool = True) -> Run:
+    """Train what a flat mapping of options says; where it is silent, the defaults hold.
+
+    Arguments:
+        values: ``variant``, ``data``, the variant's options and those of ``CommonOptions``.
+        progress: Whether to show progress.
+
+    Raises:
+        ReparamError: Anything that is wrong with the options, the data or the folder.
+    """
+    options = training_options(values)
+    place = values.get("resume") or values.get("out")
+    if values.get("resume") == "" and values.get("out") is None:
+        raise OptionError("--resume needs the folder of a run: reparam train --resume RUN")
+    keys = [key for key in DATA_KEYS[1:] if values.get(key) is not None]
+    validation = values.get("validation")
+    asked = {key: values[key] for key in keys}
+    if validation is not None and float(validation).is_integer():
+        asked["validation"] = int(validation)
+    data = data_sets.load(values.get("data", "digits"), **asked)
+    recipe = recipe_of(values, data.spec)
+    if place is None:
+        place = str(next_free("runs", f"{data.name}-{values['variant']}"))
+    machine = {k: values[k] for k in ("device", "precision", "devices", "nodes") if k in values}
+    return fit(
+        recipe,
+        data,
+        out=place,
+        resume=values.get("resume") is not None,
+        progress=progress,
+        **machine,
+        **dataclasses.asdict(options),
+    )
+
+
+def print_next(run: Run) -> None:
+    """Print where the run is and the commands that one might type next."""
+    if run.folder is None:
+        return
+    path = run.folder.path
+    print(f"\nThe run is in {path}. Next:")
+    print(f"  reparam evaluate {path}")
+    if run.config.get("variant") != "classifier":
+        print(f"  reparam sample {path} -n 64 --out samples.png")
+    print(f"  reparam plot {path}")
+    print(f"  tensorboard --logdir {run.folder.events}")
+
+
+def with_resume_value(arguments: Sequence[str]) -> list[str]:
+    """Return the words with a value after a bare ``--resume``, which then means ``--out``.
+
+    >>> with_resume_value(["vae", "--resume", "--out", "x"])
+    ['vae', '--resume', '', '--out', 'x']
+    """
+    words: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], "--"], strict=False):
+        words.append(word)
+        if word == "--resume" and following.startswith("-"):
+            words.append("")
+    return words
+
+
+def value_of(words: Sequence[str], option: str) -> str | None:
+    """Return the value of an option among the words, if it is there.
+
+    >>> value_of(["vae", "--out=x"], "--out")
+    'x'
+    """
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def stored_options(words: Sequence[str]) -> dict[str, Any]:
+    """Return the options that the command line takes over: of the run to resume, or of a file."""
+    resume = value_of(words, "--resume")
+    folder = RunFolder(resume or value_of(words, "--out") or ".")
+    if resume is not None and folder.holds_run:
+        if value_of(words, "--config") is not None:
+            raise OptionError("--config and --resume: a run goes on with its own options; drop one")
+        config = {k: v for k, v in folder.config().items() if k != "recorded"}
+        return config
+    path = value_of(words, "--config")
+    if path is None:
+        return {}
+    known = {
+        "variant",
+        *(f.name for n in names() for f in dataclasses.fields(options_class(get(n)))),
+    }
+    values = read_config(path, sorted(known - {"config", "resume"}))
+    if isinstance(values.get("variant"), str):
+        variant = get(values["variant"])
+        read_config(
+            path, ["variant", *(f.name for f in dataclasses.fields(options_class(variant)))]
+        )
+    return values
+
+
+def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | None:
+    """Return the variant: the first word, or that of the stored options.
+
+    Raises:
+        OptionError: A variant that does not exist; or another one than the run to resume has.
+    """
+    if words and not words[0].startswith("-"):
+        variant = get(words[0])
+        before = stored.get("variant")
+        if value_of(words, "--resume") is not None and before not in (None, variant.name):
+            raise OptionError(
+                f"the run's variant is {before!r}, not {variant.name!r}: name its own"
+            )
+        return variant
+    late = [word for word in words if folded(word) in names()]
+    if late:
+        raise OptionError(f"name the variant first: reparam train {late[0]} ...")
+    return get(stored["variant"]) if stored.get("variant") else None
+
+
+def options_class(variant: Variant) -> type[Any]:
+    """Return the dataclass of all options of a variant: its own and the common ones."""
+    helps = documented(CommonOptions) | documented(TrainingOptions) | documented(variant.builder)
+    hints = get_type_hints(variant.builder)
+    own = {
+        name: (plain_type(hints[name]), parameter.default)
+        for name, parameter in variant.options.items()
+    }
+    common = {
+        f.name: (kind, f.default)
+        for cls in (CommonOptions, TrainingOptions)
+        for f, kind in zip(dataclasses.fields(cls), get_type_hints(cls).values(), strict=True)
+    }
+    fields = [
+        (name, Annotated[kind, tyro.conf.arg(help=helps.get(name, ""))], default)
+        for name, (kind, default) in {
+            **own,
+            **{k: v for k, v in common.items() if k not in own},
+        }.items()
+    ]
+    return dataclasses.make_dataclass("TrainOptions", fields, frozen=True)
+
+
+def plain_type(kind: Any) -> Any:
+    """Return the type of an option on the command line, where no family can be typed."""
+    if kind == Sequence[int]:
+        return tuple[int, ...]
+    if kind == str | Family | None:
+        return str | None
+    return kind
+
+
+def documented(part: Any) -> dict[str, str]:
+    """Return what a docstring says of each argument.
+
+    >>> documented(TrainingOptions)["epochs"]
+    'Passes over the training split.'
+    """
+    import docstring_parser
+
+    said = docstring_parser.parse(part.__doc__ or "", docstring_parser.DocstringStyle.GOOGLE)
+    return {p.arg_name: " ".join((p.description or "").split()) for p in said.params}
+
+
+def described(variant: Variant) -> str:
+    """Return what ``--help`` says of a variant."""
+    return f"Train {variant.name}. {variant.summary} ({variant.paper})"
+
+
+def as_stored(value: Any) -> Any:
+    """Return a value as YAML holds it."""
+    return (
+        list(value)
+        if isinstance(value, tuple)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+    )

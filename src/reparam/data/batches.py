@@ -1,0 +1,113 @@
+"""Minibatches of data that are resident on the device, picked there by index."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch
+from reparam.data.dataset import Split
+from reparam.data.transforms import Transform
+from reparam.errors import DataError, OptionError
+
+Condition = Callable[[Tensor], Tensor]
+
+
+def mixed_seed(*parts: int) -> int:
+    """Return one seed from several numbers, so that near numbers give unrelated streams.
+
+    >>> mixed_seed(0, 1) == mixed_seed(1, 0)
+    False
+    """
+    entropy = [part % 2**64 for part in parts]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+def conditioned(x: Tensor, y: Tensor | None, condition: Condition | None) -> Batch:
+    """Return the batch of x, with shape (B, *shape), and c = condition(y) if there is a condition.
+
+    Raises:
+        DataError: A condition on labels that do not exist.
+    """
+    if condition is None:
+        return Batch(x=x, y=y)
+    if y is None:
+        raise unlabeled()
+    return Batch(x=x, y=y, c=condition(y))
+
+
+def unlabeled() -> DataError:
+    """Return the error for a condition on labels that do not exist."""
+    return DataError("the data have no labels to condition on: give y, or drop the condition")
+
+
+class Batches:
+    """Minibatches of one split, held on the device as stored and transformed there.
+
+    The order of an epoch depends on (seed, epoch) alone. The transform draws from the device's
+    global generator and skipped batches draw nothing, so an epoch taken up at batch k with the
+    generator's state of then continues exactly.
+
+    Arguments:
+        split: The stored examples.
+        transform: What maps stored values to x.
+        batch_size: Examples per batch; the last batch of an epoch may be shorter.
+        device: Where the examples lie and batches are made.
+        shuffle: Whether every epoch has an order of its own.
+        seed: The seed of the orders.
+        condition: What maps labels, with shape (B,), to c, with shape (B, C).
+
+    Raises:
+        OptionError: A batch size below one.
+        DataError: A condition without labels.
+
+    Example:
+        >>> from reparam.data.transforms import Identity
+        >>> batches = Batches(Split(torch.arange(5.0)), Identity(), batch_size=2, shuffle=False)
+        >>> [batch.x.tolist() for batch in batches.epoch(0)]
+        [[0.0, 1.0], [2.0, 3.0], [4.0]]
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        transform: Transform,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        seed: int = 0,
+        condition: Condition | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise OptionError(f"batch_size={batch_size}: give at least 1")
+        if condition is not None and split.y is None:
+            raise unlabeled()
+        self.x = split.x.to(device)
+        self.y = None if split.y is None else split.y.to(device)
+        self.transform = transform
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.condition = condition
+
+    @property
+    def n_examples(self) -> int:
+        """The number of examples in an epoch."""
+        return len(self.x)
+
+    def __len__(self) -> int:
+        return -(-len(self.x) // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from batch ``start`` on."""
+        n = len(self.x)
+        order: Tensor | None = None
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+            order = torch.randperm(n, generator=generator).to(self.x.device)
+        for first in range(start * self.batch_size, n, self.batch_size):
+            picked = slice(first, first + self.batch_size)
+            index = picked if order is None else order[picked]
+            y = None if self.y is None else self.y[index]
+            yield conditioned(self.transform(self.x[index]), y, self.condition)

@@ -1,0 +1,205 @@
+"""The user's own data: tensors, arrays, torch data sets and loaders, checked before use."""
+
+from collections.abc import Iterable, Sized
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from reparam.data.checks import (
+    Array,
+    as_labels,
+    as_support,
+    as_tensor,
+    as_values,
+    closest_support,
+)
+from reparam.data.dataset import Dataset, Split
+from reparam.data.stream import Stream
+from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.errors import DataError, ShapeError, unknown
+from reparam.spec import DataSpec, Support
+
+KNOWN: tuple[Support, ...] = get_args(Support)
+
+
+def from_arrays(
+    x: Array,
+    y: Array | None = None,
+    *,
+    support: Support | None = None,
+    n_classes: int | None = None,
+    name: str = "data",
+    validation: int | float = 0,
+    test: Array | tuple[Array, Array] | None = None,
+    shape: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Return a data set of tensors or arrays.
+
+    uint8 values are grey levels of 256, scaled to [0, 1]. Other values stay as they are; without
+    a declared support it is the smallest that holds them: binary, unit or real.
+
+    Arguments:
+        x: The examples, with shape (N, *shape).
+        y: Their labels {0, …, n_classes - 1}, with shape (N,).
+        support: The set that an entry of x lies in. Integers wider than uint8 need it said.
+        n_classes: The number of classes; the largest label + 1 when None.
+        name: What messages call the data.
+        validation: How many examples, or which fraction, are held out of x for validation.
+        test: The test examples, or a pair of them and their labels.
+        shape: The shape to give each example, for images (channels, height, width).
+        seed: The seed of the choice of validation examples.
+
+    Raises:
+        DataError: Empty data, NaN or infinite values, values outside the support, integers that
+            could be counts as well as categories, or labels that are none.
+        ShapeError: Examples that do not have ``shape``.
+        OptionError: An unknown support, or a validation split that leaves nothing to train on.
+
+    Example:
+        >>> data = from_arrays(torch.rand(100, 4).round(), validation=0.1)
+        >>> data.support, len(data.split("train")), len(data.split("validation"))
+        ('binary', 90, 10)
+    """
+    if support is not None and support not in KNOWN:
+        raise unknown("support", str(support), KNOWN)
+    given = {"train": (x, y)}
+    if test is not None:
+        given["test"] = test if isinstance(test, tuple) else (test, None)
+    named = {split: "x" if split == "train" else f"{split} x" for split in given}
+    values = {split: as_values(pair[0], named[split], shape) for split, pair in given.items()}
+    kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]
+    if kinds[0] != kinds[-1]:
+        raise ShapeError(
+            f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
+            "convert one of them"
+        )
+    # Of binary, unit and real the widest, in the order in which they are declared.
+    if support is None:
+        chosen = max((closest_support(v, named[s]) for s, v in values.items()), key=KNOWN.index)
+    else:
+        chosen = support
+    for split, v in values.items():
+        values[split] = as_support(v, chosen, named[split])
+    splits, seen = {}, []
+    for split, (_, labels) in given.items():
+        if labels is not None:
+            labels = as_labels(
+                labels, len(values[split]), n_classes, named[split].replace("x", "y")
+            )
+            seen.append(int(labels.max()) + 1)
+        splits[split] = Split(values[split], labels)
+    levels: int | None = None
+    if chosen in ("categorical", "tokens"):
+        levels = 1 + max(int(v.max()) for v in values.values())
+    transform: Transform = Identity()
+    if values["train"].dtype == torch.uint8:
+        transform = Pixels(2 if chosen == "binary" else 256)
+        levels = 256 if chosen == "unit" else None
+    spec = DataSpec(
+        shape=tuple(values["train"].shape[1:]),
+        support=chosen,
+        n_classes=max(seen) if n_classes is None and seen else n_classes,
+        levels=levels,
+        name=name,
+    )
+    return Dataset(name, spec, splits, transform).with_validation(validation, seed)
+
+
+def as_dataset(data: object) -> Dataset | Stream:
+    """Return any data that ``fit`` takes as a data set or a stream of batches.
+
+    Arguments:
+        data: A ``Dataset`` or ``Stream``; a tensor or array x with shape (N, *shape), or a pair
+            (x, y); a torch ``Dataset`` of x or (x, y), which is read into memory once; or a torch
+            ``DataLoader``, which is asked anew each epoch, so that its augmentation counts.
+
+    Raises:
+        DataError: Anything else, or data that ``from_arrays`` refuses.
+
+    Example:
+        >>> as_dataset((np.zeros((6, 2)), np.arange(6) % 3)).spec.n_classes
+        3
+    """
+    if isinstance(data, Dataset | Stream):
+        return data
+    if isinstance(data, Tensor | np.ndarray):
+        return from_arrays(data)
+    if isinstance(data, tuple) and len(data) == 2:
+        x, y = data
+        if isinstance(x, Tensor | np.ndarray) and isinstance(y, Tensor | np.ndarray):
+            return from_arrays(x, y)
+    if isinstance(data, DataLoader):
+        return Stream.from_loader(data)
+    if isinstance(data, TorchDataset):
+        return from_arrays(*read_all(data))
+    raise DataError(
+        f"data of type {type(data).__name__} cannot be used: give a reparam Dataset, a tensor or "
+        "array x, a pair (x, y) of them, a torch Dataset or a torch DataLoader"
+    )
+
+
+def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None]:
+    """Return the examples, with shape (N, *shape), and labels, with shape (N,), of a torch Dataset.
+
+    Raises:
+        DataError: Items that are neither x nor (x, y), or that differ in shape.
+
+    Example:
+        >>> x, y = read_all(TensorDataset(torch.zeros(4, 3), torch.arange(4)))
+        >>> x.shape, y.shape
+        (torch.Size([4, 3]), torch.Size([4]))
+    """
+    if isinstance(data, TensorDataset) and len(data.tensors) in (1, 2):
+        return data.tensors[0], data.tensors[1] if len(data.tensors) == 2 else None
+    items: Iterable[Any]
+    if isinstance(data, IterableDataset) or not isinstance(data, Sized):
+        items = iter(data)
+    else:
+        items = (data[i] for i in range(len(data)))
+    xs: list[Tensor] = []
+    ys: list[Tensor] = []
+    for i, item in enumerate(items):
+        x, y = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
+        xs.append(as_item(x, i))
+        if xs[i].shape != xs[0].shape:
+            raise DataError(
+                f"item {i} has shape {tuple(xs[i].shape)} and item 0 {tuple(xs[0].shape)}: "
+                "all examples must have one shape, so crop, pad or resize them"
+            )
+        if y is not None:
+            ys.append(as_item(y, i))
+    if not xs:
+        raise DataError(
+            "the torch Dataset has 0 items: data need at least one example, so give some"
+        )
+    if ys and (len(ys) != len(xs) or any(y.shape != () for y in ys)):
+        raise DataError(
+            f"{len(ys)} of {len(xs)} items have a label, and not every label is one integer: "
+            "label all items alike or none, so mend the torch Dataset"
+        )
+    return torch.stack(xs), torch.stack(ys) if ys else None
+
+
+def as_item(value: object, i: int) -> Tensor:
+    """Return part of item ``i`` of a torch Dataset as a tensor of any shape.
+
+    Raises:
+        DataError: A mapping, a text or another thing that is no array of numbers.
+
+    Example:
+        >>> as_item(7, 0)
+        tensor(7)
+    """
+    if not isinstance(value, Tensor | np.ndarray | np.generic | int | float) and not hasattr(
+        value, "__array_interface__"
+    ):
+        raise DataError(
+            f"item {i} of the torch Dataset holds a {type(value).__name__}: items must be x or "
+            "(x, y) with x a tensor, array or image, so wrap the Dataset in one that gives those"
+        )
+    return as_tensor(value, f"item {i}")

@@ -1,0 +1,95 @@
+"""How stored values become x: scaled, binarized or dequantized, on the device they lie on."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Generator, Tensor
+
+from reparam.errors import OptionError, unknown
+
+Binarization = Literal["none", "threshold", "dynamic"]
+
+
+class Transform(Protocol):
+    """Anything that turns stored values into x, drawing from ``generator`` if it draws."""
+
+    def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return x, with the shape (B, *shape) of ``raw``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Values that are stored as the x they are.
+
+    Example:
+        >>> Identity()(torch.tensor([0.5]))
+        tensor([0.5000])
+    """
+
+    def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return ``raw``, with shape (B, *shape), unchanged."""
+        return raw
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Grey values {0, …, levels - 1}, stored as uint8, as float32.
+
+    A binarization that is drawn once (``static``) is stored as drawn: it is ``Pixels(levels=2)``.
+
+    Arguments:
+        levels: The number of grey values, 2 to 256.
+        binarize: ``none``: x = raw / (levels - 1). ``threshold``: 1 where raw / (levels - 1) ≥ 0.5,
+            which for 256 levels is raw ≥ 128. ``dynamic``: a fresh draw from
+            Bernoulli(raw / (levels - 1)) at every call.
+        dequantize: Whether uniform noise makes x continuous: x = (raw + u) / levels, u ~ U[0, 1).
+
+    Raises:
+        OptionError: Levels out of range, an unknown binarization, or both at once of binarization
+            and dequantization.
+
+    Example:
+        >>> Pixels(256, binarize="threshold")(torch.tensor([0, 127, 128], dtype=torch.uint8))
+        tensor([0., 0., 1.])
+    """
+
+    levels: int
+    binarize: Binarization = "none"
+    dequantize: bool = False
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.levels <= 256:
+            raise OptionError(f"levels={self.levels}: values stored as uint8 have 2 to 256 levels")
+        if self.binarize not in get_args(Binarization):
+            raise unknown("binarization", str(self.binarize), get_args(Binarization))
+        if self.dequantize and self.binarize != "none":
+            raise OptionError(
+                f"binarize={self.binarize!r} with dequantize=True: binary values have no levels to "
+                "smooth, so set one of the two only"
+            )
+
+    def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return x.
+
+        Arguments:
+            raw: Values {0, …, levels - 1}, uint8 with shape (B, *shape).
+            generator: What noise is drawn from, on the device of ``raw``; the device's global
+                generator when None.
+        """
+        top = self.levels - 1
+        if self.binarize == "threshold":
+            return raw.ge(self.levels // 2).float()
+        if self.binarize == "dynamic":
+            # P(r < raw) = raw / top for r uniform on {0, …, top - 1}: the Bernoulli draw in
+            # integers, four times as fast as torch.bernoulli on a CPU.
+            r = torch.randint(
+                0, top, raw.shape, generator=generator, dtype=torch.uint8, device=raw.device
+            )
+            return r.lt(raw).float()
+        if self.dequantize:
+            u = torch.rand(raw.shape, generator=generator, device=raw.device)
+            # In float32 255 + u can round up to 256, and a density on [0, 1) is infinite at 1.
+            return u.add_(raw).div_(self.levels).clamp_(max=1 - 2**-24)
+        return raw.float().div_(top)

@@ -1,0 +1,110 @@
+"""How well a directed model tells the classes apart."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical
+
+from reparam.batch import Batch
+from reparam.directed import DirectedModel
+from reparam.distributions import base
+from reparam.errors import DataError, OptionError
+from reparam.evaluation.isolation import isolated
+
+
+class Accuracy(NamedTuple):
+    """A share of right answers.
+
+    Arguments:
+        value: The share, from 0 to 1.
+        stderr: Its standard error; None for a single example.
+    """
+
+    value: float
+    stderr: float | None
+
+
+def class_log_prob(model: DirectedModel, batch: Batch) -> Tensor | None:
+    r"""Return what a directed model says of each class, up to a constant of the example.
+
+    .. math:: \log p(y \mid x) \quad\text{or}\quad \log p(x, y) = \log p(y) + \log p(x \mid y)
+
+    A model that has the label as a function of x is asked for it. One that makes x out of the
+    label is asked about every class, which by Bayes' rule tells the classes apart as well, and the
+    log-sum-exp over classes is then log p(x).
+
+    Arguments:
+        model: The model.
+        batch: Examples; their labels are not looked at.
+
+    Returns:
+        Nats, with shape (B, K); None for a model without a categorical node ``y``.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> model = variants.classifier(DataSpec((1, 8, 8), "binary", n_classes=10)).model
+        >>> class_log_prob(model, Batch(torch.zeros(5, 1, 8, 8))).shape
+        torch.Size([5, 10])
+    """
+    if "y" not in model.parents:
+        return None
+    values = model.values(Batch(x=batch.x))
+    p = base(model.distribution("y", values))
+    if not isinstance(p, Categorical):
+        return None
+    if all("y" not in parents for parents in model.parents.values()):
+        return p.logits.expand(len(batch), -1)
+    n_classes = p.logits.shape[-1]
+    labels = torch.arange(n_classes, device=batch.x.device)
+    scores = [model.log_prob(values | {"y": label.expand(len(batch))}) for label in labels]
+    return torch.stack(scores, dim=-1)
+
+
+def accuracy(model: DirectedModel, batch: Batch, *, chunk: int = 1024) -> Accuracy:
+    r"""Return the share of examples whose most probable class is their label.
+
+    .. math:: \frac1N \sum_n [\arg\max_y p(y \mid x_n) = y_n]
+
+    Arguments:
+        model: A model with a categorical node ``y``, such as a classifier.
+        batch: Examples with labels, anywhere; the model computes where it is.
+        chunk: At most so many examples are in the works at once.
+
+    Raises:
+        OptionError: A model that does not tell classes apart.
+        DataError: A batch without labels.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> model = variants.classifier(DataSpec((1, 8, 8), "binary", n_classes=10)).model
+        >>> 0 <= accuracy(model, Batch(torch.zeros(5, 1, 8, 8), y=torch.arange(5))).value <= 1
+        True
+    """
+    if batch.y is None:
+        raise DataError("accuracy needs labels, and these examples have none: give y")
+    right = []
+    with isolated(model) as device:
+        for start in range(0, len(batch), chunk):
+            part = Batch(batch.x[start : start + chunk].to(device))
+            scores = class_log_prob(model, part)
+            if scores is None:
+                raise OptionError(
+                    f"a model of {', '.join(model.parents) or 'nothing'} tells no classes apart: "
+                    "accuracy needs a node 'y' with a Categorical, such as the variant classifier"
+                )
+            right.append(scores.argmax(-1).cpu() == batch.y[start : start + chunk].cpu())
+    return share(torch.cat(right))
+
+
+def share(right: Tensor) -> Accuracy:
+    """Return the share of true entries of a bool tensor with shape (N,).
+
+    >>> share(torch.tensor([True, False]))
+    Accuracy(value=0.5, stderr=0.5)
+    """
+    values = right.double()
+    stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
+    return Accuracy(float(values.mean()), stderr)

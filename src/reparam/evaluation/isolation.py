@@ -1,0 +1,166 @@
+"""Evaluation without a trace: modes, precision, device and random state are as before after it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Piece = TypeVar("Piece")
+
+
+@contextmanager
+def isolated(
+    model: nn.Module, device: torch.device | str | None = None, seed: int | None = None
+) -> Iterator[torch.device]:
+    """Hold a model in evaluation mode, in full precision, without gradients.
+
+    Half-precision parameters are widened to float32; a float64 model stays one. Every module's
+    mode, every tensor of the model and the random state are put back on leaving, errors included.
+
+    Arguments:
+        model: The model.
+        device: Where it computes; None for where it is.
+        seed: The seed of all draws inside; None leaves the random state to itself.
+
+    Returns:
+        A context whose value is the device.
+
+    Example:
+        >>> model = nn.Linear(2, 2).train().half()
+        >>> with isolated(model, seed=0):
+        ...     model.training, model.weight.dtype
+        (False, torch.float32)
+        >>> model.training, model.weight.dtype
+        (True, torch.float16)
+    """
+    first = next(model.parameters(), torch.empty(0))
+    target = first.device if device is None else torch.device(device)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast(target.type, enabled=False))
+        stack.enter_context(_evaluation_mode(model))
+        stack.enter_context(_full_precision(model, target))
+        if seed is not None:
+            stack.enter_context(seeded(target, seed))
+        yield target
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    # Module by module, because a part may be frozen in evaluation mode while the rest trains.
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
+    parameters = [(parameter, parameter.data) for parameter in model.parameters()]
+    buffers = [
+        (module._buffers, name, buffer)
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+    ]
+    half = [p for p in model.parameters() if p.dtype in (torch.float16, torch.bfloat16)]
+    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        model.to(device, dtype=torch.float32 if half else None)
+        # TensorFloat-32 keeps ten bits of the mantissa: no precision for a log-likelihood.
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = tf32
+        for parameter, data in parameters:
+            parameter.data = data
+        for holder, name, buffer in buffers:
+            holder[name] = buffer
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draw from a seed on the CPU and on one device, and put their random states back on leaving.
+
+    >>> state = torch.get_rng_state()
+    >>> with seeded(torch.device("cpu"), seed=0):
+    ...     draw = torch.rand(3)
+    >>> bool((torch.get_rng_state() == state).all())
+    True
+    """
+    # torch.manual_seed would reseed every accelerator of the process, used here or not.
+    state = torch.get_rng_state()
+    device_state: Tensor | None = None
+    if device.type == "cuda":
+        device_state = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        device_state = torch.mps.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if device.type == "cuda" and device_state is not None:
+            torch.cuda.set_rng_state(device_state, device)
+        elif device_state is not None:
+            torch.mps.set_rng_state(device_state)
+
+
+class Workers(NamedTuple):
+    """Threads that work on pieces side by side; without a pool, the caller's own.
+
+    Arguments:
+        n: The number of threads.
+        pool: The threads.
+    """
+
+    n: int = 1
+    pool: ThreadPoolExecutor | None = None
+
+    def each(self, work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
+        """Do the work on every piece, without gradients, and wait until all is done."""
+
+        def without_gradient(piece: Piece) -> None:
+            # Every thread has a gradient mode of its own.
+            with torch.no_grad():
+                work(piece)
+
+        run = map if self.pool is None else self.pool.map
+        for _ in run(without_gradient, pieces):
+            pass
+
+
+@contextmanager
+def workers(device: torch.device) -> Iterator[Workers]:
+    """Hold as many threads as torch uses on a CPU, with one thread for each operation.
+
+    Threads that share every operation wait for the slowest at the end of each, which on a busy
+    machine makes many small operations several times slower; threads with pieces of their own do
+    not wait. torch's number of threads is put back on leaving.
+
+    >>> with workers(torch.device("cpu")) as some:
+    ...     some.each(print, ["piece"])
+    piece
+    """
+    n = torch.get_num_threads()
+    if device.type != "cpu" or n == 1:
+        yield Workers()
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            yield Workers(n, pool)
+    finally:
+        torch.set_num_threads(n)

@@ -1,0 +1,217 @@
+"""What a model's latent variables do: which are used, and how they lie beside the prior."""
+
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam.batch import Batch
+from reparam.distributions import base
+from reparam.errors import OptionError, ShapeError
+from reparam.evaluation.isolation import isolated, seeded
+from reparam.model import LatentModel
+
+ACTIVE_VARIANCE = 0.01
+"""A dimension whose posterior mean varies less than this over the data is unused."""
+
+
+def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
+    r"""Return the posterior means, :math:`\mathbb E_{q(z \mid x_n)}[z]`.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples, and their condition if there is one, anywhere.
+        chunk: At most so many examples are in the works at once.
+
+    Returns:
+        The means on the CPU, with shape (N, D).
+
+    Raises:
+        OptionError: A chunk below one.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
+        >>> encode_means(model, Batch(torch.zeros(5, 1, 8, 8))).shape
+        torch.Size([5, 2])
+    """
+    if chunk < 1:
+        raise OptionError(f"chunk={chunk}: encode at least one example at a time")
+    means = []
+    with isolated(model) as device:
+        for start in range(0, len(batch), chunk):
+            part = slice(start, start + chunk)
+            c = None if batch.c is None else batch.c[part].to(device)
+            means.append(model.encode(batch.x[part].to(device), c).flatten(1).cpu())
+    return torch.cat(means)
+
+
+def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
+    r"""Count the latent dimensions that vary with x.
+
+    .. math:: \bigl|\{j : \mathrm{Var}_x(\mathbb E_{q(z \mid x)}[z_j]) > 0.01\}\bigr|
+
+    Arguments:
+        means: Posterior means, with shape (N, D).
+        threshold: The variance above which a dimension counts.
+
+    Raises:
+        ShapeError: Fewer than two examples, whose variance is no number.
+
+    References:
+        Burda, Grosse & Salakhutdinov, ICLR 2016, section 5.2.
+
+    Example:
+        >>> active_units(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        1
+    """
+    if means.dim() != 2 or means.shape[0] < 2:
+        raise ShapeError(
+            f"means of shape {tuple(means.shape)}: active units need a variance over examples, so "
+            "give the means of two or more as (N, D)"
+        )
+    return int((means.double().var(0) > threshold).sum())
+
+
+class AggregateKL(NamedTuple):
+    """A divergence of the aggregate posterior from the prior.
+
+    Arguments:
+        value: The Monte-Carlo estimate, in nats.
+        stderr: Its standard error over the draws, in nats.
+        n_samples: The number of draws.
+    """
+
+    value: float
+    stderr: float
+    n_samples: int
+
+
+def aggregate_kl(
+    q: Distribution,
+    prior: Distribution,
+    n_samples: int = 1000,
+    *,
+    seed: int = 0,
+    max_memory_mb: int = 256,
+) -> AggregateKL:
+    r"""Estimate how far the posteriors of all data together lie from the prior.
+
+    .. math:: \mathrm{KL}(q(z) \| p(z)) \approx \frac1S \sum_s \log q(z_s) - \log p(z_s), \qquad
+              q(z) = \frac1N \sum_n q(z \mid x_n), \quad z_s \sim q(z)
+
+    The estimate is unbiased for the mixture of the N posteriors that are given. As an estimate for
+    all data it is too high, and most where posteriors hardly overlap: no example's share of the
+    mixture is below 1/N, so :math:`\log q(z_s) \ge \log q(z_s \mid x_n) - \log N`. Give as many
+    examples as you can. The mean KL of the posteriors less this divergence is the mutual
+    information of x and z, at most log N.
+
+    Arguments:
+        q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
+        prior: p(z), with batch shape ().
+        n_samples: The number S of draws; spread evenly over the examples.
+        seed: The seed of the draws.
+        max_memory_mb: What the S × N table of densities may take at once, in MiB.
+
+    Raises:
+        OptionError: Fewer than two draws, whose standard error is no number.
+        ShapeError: Posteriors or a prior with another batch shape.
+
+    References:
+        Hoffman & Johnson, ELBO surgery, NIPS workshop 2016, eq. 4.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> unit = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> aggregate_kl(unit.expand((10,)), unit).value < 1e-5
+        True
+    """
+    if n_samples < 2:
+        raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
+    if len(q.batch_shape) != 1 or len(prior.batch_shape) != 0:
+        raise ShapeError(
+            f"posteriors of batch shape {tuple(q.batch_shape)} and a prior of batch shape "
+            f"{tuple(prior.batch_shape)}: the posteriors must be a batch (N,), the prior a single "
+            "distribution"
+        )
+    n = q.batch_shape[0]
+    tensors = [value for value in vars(base(q)).values() if isinstance(value, Tensor)]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    with torch.no_grad(), seeded(device, seed):
+        rounds = -(-n_samples // n)
+        z = q.sample(torch.Size([rounds])).flatten(0, 1)
+        # Whole rounds over the examples, then a random choice among those of the last one.
+        last = torch.randperm(n)[: n_samples - (rounds - 1) * n] + (rounds - 1) * n
+        z = z[torch.cat([torch.arange((rounds - 1) * n), last]).to(z.device)]
+        # Two temporaries of the size of the table, as a density makes them.
+        row = 2 * 4 * n * max(1, q.event_shape.numel())
+        chunk = max(1, max_memory_mb * 2**20 // row)
+        mixture = [q.log_prob(part.unsqueeze(1)).logsumexp(-1).cpu() for part in z.split(chunk)]
+        ratio = torch.cat(mixture).double() - log(n) - prior.log_prob(z).cpu().double()
+    return AggregateKL(float(ratio.mean()), float(ratio.std() / n_samples**0.5), n_samples)
+
+
+class Components(NamedTuple):
+    """Principal components of the latents.
+
+    Arguments:
+        scores: The means along the components, with shape (N, k).
+        explained_variance_ratio: The share of all variance that each explains, with shape (k,).
+    """
+
+    scores: Tensor
+    explained_variance_ratio: Tensor
+
+
+def principal_components(means: Tensor, k: int = 2) -> Components:
+    """Project posterior means on the directions in which they vary most.
+
+    Arguments:
+        means: Posterior means, with shape (N, D).
+        k: The number of components.
+
+    Raises:
+        OptionError: More components than there are dimensions or examples, or fewer than one.
+
+    Example:
+        >>> means = torch.tensor([[0.0, 0.0, 0.0], [2.0, 2.0, 0.0], [4.0, 4.0, 0.0]])
+        >>> principal_components(means, 1).explained_variance_ratio
+        tensor([1.])
+    """
+    # scikit-learn takes a second to import, which nobody pays who draws no picture.
+    from sklearn.decomposition import PCA
+
+    if means.dim() != 2 or not 1 <= k <= min(means.shape):
+        raise OptionError(
+            f"k={k} principal components of means of shape {tuple(means.shape)}: give means as "
+            "(N, D), and at most as many components as the smaller of the two"
+        )
+    pca = PCA(n_components=k, svd_solver="full")
+    scores = pca.fit_transform(means.double().cpu().numpy())
+    # Means that are all the same explain nothing; 0 / 0 is not to reach a picture.
+    ratio = torch.from_numpy(pca.explained_variance_ratio_).nan_to_num(0.0)
+    return Components(torch.from_numpy(scores).float(), ratio.float())
+
+
+def interpolate(start: Tensor, stop: Tensor, n_steps: int) -> Tensor:
+    r"""Return the points of straight lines between codes.
+
+    .. math:: z_t = (1 - t) z_0 + t z_1, \qquad t = 0, \tfrac{1}{T - 1}, \dots, 1
+
+    Arguments:
+        start: z_0, with shape (N, D).
+        stop: z_1, with shape (N, D).
+        n_steps: The number of points T, the ends included.
+
+    Returns:
+        The points, with shape (N, T, D).
+
+    Example:
+        >>> interpolate(torch.zeros(1, 1), torch.ones(1, 1), 3).flatten()
+        tensor([0.0000, 0.5000, 1.0000])
+    """
+    t = torch.linspace(0, 1, n_steps, dtype=start.dtype, device=start.device)[:, None]
+    return torch.lerp(start[:, None], stop[:, None], t)

@@ -1,0 +1,200 @@
+"""Importance sampling: what draws from the posterior say of one block of examples."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.distributions import QuantizedCategorical, base, is_normalized
+from reparam.divergence import MONTE_CARLO, kl
+from reparam.evaluation.isolation import Workers
+from reparam.model import LatentModel
+
+# Draws are made so many floats at a time, whatever the memory: they depend on the seed alone.
+_SLAB_FLOATS = 2**21
+# On a CPU, larger pieces of work fall out of the cache and take longer.
+_CACHE_FLOATS = 2**23
+
+
+class Decoder(NamedTuple):
+    """What one pass through a decoder costs, and what kind of distribution comes out.
+
+    Arguments:
+        floats: About how many floats one z holds in memory, its log-density included.
+        normalized: Whether log p(x | z) is the logarithm of a density or mass.
+        discrete: Whether it is that of a mass.
+    """
+
+    floats: int
+    normalized: bool
+    discrete: bool
+
+    def rows(self, max_floats: int, device: torch.device) -> int:
+        """Return how many z to decode at once.
+
+        >>> Decoder(1000, True, True).rows(5000, torch.device("cpu"))
+        5
+        """
+        most = min(max_floats, _CACHE_FLOATS) if device.type == "cpu" else max_floats
+        return max(1, most // self.floats)
+
+
+class Figures(NamedTuple):
+    """Figures of B examples, float64 on the CPU.
+
+    Arguments:
+        log_likelihood: log p(x) by importance sampling, in nats with shape (B,).
+        reconstruction: E_q[log p(x | z)], in nats with shape (B,).
+        kl: KL(q(z | x)‖p(z)), in nats with shape (B,).
+        kl_per_dimension: Its parts, with shape (B, D), where they exist.
+        kl_method: ``closed form`` or ``Monte Carlo``.
+        effective_sample_size: (Σ w)² / Σ w² of the importance weights w, as a share of the draws,
+            with shape (B,).
+        decoder: What was found out about the decoder.
+    """
+
+    log_likelihood: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    kl_per_dimension: Tensor | None
+    kl_method: str
+    effective_sample_size: Tensor
+    decoder: Decoder
+
+
+def importance_sample(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    n_samples: int,
+    *,
+    max_floats: int = 2**27,
+    decoder: Decoder | None = None,
+    workers: Workers = Workers(),  # noqa: B008
+) -> Figures:
+    r"""Draw z ~ q(z | x, c) and return all figures that follow from the draws.
+
+    .. math:: \log p(x) \approx \log \frac1L \sum_l w_l, \quad w_l = \frac{p(x, z_l)}{q(z_l \mid x)}
+
+    Arguments:
+        model: The model, where x is.
+        x: The examples, with shape (B, *event).
+        c: Their condition, with shape (B, C).
+        n_samples: L; exactly so many draws are made for each example.
+        max_floats: About how many floats the decoder may use at once; it changes no figure.
+        decoder: What an earlier call found out about the decoder; None to find out.
+        workers: The threads that decode.
+
+    Raises:
+        SupportError: The KL of posterior and prior is infinite.
+
+    References:
+        Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
+    """
+    q, prior = model.posterior(x, c), model.prior_distribution(c)
+    slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
+    zero = torch.zeros(len(x), dtype=torch.float64)
+    reconstruction, log_ratio = zero, zero
+    log_sum, log_sum_squares = zero - torch.inf, zero - torch.inf
+    z = q.sample(torch.Size([slab]))
+    divergence = kl(q, prior, z)
+    if decoder is None:
+        decoder = inspect_decoder(model, z[:1, :1], None if c is None else c[:1])
+    for start in range(0, n_samples, slab):
+        if start > 0:
+            z = q.sample(torch.Size([min(slab, n_samples - start)]))
+        rows = decoder.rows(max_floats // workers.n, x.device)
+        log_likelihood = _wide(_log_likelihood(model, x, z, c, rows, workers))
+        ratio = _wide(q.log_prob(z) - prior.log_prob(z))
+        log_weight = log_likelihood - ratio
+        reconstruction = reconstruction + log_likelihood.sum(0)
+        log_ratio = log_ratio + ratio.sum(0)
+        log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
+        log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
+    exact = divergence.method != MONTE_CARLO
+    parts = divergence.per_dimension
+    return Figures(
+        log_likelihood=log_sum - log(n_samples),
+        reconstruction=reconstruction / n_samples,
+        kl=_wide(divergence.value) if exact else log_ratio / n_samples,
+        kl_per_dimension=None if parts is None else _wide(parts),
+        kl_method=divergence.method,
+        effective_sample_size=(2 * log_sum - log_sum_squares).exp() / n_samples,
+        decoder=decoder,
+    )
+
+
+def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
+    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
+
+    >>> from reparam import variants
+    >>> from reparam.spec import DataSpec
+    >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
+    >>> inspect_decoder(model, torch.zeros(1, 1, 2))
+    Decoder(floats=1456, normalized=True, discrete=True)
+    """
+    with _widest_output(model) as widest:
+        p = model.likelihood(z, c)
+    # A layer holds its input and its output, a log-density about four temporaries.
+    entries = max(1, p.event_shape.numel())
+    floats = 3 * max(widest[0], entries) + 4 * entries
+    return Decoder(floats, is_normalized(p), is_discrete(p))
+
+
+def is_discrete(p: Distribution) -> bool:
+    """Return whether a distribution gives masses, so that its log-density has no unit.
+
+    >>> from torch.distributions import Bernoulli, Normal
+    >>> is_discrete(Bernoulli(0.5)), is_discrete(Normal(0.0, 1.0))
+    (True, False)
+    """
+    if isinstance(base(p), QuantizedCategorical):
+        return True
+    return bool(getattr(p.support, "is_discrete", False))
+
+
+@contextmanager
+def _widest_output(model: nn.Module) -> Iterator[list[int]]:
+    """Note the size of the largest tensor that any part of a model puts out."""
+    widest = [0]
+
+    def note(part: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            widest[0] = max(widest[0], output.numel())
+
+    handles = [part.register_forward_hook(note) for part in model.modules()]
+    try:
+        yield widest
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _log_likelihood(
+    model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, rows: int, workers: Workers
+) -> Tensor:
+    """Return log p(x | z) with shape (K, B), decoding at most ``rows`` of the K × B at once."""
+    n_examples = min(len(x), rows)
+    n_draws = max(1, rows // n_examples)
+    log_likelihood = z.new_empty(z.shape[:2])
+
+    def decode(piece: tuple[slice, slice]) -> None:
+        draws, examples = piece
+        p = model.likelihood(z[draws, examples], None if c is None else c[examples])
+        log_likelihood[piece] = p.log_prob(x[examples])
+
+    pieces = [
+        (slice(start, start + n_draws), slice(first, first + n_examples))
+        for first in range(0, len(x), n_examples)
+        for start in range(0, len(z), n_draws)
+    ]
+    workers.each(decode, pieces)
+    return log_likelihood
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.cpu().double()

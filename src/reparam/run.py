@@ -1,0 +1,442 @@
+"""Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from reparam import data as data_sets
+from reparam.batch import Batch
+from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
+from reparam.errors import CheckpointError, OptionError, RunError
+from reparam.evaluation import Evaluation
+from reparam.evaluation import evaluate as evaluate_model
+from reparam.files import write_json
+from reparam.model import LatentModel
+from reparam.objectives import ELBO, Objective
+from reparam.report.pictures import is_picturable
+from reparam.spec import DataSpec
+from reparam.training import callbacks as watch
+from reparam.training.checkpoint import load_checkpoint, load_tensors, save_tensors, unflatten
+from reparam.training.config import (
+    checked_options,
+    differences,
+    flat,
+    recipe_of,
+    recorded,
+    warmed_up,
+)
+from reparam.training.events import Callback, Event
+from reparam.training.options import TrainingOptions
+from reparam.training.run_folder import RunFolder
+from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
+from reparam.training.trainer import Trainer
+from reparam.variants import Recipe, replace
+
+
+@dataclass
+class Run:
+    """A trained model, with what is known of how it came about.
+
+    Arguments:
+        model: The model, in evaluation mode.
+        spec: The shape and support of the data it was made for.
+        config: The options of the run.
+        data: The data it was trained on; None until they are needed again.
+        folder: Its folder; None for a run that was not written.
+        rows: The metrics, one mapping of scalars for each window of steps and each epoch.
+    """
+
+    model: nn.Module
+    spec: DataSpec
+    config: dict[str, Any]
+    data: Dataset | Stream | None = None
+    folder: RunFolder | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def latent_model(self) -> LatentModel:
+        """The model, where it has latent variables.
+
+        Raises:
+            OptionError: It has none.
+        """
+        if not isinstance(self.model, LatentModel):
+            name = self.config.get("variant") or type(self.model).__name__
+            raise OptionError(f"{name!r} has no latent variables, so it does not encode or decode")
+        return self.model
+
+    def dataset(self, name: str | None = None, data_dir: str | Path | None = None) -> Dataset:
+        """Return the data of the run, or other data prepared in the same way.
+
+        Arguments:
+            name: Another data set; None for the one the run was trained on.
+            data_dir: Where to look for it now.
+
+        Raises:
+            RunError: The data came from memory, and are not there any more.
+            OptionError: The other data set has another shape or support than the model.
+        """
+        if name is None and data_dir is None and isinstance(self.data, Dataset):
+            return self.data
+        options = self.config.get("recorded", {}).get("data") or {}
+        if name is None and not options:
+            raise RunError("this run was trained on data in memory: give them as data=")
+        asked = {**options, "name": name or options["name"]}
+        if name is not None and name != options.get("name"):
+            # Another data set keeps the way of binarizing, not the numbers that follow from size.
+            asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
+        if data_dir is not None:
+            asked["data_dir"] = str(data_dir)
+        found = data_sets.load(**asked)
+        if (found.spec.shape, found.spec.support) != (self.spec.shape, self.spec.support):
+            raise OptionError(
+                f"the model was trained on {self.spec.support} data of shape {self.spec.shape}, "
+                f"but {found.name!r} is {found.spec.support} of shape {found.spec.shape}: "
+                "give data of the same kind"
+            )
+        return found
+
+    def examples(
+        self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
+    ) -> Batch:
+        """Return examples under one frozen draw.
+
+        Arguments:
+            data: The run's own data when None, or any that ``fit`` takes; a batch is returned as
+                it is.
+            split: The split of it.
+            seed: Of the draw.
+            limit: How many, from the first; all when None.
+        """
+        if isinstance(data, Batch):
+            return data
+        source = self.dataset() if data is None else as_dataset(data)
+        if data is not None and "test" not in source.splits and split == "test":
+            split = "train"  # plain arrays have no splits: all of what was given is meant
+        return source.examples(split, seed=seed, limit=limit)
+
+    def evaluate(
+        self,
+        data: object = None,
+        *,
+        split: str = "test",
+        n_samples: int = 500,
+        seed: int = 0,
+        device: str = "auto",
+        **options: Any,
+    ) -> Evaluation:
+        """Measure the model: every figure in nats, with its standard error.
+
+        Arguments:
+            data: What to measure on; None for the run's own data.
+            split: The split of it.
+            n_samples: Importance samples for each example.
+            seed: Of every draw.
+            device: Where to compute.
+            options: Passed on to ``evaluation.evaluate``.
+        """
+        batch = self.examples(data, split, seed)
+        place = str(resolve_device(device))
+        result = evaluate_model(
+            self.model,
+            batch,
+            self.spec,
+            n_samples=n_samples,
+            seed=seed,
+            device=place,
+            split=split,
+            **options,
+        )
+        if self.folder is not None:
+            write_json(self.folder.evaluation_file, result.to_dict())
+        return result
+
+    def sample(self, n_samples: int, seed: int = 0, **options: Any) -> Tensor:
+        """Return generated examples, with shape (n, *shape)."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if isinstance(self.model, LatentModel):
+                return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
+            images = watch.sample_images(self.model, n_samples, self.spec.shape)
+        if images is None:
+            name = self.config.get("variant") or type(self.model).__name__
+            raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
+        return images
+
+    def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
+        """Return the posterior means of the examples, with shape (N, D)."""
+        return self._in_chunks(self.latent_model.encode, self.examples(data, split, seed).x)
+
+    def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
+        """Return the reconstructions of the examples, with shape (N, *shape)."""
+        return self._in_chunks(self.latent_model.reconstruct, self.examples(data, split, seed).x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the mean of p(x | z) of codes z with shape (N, D), with shape (N, *shape)."""
+        return self._in_chunks(self.latent_model.decode, z).reshape(-1, *self.spec.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Return what a function of the model makes of many values, on the CPU."""
+        with torch.inference_mode():
+            chunks = values.split(1000)
+            return torch.cat([function(chunk.to(self.device)).cpu() for chunk in chunks])
+
+
+def fit(
+    model: Recipe | nn.Module,
+    data: object,
+    *,
+    objective: Objective | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> Run:
+    """Train a model on data.
+
+    Arguments:
+        model: A recipe, as variants return it; a ``LatentModel``; or any module with an encoder, a
+            decoder and a prior.
+        data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
+            ``DataLoader``.
+        objective: Instead of the recipe's; the ELBO for a bare model.
+        out: The folder of the run. Without it nothing is written.
+        resume: Go on with the run in ``out`` if there is one.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        precision: ``auto`` (bfloat16 where the machine computes in it), ``float32``, ``bfloat16``.
+        devices: Devices of each node, a process each.
+        nodes: Nodes.
+        progress: Show progress on standard error.
+        callbacks: Told of every event of training.
+        options: Those of ``TrainingOptions``: epochs, batch_size, lr, kl_warmup, ema, seed …
+
+    Raises:
+        OptionError: An option that is unknown or out of range.
+        DataError: Data that are damaged or not what the model can learn from.
+        RunError: The folder holds another run, or a run with other options.
+        NonFiniteError: A loss became infinite or not a number.
+        Interrupted: Ctrl-C or SIGTERM came; the run can be resumed.
+
+    Example:
+        >>> from reparam import data, variants
+        >>> digits = data.load("digits")
+        >>> recipe = variants.vae(digits.spec, latent_dim=2, hidden=[32])
+        >>> run = fit(recipe, digits, epochs=1, progress=False)
+        >>> run.sample(3).shape
+        torch.Size([3, 1, 8, 8])
+    """
+    settings = checked_options(options)
+    source = as_dataset(data)
+    recipe = as_recipe(model, objective)
+    precision = resolve_precision(precision, resolve_device(device))
+    runtime = make_runtime(device, precision, devices, nodes)
+    batches = _batches(source, settings, runtime)
+    data_options = source.options if isinstance(source, Dataset) else None
+    config = flat(recipe, data_options, settings)
+    beta = getattr(recipe.objective, "beta", None)
+    config |= {"beta": beta} if isinstance(beta, int | float) and "beta" not in config else {}
+    config |= {"device": device, "precision": precision, "devices": devices, "nodes": nodes}
+    config["recorded"] = recorded(
+        source.spec,
+        recipe,
+        data=None if data_options is None else dict(data_options),
+        class_names=list(getattr(source, "class_names", ())),
+        n_train=batches.n_examples,
+        device_used=str(runtime.device),
+    )
+    recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
+    recipe.model.to(runtime.device)
+    folder = None if out is None else RunFolder(out)
+    run = Run(recipe.model, source.spec, config, source, folder)
+    with ExitStack() as stack:
+        if folder is not None and runtime.rank == 0:
+            stack.enter_context(folder.locked())
+            if resume and folder.holds_run:
+                _require_same(folder, config)
+            else:
+                folder.begin(config)
+        if folder is not None and folder.is_finished:
+            return load(folder.path, model=recipe.model, device=str(runtime.device))
+        watchers = [*callbacks, lambda event: _remember(run, event)]
+        if runtime.rank == 0:
+            watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
+        trainer = Trainer(
+            recipe,
+            batches,
+            settings,
+            runtime,
+            validation=_validation(source, runtime),
+            callbacks=watchers,
+            checkpoints=None if folder is None else folder.checkpoints,
+        )
+        if folder is not None and resume:
+            checkpoint = load_checkpoint(folder.checkpoints, _warn)
+            if checkpoint is not None:
+                trainer.restore(checkpoint)
+        trainer.fit()
+        if folder is not None and runtime.rank == 0:
+            finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
+            save_tensors(folder.model_file, recipe.model.state_dict(), finished)
+            run.rows = folder.metrics()
+    return run
+
+
+def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
+    """Return a run from its folder. Nothing in the folder is executed.
+
+    Arguments:
+        run: The folder.
+        model: The model, for a run that was composed by hand; its weights are replaced.
+        device: Where to put it.
+
+    Raises:
+        RunError: There is no run, or it has no weights yet, or its model is not known.
+        CheckpointError: Its weights are damaged, or of another model.
+    """
+    folder = RunFolder(run)
+    config = folder.config()
+    spec = DataSpec.from_dict(config["recorded"]["spec"])
+    if model is None:
+        with torch.random.fork_rng(devices=[]):
+            model = recipe_of(config, spec).model
+    module = model.model if isinstance(model, Recipe) else model
+    weights = _weights(folder)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder.path} has the weights of another model: {error}") from error
+    module.to(resolve_device(device)).eval()
+    return Run(module, spec, config, None, folder, folder.metrics())
+
+
+def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:
+    """Return the recipe that a model and an objective make.
+
+    Raises:
+        OptionError: A module without an objective that has not the three parts of a latent model.
+
+    Example:
+        >>> as_recipe(nn.Linear(1, 1))
+        Traceback (most recent call last):
+        reparam.errors.OptionError: Linear has no encoder: fit takes a recipe, or a module with ...
+    """
+    if isinstance(model, Recipe):
+        return model if objective is None else replace(model, objective=objective)
+    if isinstance(model, LatentModel) or (objective is not None and not hasattr(model, "encoder")):
+        return Recipe(model, ELBO() if objective is None else objective)
+    for part in ("encoder", "decoder", "prior"):
+        if not isinstance(getattr(model, part, None), nn.Module):
+            raise OptionError(
+                f"{type(model).__name__} has no {part}: fit takes a recipe, or a module with an "
+                "encoder, a decoder and a prior that return distributions"
+            )
+    parts = LatentModel(model.encoder, model.decoder, model.prior)  # type: ignore[arg-type]
+    return Recipe(parts, ELBO() if objective is None else objective)
+
+
+def _weights(folder: RunFolder) -> dict[str, Tensor]:
+    """Return the final weights; failing those, the ones of the newest checkpoint."""
+    if folder.is_finished:
+        try:
+            return load_tensors(folder.model_file)[0]
+        except (CheckpointError, SafetensorError) as error:
+            _warn(f"{error}; using the newest checkpoint instead")
+    checkpoint = load_checkpoint(folder.checkpoints, _warn)
+    if checkpoint is None:
+        raise RunError(
+            f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
+        )
+    average = unflatten("average.module", checkpoint.tensors)
+    return average or unflatten("model", checkpoint.tensors)
+
+
+def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
+    stored = folder.config()
+    changed = differences(stored, config)
+    if stored["recorded"]["objective"] != config["recorded"]["objective"] and not changed:
+        changed = [f"objective ({stored['recorded']['objective']} in the run)"]
+    if stored["recorded"]["spec"] != config["recorded"]["spec"] and not changed:
+        changed = [f"data of shape {tuple(stored['recorded']['spec']['shape'])} in the run"]
+    if changed:
+        raise RunError(
+            f"{folder.path} cannot go on with other options: {'; '.join(changed)}; "
+            "drop them, or train anew with another --out"
+        )
+
+
+def _batches(
+    source: Dataset | Stream, options: TrainingOptions, runtime: Runtime
+) -> Batches | StreamBatches:
+    if isinstance(source, Stream):
+        return StreamBatches(source, device=runtime.device, seed=options.seed)
+    return Batches(
+        source.split("train"),
+        source.transform,
+        options.batch_size,
+        device=runtime.device,
+        seed=options.seed,
+    )
+
+
+def _validation(source: Dataset | Stream, runtime: Runtime) -> Batch | None:
+    if "validation" not in source.splits:
+        return None
+    return _to(source.examples("validation"), runtime.device)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    y = None if batch.y is None else batch.y.to(device)
+    return Batch(batch.x.to(device), y)
+
+
+def _watchers(
+    stack: ExitStack,
+    source: Dataset | Stream,
+    options: TrainingOptions,
+    runtime: Runtime,
+    folder: RunFolder | None,
+    steps_per_epoch: int,
+    progress: bool,
+) -> list[Callback]:
+    watchers: list[Callback] = []
+    if progress:
+        watchers.append(watch.progress_bar(stack, options, options.epochs * steps_per_epoch))
+    if folder is None:
+        return watchers
+    board = watch.TensorBoard(folder.events, stack)
+    watchers += [watch.metrics_file(folder.metrics_file), board]
+    if options.pictures_every and is_picturable(source.spec):
+        split = "validation" if "validation" in source.splits else "train"
+        examples = _to(source.examples(split, limit=32), runtime.device)
+        watchers.append(
+            watch.pictures(
+                folder.pictures, source.shape, examples, options, runtime.device, board.picture
+            )
+        )
+    return watchers
+
+
+def _remember(run: Run, event: Event) -> None:
+    if event.row:
+        run.rows.append(dict(event.row))
+
+
+def _warn(message: str) -> None:
+    print(f"reparam: {message}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Training: one loop, its schedules, what watches it, and its checkpoints."""

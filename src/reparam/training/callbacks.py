@@ -1,0 +1,187 @@
+"""Those who watch a run: a progress bar, a file of metrics, TensorBoard, pictures."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from reparam.batch import Batch
+from reparam.directed import DirectedModel
+from reparam.errors import ReparamError
+from reparam.files import write_error
+from reparam.model import LatentModel
+from reparam.report.pictures import grid, save, side_by_side
+from reparam.training.events import Callback, Event
+from reparam.training.options import TrainingOptions
+from reparam.training.run_folder import read_rows
+from reparam.training.runtime import forked_rng
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+N_PICTURED = 64
+
+
+def progress_bar(stack: ExitStack, options: TrainingOptions, n_steps: int) -> Callback:
+    """Return what shows a run on standard error: a live bar, or a line an epoch where it is piped.
+
+    Arguments:
+        stack: What closes the bar at the end, whatever happens.
+        options: The options of the run.
+        n_steps: The number of optimizer steps of the whole run.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        return lambda event: _print_epoch(event, options)
+    bar = Progress(
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    stack.enter_context(bar)
+    task = bar.add_task("", total=n_steps, epoch=f"0/{options.epochs}", said="")
+
+    def show(event: Event) -> None:
+        label = f"{min(event.epoch + (event.kind == 'log'), options.epochs)}/{options.epochs}"
+        bar.update(task, completed=event.step, epoch=label)
+        if event.kind == "log":
+            bar.update(task, said=_said(event.row))
+
+    return show
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    parts = [f"loss {row['loss']:.2f}", f"reconstruction {row['reconstruction']:.2f}"]
+    if "kl" in row:
+        parts.append(f"KL {row['kl']:.2f}")
+    return "  ".join([*parts, f"{row['images_per_second']:,.0f} images/s"])
+
+
+def _print_epoch(event: Event, options: TrainingOptions) -> None:
+    if event.kind != "epoch":
+        return
+    row = event.row
+    said = f"  validation ELBO {row['elbo']:.2f}" if "elbo" in row else ""
+    if not said and "reconstruction" in row:
+        said = f"  validation log-likelihood {row['reconstruction']:.2f}"
+    label = f"epoch {event.epoch:>3}/{options.epochs}"
+    print(f"{label}{said}  ({row['seconds']:.1f} s)", file=sys.stderr, flush=True)
+
+
+def metrics_file(path: Path) -> Callback:
+    """Return what appends every row to a file of JSON lines; on resume later rows are dropped."""
+
+    def write(event: Event) -> None:
+        try:
+            if event.kind == "start":
+                kept = [row for row in read_rows(path) if row["step"] <= event.step]
+                path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            elif event.row:
+                with path.open("a") as stream:
+                    stream.write(json.dumps(event.row) + "\n")
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    return write
+
+
+class TensorBoard:
+    """Scalars, and the pictures that are given to it, for TensorBoard.
+
+    Arguments:
+        folder: Where its event files go.
+        stack: What closes them at the end, whatever happens.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._writer: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Write the scalars of a row, each under its split."""
+        if event.kind == "start":
+            from torch.utils.tensorboard import SummaryWriter
+
+            # What a killed process wrote after the checkpoint is to be forgotten.
+            self._writer = SummaryWriter(str(self._folder), purge_step=event.step + 1)
+            self._stack.callback(self._writer.close)
+        for name, value in event.row.items():
+            if name not in ("split", "epoch", "step") and not isinstance(value, str):
+                self._writer.add_scalar(f"{name}/{event.row['split']}", value, event.step)
+
+    def picture(self, name: str, image: "Image", step: int) -> None:
+        """Write a picture."""
+        import numpy as np
+
+        pixels = np.array(image.convert("RGB"))
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+
+def pictures(
+    folder: Path,
+    shape: tuple[int, ...],
+    examples: Batch,
+    options: TrainingOptions,
+    device: torch.device,
+    show: Callable[[str, "Image", int], None],
+) -> Callback:
+    """Return what draws samples, and inputs beside their reconstructions, after every N epochs.
+
+    The same latent draws and the same inputs every time, so that the pictures can be compared.
+
+    Arguments:
+        folder: Where the pictures go.
+        shape: The shape of an image.
+        examples: Inputs to reconstruct.
+        options: The options of the run; N is ``pictures_every``.
+        device: The device of the model.
+        show: Told of every picture too: its name, the picture and the step.
+    """
+
+    def draw(event: Event) -> None:
+        if event.kind != "epoch" or not options.pictures_every:
+            return
+        if event.epoch % options.pictures_every and event.epoch != options.epochs:
+            return
+        event.model.eval()
+        with forked_rng(device, options.seed), torch.no_grad():
+            for name, image in epoch_pictures(event.model, examples, shape).items():
+                save(image, folder / f"{name}-epoch-{event.epoch:03d}.png")
+                show(name, image, event.step)
+
+    return draw
+
+
+def epoch_pictures(model: nn.Module, examples: Batch, shape: tuple[int, ...]) -> dict[str, "Image"]:
+    """Return the pictures that a model can make, by name."""
+    made = {}
+    samples = sample_images(model, N_PICTURED, shape)
+    if samples is not None:
+        made["samples"] = grid(samples.cpu())
+    if isinstance(model, LatentModel):
+        x = model.as_event(examples.x)
+        made["reconstructions"] = side_by_side(x.cpu(), model.reconstruct(x, examples.c).cpu())
+    return made
+
+
+def sample_images(model: nn.Module, n_samples: int, shape: tuple[int, ...]) -> Tensor | None:
+    """Return generated images, with shape (n, *shape); None for a model that generates none."""
+    if isinstance(model, LatentModel):
+        return model.sample(n_samples).reshape(-1, *shape)
+    if isinstance(model, DirectedModel):
+        try:
+            return model.assemble(model.sample(n_samples), shape)
+        except ReparamError:
+            return None
+    return None

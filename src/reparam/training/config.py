@@ -1,0 +1,177 @@
+"""A run's configuration: flat and plain, the same names on the command line, in YAML and here."""
+
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from dataclasses import replace as with_changes
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from reparam import __version__
+from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.objectives.bounds import ELBO
+from reparam.spec import DataSpec
+from reparam.training.checkpoint import FORMAT
+from reparam.training.options import TrainingOptions
+from reparam.training.schedules import linear
+from reparam.variants import Recipe, build, get, replace
+
+DATA_KEYS = ("data", "data_dir", "binarize", "dequantize", "validation")
+MACHINE_KEYS = ("device", "precision", "devices", "nodes")
+TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
+MOVABLE_KEYS = ("data_dir",)
+"""What may differ when a run goes on: the data may lie elsewhere by now."""
+
+
+def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
+    """Return what a run remembers beside its options: versions, machine and data."""
+    return {
+        "format": FORMAT,
+        "reparam": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "objective": repr(recipe.objective),
+        "spec": spec.to_dict(),
+        **facts,
+    }
+
+
+def variant_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the variant's builder among all those of a configuration."""
+    return {name: config[name] for name in get(config["variant"]).options if name in config}
+
+
+def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
+    """Build the recipe of a configuration; its weights follow from the seed.
+
+    Raises:
+        RunError: The configuration names no variant.
+        OptionError: An unknown variant, or a value that one of its options cannot have.
+    """
+    if config.get("variant") is None:
+        raise RunError(
+            "this run's model was composed by hand: give it, as in reparam.load(run, model=model)"
+        )
+    torch.manual_seed(config.get("seed", 0))
+    recipe = build(config["variant"], spec, **variant_options(config))
+    if config.get("beta") is not None and "beta" not in get(config["variant"]).options:
+        recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
+    return recipe
+
+
+def weighted(objective: Any, beta: Any) -> ELBO:
+    """Return an ELBO with another weight on its KL.
+
+    Raises:
+        OptionError: The objective has no KL to weigh.
+    """
+    if not is_dataclass(objective) or not isinstance(objective, ELBO):
+        raise OptionError(
+            f"objective {type(objective).__name__} has no KL to weigh: drop --beta and --kl-warmup"
+        )
+    return with_changes(objective, beta=beta)
+
+
+def warmed_up(recipe: Recipe, epochs: float, steps_per_epoch: int) -> Recipe:
+    """Return a recipe whose KL weight rises from zero over so many epochs.
+
+    Raises:
+        OptionError: The objective has no KL, or a schedule of its own already.
+    """
+    if not epochs:
+        return recipe
+    beta = getattr(recipe.objective, "beta", None)
+    if callable(beta):
+        raise OptionError(
+            f"kl_warmup={epochs}: the objective has a schedule of its own for beta: drop one"
+        )
+    steps = max(1, round(epochs * steps_per_epoch))
+    schedule = linear(0.0, beta, steps) if beta is not None else None
+    return replace(recipe, objective=weighted(recipe.objective, schedule))
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Return, in words, the options that were changed between a run and a wish to resume it.
+
+    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0})
+    ['lr (0.1 in the run, 0.2 now)']
+    """
+    names = [name for name in stored if name != "recorded" and name not in MOVABLE_KEYS]
+    names += [name for name in asked if name not in names and name not in MOVABLE_KEYS]
+    return [
+        f"{name} ({stored.get(name)} in the run, {asked.get(name)} now)"
+        for name in names
+        if name != "recorded" and _plain(stored.get(name)) != _plain(asked.get(name))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
+    """Return the options in a YAML file; a run's own ``config.yaml`` will do.
+
+    Arguments:
+        path: The file.
+        known: The options that exist.
+
+    Raises:
+        OptionError: A key that does not exist, with the nearest one, or a file that is no mapping.
+        DataError: The file cannot be read.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the configuration {path}: {error}") from error
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise OptionError(f"{path} is no YAML: {where}") from error
+    if not isinstance(values, dict):
+        raise OptionError(f"{path} holds no options: write lines such as 'epochs: 20'")
+    values.pop("recorded", None)
+    known = list(known)
+    folded_keys = {str(key).replace("-", "_"): value for key, value in values.items()}
+    for key in folded_keys:
+        if key not in known:
+            raise unknown(f"key of {path}", key, known)
+    return folded_keys
+
+
+def training_options(values: Mapping[str, Any]) -> TrainingOptions:
+    """Return the training options among the values.
+
+    Raises:
+        OptionError: A value out of its range.
+    """
+    return TrainingOptions(**{k: v for k, v in values.items() if k in TRAINING_KEYS})
+
+
+def checked_options(values: Mapping[str, Any]) -> TrainingOptions:
+    """Return training options made of exactly these values.
+
+    Raises:
+        OptionError: An option that does not exist, with the nearest one.
+    """
+    for name in values:
+        if name not in TRAINING_KEYS:
+            raise unknown("option of fit", name, TRAINING_KEYS)
+    return TrainingOptions(**values)
+
+
+def flat(recipe: Recipe, data_options: Mapping[str, Any] | None, options: TrainingOptions) -> Any:
+    """Return the flat configuration of a recipe, of data and of training options."""
+    source = recipe.source
+    config: dict[str, Any] = {"variant": source.variant if source else None}
+    named = dict(data_options or {})
+    config["data"] = named.pop("name", None)
+    config |= {key: named[key] for key in DATA_KEYS if key in named}
+    config |= dict(source.options) if source else {}
+    return config | asdict(options)

@@ -1,0 +1,253 @@
+"""Our own distributions, against quadrature, scipy and torch's distributions."""
+
+from collections.abc import Iterator
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from torch import Tensor
+from torch.distributions import Categorical, Independent, Normal
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
+
+from reparam.distributions import (
+    ContinuousBernoulli,
+    CrossEntropy,
+    OptimalNormal,
+    QuantizedCategorical,
+    base,
+    is_normalized,
+)
+
+LOGITS = [-40.0, -16.0, -3.0, -0.11, -0.1, -0.09, -1e-4, 0.0, 1e-9, 0.05, 0.1, 0.5, 7.0, 40.0]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def double(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def unnormalized_integral(logit: float, power: int = 0) -> float:
+    """Return ∫ x^power σ(l)^x (1 - σ(l))^(1 - x) dx over [0, 1] by adaptive quadrature."""
+    log_odds_off = -np.logaddexp(0, logit)
+    value, _ = integrate.quad(
+        lambda x: x**power * np.exp(logit * x + log_odds_off),
+        0,
+        1,
+        epsabs=0,
+        epsrel=1e-11,
+        points=[0.05, 0.95],
+    )
+    return value
+
+
+@pytest.mark.parametrize("logit", LOGITS)
+def test_log_normalizer_is_that_of_quadrature(logit: float) -> None:
+    found = ContinuousBernoulli(double(logit)).log_normalizer
+    assert float(found) == pytest.approx(-log(unnormalized_integral(logit)), abs=1e-7)
+
+
+@pytest.mark.parametrize("logit", LOGITS)
+def test_mean_is_that_of_quadrature(logit: float) -> None:
+    found = ContinuousBernoulli(double(logit)).mean
+    expected = unnormalized_integral(logit, power=1) / unnormalized_integral(logit)
+    assert float(found) == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("logit", [-8.0, -1.0, -0.05, 0.0, 0.3, 2.0, 9.0])
+def test_agrees_with_torch_where_torch_is_exact(logit: float) -> None:
+    x = torch.linspace(0, 1, 11, dtype=torch.float64)
+    ours = ContinuousBernoulli(double(logit))
+    theirs = TorchContinuousBernoulli(logits=double(logit), lims=(0.4999, 0.5001))
+    torch.testing.assert_close(ours.log_prob(x), theirs.log_prob(x), atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [-200.0, -40.0, -0.1, 0.0, 1e-20, 0.1, 40.0, 200.0])
+def test_values_and_gradients_are_finite(logit: float, dtype: torch.dtype) -> None:
+    logits = torch.full((7,), logit, dtype=dtype, requires_grad=True)
+    p = ContinuousBernoulli(logits)
+    x = torch.linspace(0, 1, 7, dtype=dtype)
+    for value in (p.log_prob(x), p.mean, p.log_normalizer, p.rsample()):
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        assert torch.isfinite(value).all()
+        assert torch.isfinite(gradient).all()
+
+
+def test_gradient_at_logit_zero_is_that_of_the_formula() -> None:
+    logit = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    p = ContinuousBernoulli(logit)
+    # d/dl log p(x) = x - E[x], and dE[x]/dl = Var[x] = 1/12 for the uniform distribution.
+    (slope,) = torch.autograd.grad(p.log_prob(double(0.8)), logit)
+    assert float(slope) == pytest.approx(0.3)
+    (slope,) = torch.autograd.grad(p.mean, logit)
+    assert float(slope) == pytest.approx(1 / 12)
+
+
+@pytest.mark.parametrize("logit", [-40.0, -2.0, -0.11, -0.09, 0.0, 0.05, 0.0999, 1.0, 40.0])
+def test_draws_follow_the_distribution_function(logit: float) -> None:
+    draws = ContinuousBernoulli(double(logit)).rsample(torch.Size([100_000]))
+
+    def cdf(x: np.ndarray) -> np.ndarray:
+        # Mirrored for positive logits, so that the powers stay finite.
+        if logit == 0:
+            return x
+        size, at = -abs(logit), x if logit < 0 else 1 - x
+        below = np.expm1(size * at) / np.expm1(size)
+        return below if logit < 0 else 1 - below
+
+    assert stats.kstest(draws.numpy(), cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("logit", [-3.0, -0.05, 0.0, 0.0999, 0.1001, 5.0])
+def test_reparameterized_draws_carry_the_gradient_of_the_mean(logit: float) -> None:
+    logits = torch.full((100_000,), logit, dtype=torch.float64, requires_grad=True)
+    (slopes,) = torch.autograd.grad(ContinuousBernoulli(logits).rsample().sum(), logits)
+    step = 1e-3
+    means = [
+        unnormalized_integral(at, power=1) / unnormalized_integral(at)
+        for at in (logit - step, logit + step)
+    ]
+    error = slopes.std() / len(slopes) ** 0.5
+    assert abs(float(slopes.mean()) - (means[1] - means[0]) / (2 * step)) < 4 * error + 1e-6
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_masses_over_the_grid_sum_to_one(levels: int) -> None:
+    p = QuantizedCategorical(torch.randn(3, levels, dtype=torch.float64) * 5)
+    grid = torch.arange(levels, dtype=torch.float64) / (levels - 1)
+    total = p.log_prob(grid[:, None]).exp().sum(0)
+    torch.testing.assert_close(total, torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_mass_of_level_k_is_that_of_class_k(levels: int) -> None:
+    logits = torch.randn(levels)
+    k = torch.arange(levels)
+    # A grey level is stored as a float32; it must find its own class again.
+    found = QuantizedCategorical(logits).log_prob((k / (levels - 1)).float())
+    torch.testing.assert_close(found, Categorical(logits=logits).log_prob(k))
+
+
+def test_quantized_moments_are_those_of_its_masses() -> None:
+    logits = torch.randn(9, dtype=torch.float64)
+    p = QuantizedCategorical(logits)
+    probs, grid = logits.softmax(0).numpy(), np.arange(9) / 8
+    mean, variance = probs @ grid, probs @ grid**2 - (probs @ grid) ** 2
+    assert float(p.mean) == pytest.approx(mean, abs=1e-12)
+    draws = p.sample(torch.Size([20_000]))
+    assert draws.dtype == torch.float64
+    assert abs(float(draws.mean()) - mean) < 4 * (variance / 20_000) ** 0.5
+
+
+def test_optimal_normal_is_the_profile_likelihood() -> None:
+    loc, x = torch.randn(2, 40, 3, dtype=torch.float64)
+    found = OptimalNormal(loc, torch.ones(())).log_prob(x).sum()
+    scales = np.geomspace(0.1, 10, 4001)
+    residuals = (x - loc).numpy()
+    best = max(stats.norm(0, s).logpdf(residuals).sum() for s in scales[1400:2800])
+    assert float(found) == pytest.approx(best, abs=1e-3)
+    assert float(found) >= best
+
+
+def test_optimal_normal_has_the_closed_form_of_its_residual() -> None:
+    loc, x = torch.randn(2, 40, 3, dtype=torch.float64)
+    found = OptimalNormal(loc, torch.ones(())).log_prob(x)
+    variance = float((x - loc).square().mean())
+    assert float(found.mean()) == pytest.approx(-0.5 * (log(2 * np.pi * variance) + 1))
+
+
+def test_optimal_normal_keeps_a_running_variance() -> None:
+    kept = torch.tensor(2.0)
+    p = OptimalNormal(torch.zeros(4), kept, momentum=0.25)
+    p.log_prob(torch.full((4,), 6.0))
+    assert float(kept) ** 2 == pytest.approx(0.75 * 4 + 0.25 * 36, rel=1e-6)
+
+
+def test_optimal_normal_draws_at_the_kept_scale() -> None:
+    p = OptimalNormal(torch.full((20_000,), 3.0), torch.tensor(0.5))
+    assert stats.kstest(p.rsample().numpy(), stats.norm(3, 0.5).cdf).pvalue > 1e-3
+
+
+def test_a_perfect_fit_has_a_finite_density() -> None:
+    x = torch.randn(5)
+    assert torch.isfinite(OptimalNormal(x, torch.ones(())).log_prob(x)).all()
+
+
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 0.5, 4.0])
+def test_cross_entropy_does_not_integrate_to_one(logit: float) -> None:
+    p = CrossEntropy(double(logit))
+    total, _ = integrate.quad(lambda x: float(p.log_prob(double(x)).exp()), 0, 1)
+    assert total == pytest.approx(unnormalized_integral(logit))
+    assert total < 0.9
+
+
+def test_cross_entropy_is_the_bernoulli_on_black_and_white() -> None:
+    logits = torch.randn(50, dtype=torch.float64)
+    p = CrossEntropy(logits)
+    ones = torch.ones_like(logits)
+    total = p.log_prob(0 * ones).exp() + p.log_prob(ones).exp()
+    torch.testing.assert_close(total, ones)
+    assert set(p.sample().tolist()) <= {0.0, 1.0}
+
+
+def test_continuous_bernoulli_is_the_cross_entropy_and_its_normalizer() -> None:
+    logits, x = torch.randn(50, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
+    p = ContinuousBernoulli(logits)
+    expected = CrossEntropy(logits).log_prob(x) + p.log_normalizer
+    torch.testing.assert_close(p.log_prob(x), expected)
+
+
+def test_only_the_cross_entropy_says_that_it_is_not_normalized() -> None:
+    zeros = torch.zeros(2, 3)
+    assert not is_normalized(CrossEntropy(zeros))
+    assert not is_normalized(Independent(Independent(CrossEntropy(zeros), 1), 1))
+    for p in (ContinuousBernoulli(zeros), QuantizedCategorical(zeros), Normal(zeros, 1.0)):
+        assert is_normalized(p)
+        assert is_normalized(Independent(p, 1))
+
+
+def test_base_is_below_every_independent() -> None:
+    p = CrossEntropy(torch.zeros(2, 3))
+    assert base(Independent(Independent(p, 1), 1)) is p
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        ContinuousBernoulli(torch.zeros(3)),
+        CrossEntropy(torch.zeros(3)),
+        QuantizedCategorical(torch.zeros(3, 5)),
+        OptimalNormal(torch.zeros(3), torch.ones(())),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_expanding_adds_batch_dimensions(p: torch.distributions.Distribution) -> None:
+    wide = p.expand(torch.Size([4, 3]))
+    assert wide.batch_shape == (4, 3)
+    assert wide.sample(torch.Size([2])).shape == (2, 4, 3)
+    assert wide.mean.shape == (4, 3)
+    assert wide.log_prob(torch.full((4, 3), 0.5)).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        ContinuousBernoulli(torch.zeros(3), validate_args=True),
+        CrossEntropy(torch.zeros(3), validate_args=True),
+        QuantizedCategorical(torch.zeros(3, 5), validate_args=True),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_validation_refuses_values_outside_the_support(
+    p: torch.distributions.Distribution,
+) -> None:
+    with pytest.raises(ValueError, match="within the support"):
+        p.log_prob(torch.full((3,), 1.5))
