@@ -394,6 +394,13 @@ def test_draws_of_the_model_have_its_marginal(model: LatentModel) -> None:
     assert np.abs(white @ white.T / len(draws) - np.eye(DIM)).max() < 4 * (2 / len(draws)) ** 0.5
 
 
+def test_temperature_scales_the_latent(model: LatentModel) -> None:
+    w, b = weights(model)
+    images = model.sample(20_000, temperature=0.5).numpy() - b
+    z = 2 * images @ np.linalg.pinv(w).T
+    assert np.abs(z.T @ z / len(z) - np.eye(LATENT)).max() < 4 * (2 / len(z)) ** 0.5
+
+
 def test_temperature_zero_gives_the_most_typical_example(model: LatentModel) -> None:
     _, b = weights(model)
     np.testing.assert_allclose(model.sample(3, temperature=0.0), np.tile(b, (3, 1)), atol=1e-12)

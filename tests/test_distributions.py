@@ -51,7 +51,7 @@ def unnormalized_integral(logit: float, power: int = 0) -> float:
 @pytest.mark.parametrize("logit", LOGITS)
 def test_log_normalizer_is_that_of_quadrature(logit: float) -> None:
     found = ContinuousBernoulli(double(logit)).log_normalizer
-    assert float(found) == pytest.approx(-log(unnormalized_integral(logit)), abs=1e-7)
+    assert float(found) == pytest.approx(-log(unnormalized_integral(logit)), abs=2e-9)
 
 
 @pytest.mark.parametrize("logit", LOGITS)
@@ -104,6 +104,15 @@ def test_draws_follow_the_distribution_function(logit: float) -> None:
         return below if logit < 0 else 1 - below
 
     assert stats.kstest(draws.numpy(), cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("logit", [-0.0999, -0.01, 1e-4, 0.05, 0.0999, 0.1001, 3.0])
+def test_draws_invert_the_distribution_function(logit: float) -> None:
+    torch.manual_seed(5)
+    x = ContinuousBernoulli(double(logit)).rsample(torch.Size([1000])).numpy()
+    torch.manual_seed(5)
+    u = torch.rand(1000, dtype=torch.float64).numpy()
+    np.testing.assert_allclose(x, np.log1p(u * np.expm1(logit)) / logit, rtol=0, atol=2e-7)
 
 
 @pytest.mark.parametrize("logit", [-3.0, -0.05, 0.0, 0.0999, 0.1001, 5.0])
@@ -169,6 +178,12 @@ def test_optimal_normal_keeps_a_running_variance() -> None:
     p = OptimalNormal(torch.zeros(4), kept, momentum=0.25)
     p.log_prob(torch.full((4,), 6.0))
     assert float(kept) ** 2 == pytest.approx(0.75 * 4 + 0.25 * 36, rel=1e-6)
+
+
+def test_kept_variance_is_outside_the_graph() -> None:
+    kept = torch.ones(())
+    OptimalNormal(torch.zeros(4, requires_grad=True), kept).log_prob(torch.ones(4))
+    assert not kept.requires_grad
 
 
 def test_optimal_normal_draws_at_the_kept_scale() -> None:

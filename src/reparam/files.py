@@ -55,6 +55,8 @@ def write_error(path: str | Path, error: OSError) -> RunError:
         return RunError(
             f"no space left on the disk for {path}: free some, then go on with --resume"
         )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return RunError(f"cannot write {path}: a file stands where a folder is needed")
     return RunError(f"cannot write {path}: {error.strerror or error}")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.distributions import center
 from reparam.errors import OptionError, ShapeError
 
 
@@ -126,15 +127,15 @@ class LatentModel(nn.Module):
         prior = self.prior_distribution(c)
         z = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n_samples]))
         p = self.likelihood(temperature * z, c)
-        return p.mean if mean else p.sample()
+        return center(p) if mean else p.sample()
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""
-        return self.posterior(x, c).mean
+        return center(self.posterior(x, c))
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x | z, c), with shape (*, *event)."""
-        return self.likelihood(z, c).mean
+        return center(self.likelihood(z, c))
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the decoded mean of the posterior, with shape (B, *event)."""

@@ -195,8 +195,9 @@ def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | No
 
 def options_class(variant: Variant) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
-    helps = documented(CommonOptions) | documented(TrainingOptions) | documented(variant.builder)
-    hints = get_type_hints(variant.builder)
+    helps = documented(CommonOptions) | documented(TrainingOptions)
+    helps |= documented(get("vae").builder) | documented(variant.builder)
+    hints = get_type_hints(get("vae").builder) | get_type_hints(variant.builder)
     own = {
         name: (plain_type(hints[name]), parameter.default)
         for name, parameter in variant.options.items()

@@ -1,6 +1,7 @@
 """Distributions that torch lacks, one file each."""
 
-from torch.distributions import Distribution, Independent
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent
 
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
 from reparam.distributions.cross_entropy import CrossEntropy
@@ -13,6 +14,7 @@ __all__ = [
     "OptimalNormal",
     "QuantizedCategorical",
     "base",
+    "center",
     "is_normalized",
 ]
 
@@ -28,6 +30,19 @@ def base(distribution: Distribution) -> Distribution:
     while isinstance(distribution, Independent):
         distribution = distribution.base_dist
     return distribution
+
+
+def center(distribution: Distribution) -> Tensor:
+    """Return the mean of a distribution; of a categorical, which has none, the likeliest class.
+
+    >>> import torch
+    >>> from torch.distributions import Categorical
+    >>> center(Categorical(torch.tensor([0.1, 0.7, 0.2])))
+    tensor(1)
+    """
+    if isinstance(base(distribution), Categorical):
+        return base(distribution).mode
+    return distribution.mean
 
 
 def is_normalized(distribution: Distribution) -> bool:

@@ -154,7 +154,11 @@ def is_discrete(p: Distribution) -> bool:
     """
     if isinstance(base(p), QuantizedCategorical):
         return True
-    return bool(getattr(p.support, "is_discrete", False))
+    try:
+        return bool(getattr(p.support, "is_discrete", False))
+    except NotImplementedError:
+        # A distribution of the user's own need not name its support; a density is the safe guess.
+        return False
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
-from reparam.files import write_error
+from reparam.files import write_atomic, write_error
 from reparam.model import LatentModel
 from reparam.report.pictures import grid, save, side_by_side
 from reparam.training.events import Callback, Event
@@ -85,7 +85,7 @@ def metrics_file(path: Path) -> Callback:
         try:
             if event.kind == "start":
                 kept = [row for row in read_rows(path) if row["step"] <= event.step]
-                path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+                write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
             elif event.row:
                 with path.open("a") as stream:
                     stream.write(json.dumps(event.row) + "\n")

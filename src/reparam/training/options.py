@@ -1,6 +1,7 @@
 """The options of a training run, and the recipe that stands behind their defaults."""
 
 from dataclasses import dataclass
+from math import inf
 
 from reparam.errors import OptionError
 
@@ -60,8 +61,12 @@ class TrainingOptions:
         ):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
-        if not self.lr > 0:
-            raise OptionError(f"lr={self.lr}: the learning rate must be positive")
+        if not 0 < self.lr < inf:
+            raise OptionError(f"lr={self.lr}: the learning rate must be positive and finite")
+        if self.kl_warmup == inf:
+            raise OptionError("kl_warmup=inf: the KL would never count; set beta=0 for that")
+        if self.seed >= 2**63:
+            raise OptionError(f"seed={self.seed}: must be below 2^63")
         for name in ("ema", "lr_warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")

@@ -85,10 +85,15 @@ class RunFolder:
         try:
             config = yaml.safe_load(self.config_file.read_text())
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise RunError(f"{self.config_file} cannot be read: {error}") from error
-        if not isinstance(config, dict) or not isinstance(config.get("recorded"), dict):
+            where = " ".join(str(error).split())
+            raise RunError(f"{self.config_file} cannot be read: {where}") from error
+        recorded = config.get("recorded") if isinstance(config, dict) else None
+        if not isinstance(recorded, dict):
             raise RunError(f"{self.config_file} is no configuration of a run: it has no 'recorded'")
-        check_format(config["recorded"].get("format"), self.config_file)
+        check_format(recorded.get("format"), self.config_file)
+        for key in ("spec", "objective"):
+            if key not in recorded:
+                raise RunError(f"{self.config_file} is damaged: 'recorded' has no {key!r}")
         return config
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -107,12 +112,13 @@ class RunFolder:
         except ImportError:  # no such locks on Windows
             yield
             return
-        lock_file = self.path.parent / f".{self.path.name}.lock"
+        place = self.path.absolute().resolve()  # "." has no name of its own
+        lock_file = place.parent / f".{place.name}.lock"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock_file.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
-            raise write_error(lock_file, error) from error
+            raise write_error(self.path, error) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,8 +126,10 @@ class RunFolder:
                 raise RunError(
                     f"another process is training {self.path}: wait for it, or stop it first"
                 ) from None
-            yield
-            lock_file.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                lock_file.unlink(missing_ok=True)
         finally:
             os.close(handle)
 

@@ -1,6 +1,7 @@
 """The VAE and its nearest kin: other weights, other networks, another posterior."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from reparam.conditional import Conditional
 from reparam.families import Family, FullCovarianceGaussian, Gaussian
@@ -65,9 +66,7 @@ def beta_vae(
     spec: DataSpec,
     latent_dim: int = 16,
     beta: float = 4.0,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
+    **net: Any,
 ) -> Recipe:
     r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
 
@@ -79,16 +78,13 @@ def beta_vae(
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         beta: β, in proper nats: the reconstruction is summed over pixels, never averaged.
-        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        net: The other options of ``vae``.
 
     Example:
         >>> beta_vae(DataSpec((1, 28, 28), "binary")).objective.beta
         4.0
     """
-    recipe = vae(spec, latent_dim, hidden, likelihood, activation)
-    return replace(recipe, objective=ELBO(beta=beta))
+    return replace(vae(spec, latent_dim, **net), objective=ELBO(beta=beta))
 
 
 @variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")

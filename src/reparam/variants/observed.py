@@ -56,7 +56,7 @@ def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str =
 @variant("directed", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.5")
 def directed(
     spec: DataSpec,
-    n_parts: int = 4,
+    n_parts: int = 8,
     hidden: Sequence[int] = (200,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
@@ -82,8 +82,8 @@ def directed(
 
     Example:
         >>> recipe = directed(DataSpec((1, 8, 8), "binary", n_classes=10))
-        >>> recipe.model.sample(3)["part_3"].shape
-        torch.Size([3, 16])
+        >>> recipe.model.sample(3)["part_7"].shape
+        torch.Size([3, 8])
     """
     if not 1 <= n_parts <= spec.dim:
         raise OptionError(f"n_parts={n_parts}: an example has {spec.dim} entries to part")

@@ -37,9 +37,15 @@ class Variant:
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
-        """The builder's options, without the data spec."""
-        parameters = list(inspect.signature(self.builder).parameters.items())
-        return dict(parameters[1:])
+        """The builder's options, without the data spec.
+
+        Options that a builder takes as ``**net`` are those of ``vae`` that it does not name.
+        """
+        options = dict(list(inspect.signature(self.builder).parameters.items())[1:])
+        passed_on = [k for k, p in options.items() if p.kind is inspect.Parameter.VAR_KEYWORD]
+        for name in passed_on:
+            del options[name]
+        return {**get("vae").options, **options} if passed_on else options
 
 
 _VARIANTS: dict[str, Variant] = {}
@@ -64,7 +70,8 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Build
         @functools.wraps(builder)
         def built(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
             recipe = builder(spec, *args, **kwargs)
-            return replace(recipe, source=_source(name, builder, spec, *args, **kwargs))
+            given = inspect.signature(builder).bind(spec, *args, **kwargs)
+            return replace(recipe, source=_source(get(name), given, recipe))
 
         _VARIANTS[name] = Variant(name, built, year, paper)
         return cast(Builder[P], built)
@@ -72,15 +79,17 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Build
     return register
 
 
-def _source(name: str, builder: Callable[..., Recipe], *args: Any, **kwargs: Any) -> Source | None:
+def _source(variant: Variant, given: inspect.BoundArguments, recipe: Recipe) -> Source | None:
     """Return what builds the recipe again; None where an option is no plain value, as a family."""
-    bound = inspect.signature(builder).bind(*args, **kwargs)
-    bound.apply_defaults()
-    options = {k: _plain(value) for k, value in list(bound.arguments.items())[1:]}
+    # What was passed on to another variant's builder, that one has recorded with its defaults.
+    options = dict(recipe.source.options) if recipe.source else {}
+    given.apply_defaults()
+    options |= {k: _plain(v) for k, v in given.arguments.items() if k in variant.options}
+    options = {name: options.get(name) for name in variant.options}
     plain = (str, int, float, bool, list, type(None))
     if not all(isinstance(value, plain) for value in options.values()):
         return None
-    return Source(name, options)
+    return Source(variant.name, options)
 
 
 def _plain(value: Any) -> Any:
