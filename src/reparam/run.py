@@ -17,13 +17,19 @@ from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
-from reparam.files import write_json
+from reparam.files import remove_unfinished, write_json
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
-from reparam.training.checkpoint import load_checkpoint, load_tensors, save_tensors, unflatten
+from reparam.training.checkpoint import (
+    load_checkpoint,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    unflatten,
+)
 from reparam.training.config import (
     checked_options,
     differences,
@@ -160,6 +166,8 @@ class Run:
 
     def sample(self, n_samples: int, seed: int = 0, **options: Any) -> Tensor:
         """Return generated examples, with shape (n, *shape)."""
+        if n_samples < 1:
+            raise OptionError(f"n_samples={n_samples}: give at least 1")
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if isinstance(self.model, LatentModel):
@@ -252,7 +260,7 @@ def fit(
     config = flat(recipe, data_options, settings)
     beta = getattr(recipe.objective, "beta", None)
     config |= {"beta": beta} if isinstance(beta, int | float) and "beta" not in config else {}
-    config |= {"device": device, "precision": precision, "devices": devices, "nodes": nodes}
+    config |= {"device": str(device), "precision": precision, "devices": devices, "nodes": nodes}
     config["recorded"] = recorded(
         source.spec,
         recipe,
@@ -265,27 +273,31 @@ def fit(
     recipe.model.to(runtime.device)
     folder = None if out is None else RunFolder(out)
     run = Run(recipe.model, source.spec, config, source, folder)
+    # Whatever is wrong with the options is found before the folder is begun.
+    trainer = Trainer(
+        recipe,
+        batches,
+        settings,
+        runtime,
+        validation=_validation(source, runtime),
+        checkpoints=None if folder is None else folder.checkpoints,
+    )
     with ExitStack() as stack:
         if folder is not None and runtime.rank == 0:
             stack.enter_context(folder.locked())
             if resume and folder.holds_run:
                 _require_same(folder, config)
+                remove_unfinished(folder.path)
             else:
                 folder.begin(config)
         if folder is not None and folder.is_finished:
-            return load(folder.path, model=recipe.model, device=str(runtime.device))
+            run = load(folder.path, model=recipe.model, device=str(runtime.device))
+            run.data = source
+            return run
         watchers = [*callbacks, lambda event: _remember(run, event)]
         if runtime.rank == 0:
             watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
-        trainer = Trainer(
-            recipe,
-            batches,
-            settings,
-            runtime,
-            validation=_validation(source, runtime),
-            callbacks=watchers,
-            checkpoints=None if folder is None else folder.checkpoints,
-        )
+        trainer.callbacks = watchers
         if folder is not None and resume:
             checkpoint = load_checkpoint(folder.checkpoints, _warn)
             if checkpoint is not None:
@@ -318,10 +330,7 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
             model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
     weights = _weights(folder)
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder.path} has the weights of another model: {error}") from error
+    load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
     return Run(module, spec, config, None, folder, folder.metrics())
 
@@ -363,8 +372,8 @@ def _weights(folder: RunFolder) -> dict[str, Tensor]:
         raise RunError(
             f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
         )
-    average = unflatten("average.module", checkpoint.tensors)
-    return average or unflatten("model", checkpoint.tensors)
+    kept = ("best", "average.module", "model")  # as the end of training chooses among them
+    return next(filter(None, (unflatten(name, checkpoint.tensors) for name in kept)))
 
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:

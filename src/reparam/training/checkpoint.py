@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam.errors import CheckpointError
 from reparam.files import remove_unfinished, write_atomic, write_json
@@ -48,7 +48,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
     Raises:
         RunError: The disk is full.
     """
-    content = tensors_to_bytes({k: tensor.contiguous().cpu() for k, tensor in tensors.items()})
+    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+    content = tensors_to_bytes({k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()})
     write_atomic(path, content)
     record = {"format": FORMAT, "sha256": _checksum(content, values), "values": dict(values)}
     write_json(path.with_suffix(".json"), record)
@@ -112,6 +113,20 @@ def load_checkpoint(folder: Path, warn: Callable[[str], None]) -> Checkpoint | N
             f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
         )
     return None
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    """Give a model its weights.
+
+    Raises:
+        CheckpointError: They are those of another model.
+    """
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        said = said if len(said) < 300 else f"{said[:300]} ..."
+        raise CheckpointError(f"{what} holds the weights of another model: {said}") from error
 
 
 def check_format(found: object, path: Path) -> None:

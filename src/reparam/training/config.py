@@ -1,6 +1,7 @@
 """A run's configuration: flat and plain, the same names on the command line, in YAML and here."""
 
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -37,7 +38,8 @@ def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "objective": repr(recipe.objective),
+        # Without the addresses that the names of plain functions hold.
+        "objective": re.sub(r" at 0x[0-9a-f]+", "", repr(recipe.objective)),
         "spec": spec.to_dict(),
         **facts,
     }

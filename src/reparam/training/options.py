@@ -1,7 +1,8 @@
 """The options of a training run, and the recipe that stands behind their defaults."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
+from numbers import Integral, Real
 
 from reparam.errors import OptionError
 
@@ -48,6 +49,12 @@ class TrainingOptions:
     pictures_every: int = 1
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, whole = getattr(self, field.name), field.type is int
+            if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+                kind = "a whole number" if whole else "a number"
+                raise OptionError(f"{field.name}={value!r}: must be {kind}")
+            object.__setattr__(self, field.name, int(value) if whole else float(value))
         for name in ("epochs", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}: must be at least 1")

@@ -16,7 +16,13 @@ from reparam.batch import Batch
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
 from reparam.objectives.terms import Objective
-from reparam.training.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
+from reparam.training.checkpoint import (
+    Checkpoint,
+    flatten,
+    load_weights,
+    save_checkpoint,
+    unflatten,
+)
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime, forked_rng, rng_state, set_rng_state
@@ -182,7 +188,7 @@ class Trainer:
         began = time.perf_counter() - self.progress.seconds
         self._tell("start", {})
         with StopSignal() as stop:
-            while self.progress.epoch < self.options.epochs and not self._out_of_patience:
+            while not self._is_done:
                 self._train_epoch(stop, began)
         if self._best:
             self.current.load_state_dict(self._best)
@@ -217,9 +223,12 @@ class Trainer:
         progress.batch = 0
         self._keep_best(row)
         self._tell("epoch", row)
-        done = progress.epoch == self.options.epochs or self._out_of_patience
+        if self._is_done:
+            # The last state stays beside the weights, should those be damaged some day.
+            self.save()
+            return
         self._save_now_and_then()
-        if stop.received is not None and not done:
+        if stop.received is not None:
             raise self._interrupted(stop.received)
 
     def _step(self, batch: Batch) -> None:
@@ -269,13 +278,26 @@ class Trainer:
         step = self.progress.step - len(values) + index
         terms = dict(zip(names, values[index].tolist(), strict=True))
         said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        kept = "no checkpoint was written yet"
-        if self.checkpoints is not None and any(self.checkpoints.glob("step-*.json")):
-            kept = f"the last good checkpoint is in {self.checkpoints}"
         raise NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
-            f"{likely_cause(terms, self.turns[0].lr.peak)}; {kept}"
+            f"{likely_cause(terms, self.turns[0].lr.peak)}; {self._kept}"
         )
+
+    def _require_finite_weights(self) -> None:
+        """Refuse weights that a gradient has ruined, while the losses were still finite."""
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise NonFiniteError(
+                    f"the weights of {name} are not finite after step {self.progress.step}, though "
+                    "the loss was: a gradient overflowed; lower the learning rate "
+                    f"(--lr {self.turns[0].lr.peak / 10:g}); {self._kept}"
+                )
+
+    @property
+    def _kept(self) -> str:
+        if self.checkpoints is not None and any(self.checkpoints.glob("step-*.json")):
+            return f"the last good checkpoint is in {self.checkpoints}"
+        return "no checkpoint was written yet"
 
     def _validate(self) -> dict[str, float | int | str]:
         """Return the objective's terms on the validation split, with the same draws every epoch."""
@@ -304,14 +326,19 @@ class Trainer:
             self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
 
     @property
-    def _out_of_patience(self) -> bool:
+    def _is_done(self) -> bool:
         patience = self.options.early_stopping
-        return patience > 0 and self.progress.epochs_since_best >= patience
+        out_of_patience = patience > 0 and self.progress.epochs_since_best >= patience
+        return self.progress.epoch >= self.options.epochs or out_of_patience
 
     def _tell(self, kind: Any, row: Mapping[str, float | int | str]) -> None:
         event = Event(kind, self.progress.epoch, self.progress.step, row, self.current)
+        # Who watches may draw and evaluate as it likes: the run goes on as if nobody had looked.
+        random, is_training = rng_state(self.runtime.device), self.model.training
         for callback in self.callbacks:
             callback(event)
+        set_rng_state(random, self.runtime.device)
+        self.model.train(is_training)
 
     def _interrupted(self, number: int) -> Interrupted:
         place = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
@@ -329,7 +356,12 @@ class Trainer:
             self._saved_at = time.perf_counter()
 
     def save(self) -> None:
-        """Write a checkpoint, where the run keeps them."""
+        """Write a checkpoint, where the run keeps them.
+
+        Raises:
+            NonFiniteError: The weights are not finite, and so not worth keeping.
+        """
+        self._require_finite_weights()
         if self.checkpoints is None or self.runtime.rank != 0:
             return
         tensors = flatten("model", self.model.state_dict())
@@ -344,9 +376,13 @@ class Trainer:
         save_checkpoint(self.checkpoints, checkpoint)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Bring everything back to where a checkpoint was written."""
+        """Bring everything back to where a checkpoint was written.
+
+        Raises:
+            CheckpointError: It is one of another model.
+        """
         tensors = checkpoint.tensors
-        self.model.load_state_dict(unflatten("model", tensors))
+        load_weights(self.model, unflatten("model", tensors), "the checkpoint")
         self._best = unflatten("best", tensors)
         if self.average is not None:
             self.average.load_state_dict(unflatten("average", tensors))

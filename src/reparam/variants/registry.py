@@ -45,7 +45,9 @@ class Variant:
         passed_on = [k for k, p in options.items() if p.kind is inspect.Parameter.VAR_KEYWORD]
         for name in passed_on:
             del options[name]
-        return {**get("vae").options, **options} if passed_on else options
+        if passed_on:
+            options |= {k: p for k, p in get("vae").options.items() if k not in options}
+        return options
 
 
 _VARIANTS: dict[str, Variant] = {}
