@@ -4,7 +4,6 @@ p(z) = N(0, I) and p(x | z) = N(Wz + b, σ² I), so p(x) = N(b, W Wᵀ + σ² I)
 N(S Wᵀ(x - b)/σ², S) with S = (I + Wᵀ W/σ²)⁻¹.
 """
 
-from collections.abc import Iterator
 from math import inf, log
 
 import numpy as np
@@ -25,13 +24,6 @@ from reparam.objectives import ELBO, IWAE, MaximumLikelihood, Terms
 from reparam.priors import StandardNormal
 
 LATENT, DIM, SIGMA = 2, 3, 0.6
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture

@@ -117,6 +117,18 @@ GOOD = idx(np.zeros((4, 3, 2), np.uint8))
         (gzip.compress(bytes(range(256)) * 50)[:60] + b"garbage" * 40, "gzip"),
         (b"<html>404</html>" * 10, "0x3c68746d"),
     ],
+    ids=[
+        "empty",
+        "half a header",
+        "cut short",
+        "too long",
+        "other type",
+        "other axes",
+        "cut gzip",
+        "gzip with another checksum",
+        "garbage in gzip",
+        "a web page",
+    ],
 )
 def test_damaged_idx_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "images.gz"

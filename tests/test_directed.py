@@ -1,6 +1,6 @@
 """Fully observed directed models, against enumeration, frequencies and logistic regression."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -16,13 +16,6 @@ from reparam.errors import OptionError, ShapeError
 from reparam.families import Bernoulli, Categorical
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def coins() -> DirectedModel:

@@ -1,6 +1,5 @@
 """Our own distributions, against quadrature, scipy and torch's distributions."""
 
-from collections.abc import Iterator
 from math import log
 
 import numpy as np
@@ -21,13 +20,6 @@ from reparam.distributions import (
 )
 
 LOGITS = [-40.0, -16.0, -3.0, -0.11, -0.1, -0.09, -1e-4, 0.0, 1e-9, 0.05, 0.1, 0.5, 7.0, 40.0]
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def double(value: float) -> Tensor:

@@ -1,7 +1,5 @@
 """The KL three ways: closed form, Monte Carlo and a numeric grid; infinite cases are refused."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -26,13 +24,6 @@ from reparam.distributions import ContinuousBernoulli
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError, SupportError
 from reparam.priors import StandardNormal
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def box(low: float, high: float, n: int = 1) -> Distribution:

@@ -1,6 +1,5 @@
 """Families turn raw numbers into the distributions they promise; densities sum to one."""
 
-from collections.abc import Iterator
 from math import exp, log
 
 import numpy as np
@@ -15,13 +14,6 @@ from reparam.conditional import Conditional, Unconditional
 from reparam.distributions import is_normalized
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Family
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def raw(*numbers: float) -> Tensor:

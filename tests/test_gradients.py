@@ -1,6 +1,6 @@
 """Gradients against finite differences, and the reparameterized gradient of the ELBO (M8c)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,6 @@ LATENT, DIM, SIGMA = 2, 3, 0.6
 N_DRAWS = 40_000
 X = np.array([0.9, -1.3, 0.4])
 W = np.array([[1.2, -0.4], [0.3, 0.8], [-0.6, 0.5]])
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 class OneDrawEach(nn.Module):

@@ -1,6 +1,6 @@
 """Networks: shapes, leading dimensions, conditions, heads and refusals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -14,13 +14,6 @@ from reparam.nn import MLP, ConvDecoder, ConvEncoder, head
 from reparam.nn.activations import ACTIVATIONS, activation
 from reparam.nn.context import concatenate
 from reparam.nn.mlp import flatten_example
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.mark.parametrize("size", [(7, 7), (8, 8), (13, 13), (28, 28), (32, 32), (8, 13)])

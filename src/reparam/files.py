@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reparam.errors import RunError
 
@@ -14,8 +15,6 @@ TEMPORARY_PREFIX = ".writing-"
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
     """Write a file whole or not at all, whenever the process or the machine stops.
-
-    The content goes to a temporary file in the same folder, which then takes the name.
 
     Arguments:
         path: Where to write; missing folders are made.
@@ -30,22 +29,37 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
         >>> write_atomic(folder + "/new/a.txt", "text").read_text()
         'text'
     """
-    path = Path(path)
     data = content.encode() if isinstance(content, str) else content
-    temporary = None
+    return write_whole(path, lambda stream: stream.write(data))
+
+
+def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Let a function write a temporary file in the same folder, which then takes the name.
+
+    Arguments:
+        path: Where the file goes; missing folders are made.
+        write: What writes the content to a stream.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written to.
+    """
+    path = Path(path)
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise write_error(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -85,10 +99,6 @@ def write_array(path: str | Path, values: Any) -> Path:
     Raises:
         RunError: The file cannot be written.
     """
-    import io
-
     import numpy as np
 
-    stream = io.BytesIO()
-    np.save(stream, values, allow_pickle=False)
-    return write_atomic(path, stream.getvalue())
+    return write_whole(path, lambda stream: np.save(stream, values, allow_pickle=False))

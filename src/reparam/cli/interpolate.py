@@ -35,6 +35,9 @@ def main(arguments: Sequence[str]) -> None:
     run = options.load()
     batch = run.examples(options.dataset(run), options.split, options.seed, 2 * options.n)
     codes = run.encode(batch)
+    if len(codes) < 2:
+        raise OptionError(f"split {options.split!r} has one example: a walk needs two")
+    codes = codes[: len(codes) // 2 * 2]
     walks = interpolate(codes[0::2], codes[1::2], options.steps)
     images = run.decode(walks.flatten(0, 1))
     write(options.out, images, run.spec, lambda: grid(images.cpu(), n_columns=options.steps))

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from reparam.data import Dataset
+from reparam.errors import OptionError
 from reparam.run import Run, load
 
 RunPath = Annotated[
@@ -27,7 +28,13 @@ class RunOptions:
     """Of every draw."""
 
     def load(self) -> Run:
-        """Return the run, on the device."""
+        """Return the run, on the device.
+
+        Raises:
+            OptionError: A seed that is none.
+        """
+        if not 0 <= self.seed < 2**63:
+            raise OptionError(f"seed={self.seed}: must be 0 or more, and below 2^63")
         return load(self.run, device=self.device)
 
 

@@ -1,12 +1,16 @@
 """From a dataclass and the words of a command line to options."""
 
 import dataclasses
+import io
+import re
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from itertools import takewhile
 from typing import Any, TypeVar
 
 import tyro
 
-from reparam.errors import unknown
+from reparam.errors import OptionError, unknown
 
 T = TypeVar("T")
 
@@ -29,7 +33,7 @@ def parse(
         default: The values of options that are not given.
 
     Raises:
-        OptionError: An option that does not exist, with the nearest one.
+        OptionError: An option that does not exist, with the nearest one, or a value it cannot have.
     """
     known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]  # type: ignore[arg-type]
     for word in arguments:
@@ -37,11 +41,36 @@ def parse(
         if word.startswith("--") and name not in [*known, "--help"]:
             raise unknown(f"option of 'reparam {verb}'", name, known)
     keywords: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(
-        options,
-        prog=f"reparam {verb}",
-        args=list(arguments),
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        **keywords,
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(
+                options,
+                prog=f"reparam {verb}",
+                args=list(arguments),
+                description=description,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                **keywords,
+            )
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        raise OptionError(f"{sentence(complaint.getvalue())}; see reparam {verb} --help") from None
+
+
+def sentence(box: str) -> str:
+    """Return what one of tyro's boxes complains of, in one line.
+
+    >>> sentence("Value error\\n----\\nError parsing --n: could not convert string to float: 'x'")
+    "--n: 'x' is no number"
+    """
+    lines = [" ".join(line.strip(" │|╭╮╰╯─-").split()) for line in box.splitlines()]
+    title, *rest = [line for line in lines if line] or ["these options make no sense"]
+    said = " ".join(takewhile(lambda line: not line.startswith("Argument helptext"), rest))
+    said = said.partition("For full helptext")[0].strip() or title
+    said = re.sub(r"Error parsing (\S+): ", r"\1: ", said)
+    said = re.sub(
+        r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is no whole number", said
     )
+    said = re.sub(r"could not convert string to float: ('.*')", r"\1 is no number", said)
+    return said.rstrip(".")

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
 from reparam import data as data_sets
 from reparam.cli.parse import parse
 from reparam.data.registry import Binarize
-from reparam.errors import OptionError, folded
+from reparam.errors import OptionError, folded, unknown
 from reparam.families import Family
 from reparam.run import Run, fit
 from reparam.training.config import DATA_KEYS, read_config, recipe_of, training_options
@@ -60,12 +60,12 @@ def main(arguments: Sequence[str]) -> None:
     stored = stored_options(words)
     variant = chosen_variant(words, stored)
     if variant is None:
-        parse(CommonOptions, "train", words, description=__doc__)
+        if {"-h", "--help"} & set(words):
+            parse(CommonOptions, "train", ["--help"], description="Train a variant on data.")
         raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
     rest = words[1:] if words and not words[0].startswith("-") else words
     cls = options_class(variant)
-    allowed = {field.name for field in dataclasses.fields(cls)}
-    default = cls(**{k: v for k, v in stored.items() if k in allowed})
+    default = cls(**typed(stored, cls))
     options = parse(cls, "train", rest, description=described(variant), default=default)
     values = {k: as_stored(v) for k, v in dataclasses.asdict(options).items()}
     run = train({"variant": variant.name, **values})
@@ -156,6 +156,12 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
         if value_of(words, "--config") is not None:
             raise OptionError("--config and --resume: a run goes on with its own options; drop one")
         config = {k: v for k, v in folder.config().items() if k != "recorded"}
+        for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
+            if config.get(key) is None:
+                raise OptionError(
+                    f"the {what} in Python, so {folder.path} goes on there: "
+                    "fit(model, data, out=..., resume=True)"
+                )
         return config
     path = value_of(words, "--config")
     if path is None:
@@ -164,13 +170,74 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
         "variant",
         *(f.name for n in names() for f in dataclasses.fields(options_class(get(n)))),
     }
-    values = read_config(path, sorted(known - {"config", "resume"}))
-    if isinstance(values.get("variant"), str):
-        variant = get(values["variant"])
-        read_config(
-            path, ["variant", *(f.name for f in dataclasses.fields(options_class(variant)))]
-        )
+    return read_config(path, sorted(known - {"config", "resume"}))
+
+
+def typed(stored: dict[str, Any], cls: type[Any]) -> dict[str, Any]:
+    """Return options out of YAML as the types that they have on the command line.
+
+    Raises:
+        OptionError: A key that the variant does not have, or a value of another type.
+    """
+    kinds = {field.name: field.type.__origin__ for field in dataclasses.fields(cls)}
+    values = {}
+    for name, value in stored.items():
+        if name == "variant":
+            continue
+        if name not in kinds:
+            raise unknown("option of this variant in the configuration", name, kinds)
+        try:
+            values[name] = as_kind(value, kinds[name])
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"{name}={value!r} in the configuration: give {in_words(kinds[name])}"
+            ) from None
     return values
+
+
+def as_kind(value: Any, kind: Any) -> Any:
+    """Return a value out of YAML as a type of the command line.
+
+    Raises:
+        TypeError: It is of another type.
+        ValueError: It has that type and cannot be a value of it.
+
+    Example:
+        >>> as_kind("1e-3", float), as_kind([400, 200], tuple[int, ...])
+        (0.001, (400, 200))
+    """
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(as_kind(item, get_args(kind)[0]) for item in value)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError
+        return value
+    choices = get_args(kind)
+    if choices:  # a union: X | None
+        return None if value is None else as_kind(value, choices[0])
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        return float(value)  # YAML takes 1e-3, without a point, for text
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError
+    return value
+
+
+def in_words(kind: Any) -> str:
+    """Return what values a type of the command line has.
+
+    >>> in_words(tuple[int, ...]), in_words(float | None)
+    ('a list, each a whole number', 'a number')
+    """
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if get_origin(kind) is tuple:
+        return f"a list, each {in_words(get_args(kind)[0])}"
+    if get_args(kind):
+        return in_words(get_args(kind)[0])
+    known = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return known.get(kind, str(kind))
 
 
 def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | None:
@@ -190,7 +257,7 @@ def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | No
     late = [word for word in words if folded(word) in names()]
     if late:
         raise OptionError(f"name the variant first: reparam train {late[0]} ...")
-    return get(stored["variant"]) if stored.get("variant") else None
+    return get(str(stored["variant"])) if stored.get("variant") else None
 
 
 def options_class(variant: Variant) -> type[Any]:

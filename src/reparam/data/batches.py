@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,18 +9,9 @@ from reparam.batch import Batch
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
 from reparam.errors import DataError, OptionError
+from reparam.seeding import mixed_seed
 
 Condition = Callable[[Tensor], Tensor]
-
-
-def mixed_seed(*parts: int) -> int:
-    """Return one seed from several numbers, so that near numbers give unrelated streams.
-
-    >>> mixed_seed(0, 1) == mixed_seed(1, 0)
-    False
-    """
-    entropy = [part % 2**64 for part in parts]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
 def conditioned(x: Tensor, y: Tensor | None, condition: Condition | None) -> Batch:

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reparam.batch import Batch
-from reparam.data.batches import Condition, conditioned, mixed_seed, unlabeled
+from reparam.data.batches import Condition, conditioned, unlabeled
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, ShapeError, unknown
+from reparam.seeding import mixed_seed
 from reparam.spec import DataSpec, Support
 
 

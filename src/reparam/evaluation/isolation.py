@@ -6,7 +6,9 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from reparam.seeding import seeded
 
 Piece = TypeVar("Piece")
 
@@ -83,39 +85,6 @@ def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
             parameter.data = data
         for holder, name, buffer in buffers:
             holder[name] = buffer
-
-
-@contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Draw from a seed on the CPU and on one device, and put their random states back on leaving.
-
-    >>> state = torch.get_rng_state()
-    >>> with seeded(torch.device("cpu"), seed=0):
-    ...     draw = torch.rand(3)
-    >>> bool((torch.get_rng_state() == state).all())
-    True
-    """
-    # torch.manual_seed would reseed every accelerator of the process, used here or not.
-    state = torch.get_rng_state()
-    device_state: Tensor | None = None
-    if device.type == "cuda":
-        device_state = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        device_state = torch.mps.get_rng_state()
-    try:
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        elif device.type == "mps":
-            torch.mps.manual_seed(seed)
-        yield
-    finally:
-        torch.set_rng_state(state)
-        if device.type == "cuda" and device_state is not None:
-            torch.cuda.set_rng_state(device_state, device)
-        elif device_state is not None:
-            torch.mps.set_rng_state(device_state)
 
 
 class Workers(NamedTuple):

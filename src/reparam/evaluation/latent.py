@@ -10,8 +10,9 @@ from torch.distributions import Distribution
 from reparam.batch import Batch
 from reparam.distributions import base
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.isolation import isolated, seeded
+from reparam.evaluation.isolation import isolated
 from reparam.model import LatentModel
+from reparam.seeding import seeded
 
 ACTIVE_VARIANCE = 0.01
 """A dimension whose posterior mean varies less than this over the data is unused."""

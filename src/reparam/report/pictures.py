@@ -1,5 +1,6 @@
 """Pictures of examples: grids large enough to see, and inputs above their reconstructions."""
 
+from collections.abc import Collection
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import OptionError, ShapeError
-from reparam.report.files import picture_format, write_whole
+from reparam.files import write_whole
 from reparam.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -142,6 +143,25 @@ def save(image: "Image", path: str | Path) -> None:
     path = Path(path)
     kind = picture_format(path, _FORMATS)
     write_whole(path, lambda file: image.save(file, format="jpeg" if kind == "jpg" else kind))
+
+
+def picture_format(path: Path, known: Collection[str]) -> str:
+    """Return the format that a file's ending names, in lower case.
+
+    Raises:
+        OptionError: An ending that is no format of pictures.
+
+    Example:
+        >>> picture_format(Path("grid.PNG"), ["png", "pdf"])
+        'png'
+    """
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in known:
+        raise OptionError(
+            f"picture file {path.name!r}: its ending must be one of "
+            f"{', '.join('.' + name for name in known)}; call it {path.stem + '.png'!r}"
+        )
+    return ending
 
 
 def _shades(images: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":

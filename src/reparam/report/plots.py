@@ -11,8 +11,8 @@ from torch import Tensor
 
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.latent import ACTIVE_VARIANCE, principal_components
-from reparam.report.files import picture_format, write_whole
-from reparam.report.pictures import grid
+from reparam.files import write_whole
+from reparam.report.pictures import grid, picture_format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from reparam.errors import ReparamError
 from reparam.files import write_atomic, write_error
 from reparam.model import LatentModel
 from reparam.report.pictures import grid, save, side_by_side
+from reparam.seeding import seeded
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import read_rows
-from reparam.training.runtime import forked_rng
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,8 +88,13 @@ def metrics_file(path: Path) -> Callback:
                 kept = [row for row in read_rows(path) if row["step"] <= event.step]
                 write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
             elif event.row:
+                # JSON has neither NaN nor infinity: what is not finite is null.
+                row = {
+                    k: v if isinstance(v, str) or isfinite(v) else None
+                    for k, v in event.row.items()
+                }
                 with path.open("a") as stream:
-                    stream.write(json.dumps(event.row) + "\n")
+                    stream.write(json.dumps(row) + "\n")
         except OSError as error:
             raise write_error(path, error) from error
 
@@ -155,7 +161,7 @@ def pictures(
         if event.epoch % options.pictures_every and event.epoch != options.epochs:
             return
         event.model.eval()
-        with forked_rng(device, options.seed), torch.no_grad():
+        with seeded(device, options.seed), torch.no_grad():
             for name, image in epoch_pictures(event.model, examples, shape).items():
                 save(image, folder / f"{name}-epoch-{event.epoch:03d}.png")
                 show(name, image, event.step)

@@ -49,7 +49,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
         RunError: The disk is full.
     """
     # Copies, since safetensors refuses tensors that share memory, as tied weights do.
-    content = tensors_to_bytes({k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()})
+    content = tensors_to_bytes(
+        {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
+    )
     write_atomic(path, content)
     record = {"format": FORMAT, "sha256": _checksum(content, values), "values": dict(values)}
     write_json(path.with_suffix(".json"), record)
@@ -148,8 +150,8 @@ def _tensor_path(folder: Path, step: int) -> Path:
 
 def _steps(folder: Path) -> list[int]:
     """Return the steps that have both files, the newest first."""
-    found = folder.glob("step-*.json")
-    return sorted((int(path.stem.removeprefix("step-")) for path in found), reverse=True)
+    found = (path.stem.removeprefix("step-") for path in folder.glob("step-*.json"))
+    return sorted((int(step) for step in found if step.isdecimal()), reverse=True)
 
 
 def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

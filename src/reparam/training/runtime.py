@@ -4,8 +4,7 @@ One device needs nothing but torch. Several devices or nodes are lightning-fabri
 imported only then: its import takes as long as torch's.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -184,38 +183,3 @@ def make_runtime(device: str, precision: str, devices: int = 1, nodes: int = 1) 
     if devices == nodes == 1:
         return SingleDevice(resolve_device(device), precision)
     return SeveralDevices(resolve_device(device).type, precision, devices, nodes)
-
-
-@contextmanager
-def forked_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the random numbers for a while, and leave the stream outside as it was.
-
-    Example:
-        >>> torch.manual_seed(0); a = torch.rand(1)
-        <torch._C.Generator object at ...>
-        >>> torch.manual_seed(0)
-        <torch._C.Generator object at ...>
-        >>> with forked_rng(torch.device("cpu"), 7):
-        ...     _ = torch.rand(100)
-        >>> bool(torch.rand(1) == a)
-        True
-    """
-    devices = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
-        torch.manual_seed(seed)
-        yield
-
-
-def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of the random numbers, of the CPU and of the device."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Bring the random numbers back to a state."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -1,6 +1,5 @@
 """The one training loop."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from reparam.batch import Batch
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
 from reparam.objectives.terms import Objective
+from reparam.seeding import mixed_seed, rng_state, seeded, set_rng_state
 from reparam.training.checkpoint import (
     Checkpoint,
     flatten,
@@ -25,7 +25,7 @@ from reparam.training.checkpoint import (
 )
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
-from reparam.training.runtime import Runtime, forked_rng, rng_state, set_rng_state
+from reparam.training.runtime import Runtime
 from reparam.training.schedules import WarmupCosine, warmup_cosine
 from reparam.training.signals import StopSignal
 from reparam.variants.recipe import Recipe
@@ -202,7 +202,7 @@ class Trainer:
         progress = self.progress
         if progress.batch == 0:
             # Every draw of an epoch follows from the seed and its number alone.
-            torch.manual_seed(epoch_seed(self.options.seed, progress.epoch, self.runtime.rank))
+            torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
         self.model.train()
         self._window = Window()
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
@@ -308,7 +308,7 @@ class Trainer:
         model, whole = self.current, self.validation
         model.eval()
         totals: dict[str, Tensor] = {}
-        with forked_rng(self.runtime.device, self.options.seed), torch.no_grad():
+        with seeded(self.runtime.device, self.options.seed), torch.no_grad():
             for batch in in_chunks(whole, max(self.options.batch_size, 500)):
                 scalars = self.objective(model, batch).scalars()
                 for name, value in scalars.items():
@@ -418,16 +418,6 @@ class Trainer:
         step, ready = self.runtime.setup(TrainingStep(self.model, objective), optimizer)
         warmup = round(self.options.lr_warmup * self.n_steps)
         return Turn(name, step, parameters, ready, warmup_cosine(lr, warmup, self.n_steps))
-
-
-def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
-    """Return a seed for one epoch of one process, unlike those of its neighbors.
-
-    >>> epoch_seed(0, 1) != epoch_seed(1, 0)
-    True
-    """
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{rank}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % 2**63
 
 
 def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:

@@ -4,14 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, TypeVar, cast
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Recipe, Source, replace
 
-P = ParamSpec("P")
-Builder = Callable[Concatenate[DataSpec, P], Recipe]
+Builder = TypeVar("Builder", bound=Callable[..., Recipe])
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Variant:
 _VARIANTS: dict[str, Variant] = {}
 
 
-def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Builder[P]]:
+def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]:
     """Register a builder under a name.
 
     Arguments:
@@ -65,18 +64,18 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder[P]], Build
         OptionError: The name is taken.
     """
 
-    def register(builder: Builder[P]) -> Builder[P]:
+    def register(builder: Builder) -> Builder:
         if name in _VARIANTS:
             raise OptionError(f"variant {name!r} is registered already: choose another name")
 
         @functools.wraps(builder)
-        def built(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
+        def built(spec: DataSpec, *args: Any, **kwargs: Any) -> Recipe:
             recipe = builder(spec, *args, **kwargs)
             given = inspect.signature(builder).bind(spec, *args, **kwargs)
             return replace(recipe, source=_source(get(name), given, recipe))
 
         _VARIANTS[name] = Variant(name, built, year, paper)
-        return cast(Builder[P], built)
+        return cast(Builder, built)
 
     return register
 
