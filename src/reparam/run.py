@@ -57,6 +57,7 @@ class Run:
         data: The data it was trained on; None until they are needed again.
         folder: Its folder; None for a run that was not written.
         rows: The metrics, one mapping of scalars for each window of steps and each epoch.
+        is_main: Whether this process speaks for the run, where several share it.
     """
 
     model: nn.Module
@@ -65,6 +66,7 @@ class Run:
     data: Dataset | Stream | None = None
     folder: RunFolder | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    is_main: bool = True
 
     @property
     def latent_model(self) -> LatentModel:
@@ -254,7 +256,7 @@ def fit(
     source = as_dataset(data)
     recipe = as_recipe(model, objective)
     precision = resolve_precision(precision, resolve_device(device))
-    runtime = make_runtime(device, precision, devices, nodes)
+    runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
     batches = _batches(source, settings, runtime)
     data_options = source.options if isinstance(source, Dataset) else None
     config = flat(recipe, data_options, settings)
@@ -272,7 +274,7 @@ def fit(
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
     recipe.model.to(runtime.device)
     folder = None if out is None else RunFolder(out)
-    run = Run(recipe.model, source.spec, config, source, folder)
+    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     # Whatever is wrong with the options is found before the folder is begun.
     trainer = Trainer(
         recipe,
@@ -394,6 +396,11 @@ def _batches(
     source: Dataset | Stream, options: TrainingOptions, runtime: Runtime
 ) -> Batches | StreamBatches:
     if isinstance(source, Stream):
+        if runtime.world_size > 1:
+            raise OptionError(
+                f"devices={runtime.world_size}: the batches of a DataLoader cannot be shared among "
+                "devices; give its data set instead"
+            )
         return StreamBatches(source, device=runtime.device, seed=options.seed)
     return Batches(
         source.split("train"),
@@ -401,6 +408,8 @@ def _batches(
         options.batch_size,
         device=runtime.device,
         seed=options.seed,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
     )
 
 

@@ -109,7 +109,7 @@ def train(values: dict[str, Any], *, progress: bool = True) -> Run:
 
 def print_next(run: Run) -> None:
     """Print where the run is and the commands that one might type next."""
-    if run.folder is None:
+    if run.folder is None or not run.is_main:
         return
     path = run.folder.path
     print(f"\nThe run is in {path}. Next:")

@@ -47,9 +47,11 @@ class Batches:
         shuffle: Whether every epoch has an order of its own.
         seed: The seed of the orders.
         condition: What maps labels, with shape (B,), to c, with shape (B, C).
+        rank: The number of this process among those that share every batch.
+        world_size: How many processes share every batch; each has the same number of its examples.
 
     Raises:
-        OptionError: A batch size below one.
+        OptionError: A batch size below one, or below the number of processes.
         DataError: A condition without labels.
 
     Example:
@@ -68,6 +70,8 @@ class Batches:
         shuffle: bool = True,
         seed: int = 0,
         condition: Condition | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if batch_size < 1:
             raise OptionError(f"batch_size={batch_size}: give at least 1")
@@ -80,6 +84,13 @@ class Batches:
         self.shuffle = shuffle
         self.seed = seed
         self.condition = condition
+        self.rank = rank
+        self.world_size = world_size
+        if batch_size < world_size:
+            raise OptionError(
+                f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
+                "least one example for each"
+            )
 
     @property
     def n_examples(self) -> int:
@@ -96,8 +107,16 @@ class Batches:
         if self.shuffle:
             generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
             order = torch.randperm(n, generator=generator).to(self.x.device)
+        elif self.world_size > 1:
+            order = torch.arange(n, device=self.x.device)
         for first in range(start * self.batch_size, n, self.batch_size):
             picked = slice(first, first + self.batch_size)
-            index = picked if order is None else order[picked]
+            index = picked if order is None else self._share(order[picked])
             y = None if self.y is None else self.y[index]
             yield conditioned(self.transform(self.x[index]), y, self.condition)
+
+    def _share(self, index: Tensor) -> Tensor:
+        """Return this process's share of a batch: equal ones, as gradients are averaged equally."""
+        if self.world_size == 1:
+            return index
+        return index[self.rank :: self.world_size][: len(index) // self.world_size]

@@ -83,16 +83,21 @@ class SeveralDevices:
         precision: A key of ``PRECISIONS``.
         devices: The number of devices of each node, one process each.
         nodes: The number of nodes.
+        has_players: Whether further players train parts of the model.
     """
 
-    def __init__(self, device: str, precision: str, devices: int, nodes: int) -> None:
+    def __init__(
+        self, device: str, precision: str, devices: int, nodes: int, has_players: bool
+    ) -> None:
         from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
 
         self._fabric = Fabric(
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            strategy="ddp",
+            # A player's loss may use a part of the parameters only.
+            strategy=DDPStrategy(find_unused_parameters=has_players),
             precision=PRECISIONS[precision],  # type: ignore[arg-type]
         )
         self._fabric.launch()
@@ -114,8 +119,9 @@ class SeveralDevices:
         self._fabric.backward(loss)
 
     def mean(self, value: Tensor) -> Tensor:
-        """Return the mean over processes."""
-        return self._fabric.all_reduce(value, reduce_op="mean")  # type: ignore[return-value]
+        """Return the mean over processes, on the CPU."""
+        mean = self._fabric.all_reduce(value.to(self.device), reduce_op="mean")
+        return mean.cpu()  # type: ignore[union-attr]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -172,14 +178,24 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def make_runtime(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Runtime:
-    """Return the runtime for so many devices; the precision must be resolved already.
+def make_runtime(
+    device: str, precision: str, devices: int = 1, nodes: int = 1, has_players: bool = False
+) -> Runtime:
+    """Return the runtime for so many devices.
+
+    Arguments:
+        device: A name that ``resolve_device`` knows.
+        precision: A precision that is resolved already.
+        devices: The number of devices of each node.
+        nodes: The number of nodes.
+        has_players: Whether further players train parts of the model.
 
     Raises:
-        OptionError: Fewer than one device or node.
+        OptionError: Fewer than one device or node, or a device that is not there.
     """
     if devices < 1 or nodes < 1:
         raise OptionError(f"devices={devices}, nodes={nodes}: at least one of each is needed")
+    place = resolve_device(device)
     if devices == nodes == 1:
-        return SingleDevice(resolve_device(device), precision)
-    return SeveralDevices(resolve_device(device).type, precision, devices, nodes)
+        return SingleDevice(place, precision)
+    return SeveralDevices(place.type, precision, devices, nodes, has_players)

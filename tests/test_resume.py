@@ -1,0 +1,577 @@
+"""A run that was stopped, however it was, ends with exactly the weights of the undisturbed one."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import reparam as rp
+from reparam.cli.main import main
+from reparam.errors import CheckpointError, Interrupted, RunError
+from reparam.training.events import Event
+from reparam.training.trainer import Trainer
+
+# 1,373 images: 3 steps an epoch, 9 in all.
+TRAIN = (
+    "train vae --data digits --binarize dynamic --hidden 8 --latent-dim 2 --epochs 3 "
+    "--batch-size 512 --log-every 1 --checkpoint-every 0 --pictures-every 0 "
+    "--precision float32 --validation 64"
+).split()
+KEPT = ["--ema", "0.9", "--early-stopping", "3"]
+N_STEPS = 9
+N_WRITES = 22  # config, metrics, two files for each of 9 checkpoints and for the weights
+
+# Forks a child for each case, so that torch is imported once. A case is the words of a command
+# line and when to send which signal: at the n-th step, or at the n-th file that is written, just
+# before or just after it takes its name.
+ZYGOTE = """
+import json, os, signal, sys
+import torch.utils.tensorboard
+from reparam import files
+from reparam.cli.main import main
+from reparam.training.trainer import Trainer
+
+def at_step(n, number):
+    real, count = Trainer._step, [0]
+    def step(self, batch):
+        count[0] += 1
+        if count[0] == n:
+            os.kill(os.getpid(), number)
+        real(self, batch)
+    Trainer._step = step
+
+def at_write(n, number, before):
+    real, count = os.replace, [0]
+    def replace(source, target):
+        count[0] += 1
+        if count[0] == n and before:
+            os.kill(os.getpid(), number)
+        real(source, target)
+        if count[0] == n:
+            os.kill(os.getpid(), number)
+    os.replace = replace
+
+for line in sys.stdin:
+    case = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        log = os.open(case["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1), os.dup2(log, 2)
+        if "step" in case:
+            at_step(case["step"], case["signal"])
+        if "write" in case:
+            at_write(case["write"], case["signal"], case["before"])
+        os._exit(main(case["words"]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+Command = Callable[..., int]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """Run a command line in a child process and return its exit code; -9 for a killed one."""
+    log = tmp_path_factory.mktemp("log") / "log"
+    with subprocess.Popen(
+        [sys.executable, "-c", ZYGOTE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def command(words: list[str], **case: Any) -> int:
+            case = {"words": words, "log": str(log), "signal": signal.SIGKILL, **case}
+            process.stdin.write(json.dumps(case) + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            code = int(process.stdout.readline())  # type: ignore[union-attr]
+            command.said = log.read_text()  # type: ignore[attr-defined]
+            assert "Traceback" not in log.read_text()
+            return code
+
+        yield command
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, zygote: Command) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert zygote([*TRAIN, *KEPT, "--out", str(run)]) == 0
+    return run
+
+
+def model_of(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        for name in ("seconds", "images_per_second"):
+            row.pop(name, None)
+    return rows
+
+
+def assert_same(run: Path, undisturbed: Path) -> None:
+    assert model_of(run) == model_of(undisturbed)
+    assert rows_of(run) == rows_of(undisturbed)
+    left = [path.name for path in run.rglob(".*")]
+    assert left == []
+    assert [path for path in run.parent.iterdir() if path.name.startswith(".")] == []
+
+
+class TestKilled:
+    def check(self, zygote: Command, run: Path, undisturbed: Path, **when: Any) -> None:
+        words = [*TRAIN, *KEPT, "--out", str(run), "--resume"]
+        assert zygote(words, **when) == -signal.SIGKILL
+        assert not (run / "model.json").exists() or when.get("write") == N_WRITES
+        assert zygote(words) == 0
+        assert_same(run, undisturbed)
+
+    # Before config.yaml, right after; around metrics.jsonl; within the first checkpoint, between
+    # its two files; in the middle; within the weights, between them and their checksum.
+    @pytest.mark.parametrize(
+        ("write", "before"),
+        [(1, True), (1, False), (2, False), (3, True), (3, False), (12, True), (21, False)],
+    )
+    def test_in_a_write(
+        self, zygote: Command, tmp_path: Path, undisturbed: Path, write: int, before: bool
+    ) -> None:
+        self.check(zygote, tmp_path / "run", undisturbed, write=write, before=before)
+
+    @pytest.mark.parametrize("step", [1, 5])
+    def test_in_a_step(self, zygote: Command, tmp_path: Path, undisturbed: Path, step: int) -> None:
+        self.check(zygote, tmp_path / "run", undisturbed, step=step)
+
+    @pytest.mark.slow
+    def test_at_every_write(self, zygote: Command, tmp_path: Path, undisturbed: Path) -> None:
+        for write in range(1, N_WRITES + 1):
+            for before in (True, False):
+                run = tmp_path / f"{write}-{before}" / "run"
+                run.parent.mkdir()
+                self.check(zygote, run, undisturbed, write=write, before=before)
+        # That was all of them.
+        words = [*TRAIN, *KEPT, "--out", str(tmp_path / "whole")]
+        assert zygote(words, write=N_WRITES + 1, before=True) == 0
+
+    def test_again_and_again(self, zygote: Command, tmp_path: Path, undisturbed: Path) -> None:
+        run = tmp_path / "run"
+        words = [*TRAIN, *KEPT, "--out", str(run), "--resume"]
+        codes = [zygote(words, step=2) for _ in range(N_STEPS - 1)]
+        assert codes == [-signal.SIGKILL] * (N_STEPS - 1)
+        assert zygote(words) == 0
+        assert_same(run, undisturbed)
+
+    def test_without_any_checkpoint(
+        self, zygote: Command, tmp_path: Path, undisturbed: Path
+    ) -> None:
+        rare = [*TRAIN, *KEPT, "--checkpoint-every", "1000", "--out", str(tmp_path / "run")]
+        assert zygote(rare, step=8) == -signal.SIGKILL
+        assert not list((tmp_path / "run").glob("checkpoints/*"))
+        assert zygote(["train", "--resume", str(tmp_path / "run")]) == 0
+        assert_same(tmp_path / "run", undisturbed)
+
+
+class TestStopped:
+    """SIGTERM and Ctrl-C save, say how to go on, and leave with the code that shells expect."""
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    @pytest.mark.parametrize("step", [2, 6])  # within an epoch, and at the end of one
+    def test_by_a_signal(
+        self,
+        zygote: Command,
+        tmp_path: Path,
+        undisturbed: Path,
+        number: signal.Signals,
+        code: int,
+        step: int,
+    ) -> None:
+        run = tmp_path / "run"
+        words = [*TRAIN, *KEPT, "--checkpoint-every", "1000", "--out", str(run)]
+        assert zygote(words, step=step, signal=number) == code
+        last = zygote.said.splitlines()[-1]  # type: ignore[attr-defined]
+        assert last.startswith(
+            f"reparam: stopped at epoch {2 if step == 2 else 3}, step {step}"
+        ) or (last.startswith(f"reparam: stopped at epoch 1, step {step}"))
+        command = last.partition("go on with: reparam ")[2].split()
+        assert command == ["train", "--resume", str(run)]
+        assert [path.stem for path in (run / "checkpoints").glob("*.json")] == [f"step-{step:09d}"]
+        assert zygote(command) == 0
+        assert_same(run, undisturbed)
+
+    def test_in_the_last_step_lets_it_end(
+        self, zygote: Command, tmp_path: Path, undisturbed: Path
+    ) -> None:
+        words = [*TRAIN, *KEPT, "--out", str(tmp_path / "run")]
+        assert zygote(words, step=N_STEPS, signal=signal.SIGTERM) == 0
+        assert_same(tmp_path / "run", undisturbed)
+
+    def test_handlers_are_given_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        real = Trainer._step
+
+        def step(self: Trainer, batch: rp.Batch) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            real(self, batch)
+
+        monkeypatch.setattr(Trainer, "_step", step)
+        data = rp.data.load("digits")
+        with pytest.raises(Interrupted, match="nothing was saved, for want of out="):
+            rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, progress=False)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class Stop(Exception):
+    """Raised by a callback."""
+
+
+def digits_run(out: Path | None, stop_at: int | None = None, **options: Any) -> dict[str, Tensor]:
+    """Train in this process, stopped by an exception at a step when asked, and resumed."""
+
+    def callback(event: Event) -> None:
+        if event.step == stop_at and event.kind == "log":
+            raise Stop
+
+    data = rp.data.load("digits", binarize="dynamic", validation=64)
+    settings = {"epochs": 3, "batch_size": 512, "log_every": 1, "pictures_every": 0, **options}
+    torch.manual_seed(0)
+    recipe = rp.variants.vae(data.spec, latent_dim=2, hidden=[8])
+    run = rp.fit(
+        recipe,
+        data,
+        out=out,
+        resume=True,
+        progress=False,
+        precision="float32",
+        checkpoint_every=0,
+        callbacks=[callback],
+        **settings,
+    )
+    return run.model.state_dict()
+
+
+class TestRaised:
+    @pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"early_stopping": 1, "lr": 0.3}])
+    def test_at_any_step(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        expected = digits_run(None, **options)
+        for step in (1, 2, 3, 5, 7, 8):
+            out = tmp_path / str(step)
+            try:
+                digits_run(out, stop_at=step, **options)
+            except Stop:
+                assert not (out / "model.json").exists()
+            found = digits_run(out, **options)
+            assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+    def test_with_a_loader(self, tmp_path: Path) -> None:
+        x = torch.rand(90, 6, generator=torch.Generator().manual_seed(0)).round()
+
+        def run(out: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
+            def callback(event: Event) -> None:
+                if event.step == stop_at:
+                    raise Stop
+
+            torch.manual_seed(0)
+            spec = rp.DataSpec((6,), "binary")
+            return rp.fit(
+                rp.variants.vae(spec, latent_dim=2, hidden=[8]),
+                torch.utils.data.DataLoader(x, batch_size=20, shuffle=True),
+                out=out,
+                resume=True,
+                progress=False,
+                epochs=3,
+                log_every=1,
+                checkpoint_every=0,
+                callbacks=[callback],
+            ).model.state_dict()
+
+        expected = run(None)
+        with pytest.raises(Stop):
+            run(tmp_path / "run", stop_at=7)
+        found = run(tmp_path / "run")
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.fixture
+def stopped(zygote: Command, tmp_path: Path) -> Path:
+    """A run that was killed in its sixth step."""
+    run = tmp_path / "run"
+    assert zygote([*TRAIN, *KEPT, "--out", str(run)], step=6) == -signal.SIGKILL
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+class TestResume:
+    def test_of_an_empty_folder_starts_a_run(
+        self, zygote: Command, tmp_path: Path, undisturbed: Path
+    ) -> None:
+        (tmp_path / "run").mkdir()
+        assert zygote([*TRAIN, *KEPT, "--resume", str(tmp_path / "run")]) == 0
+        assert_same(tmp_path / "run", undisturbed)
+
+    def test_of_a_finished_run_changes_nothing(
+        self, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = contents(undisturbed)
+        assert main(["train", "--resume", str(undisturbed)]) == 0
+        assert main([*TRAIN, *KEPT, "--out", str(undisturbed), "--resume"]) == 0
+        assert contents(undisturbed) == before
+        assert f"reparam evaluate {undisturbed}" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--lr", "0.1"], "lr (0.005 in the run, 0.1 now)"),
+            (["--hidden", "4"], "hidden ([8] in the run, [4] now)"),
+            (["--epochs", "4", "--seed", "2"], "epochs (3 in the run, 4 now); seed (0 in the run"),
+            (["--beta", "2"], "beta (1.0 in the run, 2.0 now)"),
+            (["--binarize", "none"], "binarize (dynamic in the run, none now)"),
+            (["--validation", "10"], "validation (64 in the run, 10 now)"),
+            (["--precision", "bfloat16"], "precision (float32 in the run, bfloat16 now)"),
+        ],
+    )
+    def test_with_changed_options_names_them(
+        self,
+        undisturbed: Path,
+        capsys: pytest.CaptureFixture[str],
+        words: list[str],
+        said: str,
+    ) -> None:
+        before = contents(undisturbed)
+        for verb in (["train"], ["train", "vae"]):
+            assert main([*verb, "--resume", str(undisturbed), *words]) == 1
+            error = capsys.readouterr().err
+            assert error.startswith("reparam: ")
+            assert said in error
+            assert error.count("\n") == 1
+        assert contents(undisturbed) == before
+
+    def test_with_another_variant_names_it(
+        self, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["train", "beta-vae", "--resume", str(undisturbed)]) == 2
+        assert "the run's variant is 'vae', not 'beta-vae'" in capsys.readouterr().err
+
+    def test_with_other_data_is_refused(self, tmp_path: Path) -> None:
+        out = tmp_path / "run"
+        model = rp.LatentModel(
+            encoder=rp.Conditional(rp.nn.MLP(4), rp.families.Gaussian(2)),
+            decoder=rp.Conditional(rp.nn.MLP(2), rp.families.Bernoulli(4)),
+            prior=rp.priors.StandardNormal(2),
+        )
+        rp.fit(model, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
+        with pytest.raises(RunError, match=r"data of shape \(2, 2\)|data of shape \(4,\)"):
+            rp.fit(
+                model,
+                torch.rand(20, 2, 2).round(),
+                out=out,
+                resume=True,
+                epochs=1,
+                progress=False,
+            )
+
+    def test_of_another_model_is_one_sentence(self, stopped: Path) -> None:
+        config = stopped / "config.yaml"
+        config.write_text(config.read_text().replace("- 8\nlike", "- 9\nlike"))
+        with pytest.raises(CheckpointError, match="another model") as caught:
+            rp.load(stopped)
+        assert "\n" not in str(caught.value)
+
+    def test_without_a_variant_stored_says_where_to_go_on(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        spec = rp.DataSpec((4,), "binary")
+        recipe = rp.variants.vae(spec, latent_dim=2, hidden=[4])
+        out = tmp_path / "run"
+        rp.fit(recipe, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
+        assert main(["train", "--resume", str(out)]) == 2
+        assert "the data were given in Python" in capsys.readouterr().err
+
+    def test_of_an_objective_written_as_a_function(self, tmp_path: Path) -> None:
+        # Its repr holds an address, which is another in every process.
+        def run(resume: bool) -> rp.Run:
+            elbo = rp.objectives.ELBO()
+            spec = rp.DataSpec((4,), "binary")
+            model = rp.variants.vae(spec, latent_dim=2, hidden=[4]).model
+            x = torch.ones(20, 4)
+            out = tmp_path / "run"
+            objective = lambda model, batch: elbo(model, batch)  # noqa: E731
+            options = {"epochs": 1, "progress": False, "out": out, "resume": resume}
+            return rp.fit(model, x, objective=objective, **options)
+
+        first, second = run(False), run(True)
+        assert torch.equal(first.sample(3), second.sample(3))
+
+    def test_while_another_process_trains_is_refused(
+        self, stopped: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lock = stopped.parent / ".run.lock"
+        before = contents(stopped)
+        with lock.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            assert main(["train", "--resume", str(stopped)]) == 1
+        assert "another process is training" in capsys.readouterr().err
+        assert contents(stopped) == before
+        assert main(["train", "--resume", str(stopped)]) == 0
+
+    def test_in_the_folder_itself(
+        self, stopped: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(stopped)
+        assert main(["train", "--resume", "."]) == 0
+        assert_same(stopped, undisturbed)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+class TestDamaged:
+    def newest_first(self, run: Path) -> list[Path]:
+        return sorted((run / "checkpoints").glob("*.safetensors"), reverse=True)
+
+    def test_newest_checkpoint_falls_back_to_the_one_before(
+        self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        newest, before = self.newest_first(stopped)
+        assert (newest.stem, before.stem) == ("step-000000005", "step-000000004")
+        flip(newest)
+        assert main(["train", "--resume", str(stopped)]) == 0
+        said = capsys.readouterr().err
+        assert f"reparam: {newest} is damaged: its checksum does not match; falling back" in said
+        assert_same(stopped, undisturbed)
+
+    def test_all_checkpoints_are_one_sentence(
+        self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in self.newest_first(stopped):
+            flip(path)
+        assert main(["train", "--resume", str(stopped)]) == 1
+        said = capsys.readouterr().err
+        assert "every checkpoint in" in said
+        assert "Traceback" not in said
+        # What the sentence advises works.
+        for path in (stopped / "checkpoints").iterdir():
+            path.unlink()
+        assert main(["train", "--resume", str(stopped)]) == 0
+        assert_same(stopped, undisturbed)
+
+    def test_newer_run_is_one_sentence(
+        self, stopped: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = stopped / "config.yaml"
+        config.write_text(config.read_text().replace("format: 1", "format: 2"))
+        for words in (["train", "--resume"], ["evaluate"], ["sample"]):
+            assert main([*words, str(stopped)]) == 1
+            said = capsys.readouterr().err
+            assert said.startswith("reparam: ")
+            assert "upgrade reparam" in said
+            assert said.count("\n") == 1
+
+    def test_last_metric_that_was_cut_is_dropped(self, stopped: Path, undisturbed: Path) -> None:
+        with (stopped / "metrics.jsonl").open("a") as stream:
+            stream.write('{"split": "tr')
+        assert len(rp.load(stopped).rows) == len(rows_of(undisturbed)[:6])
+        assert main(["train", "--resume", str(stopped)]) == 0
+        assert_same(stopped, undisturbed)
+
+    def test_weights_are_taken_from_the_last_checkpoint(
+        self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["train", "--resume", str(stopped)]) == 0
+        capsys.readouterr()
+        flip(stopped / "model.safetensors")
+        found = rp.load(stopped)
+        said = capsys.readouterr().err
+        assert "model.safetensors is damaged" in said
+        assert "using the newest checkpoint instead" in said
+        expected = rp.load(undisturbed).model.state_dict()
+        for name, value in found.model.state_dict().items():
+            assert torch.equal(value, expected[name])
+
+
+@pytest.mark.slow
+class TestProcesses:
+    """The command itself, as a person runs it: killed at moments that nobody chose."""
+
+    WORDS = (
+        "train vae --data digits --binarize dynamic --hidden 32 --epochs 60 --batch-size 64 "
+        "--log-every 5 --checkpoint-every 0.05 --pictures-every 0"
+    ).split()
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "reparam", *words],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=environment(),
+        )
+
+    def undisturbed(self, folder: Path) -> Path:
+        with self.start(*self.WORDS, "--out", str(folder / "whole")) as process:
+            process.communicate()
+        assert process.returncode == 0
+        return folder / "whole"
+
+    def wait_for(self, process: "subprocess.Popen[str]", path: Path) -> None:
+        until = time.monotonic() + 60
+        while not path.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def test_killed_at_odd_moments(self, tmp_path: Path) -> None:
+        whole = self.undisturbed(tmp_path)
+        run = tmp_path / "run"
+        words = [*self.WORDS, "--out", str(run), "--resume"]
+        # During the imports, as soon as there is a folder, then in the middle of training.
+        for after, delay in [(None, 0.3), (run, 0.0), ("metrics.jsonl", 0.2), ("events", 0.5)]:
+            with self.start(*words) as process:
+                if after is not None:
+                    self.wait_for(process, run / after)
+                time.sleep(delay)
+                process.kill()
+                process.communicate()
+        with self.start("train", "--resume", str(run)) as process:
+            error = process.communicate()[1]
+        assert process.returncode == 0, error
+        assert model_of(run) == model_of(whole)
+        seen = [(row["split"], row["step"]) for row in rows_of(run)]
+        assert len(seen) == len(set(seen))
+        assert seen == sorted(seen, key=lambda pair: pair[1])
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    def test_stopped(self, tmp_path: Path, number: signal.Signals, code: int) -> None:
+        whole = self.undisturbed(tmp_path)
+        run = tmp_path / "run"
+        with self.start(*self.WORDS, "--out", str(run)) as process:
+            self.wait_for(process, run / "checkpoints")
+            process.send_signal(number)
+            error = process.communicate()[1]
+        assert process.returncode == code
+        assert error.splitlines()[-1].endswith(f"reparam train --resume {run}")
+        assert "Traceback" not in error
+        with self.start("train", "--resume", str(run)) as process:
+            process.communicate()
+        assert process.returncode == 0
+        assert model_of(run) == model_of(whole)
