@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,11 +23,11 @@ from reparam.training.events import Event
 from reparam.training.trainer import Trainer
 
 # 1,373 images: 3 steps an epoch, 9 in all.
-TRAIN = (
+TRAIN = shlex.split(
     "train vae --data digits --binarize dynamic --hidden 8 --latent-dim 2 --epochs 3 "
     "--batch-size 512 --log-every 1 --checkpoint-every 0 --pictures-every 0 "
     "--precision float32 --validation 64"
-).split()
+)
 KEPT = ["--ema", "0.9", "--early-stopping", "3"]
 N_STEPS = 9
 N_WRITES = 22  # config, metrics, two files for each of 9 checkpoints and for the weights
@@ -36,8 +37,8 @@ N_WRITES = 22  # config, metrics, two files for each of 9 checkpoints and for th
 # before or just after it takes its name.
 ZYGOTE = """
 import json, os, signal, sys
-import torch.utils.tensorboard
-from reparam import files
+import docstring_parser, rich.progress, torch._dynamo, torch.utils.tensorboard
+import reparam.cli.train, reparam.data
 from reparam.cli.main import main
 from reparam.training.trainer import Trainer
 
@@ -61,6 +62,7 @@ def at_write(n, number, before):
             os.kill(os.getpid(), number)
     os.replace = replace
 
+reparam.data.load("digits")
 for line in sys.stdin:
     case = json.loads(line)
     child = os.fork()
@@ -206,9 +208,8 @@ class TestStopped:
         words = [*TRAIN, *KEPT, "--checkpoint-every", "1000", "--out", str(run)]
         assert zygote(words, step=step, signal=number) == code
         last = zygote.said.splitlines()[-1]  # type: ignore[attr-defined]
-        assert last.startswith(
-            f"reparam: stopped at epoch {2 if step == 2 else 3}, step {step}"
-        ) or (last.startswith(f"reparam: stopped at epoch 1, step {step}"))
+        epoch = 1 if step == 2 else 3
+        assert last.startswith(f"reparam: stopped at epoch {epoch}, step {step} and saved")
         command = last.partition("go on with: reparam ")[2].split()
         assert command == ["train", "--resume", str(run)]
         assert [path.stem for path in (run / "checkpoints").glob("*.json")] == [f"step-{step:09d}"]
@@ -515,10 +516,10 @@ class TestDamaged:
 class TestProcesses:
     """The command itself, as a person runs it: killed at moments that nobody chose."""
 
-    WORDS = (
+    WORDS = shlex.split(
         "train vae --data digits --binarize dynamic --hidden 32 --epochs 60 --batch-size 64 "
         "--log-every 5 --checkpoint-every 0.05 --pictures-every 0"
-    ).split()
+    )
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

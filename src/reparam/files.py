@@ -25,8 +25,8 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
 
     Example:
         >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> write_atomic(folder + "/new/a.txt", "text").read_text()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(folder + "/new/a.txt", "text").read_text()
         'text'
     """
     data = content.encode() if isinstance(content, str) else content

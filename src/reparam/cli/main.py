@@ -1,5 +1,6 @@
 """The command ``reparam``: find the verb, and turn errors into one sentence."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,7 +28,7 @@ def usage() -> str:
     >>> usage().splitlines()[0]
     'usage: reparam VERB [OPTIONS]'
     """
-    from reparam import __version__
+    from reparam.version import __version__
 
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}}  {said}" for verb, said in VERBS.items()]
@@ -51,10 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if arguments[0] == "--version":
-        from reparam import __version__
+        from reparam.version import __version__
 
         print(f"reparam {__version__}")
         return 0
+    # OpenMP's threads wait for each other in a spin that a second process on the same cores makes
+    # many times slower; short spins cost nothing. It is read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         run_verb(arguments[0], arguments[1:])
     except Interrupted as error:

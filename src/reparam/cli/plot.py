@@ -35,14 +35,17 @@ def main(arguments: Sequence[str]) -> None:
 
 def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
     """Draw all that a run has to show, and return the files."""
-    made = []
+    made: list[Path] = []
+    batch = None
+    if isinstance(run.model, LatentModel):
+        # A split that does not exist is said before anything is drawn.
+        data = options.dataset(run)
+        batch = run.examples(data, options.split, options.seed)
     if run.rows:
         made.append(folder / "curves.png")
         plots.save_figure(plots.loss_curves(run.rows), made[-1])
-    if not isinstance(run.model, LatentModel):
+    if batch is None:
         return made
-    data = options.dataset(run)
-    batch = run.examples(data, options.split, options.seed)
     made.append(folder / "latent.png")
     figure = plots.latent_scatter(run.encode(batch), batch.y, data.class_names)
     plots.save_figure(figure, made[-1])

@@ -179,7 +179,7 @@ def typed(stored: dict[str, Any], cls: type[Any]) -> dict[str, Any]:
     Raises:
         OptionError: A key that the variant does not have, or a value of another type.
     """
-    kinds = {field.name: field.type.__origin__ for field in dataclasses.fields(cls)}
+    kinds = {field.name: get_args(field.type)[0] for field in dataclasses.fields(cls)}
     values = {}
     for name, value in stored.items():
         if name == "variant":

@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,18 +120,32 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
 
             # What a killed process wrote after the checkpoint is to be forgotten.
-            self._writer = SummaryWriter(str(self._folder), purge_step=event.step + 1)
-            self._stack.callback(self._writer.close)
+            with self._writing():
+                self._writer = SummaryWriter(str(self._folder), purge_step=event.step + 1)
+            self._stack.callback(self._close)
         for name, value in event.row.items():
             if name not in ("split", "epoch", "step") and not isinstance(value, str):
-                self._writer.add_scalar(f"{name}/{event.row['split']}", value, event.step)
+                with self._writing():
+                    self._writer.add_scalar(f"{name}/{event.row['split']}", value, event.step)
 
     def picture(self, name: str, image: "Image", step: int) -> None:
         """Write a picture."""
         import numpy as np
 
         pixels = np.array(image.convert("RGB"))
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        with self._writing():
+            self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def _close(self) -> None:
+        with self._writing():
+            self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise write_error(self._folder, error) from error
 
 
 def pictures(

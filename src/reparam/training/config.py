@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import yaml
 
-from reparam import __version__
 from reparam.errors import DataError, OptionError, RunError, unknown
 from reparam.objectives.bounds import ELBO
 from reparam.spec import DataSpec
@@ -20,6 +19,7 @@ from reparam.training.checkpoint import FORMAT
 from reparam.training.options import TrainingOptions
 from reparam.training.schedules import linear
 from reparam.variants import Recipe, build, get, replace
+from reparam.version import __version__
 
 DATA_KEYS = ("data", "data_dir", "binarize", "dequantize", "validation")
 MACHINE_KEYS = ("device", "precision", "devices", "nodes")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from math import inf
 from numbers import Integral, Real
+from typing import Any
 
 from reparam.errors import OptionError
 
@@ -52,9 +53,10 @@ class TrainingOptions:
         for field in fields(self):
             value, whole = getattr(self, field.name), field.type is int
             if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-                kind = "a whole number" if whole else "a number"
-                raise OptionError(f"{field.name}={value!r}: must be {kind}")
-            object.__setattr__(self, field.name, int(value) if whole else float(value))
+                needed = "a whole number" if whole else "a number"
+                raise OptionError(f"{field.name}={value!r}: must be {needed}")
+            kind: Any = int if whole else float
+            object.__setattr__(self, field.name, kind(value))
         for name in ("epochs", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}: must be at least 1")

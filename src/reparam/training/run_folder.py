@@ -149,7 +149,8 @@ def next_free(root: str | Path, stem: str) -> Path:
     """Return the first of ``root/stem-1``, ``root/stem-2``, … that does not exist.
 
     >>> import tempfile
-    >>> next_free(tempfile.mkdtemp(), "digits-vae").name
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     next_free(folder, "digits-vae").name
     'digits-vae-1'
     """
     number = 1

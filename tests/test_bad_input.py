@@ -1,0 +1,445 @@
+"""Bad input on the command line: one clear sentence, a non-zero exit code, nothing lost."""
+
+import gzip
+import os
+import pickle
+import shlex
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reparam as rp
+from reparam.cli.main import main
+from reparam.training.trainer import Trainer
+
+TRAIN = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refused:
+    """Run a command line that must fail, in an empty folder, and return what it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str, *said: str, code: int | None = None) -> str:
+        capsys.readouterr()
+        found = main(shlex.split(line))
+        out, err = capsys.readouterr()
+        assert found == code if code is not None else found in (1, 2)
+        # Epochs that went well come before.
+        err = "".join(line for line in err.splitlines(True) if not line.startswith("epoch "))
+        assert err.startswith("reparam: ")
+        assert err.count("\n") == 1, f"more than one sentence: {err}"
+        assert "Traceback" not in err
+        assert "Error(" not in err
+        for part in said:
+            assert part in err
+        assert out == ""
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs, ``vae`` and ``classifier``, and one file."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert main(shlex.split(f"{TRAIN} --out {folder / 'vae'}")) == 0
+    words = "train classifier --hidden 4 --epochs 1 --batch-size 2000 --pictures-every 0"
+    assert main(shlex.split(f"{words} --out {folder / 'classifier'}")) == 0
+    (folder / "file").write_text("mine")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trian", "unknown verb 'trian': did you mean 'train'"),
+        ("train", "which variant?"),
+        ("train --latent-dim 3", "which variant?"),
+        ("train --data digits vae", "name the variant first"),
+        ("train beta-vea", "unknown variant 'beta-vea': did you mean 'beta-vae'"),
+        (f"{TRAIN} --data mnits", "unknown data set 'mnits': did you mean 'mnist'"),
+        (f"{TRAIN} --epoch 3", "did you mean '--epochs'"),
+        (f"{TRAIN} --latnet-dim=3", "did you mean '--latent-dim'"),
+        (f"{TRAIN} --epochs abc", "--epochs: 'abc' is no whole number"),
+        (f"{TRAIN} --epochs 2.5", "--epochs: '2.5' is no whole number"),
+        (f"{TRAIN} --lr fast", "--lr: 'fast' is no number"),
+        (f"{TRAIN} --hidden 4 x", "--hidden"),
+        (f"{TRAIN} extra", "extra"),
+        (f"{TRAIN} --out", "--out"),
+        (f"{TRAIN} --epochs -1", "epochs=-1: must be at least 1"),
+        (f"{TRAIN} --epochs 0", "epochs=0: must be at least 1"),
+        (f"{TRAIN} --batch-size 0", "batch_size=0: must be at least 1"),
+        (f"{TRAIN} --lr 0", "lr=0.0"),
+        (f"{TRAIN} --lr nan", "lr=nan"),
+        (f"{TRAIN} --lr inf", "lr=inf"),
+        (f"{TRAIN} --seed -1", "seed=-1"),
+        (f"{TRAIN} --seed 99999999999999999999", "must be below 2^63"),
+        (f"{TRAIN} --latent-dim 0", "must be at least 1"),
+        (f"{TRAIN} --hidden 0", "must be at least 1"),
+        (f"{TRAIN} --beta -1", "beta=-1.0"),
+        (f"{TRAIN} --beta nan", "beta=nan"),
+        (f"{TRAIN} --kl-warmup -1", "kl_warmup=-1.0"),
+        (f"{TRAIN} --kl-warmup inf", "kl_warmup=inf"),
+        (f"{TRAIN} --ema 1", "ema=1.0"),
+        (f"{TRAIN} --validation 9999", "validation=9999"),
+        (f"{TRAIN} --validation nan", "validation=nan"),
+        (f"{TRAIN} --early-stopping 1 --validation 0", "needs a validation split"),
+        (f"{TRAIN} --device tpu", "unknown device 'tpu'"),
+        (f"{TRAIN} --device cpx", "did you mean 'cpu'"),
+        (f"{TRAIN} --precision float23", "'float23'"),
+        (f"{TRAIN} --binarize dynamc", "'dynamc'"),
+        (f"{TRAIN} --likelihood bernuli", "did you mean 'bernoulli'"),
+        (f"{TRAIN} --likelihood bernoulli", "is for binary data, but 'digits' is unit"),
+        (f"{TRAIN} --binarize dynamic --likelihood cross-entropy", "but 'digits' is binary"),
+        (f"{TRAIN} --binarize dynamic --dequantize True", "set one of the two only"),
+        (f"{TRAIN} --activation rely", "did you mean 'relu'"),
+        (f"{TRAIN} --resume", "--resume needs the folder of a run"),
+        (f"{TRAIN} --config missing.yaml", "cannot read the configuration missing.yaml"),
+        ("train classifier --kl-warmup 1", "no KL to weigh"),
+        ("train classifier --beta 1", "no KL to weigh"),
+        ("train directed --n-parts 0", "n_parts=0"),
+        ("train --resume missing", "which variant?"),
+        ("evaluate missing", "missing holds no run"),
+        ("evaluate", "RUN"),
+        ("models extra", "extra"),
+        ("data --nothing", "unknown option of 'reparam data' '--nothing'"),
+    ],
+)
+def test_words_that_make_no_sense(refused: Refused, tmp_path: Path, line: str, said: str) -> None:
+    refused(line, said)
+    # Nothing that would stand in the way of the corrected command.
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has an accelerator")
+def test_device_that_is_not_there(refused: Refused) -> None:
+    refused(f"{TRAIN} --device cuda", "not on this machine", "--device cpu", code=2)
+
+
+class TestUse:
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ("evaluate {vae} --n-samples 0", "n_samples=0"),
+            ("evaluate {vae} --split tets", "unknown split of digits 'tets': did you mean 'test'"),
+            ("evaluate {vae} --data digit", "did you mean 'digits'"),
+            ("evaluate {vae} --seed 99999999999999999999", "must be 0 or more, and below 2^63"),
+            ("evaluate {vae} --seed -1", "seed=-1"),
+            ("evaluate {vae} --n-sample 3", "did you mean '--n-samples'"),
+            ("evaluate {file}", "holds no run"),
+            ("sample {classifier}", "'classifier' does not generate examples"),
+            ("sample {vae} -n 0", "n_samples=0"),
+            ("sample {vae} -n -3", "n_samples=-3"),
+            ("sample {vae} -n two", "'two' is no whole number"),
+            ("sample {vae} --out a.pdf", "must be one of .png"),
+            ("sample {vae} --out a", "must be one of .png"),
+            ("sample {vae} --out {file}/a.png", "cannot write"),
+            ("sample {vae} --out {file}/a.npy", "a file stands where a folder is needed"),
+            ("sample {vae} --out /proc/none/a.npy", "cannot write /proc/none/a.npy"),
+            ("sample {vae} --device tpu", "unknown device"),
+            ("encode {vae} --out a.png", "end the name in .npy"),
+            ("encode {classifier}", "'classifier' has no latent variables"),
+            ("reconstruct {classifier}", "'classifier' has no latent variables"),
+            ("reconstruct {vae} -n 0", "give at least 1"),
+            ("interpolate {vae} -n 0", "at least 1 pair"),
+            ("interpolate {vae} --steps 1", "2 steps"),
+            ("plot {vae} --out {file}", "cannot write"),
+            ("plot {vae} --split nope", "unknown split"),
+            (TRAIN + " --out {vae}", "holds another run: choose another --out"),
+            (TRAIN + " --out {file}", "is a file, not a folder"),
+            (TRAIN + " --out {file}/a", "a file stands where a folder is needed"),
+            (TRAIN + " --out /proc/none/a", "cannot write /proc/none/a"),
+            ("train --resume {vae} --config {file}", "drop one"),
+        ],
+    )
+    def test_of_a_run(
+        self, refused: Refused, runs: Path, tmp_path: Path, line: str, said: str
+    ) -> None:
+        before = contents(runs)
+        names = {name: runs / name for name in ("vae", "classifier", "file")}
+        refused(line.format(**names), said)
+        assert contents(runs) == before
+        assert list(tmp_path.iterdir()) == []
+
+    def test_of_a_folder_with_other_files(self, refused: Refused, tmp_path: Path) -> None:
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "notes.txt").write_text("mine")
+        refused(f"{TRAIN} --out other", "is not empty (it holds notes.txt)", code=1)
+        assert contents(tmp_path) == {"other/notes.txt": b"mine"}
+
+    def test_on_data_of_another_shape(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
+        write_mnist(tmp_path / "mnist")
+        refused(
+            f"evaluate {runs / 'vae'} --data mnist --data-dir {tmp_path}",
+            "trained on unit data of shape (1, 8, 8), but 'mnist' is",
+            code=2,
+        )
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("epocs: 3", "unknown key of a.yaml 'epocs': did you mean 'epochs'"),
+            ("channels: [3]", "'channels'"),  # an option of another variant
+            ("variant: vea", "did you mean 'vae'"),
+            ("variant: 3", "unknown variant '3'"),
+            ("epochs: [", "a.yaml is no YAML"),
+            ("- 1", "holds no options"),
+            ("", "holds no options"),
+            ("epochs: abc", "epochs='abc' in the configuration: give a whole number"),
+            ("epochs: 2.5", "epochs=2.5"),
+            ("seed: true", "seed=True"),
+            ("lr: fast", "lr='fast' in the configuration: give a number"),
+            ("hidden: 16", "hidden=16 in the configuration: give a list"),
+            ("hidden: [a]", "hidden=['a']"),
+            ("latent_dim: null", "latent_dim=None"),
+            ("likelihood: 3", "likelihood=3 in the configuration: give text"),
+            ("data: 7", "data=7"),
+            ("validation: x", "validation='x'"),
+            ("dequantize: 1", "dequantize=1 in the configuration: give true or false"),
+            ("precision: half", "precision='half' in the configuration: give one of auto, "),
+            ("binarize: maybe", "binarize='maybe' in the configuration: give one of "),
+            ("1: 2", "'1'"),
+            ("x: !!python/object/apply:os.mkdir [executed]", "a.yaml is no YAML"),
+            ("\x00", "a.yaml"),
+        ],
+    )
+    def test_file_that_makes_no_sense(
+        self, refused: Refused, tmp_path: Path, text: str, said: str
+    ) -> None:
+        (tmp_path / "a.yaml").write_text(text + "\n")
+        named = "" if text.startswith("variant") else "vae"
+        refused(f"train {named} --config a.yaml --out run", said)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+    def test_of_a_run_that_was_edited(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
+        import shutil
+
+        shutil.copytree(runs / "vae", tmp_path / "run")
+        config = tmp_path / "run" / "config.yaml"
+        text = config.read_text()
+        config.write_text(text.replace("epochs: 1\n", "epochs: many\n"))
+        refused("train --resume run", "epochs='many'")
+        config.write_text(text.replace("variant: vae\n", "variant: vea\n"))
+        refused("train --resume run", "did you mean 'vae'")
+        refused("sample run", "did you mean 'vae'")
+
+
+def write_idx(path: Path, values: np.ndarray[Any, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    head = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(
+        f">{values.ndim}I", *values.shape
+    )
+    path.write_bytes(gzip.compress(head + values.astype(np.uint8).tobytes()))
+
+
+def write_mnist(folder: Path, n: int = 40) -> None:
+    """Write the four files of MNIST, of random pixels."""
+    random = np.random.default_rng(0)
+    for part in ("train", "t10k"):
+        pixels = random.integers(0, 256, (n, 28, 28))
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", pixels)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", random.integers(0, 10, n))
+
+
+class TestDataFiles:
+    def test_whole_ones_do(self, tmp_path: Path) -> None:
+        write_mnist(tmp_path / "mnist")
+        line = f"{TRAIN} --data mnist --data-dir {tmp_path} --out {tmp_path / 'run'}"
+        assert main(line.split()) == 0
+
+    def test_missing(self, refused: Refused, tmp_path: Path) -> None:
+        refused(f"{TRAIN} --data mnist --data-dir {tmp_path}", "mnist", str(tmp_path))
+        write_mnist(tmp_path / "mnist")
+        (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
+        refused(f"{TRAIN} --data mnist --data-dir {tmp_path}", "train-labels-idx1-ubyte")
+
+    @pytest.mark.parametrize("damage", ["short", "flipped", "text", "empty", "labels", "shape"])
+    def test_damaged(self, refused: Refused, tmp_path: Path, damage: str) -> None:
+        write_mnist(tmp_path / "mnist")
+        path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
+        content = path.read_bytes()
+        if damage == "short":
+            path.write_bytes(content[: len(content) // 2])
+        elif damage == "flipped":
+            path.write_bytes(content[:5000] + bytes([content[5000] ^ 255]) + content[5001:])
+        elif damage == "text":
+            path.write_text("<html>not found</html>")
+        elif damage == "empty":
+            path.write_bytes(b"")
+        elif damage == "labels":
+            write_idx(tmp_path / "mnist" / "train-labels-idx1-ubyte.gz", np.zeros(39))
+        else:
+            write_idx(path, np.zeros((40, 20, 20)))
+        said = refused(f"{TRAIN} --data mnist --data-dir {tmp_path} --out run", "train-")
+        assert str(tmp_path / "mnist") in said
+        assert not (tmp_path / "run").exists()
+
+
+class TestFullDisk:
+    def full(self, *arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def test_while_a_checkpoint_is_written(
+        self,
+        refused: Refused,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        line = (
+            "train vae --hidden 4 --latent-dim 2 --epochs 2 --batch-size 512 --log-every 1 "
+            "--checkpoint-every 0 --pictures-every 0 --out run"
+        )
+        whole = line.replace("--out run", "--out whole")
+        assert main(whole.split()) == 0
+        real, count = os.fsync, [0]
+
+        def fsync(handle: int) -> None:
+            count[0] += 1
+            if count[0] == 7:  # within the third checkpoint
+                self.full()
+            real(handle)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("reparam.files.os.fsync", fsync)
+            refused(line, "no space left on the disk for ", "go on with --resume", code=1)
+        kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+        assert kept == [
+            f"step-00000000{step}.{kind}" for step in (1, 2) for kind in ("json", "safetensors")
+        ]
+        # With space again it goes on to the same end.
+        assert main(["train", "--resume", "run"]) == 0
+        assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
+            tmp_path / "whole" / "model.safetensors"
+        ).read_bytes()
+
+    def test_while_metrics_are_written(
+        self, refused: Refused, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Path.open
+
+        def opened(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+            if path.name == "metrics.jsonl" and mode == "a":
+                self.full()
+            return real(path, mode, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", opened)
+        refused(f"{TRAIN} --out run", "no space left on the disk for run/metrics.jsonl", code=1)
+
+    def test_while_the_folder_is_begun(
+        self, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reparam.files.os.fsync", self.full)
+        refused(f"{TRAIN} --out run", "no space left on the disk for run/config.yaml", code=1)
+        assert contents(tmp_path) == {}
+
+    def test_while_events_are_written(
+        self, refused: Refused, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        monkeypatch.setattr(SummaryWriter, "add_scalar", self.full)
+        refused(f"{TRAIN} --out run", "no space left on the disk for run/events", code=1)
+
+    @pytest.mark.slow
+    def test_for_real(self, tmp_path: Path) -> None:
+        """The system itself refuses to let files grow: no function of ours is replaced."""
+        for limit in (0, 100, 1500, 6000):
+            out = tmp_path / str(limit)
+            code = (
+                "import resource, signal, sys; from reparam.cli.main import main;"
+                "import reparam.cli.train, torch._dynamo;"
+                "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+                f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+                f"sys.exit(main('{TRAIN} --out {out}'.split()))"
+            )
+            words = [sys.executable, "-B", "-c", code]
+            done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+            assert done.returncode == 1, done.stderr
+            assert done.stderr.splitlines()[-1].startswith("reparam: cannot write ")
+            assert "Traceback" not in done.stderr
+
+
+class TestLoss:
+    def test_that_diverges_names_step_and_cause(
+        self, refused: Refused, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = TRAIN.replace("--epochs 1", "--epochs 20").replace("2000", "256")
+        code = main(shlex.split(f"{line} --lr 1e30 --clip-norm 0 --out run"))
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert code == 1
+        assert said.startswith("reparam: the ")
+        assert "not finite" in said
+        assert "step " in said
+        assert "--lr 1e+29" in said
+
+    def test_that_is_poisoned_keeps_the_last_good_checkpoint(
+        self,
+        refused: Refused,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        real = Trainer._step
+
+        def step(trainer: Trainer, batch: rp.Batch) -> None:
+            if trainer.progress.step == 2:
+                batch = rp.Batch(batch.x * float("nan"), batch.y)
+            real(trainer, batch)
+
+        line = f"{TRAIN} --binarize dynamic --log-every 1 --checkpoint-every 0 --out run"
+        line = line.replace("2000", "400")
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_step", step)
+            said = refused(line, "not finite at step 2 (epoch 1): loss nan", code=1)
+        assert "the last good checkpoint is in run/checkpoints" in said
+        assert (tmp_path / "run" / "checkpoints" / "step-000000002.json").exists()
+        assert main(["train", "--resume", "run"]) == 0
+
+
+class TestRunsOfOthers:
+    def test_a_pickle_is_refused(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
+        import shutil
+
+        class Bomb:
+            def __reduce__(self) -> Any:
+                return os.mkdir, (str(tmp_path / "executed"),)
+
+        shutil.copytree(runs / "vae", tmp_path / "run")
+        shutil.rmtree(tmp_path / "run" / "checkpoints")
+        (tmp_path / "run" / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
+        assert main(["sample", "run"]) == 1
+        assert not (tmp_path / "executed").exists()
+
+    def test_a_tag_of_python_is_refused(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
+        import shutil
+
+        shutil.copytree(runs / "vae", tmp_path / "run")
+        with (tmp_path / "run" / "config.yaml").open("a") as stream:
+            stream.write("x: !!python/object/apply:os.mkdir [executed]\n")
+        for line in ("sample run", "evaluate run", "train --resume run"):
+            refused(line, "config.yaml cannot be read", code=1)
+        assert not (tmp_path / "executed").exists()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_place_without_permission(self, refused: Refused, tmp_path: Path) -> None:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        refused(f"{TRAIN} --out closed/run", "Permission denied", code=1)

@@ -1,0 +1,34 @@
+"""What the README promises."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reparam.variants import get, names
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_code_begins_by_line_35() -> None:
+    first = README.read_text().splitlines().index("```python") + 1
+    assert first <= 35
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_code_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})  # noqa: S102
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_is_that_of_the_registry() -> None:
+    found = [get(name) for name in names()]
+    rows = [f"| `{v.name}` | {v.summary.rstrip('.')} | {v.paper} |" for v in found]
+    assert "\n".join(["|---|---|---|", *rows, ""]) in README.read_text()
+
+
+def test_every_file_that_it_names_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README.read_text()):
+        assert (README.parent / target).exists(), target
