@@ -314,7 +314,7 @@ class TestFullDisk:
 
         def fsync(handle: int) -> None:
             count[0] += 1
-            if count[0] == 7:  # within the third checkpoint
+            if count[0] == 9:  # within the checkpoint of step 3
                 self.full()
             real(handle)
 

@@ -77,4 +77,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     known = list(known)
     close = nearest(name, known)
     hint = f" did you mean {close!r}?" if close else ""
-    return OptionError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(known)}")
+    return OptionError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(known) or 'none'}")

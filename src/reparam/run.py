@@ -304,6 +304,9 @@ def fit(
             checkpoint = load_checkpoint(folder.checkpoints, _warn)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
+        if trainer.progress.step == 0:
+            # The weights that a run begins with may come from anywhere: they are a part of it.
+            trainer.save()
         trainer.fit()
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}

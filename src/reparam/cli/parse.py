@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
@@ -56,6 +56,20 @@ def parse(
         if not end.code:  # --help
             raise
         raise OptionError(f"{sentence(complaint.getvalue())}; see reparam {verb} --help") from None
+
+
+def metavar(kind: Any) -> str | None:
+    """Return what ``--help`` calls the value of an option that may be missing; None for others.
+
+    >>> metavar(float | None), metavar(int)
+    ('FLOAT', None)
+    """
+    kinds = [one for one in get_args(kind) if one is not type(None)]
+    if len(kinds) != 1 or len(get_args(kind)) != 2:
+        return None
+    if get_origin(kinds[0]) is Literal:
+        return "{" + ",".join(get_args(kinds[0])) + "}"
+    return str(getattr(kinds[0], "__name__", kinds[0])).upper()
 
 
 def sentence(box: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import tyro
 
 from reparam import data as data_sets
-from reparam.cli.parse import parse
+from reparam.cli.parse import metavar, parse
 from reparam.data.registry import Binarize
 from reparam.errors import OptionError, folded, unknown
 from reparam.families import Family
@@ -61,12 +61,18 @@ def main(arguments: Sequence[str]) -> None:
     variant = chosen_variant(words, stored)
     if variant is None:
         if {"-h", "--help"} & set(words):
-            parse(CommonOptions, "train", ["--help"], description="Train a variant on data.")
+            said = (
+                f"Train a variant on data. VARIANT is one of {', '.join(names())}; "
+                "reparam train VARIANT --help tells the options of its own that it has beside these."
+            )
+            parse(options_class(None), "train VARIANT", ["--help"], description=said)
         raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
     rest = words[1:] if words and not words[0].startswith("-") else words
     cls = options_class(variant)
     default = cls(**typed(stored, cls))
-    options = parse(cls, "train", rest, description=described(variant), default=default)
+    options = parse(
+        cls, f"train {variant.name}", rest, description=described(variant), default=default
+    )
     values = {k: as_stored(v) for k, v in dataclasses.asdict(options).items()}
     run = train({"variant": variant.name, **values})
     print_next(run)
@@ -260,26 +266,35 @@ def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | No
     return get(str(stored["variant"])) if stored.get("variant") else None
 
 
-def options_class(variant: Variant) -> type[Any]:
+METAVARS = {"data_dir": "DIR", "out": "DIR", "resume": "[RUN]", "config": "FILE.yaml"}
+"""What ``--help`` calls values that are places."""
+
+
+def options_class(variant: Variant | None) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
     helps = documented(CommonOptions) | documented(TrainingOptions)
-    helps |= documented(get("vae").builder) | documented(variant.builder)
-    hints = get_type_hints(get("vae").builder) | get_type_hints(variant.builder)
-    own = {
-        name: (plain_type(hints[name]), parameter.default)
-        for name, parameter in variant.options.items()
-    }
+    own: dict[str, tuple[Any, Any]] = {}
+    if variant is not None:
+        vae = get("vae").builder
+        helps |= documented(vae) | documented(variant.builder)
+        hints = get_type_hints(vae) | get_type_hints(variant.builder)
+        own = {k: (plain_type(hints[k]), p.default) for k, p in variant.options.items()}
     common = {
         f.name: (kind, f.default)
         for cls in (CommonOptions, TrainingOptions)
         for f, kind in zip(dataclasses.fields(cls), get_type_hints(cls).values(), strict=True)
     }
     fields = [
-        (name, Annotated[kind, tyro.conf.arg(help=helps.get(name, ""))], default)
-        for name, (kind, default) in {
-            **own,
-            **{k: v for k, v in common.items() if k not in own},
-        }.items()
+        (
+            name,
+            Annotated[
+                kind, tyro.conf.arg(help=helps.get(name), metavar=METAVARS.get(name, metavar(kind)))
+            ],
+            default,
+        )
+        for name, (kind, default) in (
+            own | {k: v for k, v in common.items() if k not in own}
+        ).items()
     ]
     return dataclasses.make_dataclass("TrainOptions", fields, frozen=True)
 
