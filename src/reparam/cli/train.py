@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         if {"-h", "--help"} & set(words):
             said = (
                 f"Train a variant on data. VARIANT is one of {', '.join(names())}; "
-                "reparam train VARIANT --help tells the options of its own that it has beside these."
+                "reparam train VARIANT --help tells those of its options that are not here."
             )
             parse(options_class(None), "train VARIANT", ["--help"], description=said)
         raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")

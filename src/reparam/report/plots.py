@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # The "muted" scheme of Paul Tol, which the color-blind can tell apart, and black.
-_COLORS = (
+COLORS = (
     "#332288",
     "#CC6677",
     "#117733",
@@ -32,8 +32,8 @@ _COLORS = (
     "#AA4499",
     "#000000",
 )
-_SPLITS = {"train": (_COLORS[4], 1.5), "validation": (_COLORS[0], 2.0)}
-_OTHER = (_COLORS[1], 1.5)
+_SPLITS = {"train": (COLORS[4], 1.5), "validation": (COLORS[0], 2.0)}
+_OTHER = (COLORS[1], 1.5)
 _FORMATS = ("png", "pdf", "svg", "jpg", "jpeg", "webp")
 
 UNUSED_NATS = ACTIVE_VARIANCE / 2
@@ -75,9 +75,9 @@ def loss_curves(rows: Sequence[Mapping[str, Any]]) -> "Figure":
         )
     splits = list(dict.fromkeys(str(row.get("split", "train")) for row in rows))
     axis = "epoch" if _one_row_an_epoch(rows) else "step"
-    figure = _figure(4.2 * len(drawn) + 0.4, 3.8)
+    figure = new_figure(4.2 * len(drawn) + 0.4, 3.8)
     for i, name in enumerate(drawn):
-        axes = _axes(figure, 1, len(drawn), i + 1)
+        axes = new_axes(figure, 1, len(drawn), i + 1)
         for split in splits:
             mine = [row for row in rows if str(row.get("split", "train")) == split]
             _curve(axes, mine, axis, name, split)
@@ -121,10 +121,10 @@ def latent_scatter(
     # Thousands of points need to be small and thin, a few hundred large.
     size = max(5.0, min(30.0, 30000 / len(points)))
     look: dict[str, Any] = {"s": size, "alpha": 0.65, "linewidths": 0, "rasterized": True}
-    figure = _figure(7.2, 6.2)
-    axes = _axes(figure)
+    figure = new_figure(7.2, 6.2)
+    axes = new_axes(figure)
     if labels is None:
-        axes.scatter(points[:, 0], points[:, 1], color=_COLORS[0], **look)
+        axes.scatter(points[:, 0], points[:, 1], color=COLORS[0], **look)
     else:
         classes = sorted(set(labels.tolist()))
         colors = _palette(len(classes))
@@ -211,13 +211,13 @@ def kl_per_dimension(values: Sequence[float]) -> "Figure":
     order = sorted(range(len(values)), key=lambda j: -values[j])
     used = [values[j] > UNUSED_NATS for j in order]
     ranks = range(len(values))
-    figure = _figure(min(14.0, max(6.0, 2.0 + 0.32 * len(values))), 4.0)
-    axes = _axes(figure)
+    figure = new_figure(min(14.0, max(6.0, 2.0 + 0.32 * len(values))), 4.0)
+    axes = new_axes(figure)
     words = (
         f"below {UNUSED_NATS} nats: unused (posterior collapse)",
         f"above {UNUSED_NATS} nats",
     )
-    for wanted, color in ((True, _COLORS[0]), (False, _COLORS[1])):
+    for wanted, color in ((True, COLORS[0]), (False, COLORS[1])):
         mine = [rank for rank in ranks if used[rank] is wanted]
         if mine:
             heights = [values[order[rank]] for rank in mine]
@@ -225,7 +225,7 @@ def kl_per_dimension(values: Sequence[float]) -> "Figure":
     if not all(used):
         # Such bars are too low to be seen: mark their places.
         mine = [rank for rank in ranks if not used[rank]]
-        axes.plot(mine, [0.0] * len(mine), "x", color=_COLORS[1], clip_on=False)
+        axes.plot(mine, [0.0] * len(mine), "x", color=COLORS[1], clip_on=False)
     if len(values) <= 64:
         axes.set_xticks(list(ranks), [str(j) for j in order], fontsize=8)
     axes.set_xlabel("latent dimension, largest KL first")
@@ -252,14 +252,16 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     write_whole(path, lambda file: figure.savefig(file, format=kind))
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches."""
     # Not pyplot: it keeps every figure, looks for a screen, and takes long to import.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def _axes(figure: "Figure", *place: int) -> "Axes":
+def new_axes(figure: "Figure", *place: int) -> "Axes":
+    """Return axes at a place of a figure's grid, in the style of all plots."""
     # Set on the axes one by one: matplotlib's settings are the whole process's, not ours.
     axes = figure.add_subplot(*place)
     axes.spines[["top", "right"]].set_visible(False)
@@ -330,8 +332,8 @@ def _plane(means: Tensor) -> tuple[Tensor, tuple[str, str], str]:
 
 
 def _palette(n: int) -> list[Any]:
-    if n <= len(_COLORS):
-        return list(_COLORS[:n])
+    if n <= len(COLORS):
+        return list(COLORS[:n])
     from matplotlib import colormaps
 
     return [colormaps["viridis"](i / (n - 1)) for i in range(n)]

@@ -22,7 +22,8 @@ class TrainingOptions:
         ema: The decay of an average of the weights, which then is the model; 0 for none.
         early_stopping: Stop after so many epochs without a better validation ELBO, and keep the
             best weights; 0 to train to the end.
-        seed: Of the weights, the order of the data and every draw.
+        seed: Of the order of the data and every draw; on the command line also of the first
+            weights.
         log_every: Steps between two rows of metrics.
         checkpoint_every: Seconds between two checkpoints, at least; a killed run loses no more.
         pictures_every: Epochs between two pictures; 0 for none.

@@ -106,7 +106,7 @@ class Window:
 
     rows: list[dict[str, Tensor]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    start: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
 
     def add(self, scalars: dict[str, Tensor], size: int) -> None:
         """Remember the scalars of one step."""
@@ -204,12 +204,14 @@ class Trainer:
             # Every draw of an epoch follows from the seed and its number alone.
             torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
         self.model.train()
-        self._window = Window()
+        resumed = time.perf_counter()
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
             self._step(batch)
             progress.batch += 1
             progress.step += 1
-            progress.seconds = time.perf_counter() - began
+            now = time.perf_counter()
+            progress.seconds = now - began
+            self._window.seconds += now - resumed
             if progress.step % self.options.log_every == 0:
                 self._log()
                 if progress.batch < len(self.batches):
@@ -217,18 +219,24 @@ class Trainer:
             if stop.received is not None and progress.batch < len(self.batches):
                 self._log()
                 raise self._interrupted(stop.received)
-        self._log()
+            resumed = time.perf_counter()
+        # A window may reach over several epochs, so that every row is a mean over as many steps.
+        self._check()
+        if progress.step == self.n_steps:
+            self._log()
         row = self._validate()
         progress.epoch += 1
         progress.batch = 0
         self._keep_best(row)
         self._tell("epoch", row)
         if self._is_done:
+            self._log()
             # The last state stays beside the weights, should those be damaged some day.
             self.save()
             return
         self._save_now_and_then()
         if stop.received is not None:
+            self._log()
             raise self._interrupted(stop.received)
 
     def _step(self, batch: Batch) -> None:
@@ -255,25 +263,29 @@ class Trainer:
         window = self._window
         if not window.rows:
             return
-        names, values = window.table()
-        self._require_finite(names, values)
+        names, values = self._check()
         sizes = torch.tensor(window.sizes, dtype=values.dtype)
         means = self.runtime.mean((values * sizes[:, None]).sum(0) / sizes.sum())
-        seconds = time.perf_counter() - window.start
         row: dict[str, float | int | str] = {"split": "train", "epoch": self.progress.epoch}
         row |= {"step": self.progress.step, **dict(zip(names, means.tolist(), strict=True))}
         row["lr"] = self.turns[0].lr(self.progress.step - 1)
         if hasattr(self.objective, "beta"):
             row["beta"] = value_at(self.objective.beta, self.progress.step - 1)
-        row["images_per_second"] = self.runtime.world_size * sum(window.sizes) / max(seconds, 1e-9)
+        row["images_per_second"] = (
+            self.runtime.world_size * sum(window.sizes) / max(window.seconds, 1e-9)
+        )
         row["seconds"] = self.progress.seconds
         self._window = Window()
         self._tell("log", row)
 
-    def _require_finite(self, names: list[str], values: Tensor) -> None:
+    def _check(self) -> tuple[list[str], Tensor]:
+        """Return the window's table, once its values are seen to be finite."""
+        if not self._window.rows:
+            return [], torch.empty(0)
+        names, values = self._window.table()
         bad = (~values.isfinite()).any(1).nonzero()
         if len(bad) == 0:
-            return
+            return names, values
         index = int(bad[0])
         step = self.progress.step - len(values) + index
         terms = dict(zip(names, values[index].tolist(), strict=True))

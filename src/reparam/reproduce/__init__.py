@@ -1,0 +1,24 @@
+"""Reproduce: published tables and instructive experiments, run again and set beside the figures."""
+
+# Importing these modules registers their entries, in the order in which they are listed.
+from reparam.reproduce import (  # noqa: I001
+    mnist as _mnist,  # noqa: F401
+    noise as _noise,  # noqa: F401
+    gradients as _gradients,  # noqa: F401
+    divergences as _divergences,  # noqa: F401
+    posteriors as _posteriors,  # noqa: F401
+)
+from reparam.reproduce.registry import Entry, Options, entries, entry, get, reproduce
+from reparam.reproduce.result import Findings, Result, Row
+
+__all__ = [
+    "Entry",
+    "Findings",
+    "Options",
+    "Result",
+    "Row",
+    "entries",
+    "entry",
+    "get",
+    "reproduce",
+]
