@@ -18,9 +18,9 @@ from reparam.variants.registry import variant
 def mlp_model(
     spec: DataSpec,
     posterior: Family,
-    hidden: Sequence[int],
-    likelihood: str | Family | None,
-    activation: str,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
 ) -> LatentModel:
     """Return a model of two multilayer perceptrons, the decoder's layers in reverse order."""
     latent_dim = posterior.event_shape.numel()
@@ -88,13 +88,7 @@ def beta_vae(
 
 
 @variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
-def full_covariance_vae(
-    spec: DataSpec,
-    latent_dim: int = 20,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
-) -> Recipe:
+def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
 
     .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
@@ -104,9 +98,7 @@ def full_covariance_vae(
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
-        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        net: The other options of ``vae``.
 
     Example:
         >>> import torch
@@ -114,8 +106,7 @@ def full_covariance_vae(
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
         torch.Size([5, 3, 3])
     """
-    posterior = FullCovarianceGaussian(latent_dim)
-    return Recipe(mlp_model(spec, posterior, hidden, likelihood, activation), ELBO())
+    return Recipe(mlp_model(spec, FullCovarianceGaussian(latent_dim), **net), ELBO())
 
 
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")

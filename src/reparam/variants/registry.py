@@ -82,11 +82,14 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]
 
 def _source(variant: Variant, given: inspect.BoundArguments, recipe: Recipe) -> Source | None:
     """Return what builds the recipe again; None where an option is no plain value, as a family."""
-    # What was passed on to another variant's builder, that one has recorded with its defaults.
-    options = dict(recipe.source.options) if recipe.source else {}
-    given.apply_defaults()
-    options |= {k: _plain(v) for k, v in given.arguments.items() if k in variant.options}
-    options = {name: options.get(name) for name in variant.options}
+    options = {name: parameter.default for name, parameter in variant.options.items()}
+    if recipe.source is not None:
+        # Another variant's builder did the work, and has recorded what it was passed.
+        options |= {k: v for k, v in recipe.source.options.items() if k in options}
+    for name, value in given.arguments.items():
+        passed_on = given.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        options |= value if passed_on else {name: value} if name in options else {}
+    options = {name: _plain(value) for name, value in options.items()}
     plain = (str, int, float, bool, list, type(None))
     if not all(isinstance(value, plain) for value in options.values()):
         return None
