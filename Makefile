@@ -20,7 +20,7 @@ help:
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "reparam needs Python 3.11 or newer:" \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "reparam needs Python 3.11 or newer:" \
 		"install it, or name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python has no venv module:" \
 		"install it (on Debian and Ubuntu: apt install python3-venv), then try again" >&2; exit 1; }

@@ -30,7 +30,7 @@ TRAIN = shlex.split(
 )
 KEPT = ["--ema", "0.9", "--early-stopping", "3"]
 N_STEPS = 9
-N_WRITES = 22  # config, metrics, two files for each of 9 checkpoints and for the weights
+N_WRITES = 24  # config, metrics, two files for each of 10 checkpoints and for the weights
 
 # Forks a child for each case, so that torch is imported once. A case is the words of a command
 # line and when to send which signal: at the n-th step, or at the n-th file that is written, just

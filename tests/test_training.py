@@ -129,7 +129,8 @@ class TestStep:
             v = 0.999 * v + 0.001 * gradient**2
             corrected = m / (1 - 0.9 ** (t + 1)), v / (1 - 0.999 ** (t + 1))
             mean = mean - lr * corrected[0] / (corrected[1].sqrt() + 1e-8)
-            average = mean if t == 0 else options.ema * average + (1 - options.ema) * mean
+            decay = min(options.ema, (1 + t) / (10 + t))
+            average = mean if t == 0 else decay * average + (1 - decay) * mean
         return mean, average
 
     @pytest.mark.parametrize("changes", [{}, {"clip_norm": 0.0}, {"lr_warmup": 0.0}])

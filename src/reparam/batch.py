@@ -1,7 +1,9 @@
 """What an objective is given: one minibatch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +26,24 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+
+def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
+    """Return a batch in parts of at most so many examples.
+
+    >>> import torch
+    >>> [len(part) for part in in_chunks(Batch(torch.zeros(5, 2)), 2)]
+    [2, 2, 1]
+    """
+    for start in range(0, len(batch), size):
+        part = slice(start, start + size)
+        y = None if batch.y is None else batch.y[part]
+        c = None if batch.c is None else batch.c[part]
+        yield Batch(batch.x[part], y, c, batch.step)
+
+
+def to_device(batch: Batch, device: torch.device | str) -> Batch:
+    """Return a batch on a device."""
+    y = None if batch.y is None else batch.y.to(device)
+    c = None if batch.c is None else batch.c.to(device)
+    return Batch(batch.x.to(device), y, c, batch.step)

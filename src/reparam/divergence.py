@@ -16,7 +16,7 @@ from torch.distributions import (
 )
 
 from reparam.distributions import base
-from reparam.errors import OptionError, SupportError
+from reparam.errors import OptionError, ShapeError, SupportError
 
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"
@@ -54,6 +54,7 @@ def kl(
         SupportError: The divergence is infinite, because q lies partly outside the support of p; or
             a closed form was insisted on and none is known.
         OptionError: A method that does not exist.
+        ShapeError: q and p are over events of different shapes.
 
     References:
         Kingma & Welling, ICLR 2014, appendix B (closed form), eq. 6 (Monte Carlo).
@@ -65,6 +66,7 @@ def kl(
     """
     if method not in (None, CLOSED_FORM, MONTE_CARLO):
         raise OptionError(f"method={method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None")
+    check_same_event(q, p)
     _refuse_infinite(q, p)
     if method != MONTE_CARLO:
         parts = _per_dimension(q, p)
@@ -81,6 +83,19 @@ def kl(
     z = q.rsample(torch.Size([1])) if z is None else z
     log_ratio = q.log_prob(z) - p.log_prob(z)
     return Divergence(log_ratio.flatten(0, -1 - len(q.batch_shape)).mean(0), MONTE_CARLO)
+
+
+def check_same_event(q: Distribution, p: Distribution) -> None:
+    """Refuse a posterior and a prior over different spaces, before anything broadcasts.
+
+    Raises:
+        ShapeError: q and p are over events of different shapes.
+    """
+    if q.event_shape != p.event_shape:
+        raise ShapeError(
+            f"a posterior over events of shape {tuple(q.event_shape)} and a prior over "
+            f"{tuple(p.event_shape)}: both must have the same latent dimensions"
+        )
 
 
 @register_kl(MultivariateNormal, Independent)

@@ -52,6 +52,10 @@ class Interrupted(ReparamError):
         self.signal_number = signal_number
 
 
+_MANY = 12
+"""With a suggestion at hand, longer lists of names are left out."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close.
 
@@ -77,4 +81,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     known = list(known)
     close = nearest(name, known)
     hint = f" did you mean {close!r}?" if close else ""
-    return OptionError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(known) or 'none'}")
+    listed = "" if close and len(known) > _MANY else f" Known: {', '.join(known) or 'none'}"
+    return OptionError(f"unknown {kind} {name!r}:{hint}{listed}")

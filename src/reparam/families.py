@@ -45,7 +45,8 @@ class Family(nn.Module, ABC):
 
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()
-        sizes = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
+        shape = event_shape if isinstance(event_shape, Sequence) else (event_shape,)
+        sizes = tuple(int(n) for n in shape)
         if any(n < 1 for n in sizes):
             raise OptionError(
                 f"{type(self).__name__} over events of shape {sizes}: every size must be at least 1"
@@ -74,7 +75,7 @@ class Family(nn.Module, ABC):
     def forward(self, features: Tensor) -> Distribution:
         r"""Return the distribution that features of shape (\*, *out_shape) describe."""
         raw = self.head(features)
-        # A density in half precision is no number to trust: leave autocast here.
+        # A density of parameters in half precision is no number to trust.
         return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
 
     def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
@@ -139,12 +140,16 @@ class Gaussian(Family):
         if scale == "optimal":
             self.kept_scale: Tensor
             self.register_buffer("kept_scale", torch.ones(()))
+            self.n_seen: Tensor
+            self.register_buffer("n_seen", torch.zeros(()))
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return N(μ, σ²)."""
         loc, *rest = self.parameters_of(raw)
         if self.scale == "optimal" and self.training:
-            return self.independent(OptimalNormal(loc, self.kept_scale, validate_args=False))
+            return self.independent(
+                OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
+            )
         if self.scale == "optimal":
             scale = self.kept_scale.to(loc)
         elif self.scale == "shared":
@@ -363,7 +368,8 @@ class QuantizedGray(Family):
         return self.independent(QuantizedCategorical(logits, validate_args=False))
 
 
-# A pixel's σ never falls below a quarter of the step between 256 grey levels.
+# A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
+# a thousandth of a standard deviation. Without a floor a value that repeats has no upper bound.
 _PIXEL_FLOOR = 1 / 1024
 
 
@@ -429,6 +435,15 @@ def default_likelihood(spec: DataSpec) -> str:
     return DEFAULT_LIKELIHOOD[spec.support]
 
 
+_IN_WORDS = {
+    "binary": "binary (0 or 1)",
+    "unit": "grey (in [0, 1])",
+    "real": "real-valued",
+    "categorical": "categorical",
+    "counts": "count",
+    "tokens": "token",
+}
+
 _FIXES = {
     ("binary", "cross-entropy"): (
         "on binary pixels the cross-entropy is the Bernoulli likelihood, so use it by that name"
@@ -473,8 +488,9 @@ def likelihood(spec: DataSpec, name: "str | Family | None" = None) -> Family:
     if spec.support not in supports:
         instead = f"use --likelihood {default_likelihood(spec)}"
         fix = _FIXES.get((spec.support, label.lower()), instead)
+        suited = " or ".join(_IN_WORDS[support] for support in supports)
         raise SupportError(
-            f"likelihood {label!r} is for {' or '.join(supports)} data, but {spec.name!r} is "
-            f"{spec.support}: {fix}"
+            f"likelihood {label!r} is for {suited} data, but {spec.name!r} is "
+            f"{_IN_WORDS[spec.support]}: {fix}"
         )
     return made if made is not None else maker(spec)

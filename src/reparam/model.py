@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.distributions import center
+from reparam.distributions import center, rsample
+from reparam.divergence import check_same_event
 from reparam.errors import OptionError, ShapeError
 
 
@@ -68,8 +69,19 @@ class LatentModel(nn.Module):
         return self.posterior(x, c)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        """Return q(z | x, c) for x with shape (B, *event), or flattened to (B, D)."""
-        return _call(self.encoder, self.as_event(x), c)
+        """Return q(z | x, c) for x with shape (B, *event), or flattened to (B, D).
+
+        Raises:
+            ShapeError: The encoder's distribution is not one of z for each example.
+        """
+        q = _call(self.encoder, self.as_event(x), c)
+        if q.batch_shape != x.shape[:1]:
+            raise ShapeError(
+                f"the encoder returns a {type(q).__name__} with batch shape {tuple(q.batch_shape)} "
+                f"for {len(x)} examples: its batch shape must be ({len(x)},); wrap entries as "
+                "torch.distributions.Independent(q, 1)"
+            )
+        return q
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Return p(x | z, c) for z with shape (*, B, D)."""
@@ -100,11 +112,13 @@ class LatentModel(nn.Module):
         """Draw z ~ q(z | x, c), and score each draw under every part of the model."""
         x = self.as_event(x)
         q = self.posterior(x, c)
-        z = q.rsample(torch.Size([n_samples]))
+        p = self.prior_distribution(c)
+        check_same_event(q, p)
+        z = rsample(q, n_samples, x.device)
         return Draws(
             z=z,
             log_likelihood=self.likelihood(z, c).log_prob(x),
-            log_prior=self.prior_distribution(c).log_prob(z),
+            log_prior=p.log_prob(z),
             log_posterior=q.log_prob(z),
         )
 

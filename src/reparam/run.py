@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reparam import data as data_sets
-from reparam.batch import Batch
+from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
@@ -21,6 +21,7 @@ from reparam.files import remove_unfinished, write_json
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
+from reparam.seeding import rng_state, seeded, set_rng_state
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
@@ -68,6 +69,16 @@ class Run:
     rows: list[dict[str, Any]] = field(default_factory=list)
     is_main: bool = True
 
+    def __repr__(self) -> str:
+        what = self.config.get("variant") or type(self.model).__name__
+        where = "in memory" if self.folder is None else f"in {self.folder.path}"
+        return f"Run({what} on {self.spec.name}, {where})"
+
+    @property
+    def has_named_data(self) -> bool:
+        """Whether the data of the run can be loaded by name; False for data that were in memory."""
+        return bool(self.config.get("recorded", {}).get("data"))
+
     @property
     def latent_model(self) -> LatentModel:
         """The model, where it has latent variables.
@@ -95,7 +106,10 @@ class Run:
             return self.data
         options = self.config.get("recorded", {}).get("data") or {}
         if name is None and not options:
-            raise RunError("this run was trained on data in memory: give them as data=")
+            raise RunError(
+                "this run was trained on data in memory: name a data set of the same kind with "
+                "--data or, in Python, give the data themselves as data="
+            )
         asked = {**options, "name": name or options["name"]}
         if name is not None and name != options.get("name"):
             # Another data set keeps the way of binarizing, not the numbers that follow from size.
@@ -126,8 +140,13 @@ class Run:
         if isinstance(data, Batch):
             return data
         source = self.dataset() if data is None else as_dataset(data)
-        if data is not None and "test" not in source.splits and split == "test":
+        if data is not None and not isinstance(data, Dataset):
             split = "train"  # plain arrays have no splits: all of what was given is meant
+        if split not in source.splits:
+            raise OptionError(
+                f"{source.name!r} has no split {split!r}, only {', '.join(source.splits)}: name "
+                "one of them (split), or give other data"
+            )
         return source.examples(split, seed=seed, limit=limit)
 
     def evaluate(
@@ -159,19 +178,21 @@ class Run:
             n_samples=n_samples,
             seed=seed,
             device=place,
-            split=split,
+            split=split if data is None or isinstance(data, Dataset) else "data given",
             **options,
         )
-        if self.folder is not None:
-            write_json(self.folder.evaluation_file, result.to_dict())
+        if self.folder is not None and (data is None or isinstance(data, Dataset)):
+            name = self.spec.name if data is None else data.name
+            write_json(
+                self.folder.evaluation_file, {"data": name, "seed": seed, **result.to_dict()}
+            )
         return result
 
     def sample(self, n_samples: int, seed: int = 0, **options: Any) -> Tensor:
         """Return generated examples, with shape (n, *shape)."""
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.no_grad(), seeded(self.device, seed):
             if isinstance(self.model, LatentModel):
                 return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
             images = watch.sample_images(self.model, n_samples, self.spec.shape)
@@ -182,30 +203,35 @@ class Run:
 
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
-        return self._in_chunks(self.latent_model.encode, self.examples(data, split, seed).x)
+        batch = self.examples(data, split, seed)
+        return self._in_chunks(self.latent_model.encode, batch.x, batch.c)
 
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
-        return self._in_chunks(self.latent_model.reconstruct, self.examples(data, split, seed).x)
+        batch = self.examples(data, split, seed)
+        return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return the mean of p(x | z) of codes z with shape (N, D), with shape (N, *shape)."""
-        return self._in_chunks(self.latent_model.decode, z).reshape(-1, *self.spec.shape)
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
+        return self._in_chunks(self.latent_model.decode, z, c).reshape(-1, *self.spec.shape)
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def _in_chunks(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    def _in_chunks(
+        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None
+    ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
         with torch.inference_mode():
-            chunks = values.split(1000)
-            return torch.cat([function(chunk.to(self.device)).cpu() for chunk in chunks])
+            chunks = in_chunks(Batch(values, c=c), 1000)
+            moved = (to_device(chunk, self.device) for chunk in chunks)
+            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
 
 
 def fit(
-    model: Recipe | nn.Module,
+    model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
     *,
     objective: Objective | None = None,
@@ -222,8 +248,9 @@ def fit(
     """Train a model on data.
 
     Arguments:
-        model: A recipe, as variants return it; a ``LatentModel``; or any module with an encoder, a
-            decoder and a prior.
+        model: A recipe, as variants return it; a variant itself, or any function from a
+            ``DataSpec`` to a recipe; a ``LatentModel``; or any module that has an encoder, a
+            decoder and a prior, which are modules too.
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
@@ -254,6 +281,8 @@ def fit(
     """
     settings = checked_options(options)
     source = as_dataset(data)
+    if not isinstance(model, Recipe | nn.Module):
+        model = model(source.spec)
     recipe = as_recipe(model, objective)
     precision = resolve_precision(precision, resolve_device(device))
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
@@ -295,6 +324,8 @@ def fit(
         if folder is not None and folder.is_finished:
             run = load(folder.path, model=recipe.model, device=str(runtime.device))
             run.data = source
+            if progress:
+                _warn(f"{folder.path} is finished already: nothing is left to train")
             return run
         watchers = [*callbacks, lambda event: _remember(run, event)]
         if runtime.rank == 0:
@@ -304,10 +335,15 @@ def fit(
             checkpoint = load_checkpoint(folder.checkpoints, _warn)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
-        if trainer.progress.step == 0:
-            # The weights that a run begins with may come from anywhere: they are a part of it.
-            trainer.save()
-        trainer.fit()
+                if progress:
+                    _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
+        random = rng_state(runtime.device)
+        try:
+            trainer.fit()
+        finally:
+            set_rng_state(random, runtime.device)
+        if progress and trainer.stopped_early:
+            _warn(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             save_tensors(folder.model_file, recipe.model.state_dict(), finished)
@@ -357,6 +393,12 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
         return Recipe(model, ELBO() if objective is None else objective)
     for part in ("encoder", "decoder", "prior"):
         if not isinstance(getattr(model, part, None), nn.Module):
+            if hasattr(model, part):
+                kind = type(getattr(model, part)).__name__
+                raise OptionError(
+                    f"the {part} of {type(model).__name__} is a {kind}: it must be a torch module "
+                    "whose forward pass returns a distribution"
+                )
             raise OptionError(
                 f"{type(model).__name__} has no {part}: fit takes a recipe, or a module with an "
                 "encoder, a decoder and a prior that return distributions"
@@ -373,6 +415,12 @@ def _weights(folder: RunFolder) -> dict[str, Tensor]:
         except (CheckpointError, SafetensorError) as error:
             _warn(f"{error}; using the newest checkpoint instead")
     checkpoint = load_checkpoint(folder.checkpoints, _warn)
+    if checkpoint is not None and not folder.is_finished:
+        _warn(
+            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
+            f"(epoch {checkpoint.values['epoch']} of {folder.config()['epochs']}); "
+            f"reparam train --resume {folder.path} goes on"
+        )
     if checkpoint is None:
         raise RunError(
             f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
@@ -419,12 +467,7 @@ def _batches(
 def _validation(source: Dataset | Stream, runtime: Runtime) -> Batch | None:
     if "validation" not in source.splits:
         return None
-    return _to(source.examples("validation"), runtime.device)
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    y = None if batch.y is None else batch.y.to(device)
-    return Batch(batch.x.to(device), y)
+    return to_device(source.examples("validation"), runtime.device)
 
 
 def _watchers(
@@ -445,7 +488,7 @@ def _watchers(
     watchers += [watch.metrics_file(folder.metrics_file), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
-        examples = _to(source.examples(split, limit=32), runtime.device)
+        examples = to_device(source.examples(split, limit=32), runtime.device)
         watchers.append(
             watch.pictures(
                 folder.pictures, source.shape, examples, options, runtime.device, board.picture

@@ -4,7 +4,9 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from reparam.cli.command import command
 from reparam.cli.parse import parse
 from reparam.training.run_folder import next_free
 
@@ -26,22 +28,26 @@ def main(arguments: Sequence[str]) -> None:
 
     options = parse(Options, "demo", arguments)
     run = options.out or str(next_free("runs", "demo"))
+    reparam = command()
     began = time.perf_counter()
     commands = [
-        ["train", "vae", *f"--data digits --epochs 60 --pictures-every 20 --out {run}".split()],
+        ["train", "vae", *f"--data digits --epochs 30 --pictures-every 10 --out {run}".split()],
         ["evaluate", run],
-        ["sample", run, "-n", "64", "--out", f"{run}/samples.png"],
-        ["reconstruct", run, "--out", f"{run}/reconstructions.png"],
-        ["interpolate", run, "--out", f"{run}/interpolation.png"],
+        ["sample", run],
+        ["reconstruct", run],
+        ["interpolate", run],
         ["plot", run],
     ]
-    for command in commands:
-        print(f"\n$ reparam {shlex.join(command)}", flush=True)
-        run_verb(command[0], command[1:])
+    for words in commands:
+        print(f"\n$ {reparam} {shlex.join(words)}", flush=True)
+        run_verb(words[0], words[1:])
     print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
     print(f"  {run}/samples.png          digits that the model made up")
     print(f"  {run}/reconstructions.png  test digits, each above what the model makes of it")
+    print(f"  {run}/interpolation.png    walks from digit to digit through the latent space")
     print(f"  {run}/pictures/latent.png  where the model puts each class")
-    print("\nThen try a latent space that fits on paper, or MNIST:")
-    print("  reparam train vae --data digits --latent-dim 2 --epochs 100")
-    print("  reparam train vae --data mnist")
+    print("\nThen try a latent space that fits on paper, or larger digits:")
+    print(f"  {reparam} train vae --data digits --latent-dim 2 --epochs 60")
+    print(f"  {reparam} train vae --data mnist")
+    if reparam != "reparam":
+        print(f"\n{reparam} is called reparam after: . {Path(reparam).parent}/activate")

@@ -13,8 +13,8 @@ from reparam.cli.parse import parse
 class Options(DataOptions):
     """Write the posterior means of a split as an array of shape (examples, latent dimensions)."""
 
-    out: Path = Path("codes.npy")
-    """The file, ending in .npy."""
+    out: Path | None = None
+    """The file, ending in .npy; codes.npy in the run's folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "encode", arguments)
     run = options.load()
     batch = run.examples(options.dataset(run), options.split, options.seed)
-    write(options.out, run.encode(batch), run.spec, None)
+    write(options.out or options.run / "codes.npy", run.encode(batch), run.spec, None)

@@ -14,6 +14,8 @@ from reparam.errors import OptionError
 from reparam.evaluation.latent import interpolate
 from reparam.report.pictures import grid
 
+SEEN = "each row walks from the reconstruction of one example to that of another"
+
 
 @dataclass(frozen=True)
 class Options(DataOptions):
@@ -23,8 +25,8 @@ class Options(DataOptions):
     """How many pairs."""
     steps: int = 10
     """Pictures in each row, the ends included."""
-    out: Path = Path("interpolation.png")
-    """The file: .png for a picture, .npy for an array."""
+    out: Path | None = None
+    """The file, .png or .npy; in the run\'s folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,4 +42,10 @@ def main(arguments: Sequence[str]) -> None:
     codes = codes[: len(codes) // 2 * 2]
     walks = interpolate(codes[0::2], codes[1::2], options.steps)
     images = run.decode(walks.flatten(0, 1))
-    write(options.out, images, run.spec, lambda: grid(images.cpu(), n_columns=options.steps))
+    write(
+        options.out or options.run / "interpolation.png",
+        images,
+        run.spec,
+        lambda: grid(images.cpu(), n_columns=options.steps),
+        SEEN,
+    )

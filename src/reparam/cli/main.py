@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from reparam.errors import Interrupted, OptionError, ReparamError, unknown
+from reparam.errors import Interrupted, OptionError, ReparamError, folded, unknown
 
 VERBS = {
     "demo": "train, measure and picture a VAE on embedded data, in a minute",
@@ -87,5 +87,9 @@ def run_verb(verb: str, arguments: Sequence[str]) -> None:
         OptionError: A verb that does not exist, with the nearest one.
     """
     if verb not in VERBS:
+        from reparam.variants import names
+
+        if folded(verb) in names():
+            raise OptionError(f"{verb!r} is a variant: train it with reparam train {folded(verb)}")
         raise unknown("verb", verb, VERBS)
     import_module(f"reparam.cli.{verb}").main(list(arguments))

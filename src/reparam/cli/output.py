@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def write(out: Path, values: Tensor, spec: DataSpec, picture: Callable[[], "Image"] | None) -> None:
+def write(
+    out: Path, values: Tensor, spec: DataSpec, picture: Callable[[], "Image"] | None, said: str = ""
+) -> None:
     """Write values as an array where the file ends in ``.npy``, as a picture elsewhere.
 
     Arguments:
@@ -23,6 +25,7 @@ def write(out: Path, values: Tensor, spec: DataSpec, picture: Callable[[], "Imag
         values: The values.
         spec: What the values are.
         picture: Makes the picture of them; None for what has none.
+        said: What is seen in it, printed behind its name.
 
     Raises:
         OptionError: An ending that is not understood, or data that no picture can show.
@@ -35,4 +38,4 @@ def write(out: Path, values: Tensor, spec: DataSpec, picture: Callable[[], "Imag
     else:
         check_picturable(spec)
         save(picture(), out)
-    print(out)
+    print(f"{out}  ({said})" if said and out.suffix != ".npy" else out)

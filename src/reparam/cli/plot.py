@@ -37,7 +37,7 @@ def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
     """Draw all that a run has to show, and return the files."""
     made: list[Path] = []
     batch = None
-    if isinstance(run.model, LatentModel):
+    if isinstance(run.model, LatentModel) and (options.data or run.has_named_data):
         # A split that does not exist is said before anything is drawn.
         data = options.dataset(run)
         batch = run.examples(data, options.split, options.seed)

@@ -12,6 +12,8 @@ from reparam.cli.output import write
 from reparam.cli.parse import parse
 from reparam.report.pictures import side_by_side
 
+SEEN = "bands of inputs, as the model is given them, each above its reconstruction"
+
 
 @dataclass(frozen=True)
 class Options(DataOptions):
@@ -19,8 +21,8 @@ class Options(DataOptions):
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 32
     """How many."""
-    out: Path = Path("reconstructions.png")
-    """The file: .png for a picture, .npy for an array."""
+    out: Path | None = None
+    """The file, .png or .npy; in the run\'s folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,4 +31,10 @@ def main(arguments: Sequence[str]) -> None:
     run = options.load()
     batch = run.examples(options.dataset(run), options.split, options.seed, options.n)
     made = run.reconstruct(batch)
-    write(options.out, made, run.spec, lambda: side_by_side(batch.x, made))
+    write(
+        options.out or options.run / "reconstructions.png",
+        made,
+        run.spec,
+        lambda: side_by_side(batch.x, made),
+        SEEN,
+    )

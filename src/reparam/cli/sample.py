@@ -12,6 +12,8 @@ from reparam.cli.output import write
 from reparam.cli.parse import parse
 from reparam.report.pictures import grid
 
+SEEN = "the means of p(x | z) for z drawn from the prior"
+
 
 @dataclass(frozen=True)
 class Options(RunOptions):
@@ -19,8 +21,8 @@ class Options(RunOptions):
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
-    out: Path = Path("samples.png")
-    """The file: .png for a picture, .npy for an array."""
+    out: Path | None = None
+    """The file, .png or .npy; in the run\'s folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,4 +30,10 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "sample", arguments)
     run = options.load()
     examples = run.sample(options.n, seed=options.seed)
-    write(options.out, examples, run.spec, lambda: grid(examples.cpu()))
+    write(
+        options.out or options.run / "samples.png",
+        examples,
+        run.spec,
+        lambda: grid(examples.cpu()),
+        SEEN,
+    )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import tyro
 
 from reparam import data as data_sets
+from reparam.cli.command import command
 from reparam.cli.parse import metavar, parse
 from reparam.data.registry import Binarize
 from reparam.errors import OptionError, folded, unknown
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str]) -> None:
                 "reparam train VARIANT --help tells those of its options that are not here."
             )
             parse(options_class(None), "train VARIANT", ["--help"], description=said)
+        place = value_of(words, "--resume")
+        if place:
+            raise OptionError(f"{place} holds no run: name a variant to begin one there")
         raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
     rest = words[1:] if words and not words[0].startswith("-") else words
     cls = options_class(variant)
@@ -117,12 +121,12 @@ def print_next(run: Run) -> None:
     """Print where the run is and the commands that one might type next."""
     if run.folder is None or not run.is_main:
         return
-    path = run.folder.path
+    path, reparam = run.folder.path, command()
     print(f"\nThe run is in {path}. Next:")
-    print(f"  reparam evaluate {path}")
+    print(f"  {reparam} evaluate {path}")
     if run.config.get("variant") != "classifier":
-        print(f"  reparam sample {path} -n 64 --out samples.png")
-    print(f"  reparam plot {path}")
+        print(f"  {reparam} sample {path}")
+    print(f"  {reparam} plot {path}")
     print(f"  tensorboard --logdir {run.folder.events}")
 
 

@@ -98,7 +98,9 @@ class Batches:
         return len(self.x)
 
     def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
+        whole, rest = divmod(len(self.x), self.batch_size)
+        # Processes take equal shares of a batch, so that a rest without one for each is left out.
+        return whole + (rest >= self.world_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
@@ -109,8 +111,8 @@ class Batches:
             order = torch.randperm(n, generator=generator).to(self.x.device)
         elif self.world_size > 1:
             order = torch.arange(n, device=self.x.device)
-        for first in range(start * self.batch_size, n, self.batch_size):
-            picked = slice(first, first + self.batch_size)
+        for number in range(start, len(self)):
+            picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
             index = picked if order is None else self._share(order[picked])
             y = None if self.y is None else self.y[index]
             yield conditioned(self.transform(self.x[index]), y, self.condition)

@@ -47,6 +47,10 @@ class Split:
                 f"one label per example is needed, so give y the shape ({len(self.x)},)"
             )
 
+    def __repr__(self) -> str:
+        labels = "no labels" if self.y is None else "labels"
+        return f"Split({len(self):,} examples of shape {tuple(self.x.shape[1:])}, {labels})"
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -90,6 +94,10 @@ class Dataset:
                 f"{self.name} has the splits {', '.join(self.splits) or 'none'}: "
                 "one must be 'train', so name it so"
             )
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return f"Dataset({self.name!r}, {self.spec.support} of shape {self.spec.shape}: {splits})"
 
     @property
     def images(self) -> Tensor:

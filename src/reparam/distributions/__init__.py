@@ -1,5 +1,6 @@
 """Distributions that torch lacks, one file each."""
 
+import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
@@ -16,13 +17,13 @@ __all__ = [
     "base",
     "center",
     "is_normalized",
+    "rsample",
 ]
 
 
 def base(distribution: Distribution) -> Distribution:
     """Return the distribution of single entries below any ``Independent``.
 
-    >>> import torch
     >>> from torch.distributions import Normal
     >>> base(Independent(Normal(torch.zeros(3), 1.0), 1))
     Normal(loc: torch.Size([3]), scale: torch.Size([3]))
@@ -35,7 +36,6 @@ def base(distribution: Distribution) -> Distribution:
 def center(distribution: Distribution) -> Tensor:
     """Return the mean of a distribution; of a categorical, which has none, the likeliest class.
 
-    >>> import torch
     >>> from torch.distributions import Categorical
     >>> center(Categorical(torch.tensor([0.1, 0.7, 0.2])))
     tensor(1)
@@ -45,10 +45,22 @@ def center(distribution: Distribution) -> Tensor:
     return distribution.mean
 
 
+def rsample(distribution: Distribution, n_samples: int, device: torch.device) -> Tensor:
+    """Return draws with shape (K, B, D) in full precision, whatever autocast is about.
+
+    A Gaussian with full covariance draws by a matrix product, which autocast would round.
+
+    >>> from torch.distributions import Normal
+    >>> rsample(Normal(torch.zeros(5, 2), 1.0), 3, torch.device("cpu")).shape
+    torch.Size([3, 5, 2])
+    """
+    with torch.autocast(device.type, enabled=False):
+        return distribution.rsample(torch.Size([n_samples]))
+
+
 def is_normalized(distribution: Distribution) -> bool:
     """Return whether ``log_prob`` is the logarithm of a density or mass that sums to one.
 
-    >>> import torch
     >>> is_normalized(CrossEntropy(torch.zeros(3)))
     False
     """

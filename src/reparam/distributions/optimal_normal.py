@@ -18,17 +18,19 @@ class OptimalNormal(Distribution):
     Arguments:
         loc: μ, with shape (\*, *event).
         scale: A tensor of one number that the scale is written into.
-        momentum: The share of each new value of σ² in what is kept.
+        n_seen: A tensor of the number of batches in it, which is counted up.
+        momentum: The least share of a new value of σ² in what is kept; the first ones have more,
+            so that nothing is left of where it began.
 
     References:
         Rybkin, Daniilidis & Levine, Simple and effective VAE training with calibrated decoders,
         ICML 2021, eq. 6.
 
     Example:
-        >>> kept = torch.ones(())
-        >>> _ = OptimalNormal(torch.zeros(4), kept, momentum=1.0).log_prob(torch.full((4,), 3.0))
-        >>> kept
-        tensor(3.)
+        >>> kept, n_seen = torch.ones(()), torch.zeros(())
+        >>> _ = OptimalNormal(torch.zeros(4), kept, n_seen).log_prob(torch.full((4,), 3.0))
+        >>> kept, n_seen
+        (tensor(3.), tensor(1.))
     """
 
     arg_constraints = {"loc": constraints.real}  # noqa: RUF012
@@ -39,17 +41,21 @@ class OptimalNormal(Distribution):
         self,
         loc: Tensor,
         scale: Tensor,
+        n_seen: Tensor,
         momentum: float = 0.05,
         validate_args: bool | None = None,
     ) -> None:
         self.loc = loc
         self.scale = scale
+        self.n_seen = n_seen
         self.momentum = momentum
         super().__init__(loc.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "OptimalNormal":
         """Return the distribution over a larger batch."""
-        return OptimalNormal(self.loc.expand(batch_shape), self.scale, self.momentum, False)
+        return OptimalNormal(
+            self.loc.expand(batch_shape), self.scale, self.n_seen, self.momentum, False
+        )
 
     @property
     def mean(self) -> Tensor:
@@ -63,7 +69,9 @@ class OptimalNormal(Distribution):
         with torch.no_grad():
             # A perfect fit would have an infinite density: hold σ above a thousandth.
             variance = (value - self.loc).square().mean().clamp(min=1e-6)
-            self.scale.square_().lerp_(variance.to(self.scale), self.momentum).sqrt_()
+            self.n_seen += 1
+            share = self.n_seen.reciprocal().clamp(min=self.momentum)
+            self.scale.square_().lerp_(variance.to(self.scale), share).sqrt_()
         return Normal(self.loc, variance.sqrt(), validate_args=False).log_prob(value)
 
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008

@@ -29,6 +29,11 @@ NO_LIKELIHOOD = (
     "dimension do not exist"
 )
 
+A_DENSITY = (
+    "x is continuous, so log p(x) is the logarithm of a density: it may be positive, and says "
+    "nothing in bits"
+)
+
 # A block of examples has about so many draws, whatever the memory: what is drawn, and with it
 # every figure, depends on the seed and the number of draws alone.
 _BLOCK_DRAWS = 2**15
@@ -174,13 +179,14 @@ def _evaluate_latent(
         n_samples=work.n_samples,
         kl_method=figures[0].kl_method,
         kl_per_dimension=tuple(torch.cat(parts).mean(0).tolist()) if parts else None,
+        kl_per_dimension_stderr=_stderr_of(torch.cat(parts)) if parts else None,
         latent_dim=latent_dim,
         effective_sample_size=effective,
         rate_bits=None if divergence is None else divergence / log(2),
         distortion=None if reconstruction is None else -reconstruction,
         code_bits=_bits(elbo, offset),
         raw_bits=_raw_bits(spec),
-        note=None if decoder.normalized else NO_LIKELIHOOD,
+        note=_note(decoder.normalized, offset),
         warnings=(
             *_not_finite(elbo=elbo, log_likelihood=likelihood),
             *_collapse(active, latent_dim),
@@ -227,9 +233,23 @@ def _evaluate_directed(
         accuracy=None if told is None else told.value,
         accuracy_stderr=None if told is None else told.stderr,
         raw_bits=_raw_bits(spec) if models_x else None,
-        note=None if normalized else NO_LIKELIHOOD,
+        note=_note(normalized, offset),
         warnings=_not_finite(log_likelihood=likelihood),
     )
+
+
+def _stderr_of(values: Tensor) -> tuple[float, ...] | None:
+    """Return the standard errors of the columns' means, for values with shape (N, D)."""
+    if len(values) < 2:
+        return None
+    return tuple((values.std(0) / len(values) ** 0.5).tolist())
+
+
+def _note(normalized: bool, offset: float | None) -> str | None:
+    """Return what must be said of the likelihood; ``offset`` is None where there are no bits."""
+    if not normalized:
+        return NO_LIKELIHOOD
+    return A_DENSITY if offset is None else None
 
 
 def _as_latent(model: nn.Module) -> LatentModel:

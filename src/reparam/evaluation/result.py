@@ -28,6 +28,7 @@ class Evaluation:
         accuracy: The share of labels told rightly.
         kl_method: ``closed form`` or ``Monte Carlo``.
         kl_per_dimension: The KL of each latent dimension where posterior and prior factorize.
+        kl_per_dimension_stderr: Its standard errors.
         latent_dim: The number of latent dimensions.
         effective_sample_size: How many equal weights the importance weights of an example are
             worth, as a share of ``n_samples``: 1 where the posterior is exact.
@@ -64,6 +65,7 @@ class Evaluation:
     accuracy_stderr: float | None = None
     kl_method: str | None = None
     kl_per_dimension: tuple[float | None, ...] | None = None
+    kl_per_dimension_stderr: tuple[float | None, ...] | None = None
     latent_dim: int | None = None
     effective_sample_size: float | None = None
     rate_bits: float | None = None

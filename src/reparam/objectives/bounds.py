@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, log
-
-import torch
+from math import inf, isfinite, log, nan
 
 from reparam.batch import Batch
+from reparam.distributions import rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.model import LatentModel
@@ -22,9 +21,20 @@ def value_at(number: float | Schedule, step: int | None) -> float:
     >>> value_at(lambda step: min(step / 10, 1.0), 5), value_at(lambda step: min(step, 3), None)
     (0.5, 3)
     """
-    if callable(number):
-        return number(inf if step is None else step)
-    return number
+    if not callable(number):
+        return number
+    if step is not None:
+        return number(step)
+    try:
+        last = number(inf)
+    except (ArithmeticError, ValueError):
+        last = nan
+    if not isfinite(last):
+        raise OptionError(
+            "a schedule must have a value at step infinity, which stands for the end of training: "
+            "use schedules.linear, or min(step / steps, 1.0)"
+        )
+    return last
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class ELBO:
         Bowman et al., CoNLL 2016 (warm-up); Kingma et al., NeurIPS 2016, eq. 15 (free bits).
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
@@ -68,8 +79,8 @@ class ELBO:
     def __post_init__(self) -> None:
         if not callable(self.beta) and not 0 <= self.beta < inf:
             raise OptionError(f"beta={self.beta}: the weight of the KL must be finite, 0 or more")
-        if not self.free_bits >= 0:
-            raise OptionError(f"free_bits={self.free_bits}: nats must be 0 or more")
+        if not 0 <= self.free_bits < inf:
+            raise OptionError(f"free_bits={self.free_bits}: nats must be finite, 0 or more")
         if self.n_samples < 1:
             raise OptionError(f"n_samples={self.n_samples}: the bound needs at least one draw")
         if self.kl_method not in (None, CLOSED_FORM, MONTE_CARLO):
@@ -81,7 +92,7 @@ class ELBO:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
         q = model.posterior(x, batch.c)
-        z = q.rsample(torch.Size([self.n_samples]))
+        z = rsample(q, self.n_samples, x.device)
         reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
         divergence = kl(q, model.prior_distribution(batch.c), z, method=self.kl_method)
         beta = value_at(self.beta, batch.step)
@@ -118,6 +129,7 @@ class IWAE:
         Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, ICLR 2016, eq. 8.
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)

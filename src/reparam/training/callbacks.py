@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from math import isfinite
@@ -41,22 +42,24 @@ def progress_bar(stack: ExitStack, options: TrainingOptions, n_steps: int) -> Ca
 
     console = Console(file=sys.stderr)
     if not console.is_terminal:
-        return lambda event: _print_epoch(event, options)
+        return EpochLines(options)
     bar = Progress(
         TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        TextColumn("{task.fields[said]}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[said]}{task.fields[validated]}"),
         TimeRemainingColumn(),
         console=console,
     )
     stack.enter_context(bar)
-    task = bar.add_task("", total=n_steps, epoch=f"0/{options.epochs}", said="")
+    task = bar.add_task("", total=n_steps, epoch=f"0/{options.epochs}", said="", validated="")
 
     def show(event: Event) -> None:
         label = f"{min(event.epoch + (event.kind == 'log'), options.epochs)}/{options.epochs}"
         bar.update(task, completed=event.step, epoch=label)
         if event.kind == "log":
             bar.update(task, said=_said(event.row))
+        elif event.row:
+            bar.update(task, validated=f"  validation {_score(event.row)}")
 
     return show
 
@@ -68,15 +71,40 @@ def _said(row: Mapping[str, Any]) -> str:
     return "  ".join([*parts, f"{row['images_per_second']:,.0f} images/s"])
 
 
-def _print_epoch(event: Event, options: TrainingOptions) -> None:
-    if event.kind != "epoch":
-        return
-    row = event.row
-    said = f"  validation ELBO {row['elbo']:.2f}" if "elbo" in row else ""
-    if not said and "reconstruction" in row:
-        said = f"  validation log-likelihood {row['reconstruction']:.2f}"
-    label = f"epoch {event.epoch:>3}/{options.epochs}"
-    print(f"{label}{said}  ({row['seconds']:.1f} s)", file=sys.stderr, flush=True)
+def _score(row: Mapping[str, Any]) -> str:
+    if "elbo" in row:
+        return f"ELBO {row['elbo']:.2f}"
+    return f"log-likelihood {row['reconstruction']:.2f}"
+
+
+class EpochLines:
+    """A line on standard error for every epoch, for where no bar can be drawn.
+
+    Arguments:
+        options: The options of the run.
+    """
+
+    def __init__(self, options: TrainingOptions) -> None:
+        self._options = options
+        self._trained: Mapping[str, Any] = {}
+        self._began = time.perf_counter()
+
+    def __call__(self, event: Event) -> None:
+        """Print what validation gave or, without one, what training did."""
+        if event.kind == "start":
+            self._began = time.perf_counter()
+        if event.kind == "log":
+            self._trained = event.row
+        if event.kind != "epoch":
+            return
+        said = ""
+        if event.row:
+            said = f"  validation {_score(event.row)}"
+        elif self._trained:
+            said = f"  training {_score(self._trained)}"
+        seconds = time.perf_counter() - self._began
+        label = f"epoch {event.epoch:>3}/{self._options.epochs}"
+        print(f"{label}{said}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
 def metrics_file(path: Path) -> Callback:

@@ -15,7 +15,8 @@ class Event:
         kind: ``start``, ``log`` (a window of steps ended), ``epoch`` or ``end``.
         epoch: Epochs completed, or under way while logging, from 0.
         step: Optimizer steps taken.
-        row: The scalars, in nats per example; empty at the start and the end.
+        row: The scalars, in nats per example; empty at the start, the end, and after
+            an epoch without validation.
         model: The model as it would be used now: the average of the weights where there is one.
     """
 

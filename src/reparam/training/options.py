@@ -47,7 +47,7 @@ class TrainingOptions:
     early_stopping: int = 0
     seed: int = 0
     log_every: int = 50
-    checkpoint_every: float = 20.0
+    checkpoint_every: float = 5.0
     pictures_every: int = 1
 
     def __post_init__(self) -> None:
@@ -71,6 +71,11 @@ class TrainingOptions:
         ):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
+        if self.kl_warmup > self.epochs:
+            raise OptionError(
+                f"kl_warmup={self.kl_warmup}: in {self.epochs} epochs the KL would never have its "
+                "full weight; warm up in fewer"
+            )
         if not 0 < self.lr < inf:
             raise OptionError(f"lr={self.lr}: the learning rate must be positive and finite")
         if self.kl_warmup == inf:

@@ -174,7 +174,8 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         # Without these instructions bfloat16 is emulated, and slower than float32.
-        return bool(torch.cpu._is_avx512_bf16_supported())
+        known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return known is not None and bool(known())
     return False
 
 

@@ -1,7 +1,7 @@
 """The one training loop."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from reparam.batch import Batch
+from reparam.batch import Batch, in_chunks
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
 from reparam.objectives.terms import Objective
@@ -61,9 +61,11 @@ class TrainingStep(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and the scalars to log."""
-        terms = self.objective(self.model, batch)
+    def forward(
+        self, x: Tensor, y: Tensor | None, c: Tensor | None, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and the scalars to log of the batch (x, y, c)."""
+        terms = self.objective(self.model, Batch(x, y, c, step))
         return terms.loss, terms.scalars()
 
 
@@ -167,7 +169,7 @@ class Trainer:
         self.average: AveragedModel | None = None
         if options.ema:
             self.average = AveragedModel(
-                self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True
+                self.model, multi_avg_fn=moving_average(options.ema), use_buffers=True
             )
         self._best: dict[str, Tensor] = {}
         self._window = Window()
@@ -188,6 +190,9 @@ class Trainer:
         began = time.perf_counter() - self.progress.seconds
         self._tell("start", {})
         with StopSignal() as stop:
+            if self.progress.step == 0:
+                # The weights that a run begins with may come from anywhere: they are a part of it.
+                self.save()
             while not self._is_done:
                 self._train_epoch(stop, began)
         if self._best:
@@ -212,13 +217,13 @@ class Trainer:
             now = time.perf_counter()
             progress.seconds = now - began
             self._window.seconds += now - resumed
+            is_inside = progress.batch < len(self.batches)
             if progress.step % self.options.log_every == 0:
                 self._log()
-                if progress.batch < len(self.batches):
+                if is_inside:
                     self._save_now_and_then()
-            if stop.received is not None and progress.batch < len(self.batches):
-                self._log()
-                raise self._interrupted(stop.received)
+            if is_inside:
+                self._stop_if_asked(stop)
             resumed = time.perf_counter()
         # A window may reach over several epochs, so that every row is a mean over as many steps.
         self._check()
@@ -235,19 +240,29 @@ class Trainer:
             self.save()
             return
         self._save_now_and_then()
-        if stop.received is not None:
+        self._stop_if_asked(stop)
+
+    def _stop_if_asked(self, stop: StopSignal) -> None:
+        """Save and leave where a signal came, to this process or, at whole windows, to another."""
+        number = stop.received or 0
+        if self.runtime.world_size > 1:
+            if self.progress.batch and self.progress.step % self.options.log_every:
+                return
+            # All processes must leave at the same step, since each waits for the others in a step.
+            asked = self.runtime.mean(torch.tensor([float(number)])) * self.runtime.world_size
+            number = number or int(asked)
+        if number:
             self._log()
-            raise self._interrupted(stop.received)
+            raise self._interrupted(number)
 
     def _step(self, batch: Batch) -> None:
         step = self.progress.step
-        batch = Batch(batch.x, batch.y, batch.c, step)
         scalars: dict[str, Tensor] = {}
         for turn in self.turns:
             for group in turn.optimizer.param_groups:
                 group["lr"] = turn.lr(step)
             with self.runtime.autocast():
-                loss, named = turn.step(batch)
+                loss, named = turn.step(batch.x, batch.y, batch.c, step)
             turn.optimizer.zero_grad()
             self.runtime.backward(loss)
             if self.options.clip_norm:
@@ -285,14 +300,17 @@ class Trainer:
         names, values = self._window.table()
         bad = (~values.isfinite()).any(1).nonzero()
         if len(bad) == 0:
+            if self.runtime.mean(torch.zeros(1)) > 0:
+                raise NonFiniteError("the loss is not finite in another process, which says where")
             return names, values
+        self.runtime.mean(torch.ones(1))
         index = int(bad[0])
         step = self.progress.step - len(values) + index
         terms = dict(zip(names, values[index].tolist(), strict=True))
         said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         raise NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
-            f"{likely_cause(terms, self.turns[0].lr.peak)}; {self._kept}"
+            f"{likely_cause(terms, self.turns[0].lr.peak, step)}; {self._kept}"
         )
 
     def _require_finite_weights(self) -> None:
@@ -313,10 +331,10 @@ class Trainer:
 
     def _validate(self) -> dict[str, float | int | str]:
         """Return the objective's terms on the validation split, with the same draws every epoch."""
+        if self.validation is None:
+            return {}
         row: dict[str, float | int | str] = {"split": "validation", "epoch": self.progress.epoch}
         row |= {"step": self.progress.step, "seconds": self.progress.seconds}
-        if self.validation is None:
-            return row
         model, whole = self.current, self.validation
         model.eval()
         totals: dict[str, Tensor] = {}
@@ -342,6 +360,18 @@ class Trainer:
         patience = self.options.early_stopping
         out_of_patience = patience > 0 and self.progress.epochs_since_best >= patience
         return self.progress.epoch >= self.options.epochs or out_of_patience
+
+    @property
+    def stopped_early(self) -> str:
+        """What early stopping did, in words; empty where it did nothing."""
+        progress = self.progress
+        if not progress.epochs_since_best or not self.options.early_stopping:
+            return ""
+        best = progress.epoch - progress.epochs_since_best
+        return (
+            f"stopped after epoch {progress.epoch}; the weights of epoch {best} are kept, the best "
+            f"with {progress.best:.2f} nats on the validation split"
+        )
 
     def _tell(self, kind: Any, row: Mapping[str, float | int | str]) -> None:
         event = Event(kind, self.progress.epoch, self.progress.step, row, self.current)
@@ -407,6 +437,10 @@ class Trainer:
             turn.optimizer.load_state_dict({"state": states, "param_groups": groups})
         set_rng_state(unflatten("rng", tensors), self.runtime.device)
         self.progress = Progress.from_values(checkpoint.values)
+        if self.runtime.rank:
+            # The stored random numbers are those of the first process: others need their own.
+            place = (self.progress.epoch, self.runtime.rank, self.progress.step)
+            torch.manual_seed(mixed_seed(self.options.seed, *place))
 
     def _turns(self, recipe: Recipe) -> list[Turn]:
         owned = {
@@ -432,21 +466,46 @@ class Trainer:
         return Turn(name, step, parameters, ready, warmup_cosine(lr, warmup, self.n_steps))
 
 
-def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
-    """Return a batch in parts of at most so many examples."""
-    for i in range(0, len(batch), size):
-        part = slice(i, i + size)
-        y = None if batch.y is None else batch.y[part]
-        c = None if batch.c is None else batch.c[part]
-        yield Batch(batch.x[part], y, c, batch.step)
+def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    r"""Return the update of an average of weights that does not cling to the first ones.
+
+    .. math:: \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad
+              d_t = \min\bigl(d, \tfrac{1 + t}{10 + t}\bigr)
+
+    Arguments:
+        decay: d, below one.
+
+    Example:
+        >>> average = [torch.zeros(1)]
+        >>> moving_average(0.99)(average, [torch.ones(1)], 0)
+        >>> average
+        [tensor([0.9000])]
+    """
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, n_averaged: Any) -> None:
+        t = int(n_averaged)
+        share = 1 - min(decay, (1 + t) / (10 + t))
+        for average, value in zip(averaged, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average), share)
+            else:
+                average.copy_(value)
+
+    return update
 
 
-def likely_cause(terms: Mapping[str, float], lr: float) -> str:
+def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:
     """Return, in words, why a loss is not finite, and what to change.
 
-    >>> likely_cause({"reconstruction": -100.0, "kl": float("inf")}, 1.0)
+    >>> likely_cause({"reconstruction": -100.0, "kl": float("inf")}, 1.0, step=9)
     'the KL overflowed, so a posterior scale ran away: lower the learning rate (--lr 0.1)'
     """
+    if step == 0:
+        return (
+            "no weight was changed yet, so the data are too large for networks that expect values "
+            "around one: standardize them, (x - mean) / standard deviation"
+        )
     lower = f"lower the learning rate (--lr {lr / 10:g})"
     if not isfinite(terms.get("reconstruction", 0.0)) and isfinite(terms.get("kl", 0.0)):
         return (

@@ -1,6 +1,6 @@
 """The VAE and its nearest kin: other weights, other networks, another posterior."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reparam.conditional import Conditional
@@ -17,18 +17,20 @@ from reparam.variants.registry import variant
 
 def mlp_model(
     spec: DataSpec,
-    posterior: Family,
+    posterior: Callable[[int], Family],
+    latent_dim: int,
     hidden: Sequence[int] = (400,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
 ) -> LatentModel:
     """Return a model of two multilayer perceptrons, the decoder's layers in reverse order."""
-    latent_dim = posterior.event_shape.numel()
+    prior = StandardNormal(latent_dim)
+    encoder = MLP(spec.shape, *hidden, activation=activation)
     decoder = MLP(latent_dim, *reversed(hidden), activation=activation)
     return LatentModel(
-        encoder=Conditional(MLP(spec.shape, *hidden, activation=activation), posterior),
+        encoder=Conditional(encoder, posterior(latent_dim)),
         decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=StandardNormal(latent_dim),
+        prior=prior,
     )
 
 
@@ -58,7 +60,7 @@ def vae(
         >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
-    return Recipe(mlp_model(spec, Gaussian(latent_dim), hidden, likelihood, activation), ELBO())
+    return Recipe(mlp_model(spec, Gaussian, latent_dim, hidden, likelihood, activation), ELBO())
 
 
 @variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
@@ -106,7 +108,7 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Rec
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
         torch.Size([5, 3, 3])
     """
-    return Recipe(mlp_model(spec, FullCovarianceGaussian(latent_dim), **net), ELBO())
+    return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
 
 
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
@@ -137,11 +139,12 @@ def conv_vae(
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
+    prior = StandardNormal(latent_dim)
     encoder = ConvEncoder(spec.shape, channels, activation=activation)
     decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], activation=activation)
     model = LatentModel(
         encoder=Conditional(encoder, Gaussian(latent_dim)),
         decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=StandardNormal(latent_dim),
+        prior=prior,
     )
     return Recipe(model, ELBO())

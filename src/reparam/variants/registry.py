@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Recipe, Source, replace
@@ -97,7 +99,11 @@ def _source(variant: Variant, given: inspect.BoundArguments, recipe: Recipe) -> 
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if isinstance(value, np.integer | np.floating):
+        return value.item()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value
 
 
 def names() -> tuple[str, ...]:
