@@ -56,14 +56,19 @@ _MANY = 12
 """With a suggestion at hand, longer lists of names are left out."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close.
+
+    Arguments:
+        name: What was written.
+        known: What exists.
+        cutoff: The least likeness, from 0 to 1.
 
     >>> nearest("beta-vea", ["vae", "beta-vae"])
     'beta-vae'
     """
     by_folded = {folded(k): k for k in known}
-    close = get_close_matches(folded(name), by_folded, n=1, cutoff=0.5)
+    close = get_close_matches(folded(name), by_folded, n=1, cutoff=cutoff)
     return by_folded[close[0]] if close else None
 
 

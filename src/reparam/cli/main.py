@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from reparam.errors import Interrupted, OptionError, ReparamError, folded, unknown
+from reparam.errors import Interrupted, OptionError, ReparamError, folded, nearest, unknown
 
 VERBS = {
     "demo": "train, measure and picture a VAE on embedded data, in a minute",
@@ -87,9 +87,11 @@ def run_verb(verb: str, arguments: Sequence[str]) -> None:
         OptionError: A verb that does not exist, with the nearest one.
     """
     if verb not in VERBS:
-        from reparam.variants import names
+        if nearest(verb, VERBS, cutoff=0.7) is None:
+            from reparam.variants import names
 
-        if folded(verb) in names():
-            raise OptionError(f"{verb!r} is a variant: train it with reparam train {folded(verb)}")
+            name = folded(verb)
+            if name in names():
+                raise OptionError(f"{verb!r} is a variant: train it with reparam train {name}")
         raise unknown("verb", verb, VERBS)
     import_module(f"reparam.cli.{verb}").main(list(arguments))

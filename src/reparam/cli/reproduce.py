@@ -13,6 +13,7 @@ from reparam.cli.table import print_table
 from reparam.errors import OptionError
 from reparam.reproduce import Entry, Result, entries, reproduce
 from reparam.reproduce import Options as ReproduceOptions
+from reparam.reproduce.index import write_page
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Options:
     """The experiment; --list tells which there are."""
     list: bool = False
     """List the experiments."""
+    page: Path | None = None
+    """Write README.md in this folder, a page of the results stored there."""
     data_dir: str | None = None
     """The folder that holds the data set's folder; nothing else is looked at then."""
     out: Path | None = None
@@ -44,6 +47,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "reproduce", arguments)
     if options.list:
         print_list(entries())
+        return
+    if options.page is not None:
+        print(write_page(options.page))
         return
     if options.name is None:
         names = "|".join(entry.name for entry in entries())

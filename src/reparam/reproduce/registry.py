@@ -312,7 +312,9 @@ def commit() -> str | None:
     # An installed package may lie inside someone else's repository, whose commit says nothing.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None
-    return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    found = _git(folder, "rev-parse", "HEAD")
+    differs = _git(folder, "status", "--porcelain", "--", ".")
+    return f"{found}-dirty" if found and differs else found
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -1,0 +1,65 @@
+"""The page of the ledger: stored results as one table after another."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reparam.errors import DataError
+from reparam.files import write_atomic
+from reparam.reproduce.result import Row
+
+HEADING = """# Reproduced figures
+
+Written by `reparam reproduce --page`, from the JSON files beside it; do not edit. Errors are
+standard errors, over test images unless a row says otherwise. A row without a wanted figure is only
+told.
+"""
+
+
+def write_page(folder: Path) -> Path:
+    """Write ``README.md`` in a folder of stored results, and return it.
+
+    Arguments:
+        folder: Where the JSON files of ``reparam reproduce NAME --out`` lie.
+
+    Raises:
+        DataError: A folder without results, or a file in it that is none.
+        RunError: The page cannot be written.
+    """
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise DataError(f"{folder} holds no results: make one with reparam reproduce NAME --out")
+    return write_atomic(folder / "README.md", "\n".join([HEADING, *map(section, files)]))
+
+
+def section(file: Path) -> str:
+    """Return the Markdown of one stored result.
+
+    Raises:
+        DataError: The file is no stored result.
+    """
+    try:
+        result = json.loads(file.read_text())
+        rows = [Row(**{k: v for k, v in row.items() if k != "met"}) for row in result["rows"]]
+        lines = [f"## {result['name']}", "", f"{result['protocol']}.", ""]
+        lines += ["| what | published | ours | unit | wanted | met |", "|---|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(_escaped(cell) for cell in row.cells()) + " |" for row in rows]
+        lines += ["", *(f"- {note}" for note in result["notes"]), "", _origin(result, file), ""]
+        lines += [f"![{file.stem}]({name})" for name in result["figures"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is no result of reparam reproduce: {error}") from error
+    return "\n".join([*lines, ""])
+
+
+def _origin(result: dict[str, Any], file: Path) -> str:
+    machine = result["machine"]
+    return (
+        f"`{result['command']}`: {result['seconds']:,.0f} s on {machine['cpu']}, "
+        f"{machine['threads']} of {machine['cores']} cores, torch {machine['torch']}, "
+        f"seed {result['seed']}, {result['date']}, commit {str(result['commit'])[:12]}. "
+        f"All of it: [{file.name}]({file.name})."
+    )
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
