@@ -4,6 +4,7 @@ p(z) = N(0, I) and p(x | z) = N(Wz + b, σ² I), so p(x) = N(b, W Wᵀ + σ² I)
 N(S Wᵀ(x - b)/σ², S) with S = (I + Wᵀ W/σ²)⁻¹.
 """
 
+from collections.abc import Callable
 from math import inf, log
 
 import numpy as np
@@ -288,6 +289,19 @@ def test_beta_follows_its_schedule(
     np.testing.assert_allclose(terms.reconstruction - terms.bound, beta * divergence, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [lambda at: at / 10, lambda at: at % 10, lambda at: int(at), lambda at: at - at],
+    ids=["infinite", "periodic", "whole", "nan"],
+)
+def test_schedule_without_a_value_at_the_end_is_refused(
+    model: LatentModel, x: Tensor, schedule: Callable[[float], float]
+) -> None:
+    ELBO(beta=schedule)(model, Batch(x, step=3))  # within training it is one
+    with pytest.raises(OptionError, match="must have a value at step infinity"):
+        ELBO(beta=schedule)(model, Batch(x))
+
+
 @pytest.mark.parametrize("beta", [1.0, 0.5])
 @pytest.mark.parametrize("free_bits", [0.0, 0.05, 0.3, 100.0])
 def test_free_bits_are_paid_above_the_floor(
@@ -377,6 +391,51 @@ def test_any_module_that_returns_a_distribution_is_accepted(objective: ELBO | IW
     assert model.reconstruct(x).shape == (5, DIM)
 
 
+class Returns(nn.Module):
+    """A part that returns what a function makes of its input."""
+
+    def __init__(self, make: Callable[..., Distribution]) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, *given: Tensor) -> Distribution:
+        return self.make(*given)
+
+
+@pytest.mark.parametrize(
+    ("make", "batch"),
+    [
+        (lambda x: Normal(x[:, :LATENT], 1.0), r"\(5, 2\)"),  # entries that are not wrapped
+        (lambda x: Independent(Normal(torch.zeros(LATENT), 1.0), 1), r"\(\)"),
+        (lambda x: Independent(Normal(torch.zeros(1, LATENT), 1.0), 1), r"\(1,\)"),
+    ],
+)
+def test_posterior_that_is_not_one_of_each_example_is_refused(
+    make: Callable[..., Distribution], batch: str
+) -> None:
+    model = LatentModel(Returns(make), LaplaceLikeDecoder(), LearnedPrior())
+    said = rf"with batch shape {batch} for 5 examples: its batch shape must be \(5,\); wrap"
+    calls: list[Callable[[Tensor], object]] = [
+        model.posterior,
+        model.encode,
+        lambda x: model.draw(x, n_samples=2),
+        lambda x: ELBO()(model, Batch(x)),
+        lambda x: IWAE(2)(model, Batch(x)),
+    ]
+    for call in calls:
+        with pytest.raises(ShapeError, match=said):
+            call(torch.randn(5, DIM))
+
+
+@pytest.mark.parametrize("n", [1, 3])  # one of them would broadcast
+def test_prior_over_another_space_is_refused(n: int) -> None:
+    prior = Returns(lambda: Independent(Normal(torch.zeros(n), 1.0), 1))
+    model = LatentModel(GaussianEncoder(), LaplaceLikeDecoder(), prior)
+    for objective in (ELBO(), ELBO(kl_method=MONTE_CARLO), IWAE(2)):
+        with pytest.raises(ShapeError, match=rf"events of shape \(2,\) and a prior over \({n},\)"):
+            objective(model, Batch(torch.randn(5, DIM)))
+
+
 def test_draws_of_the_model_have_its_marginal(model: LatentModel) -> None:
     draws = model.sample(20_000, mean=False).numpy()
     w, b = weights(model)
@@ -455,6 +514,7 @@ def test_examples_of_another_size_are_refused(model: LatentModel, shape: tuple[i
         {"beta": float("nan")},
         {"free_bits": -0.1},
         {"free_bits": float("nan")},
+        {"free_bits": inf},
         {"n_samples": 0},
         {"kl_method": "exact"},
     ],

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from PIL import Image
 
 import reparam as rp
+from reparam.cli.command import command
 from reparam.cli.main import VERBS, main
 from reparam.variants import names
 
@@ -85,6 +87,7 @@ class TestWalk:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["reparam"])
         words = "vae --hidden 4 --epochs 1 --batch-size 2000 --pictures-every 0"
         for number in (1, 2):
             assert reparam(f"train {words}") == 0
@@ -92,17 +95,42 @@ class TestWalk:
             assert "validation ELBO" in err
             folder = f"runs/digits-vae-{number}"
             assert f"The run is in {folder}. Next:" in out
-        commands = [line.strip() for line in out.splitlines() if line.startswith("  reparam ")]
-        assert [command.split()[1] for command in commands] == ["evaluate", "sample", "plot"]
-        for command in commands:
-            assert reparam(command.removeprefix("reparam ")) == 0
-        assert (tmp_path / "samples.png").is_file()
+        typed = [line.strip() for line in out.splitlines() if line.startswith("  reparam ")]
+        assert [line.split()[1] for line in typed] == ["evaluate", "sample", "plot"]
+        for line in typed:
+            assert reparam(line.removeprefix("reparam ")) == 0
+        # The picture lies in the run's folder, and nowhere else.
+        assert list(tmp_path.rglob("samples.png")) == [tmp_path / folder / "samples.png"]
+
+    def test_what_is_made_lies_in_the_runs_folder(
+        self,
+        run: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        shutil.copytree(run, tmp_path / "copy")
+        before = {path.name for path in (tmp_path / "copy").iterdir()}
+        made = {
+            "sample": "samples.png",
+            "reconstruct": "reconstructions.png",
+            "interpolate": "interpolation.png",
+            "encode": "codes.npy",
+        }
+        for verb, name in made.items():
+            capsys.readouterr()
+            assert reparam(f"{verb} copy") == 0
+            assert capsys.readouterr().out.split()[0] == f"copy/{name}"
+        assert {path.name for path in (tmp_path / "copy").iterdir()} - before == {*made.values()}
+        assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
     def test_evaluate(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert reparam(f"evaluate {run} --n-samples 20 --json") == 0
         said = json.loads(capsys.readouterr().out)
         assert said.keys() >= ISSUE_KEYS
-        assert said == json.loads((run / "evaluation.json").read_text())
+        stored = json.loads((run / "evaluation.json").read_text())
+        assert stored == {"data": "digits", "seed": 0, **said}
         assert (said["split"], said["n_examples"], said["n_samples"]) == ("test", 360, 20)
         assert said["is_likelihood"] is True
         assert said["elbo"] == pytest.approx(said["reconstruction"] - said["kl"], abs=0.2)
@@ -204,6 +232,48 @@ class TestWalk:
         assert set(rp.data.DATASETS) <= listed
 
 
+class TestCommand:
+    """What to type: ``reparam`` only where the shell would find this very program."""
+
+    @pytest.fixture
+    def program(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        path = tmp_path / "venv" / "bin" / "reparam"
+        path.parent.mkdir(parents=True)
+        path.touch(mode=0o755)
+        monkeypatch.setattr(sys, "argv", [str(path)])
+        monkeypatch.chdir(tmp_path)
+        return path
+
+    def test_is_the_name_on_the_path(self, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(program.parent))
+        assert command() == "reparam"
+
+    @pytest.mark.parametrize("path", ["", "other"])
+    def test_is_the_place_off_the_path(
+        self, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "reparam").touch(mode=0o755)  # the shell would find another program
+        monkeypatch.setenv("PATH", path and str(tmp_path / path))
+        assert command() == "venv/bin/reparam"
+        monkeypatch.chdir(tmp_path / "other")
+        assert command() == str(program)
+
+    def test_is_that_of_the_module(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["/somewhere/reparam/__main__.py"])
+        assert command() == "python -m reparam"
+
+    def test_is_what_train_says_to_type(
+        self, program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PATH", "")
+        words = "--hidden 4 --epochs 1 --batch-size 2000 --pictures-every 0 --out run"
+        assert reparam(f"train vae {words}") == 0
+        said = capsys.readouterr().out.splitlines()
+        for line in ("evaluate run", "sample run", "plot run"):
+            assert f"  venv/bin/reparam {line}" in said
+
+
 class TestConfig:
     def test_file_gives_options_and_words_come_first(self, tmp_path: Path) -> None:
         config = tmp_path / "a.yaml"
@@ -278,13 +348,20 @@ class TestHelp:
 
     @pytest.mark.slow
     def test_demo_walks_through_the_verbs(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(sys, "argv", ["reparam"])
         assert reparam(f"demo --out {tmp_path / 'demo'}") == 0
         out = capsys.readouterr().out
         typed = [line.split()[2] for line in out.splitlines() if line.startswith("$ reparam ")]
         assert typed == ["train", "evaluate", "sample", "reconstruct", "interpolate", "plot"]
-        for name in ("samples.png", "reconstructions.png", "pictures/latent.png"):
+        pictures = (
+            "samples.png",
+            "reconstructions.png",
+            "interpolation.png",
+            "pictures/latent.png",
+        )
+        for name in pictures:
             assert f"{tmp_path / 'demo' / name}" in out
             assert (tmp_path / "demo" / name).is_file()
 

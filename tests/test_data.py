@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -476,6 +477,30 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_exactly() -> None:
         rest = list(digits_batches().epoch(2, start=start))
         assert seen(rest) == seen(whole[start:])
     assert list(batches.epoch(2, start=14)) == []
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("n", "size"), [(1366, 7), (1365, 7), (1366, 8), (10, 3), (1366, 2000)])
+def test_processes_share_every_batch_equally(n: int, size: int, shuffle: bool) -> None:
+    split = rd.Split(torch.arange(float(n))[:, None])
+    options: dict[str, Any] = {"shuffle": shuffle, "seed": 3}
+    ranks = [
+        rd.Batches(split, rd.Identity(), size, rank=rank, world_size=2, **options)
+        for rank in (0, 1)
+    ]
+    whole = list(rd.Batches(split, rd.Identity(), size, **options).epoch(1))
+    # A last batch of a single example cannot be shared; of an odd number one is left out.
+    whole = [batch for batch in whole if len(batch) >= 2]
+    first, second = (list(batches.epoch(1)) for batches in ranks)
+    assert len(ranks[0]) == len(ranks[1]) == len(first) == len(second) == len(whole)
+    for a, b, batch in zip(first, second, whole, strict=True):
+        assert len(a) == len(b) == len(batch) // 2
+        both = {*a.x.flatten().tolist(), *b.x.flatten().tolist()}
+        assert len(both) == 2 * len(a)
+        assert both <= {*batch.x.flatten().tolist()}
+    rest = list(ranks[1].epoch(1, start=len(ranks[1]) - 1))
+    assert torch.equal(rest[0].x, second[-1].x)
+    assert len(rest) == 1
 
 
 def test_binarization_is_fresh_each_epoch() -> None:

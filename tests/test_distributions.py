@@ -26,6 +26,11 @@ def double(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
+def kept(scale: float = 1.0, n_seen: int = 0) -> tuple[Tensor, Tensor]:
+    """Return what an ``OptimalNormal`` keeps: the scale, and the number of batches in it."""
+    return torch.tensor(scale), torch.tensor(float(n_seen))
+
+
 def unnormalized_integral(logit: float, power: int = 0) -> float:
     """Return ∫ x^power σ(l)^x (1 - σ(l))^(1 - x) dx over [0, 1] by adaptive quadrature."""
     log_odds_off = -np.logaddexp(0, logit)
@@ -150,7 +155,7 @@ def test_quantized_moments_are_those_of_its_masses() -> None:
 
 def test_optimal_normal_is_the_profile_likelihood() -> None:
     loc, x = torch.randn(2, 40, 3, dtype=torch.float64)
-    found = OptimalNormal(loc, torch.ones(())).log_prob(x).sum()
+    found = OptimalNormal(loc, *kept()).log_prob(x).sum()
     scales = np.geomspace(0.1, 10, 4001)
     residuals = (x - loc).numpy()
     best = max(stats.norm(0, s).logpdf(residuals).sum() for s in scales[1400:2800])
@@ -160,32 +165,47 @@ def test_optimal_normal_is_the_profile_likelihood() -> None:
 
 def test_optimal_normal_has_the_closed_form_of_its_residual() -> None:
     loc, x = torch.randn(2, 40, 3, dtype=torch.float64)
-    found = OptimalNormal(loc, torch.ones(())).log_prob(x)
+    found = OptimalNormal(loc, *kept()).log_prob(x)
     variance = float((x - loc).square().mean())
     assert float(found.mean()) == pytest.approx(-0.5 * (log(2 * np.pi * variance) + 1))
 
 
-def test_optimal_normal_keeps_a_running_variance() -> None:
-    kept = torch.tensor(2.0)
-    p = OptimalNormal(torch.zeros(4), kept, momentum=0.25)
-    p.log_prob(torch.full((4,), 6.0))
-    assert float(kept) ** 2 == pytest.approx(0.75 * 4 + 0.25 * 36, rel=1e-6)
+def test_optimal_normal_keeps_the_mean_of_twenty_batches_then_a_moving_one() -> None:
+    scale, n_seen = kept(50.0)
+    x = torch.randn(30, 8, dtype=torch.float64) * torch.arange(1, 31)[:, None]
+    variances = x.square().mean(1).tolist()
+    for i, batch in enumerate(x):
+        OptimalNormal(torch.zeros(8, dtype=torch.float64), scale, n_seen).log_prob(batch)
+        if i < 20:  # nothing is left of the 50 that it began with
+            expected = sum(variances[: i + 1]) / (i + 1)
+        else:
+            expected = 0.95 * expected + 0.05 * variances[i]
+        assert float(scale) ** 2 == pytest.approx(expected, rel=1e-5)
+        assert float(n_seen) == i + 1
+
+
+def test_optimal_normal_takes_at_least_the_share_of_its_momentum() -> None:
+    scale, n_seen = kept(2.0, n_seen=3)
+    p = OptimalNormal(torch.zeros(4), scale, n_seen, momentum=0.5)
+    p.log_prob(torch.full((4,), 6.0))  # a half, not the quarter of a fourth batch
+    assert float(scale) ** 2 == pytest.approx(0.5 * 4 + 0.5 * 36, rel=1e-6)
 
 
 def test_kept_variance_is_outside_the_graph() -> None:
-    kept = torch.ones(())
-    OptimalNormal(torch.zeros(4, requires_grad=True), kept).log_prob(torch.ones(4))
-    assert not kept.requires_grad
+    scale, n_seen = kept()
+    OptimalNormal(torch.zeros(4, requires_grad=True), scale, n_seen).log_prob(torch.ones(4))
+    assert not scale.requires_grad
+    assert not n_seen.requires_grad
 
 
 def test_optimal_normal_draws_at_the_kept_scale() -> None:
-    p = OptimalNormal(torch.full((20_000,), 3.0), torch.tensor(0.5))
+    p = OptimalNormal(torch.full((20_000,), 3.0), *kept(0.5))
     assert stats.kstest(p.rsample().numpy(), stats.norm(3, 0.5).cdf).pvalue > 1e-3
 
 
 def test_a_perfect_fit_has_a_finite_density() -> None:
     x = torch.randn(5)
-    assert torch.isfinite(OptimalNormal(x, torch.ones(())).log_prob(x)).all()
+    assert torch.isfinite(OptimalNormal(x, *kept()).log_prob(x)).all()
 
 
 @pytest.mark.parametrize("logit", [-3.0, 0.0, 0.5, 4.0])
@@ -232,7 +252,7 @@ def test_base_is_below_every_independent() -> None:
         ContinuousBernoulli(torch.zeros(3)),
         CrossEntropy(torch.zeros(3)),
         QuantizedCategorical(torch.zeros(3, 5)),
-        OptimalNormal(torch.zeros(3), torch.ones(())),
+        OptimalNormal(torch.zeros(3), *kept()),
     ],
     ids=lambda p: type(p).__name__,
 )

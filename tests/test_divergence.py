@@ -22,7 +22,7 @@ from torch.distributions import Categorical as TorchCategorical
 from reparam import families
 from reparam.distributions import ContinuousBernoulli
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
-from reparam.errors import OptionError, SupportError
+from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.priors import StandardNormal
 
 
@@ -257,6 +257,13 @@ def test_insisting_on_a_missing_closed_form_is_refused() -> None:
 def test_unknown_method_is_refused() -> None:
     with pytest.raises(OptionError, match="method='exact'"):
         kl(normal(0, 1), normal(0, 1), method="exact")
+
+
+@pytest.mark.parametrize("method", [None, CLOSED_FORM, MONTE_CARLO])
+@pytest.mark.parametrize(("n", "m"), [(2, 1), (1, 2), (2, 3)])
+def test_events_of_different_shapes_are_refused(n: int, m: int, method: str | None) -> None:
+    with pytest.raises(ShapeError, match=rf"shape \({n},\) and a prior over \({m},\)"):
+        kl(normal(0, 1, n), normal(0, 1, m), method=method)
 
 
 def test_torch_and_ours_agree_on_a_diagonal_full_covariance() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import log, pi
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -120,6 +121,7 @@ def test_exact_posterior_gives_the_exact_likelihood() -> None:
     assert result.elbo == pytest.approx(result.reconstruction - result.kl, abs=1e-9)
     assert result.bits_per_dim is None
     assert result.code_bits is None
+    assert "logarithm of a density: it may be positive" in result.note
 
 
 def test_reconstruction_and_kl_of_the_linear_model() -> None:
@@ -138,6 +140,19 @@ def test_reconstruction_and_kl_of_the_linear_model() -> None:
     assert result.kl_stderr == pytest.approx(float(kl.std() / 50**0.5), rel=1e-3)
     assert result.rate_bits == pytest.approx(float(kl.mean()) / log(2), rel=1e-4)
     assert result.mse == pytest.approx(float(error.mean() / 4), rel=1e-4)
+
+
+def test_kl_of_each_dimension_with_its_standard_error() -> None:
+    model, batch = bernoulli_vae(), binary_batch(40)
+    q = model.posterior(batch.x)
+    mean, variance = q.mean.detach().numpy(), q.variance.detach().numpy()
+    values = 0.5 * (mean**2 + variance - 1 - np.log(variance))
+    result = evaluation.evaluate(model, batch, BINARY, n_samples=2)
+    assert result.kl_per_dimension == pytest.approx(values.mean(0).tolist(), rel=1e-4)
+    stderr = values.std(0, ddof=1) / 40**0.5
+    assert result.kl_per_dimension_stderr == pytest.approx(stderr.tolist(), rel=1e-4)
+    one = evaluation.evaluate(model, binary_batch(1), BINARY, n_samples=2)
+    assert one.kl_per_dimension_stderr is None
 
 
 def test_importance_sampling_rises_towards_the_exact_value_from_below() -> None:
@@ -424,6 +439,8 @@ def test_keys_and_json() -> None:
     assert values["n_examples"] == 300
     assert values["n_samples"] == 4
     assert sum(values["kl_per_dimension"]) == pytest.approx(values["kl"], abs=1e-6)
+    assert len(values["kl_per_dimension_stderr"]) == 3
+    assert values["note"] is None
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert told[-1] == (300, 300)
     assert [done for done, _ in told] == sorted(done for done, _ in told)

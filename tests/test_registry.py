@@ -101,9 +101,12 @@ def test_options_are_those_of_the_builder() -> None:
 
 
 def test_empty_sizes_are_refused() -> None:
-    for options in ({"latent_dim": 0}, {"hidden": (0,)}):
-        with pytest.raises(OptionError, match="at least 1"):
-            build("vae", SPEC, **options)
+    with pytest.raises(
+        OptionError, match="latent_dim=0: a model needs at least one latent dimension"
+    ):
+        build("vae", SPEC, latent_dim=0)
+    with pytest.raises(OptionError, match="at least 1"):
+        build("vae", SPEC, hidden=(0,))
 
 
 @pytest.mark.usefixtures("_clean_registry")
@@ -193,6 +196,15 @@ def test_unknown_takes_an_iterator_of_names() -> None:
     message = str(unknown("thing", "appel", iter(["apple", "pear"])))
     assert "did you mean 'apple'" in message
     assert message.endswith("Known: apple, pear")
+
+
+@pytest.mark.parametrize("n", [12, 13])
+def test_long_lists_are_left_out_beside_a_suggestion(n: int) -> None:
+    known = ["apple", *(f"{i:04}" for i in range(n - 1))]
+    listed = f" Known: {', '.join(known)}"
+    near, far = (str(unknown("thing", name, known)) for name in ("appel", "qqqqqq"))
+    assert near == f"unknown thing 'appel': did you mean 'apple'?{listed if n == 12 else ''}"
+    assert far == f"unknown thing 'qqqqqq':{listed}"
 
 
 def test_spec_survives_plain_values() -> None:

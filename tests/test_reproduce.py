@@ -18,6 +18,7 @@ from reparam.objectives import ELBO
 from reparam.reproduce import Findings, Options, Result, Row, entries, get, registry, reproduce
 from reparam.reproduce.divergences import gaussian, monte_carlo, naive_penalty, numeric
 from reparam.reproduce.gradients import PLACES, exact_elbo, finite_differences, gradients
+from reparam.reproduce.index import write_page
 from reparam.reproduce.mnist import MODELS, PUBLISHED
 from reparam.reproduce.noise import nearest_distance
 from reparam.reproduce.posteriors import interval, refusal
@@ -276,3 +277,27 @@ def test_tutorial_on_mnist_meets_its_target(tmp_path: Path) -> None:
     result = reproduce("tutorial-mnist", Options(progress=False), out=tmp_path / "tutorial.json")
     assert result.rows[0].what == "test ELBO"
     assert result.met, result.rows[0]
+
+
+STORED = sorted((Path(__file__).parents[1] / "docs" / "reproduced").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
+def test_stored_results_are_those_of_the_ledger(file: Path) -> None:
+    result = json.loads(file.read_text())
+    (found,) = [entry for entry in entries() if entry.name == result["name"] == file.stem]
+    assert result["protocol"] == found.protocol
+    assert result["seed"] == 0
+    assert not result["commit"].endswith("-dirty")
+    assert all((file.parent / name).is_file() for name in result["figures"])
+
+
+def test_page_is_made_of_the_stored_results(tmp_path: Path) -> None:
+    for file in STORED:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert write_page(tmp_path).read_text() == (STORED[0].parent / "README.md").read_text()
+
+
+def test_page_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no results"):
+        write_page(tmp_path)

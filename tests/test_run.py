@@ -1,7 +1,9 @@
 """``fit``, ``load`` and the ``Run`` of both: what a run remembers and does."""
 
+import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ class TestLoad:
         run = rp.fit(by_hand(), bits(), out=out, epochs=1, progress=False)
         assert run.encode(split="train").shape == (40, 2)
         loaded = rp.load(out, model=by_hand())
-        with pytest.raises(RunError, match="in memory: give them as data="):
+        with pytest.raises(RunError, match=r"in memory: name a data set .* --data or, .* as data="):
             loaded.evaluate()
         assert loaded.encode(bits()).shape == (40, 2)
         assert loaded.evaluate(bits(), n_samples=3).n_examples == 40
@@ -167,10 +169,19 @@ class TestNothingIsExecuted:
 class TestRun:
     def test_evaluate_writes_beside_the_weights(self, trained: rp.Run) -> None:
         assert trained.folder is not None
+        trained.folder.evaluation_file.unlink(missing_ok=True)
+        x = trained.examples().x
+        given = trained.evaluate(x.numpy(), n_samples=3)
+        assert given.split == "data given"
+        assert not trained.folder.evaluation_file.exists()
+        for data in (None, rp.data.load("digits", binarize="threshold")):
+            result = trained.evaluate(data, n_samples=3, seed=5)
+            assert result.split == "test"
+            stored = json.loads(trained.folder.evaluation_file.read_text())
+            assert stored == {"data": "digits", "seed": 5, **result.to_dict()}
+        # Pixels that are given are those of the split: all but the name is the same.
         result = trained.evaluate(n_samples=3)
-        import json
-
-        assert json.loads(trained.folder.evaluation_file.read_text()) == result.to_dict()
+        assert replace(given, split="test") == result
 
     def test_reconstruct_is_decode_of_encode(self, trained: rp.Run) -> None:
         made = trained.reconstruct(split="test")
@@ -219,7 +230,8 @@ class TestRun:
                 by_hand(), bits(), out=tmp_path / "run", resume=resume, epochs=1, progress=False
             )
         assert run.encode(split="train").shape == (40, 2)
-        assert len(run.rows) == 2
+        # Without a validation split there is no validation row.
+        assert [(row["split"], row["step"]) for row in run.rows] == [("train", 1)]
 
     def test_tied_weights_are_saved(self, tmp_path: Path) -> None:
         model = by_hand()
@@ -230,7 +242,50 @@ class TestRun:
         assert torch.equal(rp.load(tmp_path / "run", model=other).sample(3), run.sample(3))
 
 
+class TestRandomState:
+    def test_is_the_callers_own_after_fit(self) -> None:
+        model = by_hand()
+        torch.manual_seed(5)
+        before, expected = torch.rand(3), torch.rand(3)
+        torch.manual_seed(5)
+        assert torch.equal(torch.rand(3), before)
+        rp.fit(model, bits(), epochs=2, progress=False)
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_is_the_callers_own_after_a_failure(self) -> None:
+        def objective(model: rp.LatentModel, batch: rp.Batch) -> rp.objectives.Terms:
+            raise ZeroDivisionError
+
+        model = by_hand()
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        with pytest.raises(ZeroDivisionError):
+            rp.fit(model, bits(), objective=objective, epochs=1, progress=False)
+        assert torch.equal(torch.rand(3), expected)
+
+
+class TestSplit:
+    def test_that_does_not_exist_names_those_that_do(self, trained: rp.Run) -> None:
+        said = r"'digits' has no split 'tets', only train, validation, test: name one of them \(spl"
+        for method in (trained.examples, trained.evaluate, trained.encode, trained.reconstruct):
+            with pytest.raises(OptionError, match=said):
+                method(split="tets")
+
+
 class TestRecipe:
+    def test_is_what_a_variant_makes_of_the_data(self) -> None:
+        x = bits()
+        options = {"epochs": 1, "batch_size": 40, "progress": False}
+        torch.manual_seed(0)
+        run = rp.fit(rp.variants.vae, x, **options)
+        torch.manual_seed(0)
+        expected = rp.fit(rp.variants.vae(rp.data.from_arrays(x).spec), x, **options)
+        found = run.model.state_dict()
+        assert all(torch.equal(v, found[k]) for k, v in expected.model.state_dict().items())
+        made = rp.fit(lambda spec: rp.variants.vae(spec, latent_dim=3, hidden=[4]), x, **options)
+        assert made.encode(split="train").shape == (40, 3)
+
     def test_keeps_or_replaces_the_objective(self) -> None:
         model = by_hand()
         assert as_recipe(model).objective == rp.objectives.ELBO()

@@ -46,10 +46,11 @@ def test_autocast_lowers_a_matrix_product_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_processes_train_as_one_does(tmp_path: Path, precision: str) -> None:
     # A classifier on fixed images draws nothing, so both must take the same steps.
     command = [sys.executable, "-m", "reparam", "train", "classifier", "--binarize", "threshold"]
-    command += ["--device", "cpu", "--precision", "float32", "--epochs", "3"]
+    command += ["--device", "cpu", "--precision", precision, "--epochs", "3"]
     for devices in ("1", "2"):
         subprocess.run(
             [*command, "--devices", devices, "--out", str(tmp_path / devices)],
@@ -61,4 +62,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     one, two = (load_file(tmp_path / devices / "model.safetensors") for devices in ("1", "2"))
     assert one.keys() == two.keys()
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
+        if precision == "float32":
+            torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
+        else:
+            # Adam makes whole steps of gradients that are nothing but rounding, as of pixels that
+            # are hardly ever on: single weights may differ by 0.02, and all of them by 2e-4 in the
+            # root mean square. A process that takes no part in a step makes that 2e-3 to 1e-2.
+            assert float((two[name] - value).square().mean().sqrt()) < 1e-3

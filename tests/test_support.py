@@ -1,5 +1,7 @@
 """Which likelihood fits which data, and what is said where none does."""
 
+from itertools import permutations
+
 import pytest
 import torch
 
@@ -33,6 +35,13 @@ VALUES = {
     "categorical": [0.0, 3.0, 4.0],
     "tokens": [0.0, 29.0],
 }
+WORDS = {
+    "binary": "binary (0 or 1)",
+    "unit": "grey (in [0, 1])",
+    "real": "real-valued",
+    "categorical": "categorical",
+    "tokens": "token",
+}
 GOOD = [(support, name) for support in FITS for name in LIKELIHOODS if name in FITS[support]]
 BAD = [(support, name) for support in FITS for name in LIKELIHOODS if name not in FITS[support]]
 
@@ -55,7 +64,11 @@ def test_unfit_likelihood_is_refused_with_the_fix(support: str, name: str) -> No
     message = str(caught.value)
     assert "\n" not in message
     assert f"likelihood '{name}' is for" in message
-    assert f"'{spec.name}' is {support}" in message
+    suited, _, found = message.partition(" data, but ")
+    assert found.startswith(f"'{spec.name}' is {WORDS[support]}: ")
+    # What it is said to be for is exactly what it is accepted for.
+    orders = permutations(WORDS[other] for other in FITS if name in FITS[other])
+    assert suited in {f"likelihood '{name}' is for {' or '.join(words)}" for words in orders}
     assert any(fix in message.lower() for fix in FITS[support])
 
 
@@ -139,13 +152,14 @@ def test_a_family_of_another_shape_is_refused() -> None:
     ],
 )
 def test_a_family_that_does_not_fit_is_refused(support: str, family: Family) -> None:
-    with pytest.raises(SupportError, match=f"'{type(family).__name__}' is for .* is {support}"):
+    with pytest.raises(SupportError, match=f"'{type(family).__name__}' is for ") as caught:
         likelihood(SPECS[support], family)
+    assert f" data, but '{SPECS[support].name}' is {WORDS[support]}: " in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["bernoulli", "gaussian-fixed"])
 def test_variants_refuse_alike(name: str) -> None:
-    with pytest.raises(SupportError, match="'classes' is categorical"):
+    with pytest.raises(SupportError, match="'classes' is categorical: use"):
         vae(SPECS["categorical"], latent_dim=2, hidden=(4,), likelihood=name)
 
 

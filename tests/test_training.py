@@ -388,6 +388,11 @@ class TestWatchers:
             assert row["elbo"] == pytest.approx(row["reconstruction"] - row["kl"])
         assert run.rows == rows
 
+    def test_without_validation_there_is_no_validation_row(self, tmp_path: Path) -> None:
+        options = {"epochs": 2, "batch_size": N, "log_every": 1, "out": tmp_path / "run"}
+        run = fit(Center(), points(), objective=closeness, **options)
+        assert [(row["split"], row["step"]) for row in run.rows] == [("train", 1), ("train", 2)]
+
     def test_non_finite_validation_is_null_in_the_file(self, tmp_path: Path) -> None:
         def objective(model: Center, batch: Batch) -> Terms:
             terms = closeness(model, batch)
@@ -404,8 +409,8 @@ class TestWatchers:
         seen = Recorder()
         fit(Center(), points(), objective=closeness, epochs=2, callbacks=[seen])
         kinds = [event.kind for event in seen.events]
-        assert kinds == ["start", "epoch", "log", "epoch", "end"]
-        assert [event.epoch for event in seen.events] == [0, 1, 1, 2, 2]
+        assert kinds == ["start", "log", "epoch", "log", "epoch", "end"]
+        assert [event.epoch for event in seen.events] == [0, 0, 1, 1, 2, 2]
 
 
 class TestNonFinite:
@@ -445,6 +450,18 @@ class TestNonFinite:
         newest = max((out / "checkpoints").glob("step-*.json")).stem
         assert newest == "step-000000006"
         assert not (out / "model.safetensors").exists()
+
+    def test_loss_of_the_first_step_is_put_down_to_the_data(self, tmp_path: Path) -> None:
+        x = 1000 * points()
+        options = {"epochs": 1, "batch_size": N}
+        with pytest.raises(NonFiniteError) as caught:
+            fit(small_vae(rp.data.from_arrays(x)), x, out=tmp_path / "run", **options)
+        said = str(caught.value)
+        assert "at step 0 (epoch 1): loss " in said
+        assert "standardize them, (x - mean) / standard deviation; the last good " in said
+        assert "--lr" not in said
+        advised = (x - x.mean(0)) / x.std(0)
+        fit(small_vae(rp.data.from_arrays(advised)), advised, **options)
 
     def test_gradient_is_found_before_it_is_saved(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
@@ -550,6 +567,7 @@ class TestOptions:
             ({"clip_norm": math.nan}, "clip_norm=nan"),
             ({"ema": 1.0}, "ema=1.0"),
             ({"kl_warmup": math.inf}, "kl_warmup=inf"),
+            ({"epochs": 3, "kl_warmup": 3.5}, "kl_warmup=3.5: longer than the run of epochs=3"),
             ({"seed": -1}, "seed=-1"),
             ({"seed": 2**63}, "below 2"),
             ({"device": "tpu9"}, "unknown device 'tpu9'"),

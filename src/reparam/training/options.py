@@ -24,7 +24,7 @@ class TrainingOptions:
             best weights; 0 to train to the end.
         seed: Of the order of the data and every draw; on the command line also of the first
             weights.
-        log_every: Steps between two rows of metrics.
+        log_every: Steps between two rows of metrics; at most those of an epoch.
         checkpoint_every: Seconds between two checkpoints, at least; a killed run loses no more.
         pictures_every: Epochs between two pictures; 0 for none.
 
@@ -71,15 +71,15 @@ class TrainingOptions:
         ):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
-        if self.kl_warmup > self.epochs:
-            raise OptionError(
-                f"kl_warmup={self.kl_warmup}: in {self.epochs} epochs the KL would never have its "
-                "full weight; warm up in fewer"
-            )
         if not 0 < self.lr < inf:
             raise OptionError(f"lr={self.lr}: the learning rate must be positive and finite")
         if self.kl_warmup == inf:
             raise OptionError("kl_warmup=inf: the KL would never count; set beta=0 for that")
+        if self.kl_warmup > self.epochs:
+            raise OptionError(
+                f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the KL "
+                "would never have its full weight; warm up in fewer"
+            )
         if self.seed >= 2**63:
             raise OptionError(f"seed={self.seed}: must be below 2^63")
         for name in ("ema", "lr_warmup"):

@@ -1,5 +1,6 @@
 """The one training loop."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,8 @@ class Trainer:
         self.checkpoints = checkpoints
         self.progress = Progress()
         self.n_steps = options.epochs * len(batches)
+        # Small data have short epochs, and every epoch deserves its row.
+        self.log_every = min(options.log_every, len(batches))
         self.turns = self._turns(recipe)
         self.average: AveragedModel | None = None
         if options.ema:
@@ -218,7 +221,7 @@ class Trainer:
             progress.seconds = now - began
             self._window.seconds += now - resumed
             is_inside = progress.batch < len(self.batches)
-            if progress.step % self.options.log_every == 0:
+            if progress.step % self.log_every == 0:
                 self._log()
                 if is_inside:
                     self._save_now_and_then()
@@ -246,11 +249,11 @@ class Trainer:
         """Save and leave where a signal came, to this process or, at whole windows, to another."""
         number = stop.received or 0
         if self.runtime.world_size > 1:
-            if self.progress.batch and self.progress.step % self.options.log_every:
+            if self.progress.batch and self.progress.step % self.log_every:
                 return
             # All processes must leave at the same step, since each waits for the others in a step.
-            asked = self.runtime.mean(torch.tensor([float(number)])) * self.runtime.world_size
-            number = number or int(asked)
+            asked = self.runtime.mean(torch.tensor([float(number > 0)]))
+            number = number or (signal.SIGTERM if asked > 0 else 0)
         if number:
             self._log()
             raise self._interrupted(number)
