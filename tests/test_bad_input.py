@@ -100,7 +100,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (f"{TRAIN} --kl-warmup inf", "kl_warmup=inf"),
         (
             f"{TRAIN} --kl-warmup 2",
-            "kl_warmup=2.0: longer than the run of epochs=1, so the KL",
+            "kl_warmup=2.0: longer than the run of epochs=1, so the",
         ),
         (f"{TRAIN} --ema 1", "ema=1.0"),
         (f"{TRAIN} --validation 9999", "validation=9999"),

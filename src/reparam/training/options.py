@@ -77,8 +77,8 @@ class TrainingOptions:
             raise OptionError("kl_warmup=inf: the KL would never count; set beta=0 for that")
         if self.kl_warmup > self.epochs:
             raise OptionError(
-                f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the KL "
-                "would never have its full weight; warm up in fewer"
+                f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the "
+                "KL would never have its full weight; warm up in fewer"
             )
         if self.seed >= 2**63:
             raise OptionError(f"seed={self.seed}: must be below 2^63")
