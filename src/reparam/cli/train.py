@@ -14,7 +14,13 @@ from reparam.data.registry import Binarize
 from reparam.errors import OptionError, folded, unknown
 from reparam.families import Family
 from reparam.run import Run, fit
-from reparam.training.config import DATA_KEYS, read_config, recipe_of, training_options
+from reparam.training.config import (
+    DATA_KEYS,
+    MACHINE_KEYS,
+    read_config,
+    recipe_of,
+    training_options,
+)
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder, next_free
 from reparam.variants import Variant, get, names
@@ -105,7 +111,7 @@ def train(values: dict[str, Any], *, progress: bool = True) -> Run:
     recipe = recipe_of(values, data.spec)
     if place is None:
         place = str(next_free("runs", f"{data.name}-{values['variant']}"))
-    machine = {k: values[k] for k in ("device", "precision", "devices", "nodes") if k in values}
+    machine = {k: values[k] for k in MACHINE_KEYS if k in values}
     return fit(
         recipe,
         data,

@@ -11,6 +11,7 @@ from reparam.directed import DirectedModel
 from reparam.distributions import base
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.isolation import isolated
+from reparam.evaluation.statistics import mean_and_stderr
 
 
 class Accuracy(NamedTuple):
@@ -105,6 +106,4 @@ def share(right: Tensor) -> Accuracy:
     >>> share(torch.tensor([True, False]))
     Accuracy(value=0.5, stderr=0.5)
     """
-    values = right.double()
-    stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Accuracy(float(values.mean()), stderr)
+    return Accuracy(*mean_and_stderr(right))

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from reparam.batch import Batch
+from reparam.batch import Batch, in_chunks, to_device
 from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
 from reparam.errors import DataError, OptionError
@@ -17,6 +17,7 @@ from reparam.evaluation.isolation import Workers, isolated, workers
 from reparam.evaluation.latent import active_units
 from reparam.evaluation.likelihood import Figures, importance_sample, is_discrete
 from reparam.evaluation.result import Evaluation
+from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 
@@ -267,28 +268,21 @@ def _blocks(
     batch: Batch, size: int, device: torch.device, progress: Progress | None
 ) -> Iterator[Batch]:
     """Yield a batch in blocks, in floats on the device, and tell the progress after each."""
-    for start in range(0, len(batch), size):
-        rows = slice(start, start + size)
-        x = batch.x[rows].to(device)
-        yield Batch(
-            x=x if x.dtype == torch.float64 else x.float(),
-            y=None if batch.y is None else batch.y[rows].to(device),
-            c=None if batch.c is None else batch.c[rows].to(device),
-        )
+    done = 0
+    for chunk in in_chunks(batch, size):
+        block = to_device(chunk, device)
+        yield block if block.x.dtype == torch.float64 else replace(block, x=block.x.float())
+        done += len(block)
         if progress is not None:
-            progress(min(start + size, len(batch)), len(batch))
+            progress(done, len(batch))
 
 
 def _mean(parts: list[Tensor]) -> tuple[float | None, float | None]:
     """Return the mean over all examples and its standard error, each None where it is no number."""
     if not parts:
         return None, None
-    values = torch.cat(parts)
-    mean = float(values.mean())
-    stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    if not isfinite(mean):
-        return None, None
-    return mean, stderr
+    mean, stderr = mean_and_stderr(torch.cat(parts))
+    return (mean, stderr) if isfinite(mean) else (None, None)
 
 
 def _log_cells(spec: DataSpec, discrete: bool) -> float | None:

@@ -4,7 +4,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def weighted(objective: Any, beta: Any) -> ELBO:
     Raises:
         OptionError: The objective has no KL to weigh.
     """
-    if not is_dataclass(objective) or not isinstance(objective, ELBO):
+    if not isinstance(objective, ELBO):
         raise OptionError(
             f"objective {type(objective).__name__} has no KL to weigh: drop --beta and --kl-warmup"
         )

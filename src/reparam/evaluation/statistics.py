@@ -1,0 +1,20 @@
+"""Means over examples, with their standard errors."""
+
+from torch import Tensor
+
+
+def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+    r"""Return the mean of values with shape (N,), and its standard error.
+
+    .. math:: \bar v = \frac1N \sum_n v_n, \qquad
+              \sqrt{\frac{1}{N (N - 1)} \sum_n (v_n - \bar v)^2}
+
+    The standard error is None for a single value.
+
+    >>> import torch
+    >>> mean_and_stderr(torch.tensor([1.0, 3.0]))
+    (2.0, 1.0)
+    """
+    wide = values.double()
+    stderr = float(wide.std() / len(wide) ** 0.5) if len(wide) > 1 else None
+    return float(wide.mean()), stderr
