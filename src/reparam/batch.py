@@ -1,7 +1,7 @@
 """What an objective is given: one minibatch."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ class Batch:
         c: What the model is conditioned on, with shape (B, C); None for an unconditional model.
         step: The number of optimizer steps taken before this batch, for schedules. None outside
             training, where every schedule has its last value.
+        progress: The share of all steps that were taken before this batch; 1 outside training.
     """
 
     x: Tensor
     y: Tensor | None = None
     c: Tensor | None = None
     step: int | None = None
+    progress: float = 1.0
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -39,11 +41,26 @@ def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
         part = slice(start, start + size)
         y = None if batch.y is None else batch.y[part]
         c = None if batch.c is None else batch.c[part]
-        yield Batch(batch.x[part], y, c, batch.step)
+        yield replace(batch, x=batch.x[part], y=y, c=c)
+
+
+def concatenated(batches: Sequence[Batch], n: int) -> Batch:
+    """Return the first n examples of several batches as one.
+
+    >>> concatenated([Batch(torch.zeros(3, 2)), Batch(torch.ones(3, 2))], 4).x[:, 0]
+    tensor([0., 0., 0., 1.])
+    """
+
+    def joined(parts: list[Tensor | None]) -> Tensor | None:
+        there = [part for part in parts if part is not None]
+        return torch.cat(there)[:n] if there else None
+
+    x = torch.cat([batch.x for batch in batches])[:n]
+    return Batch(x, joined([b.y for b in batches]), joined([b.c for b in batches]))
 
 
 def to_device(batch: Batch, device: torch.device | str) -> Batch:
     """Return a batch on a device."""
     y = None if batch.y is None else batch.y.to(device)
     c = None if batch.c is None else batch.c.to(device)
-    return Batch(batch.x.to(device), y, c, batch.step)
+    return replace(batch, x=batch.x.to(device), y=y, c=c)

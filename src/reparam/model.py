@@ -42,6 +42,8 @@ class LatentModel(nn.Module):
         encoder: A module from x (and c) to q(z | x, c).
         decoder: A module from z (and c) to p(x | z, c).
         prior: A module from c (or nothing) to p(z | c).
+        parts: Further parts, by name, that an objective or a player uses: a discriminator, a
+            classifier.
 
     References:
         Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
@@ -58,11 +60,15 @@ class LatentModel(nn.Module):
         torch.Size([5, 1, 28, 28])
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module) -> None:
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, **parts: nn.Module
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
+        for name, part in parts.items():
+            self.add_module(name, part)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """Return q(z | x, c), as ``posterior`` does."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from reparam import data as data_sets
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
+from reparam.data.condition import condition_of, conditions
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
@@ -123,7 +124,7 @@ class Run:
                 f"but {found.name!r} is {found.spec.support} of shape {found.spec.shape}: "
                 "give data of the same kind"
             )
-        return found
+        return found.conditioned(self.spec.condition)
 
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
@@ -140,6 +141,7 @@ class Run:
         if isinstance(data, Batch):
             return data
         source = self.dataset() if data is None else as_dataset(data)
+        source = source.conditioned(self.spec.condition)
         if data is not None and not isinstance(data, Dataset):
             split = "train"  # plain arrays have no splits: all of what was given is meant
         if split not in source.splits:
@@ -188,14 +190,27 @@ class Run:
             )
         return result
 
-    def sample(self, n_samples: int, seed: int = 0, **options: Any) -> Tensor:
-        """Return generated examples, with shape (n, *shape)."""
+    def sample(
+        self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
+    ) -> Tensor:
+        """Return generated examples, with shape (n, *shape).
+
+        Arguments:
+            n_samples: How many.
+            seed: Of every draw.
+            label: The label to generate, for a model under the condition ``label``; the classes
+                in turn when None.
+            options: Passed on to ``LatentModel.sample``: ``mean``, ``temperature``.
+        """
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
+        c = conditions(self.spec, n_samples, label)
+        if c is not None:
+            options["c"] = c.to(self.device)
         with torch.no_grad(), seeded(self.device, seed):
             if isinstance(self.model, LatentModel):
                 return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
-            images = watch.sample_images(self.model, n_samples, self.spec.shape)
+            images = watch.sample_images(self.model, n_samples, self.spec)
         if images is None:
             name = self.config.get("variant") or type(self.model).__name__
             raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
@@ -284,7 +299,14 @@ def fit(
     if not isinstance(model, Recipe | nn.Module):
         model = model(source.spec)
     recipe = as_recipe(model, objective)
+    if recipe.spec is not None:
+        source = source.conditioned(recipe.spec.condition)
     precision = resolve_precision(precision, resolve_device(device))
+    if recipe.milestones and devices * nodes > 1:
+        raise OptionError(
+            f"devices={devices}, nodes={nodes}: this model starts a part of itself from training "
+            "examples, which one process does; use one device"
+        )
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
     batches = _batches(source, settings, runtime)
     data_options = source.options if isinstance(source, Dataset) else None
@@ -452,13 +474,16 @@ def _batches(
                 f"devices={runtime.world_size}: the batches of a DataLoader cannot be shared among "
                 "devices; give its data set instead"
             )
-        return StreamBatches(source, device=runtime.device, seed=options.seed)
+        return StreamBatches(
+            source, device=runtime.device, seed=options.seed, condition=condition_of(source.spec)
+        )
     return Batches(
         source.split("train"),
         source.transform,
         options.batch_size,
         device=runtime.device,
         seed=options.seed,
+        condition=condition_of(source.spec),
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
@@ -491,7 +516,7 @@ def _watchers(
         examples = to_device(source.examples(split, limit=32), runtime.device)
         watchers.append(
             watch.pictures(
-                folder.pictures, source.shape, examples, options, runtime.device, board.picture
+                folder.pictures, source.spec, examples, options, runtime.device, board.picture
             )
         )
     return watchers

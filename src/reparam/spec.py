@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
-from reparam.errors import OptionError, unknown
+from reparam.errors import DataError, OptionError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
+Condition = Literal["label"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,13 @@ class DataSpec:
             k / (levels - 1). None where x is continuous.
         dequantized_from: The number of levels before uniform noise made x continuous,
             x = (k + u) / levels with u ~ U[0, 1); what turns a density into bits per dimension.
+        condition: What every part of a model is given beside its input: the ``label``, as one of K
+            numbers that is one; None for nothing.
         name: What messages call the data.
 
     Raises:
-        OptionError: A support that does not exist, or a shape with a size below one.
+        OptionError: A support or condition that does not exist, or a shape with a size below one.
+        DataError: A condition on labels that do not exist.
 
     Example:
         >>> DataSpec((1, 28, 28), "binary", n_classes=10).dim
@@ -38,9 +43,16 @@ class DataSpec:
     n_classes: int | None = None
     levels: int | None = None
     dequantized_from: int | None = None
+    condition: Condition | None = None
     name: str = "data"
 
     def __post_init__(self) -> None:
+        if self.condition is not None and self.condition not in get_args(Condition):
+            raise unknown("condition", str(self.condition), get_args(Condition))
+        if self.condition == "label" and self.n_classes is None:
+            raise DataError(
+                f"{self.name!r} has no labels to condition on: give labels, or drop the condition"
+            )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -51,6 +63,19 @@ class DataSpec:
     def dim(self) -> int:
         """The number of entries of one example."""
         return prod(self.shape)
+
+    @property
+    def context(self) -> int:
+        """The size of the condition c; 0 without one."""
+        return (self.n_classes or 0) if self.condition == "label" else 0
+
+    def conditioned(self, condition: Condition | None) -> "DataSpec":
+        """Return the spec of the same data under a condition.
+
+        >>> DataSpec((1, 8, 8), "binary", n_classes=10).conditioned("label").context
+        10
+        """
+        return with_changes(self, condition=condition)
 
     @property
     def is_image(self) -> bool:

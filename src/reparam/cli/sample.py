@@ -21,6 +21,8 @@ class Options(RunOptions):
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
+    label: int | None = None
+    """The label to generate, for a model under a condition; all in turn by default."""
     out: Path | None = None
     """The file, .png or .npy; in the run\'s folder by default."""
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     """Draw examples and write them."""
     options = parse(Options, "sample", arguments)
     run = options.load()
-    examples = run.sample(options.n, seed=options.seed)
+    examples = run.sample(options.n, seed=options.seed, label=options.label)
     write(
         options.out or options.run / "samples.png",
         examples,

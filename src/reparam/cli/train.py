@@ -36,6 +36,7 @@ class CommonOptions:
         binarize: How grey images become binary; each data set has its own way.
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: Training examples held out for validation: a number, or a share below 1.
+        condition: What every part of the model is given beside its input: label, or nothing.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
         precision: auto (bfloat16 where the machine computes in it), float32 or bfloat16.
@@ -51,6 +52,7 @@ class CommonOptions:
     binarize: Binarize | None = None
     dequantize: bool | None = None
     validation: float | None = None
+    condition: Literal["label"] | None = None
     beta: float | None = None
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -1,35 +1,16 @@
 """Minibatches of data that are resident on the device, picked there by index."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.data.condition import Condition, conditioned, unlabeled
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
-from reparam.errors import DataError, OptionError
+from reparam.errors import OptionError
 from reparam.seeding import mixed_seed
-
-Condition = Callable[[Tensor], Tensor]
-
-
-def conditioned(x: Tensor, y: Tensor | None, condition: Condition | None) -> Batch:
-    """Return the batch of x, with shape (B, *shape), and c = condition(y) if there is a condition.
-
-    Raises:
-        DataError: A condition on labels that do not exist.
-    """
-    if condition is None:
-        return Batch(x=x, y=y)
-    if y is None:
-        raise unlabeled()
-    return Batch(x=x, y=y, c=condition(y))
-
-
-def unlabeled() -> DataError:
-    """Return the error for a condition on labels that do not exist."""
-    return DataError("the data have no labels to condition on: give y, or drop the condition")
 
 
 class Batches:

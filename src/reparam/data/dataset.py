@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.data.condition import condition_of, conditioned
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
-from reparam.spec import DataSpec, Support
+from reparam.spec import Condition, DataSpec, Support
 
 # Examples are drawn this many at a time whatever the limit, so that the first k of a draw are the
 # same for every k.
@@ -154,7 +155,22 @@ class Dataset:
             if start == 0:
                 x = chunk.new_empty(n, *chunk.shape[1:])
             x[start : start + CHUNK] = chunk[: n - start]
-        return Batch(x=x, y=None if stored.y is None else stored.y[:n].cpu())
+        y = None if stored.y is None else stored.y[:n].cpu()
+        return conditioned(x, y, condition_of(self.spec))
+
+    def conditioned(self, condition: Condition | None) -> "Dataset":
+        """Return the same data with a condition c of every example, such as its label.
+
+        Raises:
+            DataError: A condition on labels that do not exist.
+
+        Example:
+            >>> data = Dataset("ones", DataSpec((2,), "real", 3), {
+            ...     "train": Split(torch.ones(5, 2), torch.arange(5) % 3)})
+            >>> data.conditioned("label").examples().c.shape
+            torch.Size([5, 3])
+        """
+        return replace(self, spec=self.spec.conditioned(condition))
 
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a validation split taken out of train at random.

@@ -1,7 +1,7 @@
 """Batches from a torch DataLoader, which is asked anew each epoch."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reparam.batch import Batch
-from reparam.data.batches import Condition, conditioned, unlabeled
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
+from reparam.data.condition import Condition, condition_of, conditioned, unlabeled
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.seeding import mixed_seed
+from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
 
 
@@ -131,7 +132,16 @@ class Stream:
             if limit is not None and n >= limit:
                 break
         labels = [y for y in ys if y is not None]
-        return Batch(torch.cat(xs)[:limit], torch.cat(labels)[:limit] if labels else None)
+        y = torch.cat(labels)[:limit] if labels else None
+        return conditioned(torch.cat(xs)[:limit], y, condition_of(self.spec))
+
+    def conditioned(self, condition: NamedCondition | None) -> "Stream":
+        """Return the same stream with a condition c of every example, such as its label.
+
+        Raises:
+            DataError: A condition on labels that do not exist.
+        """
+        return replace(self, spec=self.spec.conditioned(condition))
 
 
 class StreamBatches:

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batch import Batch
+from reparam.data.condition import conditions
 from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
 from reparam.files import write_atomic, write_error
 from reparam.model import LatentModel
 from reparam.report.pictures import grid, save, side_by_side
 from reparam.seeding import seeded
+from reparam.spec import DataSpec
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import read_rows
@@ -178,7 +180,7 @@ class TensorBoard:
 
 def pictures(
     folder: Path,
-    shape: tuple[int, ...],
+    spec: DataSpec,
     examples: Batch,
     options: TrainingOptions,
     device: torch.device,
@@ -190,7 +192,7 @@ def pictures(
 
     Arguments:
         folder: Where the pictures go.
-        shape: The shape of an image.
+        spec: The shape of an image, and the condition of the model.
         examples: Inputs to reconstruct.
         options: The options of the run; N is ``pictures_every``.
         device: The device of the model.
@@ -204,17 +206,17 @@ def pictures(
             return
         event.model.eval()
         with seeded(device, options.seed), torch.no_grad():
-            for name, image in epoch_pictures(event.model, examples, shape).items():
+            for name, image in epoch_pictures(event.model, examples, spec).items():
                 save(image, folder / f"{name}-epoch-{event.epoch:03d}.png")
                 show(name, image, event.step)
 
     return draw
 
 
-def epoch_pictures(model: nn.Module, examples: Batch, shape: tuple[int, ...]) -> dict[str, "Image"]:
+def epoch_pictures(model: nn.Module, examples: Batch, spec: DataSpec) -> dict[str, "Image"]:
     """Return the pictures that a model can make, by name."""
     made = {}
-    samples = sample_images(model, N_PICTURED, shape)
+    samples = sample_images(model, N_PICTURED, spec)
     if samples is not None:
         made["samples"] = grid(samples.cpu())
     if isinstance(model, LatentModel):
@@ -223,10 +225,17 @@ def epoch_pictures(model: nn.Module, examples: Batch, shape: tuple[int, ...]) ->
     return made
 
 
-def sample_images(model: nn.Module, n_samples: int, shape: tuple[int, ...]) -> Tensor | None:
-    """Return generated images, with shape (n, *shape); None for a model that generates none."""
+def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | None:
+    """Return generated images, with shape (n, *shape); None for a model that generates none.
+
+    Under a condition the classes come in turn.
+    """
+    shape = spec.shape
     if isinstance(model, LatentModel):
-        return model.sample(n_samples).reshape(-1, *shape)
+        c = conditions(spec, n_samples)
+        if c is not None:
+            c = c.to(next(model.parameters()).device)
+        return model.sample(n_samples, c).reshape(-1, *shape)
     if isinstance(model, DirectedModel):
         try:
             return model.assemble(model.sample(n_samples), shape)

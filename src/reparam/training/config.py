@@ -62,6 +62,7 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
             "this run's model was composed by hand: give it, as in reparam.load(run, model=model)"
         )
     torch.manual_seed(config.get("seed", 0))
+    spec = spec.conditioned(config.get("condition"))
     recipe = build(config["variant"], spec, **variant_options(config))
     if config.get("beta") is not None and "beta" not in get(config["variant"]).options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
@@ -175,5 +176,6 @@ def flat(recipe: Recipe, data_options: Mapping[str, Any] | None, options: Traini
     named = dict(data_options or {})
     config["data"] = named.pop("name", None)
     config |= {key: named[key] for key in DATA_KEYS if key in named}
+    config["condition"] = None if recipe.spec is None else recipe.spec.condition
     config |= dict(source.options) if source else {}
     return config | asdict(options)

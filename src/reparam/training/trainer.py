@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch, concatenated, in_chunks
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
 from reparam.objectives.terms import Objective
@@ -29,7 +29,7 @@ from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.schedules import WarmupCosine, warmup_cosine
 from reparam.training.signals import StopSignal
-from reparam.variants.recipe import Recipe
+from reparam.variants.recipe import Milestone, Recipe
 
 
 class Batches(Protocol):
@@ -63,10 +63,10 @@ class TrainingStep(nn.Module):
         self.objective = objective
 
     def forward(
-        self, x: Tensor, y: Tensor | None, c: Tensor | None, step: int
+        self, x: Tensor, y: Tensor | None, c: Tensor | None, step: int, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and the scalars to log of the batch (x, y, c)."""
-        terms = self.objective(self.model, Batch(x, y, c, step))
+        terms = self.objective(self.model, Batch(x, y, c, step, progress))
         return terms.loss, terms.scalars()
 
 
@@ -169,6 +169,10 @@ class Trainer:
         # Small data have short epochs, and every epoch deserves its row.
         self.log_every = min(options.log_every, len(batches))
         self.turns = self._turns(recipe)
+        self.annealed: list[Any] = [m for m in self.model.modules() if hasattr(m, "anneal")]
+        self.milestones: dict[int, list[Milestone]] = {}
+        for milestone in recipe.milestones:
+            self.milestones.setdefault(round(milestone.at * self.n_steps), []).append(milestone)
         self.average: AveragedModel | None = None
         if options.ema:
             self.average = AveragedModel(
@@ -260,12 +264,17 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         step = self.progress.step
+        share = step / self.n_steps
+        for module in self.annealed:
+            module.anneal(share)
+        for milestone in self.milestones.get(step, ()):
+            self._reach(milestone)
         scalars: dict[str, Tensor] = {}
         for turn in self.turns:
             for group in turn.optimizer.param_groups:
                 group["lr"] = turn.lr(step)
             with self.runtime.autocast():
-                loss, named = turn.step(batch.x, batch.y, batch.c, step)
+                loss, named = turn.step(batch.x, batch.y, batch.c, step, share)
             turn.optimizer.zero_grad()
             self.runtime.backward(loss)
             if self.options.clip_norm:
@@ -275,6 +284,24 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self._window.add(scalars, len(batch))
+
+    def _reach(self, milestone: Milestone) -> None:
+        """Do what a milestone says; the run's own draws go on as if nothing had been drawn."""
+        self.model.eval()
+        with seeded(self.runtime.device, self.options.seed), torch.no_grad():
+            milestone.action(self.model, self._examples(milestone.n_examples))
+        self.model.train()
+        if self.average is not None:
+            self.average.module.load_state_dict(self.model.state_dict())
+
+    def _examples(self, n: int) -> Batch:
+        """Return training examples as the first epoch has them."""
+        batches: list[Batch] = []
+        for batch in self.batches.epoch(0):
+            batches.append(batch)
+            if sum(map(len, batches)) >= n:
+                break
+        return concatenated(batches, n)
 
     def _log(self) -> None:
         """Write a row of the means over the window, once they are seen to be finite."""

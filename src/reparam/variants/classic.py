@@ -25,8 +25,9 @@ def mlp_model(
 ) -> LatentModel:
     """Return a model of two multilayer perceptrons, the decoder's layers in reverse order."""
     prior = StandardNormal(latent_dim)
-    encoder = MLP(spec.shape, *hidden, activation=activation)
-    decoder = MLP(latent_dim, *reversed(hidden), activation=activation)
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
+    encoder = MLP(spec.shape, *hidden, **shared)
+    decoder = MLP(latent_dim, *reversed(hidden), **shared)
     return LatentModel(
         encoder=Conditional(encoder, posterior(latent_dim)),
         decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
@@ -140,8 +141,9 @@ def conv_vae(
         torch.Size([3, 3, 32, 32])
     """
     prior = StandardNormal(latent_dim)
-    encoder = ConvEncoder(spec.shape, channels, activation=activation)
-    decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], activation=activation)
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
+    encoder = ConvEncoder(spec.shape, channels, **shared)
+    decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared)
     model = LatentModel(
         encoder=Conditional(encoder, Gaussian(latent_dim)),
         decoder=Conditional(decoder, likelihood_of(spec, likelihood)),

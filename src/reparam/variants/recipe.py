@@ -1,14 +1,16 @@
 """A recipe: a model, its objective and, for adversarial objectives, further players."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from reparam.batch import Batch
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
+from reparam.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,28 @@ class Player:
     module: str
     objective: Objective
     lr: float | None = None
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """Something that is done to the model once, with training examples, without gradients.
+
+    Arguments:
+        action: What is done, given the model and examples.
+        at: When, as a share of all steps; 0 is before the first.
+        n_examples: How many training examples it is given.
+
+    Raises:
+        OptionError: A share outside [0, 1).
+    """
+
+    action: Callable[[Any, Batch], None]
+    at: float = 0.0
+    n_examples: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.at < 1:
+            raise OptionError(f"at={self.at}: a milestone lies at a share of the steps in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,8 @@ class Recipe:
         model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
         objective: (model, batch) -> Terms.
         players: Further players, for adversarial objectives.
+        milestones: What is done to the model once, such as starting a mixture at its codes.
+        spec: The shape and support of the data that the model was built for, and its condition.
         source: The variant that the model was built by; None for one composed by hand.
 
     Raises:
@@ -65,6 +91,8 @@ class Recipe:
     model: nn.Module
     objective: Objective
     players: tuple[Player, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
+    spec: DataSpec | None = None
     source: Source | None = None
 
     def __post_init__(self) -> None:

@@ -74,7 +74,11 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]
         def built(spec: DataSpec, *args: Any, **kwargs: Any) -> Recipe:
             recipe = builder(spec, *args, **kwargs)
             given = inspect.signature(builder).bind(spec, *args, **kwargs)
-            return replace(recipe, source=_source(get(name), given, recipe))
+            return replace(
+                recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
+            )
+                recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
+            )
 
         _VARIANTS[name] = Variant(name, built, year, paper)
         return cast(Builder, built)

@@ -1,0 +1,73 @@
+"""The condition c that a model is given beside x."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from reparam.batch import Batch
+from reparam.errors import DataError, OptionError
+from reparam.spec import DataSpec
+
+Condition = Callable[[Tensor], Tensor]
+
+
+def condition_of(spec: DataSpec) -> Condition | None:
+    """Return what maps labels, with shape (B,), to c, with shape (B, C); None without a condition.
+
+    >>> to_condition = condition_of(DataSpec((2,), "real", n_classes=3, condition="label"))
+    >>> to_condition(torch.tensor([2, 0]))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    if spec.condition is None:
+        return None
+    return lambda y: one_hot(y, spec.context).float()
+
+
+def conditions(spec: DataSpec, n: int, label: int | None = None) -> Tensor | None:
+    """Return the condition c of n examples to generate, with shape (n, C); None without one.
+
+    Arguments:
+        spec: The data and their condition.
+        n: How many.
+        label: The label of all of them; the classes in turn when None.
+
+    Raises:
+        OptionError: A label for a model without a condition, or one that does not exist.
+
+    Example:
+        >>> conditions(DataSpec((2,), "real", n_classes=3, condition="label"), 2, label=1)
+        tensor([[0., 1., 0.],
+                [0., 1., 0.]])
+    """
+    to_condition = condition_of(spec)
+    if to_condition is None:
+        if label is not None:
+            raise OptionError(
+                f"label={label}: this model has no condition; train one with --condition label"
+            )
+        return None
+    if label is not None and not 0 <= label < spec.context:
+        raise OptionError(f"label={label}: the labels of {spec.name!r} are 0 to {spec.context - 1}")
+    labels = torch.arange(n) % spec.context if label is None else torch.full((n,), label)
+    return to_condition(labels)
+
+
+def conditioned(x: Tensor, y: Tensor | None, condition: Condition | None) -> Batch:
+    """Return the batch of x, with shape (B, *shape), and c = condition(y) if there is a condition.
+
+    Raises:
+        DataError: A condition on labels that do not exist.
+    """
+    if condition is None:
+        return Batch(x=x, y=y)
+    if y is None:
+        raise unlabeled()
+    return Batch(x=x, y=y, c=condition(y))
+
+
+def unlabeled() -> DataError:
+    """Return the error for a condition on labels that do not exist."""
+    return DataError("the data have no labels to condition on: give y, or drop the condition")
