@@ -1,5 +1,6 @@
 """The Kullback–Leibler divergence: closed forms where they exist, Monte Carlo elsewhere."""
 
+from collections.abc import Mapping
 from math import inf
 from typing import NamedTuple
 
@@ -15,7 +16,17 @@ from torch.distributions import (
     register_kl,
 )
 
-from reparam.distributions import base
+from reparam.distributions import (
+    Chain,
+    CodeSequence,
+    CodeVectors,
+    HypersphericalUniform,
+    OneHotCodes,
+    QuantizedCodes,
+    VonMisesFisher,
+    base,
+    sphere,
+)
 from reparam.errors import OptionError, ShapeError, SupportError
 
 CLOSED_FORM = "closed form"
@@ -29,11 +40,18 @@ class Divergence(NamedTuple):
         value: KL(q‖p) in nats, with shape (B,).
         method: ``closed form`` or ``Monte Carlo``.
         per_dimension: Its parts where both distributions factorize, with shape (B, D); else None.
+        groups: Its parts by group of latents, each with shape (B,), for a hierarchy of them.
     """
 
     value: Tensor
     method: str
     per_dimension: Tensor | None = None
+    groups: Mapping[str, Tensor] = {}
+
+    @property
+    def by_group(self) -> Mapping[str, Tensor]:
+        """Its parts by group; the whole as ``z`` where there is one group only."""
+        return self.groups or {"z": self.value}
 
 
 def kl(
@@ -81,8 +99,54 @@ def kl(
                     f"use method={MONTE_CARLO!r}, or register one with register_kl"
                 ) from None
     z = q.rsample(torch.Size([1])) if z is None else z
+    if isinstance(q, Chain) and isinstance(p, Chain):
+        return _layers(q, p, z)
+    _refuse_relaxed(q)
     log_ratio = q.log_prob(z) - p.log_prob(z)
     return Divergence(log_ratio.flatten(0, -1 - len(q.batch_shape)).mean(0), MONTE_CARLO)
+
+
+def mmd(first: Tensor, second: Tensor) -> Tensor:
+    r"""Return the squared maximum mean discrepancy of two samples, without bias.
+
+    .. math:: \mathrm{MMD}^2 = \mathbb E[k(a, a')] + \mathbb E[k(b, b')] - 2\, \mathbb E[k(a, b)],
+              \qquad k(a, b) = \sum_s \frac{s C}{s C + \|a - b\|^2}
+
+    The kernel is the inverse multiquadric of the source, with C = 2 D, at seven widths
+    s = 0.1 … 10; the estimate has no bias, so that it may be below zero.
+
+    Arguments:
+        first: Draws a, with shape (N, D).
+        second: Draws b, with shape (M, D).
+
+    Raises:
+        ShapeError: Fewer than two draws on a side, or of different sizes.
+
+    References:
+        Gretton et al., A kernel two-sample test, JMLR 2012, eq. 3; Tolstikhin et al., ICLR 2018,
+        section 4 (kernel).
+
+    Example:
+        >>> mmd(torch.zeros(5, 2), torch.zeros(6, 2)), mmd(torch.zeros(5, 2), torch.ones(6, 2)) > 1
+        (tensor(0.), tensor(True))
+    """
+    sizes = (len(first), len(second))
+    if min(sizes) < 2 or first.shape[1:] != second.shape[1:]:
+        raise ShapeError(
+            f"draws of shape {tuple(first.shape)} and {tuple(second.shape)}: the discrepancy needs "
+            "two or more on each side, of the same dimensions"
+        )
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        distance = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+        widths = [2 * a.shape[-1] * s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
+        return torch.stack([width / (width + distance) for width in widths]).sum(0)
+
+    def within(a: Tensor) -> Tensor:
+        # Every draw is as near to itself as can be, which says nothing.
+        return (kernel(a, a).sum() - 7 * len(a)) / (len(a) * (len(a) - 1))
+
+    return within(first) + within(second) - 2 * kernel(first, second).mean()
 
 
 def check_same_event(q: Distribution, p: Distribution) -> None:
@@ -96,6 +160,55 @@ def check_same_event(q: Distribution, p: Distribution) -> None:
             f"a posterior over events of shape {tuple(q.event_shape)} and a prior over "
             f"{tuple(p.event_shape)}: both must have the same latent dimensions"
         )
+
+
+def _layers(q: Chain, p: Chain, z: Tensor) -> Divergence:
+    """Return Σ_l E_q[KL(q(z_l | z_<l)‖p(z_l | z_<l))]: closed in each layer, sampled above it."""
+    at_p = p.given(z)
+    groups = {name: kl(q_l, at_p[name]).value.mean(0) for name, q_l in q.given(z).items()}
+    return Divergence(torch.stack(list(groups.values())).sum(0), MONTE_CARLO, groups=groups)
+
+
+def check_weights(q: Distribution, p: Distribution) -> None:
+    """Refuse a posterior and a prior whose densities no importance weight can compare.
+
+    Raises:
+        ShapeError: q and p are over events of different shapes.
+        SupportError: One has mass where the other has none.
+    """
+    check_same_event(q, p)
+    _refuse_infinite(q, p)
+    _refuse_relaxed(q)
+
+
+def _refuse_relaxed(q: Distribution) -> None:
+    """Raise where draws lie between classes, which a prior over classes gives no mass."""
+    if isinstance(q, OneHotCodes) and q.has_rsample:
+        raise SupportError(
+            "a relaxed draw lies between the classes, where a prior over classes has no mass, so "
+            "that importance weights do not exist while training: use --objective elbo with "
+            "--prior uniform-codes, whose KL has a closed form"
+        )
+
+
+@register_kl(VonMisesFisher, HypersphericalUniform)
+def _von_mises_fisher_to_uniform(q: VonMisesFisher, p: HypersphericalUniform) -> Tensor:
+    """The logarithm of the sphere's area less the entropy of q."""
+    return q.kl_from_uniform()
+
+
+@register_kl(OneHotCodes, OneHotCodes)
+def _codes_to_codes(q: OneHotCodes, p: OneHotCodes) -> Tensor:
+    """Σ_n Σ_k q_nk (log q_nk - log p_nk): of the classes, whether draws are relaxed or not."""
+    return (q.probs * (q.logits - p.logits)).sum((-2, -1))
+
+
+@register_kl(QuantizedCodes, CodeSequence)
+def _quantized_to_sequence(q: QuantizedCodes, p: CodeSequence) -> Tensor:
+    """-log p(k): q is a mass of one on a sequence of codes, and so has no entropy."""
+    if q.codes is not p.codes:
+        raise NotImplementedError
+    return -p.sequence.log_prob(q.indices)
 
 
 @register_kl(MultivariateNormal, Independent)
@@ -124,6 +237,13 @@ def _per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
 def _refuse_infinite(q: Distribution, p: Distribution) -> None:
     """Raise where q has mass outside an interval that is all the support of p."""
     inside, around = _support(q), _support(p)
+    spaces = _space(inside), _space(around)
+    if spaces[0] != spaces[1]:
+        raise SupportError(
+            f"KL({_name(q)}‖{_name(p)}) is infinite: q lives on {spaces[0]} and p on {spaces[1]}, "
+            "so that each has mass where the other has none; give both the same space "
+            "(a von Mises-Fisher posterior goes with the prior sphere, gumbel with uniform-codes)"
+        )
     if not _is_bounded(around):
         return
     if not _is_bounded(inside) and not isinstance(inside, type(constraints.real)):
@@ -143,9 +263,21 @@ def _support(distribution: Distribution) -> constraints.Constraint | None:
         support = base(distribution).support
     except NotImplementedError:
         return None
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
+    # Below it, that of the factors of a product and of the components of a mixture.
+    while (below := getattr(support, "base_constraint", None)) is not None:
+        support = below
     return support
+
+
+def _space(support: constraints.Constraint | None) -> str:
+    """Return in words the kind of set that z lies in."""
+    if isinstance(support, type(sphere)):
+        return "the unit sphere"
+    if isinstance(support, CodeVectors):
+        return "the codes of a codebook"
+    if support is not None and support.is_discrete:
+        return "a set of codes"
+    return "a space of real vectors"
 
 
 def _is_bounded(support: constraints.Constraint | None) -> bool:

@@ -7,7 +7,7 @@ out of a network's features.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from math import inf
+from math import ceil, inf, log, prod
 from typing import ClassVar, Self
 
 import torch
@@ -21,8 +21,21 @@ from reparam.distributions import (
     ContinuousBernoulli as ContinuousBernoulliDistribution,
 )
 from reparam.distributions import CrossEntropy as CrossEntropyDistribution
-from reparam.distributions import OptimalNormal, QuantizedCategorical
+from reparam.distributions import (
+    Delta,
+    OneHotCodes,
+    OptimalNormal,
+    QuantizedCategorical,
+    QuantizedCodes,
+)
+from reparam.distributions import (
+    DiscretizedLogisticMixture as DiscretizedLogisticMixtureDistribution,
+)
+from reparam.distributions import Flow as FlowDistribution
+from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
+from reparam.nn.codebook import Codebook
+from reparam.nn.flows import masked_transforms
 from reparam.nn.heads import head
 from reparam.spec import DataSpec
 
@@ -206,6 +219,210 @@ class FullCovarianceGaussian(Family):
         return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
 
 
+class Flow(Family):
+    r"""A Gaussian pushed through masked affine transforms: any covariance, any number of modes.
+
+    .. math:: z = f_h(\mu + \sigma \varepsilon), \qquad \mu, \log \sigma^2, h = \mathrm{head}(f)
+
+    Fully autoregressive, this is the inverse autoregressive flow: draws and their densities take
+    one pass, the density of any other z takes D.
+
+    Arguments:
+        event_shape: The number of dimensions D.
+        n_transforms: How many transforms are stacked.
+        hidden: The sizes of the layers of each transform's network.
+        passes: In how many passes any z is scored: 2 makes coupling layers, None for D.
+
+    Raises:
+        ShapeError: An event with more than one axis.
+
+    References:
+        Kingma et al., Improved variational inference with inverse autoregressive flow, NeurIPS
+        2016, algorithm 1.
+
+    Example:
+        >>> q = Flow(20).attach((400,))(torch.zeros(5, 400))
+        >>> q.rsample((3,)).shape
+        torch.Size([3, 5, 20])
+    """
+
+    supports = ("real",)
+
+    def __init__(
+        self,
+        event_shape: Shape,
+        n_transforms: int = 2,
+        hidden: Sequence[int] = (128,),
+        passes: int | None = None,
+    ) -> None:
+        super().__init__(event_shape, 3)
+        if len(self.event_shape) != 1:
+            raise ShapeError(
+                f"Flow over an event of shape {tuple(self.event_shape)}: the event must have one "
+                "axis; use Gaussian for images"
+            )
+        (n,) = self.event_shape
+        self.transforms = masked_transforms(n, n, n_transforms, hidden, passes)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the Gaussian with the first two raw parameters, through the flow of the third."""
+        loc, log_variance, context = self.parameters_of(raw)
+        noise = self.independent(Normal(loc, (0.5 * log_variance).exp(), validate_args=False))
+        return FlowDistribution(noise, self.transforms(context))
+
+
+class VonMisesFisher(Family):
+    r"""The Gaussian's counterpart on the unit sphere.
+
+    .. math:: q(z) \propto \exp(\kappa\, \mu^\top z), \quad \|z\| = 1
+
+    Arguments:
+        event_shape: The number of coordinates D; the sphere has one dimension fewer.
+        concentration: How κ comes about: ``learned`` out of the features, or a number, fixed.
+
+    Raises:
+        OptionError: Fewer than two coordinates, or a κ that is not positive.
+
+    References:
+        Davidson et al., Hyperspherical variational auto-encoders, UAI 2018, eq. 4.
+
+    Example:
+        >>> q = VonMisesFisher(11).attach((400,))(torch.randn(5, 400))
+        >>> q.rsample().norm(dim=-1)
+        tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000], grad_fn=...)
+    """
+
+    def __init__(self, event_shape: Shape, concentration: float | str = "learned") -> None:
+        super().__init__(event_shape, 1)
+        (n,) = self.event_shape
+        if n < 2:
+            raise OptionError(f"latent_dim={n}: a sphere needs at least two coordinates")
+        if isinstance(concentration, str):
+            if concentration != "learned":
+                raise unknown("concentration", concentration, ["learned", "a positive number"])
+        elif not 0 < concentration < inf:
+            raise OptionError(f"concentration={concentration}: κ must be positive and finite")
+        self.concentration = concentration
+        self.raw_shape = torch.Size([n + (concentration == "learned")])
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the distribution about the direction of the first D raw parameters."""
+        (n,) = self.event_shape
+        loc = nn.functional.normalize(raw[..., :n], dim=-1)
+        if self.concentration == "learned":
+            # κ of a few at the start; below one the direction would say nothing.
+            concentration = nn.functional.softplus(raw[..., n]) + 1.0
+        else:
+            concentration = raw.new_full(raw.shape[:-1], float(self.concentration))
+        return VonMisesFisherDistribution(loc, concentration)
+
+
+class GumbelSoftmax(Family):
+    r"""N classes out of K each: relaxed while training, so that gradients pass, exact afterwards.
+
+    .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \quad
+              \tau(t) = \tau_0 (\tau_1 / \tau_0)^t
+
+    t is the share of the training that is done.
+
+    Arguments:
+        n_variables: N.
+        n_classes: K.
+        temperature: τ₀ and τ₁.
+
+    Raises:
+        OptionError: Fewer than two classes, or a temperature that is not positive.
+
+    References:
+        Jang, Gu & Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017, eq. 2.
+
+    Example:
+        >>> GumbelSoftmax(32, 10).attach((400,))(torch.zeros(5, 400)).rsample().shape
+        torch.Size([5, 320])
+    """
+
+    def __init__(
+        self,
+        n_variables: int,
+        n_classes: int = 10,
+        temperature: tuple[float, float] = (1.0, 0.5),
+    ) -> None:
+        super().__init__(n_variables * n_classes, 1)
+        if n_classes < 2:
+            raise OptionError(f"n_classes={n_classes}: a code needs at least two classes")
+        if not 0 < min(temperature) <= max(temperature) < inf:
+            raise OptionError(f"temperature={temperature}: both must be positive and finite")
+        self.n_classes = n_classes
+        self.temperature = tuple(temperature)
+        self.tau: Tensor
+        self.register_buffer("tau", torch.tensor(float(temperature[0])))
+
+    def anneal(self, progress: float) -> None:
+        """Set the temperature for a share of the training, from 0 to 1."""
+        first, last = self.temperature
+        self.tau.fill_(first * (last / first) ** progress)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the classes with these logits."""
+        logits = raw.squeeze(-2).unflatten(-1, (-1, self.n_classes))
+        return OneHotCodes(logits, self.tau if self.training else None)
+
+
+class Quantized(Family):
+    r"""For each of P positions the code that is nearest to what the encoder says of it.
+
+    .. math:: z = (e_{k_1}, \dots, e_{k_P}), \qquad k_i = \arg\min_k \|v_i - e_k\|, \quad
+              v = \mathrm{head}(f)
+
+    Arguments:
+        codebook: The codes e, each of d numbers; the event has P d of them, position by position.
+        positions: How the positions lie: (P,), or (h, w) for those of a map.
+
+    Raises:
+        OptionError: A size below one.
+
+    References:
+        van den Oord et al., Neural discrete representation learning, NeurIPS 2017, eq. 1 and 2.
+
+    Example:
+        >>> q = Quantized(Codebook(8, 3), (4,)).attach((400,))(torch.zeros(5, 400))
+        >>> q.rsample().shape, q.indices.shape
+        (torch.Size([5, 12]), torch.Size([5, 4]))
+    """
+
+    def __init__(self, codebook: Codebook, positions: Sequence[int]) -> None:
+        n_positions, code_dim = prod(positions), codebook.codes.shape[-1]
+        super().__init__(n_positions * code_dim, 1)
+        self.codebook = codebook
+        self.n_positions = n_positions
+        self.raw_shape = torch.Size([1, code_dim, *positions])
+
+    def distribution(self, raw: Tensor) -> QuantizedCodes:
+        """Return the mass on the codes nearest to the raw parameters of each position."""
+        vectors = raw.flatten(2 - len(self.raw_shape)).squeeze(-3).transpose(-1, -2)
+        return QuantizedCodes(vectors, self.codebook.codes)
+
+
+class Deterministic(Family):
+    """A point: the code of an autoencoder, without noise.
+
+    Arguments:
+        event_shape: The number of dimensions.
+
+    Example:
+        >>> Deterministic(20).attach((400,))(torch.zeros(5, 400)).mean.shape
+        torch.Size([5, 20])
+    """
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the point mass at the raw parameters."""
+        (value,) = self.parameters_of(raw)
+        return Delta(value)
+
+
 class Uniform(Family):
     r"""The uniform distribution on a box, :math:`U[m - w/2, m + w/2]`.
 
@@ -368,6 +585,64 @@ class QuantizedGray(Family):
         return self.independent(QuantizedCategorical(logits, validate_args=False))
 
 
+class DiscretizedLogisticMixture(Family):
+    r"""A mixture of logistics over grey levels k / (L - 1), for images of any number of channels.
+
+    The channels of a pixel share the component, and the mean of each is linear in the channels
+    before it. Zeros make every component the logistic of scale ½ around mid-grey.
+
+    Arguments:
+        event_shape: The shape of the event, (channels, height, width).
+        levels: L, the number of levels.
+        n_components: K. A pixel of C channels takes K (1 + 2C + C (C - 1) / 2) numbers.
+
+    Raises:
+        OptionError: Fewer than two levels, or no component.
+        ShapeError: An event that is no image.
+
+    References:
+        Salimans et al., PixelCNN++, ICLR 2017, section 2.1 and 2.2.
+
+    Example:
+        >>> p = DiscretizedLogisticMixture((3, 8, 8), 256).attach((400,))(torch.zeros(5, 400))
+        >>> p.mean.shape
+        torch.Size([5, 3, 8, 8])
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, event_shape: Shape, levels: int, n_components: int = 5) -> None:
+        super().__init__(event_shape, 1)
+        if len(self.event_shape) != 3:
+            raise ShapeError(
+                f"DiscretizedLogisticMixture over events of shape {tuple(self.event_shape)}: "
+                "its events are images (channels, height, width); use QuantizedGray for others"
+            )
+        if levels < 2:
+            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
+        if n_components < 1:
+            raise OptionError(f"n_components={n_components}: a mixture needs at least one")
+        self.levels = levels
+        c, k = self.event_shape[0], n_components
+        self._parts = [k, k * c, k * c, k * c * (c - 1) // 2]
+        # A head gives every channel as many numbers, of which the pixel's are taken from the front.
+        self.raw_shape = torch.Size([ceil(sum(self._parts) / c), *self.event_shape])
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the mixture, with the means and scales as in the paper on pixels in [-1, 1]."""
+        of_pixel = raw.flatten(-4, -3)[..., : sum(self._parts), :, :]
+        logits, loc, log_scale, coefficients = of_pixel.split(self._parts, dim=-3)
+        n_channels = self.event_shape[0]
+        return DiscretizedLogisticMixtureDistribution(
+            logits,
+            0.5 + 0.5 * loc.unflatten(-3, (-1, n_channels)),
+            log_scale.unflatten(-3, (-1, n_channels)).clamp(min=-7) - log(2),
+            coefficients.tanh().unflatten(-3, (logits.shape[-3], -1)) if n_channels > 1 else None,
+            self.levels,
+            validate_args=False,
+        )
+
+
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
 # a thousandth of a standard deviation. Without a floor a value that repeats has no upper bound.
 _PIXEL_FLOOR = 1 / 1024
@@ -384,6 +659,15 @@ def _categorical(spec: DataSpec) -> Family:
     return QuantizedGray(spec.levels, spec.shape)
 
 
+def _logistic_mixture(spec: DataSpec) -> Family:
+    if spec.levels is None:
+        raise SupportError(
+            f"likelihood 'logistic-mixture' needs grey levels, but {spec.name!r} is continuous: "
+            "load it without dequantize, or use --likelihood gaussian"
+        )
+    return DiscretizedLogisticMixture(spec.shape, spec.levels)
+
+
 LIKELIHOODS: dict[str, tuple[tuple[str, ...], Callable[[DataSpec], Family]]] = {
     "bernoulli": (Bernoulli.supports, lambda s: Bernoulli(s.shape)),
     "continuous-bernoulli": (
@@ -395,6 +679,7 @@ LIKELIHOODS: dict[str, tuple[tuple[str, ...], Callable[[DataSpec], Family]]] = {
     "gaussian-optimal": (Gaussian.supports, lambda s: Gaussian(s.shape, scale="optimal")),
     "gaussian-fixed": (Gaussian.supports, lambda s: Gaussian(s.shape, scale=1.0)),
     "categorical": (("categorical", "tokens", "unit"), _categorical),
+    "logistic-mixture": (DiscretizedLogisticMixture.supports, _logistic_mixture),
     "cross-entropy": (CrossEntropy.supports, lambda s: CrossEntropy(s.shape)),
 }
 """The likelihoods by their command-line names: the supports they fit, and their makers."""

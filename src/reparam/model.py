@@ -1,14 +1,14 @@
 """The latent-variable model: a prior p(z | c), a decoder p(x | z, c) and an encoder q(z | x, c)."""
 
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.distributions import center, rsample
-from reparam.divergence import check_same_event
+from reparam.divergence import check_weights
 from reparam.errors import OptionError, ShapeError
 
 
@@ -70,6 +70,19 @@ class LatentModel(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
 
+    def part(self, name: str) -> Any:
+        """Return a further part by its name.
+
+        Raises:
+            OptionError: The model has no such part.
+        """
+        if name not in dict(self.named_children()):
+            raise OptionError(
+                f"this model has no {name}, which its objective asks for: give it one, as in "
+                f"LatentModel(encoder, decoder, prior, {name}=...)"
+            )
+        return getattr(self, name)
+
     def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """Return q(z | x, c), as ``posterior`` does."""
         return self.posterior(x, c)
@@ -119,7 +132,7 @@ class LatentModel(nn.Module):
         x = self.as_event(x)
         q = self.posterior(x, c)
         p = self.prior_distribution(c)
-        check_same_event(q, p)
+        check_weights(q, p)
         z = rsample(q, n_samples, x.device)
         return Draws(
             z=z,

@@ -15,6 +15,7 @@ from reparam import data as data_sets
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.condition import condition_of, conditions
+from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
@@ -81,6 +82,11 @@ class Run:
         return bool(self.config.get("recorded", {}).get("data"))
 
     @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What turns tokens into text and back, for a run on text; None for other data."""
+        return vocabulary_of(self.config.get("recorded", {}).get("data"))
+
+    @property
     def latent_model(self) -> LatentModel:
         """The model, where it has latent variables.
 
@@ -92,18 +98,25 @@ class Run:
             raise OptionError(f"{name!r} has no latent variables, so it does not encode or decode")
         return self.model
 
-    def dataset(self, name: str | None = None, data_dir: str | Path | None = None) -> Dataset:
+    def dataset(
+        self,
+        name: str | None = None,
+        data_dir: str | Path | None = None,
+        path: str | Path | None = None,
+    ) -> Dataset:
         """Return the data of the run, or other data prepared in the same way.
 
         Arguments:
             name: Another data set; None for the one the run was trained on.
             data_dir: Where to look for it now.
+            path: Another file of the same kind, such as another text.
 
         Raises:
             RunError: The data came from memory, and are not there any more.
             OptionError: The other data set has another shape or support than the model.
         """
-        if name is None and data_dir is None and isinstance(self.data, Dataset):
+        elsewhere = data_dir is not None or path is not None
+        if name is None and not elsewhere and isinstance(self.data, Dataset):
             return self.data
         options = self.config.get("recorded", {}).get("data") or {}
         if name is None and not options:
@@ -117,6 +130,9 @@ class Run:
             asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
         if data_dir is not None:
             asked["data_dir"] = str(data_dir)
+        if path is not None and str(Path(path).expanduser().absolute()) != asked.get("path"):
+            # The number of validation windows is that of the other file.
+            asked = {k: v for k, v in asked.items() if k != "validation"} | {"path": str(path)}
         found = data_sets.load(**asked)
         if (found.spec.shape, found.spec.support) != (self.spec.shape, self.spec.support):
             raise OptionError(
@@ -198,13 +214,18 @@ class Run:
         Arguments:
             n_samples: How many.
             seed: Of every draw.
-            label: The label to generate, for a model under the condition ``label``; the classes
-                in turn when None.
-            options: Passed on to ``LatentModel.sample``: ``mean``, ``temperature``.
+            label: The label to generate, for a model under the condition ``label``, which has the
+                classes in turn when None, or one that infers the label, which then draws it.
+            options: Passed on to ``LatentModel.sample``: ``mean``, ``temperature``. Tokens are
+                drawn unless ``mean`` asks for the likeliest.
         """
+        if self.spec.support == "tokens":
+            options = {"mean": False, **options}
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
-        c = conditions(self.spec, n_samples, label)
+        infers_label = hasattr(getattr(self.model, "encoder", None), "label")
+        spec = self.spec.conditioned("label") if infers_label and label is not None else self.spec
+        c = conditions(spec, n_samples, label)
         if c is not None:
             options["c"] = c.to(self.device)
         with torch.no_grad(), seeded(self.device, seed):

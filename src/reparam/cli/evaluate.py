@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
@@ -32,6 +33,13 @@ def main(arguments: Sequence[str]) -> None:
         progress=_counter(),
     )
     print(json.dumps(result.to_dict(), indent=2) if options.json else result)
+    if run.vocabulary is not None and result.code_bits is not None and not options.json:
+        unit = run.vocabulary.unit.removesuffix("s")
+        print(
+            f"\nText: an entry of x is a {unit}. By the elbo it takes "
+            f"{result.code_bits / run.spec.dim:.4f} bits, by importance sampling "
+            f"{result.bits_per_dim or nan:.4f}."
+        )
 
 
 def _counter() -> object:

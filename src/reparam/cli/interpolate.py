@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from reparam.cli.options import DataOptions
-from reparam.cli.output import write
+from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
 from reparam.errors import OptionError
 from reparam.evaluation.latent import interpolate
@@ -19,14 +19,17 @@ SEEN = "each row walks from the reconstruction of one example to that of another
 
 @dataclass(frozen=True)
 class Options(DataOptions):
-    """Decode the points between the codes of two examples, a pair of them in each row."""
+    """Decode the points between the codes of two examples, a pair of them in each row.
+
+    Text is printed: both examples, and between them the likeliest text of each point.
+    """
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
     """How many pairs."""
     steps: int = 10
     """Pictures in each row, the ends included."""
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default."""
+    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,7 +45,15 @@ def main(arguments: Sequence[str]) -> None:
     codes = codes[: len(codes) // 2 * 2]
     walks = interpolate(codes[0::2], codes[1::2], options.steps)
     images = run.decode(walks.flatten(0, 1))
-    write(
+    if run.vocabulary is not None:
+        ends, steps = run.vocabulary.texts(batch.x), run.vocabulary.texts(images)
+        lines = []
+        for i in range(len(walks)):
+            walk = [as_line(text) for text in steps[i * options.steps : (i + 1) * options.steps]]
+            first, last = as_line(ends[2 * i]), as_line(ends[2 * i + 1])
+            lines += [f"from  {first}", *(f"      {line}" for line in walk), f"to    {last}", ""]
+        return write_lines(options.out, lines, images)
+    return write(
         options.out or options.run / "interpolation.png",
         images,
         run.spec,

@@ -46,9 +46,11 @@ class DataOptions(RunOptions):
     """The data set; that of the run by default."""
     data_dir: str | None = None
     """The folder that holds the data set's folder; nothing else is looked at then."""
+    path: str | None = None
+    """Another file, for a run on a file of your own."""
     split: str = "test"
     """The split of it."""
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data asked for, prepared as the run's own."""
-        return run.dataset(self.data, self.data_dir)
+        return run.dataset(self.data, self.data_dir, self.path)

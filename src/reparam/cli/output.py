@@ -1,13 +1,13 @@
-"""Where a verb's result goes: a picture, or an array."""
+"""Where a verb's result goes: a picture, an array, or text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from reparam.errors import OptionError
-from reparam.files import write_array
+from reparam.files import write_array, write_atomic
 from reparam.report.pictures import check_picturable, save
 from reparam.spec import DataSpec
 
@@ -39,3 +39,34 @@ def write(
         check_picturable(spec)
         save(picture(), out)
     print(f"{out}  ({said})" if said and out.suffix != ".npy" else out)
+
+
+def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:
+    """Print lines of text, or write them to a file; one that ends in ``.npy`` takes the tokens.
+
+    Raises:
+        OptionError: An ending that is not understood.
+        RunError: The file cannot be written.
+    """
+    if out is None:
+        print("\n".join(lines))
+        return
+    if out.suffix == ".npy":
+        write_array(out, tokens.cpu().numpy())
+    elif out.suffix == ".txt":
+        write_atomic(out, "\n".join(lines) + "\n")
+    else:
+        raise OptionError(f"--out {out}: end the name in .txt for text, in .npy for its tokens")
+    print(out)
+
+
+def as_line(text: str) -> str:
+    """Return a text on one line: ⏎ for the end of a line, and codes for what cannot be seen.
+
+    >>> as_line("a b\\nc\\t")
+    'a b⏎c\\\\t'
+    """
+    shown = text.replace("\n", "⏎")
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown
+    )

@@ -8,8 +8,10 @@ from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
 from reparam.evaluation import evaluate
 from reparam.model import LatentModel
+from reparam.priors import Mixture
 from reparam.report import plots
-from reparam.report.pictures import is_picturable, save
+from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
+from reparam.report.pictures import grid, is_picturable, save
 from reparam.run import Run
 
 
@@ -17,7 +19,8 @@ from reparam.run import Run
 class Options(DataOptions):
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
-    With two latents, also the scatter itself and the 15 × 15 grid of decoded normal quantiles.
+    With two latents, also the scatter itself and the 15 × 15 grid of decoded normal quantiles; of
+    clusters of images, a row of members and a row of samples for each.
     """
 
     out: Path | None = None
@@ -57,4 +60,11 @@ def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
     if result.latent_dim == 2 and is_picturable(run.spec):
         made.append(folder / "quantile-grid.png")
         save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
+    has_clusters = isinstance(run.model.prior, Mixture) and batch.c is None
+    if has_clusters and is_picturable(run.spec):
+        model = run.latent_model
+        rows = {"members": member_rows(model, batch), "samples": sample_rows(model)}
+        for name, images in rows.items():
+            made.append(folder / f"cluster-{name}.png")
+            save(grid(images, n_columns=N_COLUMNS), made[-1])
     return made

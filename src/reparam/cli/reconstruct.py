@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from reparam.cli.options import DataOptions
-from reparam.cli.output import write
+from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
 from reparam.report.pictures import side_by_side
 
@@ -17,12 +17,15 @@ SEEN = "bands of inputs, as the model is given them, each above its reconstructi
 
 @dataclass(frozen=True)
 class Options(DataOptions):
-    """Show inputs, each above its reconstruction; --out FILE.npy writes the reconstructions."""
+    """Show inputs, each above its reconstruction; --out FILE.npy writes the reconstructions.
+
+    Text is printed: what was read, and below it the likeliest text of its code.
+    """
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 32
     """How many."""
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default."""
+    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +34,11 @@ def main(arguments: Sequence[str]) -> None:
     run = options.load()
     batch = run.examples(options.dataset(run), options.split, options.seed, options.n)
     made = run.reconstruct(batch)
-    write(
+    if run.vocabulary is not None:
+        pairs = zip(run.vocabulary.texts(batch.x), run.vocabulary.texts(made), strict=True)
+        lines = [f"read: {as_line(x)}\nmade: {as_line(y)}\n" for x, y in pairs]
+        return write_lines(options.out, lines, made)
+    return write(
         options.out or options.run / "reconstructions.png",
         made,
         run.spec,

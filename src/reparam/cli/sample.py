@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from reparam.cli.options import RunOptions
-from reparam.cli.output import write
+from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
 from reparam.report.pictures import grid
 
@@ -17,14 +17,17 @@ SEEN = "the means of p(x | z) for z drawn from the prior"
 
 @dataclass(frozen=True)
 class Options(RunOptions):
-    """Draw examples from a run's prior, as a picture or (--out FILE.npy) as an array."""
+    """Draw examples from a run's prior, as a picture or (--out FILE.npy) as an array.
+
+    Text is printed, each example on a line of its own.
+    """
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
     label: int | None = None
     """The label to generate, for a model under a condition; all in turn by default."""
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default."""
+    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,7 +35,10 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "sample", arguments)
     run = options.load()
     examples = run.sample(options.n, seed=options.seed, label=options.label)
-    write(
+    if run.vocabulary is not None:
+        lines = [as_line(text) for text in run.vocabulary.texts(examples)]
+        return write_lines(options.out, lines, examples)
+    return write(
         options.out or options.run / "samples.png",
         examples,
         run.spec,

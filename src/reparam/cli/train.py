@@ -11,6 +11,7 @@ from reparam import data as data_sets
 from reparam.cli.command import command
 from reparam.cli.parse import metavar, parse
 from reparam.data.registry import Binarize
+from reparam.data.text import Unit
 from reparam.errors import OptionError, folded, unknown
 from reparam.families import Family
 from reparam.run import Run, fit
@@ -23,7 +24,8 @@ from reparam.training.config import (
 )
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder, next_free
-from reparam.variants import Variant, get, names
+from reparam.variants import Parts, Variant, get, names
+from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,12 @@ class CommonOptions:
         binarize: How grey images become binary; each data set has its own way.
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: Training examples held out for validation: a number, or a share below 1.
+        labels_per_class: Training examples of each class that keep their label; all by default.
+        path: A file of your own, with data=text.
+        unit: What a token of a text is.
+        window: Tokens of an example of a text; 64 by default.
+        stride: From a training window to the next; as many by default, so that none overlap.
+        test_share: The share of a text, at its end, that is held out as test; 0.1 by default.
         condition: What every part of the model is given beside its input: label, or nothing.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
@@ -52,6 +60,12 @@ class CommonOptions:
     binarize: Binarize | None = None
     dequantize: bool | None = None
     validation: float | None = None
+    labels_per_class: int | None = None
+    path: str | None = None
+    unit: Unit | None = None
+    window: int | None = None
+    stride: int | None = None
+    test_share: float | None = None
     condition: Literal["label"] | None = None
     beta: float | None = None
     device: str = "auto"
@@ -278,13 +292,28 @@ def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | No
     return get(str(stored["variant"])) if stored.get("variant") else None
 
 
-METAVARS = {"data_dir": "DIR", "out": "DIR", "resume": "[RUN]", "config": "FILE.yaml"}
+METAVARS = {
+    "data_dir": "DIR",
+    "path": "FILE",
+    "out": "DIR",
+    "resume": "[RUN]",
+    "config": "FILE.yaml",
+}
 """What ``--help`` calls values that are places."""
 
 
 def options_class(variant: Variant | None) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
-    helps = documented(CommonOptions) | documented(TrainingOptions)
+    groups = (CommonOptions, Parts, TrainingOptions)
+    helps = {name: said for group in groups for name, said in documented(group).items()}
+    helps |= {
+        name: f"{helps[name].rstrip('.')}: {', '.join(known)}."
+        for name, known in (
+            ("posterior", POSTERIORS),
+            ("prior", PRIORS),
+            ("objective", OBJECTIVES),
+        )
+    }
     own: dict[str, tuple[Any, Any]] = {}
     if variant is not None:
         vae = get("vae").builder
@@ -293,7 +322,7 @@ def options_class(variant: Variant | None) -> type[Any]:
         own = {k: (plain_type(hints[k]), p.default) for k, p in variant.options.items()}
     common = {
         f.name: (kind, f.default)
-        for cls in (CommonOptions, TrainingOptions)
+        for cls in groups
         for f, kind in zip(dataclasses.fields(cls), get_type_hints(cls).values(), strict=True)
     }
     fields = [

@@ -5,11 +5,14 @@ from reparam.data.dataset import Dataset, Split
 from reparam.data.own import as_dataset, from_arrays
 from reparam.data.registry import DATASETS, load
 from reparam.data.stream import Stream, StreamBatches
+from reparam.data.text import Vocabulary, load_text
 from reparam.data.transforms import Identity, Pixels
 
 __all__ = [
     "DATASETS",
     "load",
+    "load_text",
+    "Vocabulary",
     "Dataset",
     "Split",
     "from_arrays",

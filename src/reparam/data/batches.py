@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import Condition, conditioned, unlabeled
+from reparam.data.condition import Condition, conditioned, require_all_labels
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
 from reparam.errors import OptionError
@@ -20,10 +20,16 @@ class Batches:
     global generator and skipped batches draw nothing, so an epoch taken up at batch k with the
     generator's state of then continues exactly.
 
+    Where some labels are known and others are not (-1), a batch has ``batch_size`` examples of the
+    epoch and then ``batch_size // 4`` labeled ones, so that a hundred labels among thousands of
+    examples count in every step. They come in random orders, each of all labeled examples, that
+    follow from (seed, epoch, batch). ``n_examples`` and the number of batches are those of the
+    epoch alone.
+
     Arguments:
         split: The stored examples.
         transform: What maps stored values to x.
-        batch_size: Examples per batch; the last batch of an epoch may be shorter.
+        batch_size: Examples of the epoch per batch; the last batch of an epoch may be shorter.
         device: Where the examples lie and batches are made.
         shuffle: Whether every epoch has an order of its own.
         seed: The seed of the orders.
@@ -33,13 +39,16 @@ class Batches:
 
     Raises:
         OptionError: A batch size below one, or below the number of processes.
-        DataError: A condition without labels.
+        DataError: A condition without labels, or with unknown ones.
 
     Example:
         >>> from reparam.data.transforms import Identity
         >>> batches = Batches(Split(torch.arange(5.0)), Identity(), batch_size=2, shuffle=False)
         >>> [batch.x.tolist() for batch in batches.epoch(0)]
         [[0.0, 1.0], [2.0, 3.0], [4.0]]
+        >>> some = Split(torch.arange(6.0), torch.tensor([-1, -1, -1, 1, -1, -1]))
+        >>> [batch.x.tolist() for batch in Batches(some, Identity(), 4, shuffle=False).epoch(0)]
+        [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
     def __init__(
@@ -56,8 +65,8 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise OptionError(f"batch_size={batch_size}: give at least 1")
-        if condition is not None and split.y is None:
-            raise unlabeled()
+        if condition is not None:
+            require_all_labels(split.y)
         self.x = split.x.to(device)
         self.y = None if split.y is None else split.y.to(device)
         self.transform = transform
@@ -72,6 +81,7 @@ class Batches:
                 f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
                 "least one example for each"
             )
+        self.labeled = labeled_among(split.y)
 
     @property
     def n_examples(self) -> int:
@@ -95,11 +105,34 @@ class Batches:
         for number in range(start, len(self)):
             picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
             index = picked if order is None else self._share(order[picked])
+            if self.labeled is not None:
+                there = torch.arange(n, device=self.x.device)[index]
+                more = self._drawn_from(self.labeled, epoch, number).to(there.device)
+                index = torch.cat([there, more])
             y = None if self.y is None else self.y[index]
             yield conditioned(self.transform(self.x[index]), y, self.condition)
+
+    def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
+        """Return the labeled examples that a batch has beside those of the epoch."""
+        n, n_extra = len(labeled), max(self.world_size, self.batch_size // 4)
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, number))
+        orders = [torch.randperm(n, generator=generator) for _ in range(0, n_extra, n)]
+        return self._share(labeled[torch.cat(orders)[:n_extra]])
 
     def _share(self, index: Tensor) -> Tensor:
         """Return this process's share of a batch: equal ones, as gradients are averaged equally."""
         if self.world_size == 1:
             return index
         return index[self.rank :: self.world_size][: len(index) // self.world_size]
+
+
+def labeled_among(y: Tensor | None) -> Tensor | None:
+    """Return where labels are known, with shape (M,); None where all of them are, or none is.
+
+    >>> labeled_among(torch.tensor([-1, 4, -1, 0])), labeled_among(torch.tensor([4, 0]))
+    (tensor([1, 3]), None)
+    """
+    if y is None:
+        return None
+    (known,) = (y.cpu() >= 0).nonzero(as_tuple=True)
+    return known if 0 < len(known) < len(y) else None

@@ -68,6 +68,22 @@ def conditioned(x: Tensor, y: Tensor | None, condition: Condition | None) -> Bat
     return Batch(x=x, y=y, c=condition(y))
 
 
+def require_all_labels(y: Tensor | None) -> None:
+    """Refuse to condition on labels that are not there, or not all there.
+
+    Raises:
+        DataError: No labels, or some that are unknown.
+    """
+    if y is None:
+        raise unlabeled()
+    n_unknown = int((y < 0).sum())
+    if n_unknown:
+        raise DataError(
+            f"{n_unknown:,} of {len(y):,} examples have no label to condition on: drop the "
+            "condition, or keep all labels (no --labels-per-class)"
+        )
+
+
 def unlabeled() -> DataError:
     """Return the error for a condition on labels that do not exist."""
     return DataError("the data have no labels to condition on: give y, or drop the condition")

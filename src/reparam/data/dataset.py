@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import condition_of, conditioned
+from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.spec import Condition, DataSpec, Support
+
+UNLABELED = -1
+"""What stands for the label of an example whose class is not known."""
 
 # Examples are drawn this many at a time whatever the limit, so that the first k of a draw are the
 # same for every k.
@@ -24,7 +27,8 @@ class Split:
 
     Arguments:
         x: Stored values, with shape (N, *shape): uint8 levels, or float32 as they are.
-        y: Labels, int64 with shape (N,); None without labels.
+        y: Labels, int64 with shape (N,), ``UNLABELED`` where the class is not known; None without
+            labels.
 
     Raises:
         DataError: No examples, or another number of labels than of examples.
@@ -143,10 +147,14 @@ class Dataset:
 
         Raises:
             OptionError: A split that does not exist, or a limit below one.
+            DataError: A condition on labels that are not known.
         """
         stored = self.split(split)
         if limit is not None and limit < 1:
             raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
+        condition = condition_of(self.spec)
+        if condition is not None:
+            require_all_labels(stored.y)
         n = len(stored) if limit is None else min(limit, len(stored))
         generator = torch.Generator().manual_seed(seed)
         x = torch.empty(0)
@@ -156,7 +164,7 @@ class Dataset:
                 x = chunk.new_empty(n, *chunk.shape[1:])
             x[start : start + CHUNK] = chunk[: n - start]
         y = None if stored.y is None else stored.y[:n].cpu()
-        return conditioned(x, y, condition_of(self.spec))
+        return conditioned(x, y, condition)
 
     def conditioned(self, condition: Condition | None) -> "Dataset":
         """Return the same data with a condition c of every example, such as its label.
@@ -200,6 +208,42 @@ class Dataset:
         }
         rest = {name: split for name, split in self.splits.items() if name != "train"}
         return replace(self, splits=parts | rest)
+
+    def with_labels_per_class(self, n: int, seed: int = 0) -> "Dataset":
+        """Return the data set with the labels of n random training examples of each class.
+
+        The other labels of train become ``UNLABELED``; those of other splits stay.
+
+        Arguments:
+            n: How many examples of each class keep their label.
+            seed: The seed of the choice.
+
+        Raises:
+            DataError: No labels, or a class with fewer examples.
+            OptionError: A number below one.
+
+        Example:
+            >>> data = Dataset("ones", DataSpec((2,), "real", 2), {
+            ...     "train": Split(torch.ones(6, 2), torch.arange(6) % 2)})
+            >>> data.with_labels_per_class(1).labels.sort().values
+            tensor([-1, -1, -1, -1,  0,  1])
+        """
+        train = self.splits["train"]
+        if n < 1:
+            raise OptionError(f"labels_per_class={n}: give at least 1, or None to keep all labels")
+        if train.y is None:
+            raise DataError(f"labels_per_class={n}: {self.name!r} has no labels to keep: drop it")
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        y = torch.full_like(train.y, UNLABELED)
+        for label in range(self.spec.n_classes or 0):
+            of_class = order[(train.y == label).cpu()[order]][:n]
+            if len(of_class) < n:
+                raise DataError(
+                    f"labels_per_class={n}: {self.name!r} has {len(of_class)} training examples of "
+                    f"class {label}: give at most so many"
+                )
+            y[of_class] = label
+        return replace(self, splits={**self.splits, "train": replace(train, y=y)})
 
 
 def validation_size(size: int | float, n_train: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ from reparam.data.cifar import ARCHIVE, FILES, FOLDER, SHAPE, read_cifar10
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.idx import FIX, read_idx
 from reparam.data.sources import SOURCES, StrPath, find
+from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, folded, unknown
 from reparam.spec import DataSpec, Support
@@ -86,7 +88,9 @@ def load(
     binarize: Binarize | None = None,
     dequantize: bool | None = None,
     validation: int | float | None = None,
+    labels_per_class: int | None = None,
     seed: int = 0,
+    **of_files: Any,
 ) -> Dataset:
     """Return a data set by its name.
 
@@ -104,11 +108,15 @@ def load(
             None.
         validation: How many training images, or as a float which fraction, are held out for
             validation; 5 % of them and at most 5,000 when None.
-        seed: The seed of the choice of validation images and of static binarization.
+        labels_per_class: How many random training images of each class keep their label, to learn
+            from few; all when None. The labels of validation and test images stay.
+        seed: The seed of the choice of validation images and of labels, and of static binarization.
+        of_files: Where ``name`` is a kind of files of your own, the options of it, among them
+            ``path``; for ``text`` those of ``load_text``.
 
     Raises:
-        OptionError: An unknown name or binarization, binarization of color images or along with
-            dequantization, or a validation split that leaves nothing to train on.
+        OptionError: An unknown name, option or binarization, binarization of color images or along
+            with dequantization, or a validation split that leaves nothing to train on.
         DataError: Files that are missing or damaged, or cannot be downloaded.
 
     Example:
@@ -117,8 +125,21 @@ def load(
         ((1, 8, 8), 'unit', 1366, 360)
     """
     by_folded = {folded(known): entry for known, entry in DATASETS.items()}
+    if folded(name) in OWN_FILES:
+        given = {
+            "data_dir": data_dir,
+            "binarize": binarize,
+            "dequantize": dequantize,
+            "labels_per_class": labels_per_class,
+        }
+        return _own_files(folded(name), given, {"validation": validation, **of_files})
     if folded(name) not in by_folded:
-        raise unknown("data set", name, DATASETS)
+        raise unknown("data set", name, [*DATASETS, *OWN_FILES])
+    for option in of_files:
+        raise OptionError(
+            f"{option}={of_files[option]!r}: {name!r} is no file of your own: drop it, or "
+            f"say which kind it is, as data={', '.join(OWN_FILES)}"
+        )
     entry = by_folded[folded(name)]
     if binarize is not None and binarize not in get_args(Binarize):
         raise unknown("binarization", str(binarize), get_args(Binarize))
@@ -162,10 +183,31 @@ def load(
         "binarize": binarize,
         "dequantize": dequantize,
         "validation": validation_size(validation, n_train),
+        "labels_per_class": labels_per_class,
         "seed": seed,
     }
     data = Dataset(entry.name, spec, splits, transform, entry.class_names, options)
-    return data.with_validation(validation, seed)
+    data = data.with_validation(validation, seed)
+    return data if labels_per_class is None else data.with_labels_per_class(labels_per_class, seed)
+
+
+OWN_FILES: dict[str, Callable[..., Dataset]] = {"text": load_text}
+"""Kinds of files of the user's own, and what loads them, given ``path`` and other options."""
+
+
+def _own_files(name: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> Dataset:
+    """Return the data set of the user's own files.
+
+    Raises:
+        OptionError: An option that this kind of files does not have.
+    """
+    maker = OWN_FILES[name]
+    known = list(signature(maker).parameters)
+    given = {k: v for k, v in given.items() if v is not None}
+    for option in [*given, *options]:
+        if option not in known:
+            raise unknown(f"option of data {name!r}", option, known)
+    return maker(**{"path": None, **given, **options})
 
 
 def drawn_once(splits: Mapping[str, Split], levels: int, seed: int) -> dict[str, Split]:

@@ -48,6 +48,10 @@ SOURCES: dict[str, Source] = {
         "https://www.cs.toronto.edu/~kriz/",
         {"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
     ),
+    "tinyshakespeare": Source(
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        {"input.txt": "md5:6fb458f1232090904fb40fe944165e91"},
+    ),
 }
 
 

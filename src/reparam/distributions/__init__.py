@@ -4,20 +4,49 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
+from reparam.distributions.autoregressive import Autoregressive
+from reparam.distributions.chain import Chain
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
 from reparam.distributions.cross_entropy import CrossEntropy
+from reparam.distributions.delta import Delta
+from reparam.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
+from reparam.distributions.flow import Flow
+from reparam.distributions.gaussian_mixture import GaussianMixture
+from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, sphere
+from reparam.distributions.one_hot_codes import OneHotCodes
 from reparam.distributions.optimal_normal import OptimalNormal
 from reparam.distributions.quantized import QuantizedCategorical
+from reparam.distributions.quantized_codes import (
+    CodeSequence,
+    CodeVectors,
+    QuantizedCodes,
+    nearest_code,
+)
+from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
+    "Autoregressive",
+    "Chain",
+    "CodeSequence",
+    "CodeVectors",
     "ContinuousBernoulli",
     "CrossEntropy",
+    "Delta",
+    "DiscretizedLogisticMixture",
+    "Flow",
+    "GaussianMixture",
+    "HypersphericalUniform",
+    "OneHotCodes",
     "OptimalNormal",
     "QuantizedCategorical",
+    "QuantizedCodes",
+    "VonMisesFisher",
     "base",
     "center",
     "is_normalized",
+    "nearest_code",
     "rsample",
+    "sphere",
 ]
 
 
@@ -34,13 +63,13 @@ def base(distribution: Distribution) -> Distribution:
 
 
 def center(distribution: Distribution) -> Tensor:
-    """Return the mean of a distribution; of a categorical, which has none, the likeliest class.
+    """Return the mean of a distribution; of classes, which have none, the likeliest.
 
     >>> from torch.distributions import Categorical
     >>> center(Categorical(torch.tensor([0.1, 0.7, 0.2])))
     tensor(1)
     """
-    if isinstance(base(distribution), Categorical):
+    if isinstance(base(distribution), Categorical | Autoregressive):
         return base(distribution).mode
     return distribution.mean
 
@@ -55,7 +84,9 @@ def rsample(distribution: Distribution, n_samples: int, device: torch.device) ->
     torch.Size([3, 5, 2])
     """
     with torch.autocast(device.type, enabled=False):
-        return distribution.rsample(torch.Size([n_samples]))
+        if distribution.has_rsample:
+            return distribution.rsample(torch.Size([n_samples]))
+        return distribution.sample(torch.Size([n_samples]))
 
 
 def is_normalized(distribution: Distribution) -> bool:

@@ -1,9 +1,9 @@
-"""How well a directed model tells the classes apart."""
+"""How well a model tells the classes apart."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from reparam.batch import Batch
@@ -12,6 +12,7 @@ from reparam.distributions import base
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.isolation import isolated
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.semi_supervised import label_log_prob
 
 
 class Accuracy(NamedTuple):
@@ -26,21 +27,22 @@ class Accuracy(NamedTuple):
     stderr: float | None
 
 
-def class_log_prob(model: DirectedModel, batch: Batch) -> Tensor | None:
-    r"""Return what a directed model says of each class, up to a constant of the example.
+def class_log_prob(model: nn.Module, batch: Batch) -> Tensor | None:
+    r"""Return what a model says of each class, up to a constant of the example.
 
     .. math:: \log p(y \mid x) \quad\text{or}\quad \log p(x, y) = \log p(y) + \log p(x \mid y)
 
     A model that has the label as a function of x is asked for it. One that makes x out of the
     label is asked about every class, which by Bayes' rule tells the classes apart as well, and the
-    log-sum-exp over classes is then log p(x).
+    log-sum-exp over classes is then log p(x). A latent-variable model that infers the label says
+    log q(y | x).
 
     Arguments:
-        model: The model.
+        model: A ``DirectedModel``, or another model.
         batch: Examples; their labels are not looked at.
 
     Returns:
-        Nats, with shape (B, K); None for a model without a categorical node ``y``.
+        Nats, with shape (B, K); None for a model that tells no classes apart.
 
     Example:
         >>> from reparam import variants
@@ -49,6 +51,8 @@ def class_log_prob(model: DirectedModel, batch: Batch) -> Tensor | None:
         >>> class_log_prob(model, Batch(torch.zeros(5, 1, 8, 8))).shape
         torch.Size([5, 10])
     """
+    if not isinstance(model, DirectedModel):
+        return label_log_prob(model, batch.x)
     if "y" not in model.parents:
         return None
     values = model.values(Batch(x=batch.x))
@@ -63,13 +67,14 @@ def class_log_prob(model: DirectedModel, batch: Batch) -> Tensor | None:
     return torch.stack(scores, dim=-1)
 
 
-def accuracy(model: DirectedModel, batch: Batch, *, chunk: int = 1024) -> Accuracy:
+def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
     r"""Return the share of examples whose most probable class is their label.
 
     .. math:: \frac1N \sum_n [\arg\max_y p(y \mid x_n) = y_n]
 
     Arguments:
-        model: A model with a categorical node ``y``, such as a classifier.
+        model: A model with a categorical node ``y``, such as a classifier, or one that infers the
+            label, such as ``ss-vae``.
         batch: Examples with labels, anywhere; the model computes where it is.
         chunk: At most so many examples are in the works at once.
 
@@ -93,8 +98,8 @@ def accuracy(model: DirectedModel, batch: Batch, *, chunk: int = 1024) -> Accura
             scores = class_log_prob(model, part)
             if scores is None:
                 raise OptionError(
-                    f"a model of {', '.join(model.parents) or 'nothing'} tells no classes apart: "
-                    "accuracy needs a node 'y' with a Categorical, such as the variant classifier"
+                    f"a model of {_what(model)} tells no classes apart: accuracy needs a node 'y' "
+                    "with a Categorical, or a q(y | x), such as in the variant classifier or ss-vae"
                 )
             right.append(scores.argmax(-1).cpu() == batch.y[start : start + chunk].cpu())
     return share(torch.cat(right))
@@ -107,3 +112,7 @@ def share(right: Tensor) -> Accuracy:
     Accuracy(value=0.5, stderr=0.5)
     """
     return Accuracy(*mean_and_stderr(right))
+
+
+def _what(model: nn.Module) -> str:
+    return ", ".join(getattr(model, "parents", {"latent variables": ()})) or "nothing"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import isfinite, log, log2
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,14 @@ from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.classification import class_log_prob, share
+from reparam.evaluation.clustering import assigned_clusters, clustering
 from reparam.evaluation.isolation import Workers, isolated, workers
-from reparam.evaluation.latent import active_units
+from reparam.evaluation.latent import active_units, code_usage
 from reparam.evaluation.likelihood import Figures, importance_sample, is_discrete
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
+from reparam.priors import Mixture
 from reparam.spec import DataSpec
 
 Progress = Callable[[int, int], None]
@@ -60,7 +62,8 @@ def evaluate(
     The same L draws serve the reconstruction and the likelihood. Networks run in float32 or
     better, sums over draws in float64; the model, its mode and the random state are afterwards as
     before. A ``DirectedModel`` has its log-probability exactly, and where its label is categorical
-    it is also asked to classify.
+    it is also asked to classify; clusters of a ``Mixture`` prior are
+    set beside the labels.
 
     Arguments:
         model: A ``LatentModel``, a ``DirectedModel``, or a module with the methods of the former.
@@ -131,6 +134,7 @@ def _evaluate_latent(
     figures: list[Figures] = []
     means: list[Tensor] = []
     errors: list[Tensor] = []
+    right: list[Tensor] = []
     for part in _blocks(batch, size, work.device, progress):
         x = model.as_event(part.x) if hasattr(model, "as_event") else part.x
         decoder = figures[0].decoder if figures else None
@@ -146,6 +150,9 @@ def _evaluate_latent(
             )
         )
         means.append(model.encode(x, part.c).flatten(1).cpu())
+        scores = class_log_prob(model, replace(part, x=x))
+        if scores is not None and part.y is not None:
+            right.append((scores.argmax(-1) == part.y).cpu())
         if has_distances:
             difference = model.reconstruct(x, part.c) - x
             errors.append(difference.double().square().flatten(1).mean(1).cpu())
@@ -159,7 +166,10 @@ def _evaluate_latent(
     effective, _ = _mean([f.effective_sample_size for f in figures])
     parts = [f.kl_per_dimension for f in figures if f.kl_per_dimension is not None]
     active = active_units(torch.cat(means)) if len(batch) > 1 else None
+    codes = [f.indices for f in figures if f.indices is not None]
+    usage = code_usage(torch.cat(codes)) if codes else None
     latent_dim = means[0].shape[1]
+    told = share(torch.cat(right)) if right else None
     offset = _log_cells(spec, decoder.discrete) if decoder.normalized else None
     return Evaluation(
         split="",
@@ -177,10 +187,15 @@ def _evaluate_latent(
         mse_stderr=mse_stderr,
         bits_per_dim=_bits(likelihood, offset, spec.dim),
         active_units=active,
+        accuracy=None if told is None else told.value,
+        accuracy_stderr=None if told is None else told.stderr,
         n_samples=work.n_samples,
         kl_method=figures[0].kl_method,
         kl_per_dimension=tuple(torch.cat(parts).mean(0).tolist()) if parts else None,
         kl_per_dimension_stderr=_stderr_of(torch.cat(parts)) if parts else None,
+        **_clusters(model, batch),
+        codes_in_use=None if usage is None else usage.n_used,
+        code_perplexity=None if usage is None else usage.perplexity,
         latent_dim=latent_dim,
         effective_sample_size=effective,
         rate_bits=None if divergence is None else divergence / log(2),
@@ -190,10 +205,27 @@ def _evaluate_latent(
         note=_note(decoder.normalized, offset),
         warnings=(
             *_not_finite(elbo=elbo, log_likelihood=likelihood),
-            *_collapse(active, latent_dim),
+            # A code that never changes is no collapse: the border of an image is the same always.
+            *(() if codes else _collapse(active, latent_dim)),
             *_few_draws(effective, work.n_samples),
         ),
     )
+
+
+def _clusters(model: LatentModel, batch: Batch) -> dict[str, Any]:
+    """Return what the clusters of a mixture prior say of the labels; nothing without either."""
+    prior = getattr(model, "prior", None)
+    if batch.y is None or not isinstance(prior, Mixture):
+        return {}
+    found = clustering(assigned_clusters(model, batch), batch.y.cpu(), len(prior.logits))
+    return {
+        "n_clusters": found.n_clusters,
+        "cluster_accuracy": found.hungarian.value,
+        "cluster_accuracy_stderr": found.hungarian.stderr,
+        "cluster_majority": found.majority.value,
+        "cluster_majority_stderr": found.majority.stderr,
+        "cluster_information": found.mutual_information,
+    }
 
 
 def _evaluate_directed(

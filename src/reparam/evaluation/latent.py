@@ -1,6 +1,6 @@
 """What a model's latent variables do: which are used, and how they lie beside the prior."""
 
-from math import log
+from math import exp, log
 from typing import NamedTuple
 
 import torch
@@ -75,6 +75,35 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
             "give the means of two or more as (N, D)"
         )
     return int((means.double().var(0) > threshold).sum())
+
+
+class CodeUsage(NamedTuple):
+    """How many codes of a codebook are used.
+
+    Arguments:
+        n_used: The number of different codes.
+        perplexity: How many equally frequent codes would be as hard to guess.
+    """
+
+    n_used: int
+    perplexity: float
+
+
+def code_usage(indices: Tensor) -> CodeUsage:
+    r"""Count the codes that stand for anything, and how evenly.
+
+    .. math:: \bigl|\{k : f_k > 0\}\bigr|, \qquad \exp\Bigl(-\sum_k f_k \log f_k\Bigr)
+
+    Arguments:
+        indices: The numbers of the codes of all examples, of any shape; f are their frequencies.
+
+    Example:
+        >>> code_usage(torch.tensor([[0, 0], [7, 7]]))
+        CodeUsage(n_used=2, perplexity=2.0)
+    """
+    frequencies = indices.unique(return_counts=True)[1].double() / indices.numel()
+    entropy = float(-(frequencies * frequencies.log()).sum())
+    return CodeUsage(len(frequencies), exp(entropy))
 
 
 class AggregateKL(NamedTuple):

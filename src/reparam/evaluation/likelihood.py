@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.distributions import QuantizedCategorical, base, is_normalized
+from reparam.distributions import (
+    Autoregressive,
+    QuantizedCategorical,
+    QuantizedCodes,
+    base,
+    is_normalized,
+)
 from reparam.divergence import MONTE_CARLO, kl
 from reparam.evaluation.isolation import Workers
 from reparam.model import LatentModel
@@ -55,6 +61,7 @@ class Figures(NamedTuple):
         effective_sample_size: (Σ w)² / Σ w² of the importance weights w, as a share of the draws,
             with shape (B,).
         decoder: What was found out about the decoder.
+        indices: The numbers of the codes of a quantized latent, with shape (B, P); else None.
     """
 
     log_likelihood: Tensor
@@ -64,6 +71,7 @@ class Figures(NamedTuple):
     kl_method: str
     effective_sample_size: Tensor
     decoder: Decoder
+    indices: Tensor | None = None
 
 
 def importance_sample(
@@ -84,7 +92,8 @@ def importance_sample(
         model: The model, where x is.
         x: The examples, with shape (B, *event).
         c: Their condition, with shape (B, C).
-        n_samples: L; exactly so many draws are made for each example.
+        n_samples: L; exactly so many draws are made for each example, or one where the posterior
+            is a single sequence of codes.
         max_floats: About how many floats the decoder may use at once; it changes no figure.
         decoder: What an earlier call found out about the decoder; None to find out.
         workers: The threads that decode.
@@ -96,6 +105,10 @@ def importance_sample(
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
     """
     q, prior = model.posterior(x, c), model.prior_distribution(c)
+    indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
+    if indices is not None:
+        # All draws from a point mass are the same, so that one says what any number would.
+        n_samples = 1
     slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
     zero = torch.zeros(len(x), dtype=torch.float64)
     reconstruction, log_ratio = zero, zero
@@ -125,6 +138,7 @@ def importance_sample(
         kl_method=divergence.method,
         effective_sample_size=(2 * log_sum - log_sum_squares).exp() / n_samples,
         decoder=decoder,
+        indices=indices,
     )
 
 
@@ -139,6 +153,9 @@ def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> D
     """
     with _widest_output(model) as widest:
         p = model.likelihood(z, c)
+        if isinstance(p, Autoregressive):
+            # Its network runs only where a sequence is scored.
+            p.log_prob(torch.zeros(p.event_shape, device=z.device))
     # A layer holds its input and its output, a log-density about four temporaries.
     entries = max(1, p.event_shape.numel())
     floats = 3 * max(widest[0], entries) + 4 * entries
@@ -167,8 +184,10 @@ def _widest_output(model: nn.Module) -> Iterator[list[int]]:
     widest = [0]
 
     def note(part: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            widest[0] = max(widest[0], output.numel())
+        # A recurrent layer puts out a pair: its features and its last state.
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor):
+            widest[0] = max(widest[0], first.numel())
 
     handles = [part.register_forward_hook(note) for part in model.modules()]
     try:

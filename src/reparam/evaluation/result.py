@@ -26,9 +26,18 @@ class Evaluation:
         n_examples: The number of examples.
         is_likelihood: Whether p(x | z) is normalized; if not, nothing here bounds a likelihood.
         accuracy: The share of labels told rightly.
+        n_clusters: The number of Gaussians of the prior, where it is a mixture and there are
+            labels to set its clusters beside.
+        cluster_accuracy: The share of labels that the clusters tell, matched one to one.
+        cluster_accuracy_stderr: Its standard error.
+        cluster_majority: The share, where each cluster stands for its commonest label.
+        cluster_majority_stderr: Its standard error.
+        cluster_information: The normalized mutual information of clusters and labels.
         kl_method: ``closed form`` or ``Monte Carlo``.
         kl_per_dimension: The KL of each latent dimension where posterior and prior factorize.
         kl_per_dimension_stderr: Its standard errors.
+        codes_in_use: How many codes of a codebook stand for anything in the examples.
+        code_perplexity: How many equally frequent codes would be as hard to guess.
         latent_dim: The number of latent dimensions.
         effective_sample_size: How many equal weights the importance weights of an example are
             worth, as a share of ``n_samples``: 1 where the posterior is exact.
@@ -63,9 +72,17 @@ class Evaluation:
     n_samples: int | None = None
     accuracy: float | None = None
     accuracy_stderr: float | None = None
+    n_clusters: int | None = None
+    cluster_accuracy: float | None = None
+    cluster_accuracy_stderr: float | None = None
+    cluster_majority: float | None = None
+    cluster_majority_stderr: float | None = None
+    cluster_information: float | None = None
     kl_method: str | None = None
     kl_per_dimension: tuple[float | None, ...] | None = None
     kl_per_dimension_stderr: tuple[float | None, ...] | None = None
+    codes_in_use: int | None = None
+    code_perplexity: float | None = None
     latent_dim: int | None = None
     effective_sample_size: float | None = None
     rate_bits: float | None = None
@@ -134,7 +151,36 @@ class Evaluation:
             ("code_bits", self.code_bits, None, "bits", f"to compress one example{raw}"),
             ("mse", self.mse, self.mse_stderr, "", "squared error per entry of a reconstruction"),
             ("accuracy", self.accuracy, self.accuracy_stderr, "", "labels told rightly, of 1"),
+            (
+                "cluster_accuracy",
+                self.cluster_accuracy,
+                self.cluster_accuracy_stderr,
+                "",
+                f"labels told by the {self.n_clusters} clusters, matched one to one",
+            ),
+            (
+                "cluster_majority",
+                self.cluster_majority,
+                self.cluster_majority_stderr,
+                "",
+                "labels told by each cluster's commonest label",
+            ),
+            (
+                "cluster_information",
+                self.cluster_information,
+                None,
+                "",
+                "normalized mutual information of clusters and labels",
+            ),
             ("active_units", self.active_units, None, of, "latent dimensions that vary with x"),
+            ("codes_in_use", self.codes_in_use, None, "", "codes that stand for anything"),
+            (
+                "code_perplexity",
+                self.code_perplexity,
+                None,
+                "",
+                "as many codes, evenly used, would be as hard to guess",
+            ),
             (
                 "effective_sample_size",
                 self.effective_sample_size,

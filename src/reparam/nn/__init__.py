@@ -1,7 +1,25 @@
 """Networks: tensors in, features out. Depth and size are arguments."""
 
+from reparam.nn.blind import Blind
+from reparam.nn.causal import CausalTransformer
+from reparam.nn.codebook import Codebook
 from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
+from reparam.nn.jitter import Jittered
 from reparam.nn.mlp import MLP
+from reparam.nn.stacked import Stacked
+from reparam.nn.text import TextDecoder, TextEncoder
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "head"]
+__all__ = [
+    "Blind",
+    "CausalTransformer",
+    "Jittered",
+    "Codebook",
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Stacked",
+    "TextDecoder",
+    "TextEncoder",
+    "head",
+]

@@ -11,7 +11,7 @@ from reparam.nn.context import concatenate
 
 
 class ConvEncoder(nn.Module):
-    """Strided convolutions from an image to flat features.
+    """Strided convolutions from an image to flat features, or to a small map of them.
 
     Each layer halves the image: 3 × 3, stride 2, unpadded by default, so 28 -> 13 -> 6.
 
@@ -22,6 +22,7 @@ class ConvEncoder(nn.Module):
         padding: The zeros around the image.
         context: The size of a condition c, which joins as constant planes; 0 without one.
         activation: The nonlinearity after every layer.
+        spatial: Keep the features where they are, as a map with shape (F, h, w).
 
     Raises:
         OptionError: An image that the layers shrink to nothing, or that has no three axes; a size
@@ -42,6 +43,7 @@ class ConvEncoder(nn.Module):
         padding: int = 0,
         context: int = 0,
         activation: str = "relu",
+        spatial: bool = False,
     ) -> None:
         super().__init__()
         self.in_shape = image_shape(in_shape)
@@ -64,11 +66,11 @@ class ConvEncoder(nn.Module):
                 f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)}"
             )
         self.context = context
-        self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.out_shape = torch.Size([n_in * size[0] * size[1]])
+        self.layers = nn.Sequential(*layers)
+        self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        r"""Return features, with shape (\*, F), of images x, with shape (\*, C, H, W)."""
+        r"""Return features, with shape (\*, *out_shape), of images x, with shape (\*, C, H, W)."""
         if x.shape[-3:] != self.in_shape:
             raise ShapeError(
                 f"input of shape {tuple(x.shape)}: its trailing sizes must be {self.in_shape}, "
@@ -78,7 +80,7 @@ class ConvEncoder(nn.Module):
         planes = None if c is None else c[..., None, None, :]
         x = concatenate(x.movedim(-3, -1), planes, self.context).movedim(-1, -3)
         features = self.layers(x.flatten(0, -4) if x.dim() > 4 else x)
-        return features.reshape(*x.shape[:-3], -1)
+        return features.reshape(*x.shape[:-3], *self.out_shape)
 
 
 class ConvDecoder(nn.Module):
@@ -95,9 +97,11 @@ class ConvDecoder(nn.Module):
         kernel_size: The side of the filters, an odd number.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity after every layer.
+        spatial: z has a part for each place of the smallest map, row by row, and a convolution
+            reads it instead of the dense layer; the condition joins every place.
 
     Raises:
-        OptionError: No channels, or an even kernel.
+        OptionError: No channels, an even kernel, or a z that has no equal parts for the places.
         ShapeError: An input, or a condition, of another size.
 
     Example:
@@ -115,6 +119,7 @@ class ConvDecoder(nn.Module):
         kernel_size: int = 3,
         context: int = 0,
         activation: str = "relu",
+        spatial: bool = False,
     ) -> None:
         super().__init__()
         if not channels or min(channels) < 1 or kernel_size % 2 == 0:
@@ -129,11 +134,26 @@ class ConvDecoder(nn.Module):
         height, width = sizes[0]
         self.context = context
         self.in_features = in_features
-        self.dense = nn.Sequential(
+        self.n_places = height * width if spatial else 1
+        if in_features % self.n_places:
+            raise OptionError(
+                f"in_features={in_features}: z must have a part of the same size for each of the "
+                f"{height} × {width} places of the smallest map"
+            )
+        first: list[nn.Module] = [
             nn.Linear(in_features + context, stem * height * width),
             make_activation(activation),
             nn.Unflatten(-1, (stem, height, width)),
-        )
+        ]
+        if spatial:
+            size = in_features // self.n_places + context
+            first = [
+                nn.Unflatten(-1, (height, width, size)),
+                _ChannelsFirst(),
+                nn.Conv2d(size, stem, kernel_size, padding=kernel_size // 2),
+                make_activation(activation),
+            ]
+        self.dense = nn.Sequential(*first)
         layers: list[nn.Module] = []
         n_in = stem
         for n_out, small, large in zip(channels, sizes, sizes[1:], strict=False):
@@ -156,8 +176,15 @@ class ConvDecoder(nn.Module):
                 f"input of shape {tuple(z.shape)}: its last size must be {self.in_features}, "
                 "the size of z that the network was built for"
             )
-        flat = concatenate(z, c, self.context).reshape(-1, self.in_features + self.context)
+        each = None if c is None else c[..., None, :]
+        parts = concatenate(z.unflatten(-1, (self.n_places, -1)), each, self.context)
+        flat = parts.reshape(-1, self.in_features + self.n_places * self.context)
         return self.layers(self.dense(flat)).reshape(*z.shape[:-1], *self.out_shape)
+
+
+class _ChannelsFirst(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.movedim(-1, -3)
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:

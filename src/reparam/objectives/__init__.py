@@ -1,7 +1,28 @@
 """Objectives: (model, batch) -> Terms. What models of the same parts differ in."""
 
-from reparam.objectives.bounds import ELBO, IWAE
+from reparam.objectives.autoencoding import Contractive, Reconstruction
+from reparam.objectives.bounds import ELBO, IWAE, DReG
+from reparam.objectives.clustering import ClusteringELBO
 from reparam.objectives.likelihood import MaximumLikelihood
+from reparam.objectives.quantized import VectorQuantized
+from reparam.objectives.regularized import MMD, NaivePenalty, TotalCorrelation
+from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.objectives.terms import Objective, Terms
 
-__all__ = ["ELBO", "IWAE", "MaximumLikelihood", "Objective", "Terms"]
+__all__ = [
+    "ClusteringELBO",
+    "Contractive",
+    "DReG",
+    "ELBO",
+    "IWAE",
+    "MMD",
+    "MaximumLikelihood",
+    "NaivePenalty",
+    "Objective",
+    "Reconstruction",
+    "SemiSupervised",
+    "Stacked",
+    "Terms",
+    "TotalCorrelation",
+    "VectorQuantized",
+]

@@ -7,6 +7,9 @@ from reparam.reproduce import (  # noqa: I001
     gradients as _gradients,  # noqa: F401
     divergences as _divergences,  # noqa: F401
     posteriors as _posteriors,  # noqa: F401
+    clustering as _clustering,  # noqa: F401
+    semi_supervised as _semi_supervised,  # noqa: F401
+    text as _text,  # noqa: F401
 )
 from reparam.reproduce.registry import Entry, Options, entries, entry, get, reproduce
 from reparam.reproduce.result import Findings, Result, Row

@@ -18,13 +18,15 @@ from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.options import TrainingOptions
 from reparam.training.schedules import linear
-from reparam.variants import Recipe, build, get, replace
+from reparam.variants import PARTS, Recipe, build, get, replace
 from reparam.version import __version__
 
-DATA_KEYS = ("data", "data_dir", "binarize", "dequantize", "validation")
+TEXT_KEYS = ("path", "unit", "window", "stride", "test_share")
+IMAGE_KEYS = ("binarize", "dequantize", "validation", "labels_per_class")
+DATA_KEYS = ("data", "data_dir", *IMAGE_KEYS, *TEXT_KEYS)
 MACHINE_KEYS = ("device", "precision", "devices", "nodes")
 TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
-MOVABLE_KEYS = ("data_dir",)
+MOVABLE_KEYS = ("data_dir", "path")
 """What may differ when a run goes on: the data may lie elsewhere by now."""
 
 
@@ -47,7 +49,8 @@ def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
 
 def variant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the variant's builder among all those of a configuration."""
-    return {name: config[name] for name in get(config["variant"]).options if name in config}
+    names = (*get(config["variant"]).options, *PARTS)
+    return {name: config[name] for name in names if name in config}
 
 
 def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
@@ -69,13 +72,13 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
     return recipe
 
 
-def weighted(objective: Any, beta: Any) -> ELBO:
-    """Return an ELBO with another weight on its KL.
+def weighted(objective: Any, beta: Any) -> Any:
+    """Return an objective with another weight β.
 
     Raises:
         OptionError: The objective has no KL to weigh.
     """
-    if not isinstance(objective, ELBO):
+    if not hasattr(objective, "beta") or (callable(beta) and not isinstance(objective, ELBO)):
         raise OptionError(
             f"objective {type(objective).__name__} has no KL to weigh: drop --beta and --kl-warmup"
         )

@@ -1,12 +1,28 @@
 """Variants: names for compositions, each a short builder registered once."""
 
-from reparam.variants.classic import beta_vae, conv_vae, full_covariance_vae, vae
+from reparam.variants.adversarial import cvae_gan, vae_gan
+from reparam.variants.autoencoders import ae, cae, dae
+from reparam.variants.bounds import dreg, iwae
+from reparam.variants.classic import beta_vae, conv_vae, vae
+from reparam.variants.clustering import cluster_vae
+from reparam.variants.hierarchical import ladder_vae
+from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
 from reparam.variants.observed import classifier, directed
-from reparam.variants.recipe import Player, Recipe, Source, replace
+from reparam.variants.parts import PARTS, REFUSALS, Parts, with_parts
+from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
+from reparam.variants.quantized import vq_vae
+from reparam.variants.recipe import Milestone, Player, Recipe, Source, replace
 from reparam.variants.registry import Variant, build, get, names, variant
+from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
+from reparam.variants.semi_supervised import ss_vae, ss_vae_stacked
+from reparam.variants.text import text_vae
 
 __all__ = [
+    "Milestone",
+    "PARTS",
+    "Parts",
     "Player",
+    "REFUSALS",
     "Recipe",
     "Source",
     "Variant",
@@ -15,10 +31,36 @@ __all__ = [
     "names",
     "replace",
     "variant",
+    "with_parts",
+    "ae",
     "beta_vae",
+    "cae",
+    "class_prior_vae",
     "classifier",
+    "cluster_vae",
     "conv_vae",
+    "cvae",
+    "cvae_gan",
+    "dae",
     "directed",
+    "dreg",
+    "factor_vae",
+    "flow_prior_vae",
     "full_covariance_vae",
+    "gumbel_vae",
+    "iaf_vae",
+    "info_vae",
+    "iwae",
+    "ladder_vae",
+    "naive_vae",
+    "ss_vae",
+    "ss_vae_stacked",
+    "tc_vae",
+    "text_vae",
     "vae",
+    "vae_gan",
+    "vamp_vae",
+    "vmf_vae",
+    "vq_vae",
+    "wae",
 ]

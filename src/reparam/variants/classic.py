@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reparam.conditional import Conditional
-from reparam.families import Family, FullCovarianceGaussian, Gaussian
+from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.model import LatentModel
 from reparam.nn import MLP, ConvDecoder, ConvEncoder
@@ -88,28 +88,6 @@ def beta_vae(
         4.0
     """
     return replace(vae(spec, latent_dim, **net), objective=ELBO(beta=beta))
-
-
-@variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
-def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
-
-    .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
-
-    Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
-
-    Arguments:
-        spec: The shape and support of the data.
-        latent_dim: The number of dimensions of z.
-        net: The other options of ``vae``.
-
-    Example:
-        >>> import torch
-        >>> recipe = full_covariance_vae(DataSpec((1, 8, 8), "binary"), latent_dim=3)
-        >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
-        torch.Size([5, 3, 3])
-    """
-    return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
 
 
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")

@@ -1,5 +1,6 @@
 """The registry of variants. The command line, the README's table and the contract tests read it."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
+from reparam.variants.parts import PARTS, Parts, with_parts
 from reparam.variants.recipe import Recipe, Source, replace
 
 Builder = TypeVar("Builder", bound=Callable[..., Recipe])
@@ -77,8 +79,6 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]
             return replace(
                 recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
             )
-                recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
-            )
 
         _VARIANTS[name] = Variant(name, built, year, paper)
         return cast(Builder, built)
@@ -137,6 +137,11 @@ def get(name: str) -> Variant:
 def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
     """Build the recipe of a variant for data of a spec.
 
+    Arguments:
+        name: The name of the variant.
+        spec: The shape and support of the data.
+        options: Those of its builder, and ``Parts`` that take the place of its own.
+
     Raises:
         OptionError: A variant, or an option of it, that does not exist.
 
@@ -147,6 +152,12 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
     """
     found = get(name)
     for option in options:
-        if option not in found.options:
-            raise unknown(f"option of {found.name!r}", option, found.options)
-    return found.builder(spec, **options)
+        if option not in (*found.options, *PARTS):
+            raise unknown(f"option of {found.name!r}", option, [*found.options, *PARTS])
+    others = {k: v for k, v in options.items() if k not in found.options and v is not None}
+    recipe = found.builder(spec, **{k: v for k, v in options.items() if k in found.options})
+    recipe = with_parts(recipe, Parts(**others))
+    if recipe.source is not None:
+        source = dataclasses.replace(recipe.source, options={**recipe.source.options, **others})
+        recipe = replace(recipe, source=source)
+    return recipe

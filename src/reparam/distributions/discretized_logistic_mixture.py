@@ -1,0 +1,205 @@
+"""A mixture of discretized logistic distributions over the pixels of an image."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, constraints
+from torch.nn.functional import logsigmoid, softplus
+from torch.types import _size
+
+from reparam.errors import OptionError, ShapeError
+
+
+class _Levels(constraints.Constraint):
+    """The grid k / (levels - 1), k = 0 … levels - 1, up to rounding."""
+
+    is_discrete = True
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        k = value * (self.levels - 1)
+        return ((k - k.round()).abs() < 1e-2) & (k > -0.5) & (k < self.levels - 0.5)
+
+    def __repr__(self) -> str:
+        return f"Levels({self.levels})"
+
+
+class DiscretizedLogisticMixture(Distribution):
+    r"""A mixture of logistics, each with the mass of a grey level in one bin.
+
+    .. math:: P(x) = \sum_{k=1}^K \pi_k \prod_c \left[
+              \sigma\!\left(\frac{x_c + \delta - m_{kc}}{s_{kc}}\right) -
+              \sigma\!\left(\frac{x_c - \delta - m_{kc}}{s_{kc}}\right) \right], \qquad
+              m_{kc} = \mu_{kc} + \sum_{j < c} a_{kcj} (x_j - \tfrac12)
+
+    at each pixel, with half a bin :math:`\delta = 1 / (2 (L - 1))`. The bins of the two extreme
+    levels reach to infinity, so that the masses sum to one. The channels of a pixel share the
+    indicator of the component; pixels are independent.
+
+    Arguments:
+        logits: Of π, with shape (\*, K, H, W).
+        loc: μ in units of x, where black is 0 and white 1, with shape (\*, K, C, H, W).
+        log_scale: log s in the same units, with shape (\*, K, C, H, W).
+        coefficients: a, with shape (\*, K, C (C - 1) / 2, H, W), in the order green-from-red,
+            blue-from-red, blue-from-green; None for channels that are independent given the
+            component.
+        levels: L, the number of levels k / (L - 1) of a channel.
+
+    Raises:
+        OptionError: Fewer than two levels.
+        ShapeError: Shapes that do not fit each other.
+
+    References:
+        Salimans et al., PixelCNN++, ICLR 2017, eq. 1 to 3.
+
+    Example:
+        >>> shape = (2, 5, 3, 8, 8)
+        >>> p = DiscretizedLogisticMixture(
+        ...     torch.zeros(2, 5, 8, 8), torch.full(shape, 0.5), torch.full(shape, -2.0)
+        ... )
+        >>> p.log_prob(p.sample()).shape, float(p.mean.mean())
+        (torch.Size([2]), 0.5)
+    """
+
+    arg_constraints = {  # noqa: RUF012
+        "logits": constraints.real,
+        "loc": constraints.real,
+        "log_scale": constraints.real,
+    }
+
+    def __init__(
+        self,
+        logits: Tensor,
+        loc: Tensor,
+        log_scale: Tensor,
+        coefficients: Tensor | None = None,
+        levels: int = 256,
+        validate_args: bool | None = None,
+    ) -> None:
+        if levels < 2:
+            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
+        _check_shapes(logits, loc, log_scale, coefficients)
+        self.logits = logits
+        self.loc = loc
+        self.log_scale = log_scale
+        self.coefficients = coefficients
+        self.levels = levels
+        super().__init__(loc.shape[:-4], loc.shape[-3:], validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The images on the grid of levels."""
+        return constraints.independent(_Levels(self.levels), 3)
+
+    def expand(
+        self, batch_shape: _size, _instance: Distribution | None = None
+    ) -> "DiscretizedLogisticMixture":
+        """Return the distribution over a larger batch."""
+
+        def larger(parameter: Tensor, n_axes: int) -> Tensor:
+            return parameter.expand(*batch_shape, *parameter.shape[-n_axes:])
+
+        return DiscretizedLogisticMixture(
+            larger(self.logits, 3),
+            larger(self.loc, 4),
+            larger(self.log_scale, 4),
+            None if self.coefficients is None else larger(self.coefficients, 4),
+            self.levels,
+            validate_args=False,
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats."""
+        if self._validate_args:
+            self._validate_sample(value)
+        level = (value * (self.levels - 1)).round()
+        x = (level / (self.levels - 1)).unsqueeze(-4)
+        middles = [self._middle(c, list(x.unbind(-3))) for c in range(self.event_shape[0])]
+        distance = x - torch.stack(torch.broadcast_tensors(*middles), -3)
+        inverse_scale = (-self.log_scale).exp()
+        half_bin = 0.5 / (self.levels - 1)
+        above = (distance + half_bin) * inverse_scale
+        below = (distance - half_bin) * inverse_scale
+        # σ(u) - σ(l) = σ(u) σ(-l) (1 - exp(l - u)): a product, so that nothing cancels. In the
+        # outermost bins the tail takes the place of one factor, and the last one is left out.
+        level = level.unsqueeze(-4)
+        first, last = level == 0, level == self.levels - 1
+        bin_width = 2 * half_bin * inverse_scale
+        log_mass = (
+            logsigmoid(above).masked_fill(last, 0)
+            + logsigmoid(-below).masked_fill(first, 0)
+            + (-torch.expm1(-bin_width)).log().masked_fill(first | last, 0)
+        )
+        per_component = self.logits.log_softmax(-3) + log_mass.sum(-3)
+        return per_component.logsumexp(-3).sum((-2, -1))
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws on the grid, channel after channel, with shape (*, C, H, W)."""
+        with torch.no_grad():
+            p = self.expand(torch.Size(sample_shape) + self.batch_shape)
+            chosen = Categorical(logits=p.logits.movedim(-3, -1), validate_args=False).sample()
+            index = chosen.unsqueeze(-3)
+            x: list[Tensor] = []
+            for c in range(self.event_shape[0]):
+                middles = p._middle(c, [channel.unsqueeze(-3) for channel in x])
+                middle = middles.gather(-3, index).squeeze(-3)
+                log_scale = p.log_scale.select(-3, c).gather(-3, index).squeeze(-3)
+                noise = torch.rand_like(middle).logit(eps=torch.finfo(middle.dtype).tiny)
+                level = ((middle + log_scale.exp() * noise) * (self.levels - 1)).round()
+                x.append(level.clamp(0, self.levels - 1) / (self.levels - 1))
+            return torch.stack(x, -3)
+
+    @property
+    def mean(self) -> Tensor:
+        r"""Return E[x], an image to show, with shape (\*, C, H, W).
+
+        Of each component it is the mean of the logistic clipped to [0, 1], before it is rounded to
+        a level: within half a step of the mean of the levels, and far closer where the scale is a
+        step or more. With coefficients, the mean of a channel is that at the means of the channels
+        before it: exact for linear means, and approximate here because of the clipping.
+        """
+        scale = self.log_scale.exp()
+        means: list[Tensor] = []
+        for c in range(self.event_shape[0]):
+            middle, s = self._middle(c, means), scale.select(-3, c)
+            # ∫ P(X > t) dt over [0, 1].
+            mean = s * (softplus(middle / s) - softplus((middle - 1) / s))
+            means.append(mean.clamp(0, 1))
+        weights = self.logits.softmax(-3).unsqueeze(-3)
+        return (weights * torch.stack(means, -3)).sum(-4)
+
+    def _middle(self, channel: int, before: list[Tensor]) -> Tensor:
+        """Return m of one channel, with shape (*, K, H, W), given the channels before it."""
+        middle = self.loc.select(-3, channel)
+        if self.coefficients is not None:
+            first = channel * (channel - 1) // 2
+            for j in range(channel):
+                middle = middle + self.coefficients.select(-3, first + j) * (before[j] - 0.5)
+        return middle
+
+
+def _check_shapes(
+    logits: Tensor, loc: Tensor, log_scale: Tensor, coefficients: Tensor | None
+) -> None:
+    if loc.dim() < 4:
+        raise ShapeError(
+            f"loc with shape {tuple(loc.shape)}: means of the pixels of an image have shape "
+            "(*, components, channels, height, width)"
+        )
+    *batch, n_components, n_channels, height, width = loc.shape
+    image = (height, width)
+    expected = {
+        "logits": (logits, (*batch, n_components, *image)),
+        "log_scale": (log_scale, tuple(loc.shape)),
+    }
+    if coefficients is not None:
+        n_pairs = n_channels * (n_channels - 1) // 2
+        expected["coefficients"] = (coefficients, (*batch, n_components, n_pairs, *image))
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape) != shape:
+            raise ShapeError(
+                f"{name} with shape {tuple(tensor.shape)}: beside a loc with shape "
+                f"{tuple(loc.shape)} it must have {shape}"
+            )

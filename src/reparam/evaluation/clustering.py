@@ -1,0 +1,186 @@
+"""How well clusters, found without labels, agree with the labels."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch, in_chunks, to_device
+from reparam.errors import OptionError, ShapeError
+from reparam.evaluation.classification import Accuracy, share
+from reparam.evaluation.isolation import isolated
+from reparam.model import LatentModel
+from reparam.objectives.clustering import mixture_of
+
+
+class Clustering(NamedTuple):
+    """How well clusters agree with labels.
+
+    Arguments:
+        n_clusters: The number of clusters that could have been used.
+        hungarian: The accuracy under the best one-to-one matching of clusters and labels.
+        majority: The accuracy where each cluster stands for its commonest label.
+        mutual_information: The normalized mutual information, from 0 to 1.
+    """
+
+    n_clusters: int
+    hungarian: Accuracy
+    majority: Accuracy
+    mutual_information: float
+
+
+def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
+    r"""Return the likeliest cluster of each example, :math:`\arg\max_k p(k \mid \mathbb E_q[z])`.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples, anywhere; their labels are not looked at.
+        chunk: At most so many examples are in the works at once.
+
+    Returns:
+        Numbers of clusters on the CPU, with shape (N,).
+
+    Raises:
+        SupportError: The prior is no mixture of Gaussians.
+
+    References:
+        Jiang et al., IJCAI 2017, section 3.3.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.cluster_vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> assigned_clusters(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).shape
+        torch.Size([5])
+    """
+    assigned: list[Tensor] = []
+    with isolated(model) as device:
+        for part in in_chunks(batch, chunk):
+            placed = to_device(part, device)
+            prior = mixture_of(model, placed.c)
+            z = model.encode(placed.x, placed.c)
+            assigned.append(prior.responsibilities(z).argmax(-1).cpu())
+    return torch.cat(assigned)
+
+
+def clustering(assigned: Tensor, labels: Tensor, n_clusters: int) -> Clustering:
+    """Return all measures of how well clusters agree with labels.
+
+    Arguments:
+        assigned: The cluster of each example, with shape (N,).
+        labels: Its label, with shape (N,).
+        n_clusters: The number of clusters that could have been used.
+
+    Raises:
+        ShapeError: Not one cluster and one label for each example.
+
+    Example:
+        >>> found = clustering(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1]), n_clusters=2)
+        >>> found.hungarian.value, found.mutual_information
+        (1.0, 1.0)
+    """
+    return Clustering(
+        n_clusters=n_clusters,
+        hungarian=hungarian_accuracy(assigned, labels),
+        majority=majority_accuracy(assigned, labels),
+        mutual_information=normalized_mutual_information(assigned, labels),
+    )
+
+
+def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
+    r"""Return the accuracy of clusters under the best one-to-one matching with the labels.
+
+    .. math:: \max_{\pi} \frac1N \sum_n [\pi(k_n) = y_n]
+
+    A cluster without a label of its own, where there are more of them, is wrong on all its members.
+
+    Arguments:
+        assigned: The cluster k of each example, with shape (N,).
+        labels: Its label y, with shape (N,).
+
+    Raises:
+        ShapeError: Not one cluster and one label for each example.
+
+    References:
+        Kuhn, The Hungarian method for the assignment problem, 1955; Jiang et al., IJCAI 2017,
+        eq. 22.
+
+    Example:
+        >>> hungarian_accuracy(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 1])).value
+        0.75
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts = contingency(assigned, labels)
+    clusters, matched = linear_sum_assignment(counts.numpy(), maximize=True)
+    # A cluster that is matched with no label has a name that no example has.
+    names = torch.full((len(counts),), -1)
+    names[torch.from_numpy(np.asarray(clusters))] = torch.from_numpy(np.asarray(matched))
+    return share(names[assigned.long()] == labels)
+
+
+def majority_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
+    r"""Return the accuracy of clusters, each of which stands for its commonest label.
+
+    .. math:: \frac1N \sum_k \max_y |\{n : k_n = k,\ y_n = y\}|
+
+    It rises with the number of clusters, whatever they are: with one for each example it is 1.
+
+    Arguments:
+        assigned: The cluster k of each example, with shape (N,).
+        labels: Its label y, with shape (N,).
+
+    Raises:
+        ShapeError: Not one cluster and one label for each example.
+
+    Example:
+        >>> majority_accuracy(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 1])).value
+        1.0
+    """
+    names = contingency(assigned, labels).argmax(1)
+    return share(names[assigned.long()] == labels)
+
+
+def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> float:
+    r"""Return :math:`I(k; y) / \tfrac12 (H(k) + H(y))`, from 0 to 1.
+
+    Arguments:
+        assigned: The cluster k of each example, with shape (N,).
+        labels: Its label y, with shape (N,).
+
+    Example:
+        >>> normalized_mutual_information(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1]))
+        1.0
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    _check(assigned, labels)
+    return float(normalized_mutual_info_score(labels.numpy(), assigned.numpy()))
+
+
+def contingency(assigned: Tensor, labels: Tensor) -> Tensor:
+    """Return how many examples of each label are in each cluster, with shape (K, number of labels).
+
+    Raises:
+        ShapeError: Not one cluster and one label for each example.
+
+    Example:
+        >>> contingency(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1]))
+        tensor([[0, 1],
+                [2, 0]])
+    """
+    _check(assigned, labels)
+    n_clusters, n_labels = int(assigned.max()) + 1, int(labels.max()) + 1
+    flat = assigned.long() * n_labels + labels.long()
+    return flat.bincount(minlength=n_clusters * n_labels).reshape(n_clusters, n_labels)
+
+
+def _check(assigned: Tensor, labels: Tensor) -> None:
+    if assigned.dim() != 1 or assigned.shape != labels.shape or len(labels) == 0:
+        raise ShapeError(
+            f"clusters of shape {tuple(assigned.shape)} beside labels of shape "
+            f"{tuple(labels.shape)}: give one of each for every example, as (N,)"
+        )
+    if min(int(assigned.min()), int(labels.min())) < 0:
+        raise OptionError("clusters and labels are numbered from 0: none may be negative")

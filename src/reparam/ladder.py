@@ -1,0 +1,161 @@
+"""Several stochastic layers: a top-down prior, and a posterior that corrects it from the data."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from reparam.conditional import Conditional
+from reparam.distributions import Chain, base
+from reparam.errors import OptionError
+from reparam.families import Gaussian
+from reparam.nn import MLP
+from reparam.priors import StandardNormal, check_sizes
+
+
+class TopDown(nn.Module):
+    r"""The prior of a hierarchy: each layer is a Gaussian given the layers above it.
+
+    .. math:: p(z) = p(z_L) \prod_{l < L} \mathcal N(z_l; \mu_l(z_{>l}, c), \sigma_l^2(z_{>l}, c))
+
+    Arguments:
+        sizes: The sizes of the layers, from the top, z_L, to the one next to the data, z_1.
+        hidden: The sizes of the hidden layers of each network.
+        context: The size of a condition c; 0 without one.
+        activation: The nonlinearity.
+
+    Raises:
+        OptionError: Fewer than one layer, or a size below one.
+
+    References:
+        Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 1 to 3.
+
+    Example:
+        >>> TopDown([5, 10])().sample((3,)).shape
+        torch.Size([3, 15])
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: Sequence[int] = (128,),
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if not sizes:
+            raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
+        check_sizes(latent_dim=min(sizes))
+        self.sizes = list(sizes)
+        self.names = [f"z{number}" for number in range(len(sizes), 0, -1)]
+        self.top = StandardNormal(sizes[0])
+        above = [sum(sizes[:number]) for number in range(1, len(sizes))]
+        self.below = nn.ModuleList(
+            Conditional(MLP(n, *hidden, context=context, activation=activation), Gaussian(size))
+            for n, size in zip(above, sizes[1:], strict=True)
+        )
+
+    def layer(self, number: int, above: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return the distribution of a layer, counted from the top, given those above it."""
+        if number == 0:
+            return self.top()
+        part = self.below[number - 1]
+        return part(above) if c is None else part(above, c)
+
+    def forward(self, c: Tensor | None = None) -> Chain:
+        """Return p(z | c), with batch shape (B,), or () without a condition."""
+        factors = {name: partial(self.layer, i, c=c) for i, name in enumerate(self.names)}
+        batch = () if c is None else c.shape[:1]
+        return Chain(factors, self.sizes, batch, self.top.loc)
+
+
+class LadderEncoder(nn.Module):
+    r"""The posterior of a hierarchy, top-down like the prior.
+
+    A network goes up from x; in every layer what it says, :math:`\mathcal N(\hat\mu_l,
+    \hat\sigma_l^2)`, is joined with the prior's layer as two Gaussian opinions are:
+
+    .. math:: q(z_l \mid z_{>l}, x) = \mathcal N\Bigl(
+              \frac{\hat\mu_l \hat\sigma_l^{-2} + \mu_l \sigma_l^{-2}}
+                   {\hat\sigma_l^{-2} + \sigma_l^{-2}},\;
+              \frac1{\hat\sigma_l^{-2} + \sigma_l^{-2}}\Bigr)
+
+    Arguments:
+        shape: The shape of one x.
+        prior: The top-down prior of the model, which stays the model's.
+        hidden: The sizes of the layers below z_1.
+        above: The sizes of the layers between z_l and z_{l+1}.
+        context: The size of a condition c; 0 without one.
+        activation: The nonlinearity.
+
+    References:
+        Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 11 to 19.
+
+    Example:
+        >>> q = LadderEncoder((784,), TopDown([5, 10]))(torch.zeros(3, 784))
+        >>> q.rsample((2,)).shape
+        torch.Size([2, 3, 15])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        prior: TopDown,
+        hidden: Sequence[int] = (400,),
+        above: Sequence[int] = (128,),
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        # The weights of the prior are the model's: a tuple keeps them out of this module's own.
+        self._prior = (prior,)
+        n_layers = len(prior.sizes)
+        networks = [MLP(shape, *hidden, context=context, activation=activation)]
+        for _ in range(n_layers - 1):
+            networks.append(MLP(networks[-1].out_shape, *above, activation=activation))
+        self.up = nn.ModuleList(networks)
+        self.opinions = nn.ModuleList(
+            Gaussian(size).attach(network.out_shape)
+            for network, size in zip(networks, reversed(prior.sizes), strict=True)
+        )
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
+        r"""Return q(z | x, c) for x with shape (\*, *shape)."""
+        (prior,) = self._prior
+        features = self.up[0](x) if c is None else self.up[0](x, c)
+        said = [self.opinions[0](features)]
+        for up, opinion in zip(self.up[1:], self.opinions[1:], strict=True):
+            features = up(features)
+            said.append(opinion(features))
+        said.reverse()
+
+        def layer(number: int, z: Tensor) -> Distribution:
+            if number == 0:
+                return said[0]
+            return joined(said[number], prior.layer(number, z, c))
+
+        factors = {name: partial(layer, i) for i, name in enumerate(prior.names)}
+        return Chain(factors, prior.sizes, features.shape[:-1], features)
+
+
+def joined(first: Distribution, second: Distribution) -> Distribution:
+    r"""Return the normalized product of two diagonal Gaussians.
+
+    .. math:: \sigma^{-2} = \sigma_1^{-2} + \sigma_2^{-2}, \qquad
+              \mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})
+
+    Example:
+        >>> unit = Independent(Normal(torch.zeros(1), 1.0), 1)
+        >>> other = Independent(Normal(torch.ones(1), 1.0), 1)
+        >>> joined(unit, other).mean
+        tensor([0.5000])
+    """
+    (loc_1, scale_1), (loc_2, scale_2) = (
+        (base(p).loc, base(p).scale)  # type: ignore[attr-defined]
+        for p in (first, second)
+    )
+    precision_1, precision_2 = scale_1**-2, scale_2**-2
+    variance = 1 / (precision_1 + precision_2)
+    loc = variance * (loc_1 * precision_1 + loc_2 * precision_2)
+    return Independent(Normal(loc, variance.sqrt(), validate_args=False), 1, validate_args=False)

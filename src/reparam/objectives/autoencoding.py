@@ -1,0 +1,124 @@
+"""Objectives of deterministic autoencoders: there is a code, and nothing random about it."""
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch
+from reparam.corruption import Corruption
+from reparam.distributions import center
+from reparam.errors import OptionError
+from reparam.model import LatentModel
+from reparam.objectives.terms import Terms
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    r"""How well x is described by its code, or by that of a corrupted x.
+
+    .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
+
+    There is no KL and no bound of log p(x): the code of an autoencoder has no density.
+
+    Arguments:
+        corruption: C, while training; None to encode x itself.
+
+    References:
+        Vincent et al., Extracting and composing robust features with denoising autoencoders, ICML
+        2008, eq. 5.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> Reconstruction()(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).bound.shape
+        torch.Size([5])
+    """
+
+    corruption: Corruption | None = None
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        seen = x if self.corruption is None else self.corruption(x)
+        z = center(model.posterior(seen, batch.c))
+        reconstruction = model.likelihood(z, batch.c).log_prob(x)
+        return Terms(bound=reconstruction, reconstruction=reconstruction)
+
+
+@dataclass(frozen=True)
+class Contractive:
+    r"""Reconstruction, less a penalty on how fast the code moves with x.
+
+    .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda \Bigl\| \frac{\partial f(x)}{\partial x}
+              \Bigr\|_F^2
+
+    Arguments:
+        weight: λ, in nats.
+        n_probes: The norm is estimated from so many random directions
+            :math:`v \sim \mathcal N(0, I)`, as :math:`\mathbb E \|J^\top v\|^2` (Hutchinson); None
+            for the exact norm, which takes one backward pass for each latent dimension.
+
+    Raises:
+        OptionError: A negative weight, or fewer than one probe.
+
+    References:
+        Rifai et al., Contractive auto-encoders, ICML 2011, eq. 5; Hutchinson, Communications in
+        Statistics 1989 (the estimate).
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> terms = Contractive(0.1)(recipe.model, Batch(torch.zeros(5, 1, 8, 8)))
+        >>> list(terms.penalties)
+        ['contraction']
+    """
+
+    weight: float = 0.1
+    n_probes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < inf:
+            raise OptionError(f"weight={self.weight}: the penalty must be finite, 0 or more")
+        if self.n_probes is not None and self.n_probes < 1:
+            raise OptionError(f"n_probes={self.n_probes}: give at least 1, or None for all")
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        with torch.enable_grad():
+            seen = x.detach().requires_grad_()
+            z = center(model.posterior(seen, batch.c))
+            norm = squared_jacobian(z, seen, self.n_probes)
+        reconstruction = model.likelihood(z, batch.c).log_prob(x)
+        return Terms(
+            bound=reconstruction,
+            reconstruction=reconstruction,
+            penalties={"contraction": self.weight * norm.mean()},
+        )
+
+
+def squared_jacobian(z: Tensor, x: Tensor, n_probes: int | None = None) -> Tensor:
+    r"""Return :math:`\|\partial z / \partial x\|_F^2` of each example, with shape (B,).
+
+    Arguments:
+        z: The codes, with shape (B, D), a function of x in which no example depends on another.
+        x: The examples, with shape (B, *event), which require a gradient.
+        n_probes: The number of random directions of the estimate; None for the exact norm.
+
+    Example:
+        >>> x = torch.ones(3, 2, requires_grad=True)
+        >>> squared_jacobian(x @ torch.tensor([[1.0], [2.0]]), x)
+        tensor([5., 5., 5.], grad_fn=<SumBackward1>)
+    """
+    if n_probes is None:
+        probes = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)[:, None].expand(
+            -1, *z.shape
+        )
+    else:
+        probes = torch.randn(n_probes, *z.shape, device=z.device, dtype=z.dtype) / n_probes**0.5
+    (rows,) = torch.autograd.grad(z, x, probes, create_graph=True, is_grads_batched=True)
+    return rows.square().flatten(2).sum((0, 2))

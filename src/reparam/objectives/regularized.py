@@ -1,0 +1,183 @@
+"""The ELBO with other penalties on the code: total correlation, discrepancy, a mistake."""
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch.distributions import Independent, Normal
+
+from reparam.batch import Batch
+from reparam.distributions import Delta, base, rsample
+from reparam.divergence import kl, mmd
+from reparam.errors import OptionError, SupportError
+from reparam.model import LatentModel
+from reparam.objectives.terms import Terms
+
+
+@dataclass(frozen=True)
+class TotalCorrelation:
+    r"""The ELBO, less more than its share of the dependence between latent dimensions.
+
+    .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
+              \prod_j q(z_j)\Bigr), \qquad q(z) = \mathbb E_x[q(z \mid x)]
+
+    q(z) is estimated as the mixture of the posteriors of the batch: up to a constant the
+    minibatch-weighted estimate of the source, with the same gradient.
+
+    Arguments:
+        beta: β.
+
+    Raises:
+        OptionError: A negative weight.
+        SupportError: A posterior that does not factorize over dimensions: log q(z_j | x) of a
+            single one has no closed form then.
+
+    References:
+        Chen et al., Isolating sources of disentanglement in VAEs, NeurIPS 2018, eq. 4 and S3.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> terms = TotalCorrelation(6.0)(recipe.model, Batch(torch.zeros(5, 1, 8, 8)))
+        >>> list(terms.penalties)
+        ['total_correlation']
+    """
+
+    beta: float = 6.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta < inf:
+            raise OptionError(f"beta={self.beta}: the weight must be finite, 0 or more")
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        q = model.posterior(x, batch.c)
+        if not isinstance(q, Independent) or q.reinterpreted_batch_ndims != 1:
+            raise SupportError(
+                "the total correlation needs log q(z_j | x) of single dimensions, which only a "
+                "posterior that factorizes has: use --posterior gaussian"
+            )
+        z = rsample(q, 1, x.device)
+        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        divergence = kl(q, model.prior_distribution(batch.c), z)
+        # log q(z_j of example i | x of example m), with shape (B, B, D).
+        log_q = q.base_dist.log_prob(z[0][:, None])
+        log_joint = log_q.sum(-1).logsumexp(1)
+        log_product = log_q.logsumexp(1).sum(-1)
+        total = (log_joint - log_product).mean()
+        return Terms(
+            bound=reconstruction - divergence.value,
+            reconstruction=reconstruction,
+            kl=divergence.by_group,
+            kl_method=divergence.method,
+            penalties={"total_correlation": (self.beta - 1) * total},
+        )
+
+
+@dataclass(frozen=True)
+class MMD:
+    r"""Reconstruction, less a distance between the codes of the batch and draws from the prior.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
+              - \lambda\, \mathrm{MMD}^2(q(z), p(z))
+
+    Arguments:
+        weight: λ, in nats.
+        kl_weight: α; at 0 the code may be deterministic, and this is a Wasserstein autoencoder.
+
+    Raises:
+        OptionError: A negative weight.
+
+    References:
+        Tolstikhin et al., Wasserstein auto-encoders, ICLR 2018, eq. 4 and section 3; Zhao, Song &
+        Ermon, InfoVAE, AAAI 2019, eq. 6.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> list(MMD()(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).penalties)
+        ['mmd']
+    """
+
+    weight: float = 100.0
+    kl_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "kl_weight"):
+            if not 0 <= getattr(self, name) < inf:
+                raise OptionError(f"{name}={getattr(self, name)}: must be finite, 0 or more")
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        q, p = model.posterior(x, batch.c), model.prior_distribution(batch.c)
+        z = rsample(q, 1, x.device)
+        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        drawn = p.sample(torch.Size() if p.batch_shape else torch.Size([len(x)]))
+        penalties = {"mmd": self.weight * mmd(z[0], drawn.detach())}
+        if isinstance(q, Delta):
+            return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
+        divergence = kl(q, p, z)
+        return Terms(
+            bound=reconstruction - self.kl_weight * divergence.value,
+            reconstruction=reconstruction,
+            kl=divergence.by_group,
+            kl_method=divergence.method,
+            penalties=penalties,
+        )
+
+
+@dataclass(frozen=True)
+class NaivePenalty:
+    r"""What looks like a KL and is none: a warning, to be compared with the ELBO.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
+              - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
+
+    It is zero where the KL is, and nowhere else like it: it bounds no likelihood.
+
+    Arguments:
+        weight: λ.
+
+    Raises:
+        OptionError: A negative weight.
+        SupportError: A posterior without μ and σ.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> NaivePenalty()(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).bound.shape
+        torch.Size([5])
+    """
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < inf:
+            raise OptionError(f"weight={self.weight}: must be finite, 0 or more")
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        x = model.as_event(batch.x)
+        q = model.posterior(x, batch.c)
+        normal = base(q)
+        if not isinstance(normal, Normal):
+            raise SupportError(
+                "the naive penalty is on μ and log σ² of a diagonal Gaussian: "
+                "use --posterior gaussian"
+            )
+        z = rsample(q, 1, x.device)
+        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        divergence = kl(q, model.prior_distribution(batch.c), z)
+        log_variance = 2 * normal.scale.log()
+        penalty = (normal.loc.square() + log_variance.square()).sum(-1)
+        return Terms(
+            bound=reconstruction - self.weight * penalty,
+            reconstruction=reconstruction,
+            kl=divergence.by_group,
+            kl_method=divergence.method,
+        )

@@ -1,0 +1,184 @@
+"""Learning from few labels: the label is a latent variable where it is not known."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.distributions import OneHotCategorical
+from torch.nn.functional import one_hot
+
+from reparam.batch import Batch
+from reparam.distributions import Chain, rsample
+from reparam.divergence import CLOSED_FORM, kl
+from reparam.errors import DataError, OptionError
+from reparam.model import LatentModel
+from reparam.objectives.terms import Terms
+from reparam.priors import StandardNormal
+from reparam.semi_supervised import StackedDecoder, StackedEncoder, StackedPrior
+
+
+@dataclass(frozen=True)
+class SemiSupervised:
+    r"""The bounds of M2, for examples with and without a label, and a classification term.
+
+    .. math:: \mathcal L(x, y) &= \mathbb E_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
+              - \mathrm{KL}(q(z \mid x, y) \| p(z)) \\
+              \mathcal U(x) &= \sum_y q(y \mid x)\, \mathcal L(x, y) + \mathcal H(q(y \mid x)) \\
+              \mathcal J &= \overline{\mathcal L \text{ or } \mathcal U}
+              + \alpha\, \overline{\log q(y \mid x)}
+
+    The first mean is over all examples of the batch, the second over those with a label. The sum
+    over the K labels is exact, with a draw of z for each. A label is not known where it is -1.
+
+    Arguments:
+        alpha: α, in nats of an example; 0.1 in the source.
+
+    Raises:
+        OptionError: A negative or infinite weight.
+        DataError: A batch without labels, when called.
+
+    References:
+        Kingma, Rezende, Mohamed & Welling, Semi-supervised learning with deep generative models,
+        NeurIPS 2014, eq. 6 to 9.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.ss_vae(DataSpec((1, 8, 8), "binary", n_classes=3), latent_dim=2)
+        >>> batch = Batch(torch.zeros(5, 1, 8, 8), y=torch.tensor([-1, 2, -1, 0, -1]))
+        >>> SemiSupervised()(recipe.model, batch).bound.shape
+        torch.Size([5])
+    """
+
+    alpha: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < inf:
+            raise OptionError(
+                f"alpha={self.alpha}: the weight of classification must be finite, 0 or more"
+            )
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
+        if batch.y is None:
+            raise DataError(
+                "a semi-supervised model learns from labels, and these examples have none: give y, "
+                "with -1 for those that are not known"
+            )
+        x, y = model.as_event(batch.x), batch.y
+        known, unknown = y >= 0, y < 0
+        penalties, parts = {}, []
+        if bool(unknown.any()):
+            parts.append(marginal(model, x[unknown]))
+        if bool(known.any()):
+            q = cast(Chain, model.posterior(x[known]))
+            told = label_of(q, x)
+            c = one_hot(y[known], told.event_shape[0]).to(told.probs)
+            parts.append(_of_label(model, q, x[known], c))
+            penalties["classification"] = -self.alpha * told.log_prob(c).mean()
+        # Back into the order of the batch.
+        place = torch.cat([unknown.nonzero(), known.nonzero()]).flatten().argsort()
+        reconstruction, of_z, of_y = (torch.cat(part)[place] for part in zip(*parts, strict=True))
+        return Terms(
+            bound=reconstruction - of_z - of_y,
+            reconstruction=reconstruction,
+            kl={"z": of_z, "y": of_y},
+            kl_method=CLOSED_FORM,
+            penalties=penalties,
+        )
+
+
+@dataclass(frozen=True)
+class Stacked:
+    r"""The bounds of M1 and of M2 on its features, both in every step.
+
+    .. math:: \mathcal J = \overline{\mathbb E_{q(h \mid x)}[\log p(x \mid h)]
+              - \mathrm{KL}(q(h \mid x) \| \mathcal N(0, I))} + \mathcal J_{M2}(h, y)
+
+    M2 learns from draws h of q(h | x) and has no say in them, as if M1 had been trained before it;
+    it begins once M1 has had its share of the steps. Where some labels are not known, M1 learns
+    from those examples alone: the few others are in every batch, and it would learn them by heart.
+
+    Arguments:
+        alpha: α of M2.
+        start: The share of the steps after which M2 learns.
+
+    Raises:
+        OptionError: A weight that ``SemiSupervised`` refuses, or a share outside [0, 1).
+
+    References:
+        Kingma, Rezende, Mohamed & Welling, NeurIPS 2014, section 2.1 and section 3 (M1 + M2).
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> spec = DataSpec((1, 8, 8), "binary", n_classes=3)
+        >>> recipe = variants.ss_vae_stacked(spec, latent_dim=2, hidden=(8,))
+        >>> batch = Batch(torch.zeros(2, 1, 8, 8), y=torch.tensor([-1, 2]))
+        >>> list(Stacked()(recipe.model, batch).kl)
+        ['features']
+    """
+
+    alpha: float = 0.1
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        SemiSupervised(self.alpha)  # the same rule
+        if not 0 <= self.start < 1:
+            raise OptionError(f"start={self.start}: give a share of the steps in [0, 1)")
+
+    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of M1, with the loss of both."""
+        x = model.as_event(batch.x)
+        encoder, prior = cast(StackedEncoder, model.encoder), cast(StackedPrior, model.prior)
+        decoder = cast(StackedDecoder, model.decoder)
+        q = encoder.features(x)
+        h = rsample(q, 1, x.device)[0]
+        reconstruction = decoder.features(h).log_prob(x)
+        divergence = kl(q, StandardNormal(encoder.n_features).to(x.device)(), h[None])
+        bound = reconstruction - divergence.value
+        loss = -bound[_representative(batch)].mean()
+        if batch.progress >= self.start:
+            second = LatentModel(encoder.labels, prior.features, prior.labels)
+            loss = loss + SemiSupervised(self.alpha)(second, Batch(h.detach(), batch.y)).loss
+        return Terms(
+            bound=bound,
+            reconstruction=reconstruction,
+            kl={"features": divergence.value},
+            kl_method=divergence.method,
+            surrogate=loss,
+        )
+
+
+def _representative(batch: Batch) -> Tensor | slice:
+    """Return where the examples are that stand for all data: without a label, if there are any."""
+    if batch.y is None or bool((batch.y >= 0).all()):
+        return slice(None)
+    return batch.y < 0
+
+
+def label_of(q: Chain, like: Tensor) -> OneHotCategorical:
+    """Return the first group, q(y | x)."""
+    return cast(OneHotCategorical, q.factors["y"](like.new_empty(*q.batch_shape, 0)))
+
+
+def marginal(model: LatentModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return reconstruction, KL of z and KL of y of U(x), each with shape (B,)."""
+    q, p = cast(Chain, model.posterior(x)), cast(Chain, model.prior_distribution())
+    told = label_of(q, x)
+    labels = torch.eye(told.event_shape[0]).to(told.probs)[:, None].expand(-1, len(x), -1)
+    reconstruction, of_z, _ = _of_label(model, q, x, labels)
+    weight = told.probs.T
+    of_y = kl(told, label_of(p, x)).value
+    return (weight * reconstruction).sum(0), (weight * of_z).sum(0), of_y
+
+
+def _of_label(model: LatentModel, q: Chain, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return reconstruction, KL of z and -log p(y) of L(x, y), for y with shape (\*, B, K)."""
+    p = cast(Chain, model.prior_distribution())
+    q_z, p_z = q.factors["z"](c), p.factors["z"](c)
+    z = rsample(q_z, 1, x.device)[0]
+    reconstruction = model.likelihood(torch.cat([c, z], -1)).log_prob(x)
+    return reconstruction, kl(q_z, p_z, z[None]).value, -p.factors["y"](c[..., :0]).log_prob(c)

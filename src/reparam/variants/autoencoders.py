@@ -1,0 +1,98 @@
+"""Autoencoders: a code, and nothing random about it."""
+
+from typing import Any
+
+from reparam.corruption import Corruption, Kind
+from reparam.families import Deterministic
+from reparam.objectives import Contractive, Reconstruction
+from reparam.spec import DataSpec
+from reparam.variants.classic import mlp_model
+from reparam.variants.recipe import Recipe
+from reparam.variants.registry import variant
+
+
+@variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
+def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+    r"""The autoencoder: a deterministic code, and the description of x that it allows.
+
+    .. math:: \mathcal L = \log p(x \mid z = f(x))
+
+    Use it as what the others are compared with, and to reduce dimensions.
+
+    Limits: there is no prior and no likelihood of x; draws of z mean nothing to the decoder.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> import torch
+        >>> ae(DataSpec((1, 8, 8), "binary")).model.encode(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 20])
+    """
+    return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), Reconstruction())
+
+
+@variant("dae", year=2008, paper="Vincent et al., ICML 2008")
+def dae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    corruption: Kind = "gaussian",
+    level: float = 0.5,
+    **net: Any,
+) -> Recipe:
+    r"""The denoising autoencoder: from a corrupted x it describes the clean one.
+
+    .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
+
+    Use it to clean data (``reparam denoise RUN``), and for codes that noise does not move.
+
+    Limits: it undoes the noise that it was trained on; there is no likelihood of x.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        corruption: The noise C: ``gaussian``, ``masking`` or ``salt-and-pepper``.
+        level: Its standard deviation, or the share of entries that it changes.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> dae(DataSpec((1, 8, 8), "binary"), corruption="masking").objective.corruption
+        Corruption(kind='masking', level=0.5)
+    """
+    model = mlp_model(spec, Deterministic, latent_dim, **net)
+    return Recipe(model, Reconstruction(Corruption(corruption, level)))
+
+
+@variant("cae", year=2011, paper="Rifai et al., ICML 2011")
+def cae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    weight: float = 0.1,
+    n_probes: int | None = 1,
+    **net: Any,
+) -> Recipe:
+    r"""The contractive autoencoder: its code moves little when x does.
+
+    .. math:: \mathcal L = \log p(x \mid f(x))
+              - \lambda \Bigl\| \frac{\partial f(x)}{\partial x} \Bigr\|_F^2
+
+    Use it for codes that small changes of x leave where they are.
+
+    Limits: the exact norm takes a backward pass for each latent dimension, which the default
+    estimates from one; there is no likelihood of x.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        weight: λ, in nats.
+        n_probes: Random directions for the estimate of the norm; None for the exact one.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> cae(DataSpec((1, 8, 8), "binary"), weight=0.2).objective
+        Contractive(weight=0.2, n_probes=1)
+    """
+    model = mlp_model(spec, Deterministic, latent_dim, **net)
+    return Recipe(model, Contractive(weight, n_probes))

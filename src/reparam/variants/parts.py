@@ -1,0 +1,272 @@
+"""Parts by name, so that any of them goes with any variant: what it cannot go with is said here."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from dataclasses import replace as with_changes
+from typing import Any
+
+import torch
+from torch import nn
+
+from reparam import priors
+from reparam.batch import Batch
+from reparam.conditional import Conditional
+from reparam.corruption import Corruption
+from reparam.data.condition import conditions
+from reparam.errors import OptionError, unknown
+from reparam.families import (
+    Deterministic,
+    Family,
+    Flow,
+    FullCovarianceGaussian,
+    Gaussian,
+    GumbelSoftmax,
+    Uniform,
+    VonMisesFisher,
+)
+from reparam.model import LatentModel
+from reparam.objectives import (
+    ELBO,
+    IWAE,
+    MMD,
+    Contractive,
+    DReG,
+    NaivePenalty,
+    Objective,
+    Reconstruction,
+    TotalCorrelation,
+)
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Milestone, Recipe, replace
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that can take the place of a variant's own.
+
+    Arguments:
+        posterior: q(z | x), by name.
+        prior: p(z), by name.
+        objective: What is maximized, by name.
+        n_importance: Draws of each example in the objectives iwae and dreg; 5 by default.
+        free_bits: Nats of KL that each latent dimension has for nothing, with the objective elbo.
+    """
+
+    posterior: str | None = None
+    prior: str | None = None
+    objective: str | None = None
+    n_importance: int | None = None
+    free_bits: float | None = None
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+
+POSTERIORS: Mapping[str, Callable[[int], Family]] = {
+    "gaussian": Gaussian,
+    "full-covariance": FullCovarianceGaussian,
+    "iaf": Flow,
+    "coupling": lambda latent_dim: Flow(latent_dim, passes=2),
+    "uniform": Uniform,
+    "von-mises-fisher": VonMisesFisher,
+    "gumbel": lambda latent_dim: GumbelSoftmax(*code_shape(latent_dim)),
+    "deterministic": Deterministic,
+}
+"""What turns the encoder's features into q(z | x), given the number of latent dimensions."""
+
+PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int], nn.Module]] = {
+    "standard-normal": lambda model, spec, n: priors.StandardNormal(n),
+    "mixture": lambda model, spec, n: priors.Mixture(n),
+    "vamp": lambda model, spec, n: priors.Vamp(model.encoder, spec.shape, context=spec.context),
+    "flow": lambda model, spec, n: priors.Flow(n, spec.context),
+    "class-conditional": lambda model, spec, n: priors.ClassConditional(n, labels(spec)),
+    "sphere": lambda model, spec, n: priors.Sphere(n),
+    "uniform-codes": lambda model, spec, n: priors.UniformCodes(*code_shape(n)),
+}
+"""What makes p(z), given the model, the data and the number of latent dimensions."""
+
+OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
+    "elbo": ELBO,
+    "iwae": IWAE,
+    "dreg": DReG,
+    "tc": TotalCorrelation,
+    "mmd": MMD,
+    "naive": NaivePenalty,
+    "reconstruction": Reconstruction,
+    "denoising": lambda: Reconstruction(Corruption()),
+    "contractive": lambda: Contractive(n_probes=1),
+}
+"""What is maximized, given its options."""
+
+REFUSALS = (
+    (
+        "a deterministic posterior with elbo, iwae, dreg, tc or naive",
+        "a point has no density, and its KL to any prior with one is infinite",
+    ),
+    (
+        "posterior and prior on different spaces (real vectors, the sphere, codes)",
+        "each gives no mass to where the other lives, so that the KL is infinite",
+    ),
+    (
+        "a uniform posterior with the vamp prior",
+        "a box does not nest in a mixture of other boxes, so that the KL is infinite",
+    ),
+    (
+        "a gumbel posterior with iwae or dreg, or with a prior other than uniform-codes",
+        "a relaxed draw lies between classes, where a prior over classes has no mass",
+    ),
+    (
+        "tc with a posterior that does not factorize",
+        "log q(z_j | x) of a single dimension has no closed form",
+    ),
+    ("naive with a posterior other than gaussian", "it is a penalty on a Gaussian's μ and log σ²"),
+    (
+        "free_bits with another objective than elbo, n_importance with others than iwae and dreg",
+        "there is nothing that they would change",
+    ),
+    (
+        "the class-conditional prior, or a condition on labels, without labels",
+        "there is nothing to condition on",
+    ),
+    (
+        "another posterior, prior or objective than its own in a variant with players or whose "
+        "posterior is not a network and a family",
+        "these parts are made for each other",
+    ),
+)
+"""What is refused, and the reason. Every other combination trains."""
+
+
+def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
+    """Return a recipe with some of its parts replaced by others.
+
+    Raises:
+        OptionError: A part that does not exist, or that the variant does not let go.
+        SupportError: A combination that makes no sense: see ``REFUSALS``.
+
+    Example:
+        >>> from reparam import variants
+        >>> spec = DataSpec((1, 8, 8), "binary")
+        >>> recipe = with_parts(variants.vae(spec), Parts(prior="vamp", objective="iwae"))
+        >>> type(recipe.model.prior).__name__, recipe.objective
+        ('Vamp', IWAE(n_importance=5))
+    """
+    if parts == Parts():
+        return recipe
+    model, spec = recipe.model, recipe.spec
+    if not isinstance(model, LatentModel) or spec is None or recipe.players:
+        raise OptionError(
+            "this variant has no posterior, prior or objective that could be another one: "
+            "take these options to a variant such as 'vae'"
+        )
+    milestones = recipe.milestones
+    if parts.posterior is not None or parts.prior is not None:
+        encoder = _encoder(model)
+        (latent_dim,) = encoder.family.event_shape
+        if parts.posterior is not None:
+            family = _named("posterior", parts.posterior, POSTERIORS)(latent_dim)
+            model.encoder = Conditional(encoder.network, family)
+        prior = parts.prior or ("vamp" if isinstance(model.prior, priors.Vamp) else None)
+        if prior is not None:
+            model.prior = _named("prior", prior, PRIORS)(model, spec, latent_dim)
+            milestones = started(model.prior)
+    objective = _objective(recipe.objective, parts)
+    # The same variant with the same parts builds it again: it keeps its source.
+    recipe = replace(recipe, objective=objective, milestones=milestones)
+    check(recipe)
+    return recipe
+
+
+def started(prior: nn.Module) -> tuple[Milestone, ...]:
+    """Return the milestone of a prior that begins at training examples, if it does."""
+    if not isinstance(prior, priors.Vamp):
+        return ()
+    return (Milestone(lambda model, examples: model.prior.start(examples), n_examples=1000),)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe whose parts make no sense together, by trying them on a few blank examples.
+
+    Raises:
+        SupportError: A combination that makes no sense.
+    """
+    spec = recipe.spec
+    if spec is None:
+        return
+    whole = spec.support in ("categorical", "tokens")
+    x = torch.zeros(4, *spec.shape, dtype=torch.long if whole else torch.float32)
+    batch = Batch(x, torch.zeros(4, dtype=torch.long), conditions(spec, 4), step=0, progress=0.0)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        # A copy: what networks count or average while training is none of this batch's business.
+        recipe.objective(deepcopy(recipe.model).train(), batch)
+
+
+def code_shape(latent_dim: int) -> tuple[int, int]:
+    """Return how many variables of how many classes fill so many latent dimensions.
+
+    Raises:
+        OptionError: An odd number of dimensions.
+
+    Example:
+        >>> code_shape(320), code_shape(6)
+        ((32, 10), (3, 2))
+    """
+    for n_classes in (10, 2):
+        if latent_dim % n_classes == 0:
+            return latent_dim // n_classes, n_classes
+    raise OptionError(
+        f"latent_dim={latent_dim}: codes of 10 or of 2 classes fill a multiple of 10 or of 2 "
+        "dimensions; choose such a number"
+    )
+
+
+def labels(spec: DataSpec) -> int:
+    """Return the size of a condition on labels.
+
+    Raises:
+        OptionError: There is no condition.
+    """
+    if not spec.context:
+        raise OptionError(
+            "prior 'class-conditional' is a Gaussian for each label, and this model is given none: "
+            "add --condition label"
+        )
+    return spec.context
+
+
+def _encoder(model: LatentModel) -> Conditional:
+    encoder = model.encoder
+    if not isinstance(encoder, Conditional) or len(encoder.family.event_shape) != 1:
+        raise OptionError(
+            "the posterior of this variant is no network followed by a family, and its prior is "
+            "made for it: --posterior and --prior do not apply; start from a variant such as 'vae'"
+        )
+    return encoder
+
+
+def _objective(own: Objective, parts: Parts) -> Objective:
+    options: dict[str, Any] = {}
+    name = parts.objective
+    if parts.n_importance is not None:
+        if name not in ("iwae", "dreg"):
+            raise OptionError(
+                f"n_importance={parts.n_importance}: the draws of an importance-weighted bound; "
+                "add --objective iwae or dreg"
+            )
+        options["n_importance"] = parts.n_importance
+    if parts.free_bits is not None:
+        if name not in (None, "elbo") or (name is None and not isinstance(own, ELBO)):
+            raise OptionError(
+                f"free_bits={parts.free_bits}: nats of the KL of an ELBO, and this objective is "
+                "none; add --objective elbo"
+            )
+        options["free_bits"] = parts.free_bits
+    if name is None:
+        return with_changes(own, **options) if isinstance(own, ELBO) and options else own
+    return _named("objective", name, OBJECTIVES)(**options)
+
+
+def _named(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise unknown(kind, name, known)
+    return known[name]

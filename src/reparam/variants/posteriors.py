@@ -1,0 +1,168 @@
+"""Posteriors other than the diagonal Gaussian."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from reparam import priors
+from reparam.families import (
+    Family,
+    Flow,
+    FullCovarianceGaussian,
+    GumbelSoftmax,
+    VonMisesFisher,
+)
+from reparam.objectives import ELBO
+from reparam.spec import DataSpec
+from reparam.variants.classic import mlp_model
+from reparam.variants.recipe import Recipe
+from reparam.variants.registry import variant
+
+
+@variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
+def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+    r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
+
+    .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
+
+    Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> import torch
+        >>> recipe = full_covariance_vae(DataSpec((1, 8, 8), "binary"), latent_dim=3)
+        >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+    return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
+
+
+@variant("iaf-vae", year=2016, paper="Kingma et al., NeurIPS 2016")
+def iaf_vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    n_transforms: int = 2,
+    flow_width: int = 128,
+    passes: int | None = None,
+    **net: Any,
+) -> Recipe:
+    r"""The VAE whose posterior is a Gaussian bent by an inverse autoregressive flow.
+
+    .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
+              \log q(z \mid x) = \log \mathcal N(\varepsilon; 0, I) - \sum_j \log \sigma_j
+              - \sum_t \log \Bigl|\det \frac{\partial f_t}{\partial f_{t-1}}\Bigr|
+
+    Use it where a diagonal posterior is the weak part: dependent dimensions and several modes.
+
+    Limits: the density of a z that it did not draw itself takes D passes; ``passes=2`` (coupling
+    layers) makes it two.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        n_transforms: How many transforms are stacked.
+        flow_width: The width of each transform's network.
+        passes: In how many passes any z is scored: 2 for coupling layers, None for D.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> import torch
+        >>> recipe = iaf_vae(DataSpec((1, 8, 8), "binary"), latent_dim=3)
+        >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).rsample().shape
+        torch.Size([5, 3])
+    """
+
+    def flow(n: int) -> Flow:
+        return Flow(n, n_transforms, (flow_width,), passes)
+
+    return Recipe(mlp_model(spec, flow, latent_dim, **net), ELBO())
+
+
+@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018")
+def vmf_vae(
+    spec: DataSpec,
+    latent_dim: int = 11,
+    concentration: float | None = None,
+    hidden: Sequence[int] = (256, 128),
+    **net: Any,
+) -> Recipe:
+    r"""The VAE whose codes are directions: von Mises–Fisher posteriors, uniform on the sphere.
+
+    .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z), \qquad p(z) = 1 / |S^{D-1}|,
+              \quad \|z\| = 1
+
+    Use it for few latent dimensions, where a Gaussian prior pulls all codes to the middle, and for
+    data that lie on a sphere. With a fixed κ the KL is a constant.
+
+    Limits: one κ for all dimensions of a code; from about twenty coordinates on a Gaussian does
+    better.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of coordinates D of z.
+        concentration: κ, the same for all; None to learn it for each x.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> import torch
+        >>> recipe = vmf_vae(DataSpec((1, 8, 8), "binary"))
+        >>> recipe.model.posterior(torch.zeros(2, 1, 8, 8)).sample().norm(dim=-1)
+        tensor([1.0000, 1.0000])
+    """
+
+    def on_sphere(n: int) -> VonMisesFisher:
+        return VonMisesFisher(n, "learned" if concentration is None else concentration)
+
+    model = mlp_model(spec, on_sphere, latent_dim, hidden, **net)
+    model.prior = priors.Sphere(latent_dim)
+    return Recipe(model, ELBO())
+
+
+@variant("gumbel-vae", year=2017, paper="Jang, Gu & Poole, ICLR 2017")
+def gumbel_vae(
+    spec: DataSpec,
+    n_variables: int = 32,
+    n_classes: int = 10,
+    first_temperature: float = 1.0,
+    last_temperature: float = 0.5,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with discrete codes: N variables of K classes, relaxed while training.
+
+    .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \qquad
+              \mathrm{KL} = N \log K - \sum_n \mathrm H(\pi_n)
+
+    Use it for codes that are classes: categories, compression to a known number of bits
+    (N log₂ K). Outside training every code is exact, and so is every figure of an evaluation.
+
+    Limits: the relaxation biases the gradient, the more the higher the temperature; the lower it
+    is, the noisier the gradient.
+
+    Arguments:
+        spec: The shape and support of the data.
+        n_variables: N.
+        n_classes: K.
+        first_temperature: τ at the start of training.
+        last_temperature: τ at its end; it falls geometrically.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> gumbel_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample().sum()
+        tensor(32.)
+    """
+
+    def codes(n: int) -> GumbelSoftmax:
+        return GumbelSoftmax(n_variables, n_classes, (first_temperature, last_temperature))
+
+    n_entries = n_variables * n_classes
+    model = mlp_model(spec, codes, n_entries, hidden, likelihood, activation)
+    model.prior = priors.UniformCodes(n_variables, n_classes)
+    return Recipe(model, ELBO())

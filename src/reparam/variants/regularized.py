@@ -1,0 +1,160 @@
+"""The VAE with other penalties on its code."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from reparam.conditional import Conditional
+from reparam.families import Bernoulli, Deterministic
+from reparam.nn import MLP
+from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
+from reparam.objectives.adversarial import DensityRatio, FactorVAE
+from reparam.spec import DataSpec
+from reparam.variants.classic import mlp_model, vae
+from reparam.variants.recipe import Player, Recipe, replace
+from reparam.variants.registry import variant
+
+
+@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
+def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) -> Recipe:
+    r"""The VAE with a weight on the dependence between its latent dimensions alone (β-TC-VAE).
+
+    .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
+              \prod_j q(z_j)\Bigr)
+
+    Use it for dimensions that vary apart from each other, at less cost to the reconstruction than
+    ``beta-vae``.
+
+    Limits: the total correlation is estimated from a batch, so that large batches serve it;
+    independence alone does not make dimensions meaningful.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        beta: β.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> tc_vae(DataSpec((1, 28, 28), "binary")).objective
+        TotalCorrelation(beta=6.0)
+    """
+    return replace(vae(spec, latent_dim, **net), objective=TotalCorrelation(beta))
+
+
+@variant("factor-vae", year=2018, paper="Kim & Mnih, ICML 2018")
+def factor_vae(
+    spec: DataSpec,
+    latent_dim: int = 10,
+    gamma: float = 6.0,
+    critic: Sequence[int] = (200, 200),
+    critic_lr: float = 1e-3,
+    **net: Any,
+) -> Recipe:
+    r"""The VAE that pays for the dependence of its latent dimensions as a discriminator sees it.
+
+    .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
+              \log \frac{D(z)}{1 - D(z)}\Bigr]
+
+    D learns to tell codes from codes whose dimensions were shuffled over the batch; its logit
+    estimates the total correlation.
+
+    Use it as ``tc-vae``, where batches are too small for that estimate.
+
+    Limits: two players: if the discriminator is slow, the penalty is wrong.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        gamma: γ.
+        critic: The sizes of the discriminator's layers.
+        critic_lr: Its learning rate.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> factor_vae(DataSpec((1, 28, 28), "binary")).players[0].module
+        'discriminator'
+    """
+    recipe = vae(spec, latent_dim, **net)
+    network = MLP(latent_dim, *critic, activation="leaky-relu")
+    recipe.model.discriminator = Conditional(network, Bernoulli(()))
+    players = (Player("discriminator", DensityRatio(), critic_lr),)
+    return replace(recipe, objective=FactorVAE(gamma), players=players)
+
+
+@variant("info-vae", year=2019, paper="Zhao, Song & Ermon, AAAI 2019")
+def info_vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    mmd_weight: float = 100.0,
+    kl_weight: float = 0.5,
+    **net: Any,
+) -> Recipe:
+    r"""The VAE whose codes are held to the prior as a whole, and less one by one.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
+              - \lambda\, \mathrm{MMD}^2(q(z), p(z))
+
+    Use it where the code should tell much of x and still be drawn from the prior.
+
+    Limits: for α < 1 this is no bound; the discrepancy is estimated from a batch.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        mmd_weight: λ, in nats.
+        kl_weight: α.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> info_vae(DataSpec((1, 28, 28), "binary")).objective
+        MMD(weight=100.0, kl_weight=0.5)
+    """
+    return replace(vae(spec, latent_dim, **net), objective=MMD(mmd_weight, kl_weight))
+
+
+@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018")
+def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 100.0, **net: Any) -> Recipe:
+    r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
+
+    .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
+              q(z) = \mathbb E_x[\delta(z - f(x))]
+
+    Use it for sharp reconstructions from a model that can still be sampled.
+
+    Limits: a deterministic code has no ELBO and no likelihood of x; with more latent dimensions
+    than the data need, holes remain between the codes.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        mmd_weight: λ, in nats.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> wae(DataSpec((1, 28, 28), "binary")).objective
+        MMD(weight=100.0, kl_weight=0.0)
+    """
+    return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), MMD(mmd_weight))
+
+
+@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
+def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Any) -> Recipe:
+    r"""A warning: the VAE with a penalty that looks like a KL and is none.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
+              - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
+
+    Use it to see what the KL is worth: the same networks with the ELBO reach a better bound.
+
+    Limits: it bounds no likelihood; the weight that works has to be searched for.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        weight: λ.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> naive_vae(DataSpec((1, 28, 28), "binary")).objective
+        NaivePenalty(weight=1.0)
+    """
+    return replace(vae(spec, latent_dim, **net), objective=NaivePenalty(weight))

@@ -1,0 +1,117 @@
+"""Parts by name: the full product of them trains, save what is on the list of refusals."""
+
+import itertools
+
+import pytest
+import torch
+
+import reparam as rp
+from reparam.batch import Batch
+from reparam.data.condition import conditions
+from reparam.errors import DataError, OptionError, ReparamError, SupportError
+from reparam.spec import DataSpec
+from reparam.variants import build
+from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS, REFUSALS
+
+SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
+SPACES = {
+    "von-mises-fisher": "sphere",
+    "sphere": "sphere",
+    "gumbel": "codes",
+    "uniform-codes": "codes",
+}
+NEEDS_NO_PRIOR = ("reconstruction", "denoising", "contractive")
+
+
+def is_refused(posterior: str, prior: str, objective: str, condition: str | None) -> bool:
+    """Whether the list of refusals has a combination: by its mathematics, not by trying it."""
+    if prior == "class-conditional" and condition is None:
+        return True
+    if objective in NEEDS_NO_PRIOR:
+        return False
+    if posterior == "deterministic":
+        return objective != "mmd"
+    space = SPACES.get(posterior, "reals")
+    if prior != "vamp" and space != SPACES.get(prior, "reals"):
+        return True
+    if prior == "vamp" and posterior in ("uniform", "gumbel"):
+        return True
+    if posterior == "gumbel" and objective in ("iwae", "dreg"):
+        return True
+    if objective == "tc" and posterior not in ("gaussian", "uniform"):
+        return True
+    return objective == "naive" and posterior != "gaussian"
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_whatever_is_not_on_the_list_trains(posterior: str) -> None:
+    x = (torch.rand(6, 1, 4, 4) < 0.5).float()
+    y = torch.arange(6) % 3
+    for prior, objective, condition in itertools.product(PRIORS, OBJECTIVES, (None, "label")):
+        said = f"{posterior}, {prior}, {objective}, {condition}"
+        spec = SPEC.conditioned(condition)
+        options = {"posterior": posterior, "prior": prior, "objective": objective}
+        if is_refused(posterior, prior, objective, condition):
+            with pytest.raises((OptionError, SupportError)) as caught:
+                build("vae", spec, latent_dim=10, hidden=(8,), **options)
+            assert len(str(caught.value)) < 300, said
+            continue
+        recipe = build("vae", spec, latent_dim=10, hidden=(8,), **options)
+        batch = Batch(x, y, conditions(spec, 6), step=0, progress=0.0)
+        loss = recipe.objective(recipe.model.train(), batch).loss
+        loss.backward()
+        gradients = [p.grad for p in recipe.model.encoder.parameters() if p.grad is not None]
+        assert loss.isfinite(), said
+        assert gradients, said
+        assert all(gradient.isfinite().all() for gradient in gradients), said
+
+
+def test_every_refusal_has_its_reason() -> None:
+    assert 5 <= len(REFUSALS) <= 12
+    assert all(what and reason for what, reason in REFUSALS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prior": "vam"}, "unknown prior 'vam': did you mean 'vamp'"),
+        ({"posterior": "gausian"}, "unknown posterior 'gausian': did you mean 'gaussian'"),
+        ({"objective": "iwea"}, "unknown objective 'iwea': did you mean 'iwae'"),
+        ({"n_importance": 5}, "add --objective iwae or dreg"),
+        ({"objective": "iwae", "free_bits": 0.1}, "add --objective elbo"),
+        ({"posterior": "deterministic", "free_bits": 0.1}, "no density"),
+        ({"posterior": "von-mises-fisher"}, "infinite"),
+        ({"posterior": "gumbel", "prior": "uniform-codes", "latent_dim": 5}, "latent_dim=5"),
+        ({"prior": "class-conditional"}, "add --condition label"),
+    ],
+)
+def test_refusals_are_one_sentence_with_the_way_out(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ReparamError, match=said):
+        build("vae", SPEC, **{"latent_dim": 10, "hidden": (8,), **options})
+
+
+@pytest.mark.parametrize("name", ["ladder-vae", "factor-vae", "classifier", "vae-gan"])
+def test_variants_whose_parts_are_made_for_each_other_keep_them(name: str) -> None:
+    with pytest.raises(OptionError, match="such as 'vae'"):
+        build(name, SPEC, prior="vamp")
+
+
+def test_a_condition_needs_labels() -> None:
+    with pytest.raises(DataError, match="no labels to condition on"):
+        build("vae", DataSpec((1, 4, 4), "binary").conditioned("label"))
+    with pytest.raises(DataError, match="no labels to condition on"):
+        build("cvae", DataSpec((1, 4, 4), "binary"))
+
+
+def test_parts_survive_the_folder(tmp_path: "object") -> None:
+    digits = rp.data.load("digits", binarize="threshold", validation=0)
+    options = {"prior": "vamp", "posterior": "coupling", "objective": "iwae", "n_importance": 3}
+    recipe = build("vae", digits.spec.conditioned("label"), latent_dim=4, hidden=(8,), **options)
+    run = rp.fit(recipe, digits, epochs=1, device="cpu", out=tmp_path, progress=False)
+    loaded = rp.load(tmp_path)
+    assert type(loaded.model.prior).__name__ == "Vamp"
+    assert loaded.config["n_importance"] == 3
+    assert loaded.spec.condition == "label"
+    for path, value in run.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[path], value), path
+    assert loaded.sample(4, label=2).shape == (4, 1, 8, 8)
