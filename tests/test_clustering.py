@@ -1,7 +1,9 @@
 """Clusters: the bound against integrals, the start against known blobs, the measures by hand."""
 
+import json
 import math
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 import reparam as rp
-from reparam import families, priors
+from reparam import families, priors, reproduce
 from reparam.batch import Batch
+from reparam.cli.main import main
 from reparam.conditional import Conditional
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import evaluate
@@ -310,3 +313,40 @@ def test_a_short_run_finds_three_shapes() -> None:
     )
     assigned = assigned_clusters(run.model, Batch(x))
     assert hungarian_accuracy(assigned, labels).value > 0.95
+
+
+def test_the_command_line_trains_measures_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    words = ["train", "cluster-vae", "--data", "digits", "--epochs", "2", "--hidden", "16"]
+    assert main([*words, "--pictures-every", "0", "--device", "cpu", "--out", run]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", run, "--n-samples", "2", "--device", "cpu", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["n_clusters"] == 10
+    assert 0 < said["cluster_accuracy"] <= said["cluster_majority"] < 1
+    assert 0 < said["cluster_information"] < 1
+    assert main(["plot", run, "--device", "cpu"]) == 0
+    drawn = capsys.readouterr().out
+    for name in ("cluster-members.png", "cluster-samples.png"):
+        assert name in drawn
+        assert (tmp_path / "run" / "pictures" / name).stat().st_size > 0
+
+
+def test_the_entry_of_the_ledger_runs_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(60, 1, 28, 28, generator=random).round()
+    labels = torch.arange(60) % 10
+    few = rp.data.from_arrays(x, labels, test=(x, labels), name="noise")
+    monkeypatch.setattr(rp.data, "load", lambda *args, **options: few)
+    options = reproduce.Options(epochs=2, device="cpu", progress=False)
+    result = reproduce.reproduce("cluster-vae", options, out=tmp_path / "clusters.json")
+    values = result.to_dict()
+    mean, *rest = values["rows"]
+    assert (mean["target"], mean["published"], mean["rule"]) == (0.90, 0.945, "at least")
+    each = [row["ours"] for row in rest if "seed" in row["what"] and "mean" not in row["what"]]
+    assert mean["ours"] == pytest.approx(np.mean(each))
+    assert (tmp_path / "clusters-clusters.png").exists()

@@ -32,6 +32,8 @@ class Options:
     """The JSON file to write; the figures go beside it."""
     seed: int = 0
     """Of the weights, the order of the data and every draw."""
+    seeds: int = 1
+    """How many seeds, from that one on; figures are then means over them."""
     epochs: int | None = None
     """Instead of the protocol's, for a quick look."""
     n_samples: int | None = None
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     asked = ReproduceOptions(
         data_dir=options.data_dir,
         seed=options.seed,
+        seeds=options.seeds,
         epochs=options.epochs,
         n_samples=options.n_samples,
         device=options.device,
@@ -80,7 +83,7 @@ def print_result(result: Result, out: Path | None) -> None:
     print(fill(f"{result.name}: {result.protocol}.", 100))
     print(fill(f"source: {result.source}", 100))
     rows = [row.cells() for row in result.rows]
-    header = ("what", "published", "ours", "unit", "wanted", "met")
+    header = ("what", "published", "ours", "unit", "wanted", "met", "training, s")
     # A column that no row fills says nothing.
     used = [i for i in range(len(header)) if any(row[i] for row in rows)]
     print_table([header[i] for i in used], [[row[i] for i in used] for row in rows])

@@ -14,6 +14,7 @@ from reparam.evaluation.latent import (
     code_usage,
     encode_means,
     principal_components,
+    total_correlation,
 )
 from reparam.evaluation.result import Evaluation
 
@@ -31,4 +32,5 @@ __all__ = [
     "hungarian_accuracy",
     "majority_accuracy",
     "principal_components",
+    "total_correlation",
 ]

@@ -45,7 +45,7 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
         SupportError: The prior is no mixture of Gaussians.
 
     References:
-        Jiang et al., IJCAI 2017, section 3.3.
+        Jiang et al., IJCAI 2017, eq. 16.
 
     Example:
         >>> from reparam import variants
@@ -104,7 +104,7 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
 
     References:
         Kuhn, The Hungarian method for the assignment problem, 1955; Jiang et al., IJCAI 2017,
-        eq. 22.
+        section 4.
 
     Example:
         >>> hungarian_accuracy(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 1])).value

@@ -16,7 +16,7 @@ from reparam.evaluation.classification import class_log_prob, share
 from reparam.evaluation.clustering import assigned_clusters, clustering
 from reparam.evaluation.isolation import Workers, isolated, workers
 from reparam.evaluation.latent import active_units, code_usage
-from reparam.evaluation.likelihood import Figures, importance_sample, is_discrete
+from reparam.evaluation.likelihood import NO_DENSITY, Figures, importance_sample, is_discrete
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
@@ -30,6 +30,11 @@ NO_LIKELIHOOD = (
     "the decoder's log-density is not normalized (cross-entropy on grey values), so none of these "
     "numbers is a likelihood: the importance-sampled figure bounds no likelihood, and bits per "
     "dimension do not exist"
+)
+
+NO_ELBO = (
+    "the code is deterministic, so that it has no density: there is no KL, no ELBO and no "
+    "likelihood of x, only how well x is described by its code"
 )
 
 A_DENSITY = (
@@ -171,10 +176,11 @@ def _evaluate_latent(
     latent_dim = means[0].shape[1]
     told = share(torch.cat(right)) if right else None
     offset = _log_cells(spec, decoder.discrete) if decoder.normalized else None
+    has_density = figures[0].kl_method != NO_DENSITY
     return Evaluation(
         split="",
         n_examples=len(batch),
-        is_likelihood=decoder.normalized,
+        is_likelihood=decoder.normalized and has_density,
         elbo=elbo,
         elbo_stderr=elbo_stderr,
         log_likelihood=likelihood,
@@ -189,8 +195,13 @@ def _evaluate_latent(
         active_units=active,
         accuracy=None if told is None else told.value,
         accuracy_stderr=None if told is None else told.stderr,
-        n_samples=work.n_samples,
+        n_samples=work.n_samples if has_density else None,
         kl_method=figures[0].kl_method,
+        kl_groups={
+            name: float(torch.cat([f.kl_groups[name] for f in figures]).mean())
+            for name in figures[0].kl_groups
+        }
+        or None,
         kl_per_dimension=tuple(torch.cat(parts).mean(0).tolist()) if parts else None,
         kl_per_dimension_stderr=_stderr_of(torch.cat(parts)) if parts else None,
         **_clusters(model, batch),
@@ -202,8 +213,10 @@ def _evaluate_latent(
         distortion=None if reconstruction is None else -reconstruction,
         code_bits=_bits(elbo, offset),
         raw_bits=_raw_bits(spec),
-        note=_note(decoder.normalized, offset),
-        warnings=(
+        note=_note(decoder.normalized, offset) if has_density else NO_ELBO,
+        warnings=()
+        if not has_density
+        else (
             *_not_finite(elbo=elbo, log_likelihood=likelihood),
             # A code that never changes is no collapse: the border of an image is the same always.
             *(() if codes else _collapse(active, latent_dim)),

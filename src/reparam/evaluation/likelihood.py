@@ -1,6 +1,6 @@
 """Importance sampling: what draws from the posterior say of one block of examples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import log
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from reparam.distributions import (
     Autoregressive,
+    Delta,
     QuantizedCategorical,
     QuantizedCodes,
     base,
@@ -19,6 +20,9 @@ from reparam.distributions import (
 from reparam.divergence import MONTE_CARLO, kl
 from reparam.evaluation.isolation import Workers
 from reparam.model import LatentModel
+
+NO_DENSITY = "no density"
+"""The ``kl_method`` of a deterministic code, which has no KL."""
 
 # Draws are made so many floats at a time, whatever the memory: they depend on the seed alone.
 _SLAB_FLOATS = 2**21
@@ -62,6 +66,7 @@ class Figures(NamedTuple):
             with shape (B,).
         decoder: What was found out about the decoder.
         indices: The numbers of the codes of a quantized latent, with shape (B, P); else None.
+        kl_groups: The parts of the KL by layer of a hierarchy, each with shape (B,).
     """
 
     log_likelihood: Tensor
@@ -72,6 +77,7 @@ class Figures(NamedTuple):
     effective_sample_size: Tensor
     decoder: Decoder
     indices: Tensor | None = None
+    kl_groups: Mapping[str, Tensor] = {}
 
 
 def importance_sample(
@@ -105,6 +111,8 @@ def importance_sample(
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
     """
     q, prior = model.posterior(x, c), model.prior_distribution(c)
+    if isinstance(q, Delta):
+        return _reconstructed(model, x, q.value, c, decoder)
     indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
     if indices is not None:
         # All draws from a point mass are the same, so that one says what any number would.
@@ -135,11 +143,23 @@ def importance_sample(
         reconstruction=reconstruction / n_samples,
         kl=_wide(divergence.value) if exact else log_ratio / n_samples,
         kl_per_dimension=None if parts is None else _wide(parts),
+        kl_groups={name: _wide(part) for name, part in divergence.groups.items()},
         kl_method=divergence.method,
         effective_sample_size=(2 * log_sum - log_sum_squares).exp() / n_samples,
         decoder=decoder,
         indices=indices,
     )
+
+
+def _reconstructed(
+    model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, decoder: Decoder | None
+) -> Figures:
+    """Return what there is to say of a code without noise: how well it describes x."""
+    reconstruction = _wide(model.likelihood(z, c).log_prob(x))
+    nothing = torch.full_like(reconstruction, torch.nan)
+    if decoder is None:
+        decoder = inspect_decoder(model, z[None, :1], None if c is None else c[:1])
+    return Figures(nothing, reconstruction, nothing, None, NO_DENSITY, nothing, decoder)
 
 
 def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:

@@ -36,6 +36,7 @@ class Evaluation:
         kl_method: ``closed form`` or ``Monte Carlo``.
         kl_per_dimension: The KL of each latent dimension where posterior and prior factorize.
         kl_per_dimension_stderr: Its standard errors.
+        kl_groups: The KL of each layer of a hierarchy, by its name.
         codes_in_use: How many codes of a codebook stand for anything in the examples.
         code_perplexity: How many equally frequent codes would be as hard to guess.
         latent_dim: The number of latent dimensions.
@@ -81,6 +82,7 @@ class Evaluation:
     kl_method: str | None = None
     kl_per_dimension: tuple[float | None, ...] | None = None
     kl_per_dimension_stderr: tuple[float | None, ...] | None = None
+    kl_groups: dict[str, float] | None = None
     codes_in_use: int | None = None
     code_perplexity: float | None = None
     latent_dim: int | None = None
@@ -147,6 +149,10 @@ class Evaluation:
                 "how well x is described, given its z; higher is better",
             ),
             ("kl", self.kl, self.kl_stderr, "nats", f"what z tells of x ({self.kl_method})"),
+            *(
+                (f"kl of {name}", value, None, "nats", "the share of this layer")
+                for name, value in (self.kl_groups or {}).items()
+            ),
             ("bits_per_dim", self.bits_per_dim, None, "bits", "per entry of x; lower is better"),
             ("code_bits", self.code_bits, None, "bits", f"to compress one example{raw}"),
             ("mse", self.mse, self.mse_stderr, "", "squared error per entry of a reconstruction"),

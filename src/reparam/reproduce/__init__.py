@@ -7,9 +7,15 @@ from reparam.reproduce import (  # noqa: I001
     gradients as _gradients,  # noqa: F401
     divergences as _divergences,  # noqa: F401
     posteriors as _posteriors,  # noqa: F401
+    likelihoods as _likelihoods,  # noqa: F401
+    conditional as _conditional,  # noqa: F401
+    codes as _codes,  # noqa: F401
+    autoencoders as _autoencoders,  # noqa: F401
+    aggregate as _aggregate,  # noqa: F401
     clustering as _clustering,  # noqa: F401
     semi_supervised as _semi_supervised,  # noqa: F401
     text as _text,  # noqa: F401
+    zoo as _zoo,  # noqa: F401
 )
 from reparam.reproduce.registry import Entry, Options, entries, entry, get, reproduce
 from reparam.reproduce.result import Findings, Result, Row

@@ -42,8 +42,11 @@ def section(file: Path) -> str:
         result = json.loads(file.read_text())
         rows = [Row(**{k: v for k, v in row.items() if k != "met"}) for row in result["rows"]]
         lines = [f"## {result['name']}", "", f"{result['protocol']}.", ""]
-        lines += ["| what | published | ours | unit | wanted | met |", "|---|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(_escaped(cell) for cell in row.cells()) + " |" for row in rows]
+        header = ("what", "published", "ours", "unit", "wanted", "met", "training, s")
+        table = [header, ["---"] * len(header), *(row.cells() for row in rows)]
+        # A column that no row fills says nothing.
+        used = [i for i in range(len(header)) if any(row[i] for row in table[2:])]
+        lines += ["| " + " | ".join(_escaped(row[i]) for i in used) + " |" for row in table]
         lines += ["", *(f"- {note}" for note in result["notes"]), "", _origin(result, file), ""]
         lines += [f"![{file.stem}]({name})" for name in result["figures"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from reparam.errors import OptionError, folded, unknown
+from reparam.evaluation.statistics import mean_and_stderr
 from reparam.files import write_json
 from reparam.report.pictures import save
 from reparam.report.plots import save_figure
@@ -35,6 +36,7 @@ class Options:
         seed: Of the weights, the order of the data and every draw.
         epochs: Instead of the protocol's, for a quick look; the targets are for the protocol's.
         n_samples: Draws behind each estimate, instead of the protocol's.
+        seeds: How many seeds, from that one on; figures are then means over them.
         device: ``auto``, ``cpu``, ``cuda`` …
         runs: Where to keep the training runs, and go on with those that are there; without it
             they are not kept.
@@ -46,6 +48,7 @@ class Options:
 
     data_dir: str | None = None
     seed: int = 0
+    seeds: int = 1
     epochs: int | None = None
     n_samples: int | None = None
     device: str = "auto"
@@ -53,7 +56,7 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("n_samples", 2)):
+        for name, least in (("epochs", 1), ("n_samples", 2), ("seeds", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise OptionError(f"{name}={value}: must be at least {least}")
@@ -69,11 +72,13 @@ class Protocol:
         options: What was asked for.
         epochs: Passes over the training data; 0 for an entry that trains nothing.
         n_samples: Draws behind each estimate.
+        folder: Where the result will lie; None where nothing is written.
     """
 
     options: Options
     epochs: int
     n_samples: int
+    folder: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -209,12 +214,12 @@ def reproduce(
     """
     found = get(name)
     asked = Options() if options is None else options
-    protocol = _protocol(found, asked)
     path = None if out is None else _checked_file(Path(out), found)
+    protocol = replace(_protocol(found, asked), folder=None if path is None else path.parent)
     began = time.perf_counter()
     with torch.random.fork_rng():
         torch.manual_seed(asked.seed)
-        findings = found.experiment(protocol)
+        findings = over_seeds([found.experiment(each) for each in _each_seed(protocol)])
     facts = _facts(found, protocol, command) | {"seconds": round(time.perf_counter() - began, 1)}
     changed = [
         f"{key} {facts['options'][key]} instead of {getattr(found, key)}"
@@ -229,6 +234,36 @@ def reproduce(
     if path is not None:
         write_json(path, result.to_dict())
     return result
+
+
+def over_seeds(findings: Sequence[Findings]) -> Findings:
+    """Return the findings of several seeds as one: means, with standard errors over the seeds.
+
+    >>> one, other = (Findings((Row("x", value, target=1.0),)) for value in (1.0, 3.0))
+    >>> over_seeds([one, other]).rows[0].cells()[2]
+    '2.0 ± 1.0'
+    """
+    first, n = findings[0], len(findings)
+    if n == 1:
+        return first
+    rows = []
+    for same in zip(*(found.rows for found in findings), strict=True):
+        values = [row.ours for row in same if row.ours is not None]
+        if len(values) < n or {row.what for row in same} != {same[0].what}:
+            continue
+        mean, stderr = mean_and_stderr(torch.tensor(values, dtype=torch.float64))
+        rows.append(replace(same[0], ours=mean, stderr=stderr))
+    notes = (f"Means over {n} seeds; standard errors are over the seeds.", *first.notes)
+    details: dict[str, Any] = {f"seed {i}": dict(found.details) for i, found in enumerate(findings)}
+    details["rows"] = [[row.to_dict() for row in found.rows] for found in findings]
+    return Findings(tuple(rows), notes, first.figures, details)
+
+
+def _each_seed(protocol: Protocol) -> Iterator[Protocol]:
+    options = protocol.options
+    for seed in range(options.seed, options.seed + options.seeds):
+        torch.manual_seed(seed)
+        yield replace(protocol, options=replace(options, seed=seed, seeds=1))
 
 
 def _protocol(found: Entry, asked: Options) -> Protocol:
@@ -297,6 +332,7 @@ def _facts(found: Entry, protocol: Protocol, command: str | None) -> dict[str, A
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "seed": options.seed,
+        "seeds": options.seeds,
         "options": {"epochs": protocol.epochs, "n_samples": protocol.n_samples},
         "data": found.data,
         "machine": machine(options.device),

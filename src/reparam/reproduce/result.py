@@ -34,6 +34,7 @@ class Row:
             ``apart`` from it by more than the tolerance.
         tolerance: In ``unit``; four standard errors when None.
         note: What must be said with the figure.
+        seconds: How long the model behind the figure trained; None where that says nothing.
 
     Raises:
         OptionError: A rule that does not exist; or one about nearness without a tolerance.
@@ -52,6 +53,7 @@ class Row:
     rule: Rule = "at least"
     tolerance: float | None = None
     note: str = ""
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in SIGNS:
@@ -87,18 +89,20 @@ class Row:
         """Return plain values, as JSON holds them: no NaN, no infinity."""
         return {name: _plain(value) for name, value in asdict(self).items()} | {"met": self.met}
 
-    def cells(self) -> tuple[str, str, str, str, str, str]:
-        """Return the row as words: what, published, ours, unit, wanted, met.
+    def cells(self) -> tuple[str, str, str, str, str, str, str]:
+        """Return the row as words: what, published, ours, unit, wanted, met, seconds of training.
 
         >>> Row("ELBO", -101.314, 0.21, published=-104.675, target=-102.5).cells()
-        ('ELBO', '-104.675', '-101.31 ± 0.21', 'nats', '≥ -102.5', 'yes')
+        ('ELBO', '-104.675', '-101.31 ± 0.21', 'nats', '≥ -102.5', 'yes', '')
         """
         wanted = ""
         if self.target is not None:
             wanted = f"{SIGNS[self.rule]} {_number(self.target)}"
         met = {None: "", True: "yes", False: "NO"}[self.met]
         published = "" if self.published is None else _number(self.published)
-        return self.what, published, measured(self.ours, self.stderr), self.unit, wanted, met
+        seconds = "" if self.seconds is None else f"{self.seconds:,.0f}"
+        ours = measured(self.ours, self.stderr)
+        return self.what, published, ours, self.unit, wanted, met, seconds
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,10 @@
 """What the experiments that train share: a run that may be kept, and paired differences."""
 
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace as replace_data
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import torch
@@ -8,10 +13,12 @@ from torch import Tensor
 from reparam.data import Dataset
 from reparam.evaluation.isolation import isolated
 from reparam.evaluation.likelihood import importance_sample
+from reparam.files import write_json
 from reparam.model import LatentModel
 from reparam.objectives import Objective
 from reparam.reproduce.registry import Protocol
 from reparam.run import Run, fit
+from reparam.training.checkpoint import load_tensors, save_tensors
 from reparam.variants import build, replace
 
 _BLOCK_DRAWS = 2**15
@@ -25,6 +32,7 @@ def trained(
     *,
     objective: Objective | None = None,
     seed: int | None = None,
+    epochs: int | None = None,
     training: dict[str, Any] | None = None,
     **options: Any,
 ) -> Run:
@@ -37,31 +45,104 @@ def trained(
         data: What to train on.
         objective: Instead of the variant's.
         seed: Instead of the protocol's.
+        epochs: Instead of the protocol's.
         training: Options of training beside the epochs.
         options: Options of the variant.
     """
     seed = protocol.seed if seed is None else seed
+    epochs = protocol.epochs if epochs is None else epochs
     # As on the command line: the weights follow from the seed.
     torch.manual_seed(seed)
     recipe = build(variant, data.spec, **options)
     if objective is not None:
         recipe = replace(recipe, objective=objective)
-    protocol.say(f"training {name}, {protocol.epochs} epochs")
+    protocol.say(f"training {name}, {epochs} epochs")
     runs = protocol.options.runs
+    folder = name if seed == 0 else f"{name}-seed-{seed}"
     return fit(
         recipe,
         data,
-        out=None if runs is None else runs / name,
+        out=None if runs is None else runs / folder,
         resume=runs is not None,
         device=protocol.options.device,
         # A published figure is one of full precision.
         precision="float32",
         progress=protocol.options.progress,
-        epochs=protocol.epochs,
+        epochs=epochs,
         seed=seed,
         pictures_every=0,
         **(training or {}),
     )
+
+
+def seconds_of(run: Run) -> float:
+    """Return how long a run trained, in seconds."""
+    return float(run.rows[-1]["seconds"]) if run.rows else 0.0
+
+
+def equal_time(
+    protocol: Protocol,
+    name: str,
+    data: Dataset,
+    variant: tuple[str, Mapping[str, Any]],
+    reference: tuple[str, Mapping[str, Any]],
+    training: Mapping[str, Any],
+) -> int:
+    """Return for how many epochs a variant may train in the time that a reference takes for all.
+
+    Both train a little in turn, three times over; the least processor time of each counts, which
+    other work on the machine does not change. What was measured is kept where runs are.
+
+    Arguments:
+        protocol: The epochs of the reference, and where runs are kept.
+        name: What the run of the variant is called.
+        data: What to train on.
+        variant: A variant and its options.
+        reference: The one that it is compared with, and its options.
+        training: Options of training.
+    """
+    runs = protocol.options.runs
+    kept = None if runs is None else runs / f"{name}-cost.json"
+    if kept is not None and kept.exists():
+        ratio = float(json.loads(kept.read_text())["ratio"])
+        return max(1, round(protocol.epochs / ratio))
+    train = data.splits["train"]
+    few = train.take(torch.arange(min(len(train), 40 * training.get("batch_size", 128))))
+    little = replace_data(data, splits={"train": few})
+    costs: list[tuple[float, float]] = []
+    for _ in range(3):
+        costs.append(
+            (
+                _processor_seconds(protocol, variant, little, training),
+                _processor_seconds(protocol, reference, little, training),
+            )
+        )
+    ratio = min(cost for cost, _ in costs) / min(cost for _, cost in costs)
+    if kept is not None:
+        write_json(kept, {"ratio": ratio, "seconds": costs})
+    return max(1, round(protocol.epochs / ratio))
+
+
+def _processor_seconds(
+    protocol: Protocol,
+    variant: tuple[str, Mapping[str, Any]],
+    data: Dataset,
+    training: Mapping[str, Any],
+) -> float:
+    """Return the processor time of one epoch."""
+    name, options = variant
+    recipe = build(name, data.spec, **options)
+    began = time.process_time()
+    fit(
+        recipe,
+        data,
+        device=protocol.options.device,
+        precision="float32",
+        progress=False,
+        epochs=1,
+        **training,
+    )
+    return time.process_time() - began
 
 
 class PerExample(NamedTuple):
@@ -70,24 +151,40 @@ class PerExample(NamedTuple):
     Arguments:
         elbo: The bound.
         log_likelihood: log p(x) by importance sampling.
+        reconstruction: E_q[log p(x | z)].
     """
 
     elbo: Tensor
     log_likelihood: Tensor
+    reconstruction: Tensor
 
 
 def per_example(run: Run, x: Tensor, n_samples: int, seed: int) -> PerExample:
-    """Return the figures of every example of x, with shape (N, *shape), for paired comparisons."""
+    """Return the figures of every example of x, with shape (N, *shape), for paired comparisons.
+
+    Where the run has a folder they are kept there, for an entry that needs them again.
+    """
+    kept = None
+    if run.folder is not None:
+        # Other examples, or the same ones drawn otherwise, are other figures.
+        digest = sha256(x.numpy().tobytes()).hexdigest()[:16]
+        kept = run.folder.path / f"per-example-{n_samples}-{seed}-{digest}.safetensors"
+        if kept.exists():
+            return PerExample(**load_tensors(kept)[0])
     size = max(1, _BLOCK_DRAWS // n_samples)
     model: LatentModel = run.latent_model
     with isolated(model, seed=seed) as device:
         parts = [
             importance_sample(model, block.to(device), None, n_samples) for block in x.split(size)
         ]
-    return PerExample(
+    found = PerExample(
         elbo=torch.cat([part.reconstruction - part.kl for part in parts]),
         log_likelihood=torch.cat([part.log_likelihood for part in parts]),
+        reconstruction=torch.cat([part.reconstruction for part in parts]),
     )
+    if kept is not None:
+        save_tensors(kept, found._asdict(), {"n_samples": n_samples, "seed": seed})
+    return found
 
 
 def mean_of(values: Tensor) -> tuple[float, float]:

@@ -26,7 +26,7 @@ def start_codebook(model: LatentModel, examples: Batch) -> None:
 @variant("vq-vae", year=2017, paper="van den Oord et al., NeurIPS 2017")
 def vq_vae(
     spec: DataSpec,
-    n_codes: int = 128,
+    n_codes: int = 64,
     code_dim: int = 16,
     channels: Sequence[int] = (16, 32, 64),
     commitment: float = 0.25,

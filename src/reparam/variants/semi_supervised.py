@@ -118,7 +118,7 @@ def ss_vae_stacked(
     feature_dim: int = 50,
     latent_dim: int = 10,
     alpha: float = 0.1,
-    start: float = 0.3,
+    start: float = 0.25,
     hidden: Sequence[int] = (600, 600),
     label_hidden: Sequence[int] = (500,),
     jitter: bool = True,

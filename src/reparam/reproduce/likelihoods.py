@@ -1,0 +1,290 @@
+"""What a better bound, prior, posterior or hierarchy is worth: log p(x) of MNIST, side by side.
+
+Every model here has the same networks on both sides, so that the part that differs is measured, and
+is scored on the same frozen draw of the test images, so that differences are paired.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reparam import data as data_sets
+from reparam.data import Dataset
+from reparam.evaluation import Evaluation
+from reparam.reproduce.figures import pictures
+from reparam.reproduce.registry import Protocol, entry
+from reparam.reproduce.result import Findings, Row
+from reparam.reproduce.training import (
+    PerExample,
+    equal_time,
+    mean_of,
+    per_example,
+    seconds_of,
+    trained,
+)
+from reparam.run import Run
+
+NETWORKS: dict[str, Any] = {"hidden": (300, 300)}
+LATENT_DIM = 40
+
+# Chosen on 5,000 images held out of the training images.
+RECIPE: dict[str, Any] = {"batch_size": 128, "lr": 2e-3, "lr_warmup": 0.1}
+
+DATA = (
+    "MNIST, 60,000 training images, binarized anew in each step; two layers of 300 on each side, "
+    "40 latent dimensions; log-likelihood of the 10,000 test images under one frozen binarization, "
+    "with 1,000 importance samples each"
+)
+EQUAL = (
+    "Equal time: the variant trains for as many epochs as fit in the time of the vae's; the cost "
+    "of a step of each is measured in turn, in processor time."
+)
+STDERR = "Standard errors are over test images, paired for differences; one training run each."
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A variant that is compared with the plain one.
+
+    Arguments:
+        name: What it is called in the table, and as a run.
+        variant: The variant.
+        target: By how many nats its log-likelihood is to be above the plain variant's.
+        options: Its options.
+        training: Options of training that only it has.
+        latent_dim: Whether it takes one.
+    """
+
+    name: str
+    variant: str
+    target: float | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    latent_dim: bool = True
+
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """Its own options, and the sizes that all share."""
+        size = {"latent_dim": LATENT_DIM} if self.latent_dim else {}
+        return {**NETWORKS, **size, **self.options}
+
+
+PLAIN = Contender("vae", "vae", None)
+
+
+def dynamic_mnist(protocol: Protocol) -> Dataset:
+    """Return MNIST, binarized anew in each step, all training images."""
+    return data_sets.load(
+        "mnist", data_dir=protocol.options.data_dir, binarize="dynamic", validation=0
+    )
+
+
+def contest(
+    protocol: Protocol, contenders: tuple[Contender, ...], *, same_epochs: bool = False
+) -> tuple[list[Row], dict[str, Run], dict[str, PerExample]]:
+    """Train the plain variant and others, and compare them on the same test images.
+
+    Arguments:
+        protocol: Epochs of the plain variant, draws, seed, and where runs are kept.
+        contenders: The others.
+        same_epochs: Whether they train for as many epochs; else for as long.
+    """
+    data = dynamic_mnist(protocol)
+    runs: dict[str, Run] = {}
+    scores: dict[str, PerExample] = {}
+    rows: list[Row] = []
+    x = data.examples("test").x
+    for who in (PLAIN, *contenders):
+        training = {**RECIPE, **who.training}
+        epochs = protocol.epochs
+        if who is not PLAIN and not same_epochs:
+            epochs = equal_time(
+                protocol,
+                f"zoo-{who.name}",
+                data,
+                (who.variant, who.all_options),
+                (PLAIN.variant, PLAIN.all_options),
+                training,
+            )
+        name = f"zoo-{who.name}-{epochs}"
+        run = trained(
+            protocol, name, who.variant, data, epochs=epochs, training=training, **who.all_options
+        )
+        protocol.say(f"evaluating {name}, {protocol.n_samples} draws for each test image")
+        runs[who.name] = run
+        scores[who.name] = per_example(run, x, protocol.n_samples, protocol.seed)
+        seconds, said = seconds_of(run), f"{who.name}, {epochs} epochs"
+        rows += [
+            Row(f"{said}: ELBO", *mean_of(scores[who.name].elbo), seconds=seconds),
+            Row(f"{said}: log-likelihood", *mean_of(scores[who.name].log_likelihood)),
+        ]
+        if who is not PLAIN:
+            gain = scores[who.name].log_likelihood - scores[PLAIN.name].log_likelihood
+            how = "at equal epochs" if same_epochs else "at equal time"
+            rows.append(
+                Row(
+                    f"{who.name} less vae, {how}: log-likelihood", *mean_of(gain), target=who.target
+                )
+            )
+    return rows, runs, scores
+
+
+def drawn(protocol: Protocol, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Return the picture of samples from the prior of each run."""
+    panels = [(name, run.sample(64, seed=protocol.seed)) for name, run in runs.items()]
+    return {"samples": pictures(panels)}
+
+
+@entry(
+    "better-bound",
+    source="Burda, Grosse & Salakhutdinov, ICLR 2016; a prototype had +1.64 at 20 epochs",
+    protocol=f"{DATA}; 20 epochs at batch 128, K = 5",
+    data="mnist",
+    epochs=20,
+    n_samples=1000,
+    minutes=12,
+)
+def better_bound(protocol: Protocol) -> Findings:
+    """The importance-weighted bound against the ELBO: at equal epochs, and at equal time."""
+    iwae = Contender("iwae", "iwae", 1.0, {"n_importance": 5})
+    rows, runs, _ = contest(protocol, (iwae,), same_epochs=True)
+    late = Contender("iwae", "iwae", None, {"n_importance": 5})
+    timed, _, _ = contest(protocol, (late,))
+    rows += [row for row in timed if row.what.startswith("iwae")]
+    return Findings(tuple(rows), (EQUAL, STDERR), drawn(protocol, runs))
+
+
+@entry(
+    "learned-priors",
+    source=(
+        "Tomczak & Welling, AISTATS 2018; Chen et al., ICLR 2017; a prototype of these sizes had "
+        "+0.77 and +1.94 after 150 s each, its vae -88.6"
+    ),
+    protocol=f"{DATA}; the vae trains for 60 epochs at batch 128, the others for as long",
+    data="mnist",
+    epochs=60,
+    n_samples=1000,
+    minutes=20,
+)
+def learned_priors(protocol: Protocol) -> Findings:
+    """The vamp prior and a flow prior against the standard normal, at equal training time."""
+    vamp = Contender("vamp-vae", "vamp-vae", 0.8, {"n_components": 200})
+    flow = Contender("flow-prior-vae", "flow-prior-vae", 1.8)
+    rows, runs, _ = contest(protocol, (vamp, flow))
+    return Findings(tuple(rows), (EQUAL, STDERR), drawn(protocol, runs))
+
+
+@entry(
+    "flow-posterior",
+    source="Kingma et al., NeurIPS 2016; a prototype had +0.42 at equal training time",
+    protocol=f"{DATA}; the vae trains for 60 epochs at batch 128, the other for as long",
+    data="mnist",
+    epochs=60,
+    n_samples=1000,
+    minutes=14,
+)
+def flow_posterior(protocol: Protocol) -> Findings:
+    """An inverse autoregressive flow against the diagonal Gaussian posterior, at equal time."""
+    rows, runs, _ = contest(protocol, (Contender("iaf-vae", "iaf-vae", 0.4),))
+    return Findings(tuple(rows), (EQUAL, STDERR), drawn(protocol, runs))
+
+
+@entry(
+    "ladder-vae",
+    source="Sønderby et al., NeurIPS 2016; a prototype had +0.59 at equal training time",
+    protocol=(
+        f"{DATA}, in the ladder 40 and 20; the vae trains for 60 epochs at batch 128, the ladder "
+        "for as long, with a warm-up of the KL over a tenth of it"
+    ),
+    data="mnist",
+    epochs=60,
+    n_samples=1000,
+    minutes=14,
+)
+def ladder(protocol: Protocol) -> Findings:
+    """Two stochastic layers against one, at equal training time, and what each layer says."""
+    options = {"latent_dims": (40, 20), "above": (128,)}
+    who = Contender("ladder-vae", "ladder-vae", 0.6, options, latent_dim=False)
+    rows, runs, _ = contest(protocol, (who,))
+    run = runs[who.name]
+    result: Evaluation = run.evaluate(
+        dynamic_mnist(protocol), n_samples=10, seed=protocol.seed, device=protocol.options.device
+    )
+    for name, value in (result.kl_groups or {}).items():
+        rows.append(Row(f"ladder-vae: KL of layer {name}", value, target=0.5))
+    return Findings(tuple(rows), (EQUAL, STDERR), drawn(protocol, runs))
+
+
+@entry(
+    "vmf-vae",
+    source=(
+        "a public library's own run of this model, 500 epochs, -93.1; a prototype had -97.1 in "
+        "200 s"
+    ),
+    protocol=(
+        "MNIST, 60,000 training images, binarized anew in each step; 256-128 on each side, 11 "
+        "coordinates; log-likelihood of the 10,000 test images under one frozen binarization, with "
+        "1,000 importance samples each; 100 epochs"
+    ),
+    data="mnist",
+    epochs=100,
+    n_samples=1000,
+    minutes=9,
+)
+def vmf(protocol: Protocol) -> Findings:
+    """Codes on a sphere: von Mises–Fisher posteriors, with a learned and with a fixed κ."""
+    data = dynamic_mnist(protocol)
+    x = data.examples("test").x
+    rows = []
+    runs = {}
+    contenders: tuple[tuple[str, dict[str, Any], float | None], ...] = (
+        ("vmf-vae", {}, -95.5),
+        ("vmf-vae, κ = 20", {"concentration": 20.0}, None),
+    )
+    for name, options, target in contenders:
+        # The fixed κ of the source is a warning, not a contender: a fifth of the epochs shows it.
+        epochs = protocol.epochs if target is not None else max(1, protocol.epochs // 5)
+        folder = f"zoo-{name.replace(', κ = ', '-')}-{epochs}"
+        run = trained(protocol, folder, "vmf-vae", data, epochs=epochs, training=RECIPE, **options)
+        runs[name] = run
+        scores = per_example(run, x, protocol.n_samples, protocol.seed)
+        said = f"{name}, {epochs} epochs"
+        rows += [
+            Row(f"{said}: ELBO", *mean_of(scores.elbo), seconds=seconds_of(run)),
+            Row(f"{said}: log-likelihood", *mean_of(scores.log_likelihood), target=target),
+        ]
+    return Findings(tuple(rows), (STDERR,), drawn(protocol, runs))
+
+
+@entry(
+    "gumbel-vae",
+    source="Jang, Gu & Poole, ICLR 2017; a prototype had -110.7 and -96.1 in 120 s",
+    protocol=(
+        "MNIST, 60,000 training images, binarized anew in each step; 32 variables of 10 classes, "
+        "400 on each side; measured with exact codes on the 10,000 test images under one frozen "
+        "binarization, with 1,000 importance samples each; 60 epochs"
+    ),
+    data="mnist",
+    epochs=60,
+    n_samples=1000,
+    minutes=8,
+)
+def gumbel(protocol: Protocol) -> Findings:
+    """Discrete codes by the Gumbel-softmax, measured with exact classes."""
+    data = dynamic_mnist(protocol)
+    run = trained(protocol, "zoo-gumbel-vae", "gumbel-vae", data, training=GUMBEL)
+    scores = per_example(run, data.examples("test").x, protocol.n_samples, protocol.seed)
+    rows = (
+        Row("ELBO", *mean_of(scores.elbo), target=-110.0, seconds=seconds_of(run)),
+        Row("log-likelihood", *mean_of(scores.log_likelihood), target=-95.5),
+    )
+    notes = (
+        "The ELBO holds the constant 32 ln 10 = 73.68 nats of the uniform prior, less the entropy "
+        "of the posterior.",
+        STDERR,
+    )
+    return Findings(rows, notes, drawn(protocol, {"gumbel-vae": run}))
+
+
+# Chosen on 5,000 images held out of the training images.
+GUMBEL: dict[str, Any] = {"batch_size": 128, "lr": 2e-3, "lr_warmup": 0.1}

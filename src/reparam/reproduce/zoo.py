@@ -1,0 +1,71 @@
+"""The zoo: every entry that measures a variant, and one table of them all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reparam.reproduce.registry import Options, Protocol, entry, get, reproduce
+from reparam.reproduce.result import Findings, Row
+
+MEMBERS = (
+    "better-bound",
+    "learned-priors",
+    "flow-posterior",
+    "ladder-vae",
+    "vmf-vae",
+    "gumbel-vae",
+    "labels-asked-for",
+    "vq-vae",
+    "autoencoders",
+    "aggregate-posterior",
+    "tf-cvae",
+    "cluster-vae",
+    "ss-vae",
+    "ss-vae-stacked",
+    "text-vae",
+    "cifar10-mixture",
+)
+
+
+@entry(
+    "zoo",
+    source="the entries themselves name theirs",
+    protocol=(
+        "every entry that measures a variant, one after the other, each by its own protocol; with "
+        "--out FILE.json each result is kept beside the file, and what is there is not run again"
+    ),
+    data="mnist",
+    minutes=240,
+)
+def zoo(protocol: Protocol) -> Findings:
+    """Every variant of the zoo with the figure that it is held to, in one table."""
+    rows: list[Row] = []
+    details: dict[str, Any] = {}
+    for name in MEMBERS:
+        result = finished(protocol.folder, name, protocol.options)
+        if result is None:
+            protocol.say(f"zoo: {name}")
+            path = None if protocol.folder is None else protocol.folder / f"{name}.json"
+            result = reproduce(name, protocol.options, out=path).to_dict()
+        rows += [
+            Row(**{k: v for k, v in row.items() if k != "met"} | {"what": f"{name}: {row['what']}"})
+            for row in result["rows"]
+            if row["target"] is not None
+        ]
+        details[name] = {key: result[key] for key in ("seconds", "seed", "commit", "command")}
+    notes = (
+        "Only figures with a target are here; all others, and the pictures, stand with each entry.",
+    )
+    return Findings(tuple(rows), notes, details=details)
+
+
+def finished(folder: Path | None, name: str, options: Options) -> dict[str, Any] | None:
+    """Return the stored result of an entry, if it is one of its protocol as it stands now."""
+    path = None if folder is None else folder / f"{name}.json"
+    if path is None or not path.exists():
+        return None
+    result = json.loads(path.read_text())
+    found = get(name)
+    asked = {"epochs": found.epochs, "n_samples": found.n_samples}
+    same = (result["protocol"], result["seed"]) == (found.protocol, options.seed)
+    return result if same and result["options"] == asked else None
