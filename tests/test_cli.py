@@ -231,6 +231,25 @@ class TestWalk:
         listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
         assert set(rp.data.DATASETS) <= listed
 
+    @pytest.mark.parametrize("name", names())
+    def test_models_tells_of_each(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
+        assert reparam(f"models {name}") == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"{name}: ")
+        assert "Limits:" in said
+        assert "Arguments:" not in said
+
+    def test_denoise(self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        line = f"denoise {run} --corruption masking --level 0.25"
+        assert reparam(f"{line} --out {tmp_path / 'd.png'}") == 0
+        said = capsys.readouterr().out
+        assert said.count(" dB") == 2
+        assert "masking noise of level 0.25" in said
+        assert reparam(f"{line} --out {tmp_path / 'd.npy'}") == 0
+        assert np.load(tmp_path / "d.npy").shape == (360, 1, 8, 8)
+        assert reparam(f"denoise {run} --level -1") == 2
+        assert "level=-1" in capsys.readouterr().err
+
 
 class TestCommand:
     """What to type: ``reparam`` only where the shell would find this very program."""

@@ -1,6 +1,7 @@
 """Noise that an autoencoder learns to undo."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 import torch
@@ -40,9 +41,9 @@ class Corruption:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise unknown("corruption", str(self.kind), get_args(Kind))
-        if not self.level >= 0 or (self.kind != "gaussian" and self.level > 1):
-            top = "" if self.kind == "gaussian" else " and at most 1"
-            raise OptionError(f"level={self.level}: a {self.kind} level is at least 0{top}")
+        if not 0 <= self.level < inf or (self.kind != "gaussian" and self.level > 1):
+            top = "finite" if self.kind == "gaussian" else "at most 1"
+            raise OptionError(f"level={self.level}: a {self.kind} level is at least 0 and {top}")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x corrupted, with the same shape; drawn anew at each call."""

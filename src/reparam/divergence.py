@@ -98,7 +98,8 @@ def kl(
                     f"no closed form of KL({_name(q)}‖{_name(p)}) is registered: "
                     f"use method={MONTE_CARLO!r}, or register one with register_kl"
                 ) from None
-    z = q.rsample(torch.Size([1])) if z is None else z
+    if z is None:
+        z = (q.rsample if q.has_rsample else q.sample)(torch.Size([1]))
     if isinstance(q, Chain) and isinstance(p, Chain):
         return _layers(q, p, z)
     _refuse_relaxed(q)

@@ -44,7 +44,11 @@ def main(arguments: Sequence[str]) -> None:
         raise OptionError(f"split {options.split!r} has one example: a walk needs two")
     codes = codes[: len(codes) // 2 * 2]
     walks = interpolate(codes[0::2], codes[1::2], options.steps)
-    images = run.decode(walks.flatten(0, 1))
+    c = batch.c
+    if c is not None:
+        # The condition walks as the code does, from that of one example to that of the other.
+        c = interpolate(c[0 : len(codes) : 2], c[1 : len(codes) : 2], options.steps).flatten(0, 1)
+    images = run.decode(walks.flatten(0, 1), c)
     if run.vocabulary is not None:
         ends, steps = run.vocabulary.texts(batch.x), run.vocabulary.texts(images)
         lines = []

@@ -13,6 +13,7 @@ VERBS = {
     "evaluate": "measure a run: likelihood, ELBO, KL, with standard errors",
     "sample": "draw examples from a run's prior",
     "reconstruct": "show inputs beside their reconstructions",
+    "denoise": "let a run clean corrupted inputs",
     "interpolate": "walk between examples through the latent space",
     "encode": "write the latent codes of a split",
     "plot": "draw loss curves and the latent space",

@@ -1,24 +1,80 @@
-"""``reparam models``: the variants there are."""
+"""``reparam models``: the variants there are, and what each of them is."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import indent
+
+import tyro
 
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
-from reparam.variants import get, names
+from reparam.variants import REFUSALS, Variant, get, names
+from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 
 @dataclass(frozen=True)
 class Options:
-    """List the variants; each is a name for a composition."""
+    """List the variants, each a name for a composition; or tell what one of them is."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """The variant to tell of: its paper, its formula, its use and its limits."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the table of variants."""
-    parse(Options, "models", arguments)
+    """Print the table of variants, or the entry of one."""
+    options = parse(Options, "models", arguments)
+    if options.name is not None:
+        print(told(get(options.name)))
+        return
     found = [get(name) for name in names()]
     print_table(
         ("variant", "what it is", "paper"),
         [(v.name, v.summary.rstrip("."), v.paper) for v in found],
     )
-    print("\nreparam train VARIANT --help tells the options of a variant.")
+    print("\nParts that go with any variant whose encoder is a network and a family:")
+    for kind, known in (("posterior", POSTERIORS), ("prior", PRIORS), ("objective", OBJECTIVES)):
+        print(f"  --{kind:<9}  {', '.join(known)}")
+    print("  --condition  label")
+    print("\nNot together:")
+    for what, reason in REFUSALS:
+        print(f"  {what}: {reason}")
+    print("\nreparam models VARIANT tells of one: its formula, its use and its limits.")
+    print("reparam train VARIANT --help tells its options.")
+
+
+def told(variant: Variant) -> str:
+    """Return what there is to know of a variant.
+
+    >>> told(get("beta-vae")).splitlines()[0]
+    'beta-vae: Higgins et al., ICLR 2017'
+    """
+    text = inspect.getdoc(variant.builder) or ""
+    said = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
+    options = [
+        f"  --{name.replace('_', '-')} {as_words(option.default)}"
+        for name, option in variant.options.items()
+    ]
+    return "\n".join(
+        [
+            f"{variant.name}: {variant.paper}",
+            "",
+            indent(said, "  "),
+            "",
+            "Its own options and their defaults:",
+            *options,
+        ]
+    )
+
+
+def as_words(default: object) -> str:
+    """Return a default as it is typed.
+
+    >>> as_words((300, 300)), as_words(None)
+    ('300 300', '(chosen from the data)')
+    """
+    if default is None:
+        return "(chosen from the data)"
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return str(default)

@@ -57,7 +57,7 @@ def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
     if parts:
         made.append(folder / "kl-per-dimension.png")
         plots.save_figure(plots.kl_per_dimension(parts), made[-1])
-    if result.latent_dim == 2 and is_picturable(run.spec):
+    if result.latent_dim == 2 and batch.c is None and is_picturable(run.spec):
         made.append(folder / "quantile-grid.png")
         save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
     has_clusters = isinstance(run.model.prior, Mixture) and batch.c is None

@@ -9,7 +9,7 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.corruption import Corruption
 from reparam.distributions import center
-from reparam.errors import OptionError
+from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
 
@@ -24,6 +24,9 @@ class Reconstruction:
 
     Arguments:
         corruption: C, while training; None to encode x itself.
+
+    Raises:
+        SupportError: A corruption of whole numbers, such as tokens.
 
     References:
         Vincent et al., Extracting and composing robust features with denoising autoencoders, ICML
@@ -42,6 +45,8 @@ class Reconstruction:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
+        if self.corruption is not None:
+            _require_shades(x, "noise changes")
         seen = x if self.corruption is None else self.corruption(x)
         z = center(model.posterior(seen, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
@@ -63,6 +68,7 @@ class Contractive:
 
     Raises:
         OptionError: A negative weight, or fewer than one probe.
+        SupportError: Examples of whole numbers, such as tokens.
 
     References:
         Rifai et al., Contractive auto-encoders, ICML 2011, eq. 5; Hutchinson, Communications in
@@ -89,6 +95,7 @@ class Contractive:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
+        _require_shades(x, "a code moves with")
         with torch.enable_grad():
             seen = x.detach().requires_grad_()
             z = center(model.posterior(seen, batch.c))
@@ -98,6 +105,14 @@ class Contractive:
             bound=reconstruction,
             reconstruction=reconstruction,
             penalties={"contraction": self.weight * norm.mean()},
+        )
+
+
+def _require_shades(x: Tensor, what: str) -> None:
+    if not x.is_floating_point():
+        raise SupportError(
+            f"x holds whole numbers, such as those of tokens, which are no shades that {what}: "
+            "use --objective reconstruction"
         )
 
 

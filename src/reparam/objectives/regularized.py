@@ -89,6 +89,7 @@ class MMD:
 
     Raises:
         OptionError: A negative weight.
+        SupportError: A deterministic code with α above 0: it has no KL.
 
     References:
         Tolstikhin et al., Wasserstein auto-encoders, ICLR 2018, eq. 4 and section 3; Zhao, Song &
@@ -117,8 +118,10 @@ class MMD:
         z = rsample(q, 1, x.device)
         reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
         drawn = p.sample(torch.Size() if p.batch_shape else torch.Size([len(x)]))
-        penalties = {"mmd": self.weight * mmd(z[0], drawn.detach())}
-        if isinstance(q, Delta):
+        # A single example, as the rest of an epoch may be, has no distance to its likes.
+        distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
+        penalties = {"mmd": self.weight * distance}
+        if isinstance(q, Delta) and self.kl_weight == 0:
             return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
         divergence = kl(q, p, z)
         return Terms(

@@ -86,6 +86,7 @@ def loss_curves(rows: Sequence[Mapping[str, Any]]) -> "Figure":
         axes.set_ylabel("nats per example")
         axes.legend(loc="upper right" if name == "loss" else "lower right")
         if name == "kl":
+            _layers(axes, rows, axis)
             _weight(axes, rows, axis)
     return figure
 
@@ -300,6 +301,22 @@ def _curve(
         markersize=4,
         label=f"{split}: {points[-1][1]:,.2f}",
     )
+
+
+def _layers(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:
+    """Draw the KL of each layer of a hierarchy while training, thin and dashed."""
+    names = sorted({name for row in rows for name in row if name.startswith("kl/")})
+    for name, color in zip(names, COLORS[5:], strict=False):
+        mine = [row for row in rows if row.get("split") == "train"]
+        points = sorted(
+            (row[axis], row[name]) for row in mine if _has(row, axis) and _has(row, name)
+        )
+        if points:
+            label = f"layer {name.removeprefix('kl/')}: {points[-1][1]:,.2f}"
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, color=color, linewidth=1.0, linestyle="--", label=label)
+    if names:
+        axes.legend(loc="best")
 
 
 def _weight(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:

@@ -12,6 +12,7 @@ from reparam.reproduce import (  # noqa: I001
     codes as _codes,  # noqa: F401
     autoencoders as _autoencoders,  # noqa: F401
     aggregate as _aggregate,  # noqa: F401
+    convolutional as _convolutional,  # noqa: F401
     clustering as _clustering,  # noqa: F401
     semi_supervised as _semi_supervised,  # noqa: F401
     text as _text,  # noqa: F401

@@ -22,9 +22,9 @@ TRAINING: dict[str, Any] = {"batch_size": 200, "lr": 3e-3}
 SOURCE = "Kingma, Rezende, Mohamed & Welling, NeurIPS 2014, table 1 (MNIST, 100 labels)"
 
 HONEST = (
-    "No test label is used in training or selection, and of the training labels only the hundred "
-    "that the draw keeps; the recipe was chosen once, on labeled images held out of the training "
-    "images. The standard error is over the three draws of labels."
+    "Of the training labels only the hundred that the draw keeps are used in training. The recipe "
+    "was chosen with the first draw, on 3,000 labeled images held out of the training images; the "
+    "test errors of those trials were seen too. The standard error is over the draws of labels."
 )
 DISTORTED = (
     "In training the networks of q see images a little turned, moved and bent, which the source's "

@@ -172,7 +172,9 @@ class Trainer:
         self.annealed: list[Any] = [m for m in self.model.modules() if hasattr(m, "anneal")]
         self.milestones: dict[int, list[Milestone]] = {}
         for milestone in recipe.milestones:
-            self.milestones.setdefault(round(milestone.at * self.n_steps), []).append(milestone)
+            # A share just below one is still before the last step, however few there are.
+            at = min(round(milestone.at * self.n_steps), self.n_steps - 1)
+            self.milestones.setdefault(at, []).append(milestone)
         self.average: AveragedModel | None = None
         if options.ema:
             self.average = AveragedModel(
@@ -283,6 +285,8 @@ class Trainer:
             scalars |= {f"{turn.name}/{k}" if turn.name else k: v for k, v in named.items()}
         if self.average is not None:
             self.average.update_parameters(self.model)
+        if self._window.rows and self._window.rows[-1].keys() != scalars.keys():
+            self._log()  # an objective of phases has begun another, with terms of its own
         self._window.add(scalars, len(batch))
 
     def _reach(self, milestone: Milestone) -> None:

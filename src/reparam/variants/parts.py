@@ -77,7 +77,7 @@ POSTERIORS: Mapping[str, Callable[[int], Family]] = {
 PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int], nn.Module]] = {
     "standard-normal": lambda model, spec, n: priors.StandardNormal(n),
     "mixture": lambda model, spec, n: priors.Mixture(n),
-    "vamp": lambda model, spec, n: priors.Vamp(model.encoder, spec.shape, context=spec.context),
+    "vamp": lambda model, spec, n: vamp(model, spec),
     "flow": lambda model, spec, n: priors.Flow(n, spec.context),
     "class-conditional": lambda model, spec, n: priors.ClassConditional(n, labels(spec)),
     "sphere": lambda model, spec, n: priors.Sphere(n),
@@ -114,6 +114,10 @@ REFUSALS = (
     (
         "a gumbel posterior with iwae or dreg, or with a prior other than uniform-codes",
         "a relaxed draw lies between classes, where a prior over classes has no mass",
+    ),
+    (
+        "tokens with the vamp prior, or with denoising or contractive",
+        "the number of a token is neither a shade that noise changes nor has it a gradient",
     ),
     (
         "tc with a posterior that does not factorize",
@@ -193,8 +197,8 @@ def check(recipe: Recipe) -> None:
     spec = recipe.spec
     if spec is None:
         return
-    whole = spec.support in ("categorical", "tokens")
-    x = torch.zeros(4, *spec.shape, dtype=torch.long if whole else torch.float32)
+    dtype = torch.long if spec.support == "tokens" else torch.float32
+    x = torch.zeros(4, *spec.shape, dtype=dtype)
     batch = Batch(x, torch.zeros(4, dtype=torch.long), conditions(spec, 4), step=0, progress=0.0)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         # A copy: what networks count or average while training is none of this batch's business.
@@ -232,6 +236,20 @@ def labels(spec: DataSpec) -> int:
             "add --condition label"
         )
     return spec.context
+
+
+def vamp(model: LatentModel, spec: DataSpec) -> priors.Vamp:
+    """Return the vamp prior of a model.
+
+    Raises:
+        SupportError: Data whose pseudo-inputs could not be learned.
+    """
+    if spec.support == "tokens":
+        raise SupportError(
+            "prior 'vamp' learns pseudo-inputs by their gradient, which numbers of tokens do not "
+            "have: use --prior mixture"
+        )
+    return priors.Vamp(model.encoder, spec.shape, context=spec.context)
 
 
 def _encoder(model: LatentModel) -> Conditional:
