@@ -170,7 +170,7 @@ def _layers(q: Chain, p: Chain, z: Tensor) -> Divergence:
     return Divergence(torch.stack(list(groups.values())).sum(0), MONTE_CARLO, groups=groups)
 
 
-def check_weights(q: Distribution, p: Distribution) -> None:
+def check_comparable(q: Distribution, p: Distribution) -> None:
     """Refuse a posterior and a prior whose densities no importance weight can compare.
 
     Raises:

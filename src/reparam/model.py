@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.distributions import center, rsample
-from reparam.divergence import check_weights
+from reparam.divergence import check_comparable
 from reparam.errors import OptionError, ShapeError
 
 
@@ -132,7 +132,7 @@ class LatentModel(nn.Module):
         x = self.as_event(x)
         q = self.posterior(x, c)
         p = self.prior_distribution(c)
-        check_weights(q, p)
+        check_comparable(q, p)
         z = rsample(q, n_samples, x.device)
         return Draws(
             z=z,

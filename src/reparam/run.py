@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ class Run:
         if isinstance(data, Batch):
             return data
         source = self.dataset() if data is None else as_dataset(data)
-        source = source.conditioned(self.spec.condition)
+        source = self._conditioned(source)
         if data is not None and not isinstance(data, Dataset):
             split = "train"  # plain arrays have no splits: all of what was given is meant
         if split not in source.splits:
@@ -250,6 +251,19 @@ class Run:
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
         return self._in_chunks(self.latent_model.decode, z, c).reshape(-1, *self.spec.shape)
+
+    def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
+        """Return data under the condition of the model, whose classes they need not all have."""
+        n, known = self.spec.context, source.spec.n_classes
+        if known is not None and known != n > 0:
+            if known > n:
+                raise OptionError(
+                    f"{source.name!r} has labels up to {known - 1}, and the model was trained "
+                    f"under those from 0 to {n - 1}: leave the others out"
+                )
+            spec = with_changes(source.spec, n_classes=n)
+            source = with_changes(source, spec=spec)
+        return source.conditioned(self.spec.condition)
 
     @property
     def device(self) -> torch.device:

@@ -52,8 +52,10 @@ class Chain(Distribution):
 
     def given(self, value: Tensor) -> dict[str, Distribution]:
         """Return p(z_l | z_1 … z_{l-1}) of every group, at the values z with shape (*, D)."""
-        if self._drawn is not None and value is self._drawn[0]:
-            return self._drawn[1]
+        drawn, given = self._drawn or (None, {})
+        # What was drawn without gradients has distributions without them.
+        if value is drawn and (value.requires_grad or not torch.is_grad_enabled()):
+            return given
         ends = [sum(self.sizes[:number]) for number in range(len(self.sizes))]
         return {
             name: factor(value[..., :end])

@@ -43,10 +43,10 @@ class Flow(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log q(z), in nats with shape (*,)."""
-        if self._drawn is not None and value is self._drawn[0]:
-            # What was drawn without gradients knows a density without them.
-            if self._drawn[1].requires_grad or not torch.is_grad_enabled():
-                return self._drawn[1]
+        drawn, log_prob = self._drawn or (None, value)
+        # What was drawn without gradients knows a density without them.
+        if value is drawn and (log_prob.requires_grad or not torch.is_grad_enabled()):
+            return log_prob
         noise, log_det = self.transform.inv.call_and_ladj(value)  # type: ignore[attr-defined]
         return self.base.log_prob(noise) + log_det
 

@@ -1,7 +1,6 @@
 """Objectives of two and more players: a discriminator says what another part should change."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from reparam.distributions import base, center, rsample
 from reparam.divergence import kl
 from reparam.errors import OptionError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.bounds import passed
+from reparam.objectives.terms import Terms, check_weights
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,13 @@ class FactorVAE:
     gamma: float = 6.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma < inf:
-            raise OptionError(f"gamma={self.gamma}: the weight must be finite, 0 or more")
+        check_weights(gamma=self.gamma)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q = model.posterior(x, batch.c)
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        divergence = kl(q, model.prior_distribution(batch.c), z)
-        total = logits(model, z[0]).mean()
-        return Terms(
-            bound=reconstruction - divergence.value,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-            penalties={"total_correlation": self.gamma * total},
-        )
+        made = passed(model, batch)
+        total = logits(model, made.z[0]).mean()
+        return made.terms(made.elbo, total_correlation=self.gamma * total)
 
 
 @dataclass(frozen=True)
@@ -159,9 +148,7 @@ class Generator:
     pixels: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "pixels"):
-            if not 0 <= getattr(self, name) < inf:
-                raise OptionError(f"{name}={getattr(self, name)}: must be finite, 0 or more")
+        check_weights(gamma=self.gamma, pixels=self.pixels)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

@@ -1,7 +1,6 @@
 """Objectives of deterministic autoencoders: there is a code, and nothing random about it."""
 
 from dataclasses import dataclass
-from math import inf
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from reparam.corruption import Corruption
 from reparam.distributions import center
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, check_weights
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Reconstruction:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
         if self.corruption is not None:
-            _require_shades(x, "noise changes")
+            _require_shades(x)
         seen = x if self.corruption is None else self.corruption(x)
         z = center(model.posterior(seen, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
@@ -87,15 +86,14 @@ class Contractive:
     n_probes: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < inf:
-            raise OptionError(f"weight={self.weight}: the penalty must be finite, 0 or more")
+        check_weights(weight=self.weight)
         if self.n_probes is not None and self.n_probes < 1:
             raise OptionError(f"n_probes={self.n_probes}: give at least 1, or None for all")
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        _require_shades(x, "a code moves with")
+        _require_shades(x)
         with torch.enable_grad():
             seen = x.detach().requires_grad_()
             z = center(model.posterior(seen, batch.c))
@@ -108,10 +106,10 @@ class Contractive:
         )
 
 
-def _require_shades(x: Tensor, what: str) -> None:
+def _require_shades(x: Tensor) -> None:
     if not x.is_floating_point():
         raise SupportError(
-            f"x holds whole numbers, such as those of tokens, which are no shades that {what}: "
+            "the numbers of tokens are no shades that noise changes, or that a code moves with: "
             "use --objective reconstruction"
         )
 
@@ -127,7 +125,7 @@ def squared_jacobian(z: Tensor, x: Tensor, n_probes: int | None = None) -> Tenso
     Example:
         >>> x = torch.ones(3, 2, requires_grad=True)
         >>> squared_jacobian(x @ torch.tensor([[1.0], [2.0]]), x)
-        tensor([5., 5., 5.], grad_fn=<SumBackward1>)
+        tensor([5., 5., 5.])
     """
     if n_probes is None:
         probes = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)[:, None].expand(

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite, log, nan
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from reparam.batch import Batch
 from reparam.distributions import rsample
-from reparam.divergence import CLOSED_FORM, MONTE_CARLO, check_weights, kl
+from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
@@ -39,6 +41,48 @@ def value_at(number: float | Schedule, step: int | None) -> float:
             "use schedules.linear, or min(step / steps, 1.0)"
         )
     return last
+
+
+class Pass(NamedTuple):
+    """One pass of a batch through a model.
+
+    Arguments:
+        q: q(z | x, c).
+        z: Draws from it, with shape (K, B, D).
+        reconstruction: E_q[log p(x | z, c)], in nats with shape (B,).
+        divergence: KL(q‖p).
+    """
+
+    q: Distribution
+    z: Tensor
+    reconstruction: Tensor
+    divergence: Divergence
+
+    def terms(self, bound: Tensor, **penalties: Tensor) -> Terms:
+        """Return the terms of an objective with this bound, and these penalties."""
+        return Terms(
+            bound=bound,
+            reconstruction=self.reconstruction,
+            kl=self.divergence.by_group,
+            kl_method=self.divergence.method,
+            penalties=penalties,
+        )
+
+    @property
+    def elbo(self) -> Tensor:
+        """The evidence lower bound, with shape (B,)."""
+        return self.reconstruction - self.divergence.value
+
+
+def passed(
+    model: LatentModel, batch: Batch, n_samples: int = 1, kl_method: str | None = None
+) -> Pass:
+    """Return what a model makes of a batch: encode, draw, decode, and weigh against the prior."""
+    x = model.as_event(batch.x)
+    q = model.posterior(x, batch.c)
+    z = rsample(q, n_samples, x.device)
+    reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+    return Pass(q, z, reconstruction, kl(q, model.prior_distribution(batch.c), z, method=kl_method))
 
 
 @dataclass(frozen=True)
@@ -94,11 +138,8 @@ class ELBO:
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q = model.posterior(x, batch.c)
-        z = rsample(q, self.n_samples, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        divergence = kl(q, model.prior_distribution(batch.c), z, method=self.kl_method)
+        made = passed(model, batch, self.n_samples, self.kl_method)
+        divergence = made.divergence
         beta = value_at(self.beta, batch.step)
         penalties = {}
         if self.free_bits > 0:
@@ -107,13 +148,7 @@ class ELBO:
                 groups = torch.stack(list(divergence.by_group.values()), dim=1)
             # max(λ, KL) = KL + max(λ - KL, 0): the KL itself stays in the bound.
             penalties["free_bits"] = beta * (self.free_bits - groups.mean(0)).clamp(min=0).sum()
-        return Terms(
-            bound=reconstruction - beta * divergence.value,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-            penalties=penalties,
-        )
+        return made.terms(made.reconstruction - beta * divergence.value, **penalties)
 
 
 @dataclass(frozen=True)
@@ -200,7 +235,7 @@ class DReG:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         q, p = model.posterior(x, c), model.prior_distribution(c)
-        check_weights(q, p)
+        check_comparable(q, p)
         z = rsample(q, self.n_importance, x.device)
         # As a density q is a constant: what it does for the bound goes through z alone.
         with frozen(model):

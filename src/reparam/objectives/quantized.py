@@ -1,16 +1,15 @@
 """The objective of models whose latents are codes from a codebook."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import cast
 
 from reparam.batch import Batch
-from reparam.distributions import QuantizedCodes, rsample
-from reparam.divergence import kl
+from reparam.distributions import QuantizedCodes
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.nn.codebook import Codebook
-from reparam.objectives.terms import Terms
+from reparam.objectives.bounds import passed
+from reparam.objectives.terms import Terms, check_weights
 
 
 @dataclass(frozen=True)
@@ -49,28 +48,18 @@ class VectorQuantized:
     commitment: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 <= self.commitment < inf:
-            raise OptionError(f"commitment={self.commitment}: must be finite, 0 or more")
+        check_weights(commitment=self.commitment)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch, and move the codes where the model trains."""
-        x = model.as_event(batch.x)
-        q = model.posterior(x, batch.c)
+        made = passed(model, batch)
+        q = made.q
         if not isinstance(q, QuantizedCodes):
             raise OptionError(
                 f"the encoder returns a {type(q).__name__}: VectorQuantized needs a posterior on "
                 "codes, from the family Quantized"
             )
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        divergence = kl(q, model.prior_distribution(batch.c), z)
         distance = (q.vectors.flatten(1) - q.mean.detach()).square().sum(-1)
         if model.training:
             cast(Codebook, model.codebook).update(q.vectors.detach(), q.indices)
-        return Terms(
-            bound=reconstruction - divergence.value,
-            reconstruction=reconstruction,
-            kl={"z": divergence.value},
-            kl_method=divergence.method,
-            penalties={"commitment": self.commitment * distance.mean()},
-        )
+        return made.terms(made.elbo, commitment=self.commitment * distance.mean())

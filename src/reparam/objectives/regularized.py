@@ -1,7 +1,6 @@
 """The ELBO with other penalties on the code: total correlation, discrepancy, a mistake."""
 
 from dataclasses import dataclass
-from math import inf
 
 import torch
 from torch.distributions import Independent, Normal
@@ -9,9 +8,10 @@ from torch.distributions import Independent, Normal
 from reparam.batch import Batch
 from reparam.distributions import Delta, base, rsample
 from reparam.divergence import kl, mmd
-from reparam.errors import OptionError, SupportError
+from reparam.errors import SupportError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.bounds import passed
+from reparam.objectives.terms import Terms, check_weights
 
 
 @dataclass(frozen=True)
@@ -47,33 +47,23 @@ class TotalCorrelation:
     beta: float = 6.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta < inf:
-            raise OptionError(f"beta={self.beta}: the weight must be finite, 0 or more")
+        check_weights(beta=self.beta)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q = model.posterior(x, batch.c)
+        made = passed(model, batch)
+        q = made.q
         if not isinstance(q, Independent) or q.reinterpreted_batch_ndims != 1:
             raise SupportError(
                 "the total correlation needs log q(z_j | x) of single dimensions, which only a "
                 "posterior that factorizes has: use --posterior gaussian"
             )
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        divergence = kl(q, model.prior_distribution(batch.c), z)
         # log q(z_j of example i | x of example m), with shape (B, B, D).
-        log_q = q.base_dist.log_prob(z[0][:, None])
+        log_q = q.base_dist.log_prob(made.z[0][:, None])
         log_joint = log_q.sum(-1).logsumexp(1)
         log_product = log_q.logsumexp(1).sum(-1)
         total = (log_joint - log_product).mean()
-        return Terms(
-            bound=reconstruction - divergence.value,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-            penalties={"total_correlation": (self.beta - 1) * total},
-        )
+        return made.terms(made.elbo, total_correlation=(self.beta - 1) * total)
 
 
 @dataclass(frozen=True)
@@ -107,9 +97,7 @@ class MMD:
     kl_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("weight", "kl_weight"):
-            if not 0 <= getattr(self, name) < inf:
-                raise OptionError(f"{name}={getattr(self, name)}: must be finite, 0 or more")
+        check_weights(weight=self.weight, kl_weight=self.kl_weight)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
@@ -160,27 +148,17 @@ class NaivePenalty:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < inf:
-            raise OptionError(f"weight={self.weight}: must be finite, 0 or more")
+        check_weights(weight=self.weight)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q = model.posterior(x, batch.c)
-        normal = base(q)
+        made = passed(model, batch)
+        normal = base(made.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "
                 "use --posterior gaussian"
             )
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        divergence = kl(q, model.prior_distribution(batch.c), z)
         log_variance = 2 * normal.scale.log()
         penalty = (normal.loc.square() + log_variance.square()).sum(-1)
-        return Terms(
-            bound=reconstruction - self.weight * penalty,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-        )
+        return made.terms(made.reconstruction - self.weight * penalty)

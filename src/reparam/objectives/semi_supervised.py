@@ -1,7 +1,6 @@
 """Learning from few labels: the label is a latent variable where it is not known."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import cast
 
 import torch
@@ -14,7 +13,7 @@ from reparam.distributions import Chain, rsample
 from reparam.divergence import CLOSED_FORM, kl
 from reparam.errors import DataError, OptionError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, check_weights
 from reparam.priors import StandardNormal
 from reparam.semi_supervised import StackedDecoder, StackedEncoder, StackedPrior
 
@@ -55,10 +54,7 @@ class SemiSupervised:
     alpha: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha < inf:
-            raise OptionError(
-                f"alpha={self.alpha}: the weight of classification must be finite, 0 or more"
-            )
+        check_weights(alpha=self.alpha)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,22 @@ class Terms:
             names |= {f"kl/{name}": value.mean() for name, value in self.kl.items()}
         names |= {f"penalty/{name}": value for name, value in self.penalties.items()}
         return {name: value.detach() for name, value in names.items()}
+
+
+def check_weights(**weights: float) -> None:
+    """Refuse a weight of an objective that is none.
+
+    Raises:
+        OptionError: A weight that is negative, infinite or not a number.
+
+    Example:
+        >>> check_weights(gamma=-1.0)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: gamma=-1.0: a weight must be finite, 0 or more
+    """
+    for name, weight in weights.items():
+        if not 0 <= weight < inf:
+            raise OptionError(f"{name}={weight}: a weight must be finite, 0 or more")
 
 
 class Objective(Protocol):

@@ -14,7 +14,7 @@ from reparam.batch import Batch
 from reparam.conditional import Conditional
 from reparam.corruption import Corruption
 from reparam.data.condition import conditions
-from reparam.errors import OptionError, unknown
+from reparam.errors import OptionError, SupportError, unknown
 from reparam.families import (
     Deterministic,
     Family,
