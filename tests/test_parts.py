@@ -1,6 +1,7 @@
 """Parts by name: the full product of them trains, save what is on the list of refusals."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.errors import DataError, OptionError, ReparamError, SupportError
 from reparam.spec import DataSpec
-from reparam.variants import build
+from reparam.variants import build, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS, REFUSALS
 
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
@@ -96,6 +97,24 @@ def test_variants_whose_parts_are_made_for_each_other_keep_them(name: str) -> No
         build(name, SPEC, prior="vamp")
 
 
+@pytest.mark.parametrize("name", names())
+def test_any_variant_takes_a_condition(name: str) -> None:
+    spec = DataSpec((1, 16, 16), "binary", n_classes=3, condition="label")
+    if name in ("classifier", "directed", "ss-vae", "ss-vae-stacked"):
+        with pytest.raises(OptionError, match="the label is what this variant models"):
+            build(name, spec)
+        return
+    if name == "text-vae":
+        spec = DataSpec((16,), "tokens", n_classes=3, levels=5, condition="label")
+    recipe = build(name, spec)
+    assert recipe.spec is not None
+    assert recipe.spec.condition == "label"
+    x = (torch.rand(6, *spec.shape) < 0.5).to(torch.long if name == "text-vae" else torch.float32)
+    batch = Batch(x, torch.arange(6) % 3, conditions(spec, 6), step=0, progress=0.0)
+    assert recipe.objective(recipe.model, batch).loss.isfinite()
+    assert recipe.model.sample(6, batch.c).shape == x.shape
+
+
 def test_a_condition_needs_labels() -> None:
     with pytest.raises(DataError, match="no labels to condition on"):
         build("vae", DataSpec((1, 4, 4), "binary").conditioned("label"))
@@ -103,8 +122,9 @@ def test_a_condition_needs_labels() -> None:
         build("cvae", DataSpec((1, 4, 4), "binary"))
 
 
-def test_parts_survive_the_folder(tmp_path: "object") -> None:
-    digits = rp.data.load("digits", binarize="threshold", validation=0)
+def test_parts_survive_the_folder(tmp_path: Path) -> None:
+    few = rp.data.load("digits", binarize="threshold", validation=0).examples(limit=16)
+    digits = rp.data.from_arrays(few.x, few.y, n_classes=10, name="16 digits")
     options = {"prior": "vamp", "posterior": "coupling", "objective": "iwae", "n_importance": 3}
     recipe = build("vae", digits.spec.conditioned("label"), latent_dim=4, hidden=(8,), **options)
     run = rp.fit(recipe, digits, epochs=1, device="cpu", out=tmp_path, progress=False)

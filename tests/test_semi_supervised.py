@@ -189,7 +189,7 @@ class TestVariant:
             recipe.objective(recipe.model, Batch(torch.zeros(2, 1, 8, 8)))
 
     def test_labels_are_no_condition(self, name: str) -> None:
-        with pytest.raises(OptionError, match="condition='label': this variant infers the label"):
+        with pytest.raises(OptionError, match="label is what this variant models"):
             build(name, SPEC.conditioned("label"))
 
     def test_a_run_tells_and_makes_labels(self, name: str) -> None:

@@ -345,7 +345,7 @@ class GumbelSoftmax(Family):
         self,
         n_variables: int,
         n_classes: int = 10,
-        temperature: tuple[float, float] = (1.0, 0.5),
+        temperature: tuple[float, float] = (1.0, 0.3),
     ) -> None:
         super().__init__(n_variables * n_classes, 1)
         if n_classes < 2:

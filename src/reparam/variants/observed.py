@@ -17,11 +17,17 @@ from reparam.variants.registry import variant
 
 
 def class_count(spec: DataSpec) -> int:
-    """Return the number of classes of the labels.
+    """Return the number of classes of the labels, which a variant models.
 
     Raises:
         DataError: Data without labels.
+        OptionError: A condition on them.
     """
+    if spec.context:
+        raise OptionError(
+            f"condition={spec.condition!r}: the label is what this variant models, so it is no "
+            "condition: drop it"
+        )
     if spec.n_classes is None:
         raise DataError(
             f"{spec.name!r} has no labels, and this variant learns from them: give labels"

@@ -128,7 +128,7 @@ def gumbel_vae(
     n_variables: int = 32,
     n_classes: int = 10,
     first_temperature: float = 1.0,
-    last_temperature: float = 0.5,
+    last_temperature: float = 0.3,
     hidden: Sequence[int] = (400,),
     likelihood: str | Family | None = None,
     activation: str = "relu",

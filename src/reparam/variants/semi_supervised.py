@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import nn
 
 from reparam.conditional import Conditional
-from reparam.errors import OptionError
 from reparam.families import Categorical, Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.model import LatentModel
@@ -27,21 +26,6 @@ from reparam.variants.recipe import Recipe
 from reparam.variants.registry import variant
 
 
-def label_count(spec: DataSpec) -> int:
-    """Return the number of labels, which must not be a condition.
-
-    Raises:
-        DataError: Data without labels.
-        OptionError: A condition on them.
-    """
-    if spec.context:
-        raise OptionError(
-            f"condition={spec.condition!r}: this variant infers the label where it is not known, "
-            "so that it is no condition: drop it"
-        )
-    return class_count(spec)
-
-
 def label_parts(
     spec: DataSpec,
     latent_dim: int,
@@ -51,7 +35,7 @@ def label_parts(
     jitter: bool = False,
 ) -> tuple[LabelEncoder, LabelDecoder, LabelPrior]:
     """Return encoder, decoder and prior of M2: a classifier, and a VAE given the label."""
-    k = label_count(spec)
+    k = class_count(spec)
     classifier: nn.Module = MLP(spec.shape, *hidden, activation=activation)
     encoder: nn.Module = LabelNetwork(spec.shape, k, *hidden, activation=activation)
     if jitter and spec.is_image:
@@ -157,7 +141,7 @@ def ss_vae_stacked(
         >>> ss_vae_stacked(DataSpec((1, 28, 28), "binary", n_classes=10)).model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
-    features = DataSpec((feature_dim,), "real", label_count(spec))
+    features = DataSpec((feature_dim,), "real", class_count(spec))
     family = Gaussian(feature_dim, min_scale=1e-3)
     inner = label_parts(features, latent_dim, label_hidden, family, activation)
     network: nn.Module = MLP(spec.shape, *hidden, activation=activation)
