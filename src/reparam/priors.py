@@ -55,6 +55,27 @@ class StandardNormal(nn.Module):
         )
 
 
+class Absent(nn.Module):
+    """No prior: the codes of an autoencoder are held to nothing, and so cannot be drawn.
+
+    Example:
+        >>> Absent()()
+        Traceback (most recent call last):
+        reparam.errors.SupportError: an autoencoder has no prior, so that there is nothing to ...
+    """
+
+    def forward(self, c: Tensor | None = None) -> Distribution:
+        """Refuse.
+
+        Raises:
+            SupportError: Always.
+        """
+        raise SupportError(
+            "an autoencoder has no prior, so that there is nothing to draw its codes from: train "
+            "wae or vae, or give it one, such as --prior standard-normal"
+        )
+
+
 class ClassConditional(nn.Module):
     r"""One Gaussian for each class, whose mean is learned.
 

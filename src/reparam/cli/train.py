@@ -146,7 +146,9 @@ def print_next(run: Run) -> None:
     path, reparam = run.folder.path, command()
     print(f"\nThe run is in {path}. Next:")
     print(f"  {reparam} evaluate {path}")
-    if run.config.get("variant") != "classifier":
+    if run.config.get("variant") == "dae":
+        print(f"  {reparam} denoise {path}")
+    if run.config.get("variant") not in ("classifier", "ae", "dae", "cae"):
         print(f"  {reparam} sample {path}")
     print(f"  {reparam} plot {path}")
     print(f"  tensorboard --logdir {run.folder.events}")

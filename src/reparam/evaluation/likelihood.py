@@ -110,9 +110,10 @@ def importance_sample(
     References:
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
     """
-    q, prior = model.posterior(x, c), model.prior_distribution(c)
+    q = model.posterior(x, c)
     if isinstance(q, Delta):
         return _reconstructed(model, x, q.value, c, decoder)
+    prior = model.prior_distribution(c)
     indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
     if indices is not None:
         # All draws from a point mass are the same, so that one says what any number would.

@@ -1,13 +1,17 @@
 """Convolutional networks whose depth, channels and image size are arguments."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, ShapeError
+from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+
+Norm = Literal["batch"]
+"""How feature maps are normalized."""
 
 
 class ConvEncoder(nn.Module):
@@ -22,11 +26,12 @@ class ConvEncoder(nn.Module):
         padding: The zeros around the image.
         context: The size of a condition c, which joins as constant planes; 0 without one.
         activation: The nonlinearity after every layer.
+        norm: ``batch`` for batch normalization before every nonlinearity; None for none.
         spatial: Keep the features where they are, as a map with shape (F, h, w).
 
     Raises:
         OptionError: An image that the layers shrink to nothing, or that has no three axes; a size
-            below one.
+            below one; a normalization that does not exist.
         ShapeError: An input of another shape.
 
     Example:
@@ -43,6 +48,7 @@ class ConvEncoder(nn.Module):
         padding: int = 0,
         context: int = 0,
         activation: str = "relu",
+        norm: Norm | None = None,
         spatial: bool = False,
     ) -> None:
         super().__init__()
@@ -57,8 +63,11 @@ class ConvEncoder(nn.Module):
         n_in = n_channels + context
         for n_out in channels:
             size = [(side + 2 * padding - kernel_size) // 2 + 1 for side in size]
-            layers += [nn.Conv2d(n_in, n_out, kernel_size, stride=2, padding=padding)]
-            layers += [make_activation(activation)]
+            layers += [
+                nn.Conv2d(n_in, n_out, kernel_size, stride=2, padding=padding, bias=norm is None),
+                *normalized(norm, n_out),
+                make_activation(activation),
+            ]
             n_in = n_out
         if min(size) < 1:
             raise OptionError(
@@ -97,11 +106,13 @@ class ConvDecoder(nn.Module):
         kernel_size: The side of the filters, an odd number.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity after every layer.
+        norm: ``batch`` for batch normalization before every nonlinearity; None for none.
         spatial: z has a part for each place of the smallest map, row by row, and a convolution
             reads it instead of the dense layer; the condition joins every place.
 
     Raises:
-        OptionError: No channels, an even kernel, or a z that has no equal parts for the places.
+        OptionError: No channels, an even kernel, a z that has no equal parts for the places, or a
+            normalization that does not exist.
         ShapeError: An input, or a condition, of another size.
 
     Example:
@@ -119,6 +130,7 @@ class ConvDecoder(nn.Module):
         kernel_size: int = 3,
         context: int = 0,
         activation: str = "relu",
+        norm: Norm | None = None,
         spatial: bool = False,
     ) -> None:
         super().__init__()
@@ -142,7 +154,6 @@ class ConvDecoder(nn.Module):
             )
         first: list[nn.Module] = [
             nn.Linear(in_features + context, stem * height * width),
-            make_activation(activation),
             nn.Unflatten(-1, (stem, height, width)),
         ]
         if spatial:
@@ -151,20 +162,23 @@ class ConvDecoder(nn.Module):
                 nn.Unflatten(-1, (height, width, size)),
                 _ChannelsFirst(),
                 nn.Conv2d(size, stem, kernel_size, padding=kernel_size // 2),
-                make_activation(activation),
             ]
-        self.dense = nn.Sequential(*first)
+        self.dense = nn.Sequential(*first, *normalized(norm, stem), make_activation(activation))
         layers: list[nn.Module] = []
         n_in = stem
         for n_out, small, large in zip(channels, sizes, sizes[1:], strict=False):
             # A stride of two gives 2n - 1 pixels out of n: one more where the size is even.
             extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-            layers += [
-                nn.ConvTranspose2d(
-                    n_in, n_out, kernel_size, 2, padding=kernel_size // 2, output_padding=extra
-                ),
-                make_activation(activation),
-            ]
+            up = nn.ConvTranspose2d(
+                n_in,
+                n_out,
+                kernel_size,
+                stride=2,
+                padding=kernel_size // 2,
+                output_padding=extra,
+                bias=norm is None,
+            )
+            layers += [up, *normalized(norm, n_out), make_activation(activation)]
             n_in = n_out
         self.layers = nn.Sequential(*layers)
         self.out_shape = torch.Size([n_in, *out_size])
@@ -185,6 +199,48 @@ class ConvDecoder(nn.Module):
 class _ChannelsFirst(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.movedim(-1, -3)
+
+
+class _BatchNorm(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A single value of each channel, as of a last batch of one, has no variance: it counts by
+        # what was seen before it.
+        if self.training and x[:, 0].numel() == 1:
+            mean, variance = self.norm.running_mean, self.norm.running_var
+            return nn.functional.batch_norm(x, mean, variance, self.norm.weight, self.norm.bias)
+        normal: Tensor = self.norm(x)
+        return normal
+
+
+def normalized(norm: Norm | None, channels: int) -> list[nn.Module]:
+    """Return the layers that normalize feature maps: one, or none where nothing is asked for.
+
+    Batch normalization uses the mean and variance of each batch while training, and their moving
+    averages in evaluation mode, which evaluation and sampling enter and leave unchanged.
+
+    Arguments:
+        norm: ``batch`` or None.
+        channels: The number of feature maps.
+
+    Raises:
+        OptionError: A normalization that does not exist.
+
+    References:
+        Ioffe & Szegedy, Batch normalization, ICML 2015, algorithms 1 and 2.
+
+    Example:
+        >>> normalized(None, 32), len(normalized("batch", 32))
+        ([], 1)
+    """
+    if norm is None:
+        return []
+    if norm not in get_args(Norm):
+        raise unknown("norm", str(norm), get_args(Norm))
+    return [_BatchNorm(channels)]
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -97,6 +97,9 @@ class PerceptualEncoder:
         gamma: γ.
         pixels: w; the source has 0.
 
+    Raises:
+        OptionError: A negative weight.
+
     References:
         Larsen et al., Autoencoding beyond pixels using a learned similarity metric, ICML 2016,
         eq. 8 and algorithm 1.
@@ -104,6 +107,9 @@ class PerceptualEncoder:
 
     gamma: float = 1.0
     pixels: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_weights(gamma=self.gamma, pixels=self.pixels)
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

@@ -18,6 +18,7 @@ from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
 from reparam.files import write_atomic, write_error
 from reparam.model import LatentModel
+from reparam.priors import Absent
 from reparam.report.pictures import grid, save, side_by_side
 from reparam.seeding import seeded
 from reparam.spec import DataSpec
@@ -235,6 +236,8 @@ def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | 
         c = conditions(spec, n_samples)
         if c is not None:
             c = c.to(next(model.parameters()).device)
+        if isinstance(model.prior, Absent):
+            return None
         return model.sample(n_samples, c).reshape(-1, *shape)
     if isinstance(model, DirectedModel):
         try:

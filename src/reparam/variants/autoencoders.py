@@ -4,11 +4,20 @@ from typing import Any
 
 from reparam.corruption import Corruption, Kind
 from reparam.families import Deterministic
+from reparam.model import LatentModel
 from reparam.objectives import Contractive, Reconstruction
+from reparam.priors import Absent
 from reparam.spec import DataSpec
 from reparam.variants.classic import mlp_model
 from reparam.variants.recipe import Recipe
 from reparam.variants.registry import variant
+
+
+def autoencoder(spec: DataSpec, latent_dim: int, **net: Any) -> LatentModel:
+    """Return a model with a deterministic code, and no prior of it."""
+    model = mlp_model(spec, Deterministic, latent_dim, **net)
+    model.prior = Absent()
+    return model
 
 
 @variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
@@ -31,7 +40,7 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> ae(DataSpec((1, 8, 8), "binary")).model.encode(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 20])
     """
-    return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), Reconstruction())
+    return Recipe(autoencoder(spec, latent_dim, **net), Reconstruction())
 
 
 @variant("dae", year=2008, paper="Vincent et al., ICML 2008")
@@ -61,7 +70,7 @@ def dae(
         >>> dae(DataSpec((1, 8, 8), "binary"), corruption="masking").objective.corruption
         Corruption(kind='masking', level=0.5)
     """
-    model = mlp_model(spec, Deterministic, latent_dim, **net)
+    model = autoencoder(spec, latent_dim, **net)
     return Recipe(model, Reconstruction(Corruption(corruption, level)))
 
 
@@ -94,5 +103,5 @@ def cae(
         >>> cae(DataSpec((1, 8, 8), "binary"), weight=0.2).objective
         Contractive(weight=0.2, n_probes=1)
     """
-    model = mlp_model(spec, Deterministic, latent_dim, **net)
+    model = autoencoder(spec, latent_dim, **net)
     return Recipe(model, Contractive(weight, n_probes))

@@ -8,6 +8,7 @@ from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.model import LatentModel
 from reparam.nn import MLP, ConvDecoder, ConvEncoder
+from reparam.nn.conv import Norm
 from reparam.objectives import ELBO
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
@@ -97,6 +98,8 @@ def conv_vae(
     channels: Sequence[int] = (32, 64),
     likelihood: str | Family | None = None,
     activation: str = "relu",
+    norm: Norm | None = None,
+    padding: int = 0,
 ) -> Recipe:
     r"""The VAE with convolutional networks, for images.
 
@@ -113,14 +116,17 @@ def conv_vae(
         channels: The filters of the encoder's layers; the decoder has them in reverse order.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
+        norm: batch for batch normalization before every nonlinearity.
+        padding: The zeros around the maps that the encoder shrinks: with 1, 32 pixels become 16, 8,
+            4, 2; with none 15, 7, 3, 1.
 
     Example:
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
     prior = StandardNormal(latent_dim)
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
-    encoder = ConvEncoder(spec.shape, channels, **shared)
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
+    encoder = ConvEncoder(spec.shape, channels, padding=padding, **shared)
     decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared)
     model = LatentModel(
         encoder=Conditional(encoder, Gaussian(latent_dim)),

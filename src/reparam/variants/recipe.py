@@ -41,7 +41,7 @@ class Milestone:
         n_examples: How many training examples it is given.
 
     Raises:
-        OptionError: A share outside [0, 1).
+        OptionError: A share outside [0, 1), or no examples.
     """
 
     action: Callable[[Any, Batch], None]
@@ -51,6 +51,8 @@ class Milestone:
     def __post_init__(self) -> None:
         if not 0 <= self.at < 1:
             raise OptionError(f"at={self.at}: a milestone lies at a share of the steps in [0, 1)")
+        if self.n_examples < 1:
+            raise OptionError(f"n_examples={self.n_examples}: a milestone needs at least one")
 
 
 @dataclass(frozen=True)
