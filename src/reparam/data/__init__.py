@@ -2,6 +2,7 @@
 
 from reparam.data.batches import Batches
 from reparam.data.dataset import Dataset, Split
+from reparam.data.images import load_images
 from reparam.data.own import as_dataset, from_arrays
 from reparam.data.registry import DATASETS, load
 from reparam.data.stream import Stream, StreamBatches
@@ -12,6 +13,7 @@ __all__ = [
     "DATASETS",
     "load",
     "load_text",
+    "load_images",
     "Vocabulary",
     "Dataset",
     "Split",

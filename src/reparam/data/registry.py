@@ -11,6 +11,7 @@ import torch
 from reparam.data.cifar import ARCHIVE, FILES, FOLDER, SHAPE, read_cifar10
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.idx import FIX, read_idx
+from reparam.data.images import load_images
 from reparam.data.sources import SOURCES, StrPath, find
 from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
@@ -112,7 +113,7 @@ def load(
             from few; all when None. The labels of validation and test images stay.
         seed: The seed of the choice of validation images and of labels, and of static binarization.
         of_files: Where ``name`` is a kind of files of your own, the options of it, among them
-            ``path``; for ``text`` those of ``load_text``.
+            ``path``; for ``text`` those of ``load_text``, for ``faces`` those of ``load_images``.
 
     Raises:
         OptionError: An unknown name, option or binarization, binarization of color images or along
@@ -191,7 +192,7 @@ def load(
     return data if labels_per_class is None else data.with_labels_per_class(labels_per_class, seed)
 
 
-OWN_FILES: dict[str, Callable[..., Dataset]] = {"text": load_text}
+OWN_FILES: dict[str, Callable[..., Dataset]] = {"text": load_text, "faces": load_images}
 """Kinds of files of the user's own, and what loads them, given ``path`` and other options."""
 
 
