@@ -217,6 +217,8 @@ def test_the_command_line_goes_all_the_way(
     torch.testing.assert_close(ends, loaded.reconstruct(batch))
     for verb in ("reconstruct", "encode", "plot"):
         assert main([verb, run]) == 0, verb
+    # A grid over the latent plane would need a label for each of its points.
+    assert not (tmp_path / "run" / "pictures" / "quantile-grid.png").exists()
     assert main(["evaluate", run, "--n-samples", "2"]) == 0
     assert main(["train", "--resume", run]) == 0
     capsys.readouterr()

@@ -259,8 +259,8 @@ class Sphere(nn.Module):
         latent_dim: The number of coordinates D.
 
     Example:
-        >>> Sphere(11)().sample((5,)).norm(dim=-1)
-        tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000])
+        >>> Sphere(11)().sample((5,)).norm(dim=-1).allclose(torch.ones(5))
+        True
     """
 
     def __init__(self, latent_dim: int) -> None:

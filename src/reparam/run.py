@@ -20,11 +20,12 @@ from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
+from reparam.evaluation.isolation import isolated
 from reparam.files import remove_unfinished, write_json
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
-from reparam.seeding import rng_state, seeded, set_rng_state
+from reparam.seeding import rng_state, set_rng_state
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
@@ -229,7 +230,7 @@ class Run:
         c = conditions(spec, n_samples, label)
         if c is not None:
             options["c"] = c.to(self.device)
-        with torch.no_grad(), seeded(self.device, seed):
+        with isolated(self.model, seed=seed):
             if isinstance(self.model, LatentModel):
                 return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
             images = watch.sample_images(self.model, n_samples, self.spec)
@@ -274,7 +275,7 @@ class Run:
         self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None
     ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
-        with torch.inference_mode():
+        with isolated(self.model), torch.inference_mode():
             chunks = in_chunks(Batch(values, c=c), 1000)
             moved = (to_device(chunk, self.device) for chunk in chunks)
             return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])

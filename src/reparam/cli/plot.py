@@ -8,7 +8,7 @@ from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
 from reparam.evaluation import evaluate
 from reparam.model import LatentModel
-from reparam.priors import Mixture
+from reparam.priors import Mixture, StandardNormal
 from reparam.report import plots
 from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.report.pictures import grid, is_picturable, save
@@ -19,8 +19,8 @@ from reparam.run import Run
 class Options(DataOptions):
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
-    With two latents, also the scatter itself and the 15 × 15 grid of decoded normal quantiles; of
-    clusters of images, a row of members and a row of samples for each.
+    With two latents, also the scatter itself and, of a standard normal prior, the 15 × 15 grid of
+    decoded quantiles; of clusters of images, a row of members and a row of samples for each.
     """
 
     out: Path | None = None
@@ -57,7 +57,8 @@ def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
     if parts:
         made.append(folder / "kl-per-dimension.png")
         plots.save_figure(plots.kl_per_dimension(parts), made[-1])
-    if result.latent_dim == 2 and batch.c is None and is_picturable(run.spec):
+    is_normal = isinstance(run.model.prior, StandardNormal) and batch.c is None
+    if result.latent_dim == 2 and is_normal and is_picturable(run.spec):
         made.append(folder / "quantile-grid.png")
         save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
     has_clusters = isinstance(run.model.prior, Mixture) and batch.c is None

@@ -39,11 +39,13 @@ class CommonOptions:
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: Training examples held out for validation: a number, or a share below 1.
         labels_per_class: Training examples of each class that keep their label; all by default.
-        path: A file of your own, with data=text.
+        path: A file of your own with data=text, a folder of images with data=faces.
         unit: What a token of a text is.
         window: Tokens of an example of a text; 64 by default.
         stride: From a training window to the next; as many by default, so that none overlap.
-        test_share: The share of a text, at its end, that is held out as test; 0.1 by default.
+        test_share: The share of a file or folder of your own that is held out as test; 0.1 by
+            default.
+        size: The height and width that images of a folder are brought to; 64 by default.
         condition: What every part of the model is given beside its input: label, or nothing.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
@@ -66,6 +68,7 @@ class CommonOptions:
     window: int | None = None
     stride: int | None = None
     test_share: float | None = None
+    size: int | None = None
     condition: Literal["label"] | None = None
     beta: float | None = None
     device: str = "auto"
@@ -296,7 +299,7 @@ def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | No
 
 METAVARS = {
     "data_dir": "DIR",
-    "path": "FILE",
+    "path": "PATH",
     "out": "DIR",
     "resume": "[RUN]",
     "config": "FILE.yaml",

@@ -21,9 +21,9 @@ from reparam.training.schedules import linear
 from reparam.variants import PARTS, Recipe, build, get, replace
 from reparam.version import __version__
 
-TEXT_KEYS = ("path", "unit", "window", "stride", "test_share")
+FILE_KEYS = ("path", "unit", "window", "stride", "test_share", "size")
 IMAGE_KEYS = ("binarize", "dequantize", "validation", "labels_per_class")
-DATA_KEYS = ("data", "data_dir", *IMAGE_KEYS, *TEXT_KEYS)
+DATA_KEYS = ("data", "data_dir", *IMAGE_KEYS, *FILE_KEYS)
 MACHINE_KEYS = ("device", "precision", "devices", "nodes")
 TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
 MOVABLE_KEYS = ("data_dir", "path")

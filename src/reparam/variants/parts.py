@@ -48,6 +48,8 @@ class Parts:
     Arguments:
         posterior: q(z | x), by name.
         prior: p(z), by name.
+        n_components: Pseudo-inputs of the prior vamp, Gaussians of the prior mixture; 500 and 100
+            by default.
         objective: What is maximized, by name.
         n_importance: Draws of each example in the objectives iwae and dreg; 5 by default.
         free_bits: Nats of KL that each latent dimension has for nothing, with the objective elbo.
@@ -55,6 +57,7 @@ class Parts:
 
     posterior: str | None = None
     prior: str | None = None
+    n_components: int | None = None
     objective: str | None = None
     n_importance: int | None = None
     free_bits: float | None = None
@@ -74,16 +77,16 @@ POSTERIORS: Mapping[str, Callable[[int], Family]] = {
 }
 """What turns the encoder's features into q(z | x), given the number of latent dimensions."""
 
-PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int], nn.Module]] = {
-    "standard-normal": lambda model, spec, n: priors.StandardNormal(n),
-    "mixture": lambda model, spec, n: priors.Mixture(n),
-    "vamp": lambda model, spec, n: vamp(model, spec),
-    "flow": lambda model, spec, n: priors.Flow(n, spec.context),
-    "class-conditional": lambda model, spec, n: priors.ClassConditional(n, labels(spec)),
-    "sphere": lambda model, spec, n: priors.Sphere(n),
-    "uniform-codes": lambda model, spec, n: priors.UniformCodes(*code_shape(n)),
+PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int, int | None], nn.Module]] = {
+    "standard-normal": lambda model, spec, n, k: priors.StandardNormal(n),
+    "mixture": lambda model, spec, n, k: priors.Mixture(n, 100 if k is None else k),
+    "vamp": lambda model, spec, n, k: vamp(model, spec, 500 if k is None else k),
+    "flow": lambda model, spec, n, k: priors.Flow(n, spec.context),
+    "class-conditional": lambda model, spec, n, k: priors.ClassConditional(n, labels(spec)),
+    "sphere": lambda model, spec, n, k: priors.Sphere(n),
+    "uniform-codes": lambda model, spec, n, k: priors.UniformCodes(*code_shape(n)),
 }
-"""What makes p(z), given the model, the data and the number of latent dimensions."""
+"""What makes p(z), given the model, the data, and the numbers of dimensions and of components."""
 
 OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "elbo": ELBO,
@@ -125,7 +128,8 @@ REFUSALS = (
     ),
     ("naive with a posterior other than gaussian", "it is a penalty on a Gaussian's μ and log σ²"),
     (
-        "free_bits with another objective than elbo, n_importance with others than iwae and dreg",
+        "free_bits with another objective than elbo, n_importance with others than iwae and dreg, "
+        "n_components with other priors than vamp and mixture",
         "there is nothing that they would change",
     ),
     (
@@ -164,6 +168,11 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             "take these options to a variant such as 'vae'"
         )
     milestones = recipe.milestones
+    if parts.n_components is not None and parts.prior not in ("vamp", "mixture"):
+        raise OptionError(
+            f"n_components={parts.n_components}: the components of a mixture; add --prior vamp or "
+            "mixture"
+        )
     if parts.posterior is not None or parts.prior is not None:
         encoder = _encoder(model)
         (latent_dim,) = encoder.family.event_shape
@@ -172,7 +181,9 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             model.encoder = Conditional(encoder.network, family)
         prior = parts.prior or ("vamp" if isinstance(model.prior, priors.Vamp) else None)
         if prior is not None:
-            model.prior = _named("prior", prior, PRIORS)(model, spec, latent_dim)
+            model.prior = _named("prior", prior, PRIORS)(
+                model, spec, latent_dim, parts.n_components
+            )
             milestones = started(model.prior)
     objective = _objective(recipe.objective, parts)
     # The same variant with the same parts builds it again: it keeps its source.
@@ -238,7 +249,7 @@ def labels(spec: DataSpec) -> int:
     return spec.context
 
 
-def vamp(model: LatentModel, spec: DataSpec) -> priors.Vamp:
+def vamp(model: LatentModel, spec: DataSpec, n_components: int) -> priors.Vamp:
     """Return the vamp prior of a model.
 
     Raises:
@@ -249,7 +260,7 @@ def vamp(model: LatentModel, spec: DataSpec) -> priors.Vamp:
             "prior 'vamp' learns pseudo-inputs by their gradient, which numbers of tokens do not "
             "have: use --prior mixture"
         )
-    return priors.Vamp(model.encoder, spec.shape, context=spec.context)
+    return priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
 
 
 def _encoder(model: LatentModel) -> Conditional:
