@@ -22,7 +22,7 @@ class Reconstruction:
     There is no KL and no bound of log p(x): the code of an autoencoder has no density.
 
     Arguments:
-        corruption: C, while training; None to encode x itself.
+        corruption: C, drawn anew each time; None to encode x itself.
 
     Raises:
         SupportError: A corruption of whole numbers, such as tokens.
