@@ -1,12 +1,13 @@
 """``reparam data``: the data sets there are."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
 from reparam.data import DATASETS
-from reparam.data.registry import Entry
+from reparam.data.registry import OWN_FILES, Entry
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     print(
         "\nEach is looked for in a folder of its name under --data-dir, or else under "
         "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded when it is in none of them. "
-        "digits needs no file."
+        "digits needs no file.\n\nFiles of your own, by --path:"
     )
+    for name, load in OWN_FILES.items():
+        said = (inspect.getdoc(load) or "").partition("\n")[0]
+        print(f"  --data {name} --path {'FOLDER' if name == 'faces' else 'FILE'}: {said}")

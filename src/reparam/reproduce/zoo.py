@@ -13,6 +13,7 @@ MEMBERS = (
     "flow-posterior",
     "ladder-vae",
     "vmf-vae",
+    "vmf-vae-long",
     "gumbel-vae",
     "labels-asked-for",
     "vq-vae",
