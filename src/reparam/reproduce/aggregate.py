@@ -17,9 +17,9 @@ LATENT_DIM = 10
 # Chosen on 5,000 images held out of the training images.
 WEIGHTS: Mapping[str, dict[str, Any]] = {
     "vae": {},
-    "tc-vae": {"beta": 2.0},
-    "factor-vae": {"gamma": 2.0},
-    "info-vae": {"mmd_weight": 500.0, "kl_weight": 1.0},
+    "tc-vae": {"beta": 1.04},
+    "factor-vae": {"gamma": 0.8},
+    "info-vae": {"mmd_weight": 50.0, "kl_weight": 1.0},
 }
 
 
