@@ -318,6 +318,22 @@ def uniform_model(likelihood: Callable[[Tensor], Distribution]) -> LatentModel:
     )
 
 
+def test_the_standard_error_of_bits_is_that_over_examples() -> None:
+    """A coin that shows 1 in four of five tosses takes log₂ 5/4 bits for a 1, log₂ 5 for a 0."""
+    coin = LatentModel(
+        Constant(lambda x: Independent(Normal(torch.zeros(len(x), 2), 1.0), 1)),
+        Constant(lambda z: Independent(Bernoulli(torch.full((*z.shape[:-1], 1, 4, 4), 0.8)), 3)),
+        priors.StandardNormal(2),
+    )
+    batch = binary_batch()
+    result = evaluation.evaluate(coin, batch, BINARY, n_samples=5)
+    bits = np.where(batch.x.flatten(1) == 1, np.log2(5 / 4), np.log2(5)).mean(1)
+    assert result.bits_per_dim == pytest.approx(bits.mean(), abs=1e-6)
+    assert result.bits_per_dim_stderr == pytest.approx(
+        bits.std(ddof=1) / len(bits) ** 0.5, abs=1e-6
+    )
+
+
 def test_bits_per_dim_of_grey_levels_and_of_dequantized_ones() -> None:
     levels = torch.randint(0, 16, (20, 6), generator=torch.Generator().manual_seed(0)).float()
     quantized = uniform_model(

@@ -21,12 +21,15 @@ SPACES = {
     "gumbel": "codes",
     "uniform-codes": "codes",
 }
+LEARNED = ("mixture", "vamp", "flow", "class-conditional")
 NEEDS_NO_PRIOR = ("reconstruction", "denoising", "contractive")
 
 
 def is_refused(posterior: str, prior: str, objective: str, condition: str | None) -> bool:
     """Whether the list of refusals has a combination: by its mathematics, not by trying it."""
     if prior == "class-conditional" and condition is None:
+        return True
+    if prior in LEARNED and objective in (*NEEDS_NO_PRIOR, "mmd"):
         return True
     if objective in NEEDS_NO_PRIOR:
         return False
@@ -89,6 +92,37 @@ def test_every_refusal_has_its_reason() -> None:
 def test_refusals_are_one_sentence_with_the_way_out(options: dict[str, object], said: str) -> None:
     with pytest.raises(ReparamError, match=said):
         build("vae", SPEC, **{"latent_dim": 10, "hidden": (8,), **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "parts", "part"),
+    [
+        ("vamp-vae", {"n_components": 7}, {"posterior": "coupling"}, 7),
+        ("vamp-vae", {"n_components": 7}, {"prior": "mixture"}, 7),
+        ("iwae", {"n_importance": 50}, {"objective": "dreg"}, 50),
+        ("beta-vae", {"beta": 8.0}, {"objective": "elbo"}, 8.0),
+        ("dae", {"corruption": "masking"}, {"objective": "denoising"}, "masking"),
+    ],
+)
+def test_own_options_go_with_the_part_that_comes_in(
+    name: str, own: dict[str, object], parts: dict[str, object], part: object
+) -> None:
+    recipe = build(name, SPEC, latent_dim=4, hidden=(8,), **own, **parts)
+    prior, objective = recipe.model.prior, recipe.objective
+    found = {
+        "n_components": len(getattr(prior, "pseudo_inputs", getattr(prior, "loc", ()))),
+        "n_importance": getattr(objective, "n_importance", None),
+        "beta": getattr(objective, "beta", None),
+        "corruption": getattr(getattr(objective, "corruption", None), "kind", None),
+    }
+    (option,) = own
+    assert found[option] == part
+
+
+@pytest.mark.parametrize("name", ["vq-vae", "cluster-vae", "ss-vae", "ss-vae-stacked"])
+def test_objectives_that_make_a_variant_stay(name: str) -> None:
+    with pytest.raises(OptionError, match="is a part of what this variant is"):
+        build(name, DataSpec((1, 16, 16), "binary", n_classes=3), objective="elbo")
 
 
 @pytest.mark.parametrize("name", ["ladder-vae", "factor-vae", "classifier", "vae-gan"])

@@ -278,7 +278,9 @@ class TestData:
     def test_batches_have_labeled_examples_beside_those_of_the_epoch(self) -> None:
         y = torch.full((100,), -1)
         y[[3, 50, 77]] = torch.tensor([1, 0, 2])
-        batches = Batches(Split(torch.arange(100.0), y), Identity(), batch_size=32, seed=5)
+        batches = Batches(
+            Split(torch.arange(100.0), y), Identity(), 32, seed=5, repeat_labeled=True
+        )
         assert (len(batches), batches.n_examples) == (4, 100)
         found = list(batches.epoch(2))
         assert [len(batch) for batch in found] == [40] * 3 + [4 + 8]
@@ -293,15 +295,31 @@ class TestData:
         again = list(batches.epoch(2, start=2))
         assert all(torch.equal(a.x, b.x) for a, b in zip(found[2:], again, strict=True))
 
+    def test_labeled_examples_come_again_only_where_that_is_asked_for(self) -> None:
+        y = torch.full((10,), -1)
+        y[0] = 1
+        batches = Batches(Split(torch.arange(10.0), y), Identity(), 4)
+        assert [len(batch) for batch in batches.epoch(0)] == [4, 4, 2]
+
+    def test_accuracy_is_of_known_labels_alone(self) -> None:
+        data = rp.data.load("digits", binarize="threshold", labels_per_class=3)
+        run = rp.fit(build("ss-vae", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+        examples = data.examples("train")
+        known = Batch(examples.x[examples.y >= 0], examples.y[examples.y >= 0])
+        found = [run.evaluate(batch, n_samples=1).accuracy for batch in (examples, known)]
+        assert found[0] == pytest.approx(found[1])
+        with pytest.raises(DataError, match="some labels are not known"):
+            rp.fit(build("classifier", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+
     @pytest.mark.parametrize("y", [torch.arange(10) % 2, torch.full((10,), -1), None])
     def test_batches_are_plain_where_all_or_no_labels_are_known(self, y: Tensor | None) -> None:
-        batches = Batches(Split(torch.arange(10.0), y), Identity(), batch_size=4)
+        batches = Batches(Split(torch.arange(10.0), y), Identity(), 4, repeat_labeled=True)
         assert [len(batch) for batch in batches.epoch(0)] == [4, 4, 2]
 
     def test_processes_share_the_labeled_examples(self) -> None:
         y = torch.full((17,), -1)
         y[[2, 4, 6, 8]] = 0
-        options = {"batch_size": 16, "world_size": 2}
+        options = {"batch_size": 16, "world_size": 2, "repeat_labeled": True}
         split = Split(torch.arange(17.0), y)
         parts = [Batches(split, Identity(), rank=rank, **options) for rank in (0, 1)]
         first, second = (next(iter(part.epoch(0))) for part in parts)

@@ -20,10 +20,13 @@ SPECS = {
     "tokens": DataSpec((7,), "tokens", levels=30, name="words"),
     "counts": DataSpec((7,), "counts", name="cells"),
 }
-GAUSSIANS = {"gaussian", "gaussian-shared", "gaussian-optimal", "gaussian-fixed"}
+GAUSSIANS = {f"gaussian{kind}" for kind in ("", "-shared", "-optimal", "-fixed")} | {
+    "squared-error"
+}
 FITS = {
     "binary": {"bernoulli"},
-    "unit": {"continuous-bernoulli", "cross-entropy", "categorical"} | GAUSSIANS,
+    "unit": {"continuous-bernoulli", "cross-entropy", "categorical", "logistic-mixture"}
+    | GAUSSIANS,
     "real": GAUSSIANS,
     "categorical": {"categorical"},
     "tokens": {"categorical"},

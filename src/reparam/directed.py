@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
-from reparam.errors import OptionError, ShapeError, unknown
+from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
 
 
@@ -102,6 +102,11 @@ class DirectedModel(nn.Module):
         values = {name: flat[:, indices] for name, indices in self.columns.items()}
         values["x"] = batch.x
         if batch.y is not None:
+            if "y" in self.parents and bool((batch.y < 0).any()):
+                raise DataError(
+                    "some labels are not known (-1), and this model learns from all of them: drop "
+                    "labels_per_class, or train ss-vae"
+                )
             values["y"] = batch.y
         return values
 

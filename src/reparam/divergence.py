@@ -31,6 +31,7 @@ from reparam.errors import OptionError, ShapeError, SupportError
 
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"
+REALS = "a space of real vectors"
 
 
 class Divergence(NamedTuple):
@@ -270,6 +271,15 @@ def _support(distribution: Distribution) -> constraints.Constraint | None:
     return support
 
 
+def is_real(distribution: Distribution) -> bool:
+    """Return whether z is a vector of any real numbers, no direction and no code.
+
+    >>> is_real(Independent(Normal(torch.zeros(2), 1.0), 1)), is_real(HypersphericalUniform(3))
+    (True, False)
+    """
+    return _space(_support(distribution)) == REALS
+
+
 def _space(support: constraints.Constraint | None) -> str:
     """Return in words the kind of set that z lies in."""
     if isinstance(support, type(sphere)):
@@ -278,7 +288,7 @@ def _space(support: constraints.Constraint | None) -> str:
         return "the codes of a codebook"
     if support is not None and support.is_discrete:
         return "a set of codes"
-    return "a space of real vectors"
+    return REALS
 
 
 def _is_bounded(support: constraints.Constraint | None) -> bool:

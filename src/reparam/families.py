@@ -118,9 +118,14 @@ class Gaussian(Family):
             batch. A number: fixed.
         min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
             of an image), its density has no upper bound.
+        max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
+            one a single example far from the others can make a KL infinite.
+        places: The height and width of the maps of features that describe a flat event place by
+            place, row by row; () for an event that features describe as a whole.
 
     Raises:
-        OptionError: A scale that is none of these, or a negative floor.
+        OptionError: A scale that is none of these, a negative floor, a ceiling below it, or an
+            event that has no equal parts for the places.
 
     References:
         Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014, appendix C.2.
@@ -135,7 +140,12 @@ class Gaussian(Family):
     supports = ("real", "unit")
 
     def __init__(
-        self, event_shape: Shape, scale: float | str = "learned", min_scale: float = 0.0
+        self,
+        event_shape: Shape,
+        scale: float | str = "learned",
+        min_scale: float = 0.0,
+        max_scale: float = inf,
+        places: Sequence[int] = (),
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
         kinds = ("learned", "shared", "optimal")
@@ -147,7 +157,20 @@ class Gaussian(Family):
         if not 0 <= min_scale < inf:
             raise OptionError(f"min_scale={min_scale}: the floor must be finite, 0 or more")
         self.scale = scale
+        if not min_scale < max_scale:
+            raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")
         self.min_scale = min_scale
+        self.max_scale = max_scale
+        self.places = tuple(places)
+        if places:
+            n_raw, (n, *more) = self.raw_shape[0], self.event_shape
+            if more or n % prod(places):
+                where = " × ".join(map(str, places))
+                raise OptionError(
+                    f"an event of shape {tuple(self.event_shape)} at {where} places: it must have "
+                    "one axis, and a part of the same size for each place"
+                )
+            self.raw_shape = torch.Size([n_raw, n // prod(places), *places])
         if scale == "shared":
             self.log_scale = nn.Parameter(torch.zeros(()))
         if scale == "optimal":
@@ -158,6 +181,8 @@ class Gaussian(Family):
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return N(μ, σ²)."""
+        if self.places:
+            raw = raw.flatten(-len(self.places)).transpose(-1, -2).flatten(-2)
         loc, *rest = self.parameters_of(raw)
         if self.scale == "optimal" and self.training:
             return self.independent(
@@ -168,7 +193,10 @@ class Gaussian(Family):
         elif self.scale == "shared":
             scale = self.log_scale.exp().to(loc) + self.min_scale
         elif self.scale == "learned":
-            scale = (0.5 * rest[0]).exp() + self.min_scale
+            log_scale = 0.5 * rest[0]
+            if self.max_scale < inf:
+                log_scale = log_scale.clamp(max=log(self.max_scale))
+            scale = log_scale.exp() + self.min_scale
         else:
             scale = loc.new_tensor(self.scale)
         return self.independent(Normal(loc, scale, validate_args=False))
@@ -678,6 +706,8 @@ LIKELIHOODS: dict[str, tuple[tuple[str, ...], Callable[[DataSpec], Family]]] = {
     "gaussian-shared": (Gaussian.supports, lambda s: Gaussian(s.shape, scale="shared")),
     "gaussian-optimal": (Gaussian.supports, lambda s: Gaussian(s.shape, scale="optimal")),
     "gaussian-fixed": (Gaussian.supports, lambda s: Gaussian(s.shape, scale=1.0)),
+    # Of variance ½ the log-density is -‖x - μ‖², less a constant: the loss of many tutorials.
+    "squared-error": (Gaussian.supports, lambda s: Gaussian(s.shape, scale=0.5**0.5)),
     "categorical": (("categorical", "tokens", "unit"), _categorical),
     "logistic-mixture": (DiscretizedLogisticMixture.supports, _logistic_mixture),
     "cross-entropy": (CrossEntropy.supports, lambda s: CrossEntropy(s.shape)),

@@ -6,10 +6,10 @@ from functools import partial
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from reparam.conditional import Conditional
+from reparam.conditional import Conditional, features_shape
 from reparam.distributions import Chain, base
 from reparam.errors import OptionError
-from reparam.families import Gaussian
+from reparam.families import Family, Gaussian
 from reparam.nn import MLP
 from reparam.priors import StandardNormal, check_sizes
 
@@ -24,9 +24,11 @@ class TopDown(nn.Module):
         hidden: The sizes of the hidden layers of each network.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity.
+        below: Modules from the layers above, and c, to the Gaussian of the next, for every layer
+            but the top; multilayer perceptrons when None.
 
     Raises:
-        OptionError: Fewer than one layer, or a size below one.
+        OptionError: Fewer than one layer, a size below one, or another number of modules.
 
     References:
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 1 to 3.
@@ -42,6 +44,8 @@ class TopDown(nn.Module):
         hidden: Sequence[int] = (128,),
         context: int = 0,
         activation: str = "relu",
+        *,
+        below: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if not sizes:
@@ -50,11 +54,17 @@ class TopDown(nn.Module):
         self.sizes = list(sizes)
         self.names = [f"z{number}" for number in range(len(sizes), 0, -1)]
         self.top = StandardNormal(sizes[0])
-        above = [sum(sizes[:number]) for number in range(1, len(sizes))]
-        self.below = nn.ModuleList(
-            Conditional(MLP(n, *hidden, context=context, activation=activation), Gaussian(size))
-            for n, size in zip(above, sizes[1:], strict=True)
-        )
+        if below is None:
+            above = [sum(sizes[:number]) for number in range(1, len(sizes))]
+            below = [
+                Conditional(MLP(n, *hidden, context=context, activation=activation), Gaussian(size))
+                for n, size in zip(above, sizes[1:], strict=True)
+            ]
+        if len(below) != len(sizes) - 1:
+            raise OptionError(
+                f"{len(below)} modules below the top of {len(sizes)} layers: give one for each"
+            )
+        self.below = nn.ModuleList(below)
 
     def layer(self, number: int, above: Tensor, c: Tensor | None = None) -> Distribution:
         """Return the distribution of a layer, counted from the top, given those above it."""
@@ -88,11 +98,18 @@ class LadderEncoder(nn.Module):
         above: The sizes of the layers between z_l and z_{l+1}.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity.
+        up: For every layer, from z_1, the module from what is below it to features, of which the
+            first takes c too; multilayer perceptrons when None.
+        opinions: For every layer, from z_1, the Gaussian family that the features are for; flat
+            ones when None.
+        with_prior: Whether the opinion on a layer is joined with the prior's; where it is not,
+            :math:`q(z \mid x) = \prod_l \mathcal N(z_l; \hat\mu_l, \hat\sigma_l^2)`.
 
     References:
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 11 to 19.
 
     Example:
+        >>> import torch
         >>> q = LadderEncoder((784,), TopDown([5, 10]))(torch.zeros(3, 784))
         >>> q.rsample((2,)).shape
         torch.Size([2, 3, 15])
@@ -106,18 +123,26 @@ class LadderEncoder(nn.Module):
         above: Sequence[int] = (128,),
         context: int = 0,
         activation: str = "relu",
+        *,
+        up: Sequence[nn.Module] | None = None,
+        opinions: Sequence[Family] | None = None,
+        with_prior: bool = True,
     ) -> None:
         super().__init__()
         # The weights of the prior are the model's: a tuple keeps them out of this module's own.
         self._prior = (prior,)
-        n_layers = len(prior.sizes)
-        networks = [MLP(shape, *hidden, context=context, activation=activation)]
-        for _ in range(n_layers - 1):
-            networks.append(MLP(networks[-1].out_shape, *above, activation=activation))
-        self.up = nn.ModuleList(networks)
+        if up is None:
+            networks = [MLP(shape, *hidden, context=context, activation=activation)]
+            for _ in prior.sizes[1:]:
+                networks.append(MLP(networks[-1].out_shape, *above, activation=activation))
+            up = networks
+        if opinions is None:
+            opinions = [Gaussian(size) for size in reversed(prior.sizes)]
+        self.with_prior = with_prior
+        self.up = nn.ModuleList(up)
         self.opinions = nn.ModuleList(
-            Gaussian(size).attach(network.out_shape)
-            for network, size in zip(networks, reversed(prior.sizes), strict=True)
+            family.attach(features_shape(network))
+            for network, family in zip(up, opinions, strict=True)
         )
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
@@ -131,12 +156,12 @@ class LadderEncoder(nn.Module):
         said.reverse()
 
         def layer(number: int, z: Tensor) -> Distribution:
-            if number == 0:
-                return said[0]
+            if number == 0 or not self.with_prior:
+                return said[number].expand(z.shape[:-1])
             return joined(said[number], prior.layer(number, z, c))
 
         factors = {name: partial(layer, i) for i, name in enumerate(prior.names)}
-        return Chain(factors, prior.sizes, features.shape[:-1], features)
+        return Chain(factors, prior.sizes, said[0].batch_shape, features)
 
 
 def joined(first: Distribution, second: Distribution) -> Distribution:
@@ -146,6 +171,7 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
               \mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})
 
     Example:
+        >>> import torch
         >>> unit = Independent(Normal(torch.zeros(1), 1.0), 1)
         >>> other = Independent(Normal(torch.ones(1), 1.0), 1)
         >>> joined(unit, other).mean

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.distributions import center, rsample
-from reparam.divergence import check_comparable
+from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
 
 
@@ -156,8 +156,16 @@ class LatentModel(nn.Module):
             c: A condition for each of them, with shape (n, C).
             mean: Return the mean of p(x | z), as pictures show it; otherwise a draw from it.
             temperature: A factor on z; below one, more typical and less varied examples.
+
+        Raises:
+            OptionError: A temperature for codes or directions, which have no size.
         """
         prior = self.prior_distribution(c)
+        if temperature != 1.0 and not is_real(prior):
+            raise OptionError(
+                f"temperature={temperature}: a factor on real vectors; codes and directions have "
+                "no size, so leave it at 1"
+            )
         z = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n_samples]))
         p = self.likelihood(temperature * z, c)
         return center(p) if mean else p.sample()

@@ -72,7 +72,7 @@ class Absent(nn.Module):
         """
         raise SupportError(
             "an autoencoder has no prior, so that there is nothing to draw its codes from: train "
-            "wae or vae, or give it one, such as --prior standard-normal"
+            "wae or vae instead"
         )
 
 
@@ -358,4 +358,5 @@ def check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             what = "latent dimension" if name == "latent_dim" else name.removeprefix("n_")
-            raise OptionError(f"{name}={size}: a model needs at least one {what}")
+            one = what.removesuffix("s")
+            raise OptionError(f"{name}={size}: a model needs at least one {one}")

@@ -344,7 +344,8 @@ def fit(
             "examples, which one process does; use one device"
         )
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
-    batches = _batches(source, settings, runtime)
+    repeats = bool(getattr(recipe.objective, "repeats_labeled", False))
+    batches = _batches(source, settings, runtime, repeats)
     data_options = source.options if isinstance(source, Dataset) else None
     config = flat(recipe, data_options, settings)
     beta = getattr(recipe.objective, "beta", None)
@@ -502,7 +503,7 @@ def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
 
 
 def _batches(
-    source: Dataset | Stream, options: TrainingOptions, runtime: Runtime
+    source: Dataset | Stream, options: TrainingOptions, runtime: Runtime, repeat_labeled: bool
 ) -> Batches | StreamBatches:
     if isinstance(source, Stream):
         if runtime.world_size > 1:
@@ -520,6 +521,7 @@ def _batches(
         device=runtime.device,
         seed=options.seed,
         condition=condition_of(source.spec),
+        repeat_labeled=repeat_labeled,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )

@@ -43,6 +43,8 @@ class Options(DataOptions):
 def main(arguments: Sequence[str]) -> None:
     """Corrupt the examples of a split, clean them, and write both."""
     options = parse(Options, "denoise", arguments)
+    if options.n < 1:
+        raise OptionError(f"n={options.n}: give at least 1")
     run = options.load()
     if run.spec.support in ("categorical", "tokens"):
         raise OptionError(f"{run.spec.name!r} has classes, not shades: noise means nothing to them")

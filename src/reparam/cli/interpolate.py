@@ -21,7 +21,7 @@ SEEN = "each row walks from the reconstruction of one example to that of another
 class Options(DataOptions):
     """Decode the points between the codes of two examples, a pair of them in each row.
 
-    Text is printed: both examples, and between them the likeliest text of each point.
+    Text is printed: both examples, and between them the greedy text of each point.
     """
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8

@@ -19,7 +19,7 @@ SEEN = "bands of inputs, as the model is given them, each above its reconstructi
 class Options(DataOptions):
     """Show inputs, each above its reconstruction; --out FILE.npy writes the reconstructions.
 
-    Text is printed: what was read, and below it the likeliest text of its code.
+    Text is printed: what was read, and below it the greedy text of its code.
     """
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 32

@@ -36,6 +36,8 @@ class Options:
     """How many seeds, from that one on; figures are then means over them."""
     epochs: int | None = None
     """Instead of the protocol's, for a quick look."""
+    full: bool = False
+    """The long run of an experiment that has one."""
     n_samples: int | None = None
     """Draws behind each estimate, instead of the protocol's."""
     device: str = "auto"
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         seeds=options.seeds,
         epochs=options.epochs,
+        full=options.full,
         n_samples=options.n_samples,
         device=options.device,
         runs=options.runs,

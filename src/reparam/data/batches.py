@@ -20,11 +20,11 @@ class Batches:
     global generator and skipped batches draw nothing, so an epoch taken up at batch k with the
     generator's state of then continues exactly.
 
-    Where some labels are known and others are not (-1), a batch has ``batch_size`` examples of the
-    epoch and then ``batch_size // 4`` labeled ones, so that a hundred labels among thousands of
-    examples count in every step. They come in random orders, each of all labeled examples, that
-    follow from (seed, epoch, batch). ``n_examples`` and the number of batches are those of the
-    epoch alone.
+    With ``repeat_labeled``, where some labels are known and others are not (-1), a batch has
+    ``batch_size`` examples of the epoch and then ``batch_size // 4`` labeled ones, so that a
+    hundred labels among thousands of examples count in every step. They come in random orders,
+    each of all labeled examples, that follow from (seed, epoch, batch). ``n_examples`` and the
+    number of batches are those of the epoch alone.
 
     Arguments:
         split: The stored examples.
@@ -34,6 +34,8 @@ class Batches:
         shuffle: Whether every epoch has an order of its own.
         seed: The seed of the orders.
         condition: What maps labels, with shape (B,), to c, with shape (B, C).
+        repeat_labeled: Whether labeled examples come again in every batch, for an objective that
+            learns from few of them.
         rank: The number of this process among those that share every batch.
         world_size: How many processes share every batch; each has the same number of its examples.
 
@@ -47,7 +49,8 @@ class Batches:
         >>> [batch.x.tolist() for batch in batches.epoch(0)]
         [[0.0, 1.0], [2.0, 3.0], [4.0]]
         >>> some = Split(torch.arange(6.0), torch.tensor([-1, -1, -1, 1, -1, -1]))
-        >>> [batch.x.tolist() for batch in Batches(some, Identity(), 4, shuffle=False).epoch(0)]
+        >>> [batch.x.tolist() for batch in Batches(
+        ...     some, Identity(), 4, shuffle=False, repeat_labeled=True).epoch(0)]
         [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
@@ -60,6 +63,7 @@ class Batches:
         shuffle: bool = True,
         seed: int = 0,
         condition: Condition | None = None,
+        repeat_labeled: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -81,7 +85,7 @@ class Batches:
                 f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
                 "least one example for each"
             )
-        self.labeled = labeled_among(split.y)
+        self.labeled = labeled_among(split.y) if repeat_labeled else None
 
     @property
     def n_examples(self) -> int:

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent
+from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
 
 from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.chain import Chain
@@ -63,14 +63,22 @@ def base(distribution: Distribution) -> Distribution:
 
 
 def center(distribution: Distribution) -> Tensor:
-    """Return the mean of a distribution; of classes, which have none, the likeliest.
+    """Return the mean of a distribution; where that is no value of it, the likeliest one.
+
+    Classes have no mean, that of codes lies between them and that of directions within the sphere.
+    Relaxed codes, which lie between classes anyway, have theirs, and so gradients.
 
     >>> from torch.distributions import Categorical
     >>> center(Categorical(torch.tensor([0.1, 0.7, 0.2])))
     tensor(1)
     """
-    if isinstance(base(distribution), Categorical | Autoregressive):
-        return base(distribution).mode
+    single = base(distribution)
+    if isinstance(single, OneHotCodes) and single.has_rsample:
+        return single.mean
+    if isinstance(
+        single, Categorical | OneHotCategorical | Autoregressive | OneHotCodes | VonMisesFisher
+    ):
+        return single.mode
     return distribution.mean
 
 

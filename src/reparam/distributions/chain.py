@@ -86,9 +86,11 @@ class Chain(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The means, each given the means before it; only the first is the mean of its group."""
+        """The centers, each given those before it; only the first is the mean of its group."""
+        from reparam.distributions import center  # which is defined beside all distributions
+
         z = self._like.new_empty(*self.batch_shape, 0)
         for factor in self.factors.values():
-            mean = factor(z).mean
+            mean = center(factor(z))
             z = torch.cat([z, mean.expand(*z.shape[:-1], -1)], dim=-1)
         return z

@@ -21,8 +21,8 @@ def psnr(clean: Tensor, other: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> psnr(torch.zeros(1, 4), torch.full((1, 4), 0.1))
-        tensor([20.], dtype=torch.float64)
+        >>> psnr(torch.zeros(1, 4), torch.full((1, 4), 0.1)).round().tolist()
+        [20.0]
     """
     if clean.shape != other.shape:
         raise ShapeError(

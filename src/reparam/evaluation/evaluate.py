@@ -7,10 +7,12 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
+from reparam.divergence import is_real
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.classification import class_log_prob, share
 from reparam.evaluation.clustering import assigned_clusters, clustering
@@ -157,7 +159,7 @@ def _evaluate_latent(
         means.append(model.encode(x, part.c).flatten(1).cpu())
         scores = class_log_prob(model, replace(part, x=x))
         if scores is not None and part.y is not None:
-            right.append((scores.argmax(-1) == part.y).cpu())
+            right.append(_told(scores, part.y))
         if has_distances:
             difference = model.reconstruct(x, part.c) - x
             errors.append(difference.double().square().flatten(1).mean(1).cpu())
@@ -174,9 +176,11 @@ def _evaluate_latent(
     codes = [f.indices for f in figures if f.indices is not None]
     usage = code_usage(torch.cat(codes)) if codes else None
     latent_dim = means[0].shape[1]
-    told = share(torch.cat(right)) if right else None
+    told = share(torch.cat(right)) if right and len(torch.cat(right)) else None
     offset = _log_cells(spec, decoder.discrete) if decoder.normalized else None
     has_density = figures[0].kl_method != NO_DENSITY
+    # The rule of active units is about real numbers: directions and codes have no size to shrink.
+    has_size = has_density and not codes and is_real(_prior_of(model, batch, work.device))
     return Evaluation(
         split="",
         n_examples=len(batch),
@@ -192,6 +196,7 @@ def _evaluate_latent(
         mse=mse,
         mse_stderr=mse_stderr,
         bits_per_dim=_bits(likelihood, offset, spec.dim),
+        bits_per_dim_stderr=_bits_stderr(likelihood_stderr, offset, spec.dim),
         active_units=active,
         accuracy=None if told is None else told.value,
         accuracy_stderr=None if told is None else told.stderr,
@@ -219,10 +224,22 @@ def _evaluate_latent(
         else (
             *_not_finite(elbo=elbo, log_likelihood=likelihood),
             # A code that never changes is no collapse: the border of an image is the same always.
-            *(() if codes else _collapse(active, latent_dim)),
+            *(_collapse(active, latent_dim) if has_size else ()),
             *_few_draws(effective, work.n_samples),
         ),
     )
+
+
+def _prior_of(model: LatentModel, batch: Batch, device: torch.device) -> Distribution:
+    """Return the prior, of the first example where there is a condition."""
+    c = None if batch.c is None else batch.c[:1].to(device)
+    return model.prior_distribution(c)
+
+
+def _told(scores: Tensor, y: Tensor) -> Tensor:
+    """Return which of the known labels are told rightly, with shape (M,)."""
+    known = y >= 0
+    return (scores.argmax(-1) == y)[known].cpu()
 
 
 def _clusters(model: LatentModel, batch: Batch) -> dict[str, Any]:
@@ -230,7 +247,11 @@ def _clusters(model: LatentModel, batch: Batch) -> dict[str, Any]:
     prior = getattr(model, "prior", None)
     if batch.y is None or not isinstance(prior, Mixture):
         return {}
-    found = clustering(assigned_clusters(model, batch), batch.y.cpu(), len(prior.logits))
+    known = batch.y.cpu() >= 0
+    if not bool(known.any()):
+        return {}
+    assigned = assigned_clusters(model, batch)[known]
+    found = clustering(assigned, batch.y.cpu()[known], len(prior.logits))
     return {
         "n_clusters": found.n_clusters,
         "cluster_accuracy": found.hungarian.value,
@@ -258,7 +279,7 @@ def _evaluate_directed(
         log_prob.append(model.log_prob(values).cpu().double())
         scores = class_log_prob(model, part)
         if scores is not None and part.y is not None:
-            right.append((scores.argmax(-1) == part.y).cpu())
+            right.append(_told(scores, part.y))
         if models_x:
             log_prob_x.append(_log_prob_x(model, part, scores).cpu().double())
         if len(log_prob) == 1:
@@ -267,7 +288,8 @@ def _evaluate_directed(
             discrete = all(is_discrete(p) for name, p in nodes.items() if name != "y")
 
     likelihood, likelihood_stderr = _mean(log_prob)
-    told = share(torch.cat(right)) if right else None
+    of_x, of_x_stderr = _mean(log_prob_x)
+    told = share(torch.cat(right)) if right and len(torch.cat(right)) else None
     offset = _log_cells(spec, discrete) if normalized else None
     return Evaluation(
         split="",
@@ -275,7 +297,8 @@ def _evaluate_directed(
         is_likelihood=normalized,
         log_likelihood=likelihood,
         log_likelihood_stderr=likelihood_stderr,
-        bits_per_dim=_bits(_mean(log_prob_x)[0], offset, spec.dim),
+        bits_per_dim=_bits(of_x, offset, spec.dim),
+        bits_per_dim_stderr=_bits_stderr(of_x_stderr, offset, spec.dim),
         accuracy=None if told is None else told.value,
         accuracy_stderr=None if told is None else told.stderr,
         raw_bits=_raw_bits(spec) if models_x else None,
@@ -347,6 +370,11 @@ def _bits(log_prob: float | None, log_cells: float | None, dim: int = 1) -> floa
     if log_prob is None or log_cells is None:
         return None
     return (log_cells - log_prob) / (dim * log(2))
+
+
+def _bits_stderr(stderr: float | None, log_cells: float | None, dim: int) -> float | None:
+    """Return a standard error of nats as that of bits for each of ``dim`` entries."""
+    return None if stderr is None or log_cells is None else stderr / (dim * log(2))
 
 
 def _raw_bits(spec: DataSpec) -> float | None:

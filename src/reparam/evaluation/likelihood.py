@@ -17,7 +17,7 @@ from reparam.distributions import (
     base,
     is_normalized,
 )
-from reparam.divergence import MONTE_CARLO, kl
+from reparam.divergence import MONTE_CARLO, Divergence, kl
 from reparam.evaluation.isolation import Workers
 from reparam.model import LatentModel
 
@@ -124,11 +124,15 @@ def importance_sample(
     log_sum, log_sum_squares = zero - torch.inf, zero - torch.inf
     z = q.sample(torch.Size([slab]))
     divergence = kl(q, prior, z)
+    layers = dict.fromkeys(divergence.groups, zero)
     if decoder is None:
         decoder = inspect_decoder(model, z[:1, :1], None if c is None else c[:1])
     for start in range(0, n_samples, slab):
         if start > 0:
             z = q.sample(torch.Size([min(slab, n_samples - start)]))
+            divergence = kl(q, prior, z) if layers else divergence
+        for name, part in divergence.groups.items():
+            layers[name] = layers[name] + _wide(part) * (len(z) / n_samples)
         rows = decoder.rows(max_floats // workers.n, x.device)
         log_likelihood = _wide(_log_likelihood(model, x, z, c, rows, workers))
         ratio = _wide(q.log_prob(z) - prior.log_prob(z))
@@ -137,14 +141,13 @@ def importance_sample(
         log_ratio = log_ratio + ratio.sum(0)
         log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
         log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
-    exact = divergence.method != MONTE_CARLO
     parts = divergence.per_dimension
     return Figures(
         log_likelihood=log_sum - log(n_samples),
         reconstruction=reconstruction / n_samples,
-        kl=_wide(divergence.value) if exact else log_ratio / n_samples,
+        kl=_kl(divergence, layers, log_ratio / n_samples),
         kl_per_dimension=None if parts is None else _wide(parts),
-        kl_groups={name: _wide(part) for name, part in divergence.groups.items()},
+        kl_groups=layers,
         kl_method=divergence.method,
         effective_sample_size=(2 * log_sum - log_sum_squares).exp() / n_samples,
         decoder=decoder,
@@ -238,6 +241,13 @@ def _log_likelihood(
     ]
     workers.each(decode, pieces)
     return log_likelihood
+
+
+def _kl(divergence: Divergence, layers: Mapping[str, Tensor], log_ratio: Tensor) -> Tensor:
+    """Return the KL: closed as a whole or in each layer, or the mean log-ratio of the draws."""
+    if divergence.method != MONTE_CARLO:
+        return _wide(divergence.value)
+    return torch.stack(list(layers.values())).sum(0) if layers else log_ratio
 
 
 def _wide(values: Tensor) -> Tensor:

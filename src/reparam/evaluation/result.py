@@ -69,6 +69,7 @@ class Evaluation:
     mse: float | None = None
     mse_stderr: float | None = None
     bits_per_dim: float | None = None
+    bits_per_dim_stderr: float | None = None
     active_units: int | None = None
     n_samples: int | None = None
     accuracy: float | None = None
@@ -153,7 +154,13 @@ class Evaluation:
                 (f"kl of {name}", value, None, "nats", "the share of this layer")
                 for name, value in (self.kl_groups or {}).items()
             ),
-            ("bits_per_dim", self.bits_per_dim, None, "bits", "per entry of x; lower is better"),
+            (
+                "bits_per_dim",
+                self.bits_per_dim,
+                self.bits_per_dim_stderr,
+                "bits",
+                "per entry of x; lower is better",
+            ),
             ("code_bits", self.code_bits, None, "bits", f"to compress one example{raw}"),
             ("mse", self.mse, self.mse_stderr, "", "squared error per entry of a reconstruction"),
             ("accuracy", self.accuracy, self.accuracy_stderr, "", "labels told rightly, of 1"),

@@ -7,6 +7,7 @@ from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
 from reparam.nn.jitter import Jittered
 from reparam.nn.mlp import MLP
+from reparam.nn.pyramid import Halved, Pyramid, Residual
 from reparam.nn.stacked import Stacked
 from reparam.nn.text import TextDecoder, TextEncoder
 
@@ -18,6 +19,9 @@ __all__ = [
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
+    "Halved",
+    "Pyramid",
+    "Residual",
     "Stacked",
     "TextDecoder",
     "TextEncoder",

@@ -88,7 +88,7 @@ class ConvEncoder(nn.Module):
         # Channels last, so that the condition joins as it joins features; then channels first.
         planes = None if c is None else c[..., None, None, :]
         x = concatenate(x.movedim(-3, -1), planes, self.context).movedim(-1, -3)
-        features = self.layers(x.flatten(0, -4) if x.dim() > 4 else x)
+        features = self.layers(channels_last(x.flatten(0, -4) if x.dim() > 4 else x))
         return features.reshape(*x.shape[:-3], *self.out_shape)
 
 
@@ -193,7 +193,19 @@ class ConvDecoder(nn.Module):
         each = None if c is None else c[..., None, :]
         parts = concatenate(z.unflatten(-1, (self.n_places, -1)), each, self.context)
         flat = parts.reshape(-1, self.in_features + self.n_places * self.context)
-        return self.layers(self.dense(flat)).reshape(*z.shape[:-1], *self.out_shape)
+        maps = channels_last(self.dense(flat))
+        return self.layers(maps).reshape(*z.shape[:-1], *self.out_shape)
+
+
+def channels_last(maps: Tensor) -> Tensor:
+    """Return maps, with shape (B, F, h, w), stored place by place; those of one example as is.
+
+    Layers keep this order, in which convolutions and normalization are faster.
+
+    >>> channels_last(torch.zeros(2, 3, 4, 4)).stride()
+    (48, 1, 12, 3)
+    """
+    return maps.contiguous(memory_format=torch.channels_last) if maps.dim() == 4 else maps
 
 
 class _ChannelsFirst(nn.Module):

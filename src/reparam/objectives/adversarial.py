@@ -62,7 +62,8 @@ class DensityRatio:
               + \mathbb E_{\bar q(z)}[\log(1 - D(z))], \qquad \bar q(z) = \prod_j q(z_j)
 
     References:
-        Kim & Mnih, Disentangling by factorising, ICML 2018, algorithms 1 and 2.
+        Kim & Mnih, Disentangling by factorising, ICML 2018, algorithms 1 and 2 (there with a second
+        batch for the shuffled codes).
 
     Example:
         >>> from reparam import variants
@@ -136,8 +137,8 @@ class Generator:
               - \tfrac\gamma2 \bigl\| h_D(x) - h_D(\hat x(z)) \bigr\|^2, \qquad
               z \sim q(z \mid x), \quad z_p \sim p(z)
 
-    With a part ``classifier`` also the features of the classes are matched, example by example and
-    in the mean of a batch, as in a CVAE-GAN.
+    With a part ``classifier`` its features are matched too, example by example and in the mean of a
+    batch, after the CVAE-GAN, which takes the mean of each class.
 
     Arguments:
         gamma: γ, what likeness counts beside being taken for real.

@@ -16,6 +16,7 @@ from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_compa
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
+from reparam.seeding import rng_state, set_rng_state
 
 Schedule = Callable[[float], float]
 """A number as a function of the optimizer step, such as those of ``training.schedules``."""
@@ -234,12 +235,17 @@ class DReG:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
+        before = rng_state(x.device)
         q, p = model.posterior(x, c), model.prior_distribution(c)
         check_comparable(q, p)
         z = rsample(q, self.n_importance, x.device)
-        # As a density q is a constant: what it does for the bound goes through z alone.
+        # As a density q is a constant: what it does for the bound goes through z alone. An encoder
+        # that is random in training, as by dropout, must be the same one in both passes.
+        after = rng_state(x.device)
+        set_rng_state(before, x.device)
         with frozen(model):
             log_posterior = model.posterior(x, c).log_prob(z)
+        set_rng_state(after, x.device)
         log_prior = p.log_prob(z)
         log_likelihood = model.likelihood(z, c).log_prob(x)
         log_weight = log_likelihood + log_prior - log_posterior

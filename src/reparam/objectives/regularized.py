@@ -1,6 +1,7 @@
 """The ELBO with other penalties on the code: total correlation, discrepancy, a mistake."""
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch.distributions import Independent, Normal
@@ -21,8 +22,8 @@ class TotalCorrelation:
     .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
               \prod_j q(z_j)\Bigr), \qquad q(z) = \mathbb E_x[q(z \mid x)]
 
-    q(z) is estimated as the mixture of the posteriors of the batch: up to a constant the
-    minibatch-weighted estimate of the source, with the same gradient.
+    q(z) is that of the mixture of the posteriors of the batch, lumpier than that of all data; up to
+    a constant it is the minibatch-weighted estimate of the source, with the same gradient.
 
     Arguments:
         beta: β.
@@ -60,8 +61,9 @@ class TotalCorrelation:
             )
         # log q(z_j of example i | x of example m), with shape (B, B, D).
         log_q = q.base_dist.log_prob(made.z[0][:, None])
-        log_joint = log_q.sum(-1).logsumexp(1)
-        log_product = log_q.logsumexp(1).sum(-1)
+        n, n_dimensions = len(log_q), log_q.shape[-1]
+        log_joint = log_q.sum(-1).logsumexp(1) - log(n)
+        log_product = log_q.logsumexp(1).sum(-1) - n_dimensions * log(n)
         total = (log_joint - log_product).mean()
         return made.terms(made.elbo, total_correlation=(self.beta - 1) * total)
 
@@ -93,7 +95,7 @@ class MMD:
         ['mmd']
     """
 
-    weight: float = 100.0
+    weight: float = 10.0
     kl_weight: float = 0.0
 
     def __post_init__(self) -> None:
@@ -105,6 +107,11 @@ class MMD:
         q, p = model.posterior(x, batch.c), model.prior_distribution(batch.c)
         z = rsample(q, 1, x.device)
         reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        if not self.kl_weight and any(v.requires_grad for v in model.prior.parameters()):
+            raise SupportError(
+                "draws from a learned prior pass no gradient, so that nothing would train it: "
+                "use --prior standard-normal, or give the KL a weight"
+            )
         drawn = p.sample(torch.Size() if p.batch_shape else torch.Size([len(x)]))
         # A single example, as the rest of an epoch may be, has no distance to its likes.
         distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
@@ -113,7 +120,9 @@ class MMD:
             return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
         divergence = kl(q, p, z)
         return Terms(
-            bound=reconstruction - self.kl_weight * divergence.value,
+            bound=reconstruction - self.kl_weight * divergence.value
+            if self.kl_weight
+            else reconstruction,
             reconstruction=reconstruction,
             kl=divergence.by_group,
             kl_method=divergence.method,

@@ -1,7 +1,7 @@
 """Learning from few labels: the label is a latent variable where it is not known."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ class SemiSupervised:
               + \alpha\, \overline{\log q(y \mid x)}
 
     The first mean is over all examples of the batch, the second over those with a label. The sum
-    over the K labels is exact, with a draw of z for each. A label is not known where it is -1.
+    over the K labels is exact, with a draw of z for each. A label is not known where it is -1. As
+    labeled examples are repeated, so that every batch has some, they weigh more than their share.
 
     Arguments:
         alpha: α, in nats of an example; 0.1 in the source.
@@ -50,6 +51,9 @@ class SemiSupervised:
         >>> SemiSupervised()(recipe.model, batch).bound.shape
         torch.Size([5])
     """
+
+    repeats_labeled: ClassVar[bool] = True
+    """Every batch is to have labeled examples, however few there are."""
 
     alpha: float = 0.1
 
@@ -116,6 +120,9 @@ class Stacked:
         >>> list(Stacked()(recipe.model, batch).kl)
         ['features']
     """
+
+    repeats_labeled: ClassVar[bool] = True
+    """Every batch is to have labeled examples, however few there are."""
 
     alpha: float = 0.1
     start: float = 0.0

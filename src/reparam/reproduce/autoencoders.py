@@ -21,7 +21,7 @@ from reparam.seeding import seeded
 NOISE = Corruption("gaussian", 0.5)
 N_JACOBIANS = 1000
 LATENT_DIM = 40
-# Chosen on 5,000 images held out of the training images.
+# Set once, not searched.
 CONTRACTION = 0.3
 
 

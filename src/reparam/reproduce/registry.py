@@ -35,6 +35,7 @@ class Options:
         data_dir: The folder that holds the data set's folder; nothing else is looked at then.
         seed: Of the weights, the order of the data and every draw.
         epochs: Instead of the protocol's, for a quick look; the targets are for the protocol's.
+        full: The long run of an entry that has one: more epochs than a CPU pays in an hour.
         n_samples: Draws behind each estimate, instead of the protocol's.
         seeds: How many seeds, from that one on; figures are then means over them.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -50,6 +51,7 @@ class Options:
     seed: int = 0
     seeds: int = 1
     epochs: int | None = None
+    full: bool = False
     n_samples: int | None = None
     device: str = "auto"
     runs: Path | None = None
@@ -107,6 +109,7 @@ class Entry:
         epochs: Passes over the training data; 0 where nothing is trained.
         n_samples: Draws behind each estimate; 0 where nothing is drawn.
         minutes: About how long it takes on one core.
+        full_epochs: Passes in the long run; 0 where there is none.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Entry:
     epochs: int
     n_samples: int
     minutes: float
+    full_epochs: int = 0
 
     @property
     def summary(self) -> str:
@@ -136,6 +140,7 @@ def entry(
     epochs: int = 0,
     n_samples: int = 0,
     minutes: float = 0.5,
+    full_epochs: int = 0,
 ) -> Callable[[Experiment], Experiment]:
     """Register an experiment under a name.
 
@@ -147,6 +152,7 @@ def entry(
         epochs: Passes over the training data.
         n_samples: Draws behind each estimate.
         minutes: About how long it takes on one core.
+        full_epochs: Passes in the long run, which ``--full`` asks for.
 
     Raises:
         OptionError: The name is taken.
@@ -155,7 +161,9 @@ def entry(
     def register(experiment: Experiment) -> Experiment:
         if name in _ENTRIES:
             raise OptionError(f"entry {name!r} is registered already: choose another name")
-        made = Entry(name, experiment, source, protocol, data, epochs, n_samples, minutes)
+        made = Entry(
+            name, experiment, source, protocol, data, epochs, n_samples, minutes, full_epochs
+        )
         _ENTRIES[name] = made
         return experiment
 
@@ -239,7 +247,7 @@ def reproduce(
 def over_seeds(findings: Sequence[Findings]) -> Findings:
     """Return the findings of several seeds as one: means, with standard errors over the seeds.
 
-    >>> one, other = (Findings((Row("x", value, target=1.0),)) for value in (1.0, 3.0))
+    >>> one, other = Findings((Row("x", 1.0, target=1.0),)), Findings((Row("x", 3.0, target=1.0),))
     >>> over_seeds([one, other]).rows[0].cells()[2]
     '2.0 ± 1.0'
     """
@@ -276,7 +284,10 @@ def _protocol(found: Entry, asked: Options) -> Protocol:
             raise OptionError(
                 f"{name}={str(getattr(asked, name))!r}: {found.name!r} needs no data, so drop it"
             )
-    return Protocol(asked, asked.epochs or found.epochs, asked.n_samples or found.n_samples)
+    if asked.full and not found.full_epochs:
+        raise OptionError(f"full=True: {found.name!r} has no long run, so drop it")
+    epochs = asked.epochs or (found.full_epochs if asked.full else found.epochs)
+    return Protocol(asked, epochs, asked.n_samples or found.n_samples)
 
 
 def _checked_file(path: Path, found: Entry) -> Path:

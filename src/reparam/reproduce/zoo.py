@@ -43,10 +43,12 @@ def zoo(protocol: Protocol) -> Findings:
     rows: list[Row] = []
     details: dict[str, Any] = {}
     for name in MEMBERS:
+        get(name)  # before hours of work, not after them
+    for name in MEMBERS:
         result = finished(protocol.folder, name, protocol.options)
         if result is None:
             protocol.say(f"zoo: {name}")
-            path = None if protocol.folder is None else protocol.folder / f"{name}.json"
+            path = stored(protocol.folder, name, protocol.seed)
             result = reproduce(name, protocol.options, out=path).to_dict()
         rows += [
             Row(**{k: v for k, v in row.items() if k != "met"} | {"what": f"{name}: {row['what']}"})
@@ -60,9 +62,18 @@ def zoo(protocol: Protocol) -> Findings:
     return Findings(tuple(rows), notes, details=details)
 
 
+def stored(folder: Path | None, name: str, seed: int) -> Path | None:
+    """Return where the result of an entry lies, a file for each seed; None without a folder.
+
+    >>> stored(Path("docs"), "vq-vae", 1)
+    PosixPath('docs/vq-vae-seed-1.json')
+    """
+    return None if folder is None else folder / f"{name}{f'-seed-{seed}' if seed else ''}.json"
+
+
 def finished(folder: Path | None, name: str, options: Options) -> dict[str, Any] | None:
     """Return the stored result of an entry, if it is one of its protocol as it stands now."""
-    path = None if folder is None else folder / f"{name}.json"
+    path = stored(folder, name, options.seed)
     if path is None or not path.exists():
         return None
     result = json.loads(path.read_text())

@@ -80,7 +80,8 @@ def weighted(objective: Any, beta: Any) -> Any:
     """
     if not hasattr(objective, "beta") or (callable(beta) and not isinstance(objective, ELBO)):
         raise OptionError(
-            f"objective {type(objective).__name__} has no KL to weigh: drop --beta and --kl-warmup"
+            f"objective {type(objective).__name__} has no KL to weigh in this way: drop --beta and "
+            "--kl-warmup"
         )
     return with_changes(objective, beta=beta)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reparam.conditional import Conditional
+from reparam.errors import OptionError
 from reparam.families import Bernoulli, Categorical
 from reparam.nn import MLP, Stacked
 from reparam.objectives.adversarial import (
@@ -53,6 +54,8 @@ def vae_gan(
         >>> [player.module for player in vae_gan(DataSpec((1, 8, 8), "binary")).players]
         ['decoder', 'discriminator']
     """
+    if not critic:
+        raise OptionError("critic=(): the discriminator needs at least one layer")
     recipe = vae(spec, latent_dim, **net)
     first = MLP(spec.shape, critic[0], context=spec.context, activation="leaky-relu")
     rest = MLP(critic[0], *critic[1:], activation="leaky-relu")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reparam.conditional import Conditional
+from reparam.errors import SupportError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.model import LatentModel
@@ -24,7 +25,16 @@ def mlp_model(
     likelihood: str | Family | None = None,
     activation: str = "relu",
 ) -> LatentModel:
-    """Return a model of two multilayer perceptrons, the decoder's layers in reverse order."""
+    """Return a model of two multilayer perceptrons, the decoder's layers in reverse order.
+
+    Raises:
+        SupportError: Text, whose tokens are numbers of signs and no quantities.
+    """
+    if spec.support == "tokens":
+        raise SupportError(
+            f"{spec.name!r} is text, whose tokens are no quantities that a multilayer perceptron "
+            "could weigh: use the variant text-vae"
+        )
     prior = StandardNormal(latent_dim)
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
     encoder = MLP(spec.shape, *hidden, **shared)

@@ -1,13 +1,15 @@
 """Several stochastic layers."""
 
 from collections.abc import Sequence
+from math import prod
+from typing import Any
 
 from reparam.conditional import Conditional
-from reparam.families import Family
+from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.ladder import LadderEncoder, TopDown
 from reparam.model import LatentModel
-from reparam.nn import MLP
+from reparam.nn import MLP, Halved, Pyramid
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Recipe
@@ -54,3 +56,65 @@ def ladder_vae(
     decoder = MLP(sum(latent_dims), *reversed(hidden), context=context, activation=activation)
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
     return Recipe(LatentModel(encoder, conditional, prior), ELBO())
+
+
+@variant("conv-ladder-vae", year=2017, paper="Gulrajani et al., ICLR 2017 (its hierarchy)")
+def conv_ladder_vae(
+    spec: DataSpec,
+    maps: Sequence[int] = (8, 16),
+    channels: int = 64,
+    out_channels: int = 16,
+    depth: int = 1,
+    likelihood: str | Family | None = None,
+    activation: str = "silu",
+) -> Recipe:
+    r"""The VAE with several layers of latents, each a map of half the size of the one below it.
+
+    .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
+              q(z \mid x) = \prod_l q(z_l \mid x)
+
+    Convolutions lead up from the image and down to it; z₁ has half its height and width, so that
+    it can tell every detail, and the layers above are what its prior is learned from. Given x,
+    layers do not depend on each other: a posterior that begins at the prior, as that of
+    ``ladder-vae``, is slow to use a layer of thousands of dimensions.
+
+    Use it where a likelihood of images in color is wanted: with ``--likelihood logistic-mixture``
+    and ``--no-dequantize`` its bits per dimension are those of the stored levels.
+
+    Limits: images only, of at least 2 × 2 pixels for each layer; what a layer knows reaches as far
+    as its convolutions do, so that samples from few layers lack the large shapes of things.
+
+    Arguments:
+        spec: The shape and support of the data.
+        maps: The numbers of maps of the layers, from the one next to the data upwards.
+        channels: The number of maps of features in every network.
+        out_channels: The number of those at the full size of the image.
+        depth: The residual layers of each step up or down.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> conv_ladder_vae(DataSpec((3, 32, 32), "real"), channels=8).model.sample(3).shape
+        torch.Size([3, 3, 32, 32])
+    """
+    shared: dict[str, Any] = {"depth": depth, "activation": activation}
+    up = [Halved(spec.shape, channels, context=spec.context, **shared)]
+    for _ in maps[1:]:
+        up.append(Halved(up[-1].out_shape, channels, **shared))
+    shapes = [(n, *net.out_shape[1:]) for n, net in zip(maps, up, strict=True)]
+    latents = [
+        Gaussian(prod(shape), min_scale=0.01, max_scale=10.0, places=shape[1:])
+        for shape in [*shapes, *shapes[-2::-1]]
+    ]
+    opinions, priors, shapes = latents[: len(maps)], latents[len(maps) :], shapes[::-1]
+    shared |= {"channels": channels, "context": spec.context}
+    below = [
+        Conditional(Pyramid(shapes[: i + 1], shapes[i + 1][1:], **shared), family)
+        for i, family in enumerate(priors)
+    ]
+    prior = TopDown([prod(shape) for shape in shapes], below=below)
+    decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
+    encoder = LadderEncoder(spec.shape, prior, up=up, opinions=opinions, with_prior=False)
+    return Recipe(
+        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior), ELBO()
+    )

@@ -48,8 +48,8 @@ class Parts:
     Arguments:
         posterior: q(z | x), by name.
         prior: p(z), by name.
-        n_components: Pseudo-inputs of the prior vamp, Gaussians of the prior mixture; 500 and 100
-            by default.
+        n_components: Pseudo-inputs of the prior vamp, 500 by default (50 where the posterior is no
+            diagonal Gaussian); Gaussians of the prior mixture, 100 by default.
         objective: What is maximized, by name.
         n_importance: Draws of each example in the objectives iwae and dreg; 5 by default.
         free_bits: Nats of KL that each latent dimension has for nothing, with the objective elbo.
@@ -80,7 +80,7 @@ POSTERIORS: Mapping[str, Callable[[int], Family]] = {
 PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int, int | None], nn.Module]] = {
     "standard-normal": lambda model, spec, n, k: priors.StandardNormal(n),
     "mixture": lambda model, spec, n, k: priors.Mixture(n, 100 if k is None else k),
-    "vamp": lambda model, spec, n, k: vamp(model, spec, 500 if k is None else k),
+    "vamp": lambda model, spec, n, k: vamp(model, spec, k),
     "flow": lambda model, spec, n, k: priors.Flow(n, spec.context),
     "class-conditional": lambda model, spec, n, k: priors.ClassConditional(n, labels(spec)),
     "sphere": lambda model, spec, n, k: priors.Sphere(n),
@@ -100,6 +100,18 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "contractive": lambda: Contractive(n_probes=1),
 }
 """What is maximized, given its options."""
+
+EXCHANGEABLE = (
+    ELBO,
+    IWAE,
+    DReG,
+    TotalCorrelation,
+    MMD,
+    NaivePenalty,
+    Reconstruction,
+    Contractive,
+)
+"""The objectives that ask nothing special of a model, so that another may take their place."""
 
 REFUSALS = (
     (
@@ -126,6 +138,11 @@ REFUSALS = (
         "tc with a posterior that does not factorize",
         "log q(z_j | x) of a single dimension has no closed form",
     ),
+    (
+        "a learned prior (mixture, vamp, flow, class-conditional) with reconstruction, denoising, "
+        "contractive or mmd",
+        "draws from it pass no gradient, so that nothing would train it",
+    ),
     ("naive with a posterior other than gaussian", "it is a penalty on a Gaussian's μ and log σ²"),
     (
         "free_bits with another objective than elbo, n_importance with others than iwae and dreg, "
@@ -137,8 +154,8 @@ REFUSALS = (
         "there is nothing to condition on",
     ),
     (
-        "another posterior, prior or objective than its own in a variant with players or whose "
-        "posterior is not a network and a family",
+        "another posterior or prior in a variant whose posterior is not a network and a family, "
+        "another objective in one with players or phases of its own",
         "these parts are made for each other",
     ),
 )
@@ -168,7 +185,8 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             "take these options to a variant such as 'vae'"
         )
     milestones = recipe.milestones
-    if parts.n_components is not None and parts.prior not in ("vamp", "mixture"):
+    is_mixture = parts.prior in ("vamp", "mixture") or isinstance(model.prior, priors.Vamp)
+    if parts.n_components is not None and not is_mixture:
         raise OptionError(
             f"n_components={parts.n_components}: the components of a mixture; add --prior vamp or "
             "mixture"
@@ -185,7 +203,18 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
                 model, spec, latent_dim, parts.n_components
             )
             milestones = started(model.prior)
+    if parts.objective is not None and type(recipe.objective) not in EXCHANGEABLE:
+        raise OptionError(
+            f"objective {type(recipe.objective).__name__} is a part of what this variant is: "
+            "--objective does not apply; start from a variant such as 'vae'"
+        )
     objective = _objective(recipe.objective, parts)
+    trains_no_prior = isinstance(objective, Reconstruction | Contractive)
+    if trains_no_prior and any(p.requires_grad for p in model.prior.parameters()):
+        raise SupportError(
+            f"objective {type(objective).__name__} does not ask for a prior, so that nothing would "
+            "train this one: drop --prior, or use --objective elbo"
+        )
     # The same variant with the same parts builds it again: it keeps its source.
     recipe = replace(recipe, objective=objective, milestones=milestones)
     check(recipe)
@@ -249,7 +278,7 @@ def labels(spec: DataSpec) -> int:
     return spec.context
 
 
-def vamp(model: LatentModel, spec: DataSpec, n_components: int) -> priors.Vamp:
+def vamp(model: LatentModel, spec: DataSpec, n_components: int | None) -> priors.Vamp:
     """Return the vamp prior of a model.
 
     Raises:
@@ -260,6 +289,11 @@ def vamp(model: LatentModel, spec: DataSpec, n_components: int) -> priors.Vamp:
             "prior 'vamp' learns pseudo-inputs by their gradient, which numbers of tokens do not "
             "have: use --prior mixture"
         )
+    if n_components is None:
+        # A draw is scored under every component: cheap for Gaussians, but a flow has to be inverted
+        # for each of them.
+        family = getattr(model.encoder, "family", None)
+        n_components = 500 if isinstance(family, Gaussian) else 50
     return priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
 
 
@@ -292,7 +326,11 @@ def _objective(own: Objective, parts: Parts) -> Objective:
         options["free_bits"] = parts.free_bits
     if name is None:
         return with_changes(own, **options) if isinstance(own, ELBO) and options else own
-    return _named("objective", name, OBJECTIVES)(**options)
+    made: Objective = _named("objective", name, OBJECTIVES)(**options)
+    if type(made) is type(own) and name != "reconstruction":
+        # The variant's own, with its own weights or noise, and with what was asked for.
+        return with_changes(own, **options)  # type: ignore[type-var]
+    return made
 
 
 def _named(kind: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -156,7 +156,14 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
             raise unknown(f"option of {found.name!r}", option, [*found.options, *PARTS])
     others = {k: v for k, v in options.items() if k not in found.options and v is not None}
     recipe = found.builder(spec, **{k: v for k, v in options.items() if k in found.options})
-    recipe = with_parts(recipe, Parts(**others))
+    # An option of the builder's own goes with the part that takes the place of its own.
+    shared = {
+        "n_components": {"prior", "posterior"} & set(others),
+        "n_importance": {"objective"} & set(others),
+        "free_bits": {"objective"} & set(others),
+    }
+    given = {k: options[k] for k, parts in shared.items() if parts and options.get(k) is not None}
+    recipe = with_parts(recipe, Parts(**(given | others)))
     if recipe.source is not None:
         source = dataclasses.replace(recipe.source, options={**recipe.source.options, **others})
         recipe = replace(recipe, source=source)

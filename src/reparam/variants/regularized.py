@@ -84,7 +84,7 @@ def factor_vae(
 def info_vae(
     spec: DataSpec,
     latent_dim: int = 20,
-    mmd_weight: float = 100.0,
+    mmd_weight: float = 10.0,
     kl_weight: float = 0.5,
     **net: Any,
 ) -> Recipe:
@@ -95,7 +95,10 @@ def info_vae(
 
     Use it where the code should tell much of x and still be drawn from the prior.
 
-    Limits: for α < 1 this is no bound; the discrepancy is estimated from a batch.
+    The source calls 1 - α what is α here.
+
+    Limits: for α < 1 this is no bound; the discrepancy is estimated from a batch, and a large
+    weight makes its noise drown the rest.
 
     Arguments:
         spec: The shape and support of the data.
@@ -106,13 +109,13 @@ def info_vae(
 
     Example:
         >>> info_vae(DataSpec((1, 28, 28), "binary")).objective
-        MMD(weight=100.0, kl_weight=0.5)
+        MMD(weight=10.0, kl_weight=0.5)
     """
     return replace(vae(spec, latent_dim, **net), objective=MMD(mmd_weight, kl_weight))
 
 
 @variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018")
-def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 100.0, **net: Any) -> Recipe:
+def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Any) -> Recipe:
     r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
 
     .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
@@ -131,7 +134,7 @@ def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 100.0, **net: 
 
     Example:
         >>> wae(DataSpec((1, 28, 28), "binary")).objective
-        MMD(weight=100.0, kl_weight=0.0)
+        MMD(weight=10.0, kl_weight=0.0)
     """
     return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), MMD(mmd_weight))
 
