@@ -247,6 +247,7 @@ def reproduce(
 def over_seeds(findings: Sequence[Findings]) -> Findings:
     """Return the findings of several seeds as one: means, with standard errors over the seeds.
 
+    >>> from reparam.reproduce.result import Row
     >>> one, other = Findings((Row("x", 1.0, target=1.0),)), Findings((Row("x", 3.0, target=1.0),))
     >>> over_seeds([one, other]).rows[0].cells()[2]
     '2.0 ± 1.0'
