@@ -110,6 +110,11 @@ class LatentModel(nn.Module):
         """Return p(z | c), with batch shape (B,), or () without a condition."""
         return self.prior() if c is None else self.prior(c)
 
+    def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
+        """Draw z ~ p(z | c), with shape (n, D); where there is a condition c, of n examples."""
+        p = self.prior_distribution(c)
+        return p.sample(torch.Size() if p.batch_shape else torch.Size([n_samples]))
+
     def as_event(self, x: Tensor) -> Tensor:
         """Return x with the shape of the decoder's events, where that shape is known.
 
@@ -160,14 +165,12 @@ class LatentModel(nn.Module):
         Raises:
             OptionError: A temperature for codes or directions, which have no size.
         """
-        prior = self.prior_distribution(c)
-        if temperature != 1.0 and not is_real(prior):
+        if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
                 f"temperature={temperature}: a factor on real vectors; codes and directions have "
                 "no size, so leave it at 1"
             )
-        z = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n_samples]))
-        p = self.likelihood(temperature * z, c)
+        p = self.likelihood(temperature * self.draw_prior(n_samples, c), c)
         return center(p) if mean else p.sample()
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:

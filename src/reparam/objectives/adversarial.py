@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from reparam.batch import Batch
-from reparam.distributions import base, center, rsample
-from reparam.divergence import kl
+from reparam.distributions import base, center
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.bounds import passed
@@ -114,19 +113,10 @@ class PerceptualEncoder:
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x, c = model.as_event(batch.x), batch.c
-        q = model.posterior(x, c)
-        z = rsample(q, 1, x.device)[0]
-        p = model.likelihood(z, c)
-        reconstruction = p.log_prob(x)
-        unlike = distance(model, x, center(p), c)
-        divergence = kl(q, model.prior_distribution(c), z[None])
-        return Terms(
-            bound=self.pixels * reconstruction - 0.5 * self.gamma * unlike - divergence.value,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-        )
+        made = passed(model, batch)
+        unlike = distance(model, model.as_event(batch.x), center(made.likelihood)[0], batch.c)
+        likeness = self.pixels * made.reconstruction - 0.5 * self.gamma * unlike
+        return made.terms(likeness - made.divergence.value)
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ class Generator:
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
             z = model.posterior(x, c).sample()
-            z_prior = drawn_like(model, z, c)
+            z_prior = model.draw_prior(len(x), c)
         p = model.likelihood(z, c)
         rebuilt, made = center(p), model.decode(z_prior, c)
         real = logsigmoid(logits(model, rebuilt, c)) + logsigmoid(logits(model, made, c))
@@ -197,7 +187,7 @@ class Discriminator:
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
             z = model.posterior(x, c).sample()
-            rebuilt, made = model.decode(z, c), model.decode(drawn_like(model, z, c), c)
+            rebuilt, made = model.decode(z, c), model.decode(model.draw_prior(len(x), c), c)
         false = torch.stack([logits(model, rebuilt, c), logits(model, made, c)])
         return told(logits(model, x, c), false)
 
@@ -240,9 +230,3 @@ def told(true: Tensor, false: Tensor) -> Terms:
     """Return the terms of a discriminator with these logits of true and of false examples."""
     log_prob = logsigmoid(true) + logsigmoid(-false).reshape(-1, len(true)).mean(0)
     return Terms(bound=log_prob, reconstruction=log_prob)
-
-
-def drawn_like(model: LatentModel, z: Tensor, c: Tensor | None) -> Tensor:
-    """Return draws from the prior, as many as z has."""
-    p = model.prior_distribution(c)
-    return p.sample(torch.Size() if p.batch_shape else z.shape[:1])

@@ -50,12 +50,14 @@ class Pass(NamedTuple):
     Arguments:
         q: q(z | x, c).
         z: Draws from it, with shape (K, B, D).
+        likelihood: p(x | z, c) at the draws.
         reconstruction: E_q[log p(x | z, c)], in nats with shape (B,).
         divergence: KL(q‖p).
     """
 
     q: Distribution
     z: Tensor
+    likelihood: Distribution
     reconstruction: Tensor
     divergence: Divergence
 
@@ -82,8 +84,9 @@ def passed(
     x = model.as_event(batch.x)
     q = model.posterior(x, batch.c)
     z = rsample(q, n_samples, x.device)
-    reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-    return Pass(q, z, reconstruction, kl(q, model.prior_distribution(batch.c), z, method=kl_method))
+    p = model.likelihood(z, batch.c)
+    divergence = kl(q, model.prior_distribution(batch.c), z, method=kl_method)
+    return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from math import log
 
-import torch
 from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
@@ -37,6 +36,7 @@ class TotalCorrelation:
         Chen et al., Isolating sources of disentanglement in VAEs, NeurIPS 2018, eq. 4 and S3.
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
@@ -88,6 +88,7 @@ class MMD:
         Ermon, InfoVAE, AAAI 2019, eq. 6.
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
@@ -112,7 +113,7 @@ class MMD:
                 "draws from a learned prior pass no gradient, so that nothing would train it: "
                 "use --prior standard-normal, or give the KL a weight"
             )
-        drawn = p.sample(torch.Size() if p.batch_shape else torch.Size([len(x)]))
+        drawn = model.draw_prior(len(x), batch.c)
         # A single example, as the rest of an epoch may be, has no distance to its likes.
         distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
         penalties = {"mmd": self.weight * distance}
@@ -147,6 +148,7 @@ class NaivePenalty:
         SupportError: A posterior without μ and σ.
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
