@@ -1,6 +1,7 @@
 """Distributions on the sphere, against Bessel functions, scipy's distributions and quadrature."""
 
 from math import inf, log, nan, pi
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from scipy import integrate, special, stats
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from reparam.cli.main import main
 from reparam.distributions import HypersphericalUniform, VonMisesFisher, sphere
 from reparam.errors import OptionError, ShapeError
+from reparam.evaluation.latent import interpolate
+from reparam.run import Run
 
 DIMS = [2, 3, 4, 5, 11, 32, 64]
 KAPPAS = np.logspace(-3, 4, 57)
@@ -315,3 +319,30 @@ def test_uniform_refuses_what_is_no_sphere() -> None:
         HypersphericalUniform(1)
     with pytest.raises(ValueError, match="support"):
         HypersphericalUniform(3, validate_args=True).log_prob(torch.ones(3))
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-7, 0.3, 2.0, 3.1])
+def test_a_walk_on_the_sphere_turns_by_equal_angles(angle: float) -> None:
+    turns = torch.linspace(0, angle, 5, dtype=torch.float64) + 0.4
+    circle = torch.stack([turns.cos(), turns.sin()], -1)
+    walk = interpolate(circle[:1], circle[-1:], 5, on_sphere=True)
+    torch.testing.assert_close(walk[0], circle)
+
+
+def test_the_command_line_walks_on_the_sphere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    words = "--hidden 4 --latent-dim 3 --epochs 1 --batch-size 500 --pictures-every 0 --device cpu"
+    assert main(["train", "vmf-vae", "--data", "digits", "--out", str(run), *words.split()]) == 0
+    decoded: list[Tensor] = []
+    decode = Run.decode
+
+    def spy(self: Run, z: Tensor, c: Tensor | None = None) -> Tensor:
+        decoded.append(z)
+        return decode(self, z, c)
+
+    monkeypatch.setattr(Run, "decode", spy)
+    assert main(["interpolate", str(run), "-n", "2", "--steps", "5"]) == 0
+    assert decoded[0].shape == (10, 3)
+    assert sphere.check(decoded[0]).all()

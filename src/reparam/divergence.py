@@ -32,6 +32,7 @@ from reparam.errors import OptionError, ShapeError, SupportError
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"
 REALS = "a space of real vectors"
+SPHERE = "the unit sphere"
 
 
 class Divergence(NamedTuple):
@@ -280,10 +281,19 @@ def is_real(distribution: Distribution) -> bool:
     return _space(_support(distribution)) == REALS
 
 
+def is_direction(distribution: Distribution) -> bool:
+    """Return whether z is a direction, a vector of length one.
+
+    >>> is_direction(HypersphericalUniform(3)), is_direction(Normal(0.0, 1.0))
+    (True, False)
+    """
+    return _space(_support(distribution)) == SPHERE
+
+
 def _space(support: constraints.Constraint | None) -> str:
     """Return in words the kind of set that z lies in."""
     if isinstance(support, type(sphere)):
-        return "the unit sphere"
+        return SPHERE
     if isinstance(support, CodeVectors):
         return "the codes of a codebook"
     if support is not None and support.is_discrete:

@@ -1,4 +1,4 @@
-"""``reparam interpolate``: straight walks between examples through the latent space."""
+"""``reparam interpolate``: the shortest walks between examples through the latent space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import tyro
 from reparam.cli.options import DataOptions
 from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
+from reparam.divergence import is_direction
 from reparam.errors import OptionError
 from reparam.evaluation.latent import interpolate
 from reparam.report.pictures import grid
@@ -43,8 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     if len(codes) < 2:
         raise OptionError(f"split {options.split!r} has one example: a walk needs two")
     codes = codes[: len(codes) // 2 * 2]
-    walks = interpolate(codes[0::2], codes[1::2], options.steps)
     c = batch.c
+    prior = run.latent_model.prior_distribution(None if c is None else c.to(run.device))
+    on_sphere = is_direction(prior)
+    walks = interpolate(codes[0::2], codes[1::2], options.steps, on_sphere=on_sphere)
     if c is not None:
         # The condition walks as the code does, from that of one example to that of the other.
         c = interpolate(c[0 : len(codes) : 2], c[1 : len(codes) : 2], options.steps).flatten(0, 1)

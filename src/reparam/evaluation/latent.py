@@ -1,11 +1,12 @@
 """What a model's latent variables do: which are used, and how they lie beside the prior."""
 
-from math import exp, log
+from math import exp, log, pi
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
+from torch.nn import functional
 
 from reparam.batch import Batch
 from reparam.distributions import base
@@ -290,22 +291,43 @@ def principal_components(means: Tensor, k: int = 2) -> Components:
     return Components(torch.from_numpy(scores).float(), ratio.float())
 
 
-def interpolate(start: Tensor, stop: Tensor, n_steps: int) -> Tensor:
-    r"""Return the points of straight lines between codes.
+def interpolate(start: Tensor, stop: Tensor, n_steps: int, *, on_sphere: bool = False) -> Tensor:
+    r"""Return the points of the shortest ways between codes, in equal steps.
 
     .. math:: z_t = (1 - t) z_0 + t z_1, \qquad t = 0, \tfrac{1}{T - 1}, \dots, 1
+
+    and on the unit sphere, where a straight line would leave it, the great circle
+
+    .. math:: z_t = \frac{\sin((1 - t) \omega)\, z_0 + \sin(t \omega)\, z_1}{\sin \omega}, \qquad
+              \cos \omega = z_0^\top z_1
+
+    Between a point and its very opposite no way is the shortest, and the points mean nothing.
 
     Arguments:
         start: z_0, with shape (N, D).
         stop: z_1, with shape (N, D).
         n_steps: The number of points T, the ends included.
+        on_sphere: Whether codes are unit vectors.
 
     Returns:
         The points, with shape (N, T, D).
 
+    References:
+        Shoemake, SIGGRAPH 1985, section 3.3 (great circles).
+
     Example:
         >>> interpolate(torch.zeros(1, 1), torch.ones(1, 1), 3).flatten()
         tensor([0.0000, 0.5000, 1.0000])
+        >>> interpolate(torch.eye(2)[:1], torch.eye(2)[1:], 3, on_sphere=True)[0, 1]
+        tensor([0.7071, 0.7071])
     """
     t = torch.linspace(0, 1, n_steps, dtype=start.dtype, device=start.device)[:, None]
-    return torch.lerp(start[:, None], stop[:, None], t)
+    z_0, z_1 = start[:, None], stop[:, None]
+    if not on_sphere:
+        return torch.lerp(z_0, z_1, t)
+    # As atan2 of half difference and half sum, ω keeps its digits near 0 and near π.
+    difference = torch.linalg.vector_norm(z_1 - z_0, dim=-1, keepdim=True)
+    omega = 2 * torch.atan2(difference, torch.linalg.vector_norm(z_1 + z_0, dim=-1, keepdim=True))
+    # sin(sω) / sin ω with sinc, which has no quotient of zeros where the ends are one point.
+    weights = [s * torch.sinc(s * omega / pi) / torch.sinc(omega / pi) for s in (1 - t, t)]
+    return functional.normalize(weights[0] * z_0 + weights[1] * z_1, dim=-1)
