@@ -103,6 +103,13 @@ class PerceptualEncoder:
     References:
         Larsen et al., Autoencoding beyond pixels using a learned similarity metric, ICML 2016,
         eq. 8 and algorithm 1.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae_gan(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> PerceptualEncoder()(recipe.model, Batch(torch.zeros(4, 1, 8, 8))).bound.shape
+        torch.Size([4])
     """
 
     gamma: float = 1.0
@@ -139,6 +146,13 @@ class Generator:
 
     References:
         Larsen et al., ICML 2016, section 3.3; Bao et al., CVAE-GAN, ICCV 2017, eq. 4, 5 and 7.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae_gan(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> Generator()(recipe.model, Batch(torch.zeros(4, 1, 8, 8))).bound.shape
+        torch.Size([4])
     """
 
     gamma: float = 1.0
@@ -180,6 +194,13 @@ class Discriminator:
 
     References:
         Goodfellow et al., NeurIPS 2014, eq. 1; Larsen et al., ICML 2016, eq. 7.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> recipe = variants.vae_gan(DataSpec((1, 8, 8), "binary"), latent_dim=2)
+        >>> Discriminator()(recipe.model, Batch(torch.zeros(4, 1, 8, 8))).bound.shape
+        torch.Size([4])
     """
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
@@ -198,6 +219,15 @@ class Classification:
 
     References:
         Bao et al., CVAE-GAN, ICCV 2017, eq. 6.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> spec = DataSpec((1, 8, 8), "binary", n_classes=3).conditioned("label")
+        >>> model = variants.cvae_gan(spec, latent_dim=2).model
+        >>> batch = Batch(torch.zeros(4, 1, 8, 8), y=torch.tensor([0, 1, 2, 0]))
+        >>> Classification()(model, batch).bound.shape
+        torch.Size([4])
     """
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
