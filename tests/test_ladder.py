@@ -138,6 +138,18 @@ def test_joined_is_the_product_of_densities() -> None:
     np.testing.assert_allclose(rest, np.broadcast_to(normalizer, rest.shape))
 
 
+def test_joined_holds_where_a_prior_is_all_but_certain() -> None:
+    loc, other = torch.tensor([3.0]), torch.tensor([7.0])
+    opinion = Independent(Normal(other, torch.tensor([0.5])), 1)
+    for scale in (1e-4, 1e-12, 1e-25):
+        prior = Independent(Normal(loc, torch.tensor([scale])), 1)
+        q = joined(opinion, prior)
+        assert float(q.stddev) == pytest.approx(scale, rel=1e-6)
+        # By precisions, in doubles: (μ - μ_p)² / 2σ_p² is all of the divergence but rounding.
+        step = 4.0 * scale**2 / (scale**2 + 0.25)
+        assert float(kl_divergence(q, prior)) == pytest.approx(step**2 / scale**2 / 2, abs=1e-3)
+
+
 def scrambled_ladder(context: int = 0) -> tuple[TopDown, LadderEncoder]:
     prior = TopDown([2, 3], hidden=(6,), context=context)
     encoder = LadderEncoder((4,), prior, hidden=(6,), above=(5,), context=context)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
@@ -12,6 +13,10 @@ from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.nn import MLP
 from reparam.priors import StandardNormal, check_sizes
+
+# A dimension on which prior and posterior agree costs nothing at any scale, which would drift until
+# its square is no number.
+_MIN_SCALE = 0.01
 
 
 class TopDown(nn.Module):
@@ -57,7 +62,10 @@ class TopDown(nn.Module):
         if below is None:
             above = [sum(sizes[:number]) for number in range(1, len(sizes))]
             below = [
-                Conditional(MLP(n, *hidden, context=context, activation=activation), Gaussian(size))
+                Conditional(
+                    MLP(n, *hidden, context=context, activation=activation),
+                    Gaussian(size, min_scale=_MIN_SCALE),
+                )
                 for n, size in zip(above, sizes[1:], strict=True)
             ]
         if len(below) != len(sizes) - 1:
@@ -109,7 +117,6 @@ class LadderEncoder(nn.Module):
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 11 to 19.
 
     Example:
-        >>> import torch
         >>> q = LadderEncoder((784,), TopDown([5, 10]))(torch.zeros(3, 784))
         >>> q.rsample((2,)).shape
         torch.Size([2, 3, 15])
@@ -137,7 +144,7 @@ class LadderEncoder(nn.Module):
                 networks.append(MLP(networks[-1].out_shape, *above, activation=activation))
             up = networks
         if opinions is None:
-            opinions = [Gaussian(size) for size in reversed(prior.sizes)]
+            opinions = [Gaussian(size, min_scale=_MIN_SCALE) for size in reversed(prior.sizes)]
         self.with_prior = with_prior
         self.up = nn.ModuleList(up)
         self.opinions = nn.ModuleList(
@@ -171,7 +178,6 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
               \mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})
 
     Example:
-        >>> import torch
         >>> unit = Independent(Normal(torch.zeros(1), 1.0), 1)
         >>> other = Independent(Normal(torch.ones(1), 1.0), 1)
         >>> joined(unit, other).mean
@@ -181,7 +187,8 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
         (base(p).loc, base(p).scale)  # type: ignore[attr-defined]
         for p in (first, second)
     )
-    precision_1, precision_2 = scale_1**-2, scale_2**-2
-    variance = 1 / (precision_1 + precision_2)
-    loc = variance * (loc_1 * precision_1 + loc_2 * precision_2)
-    return Independent(Normal(loc, variance.sqrt(), validate_args=False), 1, validate_args=False)
+    # A step from the second mean, not a mean weighted by precisions: where a scale is tiny those
+    # overflow, and the rounding of their mean is many scales wide.
+    share = scale_2 / torch.hypot(scale_1, scale_2)
+    loc = torch.lerp(loc_2, loc_1, share.square())
+    return Independent(Normal(loc, scale_1 * share, validate_args=False), 1, validate_args=False)
