@@ -6,7 +6,7 @@ from math import log, pi
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 
 import reparam as rp
 from reparam import families, priors
@@ -237,10 +237,26 @@ def test_labels_wait_for_the_features() -> None:
     assert all(p.grad is not None for p in model.encoder.labels.parameters())
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3, 2.0])
+def test_the_kl_of_the_features_counts_as_it_is_weighted(beta: float) -> None:
+    model = build("ss-vae-stacked", SPEC, feature_dim=3, hidden=[8], jitter=False).model
+    x, y = torch.rand(6, 1, 8, 8).round(), torch.tensor([0, -1, 2, -1, -1, 1])
+    q = model.encoder.features(x)
+    divergence = kl_divergence(q, Independent(Normal(torch.zeros(3), 1.0), 1))[y < 0].mean()
+    found = []
+    for weight in (1.0, beta):
+        torch.manual_seed(0)
+        found.append(Stacked(start=0.5, beta=weight)(model, Batch(x, y)))
+    torch.testing.assert_close(found[1].loss - found[0].loss, (beta - 1) * divergence)
+    torch.testing.assert_close(found[1].bound, found[0].bound)
+
+
 @pytest.mark.parametrize("alpha", [-0.1, float("inf"), float("nan")])
 def test_senseless_weights_are_refused(alpha: float) -> None:
     with pytest.raises(OptionError, match="alpha="):
         SemiSupervised(alpha)
+    with pytest.raises(OptionError, match="beta="):
+        Stacked(beta=alpha)
     with pytest.raises(OptionError, match="start=1"):
         Stacked(start=1.0)
 

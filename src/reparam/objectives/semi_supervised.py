@@ -95,7 +95,7 @@ class Stacked:
     r"""The bounds of M1 and of M2 on its features, both in every step.
 
     .. math:: \mathcal J = \overline{\mathbb E_{q(h \mid x)}[\log p(x \mid h)]
-              - \mathrm{KL}(q(h \mid x) \| \mathcal N(0, I))} + \mathcal J_{M2}(h, y)
+              - \beta\, \mathrm{KL}(q(h \mid x) \| \mathcal N(0, I))} + \mathcal J_{M2}(h, y)
 
     M2 learns from draws h of q(h | x) and has no say in them, as if M1 had been trained before it;
     it begins once M1 has had its share of the steps. Where some labels are not known, M1 learns
@@ -104,9 +104,11 @@ class Stacked:
     Arguments:
         alpha: α of M2.
         start: The share of the steps after which M2 learns.
+        beta: β; 1 in the source. Below it M1 keeps more of x in its features, for M2 to find the
+            classes in.
 
     Raises:
-        OptionError: A weight that ``SemiSupervised`` refuses, or a share outside [0, 1).
+        OptionError: A weight that is negative or infinite, or a share outside [0, 1).
 
     References:
         Kingma, Rezende, Mohamed & Welling, NeurIPS 2014, section 2.1 and section 3 (M1 + M2).
@@ -126,9 +128,10 @@ class Stacked:
 
     alpha: float = 0.1
     start: float = 0.0
+    beta: float = 1.0
 
     def __post_init__(self) -> None:
-        SemiSupervised(self.alpha)  # the same rule
+        check_weights(alpha=self.alpha, beta=self.beta)
         if not 0 <= self.start < 1:
             raise OptionError(f"start={self.start}: give a share of the steps in [0, 1)")
 
@@ -141,13 +144,13 @@ class Stacked:
         h = rsample(q, 1, x.device)[0]
         reconstruction = decoder.features(h).log_prob(x)
         divergence = kl(q, StandardNormal(encoder.n_features).to(x.device)(), h[None])
-        bound = reconstruction - divergence.value
-        loss = -bound[_representative(batch)].mean()
+        learned = reconstruction - self.beta * divergence.value
+        loss = -learned[_representative(batch)].mean()
         if batch.progress >= self.start:
             second = LatentModel(encoder.labels, prior.features, prior.labels)
             loss = loss + SemiSupervised(self.alpha)(second, Batch(h.detach(), batch.y)).loss
         return Terms(
-            bound=bound,
+            bound=reconstruction - divergence.value,
             reconstruction=reconstruction,
             kl={"features": divergence.value},
             kl_method=divergence.method,

@@ -100,8 +100,9 @@ def ss_vae(
 def ss_vae_stacked(
     spec: DataSpec,
     feature_dim: int = 50,
-    latent_dim: int = 10,
+    latent_dim: int = 50,
     alpha: float = 0.1,
+    beta: float = 0.02,
     start: float = 0.25,
     hidden: Sequence[int] = (600, 600),
     label_hidden: Sequence[int] = (500,),
@@ -115,16 +116,19 @@ def ss_vae_stacked(
               q(h, y, z \mid x) = q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
 
     M1 learns features h of all examples; M2 learns from draws of them, and M1 nothing from M2. In
-    training, M1's encoder sees images a little turned, moved and bent.
+    training, M1's encoder sees images a little turned, moved and bent, and its KL counts little, so
+    that the features keep what tells shapes apart.
 
     Limits: what M1 leaves out of its features M2 cannot tell apart; the bound that evaluation
-    reports is that of the whole, which was not trained as one; the source has no distorted images.
+    reports is that of the whole, which was not trained as one; the source has no distorted images,
+    and M1's KL in full.
 
     Arguments:
         spec: The shape and support of the data, with labels.
         feature_dim: The number of dimensions of h.
         latent_dim: The number of dimensions of z.
         alpha: The weight of the classification of labeled examples, in nats of an example.
+        beta: The weight of M1's KL; 1 in the source.
         start: The share of all steps before M2 begins.
         hidden: The sizes of the layers of M1's encoder; its decoder has them in reverse order.
         label_hidden: The sizes of the layers of M2's classifier and encoder, and in reverse order
@@ -152,4 +156,4 @@ def ss_vae_stacked(
         decoder=StackedDecoder(Conditional(decoder, likelihood_of(spec, likelihood)), feature_dim),
         prior=StackedPrior(inner[2], inner[1]),
     )
-    return Recipe(model, Stacked(alpha, start))
+    return Recipe(model, Stacked(alpha, start, beta))
