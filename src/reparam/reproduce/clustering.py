@@ -10,7 +10,7 @@ from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import mean_of, trained
+from reparam.reproduce.training import mean_of, seconds_of, trained
 
 # The distortions are those that digits are usually given; the share of pretraining and the widths
 # were chosen while the accuracy of early runs was being watched, on seeds 0 and 1.
@@ -26,10 +26,10 @@ PUBLISHED = 0.945
     "cluster-vae",
     source="Jiang et al., Variational deep embedding, IJCAI 2017, table 2",
     protocol=(
-        "MNIST, 60,000 training images, pixels thresholded at one half, no labels; three runs that "
-        "differ in the seed alone; each fits a mixture thirty times to the codes of 10,000 of them "
-        "and keeps the likeliest; measured on the 10,000 test images, whose labels are "
-        "looked at afterwards"
+        "MNIST, 60,000 training images, pixels thresholded at one half, no labels; 500-500 on "
+        "each side, 10 latent dimensions, 50 epochs; three runs that differ in the seed alone; "
+        "each fits a mixture thirty times to the codes of 10,000 of them and keeps the likeliest; "
+        "measured on the 10,000 test images, whose labels are looked at afterwards"
     ),
     data="mnist",
     epochs=50,
@@ -44,9 +44,12 @@ def cluster_vae(protocol: Protocol) -> Findings:
     labels = test.y if test.y is not None else torch.empty(0)
     found: dict[int, Clustering] = {}
     figures: dict[str, Any] = {}
-    for seed in range(protocol.seed, protocol.seed + N_SEEDS):
+    first = N_SEEDS * protocol.seed  # another seed of the entry is three others of the runs
+    seconds = 0.0
+    for seed in range(first, first + N_SEEDS):
         name = f"cluster-vae-{seed}"
         run = trained(protocol, name, "cluster-vae", data, seed=seed, training=RECIPE)
+        seconds += seconds_of(run)
         model = run.latent_model
         n_clusters = run.config["n_clusters"]
         found[seed] = clustering(assigned_clusters(model, test), labels, n_clusters)
@@ -65,6 +68,7 @@ def cluster_vae(protocol: Protocol) -> Findings:
             unit="",
             published=PUBLISHED,
             target=TARGET,
+            seconds=seconds,
         ),
         Row(
             "accuracy by majority label, mean over seeds",
@@ -83,8 +87,9 @@ def cluster_vae(protocol: Protocol) -> Findings:
         "from a stacked autoencoder.",
         "Standard errors are over seeds where a row is a mean over seeds, else over test images.",
         "No label is used in training, nor to choose among starts or seeds: a start is kept for "
-        "the likelihood of its mixture. While the recipe was being made, the test accuracy of "
-        "early runs with seeds 0 and 1 was watched; seed 2 was never looked at.",
+        "the likelihood of its mixture. But the share of pretraining and the widths were chosen "
+        "while the test accuracy of early runs with seeds 0 and 1 was in view; seed 2 was never "
+        "looked at.",
         "The encoder's training images are distorted, which the paper does not do: the original "
         "is what the decoder has to give back.",
     )

@@ -66,12 +66,14 @@ def vq_vae(protocol: Protocol) -> Findings:
             seconds=seconds_of(run),
         ),
         Row("ELBO of the vq-vae", result.elbo, result.elbo_stderr),
+        Row("squared error per pixel", *mean_of(error), unit=""),
         Row(
-            "squared error per pixel",
-            *mean_of(error),
+            "squared error per pixel, less the vae's",
+            *mean_of(error - plain_error),
             unit="",
-            target=float(plain_error.mean()),
+            target=0.0,
             rule="at most",
+            seconds=seconds_of(run),
         ),
         Row(
             "squared error per pixel of the vae",
@@ -81,7 +83,12 @@ def vq_vae(protocol: Protocol) -> Findings:
         ),
         Row("clear digits among its draws", *mean_of(clear["vq-vae"]), unit="", target=0.8),
         Row("clear digits among draws of the vae", *mean_of(clear["vae"]), unit=""),
-        Row("clear digits among real ones", *mean_of(clear_share(judge, test.x)), unit=""),
+        Row(
+            "clear digits among real ones",
+            *mean_of(clear_share(judge, test.x)),
+            unit="",
+            beside=True,
+        ),
     )
     notes = (
         f"A clear digit is one to which the classifier gives a probability of {CONFIDENT} or more.",

@@ -37,7 +37,7 @@ ASKED = (
     ),
     data="mnist",
     epochs=60,
-    minutes=14,
+    minutes=20,
 )
 def labels_asked_for(protocol: Protocol) -> Findings:
     """The share of generated digits that a classifier reads as the label that was asked for."""

@@ -12,7 +12,7 @@ HEADING = """# Reproduced figures
 
 Written by `reparam reproduce --page`, from the JSON files beside it; do not edit. Errors are
 standard errors, over test images unless a row says otherwise. A row without a wanted figure is only
-told.
+told. Seconds are those of the wall clock, on a machine that other work may have shared.
 """
 
 
@@ -42,6 +42,7 @@ def section(file: Path) -> str:
         result = json.loads(file.read_text())
         rows = [Row(**{k: v for k, v in row.items() if k != "met"}) for row in result["rows"]]
         lines = [f"## {result['name']}", "", f"{result['protocol']}.", ""]
+        lines += [f"Published or claimed by: {result['source']}.", ""]
         header = ("what", "published", "ours", "unit", "wanted", "met", "training, s")
         table = [header, ["---"] * len(header), *(row.cells() for row in rows)]
         # A column that no row fills says nothing.
@@ -56,10 +57,11 @@ def section(file: Path) -> str:
 
 def _origin(result: dict[str, Any], file: Path) -> str:
     machine = result["machine"]
+    taken = "; runs that were trained before were taken up" if result.get("takes_up_runs") else ""
     return (
         f"`{result['command']}`: {result['seconds']:,.0f} s on {machine['cpu']}, "
         f"{machine['threads']} of {machine['cores']} cores, torch {machine['torch']}, "
-        f"seed {result['seed']}, {result['date']}, commit {str(result['commit'])[:12]}. "
+        f"seed {result['seed']}, {result['date']}, commit {str(result['commit'])[:12]}{taken}. "
         f"All of it: [{file.name}]({file.name})."
     )
 

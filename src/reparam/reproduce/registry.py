@@ -224,11 +224,15 @@ def reproduce(
     asked = Options() if options is None else options
     path = None if out is None else _checked_file(Path(out), found)
     protocol = replace(_protocol(found, asked), folder=None if path is None else path.parent)
+    takes_up = asked.runs is not None and asked.runs.is_dir() and any(asked.runs.iterdir())
     began = time.perf_counter()
     with torch.random.fork_rng():
         torch.manual_seed(asked.seed)
         findings = over_seeds([found.experiment(each) for each in _each_seed(protocol)])
-    facts = _facts(found, protocol, command) | {"seconds": round(time.perf_counter() - began, 1)}
+    facts = _facts(found, protocol, command) | {
+        "seconds": round(time.perf_counter() - began, 1),
+        "takes_up_runs": takes_up,
+    }
     changed = [
         f"{key} {facts['options'][key]} instead of {getattr(found, key)}"
         for key in ("epochs", "n_samples")
@@ -261,7 +265,10 @@ def over_seeds(findings: Sequence[Findings]) -> Findings:
         if len(values) < n or {row.what for row in same} != {same[0].what}:
             continue
         mean, stderr = mean_and_stderr(torch.tensor(values, dtype=torch.float64))
-        rows.append(replace(same[0], ours=mean, stderr=stderr))
+        # A target that is another model's figure differs from seed to seed.
+        targets = [row.target for row in same if row.target is not None]
+        target = sum(targets) / n if len(targets) == n else None
+        rows.append(replace(same[0], ours=mean, stderr=stderr, target=target))
     notes = (f"Means over {n} seeds; standard errors are over the seeds.", *first.notes)
     details: dict[str, Any] = {f"seed {i}": dict(found.details) for i, found in enumerate(findings)}
     details["rows"] = [[row.to_dict() for row in found.rows] for found in findings]

@@ -35,6 +35,7 @@ class Row:
         tolerance: In ``unit``; four standard errors when None.
         note: What must be said with the figure.
         seconds: How long the model behind the figure trained; None where that says nothing.
+        beside: Whether a table of many entries shows the figure though nothing is wanted of it.
 
     Raises:
         OptionError: A rule that does not exist; or one about nearness without a tolerance.
@@ -54,6 +55,7 @@ class Row:
     tolerance: float | None = None
     note: str = ""
     seconds: float | None = None
+    beside: bool = False
 
     def __post_init__(self) -> None:
         if self.rule not in SIGNS:
@@ -131,7 +133,8 @@ class Result:
         source: Where the published figures are from.
         protocol: What was done.
         findings: What was found.
-        facts: Command, version, commit, seed, options, seconds, date and machine.
+        facts: Command, version, commit, seed, options, seconds, date and machine, and whether there
+            were runs to take up, so that the seconds may leave out training.
         figures: The files of the figures, beside the JSON.
     """
 

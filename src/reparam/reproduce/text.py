@@ -14,7 +14,7 @@ from reparam.report.plots import loss_curves
 from reparam.reproduce.ngram import NGram
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import mean_of, trained
+from reparam.reproduce.training import mean_of, seconds_of, trained
 from reparam.run import Run
 
 ORDERS = (1, 2, 3, 4, 5)
@@ -65,7 +65,15 @@ def text_vae(protocol: Protocol) -> Findings:
     elbo = None if result.elbo is None else -scale * result.elbo
     sampled = f"by importance sampling, {protocol.n_samples} draws"
     rows = (
-        Row("-ELBO", elbo, errors[0], unit, target=scores[RIVAL][0], rule="at most"),
+        Row(
+            "-ELBO",
+            elbo,
+            errors[0],
+            unit,
+            target=scores[RIVAL][0],
+            rule="at most",
+            seconds=seconds_of(run),
+        ),
         Row(sampled, result.bits_per_dim, errors[1], unit),
         *(Row(f"{n}-gram, interpolated", *scores[n], unit=unit) for n in ORDERS),
         Row("KL of a window", result.kl, result.kl_stderr, target=LEAST_KL),

@@ -80,6 +80,20 @@ def seconds_of(run: Run) -> float:
     return float(run.rows[-1]["seconds"]) if run.rows else 0.0
 
 
+class EqualTime(NamedTuple):
+    """For how long a variant may train.
+
+    Arguments:
+        epochs: Its epochs.
+        ratio: The cost of its step, in that of the reference's.
+        seconds: What was measured: processor time of a few steps of both, time after time.
+    """
+
+    epochs: int
+    ratio: float
+    seconds: list[tuple[float, float]]
+
+
 def equal_time(
     protocol: Protocol,
     name: str,
@@ -87,7 +101,7 @@ def equal_time(
     variant: tuple[str, Mapping[str, Any]],
     reference: tuple[str, Mapping[str, Any]],
     training: Mapping[str, Any],
-) -> int:
+) -> EqualTime:
     """Return for how many epochs a variant may train in the time that a reference takes for all.
 
     Both train a little in turn, three times over; the least processor time of each counts, which
@@ -104,8 +118,8 @@ def equal_time(
     runs = protocol.options.runs
     kept = None if runs is None else runs / f"{name}-cost.json"
     if kept is not None and kept.exists():
-        ratio = float(json.loads(kept.read_text())["ratio"])
-        return max(1, round(protocol.epochs / ratio))
+        before = json.loads(kept.read_text())
+        return _equal(protocol, float(before["ratio"]), before["seconds"])
     train = data.splits["train"]
     few = train.take(torch.arange(min(len(train), 40 * training.get("batch_size", 128))))
     little = replace_data(data, splits={"train": few})
@@ -120,7 +134,11 @@ def equal_time(
     ratio = min(cost for cost, _ in costs) / min(cost for _, cost in costs)
     if kept is not None:
         write_json(kept, {"ratio": ratio, "seconds": costs})
-    return max(1, round(protocol.epochs / ratio))
+    return _equal(protocol, ratio, costs)
+
+
+def _equal(protocol: Protocol, ratio: float, seconds: list[tuple[float, float]]) -> EqualTime:
+    return EqualTime(max(1, round(protocol.epochs / ratio)), ratio, seconds)
 
 
 def _processor_seconds(

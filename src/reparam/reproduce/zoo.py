@@ -53,11 +53,12 @@ def zoo(protocol: Protocol) -> Findings:
         rows += [
             Row(**{k: v for k, v in row.items() if k != "met"} | {"what": f"{name}: {row['what']}"})
             for row in result["rows"]
-            if row["target"] is not None
+            if row["target"] is not None or row.get("beside")
         ]
         details[name] = {key: result[key] for key in ("seconds", "seed", "commit", "command")}
     notes = (
-        "Only figures with a target are here; all others, and the pictures, stand with each entry.",
+        "Here are figures with a target, and those that belong beside them; all others, and the "
+        "pictures, stand with each entry, and its seed, command and commit in the JSON.",
     )
     return Findings(tuple(rows), notes, details=details)
 
@@ -79,5 +80,6 @@ def finished(folder: Path | None, name: str, options: Options) -> dict[str, Any]
     result = json.loads(path.read_text())
     found = get(name)
     asked = {"epochs": found.epochs, "n_samples": found.n_samples}
-    same = (result["protocol"], result["seed"]) == (found.protocol, options.seed)
+    facts = (result["protocol"], result["seed"], result["seeds"])
+    same = facts == (found.protocol, options.seed, 1)
     return result if same and result["options"] == asked else None
