@@ -265,7 +265,7 @@ def _levels(protocol: Protocol) -> Dataset:
 def _climbed(protocol: Protocol, data: Dataset, rung: Rung, likelihood: str) -> Run:
     return trained(
         protocol,
-        f"cifar10-{rung.key}",
+        f"cifar10-ladder-{rung.key}",
         rung.variant,
         data,
         training=dict(rung.training),
