@@ -125,10 +125,45 @@ def test_objectives_that_make_a_variant_stay(name: str) -> None:
         build(name, DataSpec((1, 16, 16), "binary", n_classes=3), objective="elbo")
 
 
-@pytest.mark.parametrize("name", ["ladder-vae", "factor-vae", "classifier", "vae-gan"])
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("beta-vae", {"beta": 4.5, "objective": "iwae"}, "beta=4.5"),
+        ("tc-vae", {"beta": 3.0, "objective": "elbo"}, "beta=3.0"),
+        ("vmf-vae", {"concentration": 20.0, "posterior": "gaussian"}, "concentration=20.0"),
+        ("flow-prior-vae", {"n_transforms": 3, "prior": "mixture"}, "n_transforms=3"),
+        ("iaf-vae", {"n_transforms": 3, "posterior": "gaussian"}, "n_transforms=3"),
+    ],
+)
+def test_an_option_of_a_part_that_is_replaced_is_refused(
+    name: str, options: dict[str, object], said: str
+) -> None:
+    others = {"prior": "standard-normal"} if name == "vmf-vae" else {}
+    with pytest.raises(OptionError, match=f"{said}: an option of the .* drop one of them"):
+        build(name, SPEC, latent_dim=4, hidden=(8,), **options, **others)
+    # At its default it was not asked for.
+    free = {k: v for k, v in options.items() if k in ("objective", "posterior", "prior")}
+    assert build(name, SPEC, latent_dim=4, hidden=(8,), **free, **others).source is not None
+
+
+@pytest.mark.parametrize("name", ["factor-vae", "vae-gan"])
+@pytest.mark.parametrize("part", [{"prior": "flow"}, {"prior": "vamp", "posterior": "coupling"}])
+def test_players_go_with_any_posterior_and_prior(name: str, part: dict[str, str]) -> None:
+    recipe = build(name, SPEC, latent_dim=4, hidden=(8,), **part)
+    batch = Batch((torch.rand(6, *SPEC.shape) < 0.5).float(), step=0, progress=0.0)
+    sum(p.objective(recipe.model, batch).loss for p in recipe.players).backward()
+    recipe.model.zero_grad()
+    recipe.objective(recipe.model, batch).loss.backward()
+    gradients = [p.grad for p in recipe.model.prior.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    with pytest.raises(OptionError, match="is a part of what this variant is"):
+        build(name, SPEC, objective="elbo")
+
+
+@pytest.mark.parametrize("name", ["ladder-vae", "vq-vae", "classifier", "cluster-vae"])
 def test_variants_whose_parts_are_made_for_each_other_keep_them(name: str) -> None:
     with pytest.raises(OptionError, match="such as 'vae'"):
-        build(name, SPEC, prior="vamp")
+        build(name, DataSpec((1, 16, 16), "binary", n_classes=3), prior="mixture")
 
 
 @pytest.mark.parametrize("name", names())

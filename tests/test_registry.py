@@ -41,6 +41,7 @@ def test_every_variant_tells_what_it_is(name: str) -> None:
     assert str(found.year) in found.paper
     text = inspect.getdoc(found.builder) or ""
     assert ".. math::" in text
+    assert "Use it" in text
     assert "Limits:" in text
     for option in inspect.signature(found.builder).parameters:
         assert f"{option}: " in text

@@ -9,6 +9,7 @@ import tyro
 
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
+from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str]) -> None:
     for kind, known in (("posterior", POSTERIORS), ("prior", PRIORS), ("objective", OBJECTIVES)):
         print(f"  --{kind:<9}  {', '.join(known)}")
     print("  --condition  label")
+    print("\nLikelihoods, with --likelihood, and the data they are for:")
+    for name, (supports, _) in LIKELIHOODS.items():
+        print(f"  {name:<20}  {', '.join(supports)}")
     print("\nNot together:")
     for what, reason in REFUSALS:
         print(f"  {what}: {reason}")
@@ -52,7 +56,7 @@ def told(variant: Variant) -> str:
     text = inspect.getdoc(variant.builder) or ""
     said = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
     options = [
-        f"  --{name.replace('_', '-')} {as_words(option.default)}"
+        f"  --{name.replace('_', '-')} {as_words(option.default)}".rstrip()
         for name, option in variant.options.items()
     ]
     return "\n".join(
@@ -71,10 +75,10 @@ def as_words(default: object) -> str:
     """Return a default as it is typed.
 
     >>> as_words((300, 300)), as_words(None)
-    ('300 300', '(chosen from the data)')
+    ('300 300', '(see --help)')
     """
     if default is None:
-        return "(chosen from the data)"
+        return "(see --help)"
     if isinstance(default, tuple):
         return " ".join(map(str, default))
     return str(default)

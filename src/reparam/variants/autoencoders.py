@@ -43,7 +43,7 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     return Recipe(autoencoder(spec, latent_dim, **net), Reconstruction())
 
 
-@variant("dae", year=2008, paper="Vincent et al., ICML 2008")
+@variant("dae", year=2008, paper="Vincent et al., ICML 2008", objective=("corruption", "level"))
 def dae(
     spec: DataSpec,
     latent_dim: int = 20,
@@ -74,7 +74,7 @@ def dae(
     return Recipe(model, Reconstruction(Corruption(corruption, level)))
 
 
-@variant("cae", year=2011, paper="Rifai et al., ICML 2011")
+@variant("cae", year=2011, paper="Rifai et al., ICML 2011", objective=("weight", "n_probes"))
 def cae(
     spec: DataSpec,
     latent_dim: int = 20,

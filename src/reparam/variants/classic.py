@@ -59,6 +59,8 @@ def vae(
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
+    Use it first: it is the plainest of all, and what every other variant is measured against.
+
     Limits: the posterior factorizes over dimensions, and the prior knows nothing of the data.
 
     Arguments:
@@ -75,7 +77,7 @@ def vae(
     return Recipe(mlp_model(spec, Gaussian, latent_dim, hidden, likelihood, activation), ELBO())
 
 
-@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
+@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017", objective=("beta",))
 def beta_vae(
     spec: DataSpec,
     latent_dim: int = 16,
@@ -85,6 +87,9 @@ def beta_vae(
     r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
+
+    Use it to pay with a worse reconstruction for codes whose dimensions stand for one thing each
+    (β > 1), or with codes further from the prior for sharper reconstructions (β < 1).
 
     Limits: for β ≠ 1 this is no bound that training tightens; evaluation always reports β = 1.
 
@@ -116,7 +121,8 @@ def conv_vae(
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image.
+    Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image. Use it for
+    images, above all larger ones, where what matters is near what it matters to.
 
     Limits: images only; every pixel is independent of the others given z.
 

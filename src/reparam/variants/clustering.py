@@ -35,6 +35,8 @@ def cluster_vae(
     and the bound of Jiang et al. (VaDE) is trained. The encoder sees images a little turned, moved
     and bent in training, so that the codes tell shapes rather than slants.
 
+    Use it to look for groups in data without labels, and to draw examples of each group.
+
     Limits: the number of clusters must be guessed; a start that merges two groups stays so, and
     groups need not be those that a person would make. What the encoder must not see, the decoder
     cannot draw: with jitter, samples are smooth.

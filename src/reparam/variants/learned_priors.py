@@ -39,7 +39,12 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
     return Recipe(model, ELBO(), milestones=started(model.prior))
 
 
-@variant("flow-prior-vae", year=2017, paper="Chen et al., ICLR 2017")
+@variant(
+    "flow-prior-vae",
+    year=2017,
+    paper="Chen et al., ICLR 2017",
+    prior=("n_transforms", "flow_width"),
+)
 def flow_prior_vae(
     spec: DataSpec, latent_dim: int = 20, n_transforms: int = 2, flow_width: int = 256, **net: Any
 ) -> Recipe:

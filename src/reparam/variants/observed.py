@@ -41,6 +41,8 @@ def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str =
 
     .. math:: p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
 
+    Use it to tell what an example is, where labels are plenty, and to judge what generators make.
+
     Limits: no latent variable; it says nothing of p(x).
 
     Arguments:
@@ -73,6 +75,8 @@ def directed(
 
     The parts are runs of the flattened example, for images bands of rows. Its log-likelihood is
     exact, and sampling is ancestral.
+
+    Use it as a yardstick: a likelihood that needs no bound, from networks of the same kind.
 
     Limits: within a part the entries are independent given what comes before.
 

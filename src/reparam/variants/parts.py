@@ -140,7 +140,7 @@ REFUSALS = (
     ),
     (
         "a learned prior (mixture, vamp, flow, class-conditional) with reconstruction, denoising, "
-        "contractive or mmd",
+        "contractive, or mmd without a KL",
         "draws from it pass no gradient, so that nothing would train it",
     ),
     ("naive with a posterior other than gaussian", "it is a penalty on a Gaussian's μ and log σ²"),
@@ -154,8 +154,8 @@ REFUSALS = (
         "there is nothing to condition on",
     ),
     (
-        "another posterior or prior in a variant whose posterior is not a network and a family, "
-        "another objective in one with players or phases of its own",
+        "another posterior or prior in a variant whose posterior is not a network and a family, or "
+        "that starts them at the data; another objective in one with players or phases of its own",
         "these parts are made for each other",
     ),
 )
@@ -179,10 +179,10 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
     if parts == Parts():
         return recipe
     model, spec = recipe.model, recipe.spec
-    if not isinstance(model, LatentModel) or spec is None or recipe.players:
+    if not isinstance(model, LatentModel) or spec is None:
         raise OptionError(
-            "this variant has no posterior, prior or objective that could be another one: "
-            "take these options to a variant such as 'vae'"
+            "this variant has no latent variables, so no posterior, prior or objective that could "
+            "be another one: take these options to a variant such as 'vae'"
         )
     milestones = recipe.milestones
     is_mixture = parts.prior in ("vamp", "mixture") or isinstance(model.prior, priors.Vamp)
@@ -192,6 +192,12 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             "mixture"
         )
     if parts.posterior is not None or parts.prior is not None:
+        if milestones and not isinstance(model.prior, priors.Vamp):
+            raise OptionError(
+                "this variant starts its posterior and its prior at training examples, each for "
+                "the other: --posterior and --prior do not apply; start from a variant such as "
+                "'vae'"
+            )
         encoder = _encoder(model)
         (latent_dim,) = encoder.family.event_shape
         if parts.posterior is not None:

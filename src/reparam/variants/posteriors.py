@@ -24,6 +24,8 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Rec
 
     .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
 
+    Use it for few latent dimensions that the posterior ties to each other, as a linear model does.
+
     Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
 
     Arguments:
@@ -40,7 +42,12 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Rec
     return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
 
 
-@variant("iaf-vae", year=2016, paper="Kingma et al., NeurIPS 2016")
+@variant(
+    "iaf-vae",
+    year=2016,
+    paper="Kingma et al., NeurIPS 2016",
+    posterior=("n_transforms", "flow_width", "passes"),
+)
 def iaf_vae(
     spec: DataSpec,
     latent_dim: int = 20,
@@ -81,7 +88,7 @@ def iaf_vae(
     return Recipe(mlp_model(spec, flow, latent_dim, **net), ELBO())
 
 
-@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018")
+@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018", posterior=("concentration",))
 def vmf_vae(
     spec: DataSpec,
     latent_dim: int = 11,
@@ -122,7 +129,12 @@ def vmf_vae(
     return Recipe(model, ELBO())
 
 
-@variant("gumbel-vae", year=2017, paper="Jang, Gu & Poole, ICLR 2017")
+@variant(
+    "gumbel-vae",
+    year=2017,
+    paper="Jang, Gu & Poole, ICLR 2017",
+    posterior=("first_temperature", "last_temperature"),
+)
 def gumbel_vae(
     spec: DataSpec,
     n_variables: int = 32,

@@ -45,6 +45,8 @@ def vq_vae(
     transformer, learns beside them, and so the model samples. Its ELBO, log p(x | z) + log p(z), is
     a true lower bound.
 
+    Use it to turn images into a few symbols, for compression or for a sequence model to work on.
+
     Limits: images only; the posterior is a single point, so the bound is no tighter with more
     draws.
 

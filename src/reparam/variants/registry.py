@@ -26,12 +26,15 @@ class Variant:
         builder: (spec, **options) -> Recipe.
         year: The year of its paper.
         paper: The paper.
+        owned: The options that belong to a part, and go with it when another takes its place: the
+            name of the part, ``posterior``, ``prior`` or ``objective``, for each.
     """
 
     name: str
     builder: Callable[..., Recipe]
     year: int
     paper: str
+    owned: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -56,13 +59,17 @@ class Variant:
 _VARIANTS: dict[str, Variant] = {}
 
 
-def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]:
+def variant(
+    name: str, *, year: int, paper: str, **owned: Sequence[str]
+) -> Callable[[Builder], Builder]:
     """Register a builder under a name.
 
     Arguments:
         name: The name, in lower case with dashes.
         year: The year of the paper.
         paper: Its authors and where it appeared.
+        owned: For a part, ``posterior``, ``prior`` or ``objective``, the options that mean nothing
+            without it.
 
     Raises:
         OptionError: The name is taken.
@@ -80,7 +87,8 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Builder], Builder]
                 recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
             )
 
-        _VARIANTS[name] = Variant(name, built, year, paper)
+        of_part = {option: part for part, options in owned.items() for option in options}
+        _VARIANTS[name] = Variant(name, built, year, paper, of_part)
         return cast(Builder, built)
 
     return register
@@ -163,7 +171,17 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
         "free_bits": {"objective"} & set(others),
     }
     given = {k: options[k] for k, parts in shared.items() if parts and options.get(k) is not None}
+    own = recipe.objective
     recipe = with_parts(recipe, Parts(**(given | others)))
+    # An objective of the same kind keeps the variant's weights; posterior and prior are made anew.
+    kept = "objective" if type(recipe.objective) is type(own) else None
+    for option, part in found.owned.items():
+        default = found.options[option].default
+        if part in others and part != kept and options.get(option, default) != default:
+            raise OptionError(
+                f"{option}={options[option]}: an option of the {part} of {found.name!r}, which "
+                f"{part} {others[part]!r} takes the place of; drop one of them"
+            )
     if recipe.source is not None:
         source = dataclasses.replace(recipe.source, options={**recipe.source.options, **others})
         recipe = replace(recipe, source=source)

@@ -14,7 +14,7 @@ from reparam.variants.recipe import Player, Recipe, replace
 from reparam.variants.registry import variant
 
 
-@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
+@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018", objective=("beta",))
 def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) -> Recipe:
     r"""The VAE with a weight on the dependence between its latent dimensions alone (β-TC-VAE).
 
@@ -80,7 +80,12 @@ def factor_vae(
     return replace(recipe, objective=FactorVAE(gamma), players=players)
 
 
-@variant("info-vae", year=2019, paper="Zhao, Song & Ermon, AAAI 2019")
+@variant(
+    "info-vae",
+    year=2019,
+    paper="Zhao, Song & Ermon, AAAI 2019",
+    objective=("mmd_weight", "kl_weight"),
+)
 def info_vae(
     spec: DataSpec,
     latent_dim: int = 20,
@@ -114,7 +119,7 @@ def info_vae(
     return replace(vae(spec, latent_dim, **net), objective=MMD(mmd_weight, kl_weight))
 
 
-@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018")
+@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018", objective=("mmd_weight",))
 def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Any) -> Recipe:
     r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
 
@@ -139,7 +144,7 @@ def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: A
     return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), MMD(mmd_weight))
 
 
-@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
+@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018", objective=("weight",))
 def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Any) -> Recipe:
     r"""A warning: the VAE with a penalty that looks like a KL and is none.
 

@@ -65,8 +65,8 @@ def ss_vae(
     .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
               q(y, z \mid x) = q(y \mid x)\, q(z \mid x, y)
 
-    Keep few labels with ``labels_per_class``. Evaluation takes every label as unknown, and tells
-    how many of them q(y | x) finds.
+    Use it where labels are dear and examples cheap; keep few with ``labels_per_class``. Evaluation
+    takes every label as unknown, and tells how many of them q(y | x) finds.
 
     In training, q sees images a little turned, moved and bent: it is a q like any other, so that
     the bounds hold, and what is left for the label to say is shape.
@@ -115,9 +115,10 @@ def ss_vae_stacked(
     .. math:: p(x, h, y, z) = p(y)\, p(z)\, p(h \mid y, z)\, p(x \mid h), \qquad
               q(h, y, z \mid x) = q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
 
-    M1 learns features h of all examples; M2 learns from draws of them, and M1 nothing from M2. In
-    training, M1's encoder sees images a little turned, moved and bent, and its KL counts little, so
-    that the features keep what tells shapes apart.
+    Use it as ``ss-vae``, where one class takes many shapes. M1 learns features h of all examples;
+    M2 learns from draws of them, and M1 nothing from M2. In training, M1's encoder sees images a
+    little turned, moved and bent, and its KL counts little, so that the features keep what tells
+    shapes apart.
 
     Limits: what M1 leaves out of its features M2 cannot tell apart; the bound that evaluation
     reports is that of the whole, which was not trained as one; the source has no distorted images,

@@ -45,6 +45,8 @@ def text_vae(
     A decoder that reads its own past can do without z; blanked-out input (dropout), free bits and a
     KL that is warmed up (kl_warmup) keep it from that.
 
+    Use it for short texts of one kind, to draw them, and to walk from one to another.
+
     Limits: windows of one length; what z tells is the gist, and the decoder guesses the letters.
 
     Arguments:
