@@ -282,13 +282,23 @@ class TestContractive:
         torch.testing.assert_close(squared_jacobian(z, x), expected)
 
     def test_exact_norm_is_that_of_torch_func(self) -> None:
-        model = build("cae", SPEC, latent_dim=3, hidden=(5, 4), n_probes=None).model.double()
+        model = build("cae", SPEC, latent_dim=3, hidden=(5, 4)).model.double()
         x = torch.rand(4, 1, 4, 4, dtype=F64)
         jacobian = torch.func.vmap(torch.func.jacrev(lambda v: model.encode(v[None])[0]))(x)
         terms = Contractive(0.7)(model, Batch(x))
         expected = 0.7 * jacobian.square().flatten(1).sum(1).mean()
         torch.testing.assert_close(terms.penalties["contraction"], expected)
         torch.testing.assert_close(terms.bound, terms.reconstruction)
+
+    @pytest.mark.parametrize(("name", "n_probes"), [("vae", 0), ("conv-vae", 1)])
+    def test_norm_is_exact_where_the_network_is_an_mlp(self, name: str, n_probes: int) -> None:
+        model = build(name, DataSpec((1, 8, 8), "binary"), latent_dim=3).model
+        batch = Batch(torch.rand(4, 1, 8, 8).round())
+        found = []
+        for given in (None, n_probes):
+            torch.manual_seed(0)
+            found.append(Contractive(0.3, given)(model, batch).penalties["contraction"])
+        torch.testing.assert_close(*found)
 
     @pytest.mark.parametrize("n_probes", [1, 3])
     def test_probes_have_the_exact_mean(self, n_probes: int) -> None:
@@ -558,7 +568,7 @@ def test_a_perfect_decoder_that_is_taken_for_real_half_the_time() -> None:
         lambda: MMD(kl_weight=float("inf")),
         lambda: NaivePenalty(float("nan")),
         lambda: Contractive(-0.1),
-        lambda: Contractive(n_probes=0),
+        lambda: Contractive(n_probes=-1),
         lambda: FactorVAE(-1.0),
         lambda: Generator(gamma=-1.0),
         lambda: Generator(pixels=float("inf")),

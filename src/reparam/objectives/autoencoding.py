@@ -10,6 +10,7 @@ from reparam.corruption import Corruption
 from reparam.distributions import center
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
+from reparam.nn import MLP
 from reparam.objectives.terms import Terms, check_weights
 
 
@@ -62,11 +63,12 @@ class Contractive:
     Arguments:
         weight: λ, in nats.
         n_probes: The norm is estimated from so many random directions
-            :math:`v \sim \mathcal N(0, I)`, as :math:`\mathbb E \|J^\top v\|^2` (Hutchinson); None
-            for the exact norm, which takes one backward pass for each latent dimension.
+            :math:`v \sim \mathcal N(0, I)`, as :math:`\mathbb E \|J^\top v\|^2` (Hutchinson); 0 for
+            the exact norm, which takes one backward pass for each latent dimension; None for the
+            exact one where the encoder's network is an ``MLP``, and for one direction elsewhere.
 
     Raises:
-        OptionError: A negative weight, or fewer than one probe.
+        OptionError: A negative weight, or a negative number of probes.
         SupportError: Examples of whole numbers, such as tokens.
 
     References:
@@ -87,8 +89,8 @@ class Contractive:
 
     def __post_init__(self) -> None:
         check_weights(weight=self.weight)
-        if self.n_probes is not None and self.n_probes < 1:
-            raise OptionError(f"n_probes={self.n_probes}: give at least 1, or None for all")
+        if self.n_probes is not None and self.n_probes < 0:
+            raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
@@ -97,7 +99,10 @@ class Contractive:
         with torch.enable_grad():
             seen = x.detach().requires_grad_()
             z = center(model.posterior(seen, batch.c))
-            norm = squared_jacobian(z, seen, self.n_probes)
+            n_probes = self.n_probes
+            if n_probes is None:
+                n_probes = 0 if isinstance(getattr(model.encoder, "network", None), MLP) else 1
+            norm = squared_jacobian(z, seen, n_probes)
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
         return Terms(
             bound=reconstruction,
@@ -114,20 +119,20 @@ def _require_shades(x: Tensor) -> None:
         )
 
 
-def squared_jacobian(z: Tensor, x: Tensor, n_probes: int | None = None) -> Tensor:
+def squared_jacobian(z: Tensor, x: Tensor, n_probes: int = 0) -> Tensor:
     r"""Return :math:`\|\partial z / \partial x\|_F^2` of each example, with shape (B,).
 
     Arguments:
         z: The codes, with shape (B, D), a function of x in which no example depends on another.
         x: The examples, with shape (B, *event), which require a gradient.
-        n_probes: The number of random directions of the estimate; None for the exact norm.
+        n_probes: The number of random directions of the estimate; 0 for the exact norm.
 
     Example:
         >>> x = torch.ones(3, 2, requires_grad=True)
         >>> squared_jacobian(x @ torch.tensor([[1.0], [2.0]]), x)
         tensor([5., 5., 5.])
     """
-    if n_probes is None:
+    if not n_probes:
         probes = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)[:, None].expand(
             -1, *z.shape
         )

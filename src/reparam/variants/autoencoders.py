@@ -79,7 +79,7 @@ def cae(
     spec: DataSpec,
     latent_dim: int = 20,
     weight: float = 0.1,
-    n_probes: int | None = 1,
+    n_probes: int = 0,
     **net: Any,
 ) -> Recipe:
     r"""The contractive autoencoder: its code moves little when x does.
@@ -89,19 +89,19 @@ def cae(
 
     Use it for codes that small changes of x leave where they are.
 
-    Limits: the exact norm takes a backward pass for each latent dimension, which the default
+    Limits: the exact norm takes a backward pass for each latent dimension, which n_probes=1
     estimates from one; there is no likelihood of x.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         weight: λ, in nats.
-        n_probes: Random directions for the estimate of the norm; None for the exact one.
+        n_probes: Random directions for the estimate of the norm; 0 for the exact one.
         net: The other options of ``vae``.
 
     Example:
         >>> cae(DataSpec((1, 8, 8), "binary"), weight=0.2).objective
-        Contractive(weight=0.2, n_probes=1)
+        Contractive(weight=0.2, n_probes=0)
     """
     model = autoencoder(spec, latent_dim, **net)
     return Recipe(model, Contractive(weight, n_probes))

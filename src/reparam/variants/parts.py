@@ -97,7 +97,7 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "naive": NaivePenalty,
     "reconstruction": Reconstruction,
     "denoising": lambda: Reconstruction(Corruption()),
-    "contractive": lambda: Contractive(n_probes=1),
+    "contractive": Contractive,
 }
 """What is maximized, given its options."""
 
