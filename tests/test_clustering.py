@@ -29,7 +29,7 @@ from reparam.evaluation.clustering import (
 from reparam.model import LatentModel
 from reparam.nn import MLP
 from reparam.nn.jitter import Jittered
-from reparam.objectives.clustering import ClusteringELBO, kl_to_components, start_clusters
+from reparam.objectives.clustering import ClusteringELBO, kl_to_components
 from reparam.report.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
@@ -134,7 +134,7 @@ def test_start_finds_two_blobs() -> None:
     right = torch.randn(100, 2, generator=generator) * torch.tensor([1.0, 0.2]) + 4
     model = small_model(n_clusters=2, dim=2)
     with torch.no_grad():
-        start_clusters(model, Batch(torch.cat([left, right])))
+        model.prior.start(torch.cat([left, right]))
     order = model.prior.loc[:, 0].argsort()
     weights = model.prior.logits.softmax(-1)[order]
     assert torch.allclose(weights, torch.tensor([0.75, 0.25]), atol=1e-3)
@@ -149,10 +149,10 @@ def test_start_finds_two_blobs() -> None:
 def test_start_copes_with_few_and_equal_examples() -> None:
     model = small_model(n_clusters=3, dim=2)
     with torch.no_grad():
-        start_clusters(model, Batch(torch.eye(2).repeat(4, 1)))
+        model.prior.start(torch.eye(2).repeat(4, 1))
     assert all(parameter.isfinite().all() for parameter in model.prior.parameters())
     with pytest.raises(OptionError, match="n_clusters=3: there are only 2 training examples"):
-        start_clusters(model, Batch(torch.eye(2)))
+        model.prior.start(torch.eye(2))
 
 
 def test_what_cannot_be_clustered_is_refused() -> None:

@@ -1,9 +1,11 @@
 """Priors: modules from a condition c to a distribution p(z | c)."""
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
@@ -23,6 +25,9 @@ from reparam.errors import OptionError, SupportError
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.flows import masked_transforms
+
+_STARTS = 30
+"""The fits of a mixture, of which the likeliest is kept."""
 
 
 class StandardNormal(nn.Module):
@@ -138,6 +143,45 @@ class Mixture(nn.Module):
     def forward(self, c: Tensor | None = None) -> GaussianMixture:
         """Return p(z); a condition is ignored."""
         return GaussianMixture(self.logits, self.loc, self.log_scale.exp())
+
+    def start(self, codes: Tensor) -> None:
+        """Begin at the mixture of Gaussians that fits codes best, with shape (N, D).
+
+        Of several fits the one with the best likelihood is kept. Their covariances are free,
+        because the dimensions of an autoencoder's codes mean nothing by themselves, and the prior
+        takes the variances of each component.
+
+        Raises:
+            OptionError: Fewer codes than components.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Fit
+
+        z, k = codes.double().cpu().numpy(), len(self.logits)
+        if len(z) < k:
+            raise OptionError(
+                f"n_clusters={k}: there are only {len(z)} training examples to start them at; ask "
+                "for fewer clusters, or give more examples"
+            )
+        # A floor under the variances: a component of one example would have none.
+        floor = float(1e-4 * z.var(0).mean() + 1e-6)
+        kind = "full" if len(z) > 10 * k * z.shape[1] else "diag"
+        fits = []
+        for start in range(_STARTS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fit = Fit(k, covariance_type=kind, reg_covar=floor, random_state=start)
+                fits.append(fit.fit(z))
+        weights = max(fits, key=lambda fit: fit.lower_bound_).predict_proba(z)
+        sizes = weights.sum(0)[:, None] + 1e-9
+        loc = weights.T @ z / sizes
+        variance = weights.T @ np.square(z) / sizes - np.square(loc) + floor
+        for parameter, value in (
+            (self.logits, np.log(sizes[:, 0])),
+            (self.loc, loc),
+            (self.log_scale, 0.5 * np.log(np.maximum(variance, floor))),
+        ):
+            parameter.data.copy_(torch.from_numpy(value))
 
 
 class Vamp(nn.Module):

@@ -1,23 +1,16 @@
-"""The bound of a VAE with one Gaussian for each cluster, and how its clusters are started."""
+"""The bound of a VAE with one Gaussian for each cluster."""
 
-import warnings
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, center, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
-from reparam.priors import Mixture
-
-ROUNDS = 30
-"""The starts of the mixture, of which the likeliest is kept."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +23,7 @@ class ClusteringELBO:
 
     All but the reconstruction is in closed form. For a first share of the training, the model is
     an autoencoder instead, :math:`\log p(x \mid \mathbb E_q[z])`, so that there is something to
-    cluster; ``start_clusters`` is the milestone between the two.
+    cluster; ``Mixture.start`` belongs between the two.
 
     Arguments:
         pretraining: The share of all steps in which the model is an autoencoder.
@@ -42,6 +35,7 @@ class ClusteringELBO:
         Jiang et al., Variational deep embedding, IJCAI 2017, eq. 9 to 16.
 
     Example:
+        >>> import torch
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> recipe = variants.cluster_vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
@@ -96,6 +90,7 @@ def kl_to_components(q: Distribution, p: GaussianMixture) -> Tensor:
         ShapeError: q and p are over events of different shapes.
 
     Example:
+        >>> import torch
         >>> q = Independent(Normal(torch.zeros(1, 2), 1.0), 1)
         >>> loc = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
         >>> kl_to_components(q, GaussianMixture(torch.zeros(2), loc, torch.ones(2, 2)))
@@ -124,54 +119,3 @@ def mixture_of(model: LatentModel, c: Tensor | None = None) -> GaussianMixture:
             "for each of them"
         )
     return prior
-
-
-def start_clusters(model: LatentModel, examples: Batch) -> None:
-    """Fit a mixture of Gaussians to the codes of examples, and make it the prior.
-
-    Of several starts the one with the best likelihood is kept; no label is looked at. The
-    covariances are free while the mixture is fitted, because an autoencoder's dimensions mean
-    nothing by themselves, and the prior takes the variances of each cluster.
-
-    Arguments:
-        model: A model whose prior is a ``Mixture``.
-        examples: Training examples.
-
-    Raises:
-        SupportError: The prior is no ``Mixture``.
-        OptionError: Fewer examples than clusters.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture as Fit
-
-    prior = model.prior
-    if not isinstance(prior, Mixture):
-        raise SupportError(
-            f"a prior {type(prior).__name__} has no clusters to start: use priors.Mixture"
-        )
-    codes = torch.cat([model.encode(part.x, part.c) for part in in_chunks(examples, 1000)])
-    z = codes.double().cpu().numpy()
-    k = len(prior.logits)
-    if len(z) < k:
-        raise OptionError(
-            f"n_clusters={k}: there are only {len(z)} training examples to start them at; ask for "
-            "fewer clusters, or give more examples"
-        )
-    # A floor under the variances: a cluster of one example would have none.
-    floor = float(1e-4 * z.var(0).mean() + 1e-6)
-    kind = "full" if len(z) > 10 * k * z.shape[1] else "diag"
-    fits = []
-    for start in range(ROUNDS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fits.append(Fit(k, covariance_type=kind, reg_covar=floor, random_state=start).fit(z))
-    weights = max(fits, key=lambda fit: fit.lower_bound_).predict_proba(z)
-    sizes = weights.sum(0)[:, None] + 1e-9
-    loc = weights.T @ z / sizes
-    variance = weights.T @ np.square(z) / sizes - np.square(loc) + floor
-    for parameter, value in (
-        (prior.logits, np.log(sizes[:, 0])),
-        (prior.loc, loc),
-        (prior.log_scale, 0.5 * np.log(np.maximum(variance, floor))),
-    ):
-        parameter.data.copy_(torch.from_numpy(value))

@@ -1,18 +1,28 @@
 """Variants that find clusters without labels."""
 
 from collections.abc import Sequence
+from typing import cast
 
+import torch
+
+from reparam.batch import Batch, in_chunks
 from reparam.conditional import Conditional
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.model import LatentModel
 from reparam.nn import MLP
 from reparam.nn.jitter import Jittered
-from reparam.objectives.clustering import ClusteringELBO, start_clusters
+from reparam.objectives.clustering import ClusteringELBO
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Milestone, Recipe
 from reparam.variants.registry import variant
+
+
+def start_clusters(model: LatentModel, examples: Batch) -> None:
+    """Start the clusters of a model at the codes of examples; no label is looked at."""
+    codes = [model.encode(part.x, part.c) for part in in_chunks(examples, 1000)]
+    cast(Mixture, model.prior).start(torch.cat(codes))
 
 
 @variant("cluster-vae", year=2017, paper="Jiang et al., IJCAI 2017")
