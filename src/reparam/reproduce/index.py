@@ -29,7 +29,24 @@ def write_page(folder: Path) -> Path:
     files = sorted(folder.glob("*.json"))
     if not files:
         raise DataError(f"{folder} holds no results: make one with reparam reproduce NAME --out")
-    return write_atomic(folder / "README.md", "\n".join([HEADING, *map(section, files)]))
+    contents = "\n".join([*map(line, files), ""])
+    return write_atomic(folder / "README.md", "\n".join([HEADING, contents, *map(section, files)]))
+
+
+def line(file: Path) -> str:
+    """Return the line of one stored result in the table of contents.
+
+    Raises:
+        DataError: The file is no stored result.
+    """
+    try:
+        result = json.loads(file.read_text())
+        met = [row["met"] for row in result["rows"] if row["met"] is not None]
+        name = result["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is no result of reparam reproduce: {error}") from error
+    verdict = f"{sum(met)} of {len(met)} targets met" if met else "no targets"
+    return f"- [{name}](#{name}): {verdict}"
 
 
 def section(file: Path) -> str:
