@@ -209,6 +209,10 @@ def test_the_command_line_goes_all_the_way(
     arrays = tmp_path / "samples.npy"
     assert main(["sample", run, "-n", "6", "--label", "2", "--out", str(arrays)]) == 0
     assert np.load(arrays).shape == (6, 1, 8, 8)
+    assert f"sample {run} --label 0" in capsys.readouterr().out
+    assert main(["sample", run, "--label", "2"]) == 0
+    assert "under label 2" in capsys.readouterr().out
+    assert (tmp_path / "run" / "samples-label-2.png").exists()
     walks = tmp_path / "walks.npy"
     assert main(["interpolate", run, "-n", "2", "--steps", "5", "--out", str(walks)]) == 0
     loaded = rp.load(run)

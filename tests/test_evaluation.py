@@ -310,6 +310,17 @@ def test_bits_per_dim_of_a_fair_coin() -> None:
     assert "all 2 latent dimensions are unused (posterior collapse)" in result.warnings[0]
 
 
+def test_codes_far_from_the_prior_are_no_collapse() -> None:
+    far = LatentModel(
+        Constant(lambda x: Independent(Normal(torch.full((len(x), 2), 9.0), 1.0), 1)),
+        Constant(lambda z: Independent(Bernoulli(torch.full((*z.shape[:-1], 1, 4, 4), 0.5)), 3)),
+        priors.StandardNormal(2),
+    )
+    result = evaluation.evaluate(far, binary_batch(), BINARY, n_samples=5)
+    assert result.kl == pytest.approx(81.0)
+    assert "they lie where the prior does not" in result.warnings[0]
+
+
 def uniform_model(likelihood: Callable[[Tensor], Distribution]) -> LatentModel:
     return LatentModel(
         Constant(lambda x: Independent(Normal(torch.zeros(len(x), 1), 1.0), 1)),

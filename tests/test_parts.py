@@ -84,6 +84,7 @@ def test_every_refusal_has_its_reason() -> None:
         ({"n_importance": 5}, "add --objective iwae or dreg"),
         ({"objective": "iwae", "free_bits": 0.1}, "add --objective elbo"),
         ({"posterior": "deterministic", "free_bits": 0.1}, "no density"),
+        ({"objective": "mmd", "free_bits": 0.1}, "add --objective elbo"),
         ({"posterior": "von-mises-fisher"}, "infinite"),
         ({"posterior": "gumbel", "prior": "uniform-codes", "latent_dim": 5}, "latent_dim=5"),
         ({"prior": "class-conditional"}, "add --condition label"),
@@ -92,6 +93,12 @@ def test_every_refusal_has_its_reason() -> None:
 def test_refusals_are_one_sentence_with_the_way_out(options: dict[str, object], said: str) -> None:
     with pytest.raises(ReparamError, match=said):
         build("vae", SPEC, **{"latent_dim": 10, "hidden": (8,), **options})
+
+
+@pytest.mark.parametrize("name", ["ae", "dae", "cae"])
+def test_free_bits_of_a_code_without_kl_are_refused(name: str) -> None:
+    with pytest.raises(SupportError, match="is a point, which has no KL"):
+        build(name, SPEC, latent_dim=4, hidden=(8,), free_bits=0.1)
 
 
 @pytest.mark.parametrize(

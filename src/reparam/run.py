@@ -26,6 +26,7 @@ from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, set_rng_state
+from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
@@ -225,8 +226,8 @@ class Run:
             options = {"mean": False, **options}
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
-        infers_label = hasattr(getattr(self.model, "encoder", None), "label")
-        spec = self.spec.conditioned("label") if infers_label and label is not None else self.spec
+        inferred = label is not None and infers_label(self.model)
+        spec = self.spec.conditioned("label") if inferred else self.spec
         c = conditions(spec, n_samples, label)
         if c is not None:
             options["c"] = c.to(self.device)

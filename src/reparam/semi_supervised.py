@@ -253,6 +253,15 @@ def given(c: Tensor) -> Distribution:
     return OneHotCategoricalStraightThrough(probs=c, validate_args=False)
 
 
+def infers_label(model: nn.Module) -> bool:
+    """Return whether a model has q(y | x), for labels that are not known.
+
+    >>> infers_label(nn.Linear(1, 1))
+    False
+    """
+    return hasattr(getattr(model, "encoder", None), "label")
+
+
 def label_log_prob(model: nn.Module, x: Tensor) -> Tensor | None:
     """Return log q(y | x) of every class, with shape (B, K); None for a model that tells no labels.
 

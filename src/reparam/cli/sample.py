@@ -38,10 +38,12 @@ def main(arguments: Sequence[str]) -> None:
     if run.vocabulary is not None:
         lines = [as_line(text) for text in run.vocabulary.texts(examples)]
         return write_lines(options.out, lines, examples)
+    labeled = options.label is not None
+    name = f"samples-label-{options.label}.png" if labeled else "samples.png"
     return write(
-        options.out or options.run / "samples.png",
+        options.out or options.run / name,
         examples,
         run.spec,
         lambda: grid(examples.cpu()),
-        SEEN,
+        f"{SEEN}, under label {options.label}" if labeled else SEEN,
     )

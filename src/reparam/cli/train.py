@@ -15,6 +15,7 @@ from reparam.data.text import Unit
 from reparam.errors import OptionError, folded, unknown
 from reparam.families import Family
 from reparam.run import Run, fit
+from reparam.semi_supervised import infers_label
 from reparam.training.config import (
     DATA_KEYS,
     MACHINE_KEYS,
@@ -152,7 +153,8 @@ def print_next(run: Run) -> None:
     if run.config.get("variant") == "dae":
         print(f"  {reparam} denoise {path}")
     if run.config.get("variant") not in ("classifier", "ae", "dae", "cae"):
-        print(f"  {reparam} sample {path}")
+        takes_label = run.spec.condition == "label" or infers_label(run.model)
+        print(f"  {reparam} sample {path}{' --label 0' if takes_label else ''}")
     print(f"  {reparam} plot {path}")
     print(f"  tensorboard --logdir {run.folder.events}")
 

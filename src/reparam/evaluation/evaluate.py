@@ -47,6 +47,8 @@ A_DENSITY = (
 # A block of examples has about so many draws, whatever the memory: what is drawn, and with it
 # every figure, depends on the seed and the number of draws alone.
 _BLOCK_DRAWS = 2**15
+# Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
+_MISPLACED = 10.0
 
 
 def evaluate(
@@ -224,7 +226,7 @@ def _evaluate_latent(
         else (
             *_not_finite(elbo=elbo, log_likelihood=likelihood),
             # A code that never changes is no collapse: the border of an image is the same always.
-            *(_collapse(active, latent_dim) if has_size else ()),
+            *(_collapse(active, latent_dim, divergence) if has_size else ()),
             *_few_draws(effective, work.n_samples),
         ),
     )
@@ -409,9 +411,14 @@ def _not_finite(**figures: float | None) -> tuple[str, ...]:
     )
 
 
-def _collapse(active: int | None, latent_dim: int) -> tuple[str, ...]:
+def _collapse(active: int | None, latent_dim: int, kl: float | None) -> tuple[str, ...]:
     if active is None or 2 * active > latent_dim:
         return ()
+    if kl is not None and kl > _MISPLACED * latent_dim:
+        return (
+            "the codes hardly move with x, and yet the KL is large: they lie where the prior does "
+            "not, as before it has been trained for long; train for more epochs (--epochs)",
+        )
     if active > 0:
         which = f"{latent_dim - active} of {latent_dim} latent dimensions are unused"
     elif latent_dim > 1:

@@ -324,6 +324,11 @@ def _objective(own: Objective, parts: Parts) -> Objective:
             )
         options["n_importance"] = parts.n_importance
     if parts.free_bits is not None:
+        if name is None and isinstance(own, Reconstruction | Contractive):
+            raise SupportError(
+                f"free_bits={parts.free_bits}: nats of a KL that cost nothing, and the code of an "
+                "autoencoder is a point, which has no KL to any prior; take a variant such as 'vae'"
+            )
         if name not in (None, "elbo") or (name is None and not isinstance(own, ELBO)):
             raise OptionError(
                 f"free_bits={parts.free_bits}: nats of the KL of an ELBO, and this objective is "
