@@ -96,7 +96,7 @@ def test_entry_runs_small(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         keys = {rung.key for rung in (*rungs, *likelihoods)}
         shown = {f"found-{key}-{kind}.png" for key in keys for kind in ("latents", "pictures")}
         assert set(result.figures) == shown | {"found-losses.png"}
-        reloaded = rp.load(tmp_path / "runs" / "cifar10-conv")
+        reloaded = rp.load(tmp_path / "runs" / "cifar10-ladder-conv")
         assert reloaded.config["norm"] == "batch"
 
 
