@@ -15,7 +15,7 @@ from reparam.report.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Drawing, Findings, Row
-from reparam.reproduce.training import seconds_of, trained
+from reparam.reproduce.training import evaluated, seconds_of, trained
 from reparam.run import Run
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def cifar10_ladder(protocol: Protocol) -> Findings:
     figures: dict[str, Drawing] = {}
     for rung in RUNGS:
         run = _climbed(protocol, data, rung, "squared-error")
-        losses[rung.what], found[rung.key] = run, _evaluated(protocol, run, data)
+        losses[rung.what], found[rung.key] = run, evaluated(protocol, run, data)
         figures |= _shown(protocol, run, data, rung.key)
         result = found[rung.key]
         rows.append(
@@ -179,7 +179,7 @@ def cifar10_ladder(protocol: Protocol) -> Findings:
     figures["losses"] = _losses(losses, constant)
     for rung in LIKELIHOODS:
         run = _climbed(protocol, data, rung, NAMES[rung.key])
-        result = found[rung.key] = _evaluated(protocol, run, data)
+        result = found[rung.key] = evaluated(protocol, run, data)
         figures |= _shown(protocol, run, data, rung.key)
         if result.bits_per_dim is None:
             what = f"{rung.what}, σ = {_scale(run):.3f}: ELBO, a density"
@@ -225,12 +225,7 @@ def cifar10_mixture(protocol: Protocol) -> Findings:
     """Bits for each color of each pixel, which a compressor could reach: no density, no offset."""
     data = _levels(protocol)
     run = trained(protocol, "cifar10-mixture", "conv-ladder-vae", data, training=MIXTURE, **LADDER)
-    result = run.evaluate(
-        data.examples("test", limit=2000),
-        n_samples=protocol.n_samples,
-        seed=protocol.seed,
-        device=protocol.options.device,
-    )
+    result = evaluated(protocol, run, data.examples("test", limit=2000))
     bound = -(result.elbo or float("nan")) / (data.spec.dim * log(2))
     bits = "bits/dim"
     rows = (
@@ -271,15 +266,6 @@ def _climbed(protocol: Protocol, data: Dataset, rung: Rung, likelihood: str) -> 
         training=dict(rung.training),
         likelihood=likelihood,
         **rung.options,
-    )
-
-
-def _evaluated(protocol: Protocol, run: Run, data: Dataset) -> Evaluation:
-    return run.evaluate(
-        data,
-        n_samples=protocol.n_samples,
-        seed=protocol.seed,
-        device=protocol.options.device,
     )
 
 

@@ -11,7 +11,7 @@ from reparam.reproduce.judge import CONFIDENT, confidence, digit_classifier
 from reparam.reproduce.likelihoods import LATENT_DIM, NETWORKS, RECIPE, dynamic_mnist
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import mean_of, seconds_of, trained
+from reparam.reproduce.training import evaluated, mean_of, seconds_of, trained
 from reparam.run import Run
 
 N_GENERATED = 5000
@@ -49,7 +49,7 @@ def vq_vae(protocol: Protocol) -> Findings:
         latent_dim=LATENT_DIM,
         **NETWORKS,
     )
-    result = run.evaluate(data, n_samples=1, seed=protocol.seed, device=protocol.options.device)
+    result = evaluated(protocol, run, data, n_samples=1)
     error, plain_error = squared_error(run, test.x), squared_error(plain, test.x)
     made = {
         name: generator.sample(N_GENERATED, protocol.seed, mean=False)

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from reparam import data as data_sets
 from reparam.data import Dataset
-from reparam.evaluation import Evaluation
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import (
     PerExample,
     equal_time,
+    evaluated,
     mean_of,
     per_example,
     seconds_of,
@@ -241,9 +241,7 @@ def ladder(protocol: Protocol) -> Findings:
     who = Contender("ladder-vae", "ladder-vae", 0.6, options, latent_dim=False)
     rows, runs, costs = contest(protocol, (who,), WARMED, kl_warmup=0.5)
     run = runs[who.name]
-    result: Evaluation = run.evaluate(
-        dynamic_mnist(protocol), n_samples=10, seed=protocol.seed, device=protocol.options.device
-    )
+    result = evaluated(protocol, run, dynamic_mnist(protocol), n_samples=10)
     for name, value in (result.kl_groups or {}).items():
         rows.append(Row(f"ladder-vae: KL of layer {name}", value, target=0.5))
     return Findings(tuple(rows), (EQUAL, STDERR), drawn(protocol, runs), {"costs": costs})

@@ -11,7 +11,7 @@ from reparam.report.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import trained
+from reparam.reproduce.training import evaluated, trained
 from reparam.run import Run
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def table_4_1(protocol: Protocol) -> Findings:
             training=TABLE_RECIPE,
         )
         protocol.say(f"evaluating {folder}, {protocol.n_samples} draws for each test image")
-        results[name] = _evaluated(protocol, runs[name], data)
+        results[name] = evaluated(protocol, runs[name], data)
         elbo, likelihood, mse = PUBLISHED[name]
         best = BEST_TARGET if name == next(iter(MODELS)) else elbo
         rows += _figures(name, results[name], (elbo, likelihood, mse), elbo_target=best)
@@ -134,7 +134,7 @@ def tutorial_mnist(protocol: Protocol) -> Findings:
         hidden=(400,),
         likelihood="cross-entropy",
     )
-    result = _evaluated(protocol, run, data)
+    result = evaluated(protocol, run, data)
     rows = (
         Row(
             "test ELBO",
@@ -170,15 +170,6 @@ def tutorial_mnist(protocol: Protocol) -> Findings:
 def _grey_mnist(protocol: Protocol) -> Dataset:
     return data_sets.load(
         "mnist", data_dir=protocol.options.data_dir, binarize="none", validation=0
-    )
-
-
-def _evaluated(protocol: Protocol, run: Run, data: Dataset) -> Evaluation:
-    return run.evaluate(
-        data,
-        n_samples=protocol.n_samples,
-        seed=protocol.seed,
-        device=protocol.options.device,
     )
 
 

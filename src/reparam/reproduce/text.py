@@ -14,7 +14,7 @@ from reparam.report.plots import loss_curves
 from reparam.reproduce.ngram import NGram
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import mean_of, seconds_of, trained
+from reparam.reproduce.training import evaluated, mean_of, seconds_of, trained
 from reparam.run import Run
 
 ORDERS = (1, 2, 3, 4, 5)
@@ -55,9 +55,7 @@ def text_vae(protocol: Protocol) -> Findings:
     run = trained(protocol, "text-vae", "text-vae", data, training=RECIPE)
     protocol.say(f"evaluating, {protocol.n_samples} draws for each test window")
     test = data.examples("test")
-    result = run.evaluate(
-        data, n_samples=protocol.n_samples, seed=protocol.seed, device=protocol.options.device
-    )
+    result = evaluated(protocol, run, data)
     unit = "bits per character"
     scale = 1 / (window * log(2))
     scores = {n: mean_of(-scale * grams.log_prob(test.x, n)) for n in ORDERS}

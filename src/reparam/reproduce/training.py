@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.batch import Batch
 from reparam.data import Dataset
+from reparam.evaluation import Evaluation
 from reparam.evaluation.isolation import isolated
 from reparam.evaluation.likelihood import importance_sample
 from reparam.files import write_json
@@ -72,6 +74,25 @@ def trained(
         seed=seed,
         pictures_every=0,
         **(training or {}),
+    )
+
+
+def evaluated(
+    protocol: Protocol, run: Run, data: Dataset | Batch, n_samples: int | None = None
+) -> Evaluation:
+    """Evaluate a run as a protocol says: its draws, seed and device.
+
+    Arguments:
+        protocol: The protocol.
+        run: The run.
+        data: A data set, whose test split it is, or examples.
+        n_samples: Draws of each example instead of the protocol's.
+    """
+    return run.evaluate(
+        data,
+        n_samples=protocol.n_samples if n_samples is None else n_samples,
+        seed=protocol.seed,
+        device=protocol.options.device,
     )
 
 
