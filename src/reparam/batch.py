@@ -18,13 +18,14 @@ class Batch:
         step: The number of optimizer steps taken before this batch, for schedules. None outside
             training, where every schedule has its last value.
         progress: The share of all steps that were taken before this batch; 1 outside training.
+            Both are tensors without dimensions where the step is to be recorded as a graph.
     """
 
     x: Tensor
     y: Tensor | None = None
     c: Tensor | None = None
-    step: int | None = None
-    progress: float = 1.0
+    step: int | Tensor | None = None
+    progress: float | Tensor = 1.0
 
     def __len__(self) -> int:
         return int(self.x.shape[0])

@@ -99,22 +99,34 @@ class Batches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
-        n = len(self.x)
-        order: Tensor | None = None
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
-            order = torch.randperm(n, generator=generator).to(self.x.device)
-        elif self.world_size > 1:
-            order = torch.arange(n, device=self.x.device)
+        order = self.order(epoch)
+        if order is None and self.world_size > 1:
+            order = torch.arange(len(self.x), device=self.x.device)
         for number in range(start, len(self)):
             picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
             index = picked if order is None else self._share(order[picked])
             if self.labeled is not None:
-                there = torch.arange(n, device=self.x.device)[index]
+                there = torch.arange(len(self.x), device=self.x.device)[index]
                 more = self._drawn_from(self.labeled, epoch, number).to(there.device)
                 index = torch.cat([there, more])
-            y = None if self.y is None else self.y[index]
-            yield conditioned(self.transform(self.x[index]), y, self.condition)
+            yield self.at(index)
+
+    def order(self, epoch: int) -> Tensor | None:
+        """Return the order of an epoch, with shape (N,); None for that of the data."""
+        if not self.shuffle:
+            return None
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+
+    def at(self, index: Tensor | slice) -> Batch:
+        """Return the examples of an index, with shape (B,), as a batch."""
+        y = None if self.y is None else self.y[index]
+        return conditioned(self.transform(self.x[index]), y, self.condition)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a batch is what its part of the order says, without further examples."""
+        return self.labeled is None and self.world_size == 1
 
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
         """Return the labeled examples that a batch has beside those of the epoch."""

@@ -1,7 +1,9 @@
 """Distributions that torch lacks, one file each."""
 
+from copy import copy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
 
 from reparam.distributions.autoregressive import Autoregressive
@@ -43,6 +45,7 @@ __all__ = [
     "VonMisesFisher",
     "base",
     "center",
+    "constant",
     "is_normalized",
     "nearest_code",
     "rsample",
@@ -80,6 +83,32 @@ def center(distribution: Distribution) -> Tensor:
     ):
         return single.mode
     return distribution.mean
+
+
+def constant(distribution: Distribution) -> Distribution | None:
+    """Return the same distribution with parameters that no gradient goes to.
+
+    None where its density is a network's, or a function's, whose weights are no attributes of it.
+
+    >>> from torch.distributions import Normal
+    >>> loc = torch.zeros(3, requires_grad=True)
+    >>> constant(Independent(Normal(loc, 1.0), 1)).log_prob(torch.ones(3)).requires_grad
+    False
+    """
+    same = copy(distribution)
+    for name, value in vars(distribution).items():
+        if isinstance(value, Tensor):
+            setattr(same, name, value.detach())
+        elif isinstance(value, Distribution):
+            inner = constant(value)
+            if inner is None:
+                return None
+            setattr(same, name, inner)
+        elif isinstance(value, nn.Module | dict | list) or (
+            callable(value) and not isinstance(value, type)
+        ):
+            return None
+    return same
 
 
 def rsample(distribution: Distribution, n_samples: int, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
-from reparam.distributions import rsample
+from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
 from reparam.model import LatentModel
@@ -238,17 +238,22 @@ class DReG:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
-        before = rng_state(x.device)
+        before = _random_state(x.device)
         q, p = model.posterior(x, c), model.prior_distribution(c)
         check_comparable(q, p)
         z = rsample(q, self.n_importance, x.device)
-        # As a density q is a constant: what it does for the bound goes through z alone. An encoder
-        # that is random in training, as by dropout, must be the same one in both passes.
-        after = rng_state(x.device)
-        set_rng_state(before, x.device)
-        with frozen(model):
-            log_posterior = model.posterior(x, c).log_prob(z)
-        set_rng_state(after, x.device)
+        # As a density q is a constant: what it does for the bound goes through z alone.
+        density = constant(q)
+        if density is None:
+            # An encoder that is random in training, as by dropout, must be the same one in both
+            # passes.
+            after = _random_state(x.device)
+            set_rng_state(before, x.device)
+            with frozen(model):
+                log_posterior = model.posterior(x, c).log_prob(z)
+            set_rng_state(after, x.device)
+        else:
+            log_posterior = density.log_prob(z)
         log_prior = p.log_prob(z)
         log_likelihood = model.likelihood(z, c).log_prob(x)
         log_weight = log_likelihood + log_prior - log_posterior
@@ -263,6 +268,12 @@ class DReG:
             log_weight=log_weight,
             surrogate=-(weight * log_weight).sum(0).mean(),
         )
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of the random numbers; nothing while a graph is recorded, which has none."""
+    is_recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    return {} if is_recorded else rng_state(device)
 
 
 @contextmanager

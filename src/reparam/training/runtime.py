@@ -4,6 +4,7 @@ One device needs nothing but torch. Several devices or nodes are lightning-fabri
 imported only then: its import takes as long as torch's.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -24,8 +25,10 @@ class Runtime(Protocol):
     rank: int
     world_size: int
 
-    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
-        """Return the module and the optimizer, ready to train on the device."""
+    def setup(
+        self, module: nn.Module, optimizers: Sequence[Optimizer]
+    ) -> tuple[nn.Module, Sequence[Optimizer]]:
+        """Return the module and the optimizers, ready to train on the device."""
         ...
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -56,9 +59,11 @@ class SingleDevice:
         self.device = device
         self.precision = precision
 
-    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    def setup(
+        self, module: nn.Module, optimizers: Sequence[Optimizer]
+    ) -> tuple[nn.Module, Sequence[Optimizer]]:
         """Return both as they are."""
-        return module, optimizer
+        return module, optimizers
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return torch's autocast to bfloat16, or nothing."""
@@ -105,10 +110,12 @@ class SeveralDevices:
         self.rank: int = self._fabric.global_rank
         self.world_size: int = self._fabric.world_size
 
-    def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    def setup(
+        self, module: nn.Module, optimizers: Sequence[Optimizer]
+    ) -> tuple[nn.Module, Sequence[Optimizer]]:
         """Return both wrapped by fabric, which averages gradients over processes."""
-        ready, optimizer = self._fabric.setup(module, optimizer)
-        return ready, optimizer
+        ready, *wrapped = self._fabric.setup(module, *optimizers)
+        return ready, wrapped
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return nothing: fabric's modules set the precision themselves."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Any
+
+from torch import Tensor
 
 from reparam.errors import OptionError
 
@@ -14,9 +17,11 @@ class Linear:
     stop: float
     steps: int
 
-    def __call__(self, step: float) -> float:
-        """Return the value at a step; infinity stands for the end."""
-        share = min(step / self.steps, 1.0)
+    def __call__(self, step: Any) -> Any:
+        """Return the value at a step, a number or a tensor; infinity stands for the end."""
+        share = step / self.steps
+        # What a graph on a GPU replays takes the step from a tensor, and never looks at it.
+        share = share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0)
         return self.start + (self.stop - self.start) * share
 
 

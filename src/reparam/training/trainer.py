@@ -2,21 +2,21 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from reparam.batch import Batch, concatenated, in_chunks
+from reparam.data.batches import Batches as ResidentBatches
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
-from reparam.objectives.terms import Objective
 from reparam.seeding import mixed_seed, rng_state, seeded, set_rng_state
+from reparam.training.capture import CapturedStep
 from reparam.training.checkpoint import (
     Checkpoint,
     flatten,
@@ -27,8 +27,8 @@ from reparam.training.checkpoint import (
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
-from reparam.training.schedules import WarmupCosine, warmup_cosine
 from reparam.training.signals import StopSignal
+from reparam.training.step import Step
 from reparam.variants.recipe import Milestone, Recipe
 
 
@@ -47,38 +47,6 @@ class Batches(Protocol):
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Return the batches of an epoch, from number ``start`` on."""
         ...
-
-
-class TrainingStep(nn.Module):
-    """A model and one objective of it, as a module whose forward pass is the loss.
-
-    Arguments:
-        model: The model.
-        objective: (model, batch) -> Terms.
-    """
-
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = objective
-
-    def forward(
-        self, x: Tensor, y: Tensor | None, c: Tensor | None, step: int, progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and the scalars to log of the batch (x, y, c)."""
-        terms = self.objective(self.model, Batch(x, y, c, step, progress))
-        return terms.loss, terms.scalars()
-
-
-@dataclass
-class Turn:
-    """What one player does in each step: its loss, its parameters and its optimizer."""
-
-    name: str
-    step: nn.Module
-    parameters: list[nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    lr: WarmupCosine
 
 
 @dataclass
@@ -107,19 +75,20 @@ class Progress:
 class Window:
     """The scalars of the steps since the last row of metrics, still on the device."""
 
-    rows: list[dict[str, Tensor]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    blocks: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, scalars: dict[str, Tensor], size: int) -> None:
-        """Remember the scalars of one step."""
-        self.rows.append(scalars)
-        self.sizes.append(size)
+    def add(self, names: list[str], values: Tensor, size: int) -> None:
+        """Remember the scalars of K steps, with shape (K, n), each of so many examples."""
+        self.names = names
+        self.blocks.append(values)
+        self.sizes += [size] * len(values)
 
-    def table(self) -> tuple[list[str], Tensor]:
-        """Return the names, and one row of values for each step; the only synchronization."""
-        values = torch.stack([torch.stack(list(row.values())) for row in self.rows])
-        return list(self.rows[0]), values.double().cpu()
+    def table(self) -> Tensor:
+        """Return the values of all steps, one row for each; the only synchronization."""
+        return torch.cat(self.blocks).double().cpu()
 
 
 class Trainer:
@@ -133,6 +102,8 @@ class Trainer:
         validation: The validation split, as one batch on the device.
         callbacks: Who is told of what happens.
         checkpoints: The folder of the checkpoints; None to keep none.
+        capture: Whether to take steps as a graph does; None where there is a GPU, and the recipe
+            allows it.
 
     Raises:
         DataError: There is nothing to train on.
@@ -148,6 +119,7 @@ class Trainer:
         validation: Batch | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoints: Path | None = None,
+        capture: bool | None = None,
     ) -> None:
         if len(batches) == 0:
             raise DataError("the training split has no examples: give it some")
@@ -168,18 +140,14 @@ class Trainer:
         self.n_steps = options.epochs * len(batches)
         # Small data have short epochs, and every epoch deserves its row.
         self.log_every = min(options.log_every, len(batches))
-        self.turns = self._turns(recipe)
+        self.step = Step(recipe, options, runtime, self.n_steps)
         self.annealed: list[Any] = [m for m in self.model.modules() if hasattr(m, "anneal")]
         self.milestones: dict[int, list[Milestone]] = {}
         for milestone in recipe.milestones:
             # A share just below one is still before the last step, however few there are.
             at = min(round(milestone.at * self.n_steps), self.n_steps - 1)
             self.milestones.setdefault(at, []).append(milestone)
-        self.average: AveragedModel | None = None
-        if options.ema:
-            self.average = AveragedModel(
-                self.model, multi_avg_fn=moving_average(options.ema), use_buffers=True
-            )
+        self.captured = self._captured(capture)
         self._best: dict[str, Tensor] = {}
         self._window = Window()
         self._saved_at = time.perf_counter()
@@ -187,7 +155,7 @@ class Trainer:
     @property
     def current(self) -> nn.Module:
         """The model as it would be used now: the average of the weights where there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.step.average is None else self.step.average.module
 
     def fit(self) -> nn.Module:
         """Train from where ``progress`` stands to the end, and return the model.
@@ -206,8 +174,8 @@ class Trainer:
                 self._train_epoch(stop, began)
         if self._best:
             self.current.load_state_dict(self._best)
-        if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
+        if self.step.average is not None:
+            self.model.load_state_dict(self.step.average.module.state_dict())
         self.model.eval()
         self._tell("end", {})
         return self.model
@@ -219,13 +187,10 @@ class Trainer:
             torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
         self.model.train()
         resumed = time.perf_counter()
+        self._take_captured(stop, began)
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
             self._step(batch)
-            progress.batch += 1
-            progress.step += 1
-            now = time.perf_counter()
-            progress.seconds = now - began
-            self._window.seconds += now - resumed
+            self._after(1, began, resumed)
             is_inside = progress.batch < len(self.batches)
             if progress.step % self.log_every == 0:
                 self._log()
@@ -236,7 +201,7 @@ class Trainer:
             resumed = time.perf_counter()
         # A window may reach over several epochs, so that every row is a mean over as many steps.
         self._check()
-        if progress.step == self.n_steps:
+        if progress.step == self.n_steps or self.captured is not None:
             self._log()
         row = self._validate()
         progress.epoch += 1
@@ -264,30 +229,66 @@ class Trainer:
             self._log()
             raise self._interrupted(number)
 
+    def _after(self, n_steps: int, began: float, resumed: float) -> None:
+        """Count steps, and the time that they took."""
+        progress = self.progress
+        progress.batch += n_steps
+        progress.step += n_steps
+        now = time.perf_counter()
+        progress.seconds = now - began
+        self._window.seconds += now - resumed
+
+    def _captured(self, capture: bool | None) -> CapturedStep | None:
+        """Return what takes whole batches as a graph does, where there can be one."""
+        asked = self.runtime.device.type == "cuda" if capture is None else capture
+        # What changes with the step on the host is no part of a graph.
+        if not asked or self.annealed or self.runtime.world_size > 1:
+            return None
+        if not isinstance(self.batches, ResidentBatches) or not self.batches.is_plain:
+            return None
+        return CapturedStep(self.step, self.batches, self.n_steps)
+
+    def _take_captured(self, stop: StopSignal, began: float) -> None:
+        """Take the whole batches of an epoch that are left, without a look at what they give."""
+        captured, progress = self.captured, self.progress
+        # A milestone may put other tensors in the place of those that a graph knows.
+        if captured is None or any(at >= progress.step for at in self.milestones):
+            return
+        resumed, start = time.perf_counter(), progress.batch
+        captured.begin(progress.epoch, start, progress.step)
+        taken = 0
+        while start + taken < captured.n_whole and captured.is_possible and not stop.received:
+            captured()
+            taken += 1
+        if taken:
+            names, values = captured.rows(start, start + taken)
+            self._begin_block(names)
+            self._window.add(names, values, self.options.batch_size)
+            self._after(taken, began, resumed)
+        if not captured.is_possible:
+            self.captured = None
+        if stop.received and progress.batch < len(self.batches):
+            self._stop_if_asked(stop)
+
     def _step(self, batch: Batch) -> None:
+        """Take one step."""
         step = self.progress.step
         share = step / self.n_steps
         for module in self.annealed:
             module.anneal(share)
         for milestone in self.milestones.get(step, ()):
             self._reach(milestone)
-        scalars: dict[str, Tensor] = {}
-        for turn in self.turns:
-            for group in turn.optimizer.param_groups:
-                group["lr"] = turn.lr(step)
-            with self.runtime.autocast():
-                loss, named = turn.step(batch.x, batch.y, batch.c, step, share)
-            turn.optimizer.zero_grad()
-            self.runtime.backward(loss)
-            if self.options.clip_norm:
-                nn.utils.clip_grad_norm_(turn.parameters, self.options.clip_norm)
-            turn.optimizer.step()
-            scalars |= {f"{turn.name}/{k}" if turn.name else k: v for k, v in named.items()}
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        if self._window.rows and self._window.rows[-1].keys() != scalars.keys():
-            self._log()  # an objective of phases has begun another, with terms of its own
-        self._window.add(scalars, len(batch))
+        for turn in self.step.turns:
+            turn.set_lr(turn.lr(step))
+        scalars = self.step(replace(batch, step=step, progress=share))
+        names = list(scalars)
+        self._begin_block(names)
+        self._window.add(names, torch.stack(list(scalars.values()))[None], len(batch))
+
+    def _begin_block(self, names: list[str]) -> None:
+        """Write a row first where an objective of phases has begun another, with other terms."""
+        if self._window.names and self._window.names != names:
+            self._log()
 
     def _reach(self, milestone: Milestone) -> None:
         """Do what a milestone says; the run's own draws go on as if nothing had been drawn."""
@@ -295,8 +296,8 @@ class Trainer:
         with seeded(self.runtime.device, self.options.seed), torch.no_grad():
             milestone.action(self.model, self._examples(milestone.n_examples))
         self.model.train()
-        if self.average is not None:
-            self.average.module.load_state_dict(self.model.state_dict())
+        if self.step.average is not None:
+            self.step.average.module.load_state_dict(self.model.state_dict())
 
     def _examples(self, n: int) -> Batch:
         """Return training examples as the first epoch has them."""
@@ -310,14 +311,14 @@ class Trainer:
     def _log(self) -> None:
         """Write a row of the means over the window, once they are seen to be finite."""
         window = self._window
-        if not window.rows:
+        if not window.blocks:
             return
         names, values = self._check()
         sizes = torch.tensor(window.sizes, dtype=values.dtype)
         means = self.runtime.mean((values * sizes[:, None]).sum(0) / sizes.sum())
         row: dict[str, float | int | str] = {"split": "train", "epoch": self.progress.epoch}
         row |= {"step": self.progress.step, **dict(zip(names, means.tolist(), strict=True))}
-        row["lr"] = self.turns[0].lr(self.progress.step - 1)
+        row["lr"] = self.step.turns[0].lr(self.progress.step - 1)
         if hasattr(self.objective, "beta"):
             row["beta"] = value_at(self.objective.beta, self.progress.step - 1)
         row["images_per_second"] = (
@@ -329,9 +330,9 @@ class Trainer:
 
     def _check(self) -> tuple[list[str], Tensor]:
         """Return the window's table, once its values are seen to be finite."""
-        if not self._window.rows:
+        if not self._window.blocks:
             return [], torch.empty(0)
-        names, values = self._window.table()
+        names, values = self._window.names, self._window.table()
         bad = (~values.isfinite()).any(1).nonzero()
         if len(bad) == 0:
             if self.runtime.mean(torch.zeros(1)) > 0:
@@ -344,7 +345,7 @@ class Trainer:
         said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         raise NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
-            f"{likely_cause(terms, self.turns[0].lr.peak, step)}; {self._kept}"
+            f"{likely_cause(terms, self.step.turns[0].lr.peak, step)}; {self._kept}"
         )
 
     def _require_finite_weights(self) -> None:
@@ -354,7 +355,7 @@ class Trainer:
                 raise NonFiniteError(
                     f"the weights of {name} are not finite after step {self.progress.step}, though "
                     "the loss was: a gradient overflowed; lower the learning rate "
-                    f"(--lr {self.turns[0].lr.peak / 10:g}); {self._kept}"
+                    f"(--lr {self.step.turns[0].lr.peak / 10:g}); {self._kept}"
                 )
 
     @property
@@ -443,13 +444,17 @@ class Trainer:
         tensors = flatten("model", self.model.state_dict())
         tensors |= flatten("rng", rng_state(self.runtime.device))
         tensors |= flatten("best", self._best)
-        if self.average is not None:
-            tensors |= flatten("average", self.average.state_dict())
-        for index, turn in enumerate(self.turns):
-            for number, state in turn.optimizer.state_dict()["state"].items():
+        if self.step.average is not None:
+            tensors |= flatten("average", self.step.average.state_dict())
+        for index, optimizer in self._optimizers():
+            for number, state in optimizer.state_dict()["state"].items():
                 tensors |= flatten(f"optimizer.{index}.{number}", state)
         checkpoint = Checkpoint(self.progress.step, tensors, self.progress.to_values())
         save_checkpoint(self.checkpoints, checkpoint)
+
+    def _optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        """Yield all optimizers, numbered."""
+        yield from enumerate(o for turn in self.step.turns for o in turn.optimizers)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Bring everything back to where a checkpoint was written.
@@ -460,73 +465,21 @@ class Trainer:
         tensors = checkpoint.tensors
         load_weights(self.model, unflatten("model", tensors), "the checkpoint")
         self._best = unflatten("best", tensors)
-        if self.average is not None:
-            self.average.load_state_dict(unflatten("average", tensors))
-        for index, turn in enumerate(self.turns):
+        if self.step.average is not None:
+            self.step.average.load_state_dict(unflatten("average", tensors))
+        for index, optimizer in self._optimizers():
             states: dict[int, dict[str, Tensor]] = {}
             for name, tensor in unflatten(f"optimizer.{index}", tensors).items():
                 number, key = name.split(".", 1)
                 states.setdefault(int(number), {})[key] = tensor
-            groups = turn.optimizer.state_dict()["param_groups"]
-            turn.optimizer.load_state_dict({"state": states, "param_groups": groups})
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states, "param_groups": groups})
         set_rng_state(unflatten("rng", tensors), self.runtime.device)
         self.progress = Progress.from_values(checkpoint.values)
         if self.runtime.rank:
             # The stored random numbers are those of the first process: others need their own.
             place = (self.progress.epoch, self.runtime.rank, self.progress.step)
             torch.manual_seed(mixed_seed(self.options.seed, *place))
-
-    def _turns(self, recipe: Recipe) -> list[Turn]:
-        owned = {
-            id(parameter)
-            for player in recipe.players
-            for parameter in recipe.model.get_submodule(player.module).parameters()
-        }
-        main = [p for p in recipe.model.parameters() if p.requires_grad and id(p) not in owned]
-        turns = [self._turn("", recipe.objective, main, self.options.lr)]
-        for player in recipe.players:
-            parameters = list(recipe.model.get_submodule(player.module).parameters())
-            lr = player.lr or self.options.lr
-            turns.append(self._turn(player.module, player.objective, parameters, lr))
-        return turns
-
-    def _turn(
-        self, name: str, objective: Objective, parameters: list[nn.Parameter], lr: float
-    ) -> Turn:
-        fused = self.runtime.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(parameters, lr=lr, fused=fused)
-        step, ready = self.runtime.setup(TrainingStep(self.model, objective), optimizer)
-        warmup = round(self.options.lr_warmup * self.n_steps)
-        return Turn(name, step, parameters, ready, warmup_cosine(lr, warmup, self.n_steps))
-
-
-def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    r"""Return the update of an average of weights that does not cling to the first ones.
-
-    .. math:: \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad
-              d_t = \min\bigl(d, \tfrac{1 + t}{10 + t}\bigr)
-
-    Arguments:
-        decay: d, below one.
-
-    Example:
-        >>> average = [torch.zeros(1)]
-        >>> moving_average(0.99)(average, [torch.ones(1)], 0)
-        >>> average
-        [tensor([0.9000])]
-    """
-
-    @torch.no_grad()
-    def update(averaged: Any, current: Any, n_averaged: Any) -> None:
-        t = int(n_averaged)
-        share = 1 - min(decay, (1 + t) / (10 + t))
-        for average, value in zip(averaged, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value.to(average), share)
-            else:
-                average.copy_(value)
-
-    return update
 
 
 def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:

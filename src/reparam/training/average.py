@@ -1,0 +1,65 @@
+"""The moving average of a model's weights."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    r"""A copy of a model whose weights follow those of the model, without clinging to the first.
+
+    .. math:: \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad
+              d_t = \min\bigl(d, \tfrac{1 + t}{10 + t}\bigr), \qquad d_0 = 0
+
+    Buffers, such as the statistics of batch normalization, are averaged too. The number of updates
+    is kept on the device, so that nothing waits for it.
+
+    Arguments:
+        model: The model.
+        decay: d, below one.
+
+    References:
+        Polyak & Juditsky, SIAM J. Control and Optimization 1992.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> average = MovingAverage(model, 0.99)
+        >>> average.update(model)
+        >>> bool(average.module.weight == model.weight)
+        True
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module = deepcopy(model).requires_grad_(False)
+        self.decay = decay
+        self.n_averaged = torch.zeros((), device=next(model.parameters()).device)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model."""
+        t = self.n_averaged
+        decay = ((1 + t) / (10 + t)).clamp(max=self.decay) * (t > 0)
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        values = [*model.parameters(), *model.buffers()]
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, (1 - decay).to(average.dtype))
+            else:
+                average.copy_(value)
+        t += 1
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a checkpoint holds of the average."""
+        state = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        return {"n_averaged": self.n_averaged, **state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what ``state_dict`` returned."""
+        self.n_averaged.copy_(state["n_averaged"])
+        prefix = "module."
+        self.module.load_state_dict(
+            {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+        )

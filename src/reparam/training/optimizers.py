@@ -1,0 +1,61 @@
+"""Optimizers by name."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from reparam.errors import unknown
+from reparam.training.options import OptimizerName
+
+
+def make_optimizers(
+    name: str, parameters: Sequence[nn.Parameter], lr: float, device: torch.device
+) -> list[Optimizer]:
+    r"""Return what updates the parameters, all with one learning rate.
+
+    ``adam``: Adam, whose whole update is one kernel. ``muon``: matrices move along their momentum
+    with all its singular values set to one,
+
+    .. math:: B_t = \mu B_{t-1} + G_t, \qquad
+              W_t = W_{t-1} - 0.2 \eta \sqrt{\max(m, n)}\; U V^\top, \quad
+              U S V^\top = G_t + \mu B_t,
+
+    and everything else by Adam; the factor gives a step the size that Adam's have, so that one
+    learning rate serves both. On multilayer perceptrons it takes several times fewer steps than
+    Adam, each of which costs more: it pays with batches of some hundred examples.
+
+    Arguments:
+        name: ``adam`` or ``muon``.
+        parameters: What to update.
+        lr: η, the learning rate.
+        device: Where the parameters are.
+
+    Raises:
+        OptionError: An unknown optimizer, with the nearest one.
+
+    References:
+        Kingma & Ba, ICLR 2015 (Adam); Jordan et al., Muon, 2024; Liu et al., Muon is scalable for
+        LLM training, 2025, section 2.2 (the factor).
+
+    Example:
+        >>> layer = nn.Linear(3, 2)
+        >>> [type(o).__name__ for o in make_optimizers(
+        ...     "muon", list(layer.parameters()), 1e-3, torch.device("cpu"))]
+        ['Muon', 'Adam']
+    """
+    if name not in get_args(OptimizerName):
+        raise unknown("optimizer", name, get_args(OptimizerName))
+    fused = device.type in ("cpu", "cuda")
+    matrices = [p for p in parameters if p.dim() == 2] if name == "muon" else []
+    others = [p for p in parameters if not any(p is matrix for matrix in matrices)]
+    optimizers: list[Optimizer] = []
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        )
+    if others:
+        optimizers.append(torch.optim.Adam(others, lr=lr, fused=fused))
+    return optimizers
