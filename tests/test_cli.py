@@ -40,7 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestWalk:
     def test_run_folder_has_the_layout_of_the_design(self, run: Path) -> None:
-        assert {path.name for path in run.iterdir()} - {"evaluation.json"} == {
+        measured = {"evaluation.json", "evaluation.safetensors"}
+        assert {path.name for path in run.iterdir()} - measured == {
             "config.yaml",
             "metrics.jsonl",
             "events",
@@ -130,7 +131,8 @@ class TestWalk:
         said = json.loads(capsys.readouterr().out)
         assert said.keys() >= ISSUE_KEYS
         stored = json.loads((run / "evaluation.json").read_text())
-        assert stored == {"data": "digits", "seed": 0, **said}
+        assert stored == {**stored, **said}
+        assert (stored["data"], stored["binarize"], stored["seed"]) == ("digits", "dynamic", 0)
         assert (said["split"], said["n_examples"], said["n_samples"]) == ("test", 360, 20)
         assert said["is_likelihood"] is True
         assert said["elbo"] == pytest.approx(said["reconstruction"] - said["kl"], abs=0.2)

@@ -18,7 +18,9 @@ from reparam.distributions import Chain
 from reparam.divergence import MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.evaluation import evaluate
-from reparam.ladder import LadderEncoder, TopDown, joined
+from reparam.families import Gaussian
+from reparam.ladder import BottomUp, LadderEncoder, TopDown, joined
+from reparam.model import LatentModel
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build
@@ -179,6 +181,82 @@ def test_each_layer_of_the_posterior_is_the_opinion_times_the_prior(context: int
         return sum(p.log_prob(points[1]) - p.log_prob(points[0]) for p in densities)
 
     torch.testing.assert_close(rise(given["z1"]), rise(bottom, expected))
+
+
+def linear_chain() -> tuple[LatentModel, MultivariateNormal]:
+    """Return a chain of linear layers with its exact posterior, and p(x).
+
+    z₂ ~ N(0, I), z₁ | z₂ ~ N(w z₂, s²), x | z₁ ~ N(A z₁, r²): with w of each entry and columns of A
+    that are orthogonal, z₁ given x factorizes, and z₂ given z₁ is all that the rest depends on.
+    """
+    w, s, r = torch.tensor([0.7, -1.2]), torch.tensor([0.5, 0.3]), 0.8
+    a = torch.tensor([[1.0, 0.5], [-0.5, 1.0], [0.0, 2.0], [1.0, 0.0]])
+    a[:, 1] -= a[:, 0] * (a[:, 0] @ a[:, 1]) / a[:, 0].square().sum()
+    w, s, a = w.double(), s.double(), a.double()
+    likelihood = Gaussian((4,), scale=r)
+    recipe = build(
+        "hierarchical-vae",
+        DataSpec((4,), "real"),
+        latent_dims=(2, 2),
+        hidden=(),
+        above=(),
+        likelihood=likelihood,
+    )
+    model = recipe.model.double()
+    spread = (1 / (1 / (w**2 + s**2) + a.square().sum(0) / r**2)).sqrt()
+    above = (1 / (1 + (w / s) ** 2)).sqrt()
+    for part, weight, scale in (
+        (model.prior.below[0], w.diag(), s),
+        (model.encoder.first, (spread**2 / r**2)[:, None] * a.T, spread),
+        (model.encoder.above[0], (above**2 * w / s**2).diag(), above),
+    ):
+        linear = part.family.head[0]
+        linear.weight.data = torch.cat([weight, torch.zeros_like(weight)])
+        # The scale has a floor of 0.01.
+        linear.bias.data = torch.cat([torch.zeros_like(scale), 2 * (scale - 0.01).log()])
+    model.decoder.family.head[0].weight.data = a
+    model.decoder.family.head[0].bias.data.zero_()
+    covariance = a @ (w**2 + s**2).diag() @ a.T + r**2 * torch.eye(4, dtype=F64)
+    return model, MultivariateNormal(torch.zeros(4, dtype=F64), covariance)
+
+
+def test_under_the_exact_posterior_of_a_chain_every_weight_is_the_likelihood() -> None:
+    model, marginal = linear_chain()
+    x = torch.randn(6, 4, dtype=F64)
+    log_weight = model.draw(x, n_samples=3).log_weight
+    torch.testing.assert_close(log_weight, marginal.log_prob(x).expand(3, 6))
+
+
+def test_draws_of_a_chain_come_from_its_marginal() -> None:
+    model, marginal = linear_chain()
+    z = model.prior().sample(torch.Size([20_000]))
+    x = model.likelihood(z).sample()
+    torch.testing.assert_close(x.T.cov(), marginal.covariance_matrix, rtol=0.06, atol=0.06)
+
+
+@pytest.mark.parametrize("context", [0, 3])
+def test_each_layer_of_a_chain_knows_the_one_before_alone(context: int) -> None:
+    encoder = BottomUp((4,), [3, 2, 1], hidden=(6,), above=(5,), context=context).double()
+    x = torch.randn(7, 4, dtype=F64)
+    c = (torch.randn(7, 3, dtype=F64),) if context else ()
+    q = encoder(x, *c)
+    z = q.sample(torch.Size([2]))
+    assert z.shape == (2, 7, 6)
+    z3, z2, z1 = z.split([1, 2, 3], dim=-1)
+    expected = encoder.first(x, *c).log_prob(z1)
+    expected = expected + encoder.above[0](z1, *c).log_prob(z2)
+    expected = expected + encoder.above[1](z2, *c).log_prob(z3)
+    torch.testing.assert_close(q.log_prob(z), expected)
+
+
+def test_the_chain_of_the_importance_weighted_paper_has_its_sizes() -> None:
+    model = build("hierarchical-vae", DataSpec((1, 28, 28), "binary"), activation="tanh").model
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.dim() == 2}
+    assert list(shapes.values()) == [
+        *[(200, 784), (200, 200), (200, 200), (100, 100), (100, 100), (100, 100)],
+        *[(200, 100), (200, 200), (784, 200)],
+        *[(100, 50), (100, 100), (200, 100)],
+    ]
 
 
 def test_the_posterior_of_a_linear_hierarchy_is_exact_in_its_lowest_layer() -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from reparam.conditional import Conditional, features_shape
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Bernoulli, Categorical, Gaussian
-from reparam.nn import MLP, ConvDecoder, ConvEncoder, head
+from reparam.nn import MLP, ConvDecoder, ConvEncoder, Last, head
 from reparam.nn.activations import ACTIVATIONS, activation
 from reparam.nn.context import concatenate
 from reparam.nn.mlp import flatten_example
@@ -121,6 +121,26 @@ def test_mlp_is_its_formula() -> None:
     hidden = torch.tanh(x @ first.weight.T + first.bias)
     expected = torch.tanh(hidden @ second.weight.T + second.bias)
     torch.testing.assert_close(network(x), expected)
+
+
+def test_a_gated_layer_is_one_linear_map_weighed_by_another() -> None:
+    network = MLP(3, 4, 2, activation="gated", context=1)
+    first, second = (m for m in network.modules() if isinstance(m, nn.Linear))
+    x, c = torch.randn(5, 3), torch.randn(5, 1)
+    h = torch.cat([x, c], dim=-1)
+    for linear in (first, second):
+        (w, v), (b, gate) = linear.weight.chunk(2), linear.bias.chunk(2)
+        h = (h @ w.T + b) / (1 + torch.exp(-(h @ v.T + gate)))
+    torch.testing.assert_close(network(x, c), h)
+    assert network.out_shape == (2,)
+
+
+def test_the_last_entries_are_all_that_is_seen() -> None:
+    inner = MLP(3, 4, context=2)
+    network = Last(inner, 3)
+    z, c = torch.randn(2, 5, 7), torch.randn(5, 2)
+    assert torch.equal(network(z, c), inner(z[..., 4:], c))
+    assert network.out_shape == inner.out_shape
 
 
 def test_mlp_without_layers_is_the_flat_input() -> None:

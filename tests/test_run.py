@@ -178,10 +178,16 @@ class TestRun:
             result = trained.evaluate(data, n_samples=3, seed=5)
             assert result.split == "test"
             stored = json.loads(trained.folder.evaluation_file.read_text())
-            assert stored == {"data": "digits", "seed": 5, **result.to_dict()}
-        # Pixels that are given are those of the split: all but the name is the same.
-        result = trained.evaluate(n_samples=3)
-        assert replace(given, split="test") == result
+            assert stored == {**stored, **result.to_dict()}
+            assert (stored["data"], stored["binarize"], stored["seed"]) == (
+                "digits",
+                "threshold",
+                5,
+            )
+        # Pixels that are given are those of the split: all but the name is the same, and what
+        # training examples are asked for.
+        result = trained.evaluate(n_samples=3, train=None)
+        assert replace(given, split="test", data="digits", binarize="threshold") == result
 
     def test_reconstruct_is_decode_of_encode(self, trained: rp.Run) -> None:
         made = trained.reconstruct(split="test")

@@ -1,7 +1,8 @@
-"""Several stochastic layers: a top-down prior, and a posterior that corrects it from the data."""
+"""Several stochastic layers: a top-down prior, and posteriors that lead up from the data."""
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,10 @@ from torch.distributions import Distribution, Independent, Normal
 
 from reparam.conditional import Conditional, features_shape
 from reparam.distributions import Chain, base
+from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
-from reparam.nn import MLP
+from reparam.nn import MLP, Last
 from reparam.priors import StandardNormal, check_sizes
 
 # A dimension on which prior and posterior agree costs nothing at any scale, which would drift until
@@ -169,6 +171,88 @@ class LadderEncoder(nn.Module):
 
         factors = {name: partial(layer, i) for i, name in enumerate(prior.names)}
         return Chain(factors, prior.sizes, said[0].batch_shape, features)
+
+
+class BottomUp(nn.Module):
+    r"""The posterior of a hierarchy that goes up, each layer given the one below it.
+
+    .. math:: q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
+
+    Arguments:
+        shape: The shape of one x.
+        sizes: The sizes of the layers, from z_1, the one next to the data, to the top.
+        hidden: The sizes of the layers between x and z_1.
+        above: The sizes of the layers between z_l and z_{l+1}.
+        context: The size of a condition c; 0 without one.
+        activation: The nonlinearity.
+
+    Raises:
+        OptionError: Fewer than one layer, or a size below one.
+
+    References:
+        Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, ICLR 2016, section 2.
+
+    Example:
+        >>> BottomUp((784,), [10, 5])(torch.zeros(3, 784)).rsample((2,)).shape
+        torch.Size([2, 3, 15])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        sizes: Sequence[int],
+        hidden: Sequence[int] = (400,),
+        above: Sequence[int] = (128,),
+        context: int = 0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if not sizes:
+            raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
+        check_sizes(latent_dim=min(sizes))
+        self.sizes = list(sizes)
+        self.names = [f"z{number}" for number in range(1, len(sizes) + 1)]
+        first = MLP(shape, *hidden, context=context, activation=activation)
+        self.first = Conditional(first, Gaussian(sizes[0], min_scale=_MIN_SCALE))
+        self.above = steps(sizes, above, context, activation)
+        groups = torch.arange(sum(sizes)).split(self.sizes)
+        self.order: Tensor
+        self.register_buffer("order", torch.cat(groups[::-1]), persistent=False)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Reordered:
+        r"""Return q(z | x, c) for x with shape (\*, *shape), of (z_L, …, z_1) as in the prior."""
+        first = self.first(x) if c is None else self.first(x, c)
+        parts = [lambda z: first.expand(z.shape[:-1])]
+        parts += [part if c is None else partial(part, c=c) for part in self.above]
+        factors = dict(zip(self.names, parts, strict=True))
+        return Reordered(Chain(factors, self.sizes, first.batch_shape, first.mean), self.order)
+
+
+def steps(
+    sizes: Sequence[int], hidden: Sequence[int], context: int = 0, activation: str = "relu"
+) -> nn.ModuleList:
+    r"""Return the Gaussians of a Markov chain, each layer given the one before it alone.
+
+    .. math:: p(z_{l+1} \mid z_1 \dots z_l, c)
+              = \mathcal N(\mu_l(z_l, c), \mathrm{diag}(\sigma_l^2(z_l, c)))
+
+    Arguments:
+        sizes: The sizes of the layers; the first has no Gaussian here.
+        hidden: The sizes of the hidden layers of each network.
+        context: The size of a condition c; 0 without one.
+        activation: The nonlinearity.
+
+    Example:
+        >>> [part(torch.zeros(4, 8)).event_shape for part in steps([5, 3], (16,))]
+        [torch.Size([3])]
+    """
+    return nn.ModuleList(
+        Conditional(
+            Last(MLP(before, *hidden, context=context, activation=activation), before),
+            Gaussian(size, min_scale=_MIN_SCALE),
+        )
+        for before, size in pairwise(sizes)
+    )
 
 
 def joined(first: Distribution, second: Distribution) -> Distribution:

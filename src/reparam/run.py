@@ -21,7 +21,9 @@ from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
 from reparam.evaluation.isolation import isolated
-from reparam.files import remove_unfinished, write_json
+from reparam.evaluation.per_example import load_evaluation, save_evaluation
+from reparam.evaluation.probes import N_TRAIN
+from reparam.files import remove_unfinished
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
@@ -178,9 +180,13 @@ class Run:
         n_samples: int = 500,
         seed: int = 0,
         device: str = "auto",
+        keep: bool = True,
         **options: Any,
     ) -> Evaluation:
         """Measure the model: every figure in nats, with its standard error.
+
+        A run with a folder keeps the figures of its data sets there, as ``evaluation.json``, and
+        those of every example as ``evaluation.safetensors``.
 
         Arguments:
             data: What to measure on; None for the run's own data.
@@ -188,26 +194,42 @@ class Run:
             n_samples: Importance samples for each example.
             seed: Of every draw.
             device: Where to compute.
+            keep: Whether the folder keeps what was measured.
             options: Passed on to ``evaluation.evaluate``.
         """
-        batch = self.examples(data, split, seed)
+        source = self.dataset() if data is None else data
         place = str(resolve_device(device))
+        if isinstance(source, Dataset) and split != "train" and "train" not in options:
+            options["train"] = self.examples(source, "train", seed, limit=N_TRAIN)
         result = evaluate_model(
             self.model,
-            batch,
+            self.examples(source, split, seed),
             self.spec,
             n_samples=n_samples,
             seed=seed,
             device=place,
-            split=split if data is None or isinstance(data, Dataset) else "data given",
+            split=split if isinstance(source, Dataset) else "data given",
             **options,
         )
-        if self.folder is not None and (data is None or isinstance(data, Dataset)):
-            name = self.spec.name if data is None else data.name
-            write_json(
-                self.folder.evaluation_file, {"data": name, "seed": seed, **result.to_dict()}
-            )
+        if not isinstance(source, Dataset):
+            return result
+        binarize = (source.options or {}).get("binarize")
+        result = with_changes(result, data=source.name, binarize=binarize)
+        if keep and self.folder is not None:
+            facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
+            save_evaluation(self.folder.evaluation_file, facts, result.per_example)
         return result
+
+    def kept_evaluation(self) -> Evaluation | None:
+        """Return what the last ``evaluate`` of the trained weights left in the folder, if any."""
+        found = None if self.folder is None else load_evaluation(self.folder.evaluation_file)
+        if self.folder is None or found is None:
+            return None
+        values, per_example = found
+        weights = self.folder.weights_sha256
+        if weights is None or values.get("weights_sha256") != weights:
+            return None
+        return Evaluation.from_dict(values, per_example)
 
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
@@ -293,6 +315,7 @@ def fit(
     precision: str = "auto",
     devices: int = 1,
     nodes: int = 1,
+    capture: bool | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     **options: Any,
@@ -312,6 +335,8 @@ def fit(
         precision: ``auto`` (bfloat16 where the machine computes in it), ``float32``, ``bfloat16``.
         devices: Devices of each node, a process each.
         nodes: Nodes.
+        capture: Whether each step is one CUDA graph, the same step without the host's share of the
+            time; None for yes where there is a GPU. What no graph can hold trains without.
         progress: Show progress on standard error.
         callbacks: Told of every event of training.
         options: Those of ``TrainingOptions``: epochs, batch_size, lr, kl_warmup, ema, seed …
@@ -372,6 +397,7 @@ def fit(
         runtime,
         validation=_validation(source, runtime),
         checkpoints=None if folder is None else folder.checkpoints,
+        capture=capture,
     )
     with ExitStack() as stack:
         if folder is not None and runtime.rank == 0:

@@ -5,9 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
+from typing import Literal
 
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
+from reparam.errors import OptionError
+from reparam.evaluation.samples import Features, features_of
+from reparam.run import Run, load
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,20 @@ class Options(DataOptions):
 
     n_samples: int = 500
     """Importance samples for each example."""
+    proposal: Literal["posterior", "defensive", "tuned"] = "posterior"
+    """Where they come from: q(z|x), that mixed with the prior, or tuned on each example (slow)."""
+    annealed: int = 0
+    """Estimate log p(x) of so many examples by annealing too, and how far off that is; slow."""
+    annealed_temperatures: int = 100
+    """The number of steps that annealing takes."""
+    probe: bool = False
+    """Also probe codes of more than 256 dimensions; smaller ones are probed anyway."""
+    sample_quality: int = 0
+    """Compare so many samples of the model with as many examples; 0 for none."""
+    features: Path | None = None
+    """Another run on such data: FID and KID compare what its encoder or classifier makes of x."""
+    sample_means: bool = False
+    """Compare means of p(x | z), as pictures show them, and not draws."""
     json: bool = False
     """Print JSON, as it is also written to the run's evaluation.json."""
 
@@ -24,6 +43,11 @@ def main(arguments: Sequence[str]) -> None:
     """Evaluate a run and print the figures."""
     options = parse(Options, "evaluate", arguments)
     run = options.load()
+    if options.features is not None and options.sample_quality == 0:
+        raise OptionError(
+            f"features={options.features}: they are for samples, so say how many to compare, such "
+            "as --sample-quality 5000"
+        )
     result = run.evaluate(
         options.dataset(run),
         split=options.split,
@@ -31,6 +55,13 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         device=options.device,
         progress=_counter(),
+        proposal=options.proposal,
+        annealed=options.annealed,
+        annealed_temperatures=options.annealed_temperatures,
+        probe=options.probe,
+        sample_quality=options.sample_quality,
+        features=_features(options.features, run, options.device),
+        sample_means=options.sample_means,
     )
     print(json.dumps(result.to_dict(), indent=2) if options.json else result)
     if run.vocabulary is not None and result.code_bits is not None and not options.json:
@@ -40,6 +71,24 @@ def main(arguments: Sequence[str]) -> None:
             f"{result.code_bits / run.spec.dim:.4f} bits, by importance sampling "
             f"{result.bits_per_dim or nan:.4f}."
         )
+
+
+def _features(path: Path | None, run: Run, device: str) -> Features | None:
+    """Return the features that another run offers."""
+    if path is None:
+        return None
+    other = load(path, device=device)
+    kinds = {run.spec.support, other.spec.support}
+    # A network of grey values takes black and white ones too.
+    alike = len(kinds) == 1 or kinds == {"binary", "unit"}
+    if run.spec.shape != other.spec.shape or not alike or other.spec.condition is not None:
+        condition = f", given its {other.spec.condition}" if other.spec.condition else ""
+        raise OptionError(
+            f"features={path}: it was trained on {other.spec.support} data of shape "
+            f"{other.spec.shape}{condition}, and this run on {run.spec.support} data of shape "
+            f"{run.spec.shape}: give a run on data of the same kind without a condition"
+        )
+    return features_of(other.model)
 
 
 def _counter() -> object:

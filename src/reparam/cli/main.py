@@ -11,6 +11,8 @@ VERBS = {
     "demo": "train, measure and picture a VAE on embedded data, in a minute",
     "train": "train a variant on data",
     "evaluate": "measure a run: likelihood, ELBO, KL, with standard errors",
+    "compare": "set runs beside each other: paired differences on the same test points",
+    "doctor": "say in words what is amiss with a run or data, and what to change",
     "sample": "draw examples from a run's prior",
     "reconstruct": "show inputs beside their reconstructions",
     "denoise": "let a run clean corrupted inputs",

@@ -105,6 +105,20 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
     return share(torch.cat(right))
 
 
+def told(scores: Tensor, y: Tensor) -> Tensor:
+    """Return which of the known labels are told rightly, with shape (M,) on the CPU.
+
+    Arguments:
+        scores: What a model says of each class, with shape (B, K).
+        y: Labels with shape (B,); -1 where one is not known.
+
+    >>> told(torch.eye(3), torch.tensor([0, 2, -1]))
+    tensor([ True, False])
+    """
+    known = y >= 0
+    return (scores.argmax(-1) == y)[known].cpu()
+
+
 def share(right: Tensor) -> Accuracy:
     """Return the share of true entries of a bool tensor with shape (N,).
 

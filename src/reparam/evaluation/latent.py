@@ -1,19 +1,16 @@
-"""What a model's latent variables do: which are used, and how they lie beside the prior."""
+"""What a model's latent variables do: which are used, and how they vary."""
 
-from math import exp, log, pi
+from math import exp, pi
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
 from torch.nn import functional
 
 from reparam.batch import Batch
-from reparam.distributions import base
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.isolation import isolated
 from reparam.model import LatentModel
-from reparam.seeding import seeded
 
 ACTIVE_VARIANCE = 0.01
 """A dimension whose posterior mean varies less than this over the data is unused."""
@@ -51,7 +48,7 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     return torch.cat(means)
 
 
-def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
+def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correction: int = 1) -> int:
     r"""Count the latent dimensions that vary with x.
 
     .. math:: \bigl|\{j : \mathrm{Var}_x(\mathbb E_{q(z \mid x)}[z_j]) > 0.01\}\bigr|
@@ -59,6 +56,8 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
     Arguments:
         means: Posterior means, with shape (N, D).
         threshold: The variance above which a dimension counts.
+        correction: The variance is the sum of squares divided by N less this; the authors of the
+            IWAE divide by N, and take the first 500 training examples.
 
     Raises:
         ShapeError: Fewer than two examples, whose variance is no number.
@@ -75,7 +74,7 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
             f"means of shape {tuple(means.shape)}: active units need a variance over examples, so "
             "give the means of two or more as (N, D)"
         )
-    return int((means.double().var(0) > threshold).sum())
+    return int((means.double().var(0, correction=correction) > threshold).sum())
 
 
 class CodeUsage(NamedTuple):
@@ -105,148 +104,6 @@ def code_usage(indices: Tensor) -> CodeUsage:
     frequencies = indices.unique(return_counts=True)[1].double() / indices.numel()
     entropy = float(-(frequencies * frequencies.log()).sum())
     return CodeUsage(len(frequencies), exp(entropy))
-
-
-class AggregateKL(NamedTuple):
-    """A divergence of the aggregate posterior from the prior.
-
-    Arguments:
-        value: The Monte-Carlo estimate, in nats.
-        stderr: Its standard error over the draws, in nats.
-        n_samples: The number of draws.
-    """
-
-    value: float
-    stderr: float
-    n_samples: int
-
-
-def aggregate_kl(
-    q: Distribution,
-    prior: Distribution,
-    n_samples: int = 1000,
-    *,
-    seed: int = 0,
-    max_memory_mb: int = 256,
-) -> AggregateKL:
-    r"""Estimate how far the posteriors of all data together lie from the prior.
-
-    .. math:: \mathrm{KL}(q(z) \| p(z)) \approx \frac1S \sum_s \log q(z_s) - \log p(z_s), \qquad
-              q(z) = \frac1N \sum_n q(z \mid x_n), \quad z_s \sim q(z)
-
-    The estimate is unbiased for the mixture of the N posteriors that are given. As an estimate for
-    all data it is too high, and most where posteriors hardly overlap: no example's share of the
-    mixture is below 1/N, so :math:`\log q(z_s) \ge \log q(z_s \mid x_n) - \log N`. Give as many
-    examples as you can. The mean KL of the posteriors less this divergence is the mutual
-    information of x and z, at most log N.
-
-    Arguments:
-        q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
-        prior: p(z), with batch shape ().
-        n_samples: The number S of draws; spread evenly over the examples.
-        seed: The seed of the draws.
-        max_memory_mb: What the S × N table of densities may take at once, in MiB.
-
-    Raises:
-        OptionError: Fewer than two draws, whose standard error is no number.
-        ShapeError: Posteriors or a prior with another batch shape.
-
-    References:
-        Hoffman & Johnson, ELBO surgery, NIPS workshop 2016, eq. 4.
-
-    Example:
-        >>> from torch.distributions import Independent, Normal
-        >>> unit = Independent(Normal(torch.zeros(2), 1.0), 1)
-        >>> aggregate_kl(unit.expand((10,)), unit).value < 1e-5
-        True
-    """
-    if len(q.batch_shape) != 1 or len(prior.batch_shape) != 0:
-        raise ShapeError(
-            f"posteriors of batch shape {tuple(q.batch_shape)} and a prior of batch shape "
-            f"{tuple(prior.batch_shape)}: the posteriors must be a batch (N,), the prior a single "
-            "distribution"
-        )
-    n = q.batch_shape[0]
-    with torch.no_grad():
-        draws = _aggregate_draws(q, n_samples, seed, max_memory_mb)
-        ratio = [
-            (q.log_prob(z.unsqueeze(1)).logsumexp(-1) - prior.log_prob(z)).cpu().double() - log(n)
-            for z in draws
-        ]
-    return _estimate(torch.cat(ratio))
-
-
-def total_correlation(
-    q: Distribution, n_samples: int = 1000, *, seed: int = 0, max_memory_mb: int = 256
-) -> AggregateKL:
-    r"""Estimate how much the dimensions of the aggregate posterior depend on each other.
-
-    .. math:: \mathrm{TC} = \mathrm{KL}\Bigl(q(z) \Big\| \prod_j q(z_j)\Bigr)
-              \approx \frac1S \sum_s \log q(z_s) - \sum_j \log q(z_{sj}), \qquad
-              q(z) = \frac1N \sum_n q(z \mid x_n), \quad z_s \sim q(z)
-
-    Both q(z) and its margins are those of the mixture of the N posteriors that are given, for which
-    the estimate is unbiased; with few examples that mixture is lumpier than that of all data.
-
-    Arguments:
-        q: The posteriors of N examples, which factorize, with batch shape (N,) and event shape
-            (D,).
-        n_samples: The number S of draws; spread evenly over the examples.
-        seed: The seed of the draws.
-        max_memory_mb: What the S × N × D table of densities may take at once, in MiB.
-
-    Raises:
-        OptionError: Fewer than two draws, whose standard error is no number.
-        ShapeError: Posteriors that do not factorize, or are no batch (N,).
-
-    References:
-        Watanabe, IBM Journal 1960; Chen et al., NeurIPS 2018, eq. 2 and appendix C.
-
-    Example:
-        >>> from torch.distributions import Independent, Normal
-        >>> loc = torch.randn(100, 1, generator=torch.Generator().manual_seed(0)).expand(100, 2)
-        >>> total_correlation(Independent(Normal(loc, 0.1), 1)).value > 1
-        True
-    """
-    factors = isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1
-    if not (isinstance(q, Independent) and factors and len(q.batch_shape) == 1):
-        raise ShapeError(
-            f"posteriors {type(q).__name__} of batch shape {tuple(q.batch_shape)}: the total "
-            "correlation needs a batch (N,) of posteriors that factorize over dimensions"
-        )
-    n, n_dimensions = q.batch_shape[0], q.event_shape[0]
-    with torch.no_grad():
-        parts = []
-        for z in _aggregate_draws(q, n_samples, seed, max_memory_mb):
-            log_q = q.base_dist.log_prob(z.unsqueeze(1))
-            log_joint = log_q.sum(-1).logsumexp(1) - log(n)
-            log_product = log_q.logsumexp(1).sum(-1) - n_dimensions * log(n)
-            parts.append((log_joint - log_product).cpu().double())
-    return _estimate(torch.cat(parts))
-
-
-def _aggregate_draws(
-    q: Distribution, n_samples: int, seed: int, max_memory_mb: int
-) -> tuple[Tensor, ...]:
-    """Return draws from the mixture of N posteriors, in chunks whose tables fit the memory."""
-    if n_samples < 2:
-        raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
-    n = q.batch_shape[0]
-    tensors = [value for value in vars(base(q)).values() if isinstance(value, Tensor)]
-    device = tensors[0].device if tensors else torch.device("cpu")
-    with seeded(device, seed):
-        rounds = -(-n_samples // n)
-        z = q.sample(torch.Size([rounds])).flatten(0, 1)
-        # Whole rounds over the examples, then a random choice among those of the last one.
-        last = torch.randperm(n)[: n_samples - (rounds - 1) * n] + (rounds - 1) * n
-    z = z[torch.cat([torch.arange((rounds - 1) * n), last]).to(z.device)]
-    # Two temporaries of the size of the table, as a density makes them.
-    row = 2 * 4 * n * max(1, q.event_shape.numel())
-    return z.split(max(1, max_memory_mb * 2**20 // row))
-
-
-def _estimate(ratio: Tensor) -> AggregateKL:
-    return AggregateKL(float(ratio.mean()), float(ratio.std() / len(ratio) ** 0.5), len(ratio))
 
 
 class Components(NamedTuple):

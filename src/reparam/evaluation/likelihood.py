@@ -19,6 +19,7 @@ from reparam.distributions import (
 )
 from reparam.divergence import MONTE_CARLO, Divergence, kl
 from reparam.evaluation.isolation import Workers
+from reparam.evaluation.proposal import POSTERIOR, check_proposal, proposed
 from reparam.model import LatentModel
 
 NO_DENSITY = "no density"
@@ -89,10 +90,14 @@ def importance_sample(
     max_floats: int = 2**27,
     decoder: Decoder | None = None,
     workers: Workers = Workers(),  # noqa: B008
+    proposal: str = POSTERIOR,
 ) -> Figures:
     r"""Draw z ~ q(z | x, c) and return all figures that follow from the draws.
 
     .. math:: \log p(x) \approx \log \frac1L \sum_l w_l, \quad w_l = \frac{p(x, z_l)}{q(z_l \mid x)}
+
+    With another proposal than the posterior, the likelihood and the effective sample size are those
+    of L further draws from it, and all else is as it was.
 
     Arguments:
         model: The model, where x is.
@@ -103,14 +108,19 @@ def importance_sample(
         max_floats: About how many floats the decoder may use at once; it changes no figure.
         decoder: What an earlier call found out about the decoder; None to find out.
         workers: The threads that decode.
+        proposal: Where the draws for the likelihood come from: ``posterior``, ``defensive`` or
+            ``tuned`` (see ``evaluation.proposal``).
 
     Raises:
-        SupportError: The KL of posterior and prior is infinite.
+        OptionError: A proposal that does not exist.
+        SupportError: The KL of posterior and prior is infinite, or the posterior has another form
+            than the proposal needs.
 
     References:
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
     """
     q = model.posterior(x, c)
+    check_proposal(proposal, q)
     if isinstance(q, Delta):
         return _reconstructed(model, x, q.value, c, decoder)
     prior = model.prior_distribution(c)
@@ -141,6 +151,10 @@ def importance_sample(
         log_ratio = log_ratio + ratio.sum(0)
         log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
         log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
+    if proposal != POSTERIOR:
+        # Gradients keep what every layer puts out.
+        r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
+        log_sum, log_sum_squares = _weighed(model, x, c, r, n_samples, slab, rows, workers)
     parts = divergence.per_dimension
     return Figures(
         log_likelihood=log_sum - log(n_samples),
@@ -153,6 +167,28 @@ def importance_sample(
         decoder=decoder,
         indices=indices,
     )
+
+
+def _weighed(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    r: Distribution,
+    n_samples: int,
+    slab: int,
+    rows: int,
+    workers: Workers,
+) -> tuple[Tensor, Tensor]:
+    """Return log Σ w and log Σ w², with shape (B,), of draws from a proposal."""
+    prior = model.prior_distribution(c)
+    log_sum = log_sum_squares = torch.full((len(x),), -torch.inf, dtype=torch.float64)
+    for start in range(0, n_samples, slab):
+        z = r.sample(torch.Size([min(slab, n_samples - start)]))
+        ratio = _wide(r.log_prob(z) - prior.log_prob(z))
+        log_weight = _wide(_log_likelihood(model, x, z, c, rows, workers)) - ratio
+        log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
+        log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
+    return log_sum, log_sum_squares
 
 
 def _reconstructed(

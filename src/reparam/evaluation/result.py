@@ -1,9 +1,11 @@
-"""What an evaluation says, as numbers, as JSON and in words."""
+"""What an evaluation says, as numbers and as JSON."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from math import isfinite
-from textwrap import fill
 from typing import Any
+
+from reparam.evaluation.per_example import PerExample
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,39 @@ class Evaluation:
         raw_bits: The length of an example as it is stored.
         note: What must be said with the numbers.
         warnings: What is amiss, in words.
+        data: The name of the data.
+        binarize: How they were binarized.
+        data_sha256: The identity of exactly the examples that were scored, under their draw.
+        seed: The seed of every draw.
+        dequantized_from: How many levels the data had before noise made them continuous, where
+            ``bits_per_dim`` bounds the bits of these levels from above.
+        decomposed_examples: How many examples the aggregate posterior below is that of.
+        mutual_information: The part of the KL that tells these examples apart, at most the
+            logarithm of their number; in nats, as the three below. Standard errors are over draws.
+        marginal_kl: The rest of it, KL(q(z)‖p(z)) of the aggregate posterior.
+        total_correlation: The part of that for the dependence of dimensions on each other; too
+            high where ``mutual_information`` is near its limit.
+        dimension_wise_kl: The part of that for each dimension against its prior.
+        active_units_first_500: ``active_units`` over the first 500 training examples, as the
+            authors of the IWAE count them.
+        probe_examples: How many training examples the two below learned from.
+        linear_probe: The share of labels that a linear classifier of z tells.
+        neighbor_accuracy: The share of labels that the vote of the 5 nearest codes tells.
+        n_generated: How many samples were compared with as many examples.
+        sample_mmd: The squared kernel discrepancy of their values.
+        fid: The Fréchet distance of their features; too high by ``fid_bias``, about.
+        fid_bias: An estimate of its bias.
+        kid: The squared kernel discrepancy of their features.
+        proposal: Where the draws for ``log_likelihood`` come from: ``posterior``, ``defensive`` or
+            ``tuned``.
+        annealed_n_examples: How many examples, the first, annealing was done on.
+        annealed_n_temperatures: The number of its steps.
+        annealed_start: Where it starts: ``prior`` or ``posterior``.
+        annealed_log_likelihood: log p(x) of these examples by annealed importance sampling.
+        annealed_sampled: ``log_likelihood`` of the same examples, by importance sampling.
+        annealed_gap: How far apart upper and lower bound by annealing are on as many examples that
+            the model itself has drawn.
+        per_example: The figures of every example; no part of ``to_dict``.
 
     Example:
         >>> Evaluation(split="test", n_examples=2, is_likelihood=True, elbo=-1.5).to_dict()["elbo"]
@@ -94,6 +129,45 @@ class Evaluation:
     raw_bits: float | None = None
     note: str | None = None
     warnings: tuple[str, ...] = ()
+    data: str | None = None
+    binarize: str | None = None
+    data_sha256: str | None = None
+    seed: int | None = None
+    dequantized_from: int | None = None
+    decomposed_examples: int | None = None
+    mutual_information: float | None = None
+    mutual_information_stderr: float | None = None
+    marginal_kl: float | None = None
+    marginal_kl_stderr: float | None = None
+    total_correlation: float | None = None
+    total_correlation_stderr: float | None = None
+    dimension_wise_kl: float | None = None
+    dimension_wise_kl_stderr: float | None = None
+    active_units_first_500: int | None = None
+    probe_examples: int | None = None
+    linear_probe: float | None = None
+    linear_probe_stderr: float | None = None
+    neighbor_accuracy: float | None = None
+    neighbor_accuracy_stderr: float | None = None
+    n_generated: int | None = None
+    sample_mmd: float | None = None
+    sample_mmd_stderr: float | None = None
+    fid: float | None = None
+    fid_stderr: float | None = None
+    fid_bias: float | None = None
+    kid: float | None = None
+    kid_stderr: float | None = None
+    proposal: str | None = None
+    annealed_n_examples: int | None = None
+    annealed_n_temperatures: int | None = None
+    annealed_start: str | None = None
+    annealed_log_likelihood: float | None = None
+    annealed_log_likelihood_stderr: float | None = None
+    annealed_sampled: float | None = None
+    annealed_sampled_stderr: float | None = None
+    annealed_gap: float | None = None
+    annealed_gap_stderr: float | None = None
+    per_example: PerExample | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them: no NaN, no infinity.
@@ -102,106 +176,28 @@ class Evaluation:
         >>> values.to_dict()["elbo"], values.to_dict()["kl_per_dimension"]
         (None, [1.0])
         """
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        names = [f.name for f in fields(self) if f.name != "per_example"]
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], per_example: PerExample | None = None
+    ) -> "Evaluation":
+        """Return the evaluation of which ``to_dict`` gave the values; other keys are left out.
+
+        >>> Evaluation.from_dict(Evaluation("test", 2, True, elbo=-1.5).to_dict()).elbo
+        -1.5
+        """
+        names = [f.name for f in fields(cls) if f.name in values and f.name != "per_example"]
+        found: dict[str, Any] = {name: values[name] for name in names}
+        found = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        return cls(**found, per_example=per_example)
 
     def __str__(self) -> str:
-        draws = f", {self.n_samples:,} draws of z each" if self.n_samples else ""
-        head = f"{self.n_examples:,} examples of the split {self.split!r}{draws}; means ± stderr"
-        rows = [row for row in self._rows() if row[1] is not None]
-        cells = [
-            (name, *_number(value, error), unit, says) for name, value, error, unit, says in rows
-        ]
-        widths = [max((len(cell[i]) for cell in cells), default=0) for i in range(4)]
-        lines = [
-            f"  {name:<{widths[0]}}  {value:>{widths[1]}} {error:<{widths[2]}}  "
-            f"{unit:<{widths[3]}}  {says}".rstrip()
-            for name, value, error, unit, says in cells
-        ]
-        notes = [f"note: {self.note}"] if self.note else []
-        notes += [f"warning: {warning}" for warning in self.warnings]
-        notes = [fill(note, 100, subsequent_indent="  ") for note in notes]
-        return "\n".join([head, "", *lines, *([""] if notes else []), *notes])
+        # The words know the figures; the figures come without the words.
+        from reparam.evaluation.table import table
 
-    def _rows(self) -> list[tuple[str, float | None, float | None, str, str]]:
-        """Return (name, value, stderr, unit, words) of every line of the table."""
-        # A bound of a likelihood exists only where there is a likelihood.
-        bound = "lower bound of log p(x)" if self.is_likelihood else "reconstruction - kl"
-        estimate = "log p(x) by importance sampling"
-        if self.n_samples is None:
-            estimate = "the exact log-probability"
-        elif not self.is_likelihood:
-            estimate = "importance-sampled, but no likelihood"
-        raw = "" if self.raw_bits is None else f"; as stored {self.raw_bits:,.0f}"
-        of = "" if self.latent_dim is None else f"of {self.latent_dim}"
-        return [
-            ("elbo", self.elbo, self.elbo_stderr, "nats", f"{bound}; higher is better"),
-            (
-                "log_likelihood",
-                self.log_likelihood,
-                self.log_likelihood_stderr,
-                "nats",
-                f"{estimate}; higher is better",
-            ),
-            (
-                "reconstruction",
-                self.reconstruction,
-                self.reconstruction_stderr,
-                "nats",
-                "how well x is described, given its z; higher is better",
-            ),
-            ("kl", self.kl, self.kl_stderr, "nats", f"what z tells of x ({self.kl_method})"),
-            *(
-                (f"kl of {name}", value, None, "nats", "the share of this layer")
-                for name, value in (self.kl_groups or {}).items()
-            ),
-            (
-                "bits_per_dim",
-                self.bits_per_dim,
-                self.bits_per_dim_stderr,
-                "bits",
-                "per entry of x; lower is better",
-            ),
-            ("code_bits", self.code_bits, None, "bits", f"to compress one example{raw}"),
-            ("mse", self.mse, self.mse_stderr, "", "squared error per entry of a reconstruction"),
-            ("accuracy", self.accuracy, self.accuracy_stderr, "", "labels told rightly, of 1"),
-            (
-                "cluster_accuracy",
-                self.cluster_accuracy,
-                self.cluster_accuracy_stderr,
-                "",
-                f"labels told by the {self.n_clusters} clusters, matched one to one",
-            ),
-            (
-                "cluster_majority",
-                self.cluster_majority,
-                self.cluster_majority_stderr,
-                "",
-                "labels told by each cluster's commonest label",
-            ),
-            (
-                "cluster_information",
-                self.cluster_information,
-                None,
-                "",
-                "normalized mutual information of clusters and labels",
-            ),
-            ("active_units", self.active_units, None, of, "latent dimensions that vary with x"),
-            ("codes_in_use", self.codes_in_use, None, "", "codes that stand for anything"),
-            (
-                "code_perplexity",
-                self.code_perplexity,
-                None,
-                "",
-                "as many codes, evenly used, would be as hard to guess",
-            ),
-            (
-                "effective_sample_size",
-                self.effective_sample_size,
-                None,
-                "",
-                "share of the draws that count; 1 for an exact posterior",
-            ),
-        ]
+        return table(self)
 
 
 def _plain(value: Any) -> Any:
@@ -212,7 +208,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _number(value: float | None, error: float | None) -> tuple[str, str]:
+def number_and_error(value: float | None, error: float | None) -> tuple[str, str]:
     """Return a number and its error, to two digits of the error."""
     if value is None:
         return "", ""

@@ -1,5 +1,9 @@
 """Means over examples, with their standard errors."""
 
+from collections.abc import Sequence
+from math import isfinite
+
+import torch
 from torch import Tensor
 
 
@@ -18,3 +22,19 @@ def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
     wide = values.double()
     stderr = float(wide.std() / len(wide) ** 0.5) if len(wide) > 1 else None
     return float(wide.mean()), stderr
+
+
+def finite_mean(parts: Sequence[Tensor]) -> tuple[float | None, float | None]:
+    """Return the mean over all examples and its standard error, each None where it is no number.
+
+    Arguments:
+        parts: The values of blocks of examples, each with shape (B,); none at all is no number.
+
+    >>> import torch
+    >>> finite_mean([torch.tensor([1.0, 3.0]), torch.tensor([2.0])])[0], finite_mean([])
+    (2.0, (None, None))
+    """
+    if not parts:
+        return None, None
+    mean, stderr = mean_and_stderr(torch.cat(list(parts)))
+    return (mean, stderr) if isfinite(mean) else (None, None)

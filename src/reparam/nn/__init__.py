@@ -6,6 +6,7 @@ from reparam.nn.codebook import Codebook
 from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
 from reparam.nn.jitter import Jittered
+from reparam.nn.last import Last
 from reparam.nn.mlp import MLP
 from reparam.nn.pyramid import Halved, Pyramid, Residual
 from reparam.nn.stacked import Stacked
@@ -15,6 +16,7 @@ __all__ = [
     "Blind",
     "CausalTransformer",
     "Jittered",
+    "Last",
     "Codebook",
     "MLP",
     "ConvDecoder",

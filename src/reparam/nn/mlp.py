@@ -11,22 +11,31 @@ from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 
+GATED = "gated"
+"""The activation that only dense layers have, because it has weights of its own."""
+
 
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 
     .. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
 
+    Gated, every layer is :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
+
     Arguments:
         in_features: The size of the input, or the shape of one example, which is then flattened.
         hidden: The sizes of the layers; the last one is the number of features. Without any, the
             features are the input.
         context: The size of the condition c; 0 without one.
-        activation: The nonlinearity after every layer.
+        activation: The nonlinearity after every layer; ``gated`` for a second linear layer that
+            weighs each feature of the first.
 
     Raises:
         OptionError: A size below one.
         ShapeError: An input, or a condition, of another size.
+
+    References:
+        Dauphin et al., Language modeling with gated convolutional networks, ICML 2017, eq. 1.
 
     Example:
         >>> MLP((1, 28, 28), 400)(torch.zeros(5, 1, 28, 28)).shape
@@ -50,7 +59,11 @@ class MLP(nn.Module):
         self.context = context
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):
-            layers += [nn.Linear(size_in, size_out), make_activation(activation)]
+            if activation == GATED:
+                # Both linear layers as one, which is faster.
+                layers += [nn.Linear(size_in, 2 * size_out), nn.GLU(dim=-1)]
+            else:
+                layers += [nn.Linear(size_in, size_out), make_activation(activation)]
         self.layers = nn.Sequential(*layers)
         self.out_shape = torch.Size(sizes[-1:])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite, log, nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,14 @@ from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
 from reparam.seeding import rng_state, set_rng_state
 
-Schedule = Callable[[float], float]
-"""A number as a function of the optimizer step, such as those of ``training.schedules``."""
+Schedule = Callable[[Any], Any]
+"""A number as a function of the optimizer step, such as those of ``training.schedules``.
+
+Where the step is a tensor, as it is on a GPU, the number is one too.
+"""
 
 
-def value_at(number: float | Schedule, step: int | None) -> float:
+def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
     """Return a number, or a schedule's value at a step; its last value where there is no step.
 
     >>> value_at(lambda step: min(step / 10, 1.0), 5), value_at(lambda step: min(step, 3), None)

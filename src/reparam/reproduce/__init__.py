@@ -17,6 +17,8 @@ from reparam.reproduce import (  # noqa: I001
     semi_supervised as _semi_supervised,  # noqa: F401
     text as _text,  # noqa: F401
     cifar as _cifar,  # noqa: F401
+    importance_weighted as _importance_weighted,  # noqa: F401
+    published as _published,  # noqa: F401
     zoo as _zoo,  # noqa: F401
 )
 from reparam.reproduce.registry import Entry, Options, entries, entry, get, reproduce

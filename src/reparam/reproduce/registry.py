@@ -110,6 +110,7 @@ class Entry:
         n_samples: Draws behind each estimate; 0 where nothing is drawn.
         minutes: About how long it takes on one core.
         full_epochs: Passes in the long run; 0 where there is none.
+        full_samples: Draws behind each estimate in the long run; 0 for as many as otherwise.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Entry:
     n_samples: int
     minutes: float
     full_epochs: int = 0
+    full_samples: int = 0
 
     @property
     def summary(self) -> str:
@@ -141,6 +143,7 @@ def entry(
     n_samples: int = 0,
     minutes: float = 0.5,
     full_epochs: int = 0,
+    full_samples: int = 0,
 ) -> Callable[[Experiment], Experiment]:
     """Register an experiment under a name.
 
@@ -153,6 +156,7 @@ def entry(
         n_samples: Draws behind each estimate.
         minutes: About how long it takes on one core.
         full_epochs: Passes in the long run, which ``--full`` asks for.
+        full_samples: Draws behind each estimate in the long run.
 
     Raises:
         OptionError: The name is taken.
@@ -162,7 +166,16 @@ def entry(
         if name in _ENTRIES:
             raise OptionError(f"entry {name!r} is registered already: choose another name")
         made = Entry(
-            name, experiment, source, protocol, data, epochs, n_samples, minutes, full_epochs
+            name,
+            experiment,
+            source,
+            protocol,
+            data,
+            epochs,
+            n_samples,
+            minutes,
+            full_epochs,
+            full_samples,
         )
         _ENTRIES[name] = made
         return experiment
@@ -295,7 +308,8 @@ def _protocol(found: Entry, asked: Options) -> Protocol:
     if asked.full and not found.full_epochs:
         raise OptionError(f"full=True: {found.name!r} has no long run, so drop it")
     epochs = asked.epochs or (found.full_epochs if asked.full else found.epochs)
-    return Protocol(asked, epochs, asked.n_samples or found.n_samples)
+    n_samples = (asked.full and found.full_samples) or found.n_samples
+    return Protocol(asked, epochs, asked.n_samples or n_samples)
 
 
 def _checked_file(path: Path, found: Entry) -> Path:

@@ -67,13 +67,12 @@ def trained(
         out=None if runs is None else runs / folder,
         resume=runs is not None,
         device=protocol.options.device,
-        # A published figure is one of full precision.
-        precision="float32",
         progress=protocol.options.progress,
         epochs=epochs,
         seed=seed,
         pictures_every=0,
-        **(training or {}),
+        # A published figure is one of full precision, unless its protocol says otherwise.
+        **{"precision": "float32", **(training or {})},
     )
 
 

@@ -115,8 +115,14 @@ class CapturedStep:
             graph.replay()
 
     def rows(self, start: int, stop: int) -> tuple[list[str], Tensor]:
-        """Return the names and values, with shape (K, n), of the batches start … stop - 1."""
-        return self.names, self._log[start:stop].clone()
+        """Return the names and values, with shape (K, n), of the batches start … stop - 1.
+
+        An epoch waits for the device here, and nowhere else.
+        """
+        values = self._log[start:stop].clone()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.names, values
 
     def _release(self) -> None:
         """Leave the optimizers as they were."""

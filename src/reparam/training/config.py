@@ -107,15 +107,19 @@ def warmed_up(recipe: Recipe, epochs: float, steps_per_epoch: int) -> Recipe:
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """Return, in words, the options that were changed between a run and a wish to resume it.
 
-    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0})
+    A run from before there was an option has what is now its default.
+
+    >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0, "optimizer": "adam"})
     ['lr (0.1 in the run, 0.2 now)']
     """
-    names = [name for name in stored if name != "recorded" and name not in MOVABLE_KEYS]
-    names += [name for name in asked if name not in names and name not in MOVABLE_KEYS]
+    defaults = {field.name: field.default for field in fields(TrainingOptions)}
+    stored = defaults | dict(stored)
+    asked = defaults | dict(asked)
+    names = [name for name in (stored | asked) if name not in (*MOVABLE_KEYS, "recorded")]
     return [
         f"{name} ({stored.get(name)} in the run, {asked.get(name)} now)"
         for name in names
-        if name != "recorded" and _plain(stored.get(name)) != _plain(asked.get(name))
+        if _plain(stored.get(name)) != _plain(asked.get(name))
     ]
 
 

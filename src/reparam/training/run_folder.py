@@ -27,6 +27,7 @@ class RunFolder:
         model.safetensors    the trained weights; their presence says that the run is finished
         model.json           their checksum
         evaluation.json      what was measured
+        evaluation.safetensors  the same of every example
 
     Arguments:
         path: The folder; it need not exist yet.
@@ -51,6 +52,14 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether the run ended; its weights are written last, the checksum after them."""
         return self.model_file.with_suffix(".json").is_file()
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """The checksum of the trained weights; None for a run that is not finished."""
+        try:
+            return str(json.loads(self.model_file.with_suffix(".json").read_text())["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Make the folder and write the configuration of a new run.

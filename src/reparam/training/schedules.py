@@ -1,12 +1,12 @@
 """Numbers that change while a model trains: functions of the optimizer step."""
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, log, pi
 from typing import Any
 
 from torch import Tensor
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, unknown
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,77 @@ def warmup_cosine(peak: float, warmup: int, steps: int, floor: float = 0.0) -> W
         (0.0001, 0.001, 0.0005, 0.0)
     """
     return WarmupCosine(peak, warmup, steps, floor)
+
+
+STAGES = 8
+"""The stages of the schedule of that name."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A rise from zero, then stages each three times as long as the one before."""
+
+    peak: float
+    warmup: int
+    steps: int
+
+    def __call__(self, step: float) -> float:
+        """Return the value at a step; infinity stands for the end."""
+        if step < self.warmup:
+            return self.peak * (step + 1) / self.warmup
+        share = min(step / self.steps, 1.0)
+        # The stages 0 … i take (3^(i+1) - 1) / (3^8 - 1) of all steps.
+        stage = int(log(1 + share * (3**STAGES - 1), 3) + 1e-9)
+        return self.peak * 10 ** (-min(stage, STAGES - 1) / (STAGES - 1))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A rise from zero, then the same value."""
+
+    peak: float
+    warmup: int
+    steps: int
+
+    def __call__(self, step: float) -> float:
+        """Return the value at a step; infinity stands for the end."""
+        return self.peak * min((step + 1) / max(1, self.warmup), 1.0)
+
+
+LearningRate = WarmupCosine | Stages | Constant
+"""A learning rate as a function of the step."""
+
+
+def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
+    r"""Return a learning rate by name, which rises to its peak in the steps of the warm-up.
+
+    ``cosine``: see ``warmup_cosine``. ``constant``: as it says. ``stages``: eight of them, each
+    three times as long as the one before it, down to a tenth,
+
+    .. math:: \eta_i = \eta\, 10^{-i / 7}, \qquad i = 0, \dots, 7
+
+    Arguments:
+        name: The name.
+        peak: η.
+        warmup: The number of steps of the rise.
+        steps: The number of steps in all.
+
+    Raises:
+        OptionError: An unknown schedule, with the nearest one.
+
+    References:
+        Burda, Grosse & Salakhutdinov, ICLR 2016, section 5 (stages of 3^i epochs).
+
+    Example:
+        >>> stages = learning_rate("stages", 1e-3, warmup=0, steps=3280)
+        >>> [round(stages(epoch), 5) for epoch in (0, 1, 4, 1093, 3279)]
+        [0.001, 0.00072, 0.00052, 0.0001, 0.0001]
+    """
+    schedules: dict[str, type[LearningRate]] = {
+        "cosine": WarmupCosine,
+        "constant": Constant,
+        "stages": Stages,
+    }
+    if name not in schedules:
+        raise unknown("schedule of the learning rate", name, schedules)
+    return schedules[name](float(peak), warmup, steps)

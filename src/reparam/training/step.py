@@ -12,7 +12,7 @@ from reparam.training.average import MovingAverage
 from reparam.training.optimizers import make_optimizers
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
-from reparam.training.schedules import WarmupCosine, warmup_cosine
+from reparam.training.schedules import LearningRate, learning_rate
 from reparam.variants.recipe import Recipe
 
 
@@ -50,7 +50,7 @@ class Turn:
     loss: nn.Module
     parameters: list[nn.Parameter]
     optimizers: Sequence[Optimizer]
-    lr: WarmupCosine
+    lr: LearningRate
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
@@ -121,4 +121,5 @@ class Step:
         optimizers = make_optimizers(self.options.optimizer, parameters, lr, self.runtime.device)
         loss, ready = self.runtime.setup(Loss(self.model, objective), optimizers)
         warmup = round(self.options.lr_warmup * self.n_steps)
-        return Turn(name, loss, parameters, ready, warmup_cosine(lr, warmup, self.n_steps))
+        schedule = learning_rate(self.options.lr_schedule, lr, warmup, self.n_steps)
+        return Turn(name, loss, parameters, ready, schedule)

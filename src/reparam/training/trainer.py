@@ -186,8 +186,8 @@ class Trainer:
             # Every draw of an epoch follows from the seed and its number alone.
             torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
         self.model.train()
-        resumed = time.perf_counter()
         self._take_captured(stop, began)
+        resumed = time.perf_counter()
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
             self._step(batch)
             self._after(1, began, resumed)

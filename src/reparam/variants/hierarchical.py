@@ -7,13 +7,54 @@ from typing import Any
 from reparam.conditional import Conditional
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
-from reparam.ladder import LadderEncoder, TopDown
+from reparam.ladder import BottomUp, LadderEncoder, TopDown, steps
 from reparam.model import LatentModel
-from reparam.nn import MLP, Halved, Pyramid
+from reparam.nn import MLP, Halved, Last, Pyramid
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Recipe
 from reparam.variants.registry import variant
+
+
+@variant("hierarchical-vae", year=2016, paper="Burda, Grosse & Salakhutdinov, ICLR 2016")
+def hierarchical_vae(
+    spec: DataSpec,
+    latent_dims: Sequence[int] = (100, 50),
+    hidden: Sequence[int] = (200, 200),
+    above: Sequence[int] = (100, 100),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with a chain of latents, whose posterior goes up the layers one by one.
+
+    .. math:: p(x, z) = p(x \mid z_1) \prod_{l < L} p(z_l \mid z_{l+1})\, p(z_L), \qquad
+              q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
+
+    Use it for the two-layer nets of the paper, whose sizes are the defaults: ``--activation tanh``,
+    and ``--objective iwae --n-importance 50`` for its importance-weighted autoencoder.
+
+    Limits: the upper layers see x through draws of the lower ones only, and may come to say
+    nothing; the KL is estimated from draws, as a whole and not layer by layer.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dims: The sizes of the layers, from the one next to the data upwards; any number.
+        hidden: The sizes of the layers between x and z₁; the decoder has them in reverse order.
+        above: The sizes of the layers between two stochastic ones; the prior has them in reverse.
+        likelihood: p(x | z₁) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> hierarchical_vae(DataSpec((1, 28, 28), "binary")).model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
+    encoder = BottomUp(spec.shape, latent_dims, hidden, above, **shared)
+    sizes = latent_dims[::-1]
+    prior = TopDown(sizes, below=[*steps(sizes, above[::-1], **shared)])
+    decoder = Last(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
+    conditional = Conditional(decoder, likelihood_of(spec, likelihood))
+    return Recipe(LatentModel(encoder, conditional, prior), ELBO())
 
 
 @variant("ladder-vae", year=2016, paper="Sønderby et al., NeurIPS 2016")

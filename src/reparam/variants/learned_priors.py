@@ -43,10 +43,15 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
     "flow-prior-vae",
     year=2017,
     paper="Chen et al., ICLR 2017",
-    prior=("n_transforms", "flow_width"),
+    prior=("n_transforms", "flow_width", "flow_depth"),
 )
 def flow_prior_vae(
-    spec: DataSpec, latent_dim: int = 20, n_transforms: int = 2, flow_width: int = 256, **net: Any
+    spec: DataSpec,
+    latent_dim: int = 20,
+    n_transforms: int = 2,
+    flow_width: int = 256,
+    flow_depth: int = 1,
+    **net: Any,
 ) -> Recipe:
     r"""The VAE whose prior is a masked autoregressive flow.
 
@@ -63,14 +68,16 @@ def flow_prior_vae(
         latent_dim: The number of dimensions of z.
         n_transforms: How many transforms are stacked.
         flow_width: The width of each transform's network.
+        flow_depth: The number of its hidden layers.
         net: The other options of ``vae``.
 
     Example:
         >>> flow_prior_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
+    priors.check_sizes(flow_depth=flow_depth)
     model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Flow(latent_dim, spec.context, n_transforms, (flow_width,))
+    model.prior = priors.Flow(latent_dim, spec.context, n_transforms, [flow_width] * flow_depth)
     return Recipe(model, ELBO())
 
 

@@ -1,0 +1,128 @@
+"""``reparam doctor``: what is amiss with a run or with data, and what to change."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from reparam import data as data_sets
+from reparam.cli.parse import parse
+from reparam.data import DATASETS
+from reparam.data.images import ENDINGS
+from reparam.data.registry import OWN_FILES, Binarize
+from reparam.doctor import Diagnosis, examine, examine_data
+from reparam.errors import DataError, OptionError, folded, unknown
+from reparam.run import load
+from reparam.spec import Support
+from reparam.training.run_folder import RunFolder
+
+ARRAYS = (".npy", ".npz")
+"""Files of arrays; of an archive the array ``x``, or else the first."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say in words what is amiss with a run or with data, what shows it, and what to change."""
+
+    target: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(
+            metavar="RUN|DATA",
+            help="The folder of a run; or a data set, a text, a folder of images or a .npy file.",
+        ),
+    ]
+    data_dir: str | None = None
+    """The folder that holds the data set's folder; nothing else is looked at then."""
+    path: str | None = None
+    """A file of your own: where that of the run is now, or of the data sets text and faces."""
+    binarize: Binarize | None = None
+    """Of data: how grey images become binary; each data set has its own way."""
+    dequantize: bool | None = None
+    """Of data: whether uniform noise makes pixel levels continuous."""
+    support: Support | None = None
+    """Of a .npy file: the set that its entries are said to lie in."""
+    n_examples: int = 1000
+    """At most so many random examples of each split are looked at."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    seed: int = 0
+    """Of every draw."""
+    all: bool = False
+    """Show the evidence of what is fine too."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Examine a run or data, and print what was found."""
+    options = parse(Options, "doctor", arguments)
+    if not 0 <= options.seed < 2**63:
+        raise OptionError(f"seed={options.seed}: must be 0 or more, and below 2^63")
+    found = diagnosis(options)
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        print(found.report(options.all))
+
+
+def diagnosis(options: Options) -> Diagnosis:
+    """Return what is found about the run or data that the options name.
+
+    Raises:
+        OptionError: No run, data set or file of this name, or an option that it does not have.
+    """
+    place = Path(options.target).expanduser()
+    limits: dict[str, Any] = {"n_examples": options.n_examples, "seed": options.seed}
+    if RunFolder(place).holds_run:
+        for name in ("binarize", "dequantize", "support"):
+            if getattr(options, name) is not None:
+                raise OptionError(f"--{name}: a run has its own way of preparing data; drop it")
+        run = load(place, device=options.device)
+        return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
+    if place.suffix in ARRAYS and place.is_file():
+        return examine_data(read_array(place), support=options.support, **limits)
+    if options.support is not None:
+        raise OptionError("--support: it is known of data sets and texts; for .npy files only")
+    return examine_data(data_sets.load(**named(options, place)), **limits)
+
+
+def named(options: Options, place: Path) -> dict[str, Any]:
+    """Return the options of ``data.load`` for a data set, or for files of the user's own.
+
+    Raises:
+        OptionError: There is neither a data set nor a file of this name.
+    """
+    given = {k: getattr(options, k) for k in ("data_dir", "binarize", "dequantize", "path")}
+    given = {k: v for k, v in given.items() if v is not None}
+    if folded(options.target) in (*DATASETS, *OWN_FILES):
+        return {"name": options.target, **given}
+    if place.is_dir():
+        if not any(p.suffix.lower() in ENDINGS for p in place.rglob("*")):
+            raise OptionError(
+                f"{place} holds no run (no config.yaml) and no images "
+                f"({', '.join(ENDINGS)}): give the folder of a run, or of images"
+            )
+        return {"name": "faces", **given, "path": str(place)}
+    if place.is_file():
+        return {"name": "text", **given, "path": str(place)}
+    raise unknown("run or data set", options.target, [*DATASETS, *OWN_FILES])
+
+
+def read_array(path: Path) -> Any:
+    """Return the array of a ``.npy`` or ``.npz`` file; nothing in it is executed.
+
+    Raises:
+        DataError: A file that is damaged, or holds objects.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            return found["x" if "x" in found.files else found.files[0]]
+    except (OSError, ValueError, IndexError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as an array: {error}") from error

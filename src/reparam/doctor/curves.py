@@ -1,0 +1,203 @@
+"""What the doctor sees of training: its curves, and how far it carries beyond its data."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import isfinite
+from statistics import mean, median
+from typing import Any
+
+from reparam.doctor.finding import Finding, estimate
+from reparam.doctor.patient import Patient, option
+from reparam.evaluation.statistics import mean_and_stderr
+
+FEWEST_ROWS = 10
+"""Rows of metrics below which a curve has no shape."""
+SPIKE_NOISE, SPIKE_SHARE = 10.0, 0.02
+"""A spike stands out of the noise between rows, and is a visible share of the whole fall."""
+RISE_SHARE = 0.05
+"""A loss that rises again by this share of its whole fall has lost what it had learned."""
+STILL_SHARE = 0.003
+"""The share of the whole fall that the last tenth may bring: 20 epochs of MNIST have 0.0008."""
+STILL_HALF = 0.05
+"""The share that the last half may bring. As the learning rate falls to zero the last tenth is
+always flat; the half is not: 20 epochs of MNIST have 0.01, a text model stopped soon 0.03."""
+GAP_ADVICE, GAP_PROBLEM = 0.25, 0.75
+"""The gap between splits, in standard deviations of the ELBO over examples, which has no unit."""
+FALL_ADVICE = 0.05
+"""What the validation ELBO may lose since its best, in these standard deviations."""
+WINDOW = 5
+"""Rows on each side of a row: their median knows no spikes."""
+
+
+def overfitting(patient: Patient) -> Finding | None:
+    """Look at what a model loses on examples that it was not trained on."""
+    train, held = patient.on_train, patient.on_held
+    if train is None or held is None:
+        return None
+    on_train, on_held = (m.elbo if m.has_density else m.reconstruction for m in (train, held))
+    (first, one), (second, two) = mean_and_stderr(on_train), mean_and_stderr(on_held)
+    gap, stderr = first - second, ((one or 0.0) ** 2 + (two or 0.0) ** 2) ** 0.5
+    spread = float(on_train.std()) if len(on_train) > 1 else 1.0
+    share = (gap - 2 * stderr) / max(spread, 1e-9)
+    figures = {"gap": gap, "gap_stderr": stderr, "train": first, "held": second, "spread": spread}
+    what = "ELBO" if train.has_density else "reconstruction"
+    shown = (
+        f"{what} {estimate(first, one)} on train and {estimate(second, two)} on "
+        f"{patient.held_name}, a gap of {estimate(gap, stderr)} nats"
+    )
+    fall = _fall(patient.run.rows)
+    if fall is not None:
+        best, last, epoch = fall
+        figures |= {"best_validation": best, "last_validation": last}
+        shown += f"; validation was best after epoch {epoch + 1} with {best:.2f}, last {last:.2f}"
+    # Two means over the same validation examples: what they share is no noise of the difference.
+    fell = fall is not None and fall[0] - fall[1] > FALL_ADVICE * spread
+    keeps_best = bool(option(patient, "early_stopping"))
+    if share > GAP_PROBLEM or share > GAP_ADVICE or (fell and not keeps_best):
+        still_learns = fall is not None and fall[0] == fall[1]
+        said = "The model knows its training examples better than others"
+        fixes = ["--early-stopping 5" if fall else "--early-stopping 5 --validation 0.1"]
+        if still_learns:
+            said, fixes = f"{said}, though validation was still at its best", []
+        if option(patient, "binarize") == "static":
+            fixes.insert(0, "--binarize dynamic, which draws every pixel anew")
+        fixes += [
+            "--hidden with smaller layers" if option(patient, "hidden") else "a smaller model"
+        ]
+        return Finding(
+            "overfitting",
+            "problem" if not still_learns and (fell or share > GAP_PROBLEM) else "advice",
+            said,
+            shown,
+            ", ".join([*fixes, "or more data"]),
+            figures,
+        )
+    return Finding("overfitting", "fine", "what was learned carries over", shown, figures=figures)
+
+
+def _fall(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, int] | None:
+    """Return the best and the last validation score, and the epoch of the best."""
+    seen = [row for row in rows if row.get("split") == "validation"]
+    key = "elbo" if seen and "elbo" in seen[-1] else "reconstruction"
+    scores = [(float(row[key]), int(row["epoch"])) for row in seen if key in row]
+    if len(scores) < 2:
+        return None
+    best, epoch = max(scores)
+    return best, scores[-1][0], epoch
+
+
+def learning_rate(patient: Patient) -> Finding | None:
+    """Look for spikes and rises of the loss, which a learning rate that is too high makes."""
+    rows = _steady(patient)
+    if len(rows) < FEWEST_ROWS or _has_players(rows):
+        return None
+    losses = [float(row["loss"]) for row in rows]
+    lr = option(patient, "lr")
+    bad = [int(row["step"]) for row, loss in zip(rows, losses, strict=True) if not isfinite(loss)]
+    if bad:
+        return _too_high(lr, f"the loss is no number at step {bad[0]:,}", {"step": float(bad[0])})
+    smooth = [median(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
+    fall = max(max(smooth) - min(smooth), 1e-9)
+    later = losses[len(losses) // 2 :]
+    noise = median(abs(b - a) for a, b in pairwise(later)) / 0.95
+    spikes = [
+        i
+        for i in range(1, len(losses) - 1)
+        if losses[i] - _around(losses, i) > max(SPIKE_NOISE * noise, SPIKE_SHARE * fall)
+    ]
+    low, rise, at = smooth[0], 0.0, 0
+    for i, value in enumerate(smooth):
+        low = min(low, value)
+        if value - low > rise:
+            rise, at = value - low, i
+    figures = {"n_spikes": float(len(spikes)), "rise": rise, "fall": fall, "noise": noise}
+    shown = f"{len(spikes)} spikes in {len(losses)} rows, largest rise {rise:.2f} nats"
+    if spikes:
+        worst = max(spikes, key=lambda i: losses[i] - _around(losses, i))
+        seen = (
+            f"{len(spikes)} of {len(losses)} rows stand out of those around them, the worst at "
+            f"step {rows[worst]['step']:,} with {losses[worst]:.2f} instead of "
+            f"{_around(losses, worst):.2f}"
+        )
+        return _too_high(lr, seen, figures)
+    if rise > max(RISE_SHARE * fall, SPIKE_NOISE * noise):
+        return _too_high(
+            lr, f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}", figures
+        )
+    return Finding("learning-rate", "fine", "the loss falls steadily", shown, figures=figures)
+
+
+def _too_high(lr: Any, shown: str, figures: dict[str, float]) -> Finding:
+    lower = f"--lr {float(lr) / 3:.1g}" if lr else "a lower learning rate"
+    return Finding(
+        "learning-rate",
+        "problem",
+        f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss does not "
+        "fall steadily",
+        shown,
+        f"{lower}, a longer --lr-warmup, or --clip-norm 1",
+        figures,
+    )
+
+
+def stopped_early(patient: Patient) -> Finding | None:
+    """Look at whether training ended while it still learned."""
+    rows, run = _steady(patient), patient.run
+    epochs = option(patient, "epochs")
+    if run.folder is not None and not run.folder.is_finished:
+        last = max((int(row.get("epoch", 0)) for row in run.rows), default=0)
+        return Finding(
+            "training-length",
+            "problem",
+            "Training did not end by itself, so these are not the weights it would have ended with",
+            f"the last row is of epoch {last + 1} of {epochs}",
+            f"reparam train --resume {run.folder.path}; a new run with a lower --lr, if it stopped "
+            "at a loss that was not finite",
+            {"epoch": float(last + 1)},
+        )
+    if len(rows) < FEWEST_ROWS or _has_players(rows):
+        return None
+    losses = [float(row["loss"]) for row in rows]
+    if not all(map(isfinite, losses)):
+        return None
+    whole = [float(row["loss"]) for row in run.rows if "loss" in row and row["split"] == "train"]
+    tenth = max(len(losses) // 10, 2)
+    before, after = losses[-2 * tenth : -tenth], losses[-tenth:]
+    gain = mean(before) - mean(after)
+    noise = median(abs(b - a) for a, b in pairwise(losses[-4 * tenth :]))
+    # Of two means over rows, whose own spread is the median difference over 0.95.
+    stderr = noise / 0.95 * (2 / tenth) ** 0.5
+    fall = max(whole[0] - mean(after), 1e-9)
+    half = losses[len(losses) // 2] - mean(after)
+    figures = {"gain": gain, "gain_stderr": stderr, "fall": fall, "gain_of_second_half": half}
+    shown = (
+        f"the last tenth of training brought {estimate(gain, stderr)} nats ({gain / fall:.2%} of "
+        f"all), the last half {half:.2f}"
+    )
+    if gain - 2 * stderr <= STILL_SHARE * fall and half <= STILL_HALF * fall:
+        return Finding("training-length", "fine", "the loss has levelled", shown, figures=figures)
+    return Finding(
+        "training-length",
+        "advice",
+        "Training ended while the model still learned",
+        shown,
+        f"--epochs {2 * int(epochs)}" if epochs else "more epochs",
+        figures,
+    )
+
+
+def _around(losses: Sequence[float], i: int) -> float:
+    """Return what the loss was before and after a row; a step between two levels is no spike."""
+    return max(median(losses[max(0, i - WINDOW) : i]), median(losses[i + 1 : i + 1 + WINDOW]))
+
+
+def _steady(patient: Patient) -> list[dict[str, Any]]:
+    """Return the rows of the last phase after any KL warm-up, which moves the loss by itself."""
+    rows = patient.rows
+    last = rows[-1].get("beta") if rows else None
+    return [row for row in rows if row.get("beta") == last]
+
+
+def _has_players(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a second player trains, against whom a loss may rise."""
+    return any(name.endswith("/loss") for name in rows[-1])

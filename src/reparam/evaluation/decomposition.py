@@ -1,0 +1,337 @@
+"""The KL of posteriors and prior in its parts: what z tells of x, and how all z together lie."""
+
+from collections.abc import Sequence
+from math import log
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from reparam.distributions import OneHotCodes, VonMisesFisher, base
+from reparam.divergence import CLOSED_FORM, check_comparable, kl
+from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.seeding import seeded
+
+# Larger tables of densities fall out of a CPU's cache, and take several times longer.
+_TABLE_MB = 8
+
+
+class AggregateKL(NamedTuple):
+    """A divergence that the aggregate posterior has a part in.
+
+    Arguments:
+        value: The Monte-Carlo estimate, in nats.
+        stderr: Its standard error over the draws, in nats.
+        n_samples: The number of draws.
+    """
+
+    value: float
+    stderr: float
+    n_samples: int
+
+
+class Decomposition(NamedTuple):
+    r"""The mean KL of posteriors and prior, in its parts.
+
+    Arguments:
+        mutual_information: :math:`I(n; z) = \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \| q(z))`.
+        marginal_kl: :math:`\mathrm{KL}(q(z) \| p(z))`, the rest of the mean KL.
+        total_correlation: :math:`\mathrm{KL}(q(z) \| \prod_j q(z_j))`, the first part of that rest;
+            None where the posteriors do not factorize.
+        dimension_wise_kl: :math:`\sum_j \mathrm{KL}(q(z_j) \| p(z_j))`, the second part; None where
+            the posteriors or the prior do not factorize.
+        n_examples: The number N of posteriors.
+    """
+
+    mutual_information: AggregateKL
+    marginal_kl: AggregateKL
+    total_correlation: AggregateKL | None
+    dimension_wise_kl: AggregateKL | None
+    n_examples: int
+
+
+def decompose(
+    q: Distribution,
+    prior: Distribution,
+    n_samples: int = 1000,
+    *,
+    mean_kl: float | None = None,
+    seed: int = 0,
+    max_memory_mb: int = _TABLE_MB,
+) -> Decomposition:
+    r"""Split the mean KL of posteriors and prior into its parts.
+
+    .. math:: \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \| p(z))
+              = I(n; z) + \mathrm{KL}\Bigl(q(z) \Big\| \prod_j q(z_j)\Bigr)
+              + \sum_j \mathrm{KL}(q(z_j) \| p(z_j)), \qquad
+              q(z) = \frac1N \sum_n q(z \mid x_n)
+
+    which are the mutual information of an example's number and its code, the total correlation and
+    the dimension-wise KL; the latter two together are the marginal KL, :math:`\mathrm{KL}(q(z) \|
+    p(z))`.
+
+    All parts come from the same draws. Where the mean KL is known, its sampled value serves as a
+    control variate: the parts then sum up to it exactly, with less noise in each.
+
+    The estimates have no bias for the mixture of the N posteriors that are given. The mutual
+    information of a number n and a code is at most log N, and that of all data may be larger: a
+    value near log N says only that no two of the N codes are mixed up. What it then lacks of the
+    mean KL is counted to the marginal KL, and there to the total correlation, since a mixture of N
+    posteriors that hardly overlap is lumpy where its margins are not.
+
+    Arguments:
+        q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
+        prior: p(z), with batch shape ().
+        n_samples: The number of draws from q(z); spread evenly over the examples.
+        mean_kl: The left side in nats, where it is known better than from these draws; None for
+            its closed form if there is one.
+        seed: The seed of the draws.
+        max_memory_mb: What the table of densities may take at once, in MiB.
+
+    Raises:
+        OptionError: Fewer than two draws, whose standard error is no number.
+        ShapeError: Posteriors or a prior with another batch shape.
+        SupportError: The prior has no mass where a posterior has.
+
+    References:
+        Hoffman & Johnson, ELBO surgery, NIPS workshop 2016, eq. 5; Chen et al., NeurIPS 2018,
+        eq. 2.
+
+    Example:
+        >>> loc = torch.tensor([[-9.0, 0.0], [9.0, 0.0]])
+        >>> q = Independent(Normal(loc, 1.0), 1)
+        >>> parts = decompose(q, Independent(Normal(torch.zeros(2), 1.0), 1))
+        >>> round(parts.mutual_information.value, 3), round(log(2), 3)
+        (0.693, 0.693)
+        >>> round(parts.mutual_information.value + parts.marginal_kl.value, 4)  # ½ 9²
+        40.5
+    """
+    _require_batches(q, prior)
+    check_comparable(q, prior)
+    factorizes = _factorizes(q)
+    with torch.no_grad():
+        found = _densities(q, n_samples, seed, max_memory_mb, margins=factorizes)
+        log_prior = prior.log_prob(found.z).cpu().double()
+        mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
+    whole = found.own - log_prior
+
+    def part(values: Tensor) -> AggregateKL:
+        if mean_kl is None:
+            return _estimate(values)
+        # The regression on the sampled KL, whose mean is known; all slopes sum to one.
+        around = whole - whole.mean()
+        spread = around.square().sum()
+        slope = (around * values).sum() / spread if spread > 0 else 0.0
+        return _estimate(values - slope * (whole - mean_kl))
+
+    margins = found.margins
+    return Decomposition(
+        mutual_information=part(found.own - found.joint),
+        marginal_kl=part(found.joint - log_prior),
+        total_correlation=None if margins is None else part(found.joint - margins),
+        dimension_wise_kl=(
+            None if margins is None or not _factorizes(prior, 0) else part(margins - log_prior)
+        ),
+        n_examples=q.batch_shape[0],
+    )
+
+
+def aggregate_kl(
+    q: Distribution,
+    prior: Distribution,
+    n_samples: int = 1000,
+    *,
+    seed: int = 0,
+    max_memory_mb: int = _TABLE_MB,
+) -> AggregateKL:
+    r"""Estimate how far the posteriors of all data together lie from the prior.
+
+    .. math:: \mathrm{KL}(q(z) \| p(z)) \approx \frac1S \sum_s \log q(z_s) - \log p(z_s), \qquad
+              q(z) = \frac1N \sum_n q(z \mid x_n), \quad z_s \sim q(z)
+
+    The estimate is unbiased for the mixture of the N posteriors that are given. As an estimate for
+    all data it is too high, and most where posteriors hardly overlap: no example's share of the
+    mixture is below 1/N, so :math:`\log q(z_s) \ge \log q(z_s \mid x_n) - \log N`. Give as many
+    examples as you can. The mean KL of the posteriors less this divergence is the mutual
+    information of x and z, at most log N.
+
+    Arguments:
+        q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
+        prior: p(z), with batch shape ().
+        n_samples: The number S of draws; spread evenly over the examples.
+        seed: The seed of the draws.
+        max_memory_mb: What the S × N table of densities may take at once, in MiB.
+
+    Raises:
+        OptionError: Fewer than two draws, whose standard error is no number.
+        ShapeError: Posteriors or a prior with another batch shape.
+
+    References:
+        Hoffman & Johnson, ELBO surgery, NIPS workshop 2016, eq. 4.
+
+    Example:
+        >>> unit = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> aggregate_kl(unit.expand((10,)), unit).value < 1e-5
+        True
+    """
+    _require_batches(q, prior)
+    with torch.no_grad():
+        found = _densities(q, n_samples, seed, max_memory_mb)
+        return _estimate(found.joint - prior.log_prob(found.z).cpu().double())
+
+
+def total_correlation(
+    q: Distribution, n_samples: int = 1000, *, seed: int = 0, max_memory_mb: int = _TABLE_MB
+) -> AggregateKL:
+    r"""Estimate how much the dimensions of the aggregate posterior depend on each other.
+
+    .. math:: \mathrm{TC} = \mathrm{KL}\Bigl(q(z) \Big\| \prod_j q(z_j)\Bigr)
+              \approx \frac1S \sum_s \log q(z_s) - \sum_j \log q(z_{sj}), \qquad
+              q(z) = \frac1N \sum_n q(z \mid x_n), \quad z_s \sim q(z)
+
+    Both q(z) and its margins are those of the mixture of the N posteriors that are given, for which
+    the estimate is unbiased; with few examples that mixture is lumpier than that of all data.
+
+    Arguments:
+        q: The posteriors of N examples, which factorize, with batch shape (N,) and event shape
+            (D,).
+        n_samples: The number S of draws; spread evenly over the examples.
+        seed: The seed of the draws.
+        max_memory_mb: What the S × N × D table of densities may take at once, in MiB.
+
+    Raises:
+        OptionError: Fewer than two draws, whose standard error is no number.
+        ShapeError: Posteriors that do not factorize, or are no batch (N,).
+
+    References:
+        Watanabe, IBM Journal 1960; Chen et al., NeurIPS 2018, eq. 2 and appendix C.
+
+    Example:
+        >>> loc = torch.randn(100, 1, generator=torch.Generator().manual_seed(0)).expand(100, 2)
+        >>> total_correlation(Independent(Normal(loc, 0.1), 1)).value > 1
+        True
+    """
+    if not _factorizes(q):
+        raise ShapeError(
+            f"posteriors {type(q).__name__} of batch shape {tuple(q.batch_shape)}: the total "
+            "correlation needs a batch (N,) of posteriors that factorize over dimensions"
+        )
+    with torch.no_grad():
+        found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
+    return _estimate(found.joint - cast(Tensor, found.margins))
+
+
+def joined(parts: Sequence[Distribution]) -> Distribution | None:
+    """Return batches of posteriors as one batch; None for a kind whose densities cost a network.
+
+    Arguments:
+        parts: Distributions of one kind, with batch shapes (B_1,), (B_2,) and so on.
+
+    Example:
+        >>> q = Independent(Normal(torch.zeros(2, 3), 1.0), 1)
+        >>> joined([q, q]).batch_shape
+        torch.Size([4])
+    """
+
+    def stacked(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    first = parts[0]
+    if isinstance(first, Independent):
+        inner = joined([part.base_dist for part in parts if isinstance(part, Independent)])
+        n_axes = first.reinterpreted_batch_ndims
+        return None if inner is None else Independent(inner, n_axes, validate_args=False)
+    if isinstance(first, Normal):
+        return Normal(stacked("loc"), stacked("scale"), validate_args=False)
+    if isinstance(first, MultivariateNormal):
+        scale_tril = stacked("scale_tril")
+        return MultivariateNormal(stacked("loc"), scale_tril=scale_tril, validate_args=False)
+    if isinstance(first, VonMisesFisher):
+        return VonMisesFisher(stacked("loc"), stacked("concentration"), validate_args=False)
+    if isinstance(first, OneHotCodes):
+        return OneHotCodes(stacked("logits"), first.temperature)
+    return None
+
+
+class _Densities(NamedTuple):
+    """Draws z from q(z), and log-densities of each, float64 on the CPU with shape (S,).
+
+    ``own`` is log q(z | x) of the example that z was drawn for, ``joint`` is log q(z), ``margins``
+    is Σ_j log q(z_j).
+    """
+
+    z: Tensor
+    own: Tensor
+    joint: Tensor
+    margins: Tensor | None
+
+
+def _densities(
+    q: Distribution, n_samples: int, seed: int, max_memory_mb: int, margins: bool = False
+) -> _Densities:
+    n = q.batch_shape[0]
+    z, owner = _aggregate_draws(q, n_samples, seed)
+    # Two temporaries of the size of the table, as a density makes them.
+    rows = max(1, max_memory_mb * 2**20 // (2 * 4 * n * max(1, q.event_shape.numel())))
+    own, joint, products = [], [], []
+    for some, owners in zip(z.split(rows), owner.split(rows), strict=True):
+        if margins and isinstance(q, Independent):
+            single = q.base_dist.log_prob(some.unsqueeze(1))
+            log_q = single.sum(-1)
+            products.append(single.logsumexp(1).double().sum(-1) - q.event_shape[0] * log(n))
+        else:
+            log_q = q.log_prob(some.unsqueeze(1))
+        own.append(log_q.gather(1, owners[:, None])[:, 0])
+        joint.append(log_q.double().logsumexp(1) - log(n))
+    return _Densities(
+        z,
+        torch.cat(own).cpu().double(),
+        torch.cat(joint).cpu(),
+        torch.cat(products).cpu() if products else None,
+    )
+
+
+def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return draws from the mixture of N posteriors, and the number of the one each came from."""
+    if n_samples < 2:
+        raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
+    n = q.batch_shape[0]
+    tensors = [value for value in vars(base(q)).values() if isinstance(value, Tensor)]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    with seeded(device, seed):
+        rounds = -(-n_samples // n)
+        z = q.sample(torch.Size([rounds])).flatten(0, 1)
+        # Whole rounds over the examples, then a random choice among those of the last one.
+        last = torch.randperm(n)[: n_samples - (rounds - 1) * n] + (rounds - 1) * n
+    chosen = torch.cat([torch.arange((rounds - 1) * n), last]).to(z.device)
+    return z[chosen], chosen % n
+
+
+def _require_batches(q: Distribution, prior: Distribution) -> None:
+    if len(q.batch_shape) != 1 or len(prior.batch_shape) != 0:
+        raise ShapeError(
+            f"posteriors of batch shape {tuple(q.batch_shape)} and a prior of batch shape "
+            f"{tuple(prior.batch_shape)}: the posteriors must be a batch (N,), the prior a single "
+            "distribution"
+        )
+
+
+def _factorizes(distribution: Distribution, n_batch_axes: int = 1) -> bool:
+    """Return whether the D entries of an event are independent of each other."""
+    return (
+        isinstance(distribution, Independent)
+        and distribution.reinterpreted_batch_ndims == 1
+        and len(distribution.batch_shape) == n_batch_axes
+    )
+
+
+def _closed_form(q: Distribution, prior: Distribution) -> float | None:
+    try:
+        return float(kl(q, prior, method=CLOSED_FORM).value.double().mean())
+    except SupportError:
+        return None
+
+
+def _estimate(values: Tensor) -> AggregateKL:
+    return AggregateKL(float(values.mean()), float(values.std() / len(values) ** 0.5), len(values))

@@ -1,0 +1,290 @@
+"""An evaluation in words: every figure with its unit, in sections."""
+
+from math import log
+from textwrap import fill
+from typing import NamedTuple
+
+from reparam.evaluation.result import Evaluation, number_and_error
+
+# Mutual information at its limit: what it lacks is found in the total correlation.
+_NEAR = 0.9
+
+Section = tuple[str, list["Line"]]
+
+
+class Line(NamedTuple):
+    """A line of the table; none is written where there is no value.
+
+    Arguments:
+        name: The name of the figure in ``evaluation.json``.
+        value: The figure.
+        stderr: Its standard error.
+        unit: Its unit, if it has one.
+        says: What it is, in words.
+    """
+
+    name: str
+    value: float | None
+    stderr: float | None
+    unit: str
+    says: str
+
+
+def table(found: Evaluation) -> str:
+    """Return the figures of an evaluation in sections, then what must be said with them.
+
+    Arguments:
+        found: The evaluation.
+
+    Example:
+        >>> print(table(Evaluation("test", 2, True, mse=0.25)))
+        2 examples of the split 'test'; means ± stderr
+        <BLANKLINE>
+        Reconstructions and samples
+          mse  0.2500    squared error per entry of a reconstruction
+    """
+    draws = f", {found.n_samples:,} draws of z each" if found.n_samples else ""
+    head = f"{found.n_examples:,} examples of the split {found.split!r}{draws}; means ± stderr"
+    there = [
+        (title, [line for line in lines if line.value is not None])
+        for title, lines in _sections(found)
+    ]
+    cells = {
+        title: [
+            (one.name, *number_and_error(one.value, one.stderr), one.unit, one.says)
+            for one in lines
+        ]
+        for title, lines in there
+        if lines
+    }
+    rows = [row for lines in cells.values() for row in lines]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+    parts = [head]
+    for title, lines in cells.items():
+        parts += ["", title]
+        for name, value, error, unit, says in lines:
+            number = f"{value:>{widths[1]}} {error:<{widths[2]}}"
+            parts.append(f"  {name:<{widths[0]}}  {number}  {unit:<{widths[3]}}  {says}".rstrip())
+    notes = [f"note: {found.note}"] if found.note else []
+    notes += [f"warning: {warning}" for warning in found.warnings]
+    parts += [""] if notes else []
+    return "\n".join(parts + [fill(note, 100, subsequent_indent="  ") for note in notes])
+
+
+def _sections(found: Evaluation) -> list[Section]:
+    return [
+        ("Bound and likelihood", _bound(found)),
+        ("Code: what z costs, and what it is spent on", _code(found)),
+        ("Latents", _latents(found)),
+        ("Reconstructions and samples", _samples(found)),
+    ]
+
+
+def _bound(e: Evaluation) -> list[Line]:
+    # A bound of a likelihood exists only where there is a likelihood.
+    bound = "lower bound of log p(x)" if e.is_likelihood else "reconstruction - kl"
+    estimate = "log p(x) by importance sampling"
+    if e.n_samples is None:
+        estimate = "the exact log-probability"
+    elif not e.is_likelihood:
+        estimate = "importance-sampled, but no likelihood"
+    if e.proposal not in (None, "posterior"):
+        estimate += f" from a {e.proposal} proposal"
+    of_first = f"of the first {e.annealed_n_examples or 0:,} examples"
+    steps = f"{e.annealed_n_temperatures or 0:,} steps from the {e.annealed_start}"
+    per_entry = "per entry of x; lower is better"
+    if e.dequantized_from is not None:
+        per_entry = f"at most, per entry of the {e.dequantized_from} levels without noise"
+    return [
+        Line("elbo", e.elbo, e.elbo_stderr, "nats", f"{bound}; higher is better"),
+        Line(
+            "log_likelihood",
+            e.log_likelihood,
+            e.log_likelihood_stderr,
+            "nats",
+            f"{estimate}; higher is better",
+        ),
+        Line(
+            "effective_sample_size",
+            e.effective_sample_size,
+            None,
+            "",
+            "share of the draws that count; 1 for an exact posterior",
+        ),
+        Line(
+            "annealed_log_likelihood",
+            e.annealed_log_likelihood,
+            e.annealed_log_likelihood_stderr,
+            "nats",
+            f"the same by annealing, {steps}, {of_first}",
+        ),
+        Line(
+            "annealed_sampled",
+            e.annealed_sampled,
+            e.annealed_sampled_stderr,
+            "nats",
+            f"log_likelihood as above, {of_first}",
+        ),
+        Line(
+            "annealed_gap",
+            e.annealed_gap,
+            e.annealed_gap_stderr,
+            "nats",
+            "between annealing from below and from above, on data simulated by the model",
+        ),
+        Line(
+            "reconstruction",
+            e.reconstruction,
+            e.reconstruction_stderr,
+            "nats",
+            "how well x is described, given its z; higher is better",
+        ),
+        Line("kl", e.kl, e.kl_stderr, "nats", f"what z tells of x ({e.kl_method})"),
+        *(
+            Line(f"kl of {name}", value, None, "nats", "the share of this layer")
+            for name, value in (e.kl_groups or {}).items()
+        ),
+        Line("bits_per_dim", e.bits_per_dim, e.bits_per_dim_stderr, "bits", per_entry),
+    ]
+
+
+def _code(e: Evaluation) -> list[Line]:
+    raw = "" if e.raw_bits is None else f"; as stored {e.raw_bits:,.0f}"
+    bits = 1 / log(2)
+    rate_stderr = None if e.kl_stderr is None else e.kl_stderr * bits
+    n = e.decomposed_examples or 1
+    # Under a prior that does not factorize, dependence is no part of the KL.
+    of_kl = "" if e.dimension_wise_kl is None else "of the kl: "
+    dependence = "dependence of the dimensions of z on each other"
+    if (e.mutual_information or 0.0) > _NEAR * log(n):
+        dependence = f"dependence; too high, as {n:,} examples are too few"
+    return [
+        Line("rate_bits", e.rate_bits, rate_stderr, "bits", "rate: the kl, as the cost of z"),
+        Line(
+            "distortion",
+            e.distortion,
+            e.reconstruction_stderr,
+            "nats",
+            "what z leaves to say of x; lower is better",
+        ),
+        Line(
+            "code_bits", e.code_bits, None, "bits", f"to compress one example with bits back{raw}"
+        ),
+        Line(
+            "mutual_information",
+            e.mutual_information,
+            e.mutual_information_stderr,
+            "nats",
+            f"of the kl: tells {n:,} examples apart; at most log {n:,} = {log(n):.2f}",
+        ),
+        Line(
+            "total_correlation",
+            e.total_correlation,
+            e.total_correlation_stderr,
+            "nats",
+            f"{of_kl}{dependence}",
+        ),
+        Line(
+            "dimension_wise_kl",
+            e.dimension_wise_kl,
+            e.dimension_wise_kl_stderr,
+            "nats",
+            "of the kl: each dimension of all z against its prior",
+        ),
+        # With both of its parts above it would be told twice.
+        Line(
+            "marginal_kl",
+            e.marginal_kl if e.dimension_wise_kl is None else None,
+            e.marginal_kl_stderr,
+            "nats",
+            "of the kl: all z together against the prior",
+        ),
+    ]
+
+
+def _latents(e: Evaluation) -> list[Line]:
+    of = "" if e.latent_dim is None else f"of {e.latent_dim}"
+    learned = f", from {e.probe_examples or 0:,} training codes"
+    return [
+        Line("active_units", e.active_units, None, of, "latent dimensions that vary with x"),
+        Line(
+            "active_units_first_500",
+            e.active_units_first_500,
+            None,
+            of,
+            "the same over the first 500 training examples",
+        ),
+        Line("codes_in_use", e.codes_in_use, None, "", "codes that stand for anything"),
+        Line(
+            "code_perplexity",
+            e.code_perplexity,
+            None,
+            "",
+            "as many codes, evenly used, would be as hard to guess",
+        ),
+        Line(
+            "linear_probe",
+            e.linear_probe,
+            e.linear_probe_stderr,
+            "",
+            f"labels told by a linear classifier of z{learned}",
+        ),
+        Line(
+            "neighbor_accuracy",
+            e.neighbor_accuracy,
+            e.neighbor_accuracy_stderr,
+            "",
+            "labels told by the vote of the 5 nearest of these",
+        ),
+        Line(
+            "cluster_accuracy",
+            e.cluster_accuracy,
+            e.cluster_accuracy_stderr,
+            "",
+            f"labels told by the {e.n_clusters} clusters, matched one to one",
+        ),
+        Line(
+            "cluster_majority",
+            e.cluster_majority,
+            e.cluster_majority_stderr,
+            "",
+            "labels told by each cluster's commonest label",
+        ),
+        Line(
+            "cluster_information",
+            e.cluster_information,
+            None,
+            "",
+            "normalized mutual information of clusters and labels",
+        ),
+        Line("accuracy", e.accuracy, e.accuracy_stderr, "", "labels told rightly, of 1"),
+    ]
+
+
+def _samples(e: Evaluation) -> list[Line]:
+    n = e.n_generated or 0
+    bias = "" if e.fid_bias is None else f"; about {e.fid_bias:.2g} too high"
+    return [
+        Line("mse", e.mse, e.mse_stderr, "", "squared error per entry of a reconstruction"),
+        Line(
+            "sample_mmd",
+            e.sample_mmd,
+            e.sample_mmd_stderr,
+            "",
+            f"MMD² of {n:,} samples and examples; 0 for the same law",
+        ),
+        Line(
+            "fid",
+            e.fid,
+            e.fid_stderr,
+            "",
+            f"Fréchet distance in features, from {n:,} of each{bias}",
+        ),
+        Line(
+            "kid",
+            e.kid,
+            e.kid_stderr,
+            "",
+            "kernel distance in features; 0 for the same law",
+        ),
+    ]

@@ -1,0 +1,605 @@
+"""The doctor: what is ill is said to be, and what is well is not."""
+
+import json
+from dataclasses import dataclass, replace
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
+from torch.distributions import Distribution, Independent, Normal
+
+import reparam as rp
+from reparam import data, variants
+from reparam.batch import Batch
+from reparam.cli.main import main
+from reparam.data import Dataset
+from reparam.distributions import CodeSequence, QuantizedCodes
+from reparam.distributions.autoregressive import Autoregressive
+from reparam.doctor import curves, encoder, examine, examine_data, latents, likelihood
+from reparam.doctor.finding import Finding
+from reparam.doctor.patient import Patient, patient_of
+from reparam.errors import OptionError
+from reparam.families import Gaussian
+from reparam.model import LatentModel
+from reparam.objectives import ELBO, IWAE
+from reparam.objectives.bounds import passed
+from reparam.objectives.terms import Terms
+from reparam.priors import StandardNormal
+from reparam.run import Run
+from reparam.spec import DataSpec
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits", binarize="dynamic")
+
+
+@pytest.fixture(scope="module")
+def healthy(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    torch.manual_seed(0)
+    return rp.fit(
+        variants.vae(digits.spec, latent_dim=8, hidden=[64]),
+        digits,
+        epochs=40,
+        checkpoint_every=60.0,
+        out=tmp_path_factory.mktemp("doctor") / "run",
+        pictures_every=0,
+        progress=False,
+    )
+
+
+def copied(run: Run) -> Run:
+    """The same run with weights of its own, which a test may spoil."""
+    model = variants.vae(run.spec, latent_dim=8, hidden=[64]).model
+    model.load_state_dict(run.model.state_dict())
+    return replace(run, model=model.eval())
+
+
+def severity(finding: Finding | None) -> str | None:
+    return None if finding is None else finding.severity
+
+
+@dataclass
+class Part(nn.Module):
+    """A part of a model that is one function, for posteriors and likelihoods known in advance."""
+
+    function: Any
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    __hash__ = nn.Module.__hash__
+
+    def forward(self, value: Tensor) -> Distribution:
+        return self.function(value)
+
+
+def normal(loc: Tensor, scale: float | Tensor) -> Distribution:
+    return Independent(Normal(loc, torch.as_tensor(scale)), 1)
+
+
+def made(
+    encoder: Any, decoder: Any, x: Tensor, *, prior: nn.Module | None = None, **config: Any
+) -> Patient:
+    """A patient of these parts and examples, on data in memory."""
+    model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
+    source = data.from_arrays(x, support="real", test=x)
+    run = Run(model, source.spec, {"variant": None, **config}, source)
+    return patient_of(run, source, config.get("objective"))
+
+
+NOISE = 0.5
+
+
+def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> Patient:
+    """x = z + noise; its posterior is exact but for a shift and a width, in its own scale."""
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * (1 + NOISE**2) ** 0.5
+    shrink = 1 / (1 + NOISE**2)
+    scale = NOISE * shrink**0.5
+    return made(
+        lambda x: normal(shrink * x + shift * scale, width * scale), lambda z: normal(z, NOISE), x
+    )
+
+
+class TestHealthy:
+    def test_digits_have_no_problem(self, healthy: Run) -> None:
+        found = examine(healthy)
+        assert found.of("problem") == (), str(found)
+        fine = {f.name for f in found.of("fine")}
+        assert {"likelihood", "beta", "collapse", "encoder", "prior", "learning-rate"} <= fine
+        assert {"finite", "range", "variation", "leak"} <= fine
+        assert "No problem was found." in str(found)
+
+    def test_figures_are_those_of_the_seed_and_leave_no_trace(self, healthy: Run) -> None:
+        state, before = (
+            torch.get_rng_state(),
+            {k: v.clone() for k, v in healthy.model.state_dict().items()},
+        )
+        one, two = (examine(healthy, n_examples=60, seed=3) for _ in range(2))
+        assert one == two
+        assert torch.equal(torch.get_rng_state(), state)
+        assert all(torch.equal(v, before[k]) for k, v in healthy.model.state_dict().items())
+        assert all(p.requires_grad for p in healthy.model.parameters())
+
+    def test_every_finding_has_evidence(self, healthy: Run) -> None:
+        for finding in examine(healthy, n_examples=60).findings:
+            assert finding.evidence
+            assert finding.severity == "fine" or finding.fix
+
+
+class TestCollapse:
+    def test_all_of_it(self, healthy: Run, digits: Dataset) -> None:
+        run = copied(healthy)
+        for parameter in run.latent_model.encoder.family.head.parameters():
+            parameter.data.zero_()  # q = N(0, 1), the prior
+        patient = patient_of(run, digits)
+        found = latents.collapse(patient)
+        assert found is not None
+        assert found.severity == "problem"
+        assert found.figures["kl"] == pytest.approx(0.0, abs=1e-6)
+        assert "--kl-warmup" in found.fix
+        # The decoder still listens to z: it is the encoder that does not speak.
+        assert severity(encoder.lagging_encoder(patient)) == "problem"
+
+    def test_some_of_it(self) -> None:
+        def encoder(x: Tensor) -> Distribution:
+            loc = torch.cat([x, torch.zeros(len(x), 9)], 1)
+            return normal(loc, torch.cat([torch.full_like(x, 0.1), torch.ones(len(x), 9)], 1))
+
+        patient = made(
+            encoder,
+            lambda z: normal(z[..., :1], 0.1),
+            torch.randn(300, 1),
+            prior=StandardNormal(10),
+        )
+        found = latents.collapse(patient)
+        assert found is not None
+        assert found.severity == "advice"
+        assert found.figures["n_unused"] == 9
+        assert "--latent-dim" in found.fix
+
+    def test_free_bits_force_no_information(self) -> None:
+        patient = made(
+            lambda x: normal(torch.full_like(x, 0.7), 1.0),
+            lambda z: normal(z, 1.0),
+            torch.randn(300, 4),
+        )
+        found = latents.collapse(patient)
+        assert found is not None
+        assert found.figures["n_still"] == 4
+        assert found.figures["kl"] == pytest.approx(4 * 0.7**2 / 2, rel=1e-3)
+        assert "same for all x" in found.said
+
+
+class TestEncoder:
+    @pytest.mark.parametrize(("shift", "width"), [(4.0, 1.0), (0.0, 4.0)])
+    def test_gain_is_the_divergence_from_the_exact_posterior(
+        self, shift: float, width: float
+    ) -> None:
+        found = encoder.lagging_encoder(linear_gaussian(shift, width))
+        known = 3 * 0.5 * (shift**2 + width**2 - 1 - 2 * log(width))
+        assert found is not None
+        assert found.figures["gain_held"] == pytest.approx(known, rel=0.05)
+        assert found.severity == "problem"
+
+    def test_an_exact_posterior_keeps_up(self) -> None:
+        found = encoder.lagging_encoder(linear_gaussian())
+        assert found is not None
+        assert found.severity == "fine"
+        assert abs(found.figures["gain_held"]) < 0.1
+
+    def test_directions_are_tuned_too(self) -> None:
+        digits = data.load("digits", binarize="dynamic")
+        run = rp.fit(variants.vmf_vae(digits.spec, latent_dim=3), digits, epochs=1, progress=False)
+        found = encoder.lagging_encoder(patient_of(run, digits, n_examples=50))
+        assert found is not None
+        assert found.figures["gain_train"] > 0
+
+    def test_a_width_that_is_fixed_stays(self) -> None:
+        patient = linear_gaussian(width=4.0)
+        assert patient.latent is not None
+        patient.latent.encoder.family = Gaussian(3, scale=4.0)  # by its name only
+        found = encoder.lagging_encoder(patient)
+        assert found is not None
+        assert found.severity == "fine"
+
+    def test_a_proposal_is_not_judged_as_a_posterior(self) -> None:
+        patient = replace(linear_gaussian(width=4.0), objective=IWAE(5))
+        assert encoder.lagging_encoder(patient) is None
+
+    def test_a_posterior_of_another_kind_is_left_alone(self) -> None:
+        digits = data.load("digits", binarize="dynamic")
+        run = rp.fit(variants.ladder_vae(digits.spec), digits, epochs=1, progress=False)
+        assert encoder.lagging_encoder(patient_of(run, digits, n_examples=50)) is None
+
+
+class TestDraws:
+    def test_an_exact_posterior_needs_one_draw(self) -> None:
+        found = encoder.too_few_draws(linear_gaussian())
+        assert found is not None
+        assert found.severity == "fine"
+        assert found.figures["rise"] == pytest.approx(0.0, abs=1e-4)
+        assert found.figures["effective_draws"] == pytest.approx(500, rel=1e-3)
+
+    @pytest.mark.parametrize(("shift", "expected"), [(3.0, "advice"), (6.0, "problem")])
+    def test_a_poor_one_needs_more(self, shift: float, expected: str) -> None:
+        found = encoder.too_few_draws(linear_gaussian(shift))
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["rise"] > 0.1
+        assert "--n-samples 5000" in found.fix
+
+
+class TestPrior:
+    def test_shifted_codes(self) -> None:
+        patient = made(
+            lambda x: normal(3 + 0 * x, 1.0), lambda z: normal(z, 1.0), torch.randn(1000, 2)
+        )
+        found = latents.far_aggregate(patient)
+        assert found is not None
+        assert found.severity == "advice"
+        assert found.figures["nats"] == pytest.approx(2 * 3**2 / 2, rel=0.1)
+
+    def test_codes_like_the_prior(self) -> None:
+        assert severity(latents.far_aggregate(linear_gaussian())) == "fine"
+
+
+class TestCodes:
+    @pytest.mark.parametrize(("n_used", "expected"), [(16, "fine"), (12, "advice"), (3, "problem")])
+    def test_are_counted(self, n_used: int, expected: str) -> None:
+        codes = torch.arange(16.0)[:, None]
+        prior = Part(None)
+        sequence = Autoregressive(lambda k: torch.zeros(*k.shape, 16), length=4)
+        prior.forward = lambda: CodeSequence(sequence, codes)  # type: ignore[method-assign]
+        x = (torch.arange(400 * 4) % n_used).float().reshape(400, 4)
+        patient = made(
+            lambda x: QuantizedCodes(x[..., None], codes), lambda z: normal(z, 1.0), x, prior=prior
+        )
+        found = latents.dead_codes(patient)
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["n_used"] == n_used
+        assert found.figures["perplexity"] == pytest.approx(n_used, rel=1e-3)
+
+
+class TestBeta:
+    @pytest.mark.parametrize(
+        ("beta", "expected"), [(1.0, "fine"), (4.0, "advice"), (0.5, "advice")]
+    )
+    def test_of_an_objective(self, beta: float, expected: str) -> None:
+        patient = replace(linear_gaussian(), objective=ELBO(beta=beta))
+        found = likelihood.kl_weight(patient)
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["beta"] == beta
+
+    @pytest.mark.parametrize(("n_averaged", "expected"), [(64, "problem"), (1, "fine")])
+    def test_of_a_reconstruction_averaged_over_pixels(
+        self, healthy: Run, digits: Dataset, n_averaged: int, expected: str
+    ) -> None:
+        def averaged(model: LatentModel, batch: Batch) -> Terms:
+            made = passed(model, batch)
+            return made.terms(made.reconstruction / n_averaged - made.divergence.value)
+
+        found = likelihood.kl_weight(patient_of(healthy, digits, averaged))
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["beta"] == pytest.approx(n_averaged, rel=0.15)
+
+
+class TestLikelihood:
+    @pytest.mark.parametrize(
+        ("variant", "name", "expected"),
+        [
+            ("vae", "cross-entropy", "problem"),
+            ("vae", "continuous-bernoulli", "fine"),
+            ("ae", "cross-entropy", "fine"),
+        ],
+    )
+    def test_cross_entropy(self, variant: str, name: str, expected: str) -> None:
+        digits = data.load("digits")
+        recipe = variants.build(variant, digits.spec, latent_dim=2, hidden=[16], likelihood=name)
+        run = rp.fit(recipe, digits, epochs=1, progress=False)
+        found = likelihood.cross_entropy(patient_of(run, digits, n_examples=50))
+        assert found is not None
+        assert found.severity == expected
+        if expected == "problem":
+            assert "--likelihood continuous-bernoulli" in found.fix
+            assert found.figures["missing_nats"] > 64 * log(2) - 1e-3  # C(λ) is 2 at least
+
+    def test_what_is_missing_is_the_normalizer(self) -> None:
+        from reparam.distributions import CrossEntropy
+
+        x, logits = torch.rand(5, 7), 3 * torch.randn(5, 7)
+        known = TorchContinuousBernoulli(logits=logits)._cont_bern_log_norm().sum(1)
+        missing = likelihood._missing(CrossEntropy(logits=logits), x)
+        assert torch.allclose(missing.float(), known, atol=1e-3)
+
+
+class TestScale:
+    @pytest.mark.parametrize(
+        ("sigma", "expected"), [(0.5, "fine"), (0.7, "advice"), (1.0, "problem"), (0.1, "problem")]
+    )
+    def test_of_a_fixed_decoder(self, sigma: float, expected: str) -> None:
+        x = torch.randn(500, 4)
+        x = 0.499 * x / x.square().mean().sqrt()
+        patient = made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, sigma), x)
+        found = likelihood.decoder_scale(patient)
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["best_sigma"] == pytest.approx(0.499, rel=1e-4)
+        assert found.figures["beta_beside_best"] == pytest.approx((sigma / 0.499) ** 2, rel=1e-4)
+        assert found.figures["beta_beside_squared_error"] == pytest.approx(2 * sigma**2)
+
+    def test_the_true_noise_is_the_best(self) -> None:
+        found = likelihood.decoder_scale(linear_gaussian())
+        assert found is not None
+        assert found.severity == "fine"
+        assert found.figures["best_sigma"] == pytest.approx(NOISE, rel=0.05)
+
+    @pytest.mark.parametrize(("sigma", "expected"), [(0.5, "fine"), (0.2, "problem")])
+    def test_of_a_learned_one(self, sigma: float, expected: str) -> None:
+        x = 0.5 * torch.randn(500, 4)
+        scale = sigma * torch.tensor([1.0, 1.0, 1.0, 1.001])
+        found = likelihood.decoder_scale(
+            made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, scale.expand(z.shape)), x)
+        )
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["rms_in_sigmas"] == pytest.approx(0.5 / sigma, rel=0.05)
+
+    @pytest.mark.parametrize(("n_held_up", "expected"), [(0, "fine"), (2, "advice")])
+    def test_at_the_floor(self, n_held_up: int, expected: str) -> None:
+        x = torch.randn(200, 4)
+        x[:, :n_held_up] = 0.0
+        source = data.from_arrays(x, support="real")
+        model = variants.vae(source.spec, latent_dim=2, hidden=[8]).model
+        *_, bias = model.decoder.family.head.parameters()
+        for parameter in model.decoder.family.head.parameters():
+            parameter.data.zero_()
+        bias.data[-1] = 0.01
+        bias.data[4 : 4 + n_held_up] = -40.0
+        found = likelihood.decoder_scale(patient_of(Run(model, source.spec, {}, source), source))
+        assert found is not None
+        assert found.severity == expected
+        assert found.figures["share_at_floor"] == n_held_up / 4
+
+
+class TestOverfitting:
+    def test_few_examples(self, digits: Dataset) -> None:
+        static = data.load("digits", binarize="static", seed=1)
+        few = replace(
+            static,
+            splits={
+                "train": static.split("train").take(torch.arange(60)),
+                "test": static.split("test"),
+            },
+        )
+        recipe = variants.vae(few.spec, latent_dim=8, hidden=[128])
+        run = rp.fit(recipe, few, epochs=250, progress=False)
+        found = curves.overfitting(patient_of(run, few))
+        assert found is not None
+        assert found.severity == "problem"
+        assert found.figures["gap"] > 5
+
+    def test_validation_that_fell(self, healthy: Run, digits: Dataset) -> None:
+        rows = [{"split": "validation", "epoch": e, "elbo": -20.0 - e} for e in range(9)]
+        patient = patient_of(replace(healthy, rows=rows), digits)
+        found = curves.overfitting(patient)
+        assert found is not None
+        assert found.severity == "problem"
+        assert "best after epoch 1" in found.evidence
+        assert "--early-stopping" in found.fix
+
+    def test_a_run_that_carries_over(self, healthy: Run, digits: Dataset) -> None:
+        assert severity(curves.overfitting(patient_of(healthy, digits))) != "problem"
+
+
+def curve(losses: Any, **config: Any) -> Patient:
+    """A patient whose run had these losses."""
+    patient = linear_gaussian()
+    rows = [
+        {"split": "train", "epoch": 0, "step": 50 * (i + 1), "loss": float(loss), "beta": 1.0}
+        for i, loss in enumerate(losses)
+    ]
+    config = {"lr": 0.01, "epochs": 10, **config}
+    return replace(patient, run=replace(patient.run, rows=rows, config=config))
+
+
+STEPS = torch.arange(200.0)
+FALLING = 100 + 400 * torch.exp(-STEPS / 10) + 0.3 * torch.sin(37 * STEPS)
+
+
+class TestCurves:
+    def test_a_steady_one(self) -> None:
+        patient = curve(FALLING)
+        assert severity(curves.learning_rate(patient)) == "fine"
+        assert severity(curves.stopped_early(patient)) == "fine"
+
+    def test_spikes(self) -> None:
+        losses = FALLING.clone()
+        losses[[90, 130]] += 60
+        found = curves.learning_rate(curve(losses))
+        assert found is not None
+        assert found.severity == "problem"
+        assert found.figures["n_spikes"] == 2
+        assert "--lr 0.003" in found.fix
+
+    def test_a_rise(self) -> None:
+        found = curves.learning_rate(curve(FALLING + 80 * (STEPS > 100)))
+        assert found is not None
+        assert found.severity == "problem"
+        assert found.figures["rise"] == pytest.approx(80, abs=2)
+
+    def test_no_number(self) -> None:
+        losses = FALLING.clone()
+        losses[150] = torch.nan
+        assert severity(curves.learning_rate(curve(losses))) == "problem"
+
+    def test_a_phase_of_another_objective_is_no_rise(self) -> None:
+        patient = replace(curve(FALLING + 80 * (STEPS > 100)), last_phase=0.5)
+        assert severity(curves.learning_rate(patient)) == "fine"
+
+    def test_a_warm_up_is_no_rise(self) -> None:
+        patient = curve(100 + 50 * (STEPS / 50).clamp(max=1) + 0.3 * torch.sin(37 * STEPS))
+        for row in patient.run.rows[:50]:
+            row["beta"] = 0.5
+        assert severity(curves.learning_rate(patient)) == "fine"
+
+    def test_too_few_rows_have_no_shape(self) -> None:
+        patient = curve([500.0, 600.0, 100.0])
+        assert curves.learning_rate(patient) is None
+        assert curves.stopped_early(patient) is None
+
+    def test_a_second_player_may_make_it_rise(self) -> None:
+        patient = curve(FALLING + 80 * (STEPS > 100))
+        for row in patient.run.rows:
+            row["discriminator/loss"] = 0.0
+        assert curves.learning_rate(patient) is None
+
+    def test_still_falling(self) -> None:
+        found = curves.stopped_early(curve(500 - STEPS))
+        assert found is not None
+        assert found.severity == "advice"
+        assert found.figures["gain"] == pytest.approx(20)
+        assert "--epochs 20" in found.fix
+
+    def test_a_real_rate_that_is_too_high(self, digits: Dataset) -> None:
+        """It kills the units of the network within an epoch, so that nothing is left to encode."""
+        torch.manual_seed(0)
+        recipe = variants.vae(digits.spec, latent_dim=8, hidden=[64, 64])
+        run = rp.fit(recipe, digits, epochs=5, lr=0.3, progress=False)
+        found = latents.collapse(patient_of(run, digits, n_examples=50))
+        assert found is not None
+        assert found.severity == "problem"
+        assert "--lr 0.03" in found.fix
+        assert "more --epochs than 5, which were 55 steps only" in found.fix
+
+    def test_an_interrupted_run(self, healthy: Run, digits: Dataset) -> None:
+        assert healthy.folder is not None
+        away = replace(healthy, folder=type(healthy.folder)(healthy.folder.path / "elsewhere"))
+        found = curves.stopped_early(patient_of(away, digits, n_examples=50))
+        assert found is not None
+        assert found.severity == "problem"
+        assert "--resume" in found.fix
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("x", "support", "name", "expected"),
+        [
+            (
+                torch.rand(50, 4).index_fill(0, torch.tensor([3]), torch.nan),
+                None,
+                "finite",
+                "problem",
+            ),
+            (torch.rand(50, 4), None, "finite", "fine"),
+            (3 * torch.rand(50, 4), "unit", "range", "problem"),
+            (torch.rand(50, 4), "unit", "range", "fine"),
+            (torch.randint(256, (50, 4)).float(), None, "support", "problem"),
+            (torch.randint(256, (50, 4), dtype=torch.uint8), None, "support", "fine"),
+            (torch.rand(50, 4).round(), "real", "support", "problem"),
+            (torch.rand(50, 4), "real", "support", "advice"),
+            (torch.randn(50, 4), None, "support", "fine"),
+            (torch.ones(50, 4), None, "variation", "problem"),
+            (torch.randn(50, 4) * torch.tensor([0.0, 1, 1, 1]), None, "variation", "advice"),
+            (torch.rand(50, 4), None, "variation", "fine"),
+            (1000 * torch.randn(50, 4), None, "scale", "problem"),
+            (20 * torch.randn(50, 4), None, "scale", "advice"),
+            (torch.randn(50, 2) * torch.tensor([0.001, 1.0]), None, "scale", "advice"),
+            (torch.randn(50, 4), None, "scale", "fine"),
+        ],
+    )
+    def test_arrays(self, x: Tensor, support: Any, name: str, expected: str) -> None:
+        found = examine_data(x, support=support)
+        assert found[name].severity == expected, str(found)
+
+    @pytest.mark.parametrize(("n_shared", "expected"), [(0, "fine"), (10, "advice")])
+    def test_examples_in_both_splits(self, n_shared: int, expected: str) -> None:
+        x, test = torch.randn(100, 4), torch.randn(50, 4)
+        test[:n_shared] = x[:n_shared]
+        found = examine_data(data.from_arrays(x, test=test))["leak"]
+        assert found.severity == expected
+        assert found.figures["share_in_train"] == n_shared / 50
+
+    def test_named_data_are_well(self) -> None:
+        found = examine_data(data.load("digits"))
+        assert found.of("problem") == ()
+        assert found.of("advice") == ()
+        assert found["grey"].figures["share_grey"] > 0.1
+
+    def test_tokens_are_no_quantities(self) -> None:
+        x = torch.randint(5, (50, 4))
+        source = data.from_arrays(x, support="tokens")
+        assert examine_data(source).of("problem") == ()
+
+    def test_too_few_are_refused(self) -> None:
+        with pytest.raises(OptionError, match="n_examples=3"):
+            examine_data(torch.randn(50, 4), n_examples=3)
+
+
+class TestCommand:
+    def test_a_run(self, healthy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        assert healthy.folder is not None
+        before = sorted(healthy.folder.path.rglob("*"))
+        words = ["doctor", str(healthy.folder.path), "--n-examples", "60"]
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        assert "No problem was found." in out
+        assert "looked at and fine:" in out
+        assert main([*words, "--all"]) == 0
+        assert "evidence: β = 1" in capsys.readouterr().out
+        assert main([*words, "--json"]) == 0
+        assert sorted(healthy.folder.path.rglob("*")) == before
+        found = json.loads(capsys.readouterr().out)["findings"]
+        assert {"name", "severity", "said", "evidence", "fix", "figures"} == set(found[0])
+
+    def test_data(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        np.save(tmp_path / "x.npy", np.full((20, 3), np.nan))
+        np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(20, 3)))
+        (tmp_path / "some.txt").write_text("the cat sat on the mat. " * 400)
+        assert main(["doctor", "digits", "--binarize", "dynamic"]) == 0
+        assert "No problem was found." in capsys.readouterr().out
+        assert main(["doctor", str(tmp_path / "x.npy")]) == 0
+        assert "PROBLEMS\nfinite:" in capsys.readouterr().out
+        assert main(["doctor", str(tmp_path / "x.npz"), "--support", "real"]) == 0
+        assert "No problem was found." in capsys.readouterr().out
+        assert main(["doctor", str(tmp_path / "some.txt")]) == 0
+        assert "training examples of shape (64,)" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["minst"], "did you mean 'mnist'"),
+            (["digits", "--support", "real"], "for .npy files only"),
+            (["digits", "--seed", "-1"], "seed=-1"),
+            (["FOLDER"], "holds no run (no config.yaml) and no images"),
+        ],
+    )
+    def test_what_it_refuses(
+        self, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = [str(tmp_path) if word == "FOLDER" else word for word in words]
+        assert main(["doctor", *words]) == 2
+        assert said in capsys.readouterr().err
+
+    def test_a_run_prepares_its_own_data(
+        self, healthy: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert healthy.folder is not None
+        assert main(["doctor", str(healthy.folder.path), "--binarize", "static"]) == 2
+        assert "--binarize" in capsys.readouterr().err
+
+
+def test_spec_of_a_model_by_hand() -> None:
+    """A model composed by hand has no recorded objective, and is examined without it."""
+    patient = linear_gaussian()
+    assert isinstance(patient.run.spec, DataSpec)
+    assert likelihood.kl_weight(patient) is None
