@@ -1,18 +1,45 @@
 """Optimizers by name."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, Protocol, get_args
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from reparam.errors import unknown
+from reparam.training.adam import Adam
 from reparam.training.options import OptimizerName
 
 
+class Optimizer(Protocol):
+    """What training asks of an optimizer; torch's own have it."""
+
+    param_groups: list[dict[str, Any]]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        ...
+
+    def step(self) -> object:
+        """Update the parameters."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+        ...
+
+    def load_state_dict(self, state: Any) -> None:
+        """Take up a state."""
+        ...
+
+
 def make_optimizers(
-    name: str, parameters: Sequence[nn.Parameter], lr: float, device: torch.device
+    name: str,
+    parameters: Sequence[nn.Parameter],
+    lr: float,
+    device: torch.device,
+    *,
+    of_torch: bool = False,
 ) -> list[Optimizer]:
     r"""Return what updates the parameters, all with one learning rate.
 
@@ -32,6 +59,7 @@ def make_optimizers(
         parameters: What to update.
         lr: η, the learning rate.
         device: Where the parameters are.
+        of_torch: Whether all must be torch's optimizers, as lightning-fabric wants them.
 
     Raises:
         OptionError: An unknown optimizer, with the nearest one.
@@ -48,7 +76,6 @@ def make_optimizers(
     """
     if name not in get_args(OptimizerName):
         raise unknown("optimizer", name, get_args(OptimizerName))
-    fused = device.type in ("cpu", "cuda")
     matrices = [p for p in parameters if p.dim() == 2] if name == "muon" else []
     others = [p for p in parameters if not any(p is matrix for matrix in matrices)]
     optimizers: list[Optimizer] = []
@@ -57,5 +84,7 @@ def make_optimizers(
             torch.optim.Muon(matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
         )
     if others:
-        optimizers.append(torch.optim.Adam(others, lr=lr, fused=fused))
+        fused = device.type in ("cpu", "cuda")
+        plain: Any = torch.optim.Adam(others, lr=lr, fused=fused) if of_torch else None
+        optimizers.append(plain or Adam(others, lr))
     return optimizers

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from reparam.errors import OptionError, unknown
+from reparam.training.optimizers import Optimizer
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 """Precisions by name, and what lightning-fabric calls them."""
@@ -114,7 +114,7 @@ class SeveralDevices:
         self, module: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[nn.Module, Sequence[Optimizer]]:
         """Return both wrapped by fabric, which averages gradients over processes."""
-        ready, *wrapped = self._fabric.setup(module, *optimizers)
+        ready, *wrapped = self._fabric.setup(module, *optimizers)  # type: ignore[arg-type]
         return ready, wrapped
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from reparam.batch import Batch
 from reparam.objectives.terms import Objective
 from reparam.training.average import MovingAverage
-from reparam.training.optimizers import make_optimizers
+from reparam.training.optimizers import Optimizer, make_optimizers
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.schedules import LearningRate, learning_rate
@@ -118,7 +117,13 @@ class Step:
     def _turn(
         self, name: str, objective: Objective, parameters: list[nn.Parameter], lr: float
     ) -> Turn:
-        optimizers = make_optimizers(self.options.optimizer, parameters, lr, self.runtime.device)
+        optimizers = make_optimizers(
+            self.options.optimizer,
+            parameters,
+            lr,
+            self.runtime.device,
+            of_torch=self.runtime.world_size > 1,
+        )
         loss, ready = self.runtime.setup(Loss(self.model, objective), optimizers)
         warmup = round(self.options.lr_warmup * self.n_steps)
         schedule = learning_rate(self.options.lr_schedule, lr, warmup, self.n_steps)

@@ -25,6 +25,7 @@ from reparam.training.checkpoint import (
     unflatten,
 )
 from reparam.training.events import Callback, Event
+from reparam.training.optimizers import Optimizer
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.signals import StopSignal
@@ -452,7 +453,7 @@ class Trainer:
         checkpoint = Checkpoint(self.progress.step, tensors, self.progress.to_values())
         save_checkpoint(self.checkpoints, checkpoint)
 
-    def _optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+    def _optimizers(self) -> Iterator[tuple[int, Optimizer]]:
         """Yield all optimizers, numbered."""
         yield from enumerate(o for turn in self.step.turns for o in turn.optimizers)
 

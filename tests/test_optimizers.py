@@ -1,0 +1,111 @@
+"""Optimizers, against torch's own."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from reparam.errors import OptionError
+from reparam.training.adam import Adam
+from reparam.training.optimizers import make_optimizers
+from reparam.training.schedules import learning_rate
+
+CPU = torch.device("cpu")
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def take(model: nn.Module, optimizers: list[Any], n_steps: int, first: int = 0) -> None:
+    for step in range(first, first + n_steps):
+        x = torch.randn(8, 5, generator=torch.Generator().manual_seed(step))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        model(x).square().mean().backward()
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = 0.01 / (1 + step)
+            optimizer.step()
+
+
+def test_adam_is_torchs() -> None:
+    ours, theirs = net(), net()
+    take(ours, [Adam(list(ours.parameters()), 0.01)], 20)
+    take(theirs, [torch.optim.Adam(theirs.parameters(), lr=0.01, foreach=False)], 20)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_adam_takes_up_the_states_of_torchs() -> None:
+    """Runs from before there was ours go on."""
+    theirs = net()
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01, fused=True)
+    take(theirs, [optimizer], 5)
+    ours = net()
+    ours.load_state_dict(theirs.state_dict())
+    adam = Adam(list(ours.parameters()), 0.01)
+    adam.load_state_dict(optimizer.state_dict())
+    take(theirs, [optimizer], 5, first=5)
+    take(ours, [adam], 5, first=5)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_a_parameter_without_a_gradient_stays() -> None:
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = Adam([unused, used], 0.1)
+    used.sum().backward()
+    optimizer.step()
+    assert torch.equal(unused, torch.ones(2))
+    assert torch.allclose(used, torch.full((2,), 0.9))
+    optimizer.zero_grad()
+    optimizer.step()
+    assert torch.allclose(used, torch.full((2,), 0.9))
+
+
+def test_muon_moves_matrices_along_all_their_directions() -> None:
+    """A first step has the singular vectors of the gradient, and about the same length for all."""
+    weight, bias = nn.Parameter(torch.zeros(3, 6)), nn.Parameter(torch.zeros(3))
+    optimizers = make_optimizers("muon", [weight, bias], 0.1, CPU)
+    gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    weight.grad, bias.grad = gradient.clone(), torch.ones(3)
+    for optimizer in optimizers:
+        optimizer.step()
+    u, _, v = torch.linalg.svd(gradient, full_matrices=False)
+    along = u.T @ weight.detach() @ v.T / (-0.1 * 0.2 * 6**0.5)
+    off = along - torch.diag(along.diag())
+    assert off.abs().max() < 0.1
+    # Newton's iteration brings the singular values near one, not to it.
+    assert 0.5 < along.diag().min() <= along.diag().max() < 1.5
+    assert torch.allclose(bias.detach(), torch.full((3,), -0.1))
+
+
+def test_an_unknown_name_is_one_sentence() -> None:
+    with pytest.raises(OptionError, match="did you mean 'muon'"):
+        make_optimizers("muom", [], 0.1, CPU)
+    with pytest.raises(OptionError, match="did you mean 'cosine'"):
+        learning_rate("cosin", 0.1, 0, 10)
+
+
+def test_the_stages_take_the_sources_epochs() -> None:
+    """1, 3, …, 2187 epochs at 10^(-i/7) of the first rate."""
+    rate = learning_rate("stages", 1.0, warmup=0, steps=3280)
+    epoch = 0
+    for i in range(8):
+        for at in (epoch, epoch + 3**i - 1):
+            assert rate(at) == pytest.approx(10 ** (-i / 7)), (i, at)
+        epoch += 3**i
+    assert epoch == 3280
+
+
+def test_training_does_not_import_torchs_compiler() -> None:
+    code = (
+        "import sys, torch, reparam as rp; x = torch.rand(64, 4).round();"
+        "rp.fit(rp.variants.vae, x, epochs=1, progress=False);"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
