@@ -13,6 +13,7 @@ from torch.distributions import Beta, Distribution, Independent, Normal, Uniform
 import reparam as rp
 from reparam import evaluation, variants
 from reparam.batch import Batch
+from reparam.cli.evaluate import _function
 from reparam.cli.main import main
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
@@ -335,3 +336,13 @@ def test_the_command_line_compares_samples_in_features(
     assert "give a run on data of the same kind" in capsys.readouterr().err
     assert main([*line[:4], "--features", str(tmp_path / "judge")]) == 2
     assert "--sample-quality 5000" in capsys.readouterr().err
+
+
+def test_a_function_of_ones_own_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_features.py").write_text("def halves(x):\n    return x.flatten(1)[:, ::2]\n")
+    monkeypatch.chdir(tmp_path)
+    found = _function("my_features:halves")
+    assert found(torch.zeros(3, 1, 2, 2)).shape == (3, 2)
+    for wrong, said in (("my_features:thirds", "thirds"), ("no_such_module:f", "no_such_module")):
+        with pytest.raises(OptionError, match=said):
+            _function(wrong)

@@ -4,9 +4,10 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from math import nan
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
@@ -31,8 +32,9 @@ class Options(DataOptions):
     """Also probe codes of more than 256 dimensions; smaller ones are probed anyway."""
     sample_quality: int = 0
     """Compare so many samples of the model with as many examples; 0 for none."""
-    features: Path | None = None
-    """Another run on such data: FID and KID compare what its encoder or classifier makes of x."""
+    features: str | None = None
+    """What FID and KID compare: a run's folder, for what its encoder or classifier makes of x; or
+    MODULE:FUNCTION, a function of your own from x, with shape (B, *shape), to (B, F)."""
     sample_means: bool = False
     """Compare means of p(x | z), as pictures show them, and not draws."""
     json: bool = False
@@ -73,10 +75,13 @@ def main(arguments: Sequence[str]) -> None:
         )
 
 
-def _features(path: Path | None, run: Run, device: str) -> Features | None:
-    """Return the features that another run offers."""
-    if path is None:
+def _features(named: str | None, run: Run, device: str) -> Features | None:
+    """Return the features that another run offers, or a function of the user's own."""
+    if named is None:
         return None
+    if ":" in named and not Path(named).exists():
+        return _function(named)
+    path = Path(named)
     other = load(path, device=device)
     kinds = {run.spec.support, other.spec.support}
     # A network of grey values takes black and white ones too.
@@ -89,6 +94,24 @@ def _features(path: Path | None, run: Run, device: str) -> Features | None:
             f"{run.spec.shape}: give a run on data of the same kind without a condition"
         )
     return features_of(other.model)
+
+
+def _function(named: str) -> Features:
+    """Return the function that MODULE:FUNCTION names; the current folder is looked at too."""
+    module, _, name = named.partition(":")
+    sys.path.insert(0, "")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionError(
+            f"features={named}: {error}; give MODULE:FUNCTION, such as mine:f for "
+            "a function f in mine.py, or the folder of a run"
+        ) from error
+    finally:
+        sys.path.remove("")
+    if not callable(function):
+        raise OptionError(f"features={named}: a {type(function).__name__} is no function of x")
+    return cast(Features, function)
 
 
 def _counter() -> object:

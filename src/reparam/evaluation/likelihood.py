@@ -28,7 +28,7 @@ NO_DENSITY = "no density"
 # Draws are made so many floats at a time, whatever the memory: they depend on the seed alone.
 _SLAB_FLOATS = 2**21
 # On a CPU, larger pieces of work fall out of the cache and take longer.
-_CACHE_FLOATS = 2**23
+_CACHE_FLOATS = 2**21
 
 
 class Decoder(NamedTuple):
