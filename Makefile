@@ -9,13 +9,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Small networks gain nothing from several threads, and two test processes would fight for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help install demo test test-slow lint types clean
+.PHONY: help install demo test test-slow lint types bench clean
 
 help:
 	@echo "make demo       train, measure and picture a VAE on embedded data"
 	@echo "make install    make $(VENV), with the command reparam in it"
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
 	@echo "make lint       ruff; make types: mypy"
+	@echo "make bench      measure reparam beside a tutorial's loop and pythae; an hour or so"
 
 install: $(VENV)/.installed
 
@@ -48,6 +49,10 @@ lint: $(VENV)/.developing
 
 types: $(VENV)/.developing
 	$(BIN)/mypy
+
+# Stopped in between, it goes on with: make bench BENCH=--resume
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

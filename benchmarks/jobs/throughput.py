@@ -1,0 +1,75 @@
+"""Images a second of training at batch 128, beside three others and the limit of the machine."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from settings import (
+    Job,
+    Piece,
+    Record,
+    Row,
+    Settings,
+    by_repetition,
+    figures,
+    fixed,
+    per_second,
+    ratio,
+)
+
+
+def pieces(settings: Settings, repetition: int) -> list[Piece]:
+    """Return the contenders, each for as many epochs; reparam also in float32."""
+    common: dict[str, Any] = {
+        "seed": repetition,
+        "epochs": 2 if settings.quick else 4,
+        "limit": 6000 if settings.quick else None,
+    }
+    budget = 0.05 if settings.quick else 0.6
+    scripts = {
+        "limit": settings.script("limit", job="training", budget=budget),
+        "tutorial": settings.script("tutorial", **common),
+        "by hand": settings.script("by_hand", **common),
+        "reparam": settings.script("reparam_throughput", **common),
+        "reparam float32": settings.script("reparam_throughput", precision="float32", **common),
+    }
+    if settings.pythae:
+        scripts["pythae"] = settings.script("pythae_vae", python=settings.pythae, **common)
+    return fixed(scripts)
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """Return how many times faster, and which share of the limit."""
+    job = "training throughput, batch 128"
+    contenders = [r for r in records if r["contender"] != "limit"]
+    said = figures(contenders, per_second, "images/s") if contenders else ""
+    found = []
+    for name, against, target in (
+        ("tutorial", "(a) the tutorial's loop", 4.5),
+        ("pythae", "(b) pythae's trainer", 2.0),
+        ("by hand", "(c) a loop by hand over tensors in memory, float32", 1.3),
+    ):
+        values = ratio(records, "reparam", name, per_second)
+        if values is not None:
+            found.append(Row(job, against, values, target, note=said))
+    values = ratio(records, "reparam float32", "by hand", per_second)
+    if values is not None:
+        found.append(Row(f"{job}, in float32", "(c) the same", values))
+    used = [r["result"]["precision"] for r in by_repetition(records, "reparam").values()]
+    for name, precision in (("reparam", used[0] if used else ""), ("reparam float32", "float32")):
+        share = ratio(records, name, "limit", per_second, of_limit(precision, "per_second"))
+        if share is None:
+            continue
+        limits = list(by_repetition(records, "limit").values())
+        rate = figures(limits, of_limit(precision, "gigaflops"), "GFLOP/s")
+        against = f"(d) the limit: matrix products alone, {precision}"
+        wanted = 0.55 if name == "reparam" else None
+        found.append(Row(f"{job}, {precision}", against, share, wanted, note=rate))
+    return found
+
+
+def of_limit(precision: str, what: str) -> Callable[[Record], float]:
+    """Return what takes a figure of one precision out of a record of the limit."""
+    return lambda record: float(record["result"][precision][what])
+
+
+JOB = Job("throughput", pieces, rows)
