@@ -31,6 +31,9 @@ HERE = Path(__file__).parent
 IWAE_STEPS = 9.77e6
 """Steps of the protocol of Burda et al.: 3,280 passes over MNIST in batches of 20."""
 
+TUTORIAL_ELBO = -104.3
+"""What the tutorial's loop has on the test images after its 15 epochs."""
+
 Record = dict[str, Any]
 
 
@@ -76,6 +79,8 @@ def mnist_job(options: argparse.Namespace) -> Record:
     run, found = timed(recipe, data, options, epochs=6, batch_size=128, lr=1e-2)
     result = run.evaluate(n_samples=10, device=options.device)
     found |= {"elbo": result.elbo, "elbo_stderr": result.elbo_stderr}
+    # What falls short of the tutorial's ELBO is not the same job, however fast.
+    found["valid"] = result.elbo is not None and result.elbo >= TUTORIAL_ELBO
     return found | {"value": sum(found["seconds"]), "unit": "s of training", "target": 1.0}
 
 
@@ -159,7 +164,9 @@ def main() -> None:
         values = sorted(record["value"] for record in mine)
         wanted = "" if mine[0]["target"] is None else f", wanted at most {mine[0]['target']:g}"
         low, high = values[0], values[-1]
-        print(f"{name}: {median(values):.4g} {mine[0]['unit']} ({low:.4g} to {high:.4g}){wanted}")
+        short = "" if all(r.get("valid", True) for r in mine) else "; the ELBO was not reached"
+        unit = mine[0]["unit"]
+        print(f"{name}: {median(values):.4g} {unit} ({low:.4g} to {high:.4g}){wanted}{short}")
 
 
 if __name__ == "__main__":

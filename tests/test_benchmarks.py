@@ -252,7 +252,16 @@ def test_likelihood_is_compared_per_image_and_draw() -> None:
     found = load("jobs.likelihood").rows(
         [
             record("limit", 0, result={"float32": limit, "bfloat16": limit}),
-            record("reparam", 0, result={"seconds": 2.4, "n_images": 20, "samples": 5000}),
+            record(
+                "reparam",
+                0,
+                result={
+                    "seconds": 2.4,
+                    "n_images": 20,
+                    "samples": 5000,
+                    "log_likelihood_of_first": -100.0,
+                },
+            ),
             record(
                 "pythae",
                 0,
@@ -261,6 +270,7 @@ def test_likelihood_is_compared_per_image_and_draw() -> None:
                     "seconds_by_default": 6.0,
                     "n_images": 5,
                     "samples": 5000,
+                    "log_likelihood": -100.2,
                 },
             ),
         ]

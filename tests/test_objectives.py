@@ -26,6 +26,7 @@ from reparam.objectives import (
     NaivePenalty,
     Reconstruction,
     TotalCorrelation,
+    bounds,
 )
 from reparam.objectives.adversarial import (
     Classification,
@@ -115,6 +116,25 @@ class TestDReG:
             found.append(objective(model, Batch(torch.full((9, 1), self.x, dtype=F64))))
         for name in ("bound", "reconstruction", "log_weight", "elbo"):
             torch.testing.assert_close(getattr(found[0], name), getattr(found[1], name))
+
+    @pytest.mark.parametrize("variant", ["vae", "full-covariance-vae", "vmf-vae"])
+    def test_a_posterior_whose_parameters_are_held_is_that_of_a_second_pass(
+        self, variant: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The fast path against the plain one: the encoder again, with weights that are held."""
+        torch.manual_seed(0)
+        recipe = build(variant, SPEC, latent_dim=3, hidden=(4,))
+        found = []
+        for path in (bounds.constant, lambda q: None):
+            monkeypatch.setattr(bounds, "constant", path)
+            torch.manual_seed(1)
+            recipe.model.zero_grad()
+            terms = DReG(4)(recipe.model, Batch(torch.rand(5, 1, 4, 4).round()))
+            terms.loss.backward()
+            gradients = [p.grad for p in recipe.model.parameters() if p.grad is not None]
+            found.append([terms.bound.detach(), *gradients])
+        for fast, plain in zip(*found, strict=True):
+            torch.testing.assert_close(fast, plain)
 
     def test_leaves_every_weight_learnable(self) -> None:
         recipe = build("vae", SPEC, latent_dim=2, hidden=(4,), prior="vamp", objective="dreg")

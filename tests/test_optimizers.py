@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from reparam import variants
 from reparam.errors import OptionError
+from reparam.spec import DataSpec
 from reparam.training.adam import Adam
-from reparam.training.optimizers import make_optimizers
+from reparam.training.optimizers import linear_weights, make_optimizers
 from reparam.training.schedules import learning_rate
 
 CPU = torch.device("cpu")
@@ -70,7 +72,7 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 def test_muon_moves_matrices_along_all_their_directions() -> None:
     """A first step has the singular vectors of the gradient, and about the same length for all."""
     weight, bias = nn.Parameter(torch.zeros(3, 6)), nn.Parameter(torch.zeros(3))
-    optimizers = make_optimizers("muon", [weight, bias], 0.1, CPU)
+    optimizers = make_optimizers("muon", [weight, bias], 0.1, CPU, matrices=[weight])
     gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
     weight.grad, bias.grad = gradient.clone(), torch.ones(3)
     for optimizer in optimizers:
@@ -82,6 +84,14 @@ def test_muon_moves_matrices_along_all_their_directions() -> None:
     # Newton's iteration brings the singular values near one, not to it.
     assert 0.5 < along.diag().min() <= along.diag().max() < 1.5
     assert torch.allclose(bias.detach(), torch.full((3,), -0.1))
+
+
+def test_muon_leaves_what_maps_nothing_to_adam() -> None:
+    """Rows of a mixture's means, or of a codebook, have nothing to do with each other."""
+    model = variants.build("cluster-vae", DataSpec((1, 8, 8), "binary"), hidden=(16,)).model
+    means = dict(model.named_parameters())["prior.loc"]
+    assert means.dim() == 2
+    assert all(weight is not means for weight in linear_weights(model))
 
 
 def test_an_unknown_name_is_one_sentence() -> None:

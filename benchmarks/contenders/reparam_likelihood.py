@@ -14,7 +14,7 @@ import reparam as rp
 
 def main() -> None:
     """Print the seconds and the estimate."""
-    options = arguments(__doc__, run=None, samples=5000, memory=512)
+    options = arguments(__doc__, run=None, samples=5000, memory=512, first=30)
     run = rp.load(options.run)
     batch = run.dataset(data_dir=options.data_dir).examples("test", limit=options.limit or None)
     began = time.perf_counter()
@@ -22,6 +22,9 @@ def main() -> None:
         batch, n_samples=options.samples, max_memory_mb=options.memory, device="cpu"
     )
     seconds = time.perf_counter() - began
+    # The images that pythae is measured on, for a look at whether both say the same.
+    some = rp.Batch(batch.x[: options.first])
+    first = run.evaluate(some, n_samples=options.samples, device="cpu")
     tell(
         seconds=seconds,
         n_images=result.n_examples,
@@ -29,6 +32,7 @@ def main() -> None:
         memory_mb=options.memory,
         log_likelihood=result.log_likelihood,
         stderr=result.log_likelihood_stderr,
+        log_likelihood_of_first=first.log_likelihood,
     )
 
 

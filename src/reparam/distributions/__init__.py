@@ -3,7 +3,7 @@
 from copy import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
 
 from reparam.distributions.autoregressive import Autoregressive
@@ -104,10 +104,8 @@ def constant(distribution: Distribution) -> Distribution | None:
             if inner is None:
                 return None
             setattr(same, name, inner)
-        elif isinstance(value, nn.Module | dict | list) or (
-            callable(value) and not isinstance(value, type)
-        ):
-            return None
+        elif not isinstance(value, torch.Size | bool | int | float | str | type | None):
+            return None  # a network, a function or a collection may hold anything
     return same
 
 

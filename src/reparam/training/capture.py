@@ -73,8 +73,6 @@ class CapturedStep:
             for optimizer in turn.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = torch.tensor(turn.lr(0), device=device)
-                    if device.type == "cuda" and "capturable" in group:
-                        group["capturable"] = True
                     self._lr.append((group["lr"], table))
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0

@@ -39,6 +39,7 @@ def make_optimizers(
     lr: float,
     device: torch.device,
     *,
+    matrices: Sequence[nn.Parameter] = (),
     of_torch: bool = False,
 ) -> list[Optimizer]:
     r"""Return what updates the parameters, all with one learning rate.
@@ -59,6 +60,7 @@ def make_optimizers(
         parameters: What to update.
         lr: η, the learning rate.
         device: Where the parameters are.
+        matrices: Those among them that Muon is for; see ``linear_weights``.
         of_torch: Whether all must be torch's optimizers, as lightning-fabric wants them.
 
     Raises:
@@ -71,20 +73,35 @@ def make_optimizers(
     Example:
         >>> layer = nn.Linear(3, 2)
         >>> [type(o).__name__ for o in make_optimizers(
-        ...     "muon", list(layer.parameters()), 1e-3, torch.device("cpu"))]
+        ...     "muon", list(layer.parameters()), 1e-3, torch.device("cpu"),
+        ...     matrices=linear_weights(layer))]
         ['Muon', 'Adam']
     """
     if name not in get_args(OptimizerName):
         raise unknown("optimizer", name, get_args(OptimizerName))
-    matrices = [p for p in parameters if p.dim() == 2] if name == "muon" else []
-    others = [p for p in parameters if not any(p is matrix for matrix in matrices)]
+    maps = {id(matrix) for matrix in matrices} if name == "muon" else set()
+    moved = [p for p in parameters if id(p) in maps]
+    others = [p for p in parameters if id(p) not in maps]
     optimizers: list[Optimizer] = []
-    if matrices:
+    if moved:
         optimizers.append(
-            torch.optim.Muon(matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+            torch.optim.Muon(moved, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
         )
     if others:
         fused = device.type in ("cpu", "cuda")
         plain: Any = torch.optim.Adam(others, lr=lr, fused=fused) if of_torch else None
         optimizers.append(plain or Adam(others, lr))
     return optimizers
+
+
+def linear_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of the linear layers, the matrices that map features to features.
+
+    The means of a mixture and the codes of a codebook are matrices too, of rows that have nothing
+    to do with each other.
+
+    >>> [tuple(w.shape) for w in linear_weights(nn.Sequential(nn.Linear(3, 2), nn.Embedding(5, 4)))]
+    [(2, 3)]
+    """
+    layers = [layer for layer in model.modules() if type(layer) is nn.Linear]
+    return [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from reparam.batch import Batch
 from reparam.objectives.terms import Objective
 from reparam.training.average import MovingAverage
-from reparam.training.optimizers import Optimizer, make_optimizers
+from reparam.training.optimizers import Optimizer, linear_weights, make_optimizers
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.schedules import LearningRate, learning_rate
@@ -122,6 +122,7 @@ class Step:
             parameters,
             lr,
             self.runtime.device,
+            matrices=linear_weights(self.model),
             of_torch=self.runtime.world_size > 1,
         )
         loss, ready = self.runtime.setup(Loss(self.model, objective), optimizers)
