@@ -11,7 +11,12 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from reparam import evaluation, priors, variants
 from reparam.batch import Batch
 from reparam.errors import OptionError, ShapeError, SupportError
-from reparam.evaluation.annealed import _betas, _Path, _plan, annealed_importance, bidirectional
+from reparam.evaluation.likelihood.annealed import (
+    Annealing,
+    _Path,
+    annealed_importance,
+    bidirectional,
+)
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 
@@ -53,7 +58,7 @@ def binary(n: int = 6) -> Tensor:
 
 @pytest.mark.parametrize("schedule", ["sigmoid", "linear"])
 def test_the_path_rises_from_nought_to_one(schedule: str) -> None:
-    betas = np.array(_betas(20, schedule))
+    betas = np.array(Annealing(n_temperatures=20, schedule=schedule).betas())
     assert betas[0] == 0
     assert betas[-1] == 1
     assert (np.diff(betas) > 0).all()
@@ -63,7 +68,7 @@ def test_the_path_rises_from_nought_to_one(schedule: str) -> None:
 
 
 def test_moves_leave_the_posterior_as_it_is() -> None:
-    path = _Path(linear(), X, None, _plan(1, 4, 5, "prior", "linear", 512))
+    path = _Path(linear(), X, None, Annealing(1, 4, 5, schedule="linear"))
     exact = true_posterior(X)
     # A start at one place would be told at once; exact draws must stay exact draws.
     point = path.at(exact.sample((4000,)))
@@ -81,7 +86,7 @@ def test_moves_leave_the_posterior_as_it_is() -> None:
 
 
 def test_moves_find_the_posterior_from_afar() -> None:
-    path = _Path(linear(), X, None, _plan(1, 4, 10, "prior", "linear", 512))
+    path = _Path(linear(), X, None, Annealing(1, 4, 10, schedule="linear"))
     point = path.at(torch.full((2000, 2, 2), 5.0))
     for _ in range(30):
         point, _ = path.moved(point, 1.0, torch.tensor([0.4, 0.4]))
@@ -91,7 +96,7 @@ def test_moves_find_the_posterior_from_afar() -> None:
 
 def test_gradients_are_those_of_the_log_joint() -> None:
     """∇ log p(x, z) = -z + Wᵀ(x - Wz) / σ²."""
-    path = _Path(linear(), X, None, _plan(1, 4, 10, "prior", "linear", 512))
+    path = _Path(linear(), X, None, Annealing(1, 4, 10, schedule="linear"))
     z = torch.randn(7, 2, 2)
     point = path.at(z)
     expected = -z + (X - z @ W.T) @ W / SIGMA**2
@@ -100,30 +105,35 @@ def test_gradients_are_those_of_the_log_joint() -> None:
 
 
 def test_from_the_exact_posterior_there_is_nothing_to_gain() -> None:
-    found = annealed_importance(linear(), X, n_temperatures=5, start="posterior")
+    found = annealed_importance(
+        linear(), X, annealing=Annealing(n_temperatures=5, start="posterior")
+    )
     covariance = (W @ W.T) + SIGMA**2 * torch.eye(3)
     exact = MultivariateNormal(torch.zeros(3), covariance).log_prob(X)
     torch.testing.assert_close(found.log_likelihood, exact.double(), rtol=0.0, atol=1e-4)
     assert bool((found.effective_sample_size > 0.999).all())
-    gap = bidirectional(linear(), 20, n_temperatures=5, start="posterior")
+    gap = bidirectional(linear(), 20, annealing=Annealing(n_temperatures=5, start="posterior"))
     assert abs(gap.gap) < 1e-4
 
 
 def test_more_temperatures_close_the_gap() -> None:
-    gaps = [bidirectional(linear(), 60, n_chains=4, n_temperatures=n).gap for n in (1, 10, 60)]
+    gaps = [
+        bidirectional(linear(), 60, annealing=Annealing(n_chains=4, n_temperatures=n)).gap
+        for n in (1, 10, 60)
+    ]
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2]
     assert gaps[2] > 0
 
 
 def test_the_steps_are_found() -> None:
-    found = annealed_importance(linear(), X, n_chains=32, n_temperatures=150)
+    found = annealed_importance(linear(), X, annealing=Annealing(n_chains=32, n_temperatures=150))
     assert bool(((found.acceptance > 0.5) & (found.acceptance < 0.8)).all())
 
 
 def test_memory_changes_no_figure() -> None:
     model = variants.vae(BINARY, latent_dim=2, hidden=(2000,)).model.eval()
     x = binary(3)
-    path = _Path(model, x, None, _plan(40, 4, 2, "prior", "linear", 512))
+    path = _Path(model, x, None, Annealing(40, 4, 2, schedule="linear"))
     z = torch.randn(40, 3, 2)
     whole = path.at(z)
     for rows in (1, 2, 7, 50):
@@ -135,14 +145,17 @@ def test_memory_changes_no_figure() -> None:
 def test_leaves_no_trace() -> None:
     model, x = small_vae().train(), binary()
     state = torch.get_rng_state()
-    first = annealed_importance(model, x, n_temperatures=4)
-    bidirectional(model, 3, n_temperatures=4)
+    first = annealed_importance(model, x, annealing=Annealing(n_temperatures=4))
+    bidirectional(model, 3, annealing=Annealing(n_temperatures=4))
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     torch.manual_seed(7)
-    assert torch.equal(annealed_importance(model, x, n_temperatures=4).log_weight, first.log_weight)
-    other = annealed_importance(model, x, n_temperatures=4, seed=1)
+    assert torch.equal(
+        annealed_importance(model, x, annealing=Annealing(n_temperatures=4)).log_weight,
+        first.log_weight,
+    )
+    other = annealed_importance(model, x, annealing=Annealing(n_temperatures=4, seed=1))
     assert not torch.equal(other.log_weight, first.log_weight)
 
 
@@ -150,7 +163,10 @@ def test_blocks_of_examples_are_told() -> None:
     told = []
     model, x = small_vae(), binary(5)
     found = annealed_importance(
-        model, x, n_chains=2**11, n_temperatures=2, progress=lambda *done: told.append(done)
+        model,
+        x,
+        annealing=Annealing(n_chains=2**11, n_temperatures=2),
+        progress=lambda *done: told.append(done),
     )
     assert told == [(2, 5), (4, 5), (5, 5)]
     assert found.log_weight.shape == (2**11, 5)
@@ -163,7 +179,9 @@ def test_a_mixture_a_flow_and_a_hierarchy_can_be_annealed() -> None:
         variants.flow_prior_vae(BINARY, latent_dim=2, hidden=(8,)).model,
         variants.ladder_vae(BINARY, latent_dims=(2, 3), hidden=(8,)).model,
     ):
-        found = annealed_importance(model, x, n_chains=3, n_temperatures=4, n_leapfrog=2)
+        found = annealed_importance(
+            model, x, annealing=Annealing(n_chains=3, n_temperatures=4, n_leapfrog=2)
+        )
         assert bool(found.log_likelihood.isfinite().all())
 
 
@@ -174,9 +192,9 @@ def test_evaluation_sets_annealing_beside_importance_sampling() -> None:
     plain = evaluation.evaluate(model, batch, BINARY, **options)
     assert (result.annealed_n_examples, result.annealed_n_temperatures) == (6, 20)
     assert result.annealed_start == "posterior"
-    assert result.annealed_log_likelihood == pytest.approx(result.annealed_sampled, abs=0.05)
+    assert result.annealed_log_likelihood == pytest.approx(result.annealed_baseline, abs=0.05)
     of_first = plain.per_example.log_likelihood[:6].mean().item()
-    assert result.annealed_sampled == pytest.approx(of_first)
+    assert result.annealed_baseline == pytest.approx(of_first)
     assert abs(result.annealed_gap) < 0.2
     assert result.log_likelihood == plain.log_likelihood
     assert plain.annealed_log_likelihood is None
@@ -184,6 +202,30 @@ def test_evaluation_sets_annealing_beside_importance_sampling() -> None:
     assert "annealed" not in str(plain)
     many = evaluation.evaluate(model, batch, BINARY, annealed=100, **options)
     assert many.annealed_n_examples == 9
+
+
+def test_the_gain_of_annealing_has_the_error_of_its_pairs() -> None:
+    model, batch = small_vae(), Batch(binary(40))
+    result = evaluation.evaluate(
+        model, batch, BINARY, n_samples=200, annealed=40, annealed_temperatures=5
+    )
+    sampled = result.per_example.log_likelihood
+    annealed = annealed_importance(
+        model, batch.x, annealing=Annealing(n_temperatures=5, start="posterior")
+    ).log_likelihood
+    gain = annealed - sampled
+    assert result.annealed_gain == pytest.approx(gain.mean().item())
+    assert result.annealed_gain_stderr == pytest.approx(gain.std().item() / 40**0.5)
+    # Examples differ more from each other than both estimates do on one of them.
+    assert result.annealed_gain_stderr < 0.5 * result.annealed_baseline_stderr
+
+
+def test_a_model_that_cannot_draw_from_its_prior_is_refused() -> None:
+    class Bare(nn.Module):
+        posterior = likelihood = prior_distribution = encode = reconstruct = print
+
+    with pytest.raises(OptionError, match="has no draw_prior"):
+        evaluation.evaluate(Bare(), Batch(X), DataSpec((3,), "real"), annealed=1)
 
 
 def test_grey_values_have_no_data_to_simulate() -> None:
@@ -224,9 +266,9 @@ def test_codes_and_directions_are_refused() -> None:
 )
 def test_senseless_options_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(OptionError, match=words):
-        annealed_importance(linear(), X, **options)
+        annealed_importance(linear(), X, annealing=Annealing(**options))
     with pytest.raises(OptionError, match=words):
-        bidirectional(linear(), 3, **options)
+        bidirectional(linear(), 3, annealing=Annealing(**options))
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -238,4 +280,6 @@ def test_what_does_not_fit_is_refused() -> None:
         evaluation.evaluate(linear(), Batch(X), DataSpec((3,), "real"), annealed=-1)
     flow = variants.iaf_vae(BINARY, latent_dim=2, hidden=(8,)).model
     with pytest.raises(SupportError, match=r"Flow: use start='prior'"):
-        annealed_importance(flow, binary(2), n_temperatures=2, start="posterior")
+        annealed_importance(
+            flow, binary(2), annealing=Annealing(n_temperatures=2, start="posterior")
+        )

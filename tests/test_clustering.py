@@ -18,7 +18,7 @@ from reparam.cli.main import main
 from reparam.conditional import Conditional
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import evaluate
-from reparam.evaluation.clustering import (
+from reparam.evaluation.latents.clustering import (
     assigned_clusters,
     clustering,
     contingency,
@@ -204,7 +204,23 @@ def test_mutual_information_by_its_definition() -> None:
     information = (joint * (joint / (a[:, None] * b)).log()).nansum()
     mean_entropy = -0.5 * ((a * a.log()).sum() + (b * b.log()).sum())
     found = normalized_mutual_information(assigned, labels)
-    assert found == pytest.approx((information / mean_entropy).item())
+    assert found[0] == pytest.approx((information / mean_entropy).item())
+
+
+def test_the_error_of_mutual_information_is_its_spread_over_draws() -> None:
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        labels = random.integers(0, 4, 500)
+        assigned = np.where(random.random(500) < 0.6, labels, random.integers(0, 3, 500))
+        found.append(
+            normalized_mutual_information(torch.from_numpy(assigned), torch.from_numpy(labels))
+        )
+    values, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.15)
+    assert normalized_mutual_information(torch.zeros(3).long(), torch.zeros(3).long()) == (1, 0)
+    independent = torch.arange(4)
+    assert normalized_mutual_information(independent // 2, independent % 2)[0] == 0
 
 
 @pytest.mark.parametrize("measure", [hungarian_accuracy, majority_accuracy, contingency])

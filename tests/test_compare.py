@@ -19,11 +19,11 @@ from torch.distributions import Independent, Normal
 
 import reparam as rp
 from reparam.cli.main import main
+from reparam.comparing import compare
+from reparam.comparing.comparison import WIDTH, Comparison, Entry, Group
+from reparam.comparing.paired import mean_over_seeds, paired_difference
 from reparam.data import Dataset, Split
 from reparam.errors import OptionError, RunError, ShapeError
-from reparam.evaluation import compare
-from reparam.evaluation.comparison import WIDTH, Comparison, Entry, Group
-from reparam.evaluation.paired import mean_over_seeds, paired_difference
 from reparam.evaluation.per_example import (
     PerExample,
     data_sha256,
@@ -31,7 +31,9 @@ from reparam.evaluation.per_example import (
     save_evaluation,
 )
 from reparam.report.comparison import differences
+from reparam.reproduce.training import per_example as ledger_figures
 from reparam.training.checkpoint import save_tensors
+from reparam.training.run_folder import RunFolder
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
 
@@ -83,17 +85,69 @@ class TestPairedDifference:
         with pytest.raises(ShapeError, match="3 and of 4 test points"):
             paired_difference(torch.zeros(1, 3), torch.zeros(1, 4))
 
-    def test_two_errors_cover_the_truth_as_often_as_they_should(self) -> None:
+    def test_the_interval_over_points_is_that_of_scipy(self) -> None:
+        v, r = figures(1, 20, mean=0.3), figures(1, 20)
+        found = paired_difference(v, r)
+        theirs = stats.ttest_rel(v[0].double().numpy(), r[0].double().numpy())
+        low, high = theirs.confidence_interval(0.95)
+        assert found is not None
+        assert found.margin == pytest.approx((high - low) / 2, rel=1e-9)
+        assert found.is_clear == (theirs.pvalue < 0.05)
+
+    @pytest.mark.parametrize(("n_v", "n_r"), [(2, 2), (4, 3), (2, 5)])
+    def test_the_interval_over_seeds_is_that_of_welch(self, n_v: int, n_r: int) -> None:
+        shifts = torch.randn(n_v + n_r, 1, dtype=torch.float64)
+        # Every seed shifts all points alike, so that the points leave no error.
+        v, r = shifts[:n_v].expand(-1, 9), shifts[n_v:].expand(-1, 9)
+        found = paired_difference(v, r)
+        theirs = stats.ttest_ind(v[:, 0].numpy(), r[:, 0].numpy(), equal_var=False)
+        low, high = theirs.confidence_interval(0.95)
+        assert found is not None
+        assert found.margin == pytest.approx((high - low) / 2, rel=1e-9)
+
+    def test_a_single_seed_varies_as_the_other_side_does(self) -> None:
+        # Student's pooled interval, to whose variance a single number adds nothing.
+        v, r = torch.tensor([[0.3], [1.1], [0.2]]).double(), torch.tensor([[4.0]]).double()
+        theirs = stats.ttest_ind(v[:, 0].numpy(), r[:, 0].numpy(), equal_var=True)
+        low, high = theirs.confidence_interval(0.95)
+        for one, other in ((v, r), (r, v)):
+            found = paired_difference(one.expand(-1, 5), other.expand(-1, 5))
+            assert found is not None
+            assert found.margin == pytest.approx((high - low) / 2, rel=1e-9)
+
+    @pytest.mark.parametrize(
+        ("n_v", "n_r", "noise"),
+        [
+            (1, 1, 0.0),
+            *((v, r, s) for v, r in ((2, 2), (3, 3), (2, 1), (1, 3)) for s in (0.0, 0.5, 2.0, 9.0)),
+        ],
+    )
+    def test_is_clear_by_chance_in_one_of_twenty_at_most(
+        self, n_v: int, n_r: int, noise: float
+    ) -> None:
+        """Under no difference, with seed noise in units of the error over points."""
+        n, repeats = 100, 1000
         generator = torch.Generator().manual_seed(1)
-        draws = torch.randn(1000, 2, 1, 50, generator=generator)
+
+        def draws(n_seeds: int) -> Tensor:
+            # What a point adds for one side is the same for all seeds of that side.
+            points = torch.randn(repeats, 1, n, generator=generator, dtype=torch.float64)
+            seeds = torch.randn(repeats, n_seeds, 1, generator=generator, dtype=torch.float64)
+            return points + noise * (2 / n) ** 0.5 * seeds
+
         clear = 0
-        for v, r in draws:
+        for v, r in zip(draws(n_v), draws(n_r), strict=True):
             found = paired_difference(v, r)
             assert found is not None
             clear += found.is_clear
-        # Under no difference: Student's t with 49 degrees of freedom, beyond 2 in 5.1 %.
-        expected = 2 * stats.t.sf(2, 49)
-        assert clear / 1000 == pytest.approx(expected, abs=4 * (expected / 1000) ** 0.5)
+        assert clear / repeats < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+        if n_v == n_r == 1:
+            assert clear / repeats == pytest.approx(0.05, abs=3 * (0.05 / repeats) ** 0.5)
+
+    def test_is_clear_where_there_is_a_difference(self) -> None:
+        found = paired_difference(figures(5, mean=8.0), figures(5))
+        assert found is not None
+        assert found.is_clear
 
 
 class TestDigest:
@@ -218,16 +272,19 @@ class TestCompare:
         assert means.value == pytest.approx(each.mean(), abs=1e-5)
         assert means.stderr == pytest.approx(each.mean(0).std(ddof=1) / 30**0.5, rel=1e-4)
         assert means.stderr_seeds == pytest.approx(each.mean(1).std(ddof=1) / 3**0.5, rel=1e-3)
-        # One seed alone says nothing of what a seed changes.
-        assert found.differences[0].figures["elbo"].stderr_seeds is None
+        # The single run is taken to vary as the three do.
+        assert found.differences[0].figures["elbo"].stderr_seeds == pytest.approx(
+            each.mean(1).std(ddof=1) * (1 / 3 + 1) ** 0.5, rel=1e-3
+        )
+        assert "A single seed is taken to vary" in str(found).replace("\n", " ")
         both = compare([*runs, known(0.0, x, seed=1)], n_samples=1)
         assert [len(group.entries) for group in both.groups] == [2, 3]
         assert both.differences[0].figures["elbo"].stderr_seeds == pytest.approx(
             each.mean(1).std(ddof=1) / 3**0.5, rel=1e-3
         )
         said = str(both)
-        assert "  ± over test points" in said
-        assert "  ± over seeds" in said
+        assert "  over test points" in said
+        assert "  over seeds" in said
         assert "LatentModel-2 × 3 seeds" in said
         assert max(map(len, said.splitlines())) <= WIDTH
         twice = compare([known(0.0, x), known(0.0, x)], n_samples=1)
@@ -264,6 +321,18 @@ class TestCompare:
             compare([known(0.0, x), known(0.0, x.flip(0))], n_samples=1)
         with pytest.raises(OptionError, match="n_examples 10 and 9"):
             compare([known(0.0, x), known(0.0, x[1:])], n_samples=1)
+
+    def test_refuses_other_conditions(self) -> None:
+        run = untrained(condition="label")
+        assert isinstance(run.data, Dataset)
+        test = run.data.splits["test"]
+        assert test.y is not None
+        other = replace(test, y=test.y.flip(0))
+        moved = replace(run.data, splits={**run.data.splits, "test": other})
+        runs = [run, replace(run, data=moved)]
+        with pytest.raises(OptionError, match=r"other conditions c with the same x: label \(SHA"):
+            compare(runs, n_samples=1)
+        assert compare([run, untrained(condition="label", seed=1)], n_samples=1).entries
 
     @pytest.mark.parametrize(
         ("variant", "scored"), [("directed", r"p\(x, y\)"), ("classifier", r"p\(y \| x\)")]
@@ -402,6 +471,64 @@ class TestCommand:
         found = run.kept_evaluation()
         assert found is not None
         assert found.n_samples == 2
+
+    def test_an_evaluation_of_other_data_of_the_same_name_does_not_count(
+        self, runs: Path, tmp_path: Path
+    ) -> None:
+        a, b = (rp.load(shutil.copytree(runs / name, tmp_path / name)) for name in ("a", "b-0"))
+        for run in (a, b):
+            run.evaluate(n_samples=2)
+        said: list[str] = []
+        compare([a, b], tell=said.append)
+        assert said == []
+        data = a.dataset()
+        test = data.splits["test"]
+        assert test.y is not None
+        turned = replace(test, x=test.x.flip(0), y=test.y.flip(0))
+        turned_data = replace(data, splits={**data.splits, "test": turned})
+        found = compare(
+            [replace(run, data=turned_data) for run in (a, b)], n_samples=2, tell=said.append
+        )
+        assert len(said) == 2
+        x = turned_data.examples("test", seed=0).x
+        assert found.to_dict()["data_sha256"] == data_sha256(x) != data_sha256(a.examples().x)
+
+    def test_an_evaluation_of_a_file_that_changed_does_not_count(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        text = "to be or not to be that is the question " * 20
+        path.write_text(text)
+        data = rp.data.load("text", path=path, window=8)
+        for name, seed in (("a", 0), ("b", 1)):
+            torch.manual_seed(seed)
+            recipe = rp.variants.build("text-vae", data.spec, latent_dim=1)
+            rp.fit(recipe, data, out=tmp_path / name, epochs=1, progress=False, seed=seed)
+        loaded = [rp.load(tmp_path / name) for name in ("a", "b")]
+        for run in loaded:
+            run.evaluate(n_samples=2)
+        said: list[str] = []
+        compare(loaded, tell=said.append)
+        assert said == []
+        path.write_text(text[::-1])
+        compare(loaded, n_samples=2, tell=said.append)
+        assert len(said) == 2
+
+    def test_figures_for_the_ledger_follow_the_weights(self, tmp_path: Path) -> None:
+        x = torch.rand(40, 6).round()
+        data = rp.data.from_arrays(x, test=x)
+        found = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
+            run = rp.fit(recipe, data, epochs=1, progress=False, seed=seed)
+            run.folder = RunFolder(tmp_path / "run")
+            run.folder.path.mkdir(exist_ok=True)
+            save_tensors(run.folder.model_file, run.model.state_dict(), {})
+            found += [ledger_figures(run, x, 3, 0), ledger_figures(run, x, 3, 0)]
+            fresh = ledger_figures(replace(run, folder=None), x, 3, 0)
+            assert torch.equal(found[-1].elbo, fresh.elbo)
+        assert torch.equal(found[0].elbo, found[1].elbo)
+        assert not torch.equal(found[1].elbo, found[2].elbo)
+        assert len(list((tmp_path / "run").glob("per-example-3-0-*.safetensors"))) == 2
 
     def test_needs_the_data_of_a_run_that_was_not_evaluated(self, tmp_path: Path) -> None:
         x = torch.rand(40, 6).round()

@@ -21,7 +21,7 @@ from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.distributions import HypersphericalUniform, VonMisesFisher
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.decomposition import AggregateKL, decompose, joined
+from reparam.evaluation.latents.decomposition import AggregateKL, decompose, joined
 from reparam.spec import DataSpec
 from reparam.variants import Recipe
 
@@ -130,14 +130,27 @@ def test_the_parts_sum_up_to_the_mean_kl() -> None:
     assert found.marginal_kl.stderr < plain.stderr
 
 
-def test_the_standard_error_is_that_of_other_draws() -> None:
-    found = [decompose(THREE, UNIT, 300, seed=seed) for seed in range(60)]
-    for name in ("mutual_information", "total_correlation", "dimension_wise_kl"):
+def scattered(n: int) -> Independent:
+    draw = torch.Generator().manual_seed(n)
+    loc = torch.randn(n, 2, generator=draw)
+    return Independent(Normal(loc, 0.3 + torch.rand(n, 2, generator=draw)), 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_samples"),
+    [(3, 300), (60, 300), (60, 100), (60, 60), (60, 30), (300, 60)],
+    ids=["many rounds", "five rounds", "a part of two", "one round", "half of one", "a fifth"],
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_standard_error_is_the_spread_over_seeds(n: int, n_samples: int, closed: bool) -> None:
+    q, prior = scattered(n), UNIT if closed else mixture_prior()
+    found = [decompose(q, prior, n_samples, seed=seed) for seed in range(400, 800)]
+    for name in ("mutual_information", "total_correlation", "marginal_kl"):
         parts = [getattr(one, name) for one in found]
         spread = float(torch.tensor([part.value for part in parts]).std())
-        said = float(torch.tensor([part.stderr for part in parts]).mean())
-        # Even numbers of draws from each posterior make the spread a little less than is said.
-        assert 0.6 * said < spread < 1.4 * said
+        reported = float(torch.tensor([part.stderr for part in parts]).square().mean().sqrt())
+        # A standard deviation of 400 values is itself known to 4 %.
+        assert spread == pytest.approx(reported, rel=0.15)
 
 
 def test_examples_apart_are_worth_log_n_and_examples_alike_nothing() -> None:

@@ -20,13 +20,14 @@ from reparam.cli.main import main
 from reparam.data import Dataset
 from reparam.distributions import CodeSequence, QuantizedCodes
 from reparam.distributions.autoregressive import Autoregressive
-from reparam.doctor import curves, encoder, examine, examine_data, latents, likelihood
+from reparam.doctor import curves, encoder, examine, examine_data, latents, likelihood, sample
 from reparam.doctor.finding import Finding
 from reparam.doctor.patient import Patient, patient_of
 from reparam.errors import OptionError
+from reparam.evaluation import Evaluation
 from reparam.families import Gaussian
 from reparam.model import LatentModel
-from reparam.objectives import ELBO, IWAE
+from reparam.objectives import ELBO, IWAE, MMD
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
@@ -60,8 +61,8 @@ def copied(run: Run) -> Run:
     return replace(run, model=model.eval())
 
 
-def severity(finding: Finding | None) -> str | None:
-    return None if finding is None else finding.severity
+def severity(finding: Finding) -> str:
+    return finding.severity
 
 
 @dataclass
@@ -85,13 +86,18 @@ def normal(loc: Tensor, scale: float | Tensor) -> Distribution:
 
 
 def made(
-    encoder: Any, decoder: Any, x: Tensor, *, prior: nn.Module | None = None, **config: Any
+    encoder: Any,
+    decoder: Any,
+    x: Tensor,
+    *,
+    prior: nn.Module | None = None,
+    objective: Any = ELBO(),  # noqa: B008
 ) -> Patient:
     """A patient of these parts and examples, on data in memory."""
     model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
     source = data.from_arrays(x, support="real", test=x)
-    run = Run(model, source.spec, {"variant": None, **config}, source)
-    return patient_of(run, source, config.get("objective"))
+    run = Run(model, source.spec, {"variant": None}, source)
+    return patient_of(run, source, objective)
 
 
 NOISE = 0.5
@@ -129,8 +135,52 @@ class TestHealthy:
 
     def test_every_finding_has_evidence(self, healthy: Run) -> None:
         for finding in examine(healthy, n_examples=60).findings:
-            assert finding.evidence
-            assert finding.severity == "fine" or finding.fix
+            assert bool(finding.evidence) == (finding.severity != "skipped")
+            assert finding.severity in ("fine", "skipped") or finding.fix
+
+    def test_what_was_not_looked_at_is_said_with_the_reason(self, healthy: Run) -> None:
+        found = examine(healthy, n_examples=60)
+        assert found["codes"].severity == "skipped"
+        assert "codes (there is no codebook)" in str(found)
+        assert "decoder-scale (the likelihood is a Bernoulli)" in str(found)
+        assert max(map(len, found.report(everything=True).splitlines())) <= 100
+
+    @pytest.mark.parametrize(
+        ("variant", "options", "training", "expected"),
+        [
+            # So large a weight does leave nothing of z; it is no over-fitting and no slow encoder.
+            ("beta-vae", {"beta": 10.0}, {"epochs": 60, "kl_warmup": 50.0}, {"collapse"}),
+            ("beta-vae", {"beta": 3.0}, {"epochs": 40, "kl_warmup": 10.0}, set()),
+            ("iwae", {}, {"epochs": 30}, set()),
+            ("vae", {"condition": "label"}, {"epochs": 30}, set()),
+        ],
+    )
+    def test_other_objectives_have_no_problem(
+        self, digits: Dataset, variant: str, options: Any, training: Any, expected: set[str]
+    ) -> None:
+        torch.manual_seed(0)
+        named = dict(options)
+        source = digits.conditioned(named.pop("condition", None))
+        recipe = variants.build(variant, source.spec, latent_dim=4, hidden=[64], **named)
+        run = rp.fit(recipe, source, progress=False, **training)
+        found = examine(run, n_examples=300)
+        assert {f.name for f in found.of("problem")} == expected, str(found)
+        if expected:
+            assert "smaller --beta than 10" in found["collapse"].fix
+
+    def test_small_discrete_data_have_no_problem(self) -> None:
+        """Six bits that tell of one of two kinds: most held-out ones are in the training split."""
+        generator = torch.Generator().manual_seed(0)
+        kind = torch.rand(1000, 1, generator=generator) < 0.5
+        x = (kind ^ (torch.rand(1000, 6, generator=generator) < 0.1)).float()
+        source = data.from_arrays(x[:800], test=x[800:])
+        torch.manual_seed(0)
+        recipe = variants.vae(source.spec, latent_dim=2, hidden=[32])
+        run = rp.fit(recipe, source, epochs=100, lr=3e-3, progress=False)
+        found = examine(run)
+        assert found.of("problem") == (), str(found)
+        assert found["leak"].severity == "fine"
+        assert found["leak"].figures["share_in_train"] > 0.9
 
 
 class TestCollapse:
@@ -140,7 +190,6 @@ class TestCollapse:
             parameter.data.zero_()  # q = N(0, 1), the prior
         patient = patient_of(run, digits)
         found = latents.collapse(patient)
-        assert found is not None
         assert found.severity == "problem"
         assert found.figures["kl"] == pytest.approx(0.0, abs=1e-6)
         assert "--kl-warmup" in found.fix
@@ -159,7 +208,6 @@ class TestCollapse:
             prior=StandardNormal(10),
         )
         found = latents.collapse(patient)
-        assert found is not None
         assert found.severity == "advice"
         assert found.figures["n_unused"] == 9
         assert "--latent-dim" in found.fix
@@ -171,7 +219,6 @@ class TestCollapse:
             torch.randn(300, 4),
         )
         found = latents.collapse(patient)
-        assert found is not None
         assert found.figures["n_still"] == 4
         assert found.figures["kl"] == pytest.approx(4 * 0.7**2 / 2, rel=1e-3)
         assert "same for all x" in found.said
@@ -184,13 +231,28 @@ class TestEncoder:
     ) -> None:
         found = encoder.lagging_encoder(linear_gaussian(shift, width))
         known = 3 * 0.5 * (shift**2 + width**2 - 1 - 2 * log(width))
-        assert found is not None
-        assert found.figures["gain_held"] == pytest.approx(known, rel=0.05)
         assert found.severity == "problem"
+        assert found.figures["gain_held"] == pytest.approx(known, rel=0.05)
+
+    @pytest.mark.parametrize("beta", [0.5, 4.0])
+    def test_an_exact_posterior_under_a_weight_keeps_up(self, beta: float) -> None:
+        """Maximizing E[log p(x | z)] - β KL over q gives q ∝ p(z) p(x | z)^(1/β)."""
+        precision = 1 + 1 / (beta * NOISE**2)
+        x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * (1 + NOISE**2) ** 0.5
+        best = made(
+            lambda x: normal(x / (beta * NOISE**2) / precision, precision**-0.5),
+            lambda z: normal(z, NOISE),
+            x,
+            objective=ELBO(beta=beta),
+        )
+        found = encoder.lagging_encoder(best)
+        assert found.severity == "fine"
+        assert abs(found.figures["gain_held"]) < 0.1 * beta
+        unweighted = encoder.lagging_encoder(replace(best, objective=ELBO()))
+        assert unweighted.figures["gain_held"] > 5 * abs(found.figures["gain_held"])
 
     def test_an_exact_posterior_keeps_up(self) -> None:
         found = encoder.lagging_encoder(linear_gaussian())
-        assert found is not None
         assert found.severity == "fine"
         assert abs(found.figures["gain_held"]) < 0.1
 
@@ -198,7 +260,6 @@ class TestEncoder:
         digits = data.load("digits", binarize="dynamic")
         run = rp.fit(variants.vmf_vae(digits.spec, latent_dim=3), digits, epochs=1, progress=False)
         found = encoder.lagging_encoder(patient_of(run, digits, n_examples=50))
-        assert found is not None
         assert found.figures["gain_train"] > 0
 
     def test_a_width_that_is_fixed_stays(self) -> None:
@@ -206,23 +267,33 @@ class TestEncoder:
         assert patient.latent is not None
         patient.latent.encoder.family = Gaussian(3, scale=4.0)  # by its name only
         found = encoder.lagging_encoder(patient)
-        assert found is not None
         assert found.severity == "fine"
 
-    def test_a_proposal_is_not_judged_as_a_posterior(self) -> None:
-        patient = replace(linear_gaussian(width=4.0), objective=IWAE(5))
-        assert encoder.lagging_encoder(patient) is None
+    @pytest.mark.parametrize(
+        ("objective", "why"),
+        [
+            (IWAE(5), "no plain ELBO"),
+            (ELBO(free_bits=0.1), "no plain ELBO"),
+            (MMD(), "no plain ELBO"),
+            (None, "not known"),
+        ],
+    )
+    def test_it_is_judged_by_what_it_was_trained_for(self, objective: Any, why: str) -> None:
+        patient = replace(linear_gaussian(width=4.0), objective=objective)
+        found = encoder.lagging_encoder(patient)
+        assert found.severity == "skipped"
+        assert why in found.said
 
     def test_a_posterior_of_another_kind_is_left_alone(self) -> None:
         digits = data.load("digits", binarize="dynamic")
         run = rp.fit(variants.ladder_vae(digits.spec), digits, epochs=1, progress=False)
-        assert encoder.lagging_encoder(patient_of(run, digits, n_examples=50)) is None
+        found = encoder.lagging_encoder(patient_of(run, digits, n_examples=50))
+        assert found.severity == "skipped"
 
 
 class TestDraws:
     def test_an_exact_posterior_needs_one_draw(self) -> None:
         found = encoder.too_few_draws(linear_gaussian())
-        assert found is not None
         assert found.severity == "fine"
         assert found.figures["rise"] == pytest.approx(0.0, abs=1e-4)
         assert found.figures["effective_draws"] == pytest.approx(500, rel=1e-3)
@@ -230,10 +301,29 @@ class TestDraws:
     @pytest.mark.parametrize(("shift", "expected"), [(3.0, "advice"), (6.0, "problem")])
     def test_a_poor_one_needs_more(self, shift: float, expected: str) -> None:
         found = encoder.too_few_draws(linear_gaussian(shift))
-        assert found is not None
         assert found.severity == expected
         assert found.figures["rise"] > 0.1
         assert "--n-samples 5000" in found.fix
+
+    def test_draws_are_those_of_the_kept_evaluation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        patient = linear_gaussian(shift=3.0)
+        kept = Evaluation("test", 400, True, n_samples=100, proposal="tuned")
+        monkeypatch.setattr(Run, "kept_evaluation", lambda run: kept)
+        found = encoder.too_few_draws(patient)
+        # What is tuned to an example is its exact posterior, near enough.
+        assert found.severity == "fine", str(found)
+        assert found.figures["n_samples"] == 100
+        assert found.figures["effective_draws"] > 50
+        assert "tuned proposal" in found.evidence
+
+    def test_figures_of_other_weights_are_not_kept(self, healthy: Run, digits: Dataset) -> None:
+        assert healthy.folder is not None
+        try:
+            healthy.folder.evaluation_file.write_text('{"n_samples": 7, "weights_sha256": "0"}')
+            found = encoder.too_few_draws(patient_of(healthy, digits, n_examples=50))
+        finally:
+            healthy.folder.evaluation_file.unlink()
+        assert found.figures["n_samples"] == 500
 
 
 class TestPrior:
@@ -242,7 +332,6 @@ class TestPrior:
             lambda x: normal(3 + 0 * x, 1.0), lambda z: normal(z, 1.0), torch.randn(1000, 2)
         )
         found = latents.far_aggregate(patient)
-        assert found is not None
         assert found.severity == "advice"
         assert found.figures["nats"] == pytest.approx(2 * 3**2 / 2, rel=0.1)
 
@@ -262,7 +351,6 @@ class TestCodes:
             lambda x: QuantizedCodes(x[..., None], codes), lambda z: normal(z, 1.0), x, prior=prior
         )
         found = latents.dead_codes(patient)
-        assert found is not None
         assert found.severity == expected
         assert found.figures["n_used"] == n_used
         assert found.figures["perplexity"] == pytest.approx(n_used, rel=1e-3)
@@ -275,7 +363,6 @@ class TestBeta:
     def test_of_an_objective(self, beta: float, expected: str) -> None:
         patient = replace(linear_gaussian(), objective=ELBO(beta=beta))
         found = likelihood.kl_weight(patient)
-        assert found is not None
         assert found.severity == expected
         assert found.figures["beta"] == beta
 
@@ -288,7 +375,6 @@ class TestBeta:
             return made.terms(made.reconstruction / n_averaged - made.divergence.value)
 
         found = likelihood.kl_weight(patient_of(healthy, digits, averaged))
-        assert found is not None
         assert found.severity == expected
         assert found.figures["beta"] == pytest.approx(n_averaged, rel=0.15)
 
@@ -307,7 +393,6 @@ class TestLikelihood:
         recipe = variants.build(variant, digits.spec, latent_dim=2, hidden=[16], likelihood=name)
         run = rp.fit(recipe, digits, epochs=1, progress=False)
         found = likelihood.cross_entropy(patient_of(run, digits, n_examples=50))
-        assert found is not None
         assert found.severity == expected
         if expected == "problem":
             assert "--likelihood continuous-bernoulli" in found.fix
@@ -331,7 +416,6 @@ class TestScale:
         x = 0.499 * x / x.square().mean().sqrt()
         patient = made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, sigma), x)
         found = likelihood.decoder_scale(patient)
-        assert found is not None
         assert found.severity == expected
         assert found.figures["best_sigma"] == pytest.approx(0.499, rel=1e-4)
         assert found.figures["beta_beside_best"] == pytest.approx((sigma / 0.499) ** 2, rel=1e-4)
@@ -339,7 +423,6 @@ class TestScale:
 
     def test_the_true_noise_is_the_best(self) -> None:
         found = likelihood.decoder_scale(linear_gaussian())
-        assert found is not None
         assert found.severity == "fine"
         assert found.figures["best_sigma"] == pytest.approx(NOISE, rel=0.05)
 
@@ -350,7 +433,6 @@ class TestScale:
         found = likelihood.decoder_scale(
             made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, scale.expand(z.shape)), x)
         )
-        assert found is not None
         assert found.severity == expected
         assert found.figures["rms_in_sigmas"] == pytest.approx(0.5 / sigma, rel=0.05)
 
@@ -366,36 +448,74 @@ class TestScale:
         bias.data[-1] = 0.01
         bias.data[4 : 4 + n_held_up] = -40.0
         found = likelihood.decoder_scale(patient_of(Run(model, source.spec, {}, source), source))
-        assert found is not None
         assert found.severity == expected
         assert found.figures["share_at_floor"] == n_held_up / 4
 
 
+def validated(losses: list[float], step: int) -> list[dict[str, Any]]:
+    """Rows of a validation with these losses, from a step on."""
+    return [
+        {"split": "validation", "epoch": i, "step": step + i, "loss": loss}
+        for i, loss in enumerate(losses)
+    ]
+
+
+@pytest.fixture(scope="module")
+def few() -> tuple[Run, Dataset]:
+    static = data.load("digits", binarize="static", seed=1)
+    splits = {
+        "train": static.split("train").take(torch.arange(60)),
+        "test": static.split("test"),
+    }
+    source = replace(static, splits=splits)
+    recipe = variants.vae(source.spec, latent_dim=8, hidden=[128])
+    return rp.fit(recipe, source, epochs=250, progress=False), source
+
+
 class TestOverfitting:
-    def test_few_examples(self, digits: Dataset) -> None:
-        static = data.load("digits", binarize="static", seed=1)
-        few = replace(
-            static,
-            splits={
-                "train": static.split("train").take(torch.arange(60)),
-                "test": static.split("test"),
-            },
-        )
-        recipe = variants.vae(few.spec, latent_dim=8, hidden=[128])
-        run = rp.fit(recipe, few, epochs=250, progress=False)
-        found = curves.overfitting(patient_of(run, few))
-        assert found is not None
+    def test_few_examples(self, few: tuple[Run, Dataset]) -> None:
+        found = curves.overfitting(patient_of(*few))
         assert found.severity == "problem"
         assert found.figures["gap"] > 5
 
-    def test_validation_that_fell(self, healthy: Run, digits: Dataset) -> None:
-        rows = [{"split": "validation", "epoch": e, "elbo": -20.0 - e} for e in range(9)]
-        patient = patient_of(replace(healthy, rows=rows), digits)
-        found = curves.overfitting(patient)
-        assert found is not None
-        assert found.severity == "problem"
-        assert "best after epoch 1" in found.evidence
-        assert "--early-stopping" in found.fix
+    @pytest.mark.parametrize(
+        ("losses", "config", "expected"),
+        [
+            ([30.0, 20.0, 25.0, 35.0], {}, "problem"),
+            ([30.0, 20.0, 25.0, 35.0], {"early_stopping": 3}, "advice"),
+            ([30.0, 25.0, 20.0, 19.0], {}, "advice"),
+        ],
+    )
+    def test_a_gap_and_a_validation_that_rose(
+        self, few: tuple[Run, Dataset], losses: list[float], config: Any, expected: str
+    ) -> None:
+        run, source = few
+        rows = [*run.rows, *validated(losses, run.rows[0]["step"])]
+        changed = replace(run, rows=rows, config=run.config | config)
+        found = curves.overfitting(patient_of(changed, source))
+        assert found.severity == expected
+        if not config and expected == "problem":
+            assert "best after epoch 2 with 20.00, last 35.00" in found.evidence
+            assert "--early-stopping" in found.fix
+
+    def test_a_validation_that_rose_without_a_gap(self, healthy: Run, digits: Dataset) -> None:
+        """Train and test are the same examples here, so that nothing is over-fitted."""
+        train = digits.split("train")
+        source = replace(digits, splits={"train": train, "test": train})
+        rows = [*healthy.rows, *validated([20.0, 30.0], healthy.rows[0]["step"])]
+        found = curves.overfitting(patient_of(replace(healthy, rows=rows), source))
+        assert found.severity == "fine"
+
+    def test_a_warm_up_is_no_rise_of_validation(self, few: tuple[Run, Dataset]) -> None:
+        """Before its end another objective is maximized, and its best says nothing."""
+        run, source = few
+        last = run.rows[-1]["step"]
+        early = [row | {"beta": 0.1} for row in run.rows]
+        late = [row | {"step": last + 1 + row["step"]} for row in run.rows]
+        rows = [*early, *validated([10.0, 12.0], 1), *late, *validated([30.0, 29.0], 2 * last + 1)]
+        found = curves.overfitting(patient_of(replace(run, rows=rows), source))
+        assert found.figures["best_validation_loss"] == 29.0
+        assert found.severity == "advice"
 
     def test_a_run_that_carries_over(self, healthy: Run, digits: Dataset) -> None:
         assert severity(curves.overfitting(patient_of(healthy, digits))) != "problem"
@@ -426,14 +546,12 @@ class TestCurves:
         losses = FALLING.clone()
         losses[[90, 130]] += 60
         found = curves.learning_rate(curve(losses))
-        assert found is not None
         assert found.severity == "problem"
         assert found.figures["n_spikes"] == 2
         assert "--lr 0.003" in found.fix
 
     def test_a_rise(self) -> None:
         found = curves.learning_rate(curve(FALLING + 80 * (STEPS > 100)))
-        assert found is not None
         assert found.severity == "problem"
         assert found.figures["rise"] == pytest.approx(80, abs=2)
 
@@ -454,21 +572,30 @@ class TestCurves:
 
     def test_too_few_rows_have_no_shape(self) -> None:
         patient = curve([500.0, 600.0, 100.0])
-        assert curves.learning_rate(patient) is None
-        assert curves.stopped_early(patient) is None
+        assert severity(curves.learning_rate(patient)) == "skipped"
+        assert severity(curves.stopped_early(patient)) == "skipped"
 
     def test_a_second_player_may_make_it_rise(self) -> None:
         patient = curve(FALLING + 80 * (STEPS > 100))
         for row in patient.run.rows:
             row["discriminator/loss"] = 0.0
-        assert curves.learning_rate(patient) is None
+        assert severity(curves.learning_rate(patient)) == "skipped"
 
     def test_still_falling(self) -> None:
         found = curves.stopped_early(curve(500 - STEPS))
-        assert found is not None
         assert found.severity == "advice"
         assert found.figures["gain"] == pytest.approx(20)
         assert "--epochs 20" in found.fix
+
+    def test_a_warm_up_is_no_part_of_what_was_learned(self) -> None:
+        """The loss at β = 0 is not that of the objective: from it everything looks still."""
+        falling = torch.cat([600 * torch.ones(100), 110 - 0.1 * torch.arange(100.0)])
+        patient = curve(falling)
+        for row in patient.run.rows[:100]:
+            row["beta"] = 0.0
+        found = curves.stopped_early(patient)
+        assert found.figures["fall"] == pytest.approx(110 - 0.1 * 94.5 - 100.1 + 9.45, abs=0.6)
+        assert found.severity == "advice"
 
     def test_a_real_rate_that_is_too_high(self, digits: Dataset) -> None:
         """It kills the units of the network within an epoch, so that nothing is left to encode."""
@@ -476,7 +603,6 @@ class TestCurves:
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=[64, 64])
         run = rp.fit(recipe, digits, epochs=5, lr=0.3, progress=False)
         found = latents.collapse(patient_of(run, digits, n_examples=50))
-        assert found is not None
         assert found.severity == "problem"
         assert "--lr 0.03" in found.fix
         assert "more --epochs than 5, which were 55 steps only" in found.fix
@@ -485,7 +611,6 @@ class TestCurves:
         assert healthy.folder is not None
         away = replace(healthy, folder=type(healthy.folder)(healthy.folder.path / "elsewhere"))
         found = curves.stopped_early(patient_of(away, digits, n_examples=50))
-        assert found is not None
         assert found.severity == "problem"
         assert "--resume" in found.fix
 
@@ -503,7 +628,13 @@ class TestData:
             (torch.rand(50, 4), None, "finite", "fine"),
             (3 * torch.rand(50, 4), "unit", "range", "problem"),
             (torch.rand(50, 4), "unit", "range", "fine"),
-            (torch.randint(256, (50, 4)).float(), None, "support", "problem"),
+            (torch.arange(256.0).reshape(64, 4), None, "support", "problem"),
+            (torch.randint(200, (50, 5, 5)).float(), None, "support", "problem"),
+            (torch.arange(17.0).repeat(64).reshape(17, 64), None, "support", "problem"),
+            (1.0 + torch.arange(250).reshape(50, 5) % 5, None, "support", "advice"),
+            (18.0 + torch.arange(248).reshape(62, 4) % 62, None, "support", "advice"),
+            (torch.rand(50, 4), "unit", "grey", "fine"),
+            (torch.randn(50, 4), None, "grey", "skipped"),
             (torch.randint(256, (50, 4), dtype=torch.uint8), None, "support", "fine"),
             (torch.rand(50, 4).round(), "real", "support", "problem"),
             (torch.rand(50, 4), "real", "support", "advice"),
@@ -528,6 +659,36 @@ class TestData:
         found = examine_data(data.from_arrays(x, test=test))["leak"]
         assert found.severity == expected
         assert found.figures["share_in_train"] == n_shared / 50
+
+    def test_the_brightest_level_is_quoted(self) -> None:
+        found = examine_data(torch.arange(17.0).repeat(64).reshape(17, 64))["support"]
+        assert found.fix == "divide by 16"
+        assert "up to 16" in found.said
+
+    def test_examples_of_few_values_meet_again_by_chance(self) -> None:
+        bits = torch.randint(2, (500, 6), generator=torch.Generator().manual_seed(0)).float()
+        found = examine_data(data.from_arrays(bits[:300], test=bits[300:]))["leak"]
+        assert found.figures["share_in_train"] > 0.9
+        assert found.figures["share_by_chance"] > 0.9
+        assert found.severity == "fine"
+
+    def test_large_data_are_not_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sample, "LEAK_MIB", 0)
+        found = examine_data(data.from_arrays(torch.randn(50, 4), test=torch.randn(20, 4)))["leak"]
+        assert found.severity == "skipped"
+
+    def test_integer_columns_have_no_problem(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        ratings = torch.randint(1, 6, (300, 3), generator=generator)
+        ages = torch.randint(18, 80, (300, 1), generator=generator)
+        found = examine_data(torch.cat([ratings, ages], 1).float())
+        assert found.of("problem") == (), str(found)
+        assert "standardize every entry" in found["support"].fix
+
+    def test_grey_values_say_what_cross_entropy_is(self) -> None:
+        said = examine_data(torch.rand(50, 4))["grey"].said
+        assert "no likelihood" in said
+        assert "continuous-bernoulli" in said
 
     def test_named_data_are_well(self) -> None:
         found = examine_data(data.load("digits"))
@@ -600,6 +761,6 @@ class TestCommand:
 
 def test_spec_of_a_model_by_hand() -> None:
     """A model composed by hand has no recorded objective, and is examined without it."""
-    patient = linear_gaussian()
+    patient = replace(linear_gaussian(), objective=None)
     assert isinstance(patient.run.spec, DataSpec)
-    assert likelihood.kl_weight(patient) is None
+    assert severity(likelihood.kl_weight(patient)) == "skipped"

@@ -24,7 +24,7 @@ from reparam.conditional import Conditional
 from reparam.directed import DirectedModel
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import DataError, OptionError, ShapeError
-from reparam.evaluation.likelihood import importance_sample
+from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.model import LatentModel
 from reparam.nn import MLP
 from reparam.spec import DataSpec
@@ -139,6 +139,10 @@ def test_reconstruction_and_kl_of_the_linear_model() -> None:
     assert result.kl == pytest.approx(float(kl.mean()), rel=1e-4)
     assert result.kl_stderr == pytest.approx(float(kl.std() / 50**0.5), rel=1e-3)
     assert result.rate_bits == pytest.approx(float(kl.mean()) / log(2), rel=1e-4)
+    assert result.rate_bits_stderr == pytest.approx(result.kl_stderr / log(2))
+    assert result.distortion_stderr == result.reconstruction_stderr
+    # Each example's share of draws that count has an error over examples too.
+    assert 0 < result.effective_sample_size_stderr < 0.1
     assert result.mse == pytest.approx(float(error.mean() / 4), rel=1e-4)
 
 
@@ -343,6 +347,9 @@ def test_the_standard_error_of_bits_is_that_over_examples() -> None:
     assert result.bits_per_dim_stderr == pytest.approx(
         bits.std(ddof=1) / len(bits) ** 0.5, abs=1e-6
     )
+    assert result.code_bits_stderr == pytest.approx(
+        16 * bits.std(ddof=1) / len(bits) ** 0.5, abs=1e-5
+    )
 
 
 def test_bits_per_dim_of_grey_levels_and_of_dequantized_ones() -> None:
@@ -538,7 +545,7 @@ def test_classifier_accuracy_and_log_likelihood() -> None:
     assert result.bits_per_dim is None
     assert result.elbo is None
     assert result.n_samples is None
-    assert "labels told rightly" in str(result)
+    assert "labels predicted correctly" in str(result)
     assert json.dumps(result.to_dict(), allow_nan=False)
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from reparam.cli.main import main
 from reparam.distributions import HypersphericalUniform, VonMisesFisher, sphere
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.latent import interpolate
+from reparam.evaluation.latents.activity import interpolate
 from reparam.run import Run
 
 DIMS = [2, 3, 4, 5, 11, 32, 64]

@@ -18,9 +18,9 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from reparam import priors
 from reparam.batch import Batch
 from reparam.distributions import OneHotCodes
-from reparam.evaluation.annealed import annealed_importance, bidirectional
-from reparam.evaluation.likelihood import importance_sample
-from reparam.evaluation.proposal import PROPOSALS
+from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance, bidirectional
+from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.likelihood.proposal import PROPOSALS
 from reparam.model import LatentModel
 from reparam.objectives import IWAE
 
@@ -214,9 +214,39 @@ def test_annealing_has_no_bias(name: str, start: str) -> None:
 
     def estimate(x: Tensor, c: Tensor | None) -> Tensor:
         how = {"n_chains": 2, "n_temperatures": 12, "n_leapfrog": 3, "start": start}
-        return annealed_importance(known.model, x, c, **how).log_likelihood
+        return annealed_importance(known.model, x, c, annealing=Annealing(**how)).log_likelihood
 
     assert is_one(known.ratios(estimate))
+
+
+def too_narrow(x: Tensor, c: Tensor | None = None) -> Distribution:
+    """The true posterior's mean, and a tenth of its width."""
+    covariance = torch.linalg.inv(torch.eye(2) + W.T @ W / SIGMA**2)
+    mean = (x - B) @ W @ covariance / SIGMA**2
+    return normal(mean, 0.1 * covariance.diagonal().sqrt().expand_as(mean))
+
+
+def test_annealing_from_a_start_ten_times_too_narrow() -> None:
+    """At the 100 steps of an evaluation importance sampling is nats off, annealing a little."""
+    model = LatentModel(Of(too_narrow), Of(decoder), priors.StandardNormal(2))
+    exact = linear().exact(X)
+    x = X.repeat(30, 1)
+
+    def errors(log_likelihood: Tensor) -> np.ndarray:
+        return log_likelihood.reshape(30, 3).numpy() - exact
+
+    assert errors(importance_sample(model, x, None, 500).log_likelihood).mean() < -2
+    found = {}
+    for start in ("posterior", "prior"):
+        how = Annealing(n_temperatures=100, start=start)
+        found[start] = errors(annealed_importance(model, x, annealing=how).log_likelihood)
+        assert is_one(np.exp(found[start]))
+        gap = bidirectional(model, 90, annealing=how)
+        # What simulated data say of the error is no less than it is.
+        stderr = found[start].std(ddof=1) / 90**0.5 + (gap.stderr or 0.0)
+        assert -found[start].mean() < gap.gap + 4 * stderr
+    assert -0.3 < found["posterior"].mean() < 0.1
+    assert abs(found["prior"].mean()) < 0.05
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -244,7 +274,9 @@ def test_the_bound_rises_to_the_exact_value(name: str) -> None:
 @pytest.mark.parametrize("name", ["linear", "mixture", "bernoulli"])
 def test_both_ways_bracket_the_exact_value(name: str) -> None:
     known = KNOWN[name]()
-    bounds = bidirectional(known.model, 400, n_chains=2, n_temperatures=20, n_leapfrog=3)
+    bounds = bidirectional(
+        known.model, 400, annealing=Annealing(n_chains=2, n_temperatures=20, n_leapfrog=3)
+    )
     exact = known.exact(bounds.x)
     for bound, sign in ((bounds.lower, 1), (bounds.upper, -1)):
         below = sign * (exact - bound.numpy())
@@ -259,7 +291,9 @@ def test_both_ways_bracket_the_exact_value(name: str) -> None:
 def test_both_ways_bracket_under_a_condition() -> None:
     known = conditioned()
     c = torch.eye(3).repeat(100, 1)
-    bounds = bidirectional(known.model, 300, c, n_chains=2, n_temperatures=20, n_leapfrog=3)
+    bounds = bidirectional(
+        known.model, 300, c, annealing=Annealing(n_chains=2, n_temperatures=20, n_leapfrog=3)
+    )
     exact = np.concatenate([known.exact(part) for part in bounds.x.split(3)])
     assert is_one(np.exp(bounds.lower.numpy() - exact)[:, None])
     assert is_one(np.exp(exact - bounds.upper.numpy())[:, None])

@@ -295,6 +295,9 @@ def test_evaluation_says_the_kl_of_each_layer() -> None:
     x = torch.rand(40, 6).round()
     result = evaluate(model, Batch(x), spec, n_samples=50)
     assert list(result.kl_groups or {}) == ["z2", "z1"]
+    errors = result.kl_groups_stderr
+    assert list(errors) == ["z2", "z1"]
+    assert all(error > 0 for error in errors.values())
     # The whole is of log q - log p over all draws, the layers are closed at each draw: two
     # estimates of one number.
     assert sum(result.kl_groups.values()) == pytest.approx(result.kl, abs=0.05)

@@ -15,7 +15,7 @@ from reparam.corruption import Corruption
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation import total_correlation
-from reparam.evaluation.denoising import psnr
+from reparam.evaluation.samples import psnr
 from reparam.model import LatentModel
 from reparam.objectives import (
     ELBO,

@@ -10,8 +10,17 @@ from torch.distributions import Independent, Normal
 import reparam as rp
 from reparam import evaluation, variants
 from reparam.batch import Batch
+from reparam.data import Dataset
+from reparam.data.dataset import Split
 from reparam.errors import DataError, OptionError, ShapeError
-from reparam.evaluation.probes import linear_probe, neighbor_accuracy, probe
+from reparam.evaluation.latents.probes import (
+    N_TRAIN,
+    knn_accuracy,
+    linear_probe,
+    probe,
+    training_rows,
+)
+from reparam.run import Run
 from reparam.spec import DataSpec
 
 
@@ -38,7 +47,7 @@ def test_linear_probe_is_as_good_as_the_best_rule() -> None:
 
 def test_a_probe_of_noise_tells_nothing() -> None:
     train, test = two_gaussians(1000, 0, 0.0), two_gaussians(1000, 1, 0.0)
-    for found in (linear_probe(*train, *test), neighbor_accuracy(*train, *test)):
+    for found in (linear_probe(*train, *test), knn_accuracy(*train, *test)):
         assert found.stderr is not None
         assert abs(found.value - 0.5) < 4 * found.stderr
 
@@ -58,11 +67,11 @@ def test_neighbors_by_all_distances() -> None:
     (z, y), (x, labels) = two_gaussians(300, 0), two_gaussians(200, 1)
     nearest = torch.cdist(x, z).topk(5, largest=False).indices
     right = (y[nearest].sum(1) > 2).long() == labels
-    found = neighbor_accuracy(z, y, x, labels)
+    found = knn_accuracy(z, y, x, labels)
     assert found.value == pytest.approx(float(right.double().mean()))
-    assert neighbor_accuracy(z, y, z, y, n_neighbors=1).value == 1.0
+    assert knn_accuracy(z, y, z, y, n_neighbors=1).value == 1.0
     # With fewer codes than neighbors, all of them vote.
-    few = neighbor_accuracy(z[:3], torch.tensor([1, 1, 0]), x, torch.ones(200), n_neighbors=5)
+    few = knn_accuracy(z[:3], torch.tensor([1, 1, 0]), x, torch.ones(200), n_neighbors=5)
     assert few.value == 1.0
 
 
@@ -86,13 +95,13 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(DataError, match="two classes"):
         linear_probe(z, torch.zeros(20), z, y)
     with pytest.raises(ShapeError, match="same number of dimensions"):
-        neighbor_accuracy(z, y, z[:, :2], y)
+        knn_accuracy(z, y, z[:, :2], y)
     with pytest.raises(ShapeError, match="one label for each"):
         linear_probe(z, y[:5], z, y)
     with pytest.raises(ShapeError, match="one label for each"):
         probe(z, y[:5], z, y)
     with pytest.raises(OptionError, match="n_neighbors=0"):
-        neighbor_accuracy(z, y, z, y, n_neighbors=0)
+        knn_accuracy(z, y, z, y, n_neighbors=0)
 
 
 class Encoder(torch.nn.Module):
@@ -118,7 +127,7 @@ class TestEvaluation:
         expected = probe(z, y, x, labels)
         assert expected is not None
         assert found.linear_probe == pytest.approx(expected.linear.value)
-        assert found.neighbor_accuracy == pytest.approx(expected.neighbors.value)
+        assert found.knn_accuracy == pytest.approx(expected.neighbors.value)
         assert found.probe_examples == 400
         assert "from 400 training codes" in str(found)
         for train, batch in (
@@ -157,6 +166,46 @@ class TestEvaluation:
         assert quiet.linear_probe is None
         asked = evaluation.evaluate(model, batch, spec, n_samples=2, train=batch, probe=True)
         assert asked.linear_probe == 1.0
+
+    def test_training_examples_in_the_order_of_their_labels(self) -> None:
+        """Of 30,000 sorted examples the first 10,000 would be of one class alone."""
+        model, spec = identity_model(3), DataSpec((3,), "real", n_classes=2)
+        (z, y), (x, labels) = two_gaussians(30_000, 0, 3.0), two_gaussians(300, 1, 3.0)
+        train = Batch(z[y.argsort()], y.sort().values)
+        assert len(train.y[:N_TRAIN].unique()) == 1
+        options = {"n_samples": 2, "train": train}
+        found = evaluation.evaluate(model, Batch(x, labels), spec, **options)
+        assert found.probe_examples == N_TRAIN
+        assert found.linear_probe > 0.98
+        assert found == evaluation.evaluate(model, Batch(x, labels), spec, **options)
+        # Nor do rare labels get lost among unknown ones.
+        hidden = torch.where(torch.arange(30_000) < 29_900, -1, torch.arange(30_000) % 2)
+        assert training_rows(hidden, 0).tolist() == list(range(29_900, 30_000))
+        other = evaluation.evaluate(
+            model, Batch(x, labels), spec, n_samples=2, train=Batch(z[:9]), probe_train=train
+        )
+        assert other.linear_probe == found.linear_probe
+
+    def test_a_run_probes_training_data_in_the_order_of_their_labels(self) -> None:
+        (z, y), (x, labels) = two_gaussians(12_000, 0, 3.0), two_gaussians(300, 1, 3.0)
+        # Of the first 10,000 all are of one class.
+        z, y = torch.cat([z, z[y == 0]]), torch.cat([y, y[y == 0]])
+        order = (y == 1).long().argsort(stable=True)
+        splits = {"train": Split(z[order], y[order]), "test": Split(x, labels)}
+        data = Dataset("sorted", DataSpec((3,), "real", n_classes=2), splits)
+        found = Run(identity_model(3), data.spec, {}, data).evaluate(n_samples=2, device="cpu")
+        assert found.probe_examples == N_TRAIN
+        assert found.linear_probe > 0.98
+
+    def test_a_label_that_the_encoder_is_given_is_not_probed(self) -> None:
+        digits = rp.data.load("digits").conditioned("label")
+        model = variants.vae(digits.spec, latent_dim=2, hidden=(16,)).model
+        train, batch = digits.examples("train", limit=200), digits.examples("test", limit=100)
+        found = evaluation.evaluate(model, batch, digits.spec, n_samples=2, train=train, probe=True)
+        assert found.linear_probe is None
+        assert found.knn_accuracy is None
+        assert found.probe_examples is None
+        assert found.active_units_first_500 is not None
 
     def test_a_run_has_its_training_examples_at_hand(self, tmp_path: Path) -> None:
         digits = rp.data.load("digits")

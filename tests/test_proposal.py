@@ -14,8 +14,8 @@ from reparam import evaluation, priors, variants
 from reparam.batch import Batch
 from reparam.distributions import Delta
 from reparam.errors import OptionError, SupportError
-from reparam.evaluation.likelihood import importance_sample
-from reparam.evaluation.proposal import Defensive, check_proposal, proposed, tuned
+from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.likelihood.proposal import Defensive, check_proposal, proposed, tuned
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 

@@ -193,6 +193,9 @@ def test_evaluation_of_a_point_mass() -> None:
     assert result.log_likelihood == pytest.approx(result.elbo)
     assert result.elbo == pytest.approx(result.reconstruction - result.kl)
     assert result.effective_sample_size == pytest.approx(1)
+    # All draws from a point are the same: one is made, and one is reported.
+    assert result.n_samples == 1
+    assert not any("single draw" in warning for warning in result.warnings)
     assert result.kl_method == CLOSED_FORM
     assert result.codes_in_use == int((shares > 0).sum())
     used = shares[shares > 0]
@@ -201,8 +204,24 @@ def test_evaluation_of_a_point_mass() -> None:
 
 
 def test_code_usage() -> None:
-    assert code_usage(torch.arange(12) % 6) == (6, pytest.approx(6))
-    assert code_usage(torch.full((5, 2), 3)) == (1, pytest.approx(1))
+    assert code_usage(torch.arange(12) % 6) == (6, pytest.approx(6), pytest.approx(0))
+    assert code_usage(torch.full((5, 2), 3)) == (1, pytest.approx(1), 0)
+    assert code_usage(torch.tensor([[1, 2]])).perplexity_stderr is None
+
+
+def test_the_error_of_the_perplexity_is_its_spread_over_draws() -> None:
+    shares = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05])
+    draw = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(400):
+        # Three positions that hang together: the examples are independent, their codes are not.
+        first = shares.multinomial(400, replacement=True, generator=draw)[:, None]
+        other = shares.multinomial(800, replacement=True, generator=draw).reshape(400, 2)
+        same = torch.rand(400, 2, generator=draw) < 0.7
+        found.append(code_usage(torch.cat([first, torch.where(same, first, other)], dim=1)))
+    spread = torch.tensor([one.perplexity for one in found]).std()
+    reported = torch.tensor([one.perplexity_stderr for one in found]).mean()
+    assert float(reported) == pytest.approx(float(spread), rel=0.15)
 
 
 def test_the_prior_sends_no_gradient_to_the_encoder() -> None:

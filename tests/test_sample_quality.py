@@ -1,5 +1,6 @@
 """Distances of samples against closed forms, and bits of levels that noise made continuous."""
 
+import json
 from math import log2, sqrt
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from reparam.cli.main import main
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.samples import (
+    Features,
+    NamedFeatures,
     blockwise,
     cubic_kernel,
     features_of,
@@ -218,7 +221,29 @@ class TestEvaluation:
         # Means of p(x | z) never vary here, and so lie in the midst of the examples.
         means = evaluated(x, sample_quality=400, sample_means=True)
         assert means.sample_mmd > 4 * means.sample_mmd_stderr
-        assert evaluated(x).sample_mmd is None
+        assert "MMD² of 400 means of p(x | z) and examples" in str(means)
+        assert (means.sample_means, same.sample_means) == (True, False)
+        nothing = evaluated(x)
+        assert nothing.sample_mmd is None
+        assert nothing.sample_means is None
+        assert nothing.features is None
+
+    def test_the_figures_say_in_what_features_they_are(self) -> None:
+        batch = Batch(gaussian(40, 0, size=3))
+
+        def evaluated(features: Features) -> evaluation.Evaluation:
+            options = {"n_samples": 2, "sample_quality": 40, "features": features}
+            return evaluation.evaluate(self.model(), batch, self.spec, **options)
+
+        plain = evaluated(halved)
+        assert (plain.features, plain.features_sha256) == (f"{__name__}:halved", None)
+        assert "the features of fid and kid are those of" in str(plain)
+        assert evaluated(nn.Linear(3, 2)).features == "Linear"
+        named = evaluated(NamedFeatures(halved, "runs/judge", "0123456789abcdef"))
+        assert named.to_dict()["features"] == "runs/judge"
+        assert named.features_sha256 == "0123456789abcdef"
+        assert "runs/judge (weights 0123456789ab…)" in str(named)
+        assert named.fid == plain.fid
 
     def test_conditions_of_samples_are_no_pairs_of_the_examples(self) -> None:
         """The law of x hangs on c: were both under the same c, the distance fell below zero."""
@@ -257,6 +282,10 @@ class TestEvaluation:
         words = DataSpec((3,), "tokens", levels=5)
         with pytest.raises(OptionError, match="tokens values mean nothing"):
             evaluation.evaluate(self.model(), batch, words, n_samples=2, sample_quality=20)
+
+
+def halved(x: Tensor) -> Tensor:
+    return x[:, :2] / 2
 
 
 class Prior(nn.Module):
@@ -330,8 +359,12 @@ def test_the_command_line_compares_samples_in_features(
     line = ["evaluate", str(tmp_path / "one"), "--n-samples", "2", "--sample-quality", "200"]
     assert main([*line, "--features", str(tmp_path / "judge")]) == 0
     said = capsys.readouterr().out
-    for word in ("sample_mmd", "fid", "kid", "Fréchet distance in features, from 200 of each"):
+    for word in ("sample_mmd", "fid", "kid", "distance of 200 samples and examples in features"):
         assert word in said
+    kept = json.loads((tmp_path / "one" / "evaluation.json").read_text())
+    assert kept["features"] == str(tmp_path / "judge")
+    assert kept["features_sha256"] == rp.load(tmp_path / "judge").folder.weights_sha256
+    assert kept["sample_means"] is False
     assert main([*line, "--features", str(tmp_path / "other")]) == 2
     assert "give a run on data of the same kind" in capsys.readouterr().err
     assert main([*line[:4], "--features", str(tmp_path / "judge")]) == 2
@@ -342,6 +375,7 @@ def test_a_function_of_ones_own_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "my_features.py").write_text("def halves(x):\n    return x.flatten(1)[:, ::2]\n")
     monkeypatch.chdir(tmp_path)
     found = _function("my_features:halves")
+    assert found.name == "my_features:halves"
     assert found(torch.zeros(3, 1, 2, 2)).shape == (3, 2)
     for wrong, said in (("my_features:thirds", "thirds"), ("no_such_module:f", "no_such_module")):
         with pytest.raises(OptionError, match=said):

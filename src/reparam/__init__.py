@@ -17,6 +17,7 @@ from reparam.version import __version__ as __version__
 if TYPE_CHECKING:
     from reparam import data as data
     from reparam import distributions as distributions
+    from reparam import doctor as doctor
     from reparam import evaluation as evaluation
     from reparam import families as families
     from reparam import nn as nn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reparam import priors as priors
     from reparam import variants as variants
     from reparam.batch import Batch as Batch
+    from reparam.comparing.compare import compare as compare
     from reparam.conditional import Conditional as Conditional
     from reparam.conditional import Unconditional as Unconditional
     from reparam.directed import DirectedModel as DirectedModel
@@ -46,6 +48,7 @@ _MODULES = {
     for name in (
         "data",
         "distributions",
+        "doctor",
         "evaluation",
         "families",
         "nn",
@@ -56,6 +59,7 @@ _MODULES = {
 } | {"schedules": "reparam.training.schedules"}
 _NAMES = {
     "Batch": "reparam.batch",
+    "compare": "reparam.comparing.compare",
     "Conditional": "reparam.conditional",
     "Unconditional": "reparam.conditional",
     "DirectedModel": "reparam.directed",

@@ -21,8 +21,10 @@ from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.evaluation import Evaluation
 from reparam.evaluation import evaluate as evaluate_model
 from reparam.evaluation.isolation import isolated
+from reparam.evaluation.latents.activity import N_FIRST
+from reparam.evaluation.latents.probes import training_rows
+from reparam.evaluation.likelihood.importance import N_SAMPLES
 from reparam.evaluation.per_example import load_evaluation, save_evaluation
-from reparam.evaluation.probes import N_TRAIN
 from reparam.files import remove_unfinished
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
@@ -177,7 +179,7 @@ class Run:
         data: object = None,
         *,
         split: str = "test",
-        n_samples: int = 500,
+        n_samples: int = N_SAMPLES,
         seed: int = 0,
         device: str = "auto",
         keep: bool = True,
@@ -200,7 +202,12 @@ class Run:
         source = self.dataset() if data is None else data
         place = str(resolve_device(device))
         if isinstance(source, Dataset) and split != "train" and "train" not in options:
-            options["train"] = self.examples(source, "train", seed, limit=N_TRAIN)
+            options["train"] = self.examples(source, "train", seed, limit=N_FIRST)
+            train = source.split("train")
+            if train.y is not None and bool((train.y >= 0).any()):
+                some = train.take(training_rows(train.y, seed))
+                chosen = with_changes(source, splits={"train": some})
+                options["probe_train"] = self.examples(chosen, "train", seed)
         result = evaluate_model(
             self.model,
             self.examples(source, split, seed),

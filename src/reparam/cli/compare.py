@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import tyro
 
 from reparam.cli.parse import parse
+from reparam.comparing import compare
 from reparam.errors import OptionError
-from reparam.evaluation import compare
 from reparam.run import Run, load
 
 RunPaths = Annotated[

@@ -13,7 +13,7 @@ from reparam.cli.output import write
 from reparam.cli.parse import parse
 from reparam.corruption import Corruption, Kind
 from reparam.errors import OptionError
-from reparam.evaluation.denoising import psnr
+from reparam.evaluation.samples import psnr
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.report.pictures import grid
 from reparam.run import Run

@@ -3,16 +3,17 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from math import nan
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
 from reparam.errors import OptionError
-from reparam.evaluation.samples import Features, features_of
+from reparam.evaluation.likelihood.importance import N_SAMPLES
+from reparam.evaluation.samples import NamedFeatures, features_of
 from reparam.run import Run, load
 
 
@@ -20,7 +21,7 @@ from reparam.run import Run, load
 class Options(DataOptions):
     """Measure a run: ELBO, log-likelihood, reconstruction and KL in nats, with standard errors."""
 
-    n_samples: int = 500
+    n_samples: int = N_SAMPLES
     """Importance samples for each example."""
     proposal: Literal["posterior", "defensive", "tuned"] = "posterior"
     """Where they come from: q(z|x), that mixed with the prior, or tuned on each example (slow)."""
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         )
 
 
-def _features(named: str | None, run: Run, device: str) -> Features | None:
+def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
     """Return the features that another run offers, or a function of the user's own."""
     if named is None:
         return None
@@ -93,10 +94,11 @@ def _features(named: str | None, run: Run, device: str) -> Features | None:
             f"{other.spec.shape}{condition}, and this run on {run.spec.support} data of shape "
             f"{run.spec.shape}: give a run on data of the same kind without a condition"
         )
-    return features_of(other.model)
+    weights = None if other.folder is None else other.folder.weights_sha256
+    return replace(features_of(other.model), name=str(path), weights_sha256=weights)
 
 
-def _function(named: str) -> Features:
+def _function(named: str) -> NamedFeatures:
     """Return the function that MODULE:FUNCTION names; the current folder is looked at too."""
     module, _, name = named.partition(":")
     sys.path.insert(0, "")
@@ -111,7 +113,7 @@ def _function(named: str) -> Features:
         sys.path.remove("")
     if not callable(function):
         raise OptionError(f"features={named}: a {type(function).__name__} is no function of x")
-    return cast(Features, function)
+    return NamedFeatures(function, named)
 
 
 def _counter() -> object:

@@ -12,7 +12,7 @@ from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
 from reparam.divergence import is_direction
 from reparam.errors import OptionError
-from reparam.evaluation.latent import interpolate
+from reparam.evaluation.latents.activity import interpolate
 from reparam.report.pictures import grid
 
 SEEN = "each row walks from the reconstruction of one example to that of another"

@@ -6,7 +6,7 @@ from math import isfinite
 from statistics import mean, median
 from typing import Any
 
-from reparam.doctor.finding import Finding, estimate
+from reparam.doctor.finding import NO_LATENT, Finding, estimate, skipped
 from reparam.doctor.patient import Patient, option
 from reparam.evaluation.statistics import mean_and_stderr
 
@@ -23,40 +23,52 @@ STILL_HALF = 0.05
 always flat; the half is not: 20 epochs of MNIST have 0.01, a text model stopped soon 0.03."""
 GAP_ADVICE, GAP_PROBLEM = 0.25, 0.75
 """The gap between splits, in standard deviations of the ELBO over examples, which has no unit."""
-FALL_ADVICE = 0.05
-"""What the validation ELBO may lose since its best, in these standard deviations."""
+FALL = 0.05
+"""What validation may lose since its best, in these standard deviations."""
 WINDOW = 5
 """Rows on each side of a row: their median knows no spikes."""
 
 
-def overfitting(patient: Patient) -> Finding | None:
+def overfitting(patient: Patient) -> Finding:
     """Look at what a model loses on examples that it was not trained on."""
     train, held = patient.on_train, patient.on_held
-    if train is None or held is None:
-        return None
-    on_train, on_held = (m.elbo if m.has_density else m.reconstruction for m in (train, held))
+    if train is None:
+        return skipped("overfitting", NO_LATENT)
+    if held is None:
+        return skipped("overfitting", "there are no held-out examples")
+    beta = 1.0 if patient.beta is None else patient.beta
+    # What was maximized: under a large β, as is meant, the ELBO itself falls.
+    on_train, on_held = (
+        m.reconstruction - beta * m.kl if m.has_density else m.reconstruction for m in (train, held)
+    )
     (first, one), (second, two) = mean_and_stderr(on_train), mean_and_stderr(on_held)
     gap, stderr = first - second, ((one or 0.0) ** 2 + (two or 0.0) ** 2) ** 0.5
     spread = float(on_train.std()) if len(on_train) > 1 else 1.0
     share = (gap - 2 * stderr) / max(spread, 1e-9)
     figures = {"gap": gap, "gap_stderr": stderr, "train": first, "held": second, "spread": spread}
-    what = "ELBO" if train.has_density else "reconstruction"
+    what = "reconstruction" if not train.has_density else "ELBO"
+    what += f" (β = {beta:g})" if beta != 1 else ""
     shown = (
         f"{what} {estimate(first, one)} on train and {estimate(second, two)} on "
         f"{patient.held_name}, a gap of {estimate(gap, stderr)} nats"
     )
-    fall = _fall(patient.run.rows)
-    if fall is not None:
-        best, last, epoch = fall
-        figures |= {"best_validation": best, "last_validation": last}
-        shown += f"; validation was best after epoch {epoch + 1} with {best:.2f}, last {last:.2f}"
+    rise = _validation_rise(patient)
+    if rise is not None:
+        best, last, epoch = rise
+        figures |= {"best_validation_loss": best, "last_validation_loss": last}
+        shown += (
+            f"; the validation loss was best after epoch {epoch + 1} with {best:.2f}, last "
+            f"{last:.2f}"
+        )
     # Two means over the same validation examples: what they share is no noise of the difference.
-    fell = fall is not None and fall[0] - fall[1] > FALL_ADVICE * spread
-    keeps_best = bool(option(patient, "early_stopping"))
-    if share > GAP_PROBLEM or share > GAP_ADVICE or (fell and not keeps_best):
-        still_learns = fall is not None and fall[0] == fall[1]
+    rose = rise is not None and rise[1] - rise[0] > FALL * spread
+    # The weights of the best epoch are kept then.
+    rose = rose and not option(patient, "early_stopping")
+    # A gap that is no larger than its noise says of a worse validation that it was not over-fitted.
+    if share > GAP_ADVICE or (rose and share > 0):
+        still_learns = rise is not None and rise[0] == rise[1]
         said = "The model knows its training examples better than others"
-        fixes = ["--early-stopping 5" if fall else "--early-stopping 5 --validation 0.1"]
+        fixes = ["--early-stopping 5" if rise else "--early-stopping 5 --validation 0.1"]
         if still_learns:
             said, fixes = f"{said}, though validation was still at its best", []
         if option(patient, "binarize") == "static":
@@ -66,7 +78,7 @@ def overfitting(patient: Patient) -> Finding | None:
         ]
         return Finding(
             "overfitting",
-            "problem" if not still_learns and (fell or share > GAP_PROBLEM) else "advice",
+            "problem" if rose or (rise is None and share > GAP_PROBLEM) else "advice",
             said,
             shown,
             ", ".join([*fixes, "or more data"]),
@@ -75,22 +87,31 @@ def overfitting(patient: Patient) -> Finding | None:
     return Finding("overfitting", "fine", "what was learned carries over", shown, figures=figures)
 
 
-def _fall(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, int] | None:
-    """Return the best and the last validation score, and the epoch of the best."""
-    seen = [row for row in rows if row.get("split") == "validation"]
-    key = "elbo" if seen and "elbo" in seen[-1] else "reconstruction"
-    scores = [(float(row[key]), int(row["epoch"])) for row in seen if key in row]
-    if len(scores) < 2:
+def _validation_rise(patient: Patient) -> tuple[float, float, int] | None:
+    """Return the best and the last validation loss of the last phase, and the epoch of the best.
+
+    None where nothing was validated, or where a second player moves the loss.
+    """
+    steady = _steady(patient)
+    if not steady or _has_players(steady):
         return None
-    best, epoch = max(scores)
-    return best, scores[-1][0], epoch
+    rows = [
+        row
+        for row in patient.run.rows
+        if row.get("split") == "validation" and "loss" in row and row["step"] >= steady[0]["step"]
+    ]
+    losses = [(float(row["loss"]), int(row["epoch"])) for row in rows]
+    if len(losses) < 2:
+        return None
+    best, epoch = min(losses)
+    return best, losses[-1][0], epoch
 
 
-def learning_rate(patient: Patient) -> Finding | None:
+def learning_rate(patient: Patient) -> Finding:
     """Look for spikes and rises of the loss, which a learning rate that is too high makes."""
     rows = _steady(patient)
-    if len(rows) < FEWEST_ROWS or _has_players(rows):
-        return None
+    if why := _without_shape(rows):
+        return skipped("learning-rate", why)
     losses = [float(row["loss"]) for row in rows]
     lr = option(patient, "lr")
     bad = [int(row["step"]) for row, loss in zip(rows, losses, strict=True) if not isfinite(loss)]
@@ -140,7 +161,7 @@ def _too_high(lr: Any, shown: str, figures: dict[str, float]) -> Finding:
     )
 
 
-def stopped_early(patient: Patient) -> Finding | None:
+def stopped_early(patient: Patient) -> Finding:
     """Look at whether training ended while it still learned."""
     rows, run = _steady(patient), patient.run
     epochs = option(patient, "epochs")
@@ -155,26 +176,26 @@ def stopped_early(patient: Patient) -> Finding | None:
             "at a loss that was not finite",
             {"epoch": float(last + 1)},
         )
-    if len(rows) < FEWEST_ROWS or _has_players(rows):
-        return None
+    if why := _without_shape(rows):
+        return skipped("training-length", why)
     losses = [float(row["loss"]) for row in rows]
     if not all(map(isfinite, losses)):
-        return None
-    whole = [float(row["loss"]) for row in run.rows if "loss" in row and row["split"] == "train"]
+        return skipped("training-length", "the loss is no number in the end")
     tenth = max(len(losses) // 10, 2)
     before, after = losses[-2 * tenth : -tenth], losses[-tenth:]
     gain = mean(before) - mean(after)
     noise = median(abs(b - a) for a, b in pairwise(losses[-4 * tenth :]))
     # Of two means over rows, whose own spread is the median difference over 0.95.
     stderr = noise / 0.95 * (2 / tenth) ** 0.5
-    fall = max(whole[0] - mean(after), 1e-9)
-    half = losses[len(losses) // 2] - mean(after)
+    fall = max(losses[0] - mean(after), 1e-9)
+    middle = len(losses) // 2
+    half = mean(losses[middle : middle + tenth]) - mean(after)
     figures = {"gain": gain, "gain_stderr": stderr, "fall": fall, "gain_of_second_half": half}
     shown = (
         f"the last tenth of training brought {estimate(gain, stderr)} nats ({gain / fall:.2%} of "
-        f"all), the last half {half:.2f}"
+        f"all), the last half {estimate(half, stderr)}"
     )
-    if gain - 2 * stderr <= STILL_SHARE * fall and half <= STILL_HALF * fall:
+    if gain - 2 * stderr <= STILL_SHARE * fall and half - 2 * stderr <= STILL_HALF * fall:
         return Finding("training-length", "fine", "the loss has levelled", shown, figures=figures)
     return Finding(
         "training-length",
@@ -196,6 +217,13 @@ def _steady(patient: Patient) -> list[dict[str, Any]]:
     rows = patient.rows
     last = rows[-1].get("beta") if rows else None
     return [row for row in rows if row.get("beta") == last]
+
+
+def _without_shape(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a curve cannot be judged; nothing where it can."""
+    if len(rows) < FEWEST_ROWS:
+        return f"{len(rows)} rows of the last phase of training are too few"
+    return "the loss of a player may rise against another's" if _has_players(rows) else ""
 
 
 def _has_players(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -1,6 +1,5 @@
 """What the doctor sees of the encoder: how much better posteriors could be, and what they cost."""
 
-import json
 from collections.abc import Callable
 from math import log
 from typing import Any
@@ -12,17 +11,18 @@ from torch.distributions import Distribution, Independent, Normal
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.distributions import VonMisesFisher, base
 from reparam.divergence import kl
-from reparam.doctor.finding import Finding, estimate
+from reparam.doctor.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Finding, estimate, skipped
 from reparam.doctor.patient import Patient, longer_warmup, option
 from reparam.evaluation.isolation import isolated
-from reparam.evaluation.likelihood import importance_sample
+from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
-from reparam.objectives.bounds import IWAE, DReG, frozen
+from reparam.objectives.bounds import frozen
 from reparam.seeding import seeded
 
 LAG_ADVICE, LAG_PROBLEM = 0.25, 0.75
-"""Shares of the KL that better posteriors gain. A trained MLP on MNIST leaves about a tenth."""
+"""Shares of β KL that better posteriors gain. A trained MLP on MNIST leaves about a tenth."""
 LAG_NATS = 0.5
 """A gain below this, in nats, is no reason to change anything."""
 LAG_STEPS, LAG_LR, LAG_DRAWS, LAG_CHECK = 60, 0.1, 4, 64
@@ -31,50 +31,56 @@ RISE_ADVICE, RISE_PROBLEM = 0.1, 1.0
 """Nats by which twice the draws raise the log-likelihood: a tenth moves the first decimal."""
 FEW_EFFECTIVE = 5.0
 """An estimate that rests on fewer draws than this has a bias of the order of its own noise."""
-DEFAULT_SAMPLES = 500
-"""The importance samples of ``evaluate`` unless asked otherwise."""
+DEFAULT_SAMPLES, MOST_SAMPLES = 500, 5000
+"""The importance samples of ``evaluate`` unless asked otherwise, and the most to try here."""
+TUNING_DRAWS = 2400
+"""About how many draws of each example it costs to tune a proposal, as ``tuned`` says."""
 
 
-def lagging_encoder(patient: Patient) -> Finding | None:
+def lagging_encoder(patient: Patient) -> Finding:
     r"""Look at what the ELBO gains when each example has its posterior tuned for itself.
 
-    .. math:: \max_{\lambda_x} \mathcal L(x; \lambda_x) - \mathcal L(x; \phi)
+    .. math:: \max_{\lambda_x} \mathcal L_\beta(x; \lambda_x) - \mathcal L_\beta(x; \phi)
 
-    It is a lower bound of the amortization gap, by ``LAG_STEPS`` steps of Adam.
+    It is a lower bound of the amortization gap, by ``LAG_STEPS`` steps of Adam, of the ELBO with
+    the weight β that the encoder was trained by. Other objectives ask other things of an encoder:
+    that of the IWAE learns to propose, and spreads wider than the ELBO would have it.
 
     References:
         Cremer, Li & Duvenaud, ICML 2018, section 3 (amortization gap); He et al., ICLR 2019,
         section 3 (lagging inference networks).
     """
-    model, seen = patient.latent, patient.on_unseen
+    model, seen, beta = patient.latent, patient.on_unseen, patient.beta
     if model is None or seen is None or not seen.has_density:
-        return None
-    if isinstance(patient.objective, IWAE | DReG):
-        # Their encoder learns to propose, and spreads wider than the ELBO would have it.
-        return None
+        return skipped("encoder", NO_LATENT if seen is None else NO_KL)
+    if patient.objective is None:
+        return skipped("encoder", UNKNOWN_OBJECTIVE)
+    if beta is None:
+        return skipped("encoder", "what was maximized is no plain ELBO")
     n = patient.affordable(100, 3 * LAG_STEPS * LAG_DRAWS + 2 * LAG_CHECK)
-    gain = _gain(model, next(in_chunks(patient.unseen, n)), patient.seed)
+    gain = _gain(model, next(in_chunks(patient.unseen, n)), beta, patient.seed)
     if gain is None:
-        return None
+        return skipped("encoder", "posteriors of this kind are not tuned")
     of_train = gain
     if patient.held is not None:
-        found = _gain(model, next(in_chunks(patient.train, n)), patient.seed)
+        found = _gain(model, next(in_chunks(patient.train, n)), beta, patient.seed)
         of_train = gain if found is None else found
     (held, held_stderr), (train, train_stderr) = mean_and_stderr(gain), mean_and_stderr(of_train)
-    total = float(seen.kl.mean())
+    total = beta * float(seen.kl.mean())
     sure = min(train, held) - 2 * (train_stderr or 0.0)
     figures = {
         "gain_held": held,
         "gain_held_stderr": held_stderr or 0.0,
         "gain_train": train,
         "gain_train_stderr": train_stderr or 0.0,
-        "kl": total,
+        "weighted_kl": total,
         "n_examples": float(len(gain)),
     }
     where = patient.held_name or "train"
     shown = (
         f"tuned for {len(gain)} examples each, posteriors gain {estimate(train, train_stderr)} "
-        f"nats on train and {estimate(held, held_stderr)} on {where}, beside a KL of {total:.2f}"
+        f"nats on train and {estimate(held, held_stderr)} on {where}, beside "
+        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}"
     )
     if sure > max(LAG_NATS, LAG_ADVICE * total):
         return Finding(
@@ -101,8 +107,11 @@ def lagging_encoder(patient: Patient) -> Finding | None:
     return Finding("encoder", "fine", "the encoder keeps up", shown, figures=figures)
 
 
-def _gain(model: LatentModel, batch: Batch, seed: int) -> Tensor | None:
-    """Return the ELBO's gain by tuned posteriors, with shape (N,); None for other families."""
+def _gain(model: LatentModel, batch: Batch, beta: float, seed: int) -> Tensor | None:
+    """Return the gain of the ELBO with weight β by tuned posteriors, with shape (N,).
+
+    None for a posterior that is neither a diagonal Gaussian nor a von Mises-Fisher.
+    """
     with isolated(model, seed=seed) as device, frozen(model):
         batch = to_device(batch, device)
         x, c = model.as_event(batch.x), batch.c
@@ -115,7 +124,7 @@ def _gain(model: LatentModel, batch: Batch, seed: int) -> Tensor | None:
 
         def elbo(q: Distribution, draws: int) -> Tensor:
             z = q.rsample(torch.Size([draws]))
-            return model.likelihood(z, c).log_prob(x).mean(0) - kl(q, p, z).value
+            return model.likelihood(z, c).log_prob(x).mean(0) - beta * kl(q, p, z).value
 
         before = _with_draws(lambda: elbo(start, LAG_CHECK), device, seed)
         adam = torch.optim.Adam(changes, lr=LAG_LR)
@@ -167,24 +176,31 @@ def _with_draws(value: Callable[[], Tensor], device: torch.device, seed: int) ->
         return value()
 
 
-def too_few_draws(patient: Patient) -> Finding | None:
+def too_few_draws(patient: Patient) -> Finding:
     r"""Look at whether the importance-sampled log-likelihood still rises with the draws.
 
     .. math:: \log \hat p_{2L} - \log \hat p_L \ge 0 \text{ in mean}
+
+    Draws are as many, and from the same proposal, as in the evaluation that the run has kept.
 
     References:
         Burda, Grosse & Salakhutdinov, ICLR 2016, theorem 1; Kong, Liu & Wong, JASA 1994.
     """
     model, seen = patient.latent, patient.on_unseen
     if model is None or seen is None or not seen.has_density or seen.indices is not None:
-        return None
-    n_samples = int(_evaluated(patient))
-    n = patient.affordable(50, 2 * n_samples)
-    halves = []
+        return skipped("draws", NO_LATENT if seen is None else NO_KL)
+    kept = patient.run.kept_evaluation()
+    n_samples, proposal = DEFAULT_SAMPLES, POSTERIOR
+    if kept is not None:
+        n_samples = min(kept.n_samples or DEFAULT_SAMPLES, MOST_SAMPLES)
+        proposal = kept.proposal or POSTERIOR
+    n = patient.affordable(50, 2 * (n_samples + (TUNING_DRAWS if proposal == TUNED else 0)))
     with isolated(model, seed=patient.seed) as device:
         batch = to_device(next(in_chunks(patient.unseen, n)), device)
         x = model.as_event(batch.x)
-        halves = [importance_sample(model, x, batch.c, n_samples) for _ in range(2)]
+        halves = [
+            importance_sample(model, x, batch.c, n_samples, proposal=proposal) for _ in range(2)
+        ]
     one, two = (half.log_likelihood for half in halves)
     # Two halves make the estimate with twice the draws exactly: the mean of their weights.
     rise = torch.logaddexp(one, two) - log(2) - (one + two) / 2
@@ -198,10 +214,11 @@ def too_few_draws(patient: Patient) -> Finding | None:
         "effective_draws": few,
         "n_examples": float(len(x)),
     }
+    source = "posterior" if proposal == POSTERIOR else f"{proposal} proposal"
     shown = (
-        f"from {n_samples} to {2 * n_samples} draws the log-likelihood of {len(x)} examples rises "
-        f"by {mean:.3f} ± {stderr or 0.0:.3f} nats, and of {n_samples} draws {few:.1f} count "
-        "(median)"
+        f"from {n_samples} to {2 * n_samples} draws from the {source} the log-likelihood of "
+        f"{len(x)} examples rises by {mean:.3f} ± {stderr or 0.0:.3f} nats, and of "
+        f"{n_samples} draws {few:.1f} count (median)"
     )
     sure = mean - 2 * (stderr or 0.0)
     # Where hardly any draw counts, the rise is as noisy as the estimate and may hide in it.
@@ -215,22 +232,10 @@ def too_few_draws(patient: Patient) -> Finding | None:
         "than its standard error says",
         shown,
         f"reparam evaluate {_name(patient)} --n-samples {10 * n_samples}"
+        + ("" if proposal == POSTERIOR else f" --proposal {proposal}")
         + (", or --annealed 100, which leans less on the posterior" if few < FEW_EFFECTIVE else ""),
         figures,
     )
-
-
-def _evaluated(patient: Patient) -> float:
-    """Return the number of importance samples of the run's evaluation, or that of the default."""
-    folder = patient.run.folder
-    if folder is None or not folder.evaluation_file.is_file():
-        return DEFAULT_SAMPLES
-    try:
-        found = json.loads(folder.evaluation_file.read_text())
-    except (OSError, ValueError):
-        return DEFAULT_SAMPLES
-    n = found.get("n_samples") if isinstance(found, dict) else None
-    return min(n, 5000) if isinstance(n, int) and n > 0 else DEFAULT_SAMPLES
 
 
 def _name(patient: Patient) -> str:

@@ -15,7 +15,7 @@ from reparam.errors import OptionError
 from reparam.run import Run
 from reparam.spec import Support
 
-RUN_CHECKS: tuple[Callable[[Patient], Finding | None], ...] = (
+RUN_CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     likelihood.cross_entropy,
     likelihood.kl_weight,
     likelihood.decoder_scale,
@@ -74,7 +74,7 @@ def examine(
         sampled += f" and {len(patient.held):,} of the split {patient.held_name}"
     where = repr(run) if run.folder is None else str(run.folder.path)
     subject = f"{where}: {run.config.get('variant') or 'a model of your own'} on {run.spec.name}"
-    return Diagnosis(subject, f"{sampled}, seed {seed}", tuple(f for f in found if f is not None))
+    return Diagnosis(subject, f"{sampled}, seed {seed}", tuple(found))
 
 
 def examine_data(
@@ -94,7 +94,7 @@ def examine_data(
         DataError: What is no array of numbers, or has no examples.
 
     Example:
-        >>> examine_data(torch.randint(256, (50, 4)).float())["support"].fix
+        >>> examine_data(torch.arange(256.0).reshape(64, 4))["support"].fix
         'pass them as uint8, which are scaled to [0, 1], or divide by 255'
     """
     if n_examples < 10:
@@ -115,4 +115,4 @@ def examine_data(
     found = [check(sample) for check in DATA_CHECKS]
     subject = f"{name}: {n:,} training examples of shape {tuple(sample.x.shape[1:])}"
     said = f"{len(sample.x):,} training examples, seed {seed}"
-    return Diagnosis(subject, said, tuple(f for f in found if f is not None))
+    return Diagnosis(subject, said, tuple(found))

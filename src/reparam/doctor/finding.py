@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from textwrap import fill
 from typing import Any, Literal
 
-Severity = Literal["problem", "advice", "fine"]
-"""``problem``: numbers or pictures are wrong because of it. ``advice``: worth a try."""
+Severity = Literal["problem", "advice", "fine", "skipped"]
+"""``problem``: numbers or pictures are wrong because of it. ``advice``: worth a try. ``skipped``:
+the check has nothing to look at here, and says why."""
+NO_LATENT = "the model has no latent variables"
+NO_KL = "the code has no density, and so no KL"
+UNKNOWN_OBJECTIVE = "what was maximized is not known; give it as examine(run, objective=...)"
+WIDTH = 100
+"""Columns of the report."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +23,8 @@ class Finding:
     Arguments:
         name: What was looked at, in one or two words with dashes.
         severity: How bad it is.
-        said: What is amiss, in a sentence; what is well, where it is fine.
+        said: What is amiss, in a sentence; what is well, where it is fine; why it was not looked
+            at, where it was skipped.
         evidence: The figures that show it, with their standard errors where they are estimates.
         fix: The setting to change.
         figures: The figures as numbers.
@@ -36,8 +44,10 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.said}.", f"  evidence: {self.evidence}"]
-        return "\n".join([*lines, f"  change: {self.fix}"] if self.fix else lines)
+        lines = [_wrapped(f"{self.name}: {self.said}.", "  ")]
+        if self.evidence:
+            lines.append(_wrapped(f"  evidence: {self.evidence}"))
+        return "\n".join([*lines, _wrapped(f"  change: {self.fix}")] if self.fix else lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them; None for a figure that is no number."""
@@ -91,16 +101,24 @@ class Diagnosis:
             everything: Whether what is fine is shown with its evidence too.
         """
         lines = [self.subject, f"looked at {self.sampled}", ""]
-        problems, advice, fine = (self.of(s) for s in ("problem", "advice", "fine"))
+        problems, advice, fine, skipped = (
+            self.of(s) for s in ("problem", "advice", "fine", "skipped")
+        )
         lines += (
             ["PROBLEMS", *map(str, problems), ""] if problems else ["No problem was found.", ""]
         )
         if advice:
             lines += ["ADVICE", *map(str, advice), ""]
         if fine and everything:
-            lines += ["FINE", *map(str, fine)]
+            lines += ["FINE", *map(str, fine), ""]
         elif fine:
-            lines.append("looked at and fine: " + "; ".join(f.said for f in fine))
+            lines.append(_wrapped("looked at and fine: " + "; ".join(f.said for f in fine), "  "))
+        if skipped:
+            names: dict[str, list[str]] = {}
+            for f in skipped:
+                names.setdefault(f.said, []).append(f.name)
+            whys = "; ".join(f"{', '.join(which)} ({why})" for why, which in names.items())
+            lines.append(_wrapped(f"not looked at: {whys}", "  "))
         return "\n".join(lines).rstrip()
 
     def __str__(self) -> str:
@@ -113,6 +131,26 @@ class Diagnosis:
             "sampled": self.sampled,
             "findings": [f.to_dict() for f in self.findings],
         }
+
+
+def skipped(name: str, why: str) -> Finding:
+    """Return the finding of a check that was not done, and why.
+
+    >>> print(skipped("codes", "the code is not quantized"))
+    codes: the code is not quantized.
+    """
+    return Finding(name, "skipped", why, "")
+
+
+def _wrapped(text: str, indent: str = "    ") -> str:
+    """Return a text in lines of the report's width; paths and options stay whole."""
+    return fill(
+        text,
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def estimate(mean: float, stderr: float | None) -> str:

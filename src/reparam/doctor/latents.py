@@ -3,12 +3,10 @@
 import torch
 from torch import Tensor
 
-from reparam.batch import in_chunks, to_device
 from reparam.distributions import OneHotCodes
-from reparam.doctor.finding import Finding, estimate
-from reparam.doctor.patient import Patient, longer_warmup, option
-from reparam.evaluation.isolation import isolated
-from reparam.evaluation.latent import ACTIVE_VARIANCE, code_usage
+from reparam.doctor.finding import NO_KL, NO_LATENT, Finding, estimate, skipped
+from reparam.doctor.patient import Patient, events, longer_warmup, option
+from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.priors import StandardNormal
 
@@ -30,11 +28,11 @@ FAR_SHARE, FAR_NATS = 0.1, 1.0
 """What the aggregate posterior's moments cost, as a share of the KL and in nats."""
 
 
-def collapse(patient: Patient) -> Finding | None:
+def collapse(patient: Patient) -> Finding:
     """Look for dimensions of z, or all of them, that say nothing of x."""
     seen = patient.on_unseen
     if seen is None or not seen.has_density or seen.indices is not None:
-        return None
+        return skipped("collapse", NO_LATENT if seen is None else NO_KL)
     total, stderr = mean_and_stderr(seen.kl)
     figures = {"kl": total, "kl_stderr": stderr or 0.0}
     shown = f"KL {estimate(total, stderr)} nats in all"
@@ -98,6 +96,8 @@ def _remedies(patient: Patient) -> list[str]:
     steps = max((int(row["step"]) for row in patient.rows), default=0)
     lr, epochs = float(option(patient, "lr") or 0.0), option(patient, "epochs")
     remedies = []
+    if patient.beta is not None and patient.beta > 1:
+        remedies.append(f"a smaller --beta than {patient.beta:g}, which prices every nat of the KL")
     if 0 < steps < FEW_STEPS:
         remedies.append(f"more --epochs than {epochs}, which were {steps} steps only")
     if lr > HIGH_LR:
@@ -106,16 +106,17 @@ def _remedies(patient: Patient) -> list[str]:
     return [*remedies, "--free-bits 0.1 with --objective elbo, or a decoder that sees less of x"]
 
 
-def dead_codes(patient: Patient) -> Finding | None:
+def dead_codes(patient: Patient) -> Finding:
     """Look for codes of a codebook that stand for nothing."""
     if patient.latent is None:
-        return None
+        return skipped("codes", NO_LATENT)
     found = _indices(patient)
     if found is None:
-        return None
+        return skipped("codes", "there is no codebook")
     indices, n_codes = found
     if indices.numel() < SEEN_OFTEN * n_codes:
-        return None
+        why = f"{indices.numel():,} places are too few to tell of {n_codes} codes; more examples"
+        return skipped("codes", f"{why} (--n-examples)")
     usage = code_usage(indices)
     dead = 1 - usage.n_used / n_codes
     figures = {
@@ -146,10 +147,9 @@ def _indices(patient: Patient) -> tuple[Tensor, int] | None:
     if model is None:
         return None
     numbers, n_codes = [], 0
-    with isolated(model, seed=patient.seed) as device:
-        for part in in_chunks(patient.train, 100):
-            part = to_device(part, device)
-            q = model.posterior(part.x, part.c)
+    with events(model, patient.train, patient.seed) as parts:
+        for x, c in parts:
+            q = model.posterior(x, c)
             if hasattr(q, "indices") and hasattr(q, "codes"):
                 numbers.append(q.indices.cpu())
                 n_codes = len(q.codes)
@@ -161,7 +161,7 @@ def _indices(patient: Patient) -> tuple[Tensor, int] | None:
     return torch.cat(numbers), n_codes
 
 
-def far_aggregate(patient: Patient) -> Finding | None:
+def far_aggregate(patient: Patient) -> Finding:
     r"""Look at whether the codes of all data together lie where the prior draws.
 
     .. math:: \sum_j \mathrm{KL}\bigl(\mathcal N(m_j, v_j) \big\| \mathcal N(0, 1)\bigr), \qquad
@@ -170,21 +170,21 @@ def far_aggregate(patient: Patient) -> Finding | None:
     For a standard normal prior; first and second moments tell of shifts and widths, not of holes.
     """
     model, seen = patient.latent, patient.on_train
-    if model is None or seen is None or not isinstance(model.prior, StandardNormal):
-        return None
-    if not seen.has_density or patient.train.c is not None:
-        return None
-    with isolated(model, seed=patient.seed) as device:
-        draws = []
-        for part in in_chunks(patient.train, 100):
-            part = to_device(part, device)
-            draws.append(model.posterior(part.x, part.c).sample().cpu().double())
-    z = torch.cat(draws)
+    if model is None or seen is None:
+        return skipped("prior", NO_LATENT)
+    if not isinstance(model.prior, StandardNormal):
+        return skipped("prior", "it is no standard normal")
+    if not seen.has_density:
+        return skipped("prior", NO_KL)
+    if patient.train.c is not None:
+        return skipped("prior", "the codes of every condition would have to lie there")
+    with events(model, patient.train, patient.seed) as parts:
+        z = torch.cat([model.posterior(x, c).sample().cpu().double() for x, c in parts])
     mean, variance = z.mean(0), z.var(0)
     # The moments of N draws from the prior itself would cost about 1/N in each dimension.
-    parts = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
-    cost, total = float(parts.sum()), float(seen.kl.mean())
-    worst = int(parts.argmax())
+    costs = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
+    cost, total = float(costs.sum()), float(seen.kl.mean())
+    worst = int(costs.argmax())
     figures = {"nats": cost, "kl": total, "worst_mean": float(mean[worst])}
     figures |= {"worst_std": float(variance[worst].sqrt())}
     shown = (

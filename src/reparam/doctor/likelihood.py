@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from reparam.batch import in_chunks, to_device
+from reparam.batch import to_device
 from reparam.distributions import ContinuousBernoulli, CrossEntropy, base, is_normalized
-from reparam.doctor.finding import Finding, estimate
-from reparam.doctor.patient import Patient, is_ours, option
+from reparam.doctor.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Finding, estimate, skipped
+from reparam.doctor.patient import Patient, events, is_ours, option
 from reparam.evaluation.isolation import isolated
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.families import Gaussian
@@ -31,17 +31,15 @@ BLUR = 0.2
 """By how much two spreads of the same reconstruction differ, when one of them is of few draws."""
 
 
-def cross_entropy(patient: Patient) -> Finding | None:
+def cross_entropy(patient: Patient) -> Finding:
     """Look for a likelihood that is none: cross-entropy on values between 0 and 1."""
     model = patient.latent
     if model is None:
-        return None
+        return skipped("likelihood", NO_LATENT)
     missing = []
-    with isolated(model, seed=patient.seed) as device:
-        for part in in_chunks(patient.unseen, 100):
-            part = to_device(part, device)
-            x = model.as_event(part.x)
-            p = model.likelihood(model.posterior(x, part.c).sample(), part.c)
+    with events(model, patient.unseen, patient.seed) as parts:
+        for x, c in parts:
+            p = model.likelihood(model.posterior(x, c).sample(), c)
             if is_normalized(p):
                 return Finding(
                     "likelihood",
@@ -81,19 +79,17 @@ def _missing(p: CrossEntropy, x: Tensor) -> Tensor:
     return (whole.log_prob(x) - p.log_prob(x)).flatten(1).sum(1).cpu().double()
 
 
-def decoder_scale(patient: Patient) -> Finding | None:
+def decoder_scale(patient: Patient) -> Finding:
     """Look at whether a Gaussian decoder's σ is that of what it leaves over."""
     model, seen = patient.latent, patient.on_train
     if model is None or seen is None or not seen.has_density:
-        return None
+        return skipped("decoder-scale", NO_LATENT if seen is None else NO_KL)
     squares, scales = [], []
-    with isolated(model, seed=patient.seed) as device:
-        for part in in_chunks(patient.train, 100):
-            part = to_device(part, device)
-            x = model.as_event(part.x)
-            p: Any = base(model.likelihood(model.posterior(x, part.c).sample(), part.c))
+    with events(model, patient.train, patient.seed) as parts:
+        for x, c in parts:
+            p: Any = base(model.likelihood(model.posterior(x, c).sample(), c))
             if not isinstance(p, Normal):
-                return None
+                return skipped("decoder-scale", f"the likelihood is a {type(p).__name__}")
             squares.append((x - p.loc).cpu().double().square().flatten(1))
             scales.append(p.scale.expand_as(p.loc).cpu().double().flatten(1))
     square, scale = torch.cat(squares), torch.cat(scales)
@@ -162,20 +158,22 @@ def _learned_scale(model: LatentModel, square: Tensor, scale: Tensor) -> Finding
     )
 
 
-def kl_weight(patient: Patient) -> Finding | None:
+def kl_weight(patient: Patient) -> Finding:
     """Look at the weight of the KL in nats, as the objective says or as its values show."""
     objective, model = patient.objective, patient.latent
-    if objective is None or model is None:
-        return None
+    if model is None:
+        return skipped("beta", NO_LATENT)
+    if objective is None:
+        return skipped("beta", UNKNOWN_OBJECTIVE)
     if isinstance(objective, ELBO):
         beta = value_at(objective.beta, None)
         return _weight(patient, beta, f"β = {beta:g}", {"beta": beta})
     if is_ours(objective):
-        return None
+        return skipped("beta", f"{type(objective).__name__} is no weighted ELBO")
     return _weight_of_values(patient, model)
 
 
-def _weight_of_values(patient: Patient, model: LatentModel) -> Finding | None:
+def _weight_of_values(patient: Patient, model: LatentModel) -> Finding:
     """Return the weight that an unknown objective's values show.
 
     Its bound is fitted by a·(reconstruction) - b·(KL) + constant over examples, as it reports both,
@@ -184,14 +182,14 @@ def _weight_of_values(patient: Patient, model: LatentModel) -> Finding | None:
     """
     seen = patient.on_train
     if seen is None or not seen.has_density:
-        return None
+        return skipped("beta", NO_KL)
     with isolated(model, seed=patient.seed) as device:
         terms = patient.objective(model, to_device(patient.train, device))
     bound, reconstruction, divergence = (
         value.cpu().double() for value in (terms.bound, terms.reconstruction, terms.total_kl)
     )
     if not bound.shape == reconstruction.shape == divergence.shape == seen.kl.shape:
-        return None
+        return skipped("beta", "the objective's terms are not those of single examples")
     inputs = torch.stack([reconstruction, -divergence, torch.ones_like(bound)], 1)
     weights = torch.linalg.lstsq(inputs, bound[:, None]).solution[:, 0]
     explained = 1 - float((bound - inputs @ weights).var() / bound.var())
@@ -200,7 +198,7 @@ def _weight_of_values(patient: Patient, model: LatentModel) -> Finding | None:
     scale = 1.0 if abs(ratio - 1) < BLUR else ratio
     a, b = float(weights[0]) * scale, float(weights[1])
     if explained < EXPLAINED or a <= 0:
-        return None
+        return skipped("beta", "the objective is no weighted sum of reconstruction and KL")
     shown = f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}"
     figures = {"beta": b / a, "weight_of_reconstruction": a, "weight_of_kl": b}
     return _weight(patient, b / a, shown, figures)

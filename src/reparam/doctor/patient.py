@@ -1,5 +1,7 @@
 """A run under examination: examples of it, and what its model makes of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,8 +14,10 @@ from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.doctor.sample import Sample, sample_of
 from reparam.evaluation.isolation import isolated
-from reparam.evaluation.likelihood import NO_DENSITY, Figures, importance_sample
+from reparam.evaluation.likelihood.importance import NO_DENSITY, Figures, importance_sample
 from reparam.model import LatentModel
+from reparam.objectives import ELBO
+from reparam.objectives.bounds import value_at
 from reparam.run import Run
 from reparam.training.config import recipe_of
 
@@ -92,6 +96,13 @@ class Patient:
     def latent(self) -> LatentModel | None:
         """The model, where it has latent variables."""
         return self.model if isinstance(self.model, LatentModel) else None
+
+    @property
+    def beta(self) -> float | None:
+        """The KL's weight in the end, where a plain ELBO was maximized; None where another was."""
+        if not isinstance(self.objective, ELBO) or self.objective.free_bits > 0:
+            return None
+        return float(value_at(self.objective.beta, None))
 
     @property
     def unseen(self) -> Batch:
@@ -196,23 +207,40 @@ def examples(run: Run, data: Dataset | Stream, split: str, n: int, seed: int) ->
     return run.examples(data, split, seed, limit=n)
 
 
+@contextmanager
+def events(
+    model: LatentModel, batch: Batch, seed: int
+) -> Iterator[Iterator[tuple[Tensor, Tensor | None]]]:
+    """Hold a model in evaluation mode, with examples and their conditions chunk by chunk.
+
+    Arguments:
+        model: The model.
+        batch: The examples, wherever they are.
+        seed: Of every draw inside.
+
+    Returns:
+        A context whose value are pairs of x, with shape (B, *event), and c, with shape (B, C).
+    """
+    with isolated(model, seed=seed) as device:
+        parts = (to_device(part, device) for part in in_chunks(batch, _CHUNK))
+        yield ((model.as_event(part.x), part.c) for part in parts)
+
+
 def measured(model: LatentModel, batch: Batch, seed: int) -> Measured:
     """Return what a model makes of a batch, wherever it is."""
     figures: list[Figures] = []
     means: list[Tensor] = []
-    with isolated(model, seed=seed) as device:
-        for part in in_chunks(batch, _CHUNK):
-            part = to_device(part, device)
-            x = model.as_event(part.x)
-            figures.append(importance_sample(model, x, part.c, N_DRAWS))
-            means.append(model.encode(x, part.c).flatten(1).cpu().double())
+    with events(model, batch, seed) as parts:
+        for x, c in parts:
+            figures.append(importance_sample(model, x, c, N_DRAWS))
+            means.append(model.encode(x, c).flatten(1).cpu().double())
     first = figures[0]
-    parts = [f.kl_per_dimension for f in figures if f.kl_per_dimension is not None]
+    per_dimension = [f.kl_per_dimension for f in figures if f.kl_per_dimension is not None]
     indices = [f.indices for f in figures if f.indices is not None]
     return Measured(
         reconstruction=torch.cat([f.reconstruction for f in figures]),
         kl=torch.cat([f.kl for f in figures]),
-        kl_per_dimension=torch.cat(parts) if parts else None,
+        kl_per_dimension=torch.cat(per_dimension) if per_dimension else None,
         kl_groups={k: torch.cat([f.kl_groups[k] for f in figures]) for k in first.kl_groups},
         means=torch.cat(means),
         indices=torch.cat(indices) if indices else None,

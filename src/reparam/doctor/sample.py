@@ -1,14 +1,16 @@
 """What the doctor sees of data before training."""
 
+from collections import Counter
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor
 
 from reparam.data import Dataset
 from reparam.data.checks import RULES, closest_support, first, fix, violations
-from reparam.doctor.finding import Finding
-from reparam.errors import DataError, SupportError
+from reparam.doctor.finding import Finding, skipped
+from reparam.errors import DataError
 from reparam.families import default_likelihood
 from reparam.spec import DataSpec, Support
 
@@ -19,7 +21,14 @@ BREAKS_NETWORKS = 100.0
 UNEVEN = 100.0
 """The likelihood of entries whose scales differ by so much is that of the small ones alone."""
 LEAK = 0.01
-"""The share of held-out examples that may be in the training split by chance, as in small data."""
+"""By how much more often a held-out example may be in the training split than chance has it."""
+LEAK_MIB = 512
+"""Data beyond this size are not compared example by example, which takes seconds and memory."""
+GREY_MAXIMA = (15, 16, 31, 63, 127, 255)
+"""The brightest level of a flattened image: 2^k - 1, and 16 of the digits of scikit-learn."""
+FEWEST_PIXELS = 16
+"""Of a flattened image that is known by another maximum than 255."""
+NO_VALUES = "fewer than two examples are finite"
 CONSTANT = 1e-6
 """A standard deviation that is float32 rounding, and no variation."""
 
@@ -72,10 +81,10 @@ def sample_of(data: Dataset, x: Tensor) -> Sample:
     return Sample(x, data.spec.support, data.spec, splits)
 
 
-def not_finite(sample: Sample) -> Finding | None:
+def not_finite(sample: Sample) -> Finding:
     """Look for NaN and infinite values."""
     if not sample.x.is_floating_point():
-        return None
+        return skipped("finite", "whole numbers are finite")
     bad = ~sample.x.isfinite()
     n, share = int(bad.sum()), float(bad.double().mean())
     figures = {"n_not_finite": float(n), "share": share}
@@ -91,10 +100,12 @@ def not_finite(sample: Sample) -> Finding | None:
     )
 
 
-def out_of_range(sample: Sample) -> Finding | None:
+def out_of_range(sample: Sample) -> Finding:
     """Look for values outside the declared support."""
-    if sample.support is None or len(sample.values) == 0:
-        return None
+    if len(sample.values) == 0:
+        return skipped("range", NO_VALUES)
+    if sample.support is None:
+        return skipped("range", "no support was declared")
     x = sample.x.double().nan_to_num()
     low, high = float(x.min()), float(x.max())
     share = float(violations(x, sample.support).double().mean())
@@ -113,24 +124,40 @@ def out_of_range(sample: Sample) -> Finding | None:
     )
 
 
-def mistaken(sample: Sample) -> Finding | None:
-    """Look for grey levels, binary values and shares that were taken for real numbers."""
+def mistaken(sample: Sample) -> Finding:
+    """Look for levels, binary values and shares that were taken for real numbers."""
     x = sample.values
-    if sample.kind not in ("real", "unit") or len(x) == 0:
-        return None
+    if len(x) == 0:
+        return skipped("support", NO_VALUES)
+    if sample.kind not in ("real", "unit"):
+        return skipped("support", f"{sample.kind} values are no real numbers")
     if sample.spec is not None and sample.spec.dequantized_from is not None:
-        return None
+        return skipped("support", "noise has made levels continuous")
     low, high = float(x.min()), float(x.max())
     whole = bool((x == x.round()).all())
     figures = {"lowest": low, "highest": high, "n_values": float(len(x.unique()))}
     seen = f"every value is a whole number from {low:.0f} to {high:.0f}"
-    if whole and low >= 0 and 1 < high <= 255:
+    if whole and low >= 0 and 1 < high <= 255 and _is_image(sample, low, high):
         return Finding(
             "support",
             "problem",
-            "Grey levels were taken for real numbers, a hundred times larger than networks expect",
+            "Grey levels were taken for real numbers, and their likelihood is the density of "
+            f"values up to {high:.0f} instead of 1",
             seen,
-            "pass them as uint8, which are scaled to [0, 1], or divide by 255",
+            "pass them as uint8, which are scaled to [0, 1], or divide by 255"
+            if high > GREY_MAXIMA[-2]
+            else f"divide by {high:.0f}",
+            figures,
+        )
+    if whole and high > 1 and sample.kind == "real":
+        return Finding(
+            "support",
+            "advice",
+            "Whole numbers were taken for real ones, so that a density may rise without bound at "
+            "values that repeat",
+            seen,
+            "say support='counts' or support='categorical' if that is what they are; else "
+            "standardize every entry and use --likelihood gaussian-shared",
             figures,
         )
     if whole and low >= 0 and high <= 1:
@@ -161,11 +188,25 @@ def mistaken(sample: Sample) -> Finding | None:
     )
 
 
-def constant(sample: Sample) -> Finding | None:
+def _is_image(sample: Sample, low: float, high: float) -> bool:
+    """Return whether whole numbers of this range are grey levels, and not ratings, ages or counts.
+
+    A flattened image has a square of pixels, begins at black and ends at the brightest level.
+    """
+    n = sample.values.shape[1]
+    if sample.x.ndim > 2 or high == GREY_MAXIMA[-1]:
+        return True
+    is_square = n >= FEWEST_PIXELS and isqrt(n) ** 2 == n
+    return is_square and low == 0 and high in GREY_MAXIMA
+
+
+def constant(sample: Sample) -> Finding:
     """Look for entries that are the same in all examples."""
     x = sample.values
-    if not sample.is_quantity or len(x) < 2:
-        return None
+    if len(x) < 2:
+        return skipped("variation", NO_VALUES)
+    if not sample.is_quantity:
+        return skipped("variation", f"{sample.kind} values are no quantities")
     share = float((x.std(0) <= CONSTANT).double().mean())
     figures = {"share_constant": share}
     seen = f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples"
@@ -191,11 +232,13 @@ def constant(sample: Sample) -> Finding | None:
     return Finding("variation", "fine", "the examples differ", seen, figures=figures)
 
 
-def standardized(sample: Sample) -> Finding | None:
+def standardized(sample: Sample) -> Finding:
     """Look at the scale of real values."""
     x = sample.values
-    if sample.kind != "real" or len(x) < 2:
-        return None
+    if len(x) < 2:
+        return skipped("scale", NO_VALUES)
+    if sample.kind != "real":
+        return skipped("scale", f"{sample.kind} values have a scale of their own")
     mean, std = float(x.mean()), float(x.std())
     scales = x.std(0)
     scales = scales[scales > CONSTANT]
@@ -220,37 +263,60 @@ def standardized(sample: Sample) -> Finding | None:
     )
 
 
-def grey(sample: Sample) -> Finding | None:
-    """Look at the share of values between black and white, which decides the likelihood."""
-    if sample.spec is None or sample.kind not in ("unit", "binary") or len(sample.values) == 0:
-        return None
+def grey(sample: Sample) -> Finding:
+    """Look at the share of values between black and white, which decides the likelihood.
+
+    The Bernoulli's log-probability of such a value is the cross-entropy, of which no normalized
+    likelihood is made: it is offered by that name, and what it gives are no nats.
+    """
+    kind = sample.kind
+    if len(sample.values) == 0:
+        return skipped("grey", NO_VALUES)
+    if kind not in ("unit", "binary"):
+        return skipped("grey", f"{kind} values are no pixels between black and white")
     share = float(((sample.values > 0) & (sample.values < 1)).double().mean())
-    try:
-        name = default_likelihood(sample.spec)
-    except SupportError:
-        return None
+    spec = sample.spec or DataSpec(tuple(sample.x.shape[1:]), kind)
+    name = default_likelihood(spec)
+    said = "values are black or white, as a Bernoulli likelihood has them"
+    if share > 0:
+        said = (
+            "on grey values a Bernoulli's cross-entropy is no likelihood (--binarize dynamic makes "
+            "them black or white)"
+        )
     return Finding(
         "grey",
         "fine",
-        f"the default likelihood is {name}",
+        f"{said}; the default here is {name}",
         f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}",
         figures={"share_grey": share},
     )
 
 
-def leak(sample: Sample) -> Finding | None:
-    """Look for held-out examples that are in the training split."""
+def leak(sample: Sample) -> Finding:
+    """Look for held-out examples that are in the training split, more often than by chance.
+
+    Chance is the share of training examples that another one repeats: examples of few values meet
+    again whatever is done.
+    """
     if sample.splits is None:
-        return None
+        return skipped("leak", "there are no held-out examples")
+    if sum(x.nbytes for x in sample.splits) > LEAK_MIB * 2**20:
+        return skipped("leak", f"the data are larger than {LEAK_MIB} MiB")
     train, held = (
         x.reshape(len(x), -1).contiguous().view(torch.uint8).numpy() for x in sample.splits
     )
-    known = {row.tobytes() for row in train}
-    share = sum(row.tobytes() in known for row in held) / len(held)
-    figures = {"share_in_train": share, "n_held_out": float(len(held))}
-    seen = f"{share:.2%} of {len(held):,} held-out examples are in the training split"
-    if share <= LEAK:
-        return Finding("leak", "fine", "the splits are disjoint", seen, figures=figures)
+    seen_in_train = Counter(row.tobytes() for row in train)
+    share = sum(row.tobytes() in seen_in_train for row in held) / len(held)
+    chance = sum(n for n in seen_in_train.values() if n > 1) / len(train)
+    stderr = (share * (1 - share) / len(held) + chance * (1 - chance) / len(train)) ** 0.5
+    figures = {"share_in_train": share, "share_by_chance": chance, "n_held_out": float(len(held))}
+    seen = (
+        f"{share:.2%} of {len(held):,} held-out examples are in the training split, and "
+        f"{chance:.2%} of its own examples are in it twice or more"
+    )
+    if share - chance - 2 * stderr <= LEAK:
+        said = "the splits share no more than chance has them" if share else "splits are disjoint"
+        return Finding("leak", "fine", said, seen, figures=figures)
     return Finding(
         "leak",
         "advice",

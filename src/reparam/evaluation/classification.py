@@ -102,30 +102,30 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
                     "with a Categorical, or a q(y | x), such as in the variant classifier or ss-vae"
                 )
             right.append(scores.argmax(-1).cpu() == batch.y[start : start + chunk].cpu())
-    return share(torch.cat(right))
+    return accuracy_of(torch.cat(right))
 
 
-def told(scores: Tensor, y: Tensor) -> Tensor:
-    """Return which of the known labels are told rightly, with shape (M,) on the CPU.
+def correct(scores: Tensor, y: Tensor) -> Tensor:
+    """Return which of the known labels are predicted rightly, with shape (M,) on the CPU.
 
     Arguments:
         scores: What a model says of each class, with shape (B, K).
         y: Labels with shape (B,); -1 where one is not known.
 
-    >>> told(torch.eye(3), torch.tensor([0, 2, -1]))
+    >>> correct(torch.eye(3), torch.tensor([0, 2, -1]))
     tensor([ True, False])
     """
     known = y >= 0
     return (scores.argmax(-1) == y)[known].cpu()
 
 
-def share(right: Tensor) -> Accuracy:
-    """Return the share of true entries of a bool tensor with shape (N,).
+def accuracy_of(predictions: Tensor) -> Accuracy:
+    """Return the accuracy of predictions, for which of them are correct, bool with shape (N,).
 
-    >>> share(torch.tensor([True, False]))
+    >>> accuracy_of(torch.tensor([True, False]))
     Accuracy(value=0.5, stderr=0.5)
     """
-    return Accuracy(*mean_and_stderr(right))
+    return Accuracy(*mean_and_stderr(predictions))
 
 
 def _what(model: nn.Module) -> str:

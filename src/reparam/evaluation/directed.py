@@ -6,14 +6,14 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
-from reparam.evaluation.bits import bits, bits_stderr, log_cells, raw_bits
-from reparam.evaluation.blocks import Progress, blocks
-from reparam.evaluation.classification import class_log_prob, share, told
-from reparam.evaluation.likelihood import is_discrete
+from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
+from reparam.evaluation.isolation import Progress, blocks
+from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
+from reparam.evaluation.likelihood.importance import is_discrete
 from reparam.evaluation.per_example import PerExample
-from reparam.evaluation.remarks import not_finite, note
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import finite_mean
+from reparam.evaluation.words import not_finite, note
 from reparam.spec import DataSpec
 
 
@@ -43,7 +43,7 @@ def evaluate_directed(
         log_prob.append(model.log_prob(values).cpu().double())
         scores = class_log_prob(model, part)
         if scores is not None and part.y is not None:
-            right.append(told(scores, part.y))
+            right.append(correct(scores, part.y))
         if models_x:
             log_prob_x.append(_log_prob_x(model, part, scores).cpu().double())
         if len(log_prob) == 1:
@@ -53,7 +53,7 @@ def evaluate_directed(
 
     likelihood, likelihood_stderr = finite_mean(log_prob)
     of_x, of_x_stderr = finite_mean(log_prob_x)
-    accuracy = share(torch.cat(right)) if right and len(torch.cat(right)) else None
+    accuracy = accuracy_of(torch.cat(right)) if right and len(torch.cat(right)) else None
     offset = log_cells(spec, discrete) if normalized else None
     return Evaluation(
         split="",

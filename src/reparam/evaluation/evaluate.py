@@ -8,33 +8,31 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.batch import Batch
+from reparam.batch import Batch, in_chunks
 from reparam.directed import DirectedModel
 from reparam.divergence import MONTE_CARLO, is_real
 from reparam.errors import DataError, OptionError
-from reparam.evaluation.annealed import check_annealable
-from reparam.evaluation.annealed_fields import annealed_fields
-from reparam.evaluation.bits import bits, bits_stderr, log_cells, raw_bits
-from reparam.evaluation.blocks import Progress, blocks
-from reparam.evaluation.classification import class_log_prob, share, told
+from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
 from reparam.evaluation.directed import evaluate_directed
-from reparam.evaluation.fields import (
-    SMALL_CODE,
-    activity_fields,
-    cluster_fields,
-    decomposition_fields,
-    probe_fields,
-    sample_fields,
+from reparam.evaluation.isolation import Progress, Workers, blocks, isolated, workers
+from reparam.evaluation.latents.activity import active_units, activity_fields, code_usage
+from reparam.evaluation.latents.clustering import cluster_fields
+from reparam.evaluation.latents.decomposition import decomposition_fields
+from reparam.evaluation.latents.probes import SMALL_CODE, probe_fields
+from reparam.evaluation.likelihood.annealed import Annealing, annealed_fields, check_annealable
+from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
+from reparam.evaluation.likelihood.importance import (
+    N_SAMPLES,
+    NO_DENSITY,
+    Figures,
+    importance_sample,
 )
-from reparam.evaluation.isolation import Workers, isolated, workers
-from reparam.evaluation.latent import active_units, code_usage
-from reparam.evaluation.likelihood import NO_DENSITY, Figures, importance_sample
+from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal
 from reparam.evaluation.per_example import PerExample, data_sha256
-from reparam.evaluation.proposal import POSTERIOR, check_proposal
-from reparam.evaluation.remarks import NO_ELBO, collapse, few_draws, not_finite, note
 from reparam.evaluation.result import Evaluation
-from reparam.evaluation.samples import Features
-from reparam.evaluation.statistics import finite_mean
+from reparam.evaluation.samples import Features, sample_fields
+from reparam.evaluation.statistics import column_stderr, finite_mean
+from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 
@@ -48,13 +46,14 @@ def evaluate(
     batch: Batch,
     spec: DataSpec,
     *,
-    n_samples: int = 500,
+    n_samples: int = N_SAMPLES,
     seed: int = 0,
     device: torch.device | str = "cpu",
     split: str = "test",
     max_memory_mb: int = 512,
     progress: Progress | None = None,
     train: Batch | None = None,
+    probe_train: Batch | None = None,
     probe: bool = False,
     sample_quality: int = 0,
     features: Features | None = None,
@@ -81,14 +80,17 @@ def evaluate(
         batch: The examples with shape (N, *spec.shape), with labels and condition where the
             model needs them, on any device.
         spec: The shape and support of the data.
-        n_samples: L; exactly so many draws of z are made for each example.
+        n_samples: L; exactly so many draws of z are made for each example, or one where the
+            posterior is a single sequence of codes.
         seed: The seed of the draws.
         device: Where to compute.
         split: The name of the split, for the report.
         max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all).
         train: Training examples with their labels, for active units as the IWAE's authors count
-            them and for the probes of the code; None for neither.
+            them on the first of them, and for the probes of the code; None for neither.
+        probe_train: Other training examples for the probes; None for those of ``train``. Of many, a
+            random part is used; an encoder that is given the label is not probed for it.
         probe: Whether to probe also codes of more than 256 dimensions, which takes minutes.
         sample_quality: How many draws of the model to compare with as many examples; 0 for none.
         features: A function from examples with shape (B, *shape) to features with shape (B, F),
@@ -144,30 +146,34 @@ def evaluate(
                 )
             result = evaluate_directed(model, batch, spec, target, progress)
         else:
-            latent = _as_latent(model)
+            latent = _as_latent(model, annealed > 0)
             with workers(target) as threads:
                 floats = max_memory_mb * 2**18
                 work = _Work(n_samples, target, floats, threads, seed, probe, proposal)
                 if annealed > 0:
                     check_annealable(latent, None if batch.c is None else batch.c[:1].to(target))
-                result = _evaluate_latent(latent, batch, spec, work, progress, train)
+                training = (train, train if probe_train is None else probe_train)
+                result = _evaluate_latent(latent, batch, spec, work, progress, *training)
             if annealed > 0 and result.per_example is not None:
-                found = annealed_fields(
-                    latent,
-                    batch,
-                    result.per_example.log_likelihood,
-                    target,
-                    n_examples=annealed,
-                    n_temperatures=annealed_temperatures,
-                    seed=seed,
-                    max_memory_mb=max_memory_mb,
+                sampled = result.per_example.log_likelihood
+                sampled = None if sampled is None else sampled[:annealed]
+                how = Annealing(
+                    n_temperatures=annealed_temperatures, seed=seed, max_memory_mb=max_memory_mb
                 )
-                result = replace(result, **found)
+                some = next(in_chunks(batch, annealed))
+                result = replace(result, **annealed_fields(latent, some, sampled, how))
         found = sample_fields(
-            model, batch, spec, sample_quality, target, seed, features=features, means=sample_means
+            model, batch, spec, sample_quality, seed, features=features, means=sample_means
         )
         result = replace(result, **found)
-    return replace(result, split=split, seed=seed, data_sha256=data_sha256(batch.x))
+    return replace(
+        result,
+        split=split,
+        seed=seed,
+        data_sha256=data_sha256(batch.x),
+        condition=None if batch.c is None else spec.condition,
+        condition_sha256=None if batch.c is None else data_sha256(batch.c),
+    )
 
 
 class _Work(NamedTuple):
@@ -189,6 +195,7 @@ def _evaluate_latent(
     work: _Work,
     progress: Progress | None,
     train: Batch | None,
+    probe_train: Batch | None,
 ) -> Evaluation:
     size = max(1, min(256, _BLOCK_DRAWS // work.n_samples))
     has_distances = spec.support not in ("categorical", "tokens")
@@ -214,7 +221,7 @@ def _evaluate_latent(
         means.append(model.encode(x, part.c).flatten(1).cpu())
         scores = class_log_prob(model, replace(part, x=x))
         if scores is not None and part.y is not None:
-            right.append(told(scores, part.y))
+            right.append(correct(scores, part.y))
         if has_distances:
             difference = model.reconstruct(x, part.c) - x
             errors.append(difference.double().square().flatten(1).mean(1).cpu())
@@ -225,27 +232,30 @@ def _evaluate_latent(
     elbo, elbo_stderr = finite_mean([f.reconstruction - f.kl for f in figures])
     likelihood, likelihood_stderr = finite_mean([f.log_likelihood for f in figures])
     mse, mse_stderr = finite_mean(errors)
-    effective, _ = finite_mean([f.effective_sample_size for f in figures])
+    effective, effective_stderr = finite_mean([f.effective_sample_size for f in figures])
     parts = [f.kl_per_dimension for f in figures if f.kl_per_dimension is not None]
     codes = torch.cat(means)
     active = active_units(codes) if len(batch) > 1 else None
     indices = [f.indices for f in figures if f.indices is not None]
     usage = code_usage(torch.cat(indices)) if indices else None
     latent_dim = codes.shape[1]
-    accuracy = share(torch.cat(right)) if right and len(torch.cat(right)) else None
+    accuracy = accuracy_of(torch.cat(right)) if right and len(torch.cat(right)) else None
+    layers = {
+        name: finite_mean([f.kl_groups[name] for f in figures]) for name in figures[0].kl_groups
+    }
+    n_samples = figures[0].n_samples
     offset = log_cells(spec, decoder.discrete) if decoder.normalized else None
     has_density = figures[0].kl_method != NO_DENSITY
     # The rule of active units is about real numbers: directions and codes have no size to shrink.
     has_size = has_density and not indices and is_real(_prior_of(model, batch, work.device))
-    further = activity_fields(model, train, work.device) | cluster_fields(model, batch)
+    further = activity_fields(model, train) | cluster_fields(model, batch)
     if has_density:
         each = torch.cat([f.kl for f in figures])
-        kl_draws = work.n_samples if figures[0].kl_method == MONTE_CARLO else None
-        further |= decomposition_fields(
-            model, batch, each, work.device, work.seed, kl_draws=kl_draws
-        )
-    if work.probe or latent_dim <= SMALL_CODE:
-        further |= probe_fields(model, codes, batch, train, work.device, work.seed)
+        kl_draws = n_samples if figures[0].kl_method == MONTE_CARLO else None
+        further |= decomposition_fields(model, batch, each, work.seed, kl_draws=kl_draws)
+    # An encoder that is given the label would be asked for what it was told.
+    if spec.condition != "label" and (work.probe or latent_dim <= SMALL_CODE):
+        further |= probe_fields(model, codes, batch, probe_train, work.seed)
     return Evaluation(
         split="",
         n_examples=len(batch),
@@ -265,23 +275,25 @@ def _evaluate_latent(
         active_units=active,
         accuracy=None if accuracy is None else accuracy.value,
         accuracy_stderr=None if accuracy is None else accuracy.stderr,
-        n_samples=work.n_samples if has_density else None,
+        n_samples=n_samples,
         proposal=work.proposal if has_density else None,
         kl_method=figures[0].kl_method,
-        kl_groups={
-            name: float(torch.cat([f.kl_groups[name] for f in figures]).mean())
-            for name in figures[0].kl_groups
-        }
-        or None,
+        kl_groups={name: mean for name, (mean, _) in layers.items()} or None,
+        kl_groups_stderr={name: stderr for name, (_, stderr) in layers.items()} or None,
         kl_per_dimension=tuple(torch.cat(parts).mean(0).tolist()) if parts else None,
-        kl_per_dimension_stderr=_stderr_of(torch.cat(parts)) if parts else None,
+        kl_per_dimension_stderr=column_stderr(torch.cat(parts)) if parts else None,
         codes_in_use=None if usage is None else usage.n_used,
         code_perplexity=None if usage is None else usage.perplexity,
+        code_perplexity_stderr=None if usage is None else usage.perplexity_stderr,
         latent_dim=latent_dim,
         effective_sample_size=effective,
+        effective_sample_size_stderr=effective_stderr,
         rate_bits=None if divergence is None else divergence / log(2),
+        rate_bits_stderr=None if kl_stderr is None else kl_stderr / log(2),
         distortion=None if reconstruction is None else -reconstruction,
+        distortion_stderr=reconstruction_stderr,
         code_bits=bits(elbo, offset),
+        code_bits_stderr=bits_stderr(elbo_stderr, offset),
         raw_bits=raw_bits(spec),
         dequantized_from=None if offset is None else spec.dequantized_from,
         note=note(decoder.normalized, offset) if has_density else NO_ELBO,
@@ -291,7 +303,8 @@ def _evaluate_latent(
             *not_finite(elbo=elbo, log_likelihood=likelihood),
             # A code that never changes is no collapse: the border of an image is the same always.
             *(collapse(active, latent_dim, divergence) if has_size else ()),
-            *few_draws(effective, work.n_samples),
+            # All draws of a single sequence of codes are the same, so that none are too few.
+            *(() if indices else few_draws(effective, work.n_samples)),
         ),
         per_example=_per_example(figures, has_density),
         **further,
@@ -318,15 +331,9 @@ def _per_example(figures: list[Figures], has_density: bool) -> PerExample:
     )
 
 
-def _stderr_of(values: Tensor) -> tuple[float, ...] | None:
-    """Return the standard errors of the columns' means, for values with shape (N, D)."""
-    if len(values) < 2:
-        return None
-    return tuple((values.std(0) / len(values) ** 0.5).tolist())
-
-
-def _as_latent(model: nn.Module) -> LatentModel:
-    parts = ("posterior", "likelihood", "prior_distribution", "encode", "reconstruct")
+def _as_latent(model: nn.Module, anneals: bool) -> LatentModel:
+    parts = ["posterior", "likelihood", "prior_distribution", "encode", "reconstruct"]
+    parts += ["draw_prior"] if anneals else []
     missing = [part for part in parts if not callable(getattr(model, part, None))]
     if missing:
         raise OptionError(

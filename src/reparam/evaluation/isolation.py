@@ -1,16 +1,24 @@
-"""Evaluation without a trace: modes, precision, device and random state are as before after it."""
+"""Evaluation without a trace, and block by block.
+
+Modes, precision, device and random state are afterwards as before.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
+from reparam.batch import Batch, in_chunks, to_device
 from reparam.seeding import seeded
 
 Piece = TypeVar("Piece")
+
+Progress = Callable[[int, int], None]
+"""Told (examples done, examples in all) after every block of examples."""
 
 
 @contextmanager
@@ -133,3 +141,26 @@ def workers(device: torch.device) -> Iterator[Workers]:
             yield Workers(n, pool)
     finally:
         torch.set_num_threads(n)
+
+
+def blocks(
+    batch: Batch, size: int, device: torch.device, progress: Progress | None = None
+) -> Iterator[Batch]:
+    """Yield a batch in blocks, in floats on the device, and tell the progress after each.
+
+    Arguments:
+        batch: The examples, anywhere.
+        size: How many examples a block has at most.
+        device: Where the blocks are wanted.
+        progress: Called with (examples done, examples in all).
+
+    >>> [len(b) for b in blocks(Batch(torch.zeros(5, 2)), 3, torch.device("cpu"))]
+    [3, 2]
+    """
+    done = 0
+    for chunk in in_chunks(batch, size):
+        block = to_device(chunk, device)
+        yield block if block.x.dtype == torch.float64 else replace(block, x=block.x.float())
+        done += len(block)
+        if progress is not None:
+            progress(done, len(batch))

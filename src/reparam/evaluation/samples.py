@@ -1,7 +1,8 @@
-"""Sample quality: how far the draws of a model lie from the data, in pixels or in features."""
+"""How far the draws of a model lie from the data, and its reconstructions from the examples."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from reparam.directed import DirectedModel
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.isolation import isolated
+from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
+from reparam.spec import DataSpec
 
 Features = Callable[[Tensor], Tensor]
 """From examples with shape (B, *shape) to their features, with shape (B, F)."""
@@ -23,6 +26,26 @@ BLOCK = 1000
 
 _N_BLOCKS = 10
 _CHUNK = 500
+_DRAWN_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class NamedFeatures:
+    """Features that say in a report what they are.
+
+    Arguments:
+        function: From examples with shape (B, *shape) to their features, with shape (B, F).
+        name: What they are called, such as the folder of a run.
+        weights_sha256: The checksum of the weights that they are computed with, if any.
+    """
+
+    function: Features
+    name: str
+    weights_sha256: str | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the features."""
+        return self.function(x)
 
 
 class Discrepancy(NamedTuple):
@@ -95,6 +118,86 @@ def sample_quality(
         return found
     first, second = (_in_chunks(features, x) for x in (samples, examples))
     return found._replace(fid=fid(first, second), kid=kid(first, second))
+
+
+def sample_fields(
+    model: nn.Module,
+    batch: Batch,
+    spec: DataSpec,
+    n: int,
+    seed: int,
+    *,
+    features: Features | None = None,
+    means: bool = False,
+) -> Fields:
+    """Return how far draws of the model lie from examples.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples, of which n are chosen at random, with the condition to draw under.
+        spec: The shape and support of the data.
+        n: How many draws and examples; as many as there are examples at most, 0 for none.
+        seed: The seed of the draws and of the choice.
+        features: What the Fréchet and the kernel distance look at.
+        means: Whether to compare means of p(x | z) instead of draws from it.
+
+    Raises:
+        OptionError: A model that does not generate x, or tokens without features.
+    """
+    if n == 0:
+        return {}
+    if spec.support in ("tokens", "categorical") and features is None:
+        raise OptionError(
+            f"sample_quality={n}: distances of {spec.support} values mean nothing by themselves; "
+            "give features, or leave it at 0"
+        )
+    n = min(n, len(batch))
+    with isolated(model, seed=seed) as device:
+        chosen = torch.randperm(len(batch))[:n]
+        # Under the conditions of other examples: with their own, samples and examples would not
+        # be independent, and the discrepancy below zero.
+        others = torch.randint(len(batch), (n,))
+        drawn = []
+        for some in others.split(_DRAWN_AT_ONCE):
+            c = None if batch.c is None else batch.c.cpu()[some].to(device)
+            drawn.append(_generated(model, spec, len(some), c, means).cpu())
+    samples = torch.cat(drawn).float()
+    examples = batch.x.cpu()[chosen].reshape(samples.shape).float()
+    found = sample_quality(samples, examples, features)
+    fields: Fields = {
+        "n_generated": n,
+        "sample_means": means,
+        "sample_mmd": found.mmd.value,
+        "sample_mmd_stderr": found.mmd.stderr,
+    }
+    if features is not None and found.fid is not None and found.kid is not None:
+        name, weights_sha256 = _identity(features)
+        fields |= {"features": name, "features_sha256": weights_sha256}
+        fields |= {"fid": found.fid.value, "fid_stderr": found.fid.stderr}
+        fields |= {"fid_bias": found.fid.bias}
+        fields |= {"kid": found.kid.value, "kid_stderr": found.kid.stderr}
+    return fields
+
+
+def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means: bool) -> Tensor:
+    if isinstance(model, DirectedModel):
+        return model.assemble(model.sample(n), spec.shape)
+    if not callable(getattr(model, "sample", None)):
+        raise OptionError(
+            f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
+            "sample_quality at 0"
+        )
+    return cast(LatentModel, model).sample(n, c, mean=means).reshape(n, *spec.shape)
+
+
+def _identity(features: Features) -> tuple[str, str | None]:
+    """Return the name of features, and the SHA-256 of their weights where that is known."""
+    if isinstance(features, NamedFeatures):
+        return features.name, features.weights_sha256
+    name = getattr(features, "__qualname__", None)
+    if name is None:
+        return type(features).__qualname__, None
+    return f"{features.__module__}:{name}", None
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -241,11 +344,37 @@ def blockwise(
     return Discrepancy(mean, stderr or 0.0)
 
 
-def features_of(model: nn.Module) -> Features:
+def psnr(clean: Tensor, other: Tensor) -> Tensor:
+    r"""Return the peak signal-to-noise ratio of each example, in dB with shape (N,).
+
+    .. math:: \mathrm{PSNR} = -10 \log_{10} \frac1D \|x - \hat x\|^2
+
+    for entries in [0, 1], whose peak is 1.
+
+    Arguments:
+        clean: The examples x, with shape (N, *shape).
+        other: What they are compared with, of the same shape.
+
+    Raises:
+        ShapeError: Other shapes.
+
+    Example:
+        >>> psnr(torch.zeros(1, 4), torch.full((1, 4), 0.1)).round().tolist()
+        [20.0]
+    """
+    if clean.shape != other.shape:
+        raise ShapeError(
+            f"examples of shape {tuple(clean.shape)} beside {tuple(other.shape)}: give pairs"
+        )
+    error = (clean - other).double().square().flatten(1).mean(1)
+    return -10 * error.clamp(min=1e-12).log10()
+
+
+def features_of(model: nn.Module) -> NamedFeatures:
     """Return the features that a trained model of the same data offers.
 
     A latent-variable model offers its posterior means; a classifier what its network puts out
-    before the classes are told.
+    before its last layer scores the classes.
 
     Arguments:
         model: The model, which computes where it is; not under a condition.
@@ -271,7 +400,7 @@ def features_of(model: nn.Module) -> Features:
         with isolated(model) as device:
             return network(x.to(device)).flatten(1).cpu()
 
-    return features
+    return NamedFeatures(features, type(model).__name__)
 
 
 def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:

@@ -38,3 +38,17 @@ def finite_mean(parts: Sequence[Tensor]) -> tuple[float | None, float | None]:
         return None, None
     mean, stderr = mean_and_stderr(torch.cat(list(parts)))
     return (mean, stderr) if isfinite(mean) else (None, None)
+
+
+def column_stderr(values: Tensor) -> tuple[float, ...] | None:
+    """Return the standard errors of the columns' means, for values with shape (N, D).
+
+    They are None for a single row.
+
+    >>> import torch
+    >>> column_stderr(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
+    (1.0, 0.0)
+    """
+    if len(values) < 2:
+        return None
+    return tuple((values.std(0) / len(values) ** 0.5).tolist())

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from reparam.comparing.comparison import FIGURES, Comparison
+from reparam.comparing.paired import Estimate
 from reparam.errors import DataError
-from reparam.evaluation.comparison import FIGURES, Comparison
-from reparam.evaluation.paired import Estimate
 from reparam.evaluation.result import number_and_error
 from reparam.report.plots import COLORS, new_axes, new_figure
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def differences(comparison: Comparison) -> "Figure":
-    """Plot the differences to the reference, each with a bar of two standard errors.
+    """Plot the differences to the reference, each with its 95 % interval.
 
     Where there are seeds, a thin bar is of both errors together, a thick one of that over test
     points alone. A difference whose bar does not reach zero has a filled point.
@@ -27,7 +27,7 @@ def differences(comparison: Comparison) -> "Figure":
     Example:
         >>> import torch
         >>> from reparam.evaluation import Evaluation
-        >>> from reparam.evaluation.comparison import Entry, Group
+        >>> from reparam.comparing.comparison import Entry, Group
         >>> from reparam.evaluation.per_example import PerExample
         >>> groups = [Group((Entry(name, None, 0, None, 1, "p(x)", name, Evaluation("test", 9, True,
         ...     per_example=PerExample(elbo=torch.randn(9)))),)) for name in ("a", "b")]
@@ -49,12 +49,12 @@ def differences(comparison: Comparison) -> "Figure":
             if d is None:
                 continue
             color = COLORS[place % (len(COLORS) - 1)]
-            widths = [(d.stderr_both, 1.2)]
+            bars = [(d.margin, 1.2)]
             if d.stderr_seeds is not None:
-                widths.append((d.stderr, 4.0))
-            for error, width in widths:
-                if error is not None:
-                    ends = [d.value - 2 * error, d.value + 2 * error]
+                bars.append((d._replace(stderr_seeds=None).margin, 4.0))
+            for margin, width in bars:
+                if margin is not None:
+                    ends = [d.value - margin, d.value + margin]
                     axes.plot(ends, [place, place], color=color, linewidth=width)
             face = color if d.is_clear else "white"
             axes.plot(
@@ -66,10 +66,12 @@ def differences(comparison: Comparison) -> "Figure":
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_title(name.replace("_", "-"))
         axes.set_xlabel("nats per example")
-    figure.suptitle(f"Difference to {comparison.reference.name}, ± 2 standard errors", fontsize=11)
+    figure.suptitle(
+        f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
+    )
     return figure
 
 
 def _told(difference: Estimate) -> str:
-    value, error = number_and_error(difference.value, difference.stderr_both)
-    return f"{value} {error}".strip()
+    value, margin = number_and_error(difference.value, difference.margin)
+    return f"{value} {margin}".strip()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import DataError, OptionError, ShapeError
-from reparam.evaluation.latent import ACTIVE_VARIANCE, principal_components
+from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, principal_components
 from reparam.files import write_whole
 from reparam.report.pictures import grid, picture_format
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from reparam.divergence import mmd
-from reparam.evaluation.decomposition import AggregateKL, total_correlation
 from reparam.evaluation.isolation import isolated
+from reparam.evaluation.latents.decomposition import AggregateKL, total_correlation
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE, dynamic_mnist
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import PerExample, mean_of, per_example, seconds_of, trained
+from reparam.reproduce.training import Scores, mean_of, per_example, seconds_of, trained
 from reparam.run import Run
 
 LATENT_DIM = 10
@@ -108,7 +108,7 @@ class Measured(NamedTuple):
 
     dependence: AggregateKL
     discrepancy: Tensor
-    scores: PerExample
+    scores: Scores
 
 
 def measure(protocol: Protocol, run: Run, x: Tensor) -> Measured:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from reparam import data as data_sets
-from reparam.evaluation.clustering import Clustering, assigned_clusters, clustering
+from reparam.evaluation.latents.clustering import Clustering, assigned_clusters, clustering
 from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry

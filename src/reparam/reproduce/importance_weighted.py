@@ -140,7 +140,7 @@ def table(protocol: Protocol) -> Findings:
 
 @entry(
     "iwae-hour",
-    source=f"{SOURCE}: -86.76 with k = 1; the best public run of it has -86.35",
+    source=f"{SOURCE}: -86.76 with k = 1; the best public run, with 100 latents, has -86.35",
     protocol=(
         f"{DATA}, 5,000 importance samples each; 784-200-200-50 tanh, one layer, one draw of z for "
         "each image in training (k = 1); Muon at batch 512 in bfloat16; the last weights count, "

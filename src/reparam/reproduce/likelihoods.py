@@ -14,7 +14,7 @@ from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import (
-    PerExample,
+    Scores,
     equal_time,
     evaluated,
     mean_of,
@@ -117,7 +117,7 @@ def contest(
     """
     data = dynamic_mnist(protocol)
     runs: dict[str, Run] = {}
-    scores: dict[str, PerExample] = {}
+    scores: dict[str, Scores] = {}
     costs: dict[str, Any] = {}
     rows: list[Row] = []
     x = data.examples("test").x

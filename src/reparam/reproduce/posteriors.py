@@ -20,7 +20,7 @@ from reparam.report.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.divergences import gaussian, numeric
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row, Rule
-from reparam.reproduce.training import PerExample, mean_of, per_example, trained
+from reparam.reproduce.training import Scores, mean_of, per_example, trained
 from reparam.run import Run, fit
 from reparam.spec import DataSpec
 
@@ -72,7 +72,7 @@ def uniform_posterior(protocol: Protocol) -> Findings:
     ]
     data = data_sets.load("digits", data_dir=protocol.options.data_dir, validation=0)
     kinds = {"Gaussian": Gaussian, "uniform": UniformFamily}
-    found: dict[str, list[PerExample]] = {name: [] for name in kinds}
+    found: dict[str, list[Scores]] = {name: [] for name in kinds}
     for seed in _seeds(protocol):
         for name, family in kinds.items():
             torch.manual_seed(seed)
@@ -105,7 +105,7 @@ def full_covariance(protocol: Protocol) -> Findings:
     """A posterior with full covariance comes nearer to log p(x) than a diagonal one."""
     data = data_sets.load("digits", data_dir=protocol.options.data_dir, validation=0)
     kinds = {"diagonal": "vae", "full covariance": "full-covariance-vae"}
-    found: dict[str, list[PerExample]] = {name: [] for name in kinds}
+    found: dict[str, list[Scores]] = {name: [] for name in kinds}
     for seed in _seeds(protocol):
         for name, variant in kinds.items():
             run = trained(
@@ -208,15 +208,15 @@ def _fitted(
     )
 
 
-def _measured(protocol: Protocol, run: Run, data: Dataset) -> PerExample:
+def _measured(protocol: Protocol, run: Run, data: Dataset) -> Scores:
     return per_example(run, data.examples("test").x, protocol.n_samples, protocol.seed)
 
 
 def _compared(
     first: str,
-    firsts: list[PerExample],
+    firsts: list[Scores],
     second: str,
-    seconds: list[PerExample],
+    seconds: list[Scores],
     *,
     rule: Rule | None,
 ) -> list[Row]:

@@ -16,7 +16,7 @@ from reparam.evaluation.per_example import data_sha256
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
-from reparam.reproduce.training import PerExample, mean_of, per_example, seconds_of, trained
+from reparam.reproduce.training import Scores, mean_of, per_example, seconds_of, trained
 from reparam.run import Run
 
 STDERR = "Standard errors are over images, paired for differences; one training run each."
@@ -54,7 +54,7 @@ def binarized(protocol: Protocol, how: Binarize, held_out: int) -> Dataset:
     )
 
 
-def scored(protocol: Protocol, run: Run, x: Tensor) -> PerExample:
+def scored(protocol: Protocol, run: Run, x: Tensor) -> Scores:
     """Return the figures of every example of x, with the protocol's draws."""
     protocol.say(f"evaluating, {protocol.n_samples} draws for each of {len(x)} images")
     return per_example(run, x, protocol.n_samples, protocol.seed)
@@ -97,7 +97,7 @@ def vampprior_mlp(protocol: Protocol) -> Findings:
         data = binarized(protocol, how, HELD_OUT)
         x = data.examples("test").x
         digests[how] = data_sha256(x)
-        found: dict[str, PerExample] = {}
+        found: dict[str, Scores] = {}
         for who, (variant, options) in VAMP_MODELS.items():
             name = f"vampprior-mlp-{variant}-{how}-{protocol.epochs}"
             run = trained(

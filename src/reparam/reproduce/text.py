@@ -9,7 +9,7 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data import Dataset, Vocabulary, load_text
 from reparam.data.sources import find
-from reparam.evaluation.latent import interpolate
+from reparam.evaluation.latents.activity import interpolate
 from reparam.report.plots import loss_curves
 from reparam.reproduce.ngram import NGram
 from reparam.reproduce.registry import Protocol, entry

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace as replace_data
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +13,8 @@ from reparam.batch import Batch
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
 from reparam.evaluation.isolation import isolated
-from reparam.evaluation.likelihood import importance_sample
+from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.per_example import data_sha256
 from reparam.files import write_json
 from reparam.model import LatentModel
 from reparam.objectives import Objective
@@ -183,7 +183,7 @@ def _processor_seconds(
     return time.process_time() - began
 
 
-class PerExample(NamedTuple):
+class Scores(NamedTuple):
     """Figures of every example, in nats with shape (N,).
 
     Arguments:
@@ -197,25 +197,25 @@ class PerExample(NamedTuple):
     reconstruction: Tensor
 
 
-def per_example(run: Run, x: Tensor, n_samples: int, seed: int) -> PerExample:
+def per_example(run: Run, x: Tensor, n_samples: int, seed: int) -> Scores:
     """Return the figures of every example of x, with shape (N, *shape), for paired comparisons.
 
     Where the run has a folder they are kept there, for an entry that needs them again.
     """
     kept = None
-    if run.folder is not None:
-        # Other examples, or the same ones drawn otherwise, are other figures.
-        digest = sha256(x.numpy().tobytes()).hexdigest()[:16]
-        kept = run.folder.path / f"per-example-{n_samples}-{seed}-{digest}.safetensors"
+    if run.folder is not None and (weights := run.folder.weights_sha256) is not None:
+        # Other weights, other examples, or the same ones drawn otherwise, are other figures.
+        name = f"per-example-{n_samples}-{seed}-{data_sha256(x)[:16]}-{weights[:16]}.safetensors"
+        kept = run.folder.path / name
         if kept.exists():
-            return PerExample(**load_tensors(kept)[0])
+            return Scores(**load_tensors(kept)[0])
     size = max(1, _BLOCK_DRAWS // n_samples)
     model: LatentModel = run.latent_model
     with isolated(model, seed=seed) as device:
         parts = [
             importance_sample(model, block.to(device), None, n_samples) for block in x.split(size)
         ]
-    found = PerExample(
+    found = Scores(
         elbo=torch.cat([part.reconstruction - part.kl for part in parts]),
         log_likelihood=torch.cat([part.log_likelihood for part in parts]),
         reconstruction=torch.cat([part.reconstruction for part in parts]),

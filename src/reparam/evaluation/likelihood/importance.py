@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from math import log
 from typing import NamedTuple
 
@@ -19,8 +20,11 @@ from reparam.distributions import (
 )
 from reparam.divergence import MONTE_CARLO, Divergence, kl
 from reparam.evaluation.isolation import Workers
-from reparam.evaluation.proposal import POSTERIOR, check_proposal, proposed
+from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal, proposed
 from reparam.model import LatentModel
+
+N_SAMPLES = 500
+"""How many draws an importance-sampled likelihood is made of, unless told otherwise."""
 
 NO_DENSITY = "no density"
 """The ``kl_method`` of a deterministic code, which has no KL."""
@@ -68,6 +72,7 @@ class Figures(NamedTuple):
         decoder: What was found out about the decoder.
         indices: The numbers of the codes of a quantized latent, with shape (B, P); else None.
         kl_groups: The parts of the KL by layer of a hierarchy, each with shape (B,).
+        n_samples: How many draws were made for each example; None where the code has no density.
     """
 
     log_likelihood: Tensor
@@ -79,6 +84,7 @@ class Figures(NamedTuple):
     decoder: Decoder
     indices: Tensor | None = None
     kl_groups: Mapping[str, Tensor] = {}
+    n_samples: int | None = None
 
 
 def importance_sample(
@@ -109,7 +115,7 @@ def importance_sample(
         decoder: What an earlier call found out about the decoder; None to find out.
         workers: The threads that decode.
         proposal: Where the draws for the likelihood come from: ``posterior``, ``defensive`` or
-            ``tuned`` (see ``evaluation.proposal``).
+            ``tuned`` (see ``evaluation.likelihood.proposal``).
 
     Raises:
         OptionError: A proposal that does not exist.
@@ -130,72 +136,94 @@ def importance_sample(
         n_samples = 1
     slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
     zero = torch.zeros(len(x), dtype=torch.float64)
-    reconstruction, log_ratio = zero, zero
-    log_sum, log_sum_squares = zero - torch.inf, zero - torch.inf
-    z = q.sample(torch.Size([slab]))
-    divergence = kl(q, prior, z)
-    layers = dict.fromkeys(divergence.groups, zero)
+    reconstruction, mean_log_ratio = zero, zero
+    layers: dict[str, Tensor] = {}
+    weights = LogSums(len(x))
+    draws = _draws(q, n_samples, slab)
+    first = next(draws)
+    divergence = kl(q, prior, first)
     if decoder is None:
-        decoder = inspect_decoder(model, z[:1, :1], None if c is None else c[:1])
-    for start in range(0, n_samples, slab):
-        if start > 0:
-            z = q.sample(torch.Size([min(slab, n_samples - start)]))
-            divergence = kl(q, prior, z) if layers else divergence
+        decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
+    rows = decoder.rows(max_floats // workers.n, x.device)
+
+    def scored(z: Tensor, r: Distribution) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z) and log r(z) / p(z), with shape (K, B)."""
+        log_ratio = _float64(r.log_prob(z) - prior.log_prob(z))
+        return _float64(_log_likelihood(model, x, z, c, rows, workers)), log_ratio
+
+    for z in chain([first], draws):
+        # The KL of a layer below another is a mean over draws.
+        if layers:
+            divergence = kl(q, prior, z)
         for name, part in divergence.groups.items():
-            layers[name] = layers[name] + _wide(part) * (len(z) / n_samples)
-        rows = decoder.rows(max_floats // workers.n, x.device)
-        log_likelihood = _wide(_log_likelihood(model, x, z, c, rows, workers))
-        ratio = _wide(q.log_prob(z) - prior.log_prob(z))
-        log_weight = log_likelihood - ratio
+            layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
+        log_likelihood, log_ratio = scored(z, q)
         reconstruction = reconstruction + log_likelihood.sum(0)
-        log_ratio = log_ratio + ratio.sum(0)
-        log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
-        log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
+        mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
+        weights.add(log_likelihood - log_ratio)
     if proposal != POSTERIOR:
         # Gradients keep what every layer puts out.
         r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
-        log_sum, log_sum_squares = _weighed(model, x, c, r, n_samples, slab, rows, workers)
+        weights = LogSums(len(x))
+        for z in _draws(r, n_samples, slab):
+            log_likelihood, log_ratio = scored(z, r)
+            weights.add(log_likelihood - log_ratio)
     parts = divergence.per_dimension
     return Figures(
-        log_likelihood=log_sum - log(n_samples),
+        log_likelihood=weights.log_mean(n_samples),
         reconstruction=reconstruction / n_samples,
-        kl=_kl(divergence, layers, log_ratio / n_samples),
-        kl_per_dimension=None if parts is None else _wide(parts),
+        kl=_kl(divergence, layers, mean_log_ratio / n_samples),
+        kl_per_dimension=None if parts is None else _float64(parts),
         kl_groups=layers,
         kl_method=divergence.method,
-        effective_sample_size=(2 * log_sum - log_sum_squares).exp() / n_samples,
+        effective_sample_size=weights.effective_sample_size(n_samples),
         decoder=decoder,
         indices=indices,
+        n_samples=n_samples,
     )
 
 
-def _weighed(
-    model: LatentModel,
-    x: Tensor,
-    c: Tensor | None,
-    r: Distribution,
-    n_samples: int,
-    slab: int,
-    rows: int,
-    workers: Workers,
-) -> tuple[Tensor, Tensor]:
-    """Return log Σ w and log Σ w², with shape (B,), of draws from a proposal."""
-    prior = model.prior_distribution(c)
-    log_sum = log_sum_squares = torch.full((len(x),), -torch.inf, dtype=torch.float64)
+class LogSums:
+    """log Σ w and log Σ w² of weights w that come in parts, float64 on the CPU with shape (B,).
+
+    Arguments:
+        n_examples: B.
+
+    Example:
+        >>> weights = LogSums(1)
+        >>> weights.add(torch.tensor([[1.0], [3.0]], dtype=torch.float64).log())
+        >>> weights.log_mean(2).exp(), weights.effective_sample_size(2)
+        (tensor([2.], dtype=torch.float64), tensor([0.8000], dtype=torch.float64))
+    """
+
+    def __init__(self, n_examples: int) -> None:
+        self.first = self.second = torch.full((n_examples,), -torch.inf, dtype=torch.float64)
+
+    def add(self, log_weight: Tensor) -> None:
+        """Add the weights of K draws, given as logarithms with shape (K, B)."""
+        self.first = self.first.logaddexp(log_weight.logsumexp(0))
+        self.second = self.second.logaddexp((2 * log_weight).logsumexp(0))
+
+    def log_mean(self, n_samples: int) -> Tensor:
+        """Return the logarithm of the mean weight of so many draws."""
+        return self.first - log(n_samples)
+
+    def effective_sample_size(self, n_samples: int) -> Tensor:
+        """Return (Σ w)² / Σ w², as a share of so many draws."""
+        return (2 * self.first - self.second).exp() / n_samples
+
+
+def _draws(r: Distribution, n_samples: int, slab: int) -> Iterator[Tensor]:
+    """Yield draws of z, with shape (K, B, D), in parts of at most ``slab``."""
     for start in range(0, n_samples, slab):
-        z = r.sample(torch.Size([min(slab, n_samples - start)]))
-        ratio = _wide(r.log_prob(z) - prior.log_prob(z))
-        log_weight = _wide(_log_likelihood(model, x, z, c, rows, workers)) - ratio
-        log_sum = log_sum.logaddexp(log_weight.logsumexp(0))
-        log_sum_squares = log_sum_squares.logaddexp((2 * log_weight).logsumexp(0))
-    return log_sum, log_sum_squares
+        yield r.sample(torch.Size([min(slab, n_samples - start)]))
 
 
 def _reconstructed(
     model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, decoder: Decoder | None
 ) -> Figures:
     """Return what there is to say of a code without noise: how well it describes x."""
-    reconstruction = _wide(model.likelihood(z, c).log_prob(x))
+    reconstruction = _float64(model.likelihood(z, c).log_prob(x))
     nothing = torch.full_like(reconstruction, torch.nan)
     if decoder is None:
         decoder = inspect_decoder(model, z[None, :1], None if c is None else c[:1])
@@ -282,9 +310,9 @@ def _log_likelihood(
 def _kl(divergence: Divergence, layers: Mapping[str, Tensor], log_ratio: Tensor) -> Tensor:
     """Return the KL: closed as a whole or in each layer, or the mean log-ratio of the draws."""
     if divergence.method != MONTE_CARLO:
-        return _wide(divergence.value)
+        return _float64(divergence.value)
     return torch.stack(list(layers.values())).sum(0) if layers else log_ratio
 
 
-def _wide(values: Tensor) -> Tensor:
+def _float64(values: Tensor) -> Tensor:
     return values.cpu().double()

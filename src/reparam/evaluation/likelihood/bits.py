@@ -49,7 +49,7 @@ def bits(log_prob: float | None, offset: float | None, dim: int = 1) -> float | 
     return (offset - log_prob) / (dim * log(2))
 
 
-def bits_stderr(stderr: float | None, offset: float | None, dim: int) -> float | None:
+def bits_stderr(stderr: float | None, offset: float | None, dim: int = 1) -> float | None:
     """Return a standard error of nats as that of bits for each of ``dim`` entries.
 
     >>> bits_stderr(log(2), 0.0, 2)

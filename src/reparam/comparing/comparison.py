@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.evaluation.paired import Estimate, mean_over_seeds, paired_difference
-from reparam.evaluation.proposal import POSTERIOR
+from reparam.comparing.paired import Estimate, mean_over_seeds, paired_difference
+from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.result import Evaluation, number_and_error
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
@@ -156,7 +156,10 @@ class Comparison:
         return notes
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON holds them; ``stderr`` is over test points."""
+        """Return plain values, as JSON holds them.
+
+        ``stderr`` is over test points, ``margin`` half the 95 % interval of a difference.
+        """
         first = self.entries[0].evaluation
         facts = ("data", "binarize", "split", "n_examples", "data_sha256", "seed", "is_likelihood")
         return {
@@ -185,7 +188,7 @@ class Comparison:
                 {
                     "name": group.name,
                     "runs": [entry.name for entry in group.entries],
-                    **{name: mean._asdict() for name, mean in group.means().items()},
+                    **{name: mean.to_dict() for name, mean in group.means().items()},
                 }
                 for group in self.groups
                 if len(group.entries) > 1
@@ -194,7 +197,10 @@ class Comparison:
             "differences": [
                 {
                     "name": one.name,
-                    **{k: {**d._asdict(), "is_clear": d.is_clear} for k, d in one.figures.items()},
+                    **{
+                        k: {**d.to_dict(), "margin": d.margin, "is_clear": d.is_clear}
+                        for k, d in one.figures.items()
+                    },
                 }
                 for one in self.differences
             ],
@@ -249,18 +255,21 @@ class Comparison:
             for one in differences
             if (told := [_told(name, d) for name, d in one.figures.items() if d.is_clear])
         ]
-        both = all(d.stderr_seeds is not None for one in differences for d in one.figures.values())
-        errors = "both errors together" if both else "its error"
         said = (
             f"A difference is a run's figure minus that of {self.reference.name} on the same "
             "example, averaged over examples: what makes an example hard for both is not in its "
-            f"error. More than two times {errors}: {'; '.join(clear) or 'none'}."
+            "error. Zero is outside the 95 % interval (Student's t) of: "
+            f"{'; '.join(clear) or 'none'}."
         )
-        if not both:
+        if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):
             said += (
-                " The error over test points leaves out what another seed of training changes: "
-                "train each with two seeds or more (--seed) to see it."
+                " Between single runs that says nothing of what another seed of training would "
+                "change: train each with two seeds or more (--seed) to see it."
             )
+        n_seeds = {len(group.entries) for group in self.groups if group != self.reference}
+        n_seeds_of_reference = len(self.reference.entries)
+        if min(n_seeds) == 1 < n_seeds_of_reference or n_seeds_of_reference == 1 < max(n_seeds):
+            said += " A single seed is taken to vary as those that it is set beside."
         return said
 
 
@@ -318,26 +327,20 @@ def _estimates(title: str, rows: Sequence[tuple[str, dict[str, Estimate]]]) -> l
     lines: list[list[str]] = []
     for name, figures in rows:
         found = [figures.get(figure) for figure in names]
+        cells = [
+            ("", "", "")
+            if one is None
+            else number_and_error(one.value, one.stderr, one.stderr_seeds)
+            for one in found
+        ]
         if all(one is None or one.stderr_seeds is None for one in found):
-            lines.append([name, *(" ± ".join(filter(None, _digits(one)[:2])) for one in found)])
+            lines.append([name, *(" ".join(cell).strip() for cell in cells)])
             continue
-        cells = [_digits(one) for one in found]
-        starts = (name, "  ± over test points", "  ± over seeds")
+        starts = (name, "  over test points", "  over seeds")
         lines += [
             [start, *column] for start, column in zip(starts, zip(*cells, strict=True), strict=True)
         ]
     return _table([title, *(name.replace("_", "-") for name in names)], lines)
-
-
-def _digits(estimate: Estimate | None) -> tuple[str, str, str]:
-    """Return a number and both errors with as many digits as the smaller error asks for."""
-    if estimate is None:
-        return "", "", ""
-    errors = (estimate.stderr, estimate.stderr_seeds)
-    value, _ = number_and_error(estimate.value, min(filter(None, errors), default=None))
-    digits = len(value.partition(".")[2])
-    first, second = ("" if error is None else f"{error:.{digits}f}" for error in errors)
-    return value, first, second
 
 
 def _with_errors(evaluations: Sequence[Evaluation], name: str) -> list[str]:

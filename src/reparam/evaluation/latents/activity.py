@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reparam.batch import Batch
+from reparam.batch import Batch, in_chunks
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.isolation import isolated
+from reparam.evaluation.isolation import blocks, isolated
+from reparam.evaluation.result import Fields
+from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
 
 ACTIVE_VARIANCE = 0.01
 """A dimension whose posterior mean varies less than this over the data is unused."""
+
+N_FIRST = 500
+"""The number of training examples that active units are also counted on, as in the IWAE's code."""
 
 
 def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
@@ -39,13 +44,9 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     """
     if chunk < 1:
         raise OptionError(f"chunk={chunk}: encode at least one example at a time")
-    means = []
     with isolated(model) as device:
-        for start in range(0, len(batch), chunk):
-            part = slice(start, start + chunk)
-            c = None if batch.c is None else batch.c[part].to(device)
-            means.append(model.encode(batch.x[part].to(device), c).flatten(1).cpu())
-    return torch.cat(means)
+        parts = [model.encode(part.x, part.c) for part in blocks(batch, chunk, device)]
+        return torch.cat([part.flatten(1).cpu() for part in parts])
 
 
 def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correction: int = 1) -> int:
@@ -77,16 +78,32 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correctio
     return int((means.double().var(0, correction=correction) > threshold).sum())
 
 
+def activity_fields(model: LatentModel, train: Batch | None) -> Fields:
+    """Return the active units as the authors of the IWAE count them.
+
+    Arguments:
+        model: The model, which computes where it is.
+        train: Training examples, of which the first ``N_FIRST`` count; None where they are not at
+            hand.
+    """
+    if train is None or len(train) < 2:
+        return {}
+    codes = encode_means(model, next(in_chunks(train, N_FIRST)))
+    return {"active_units_first_500": active_units(codes, correction=0)}
+
+
 class CodeUsage(NamedTuple):
     """How many codes of a codebook are used.
 
     Arguments:
         n_used: The number of different codes.
         perplexity: How many equally frequent codes would be as hard to guess.
+        perplexity_stderr: Its standard error over examples; None for a single one.
     """
 
     n_used: int
     perplexity: float
+    perplexity_stderr: float | None
 
 
 def code_usage(indices: Tensor) -> CodeUsage:
@@ -94,16 +111,26 @@ def code_usage(indices: Tensor) -> CodeUsage:
 
     .. math:: \bigl|\{k : f_k > 0\}\bigr|, \qquad \exp\Bigl(-\sum_k f_k \log f_k\Bigr)
 
+    The entropy is the mean over examples of the surprise, -log f, of their codes, and that is also
+    what each example moves it by; the standard error is that of this mean, by the infinitesimal
+    jackknife.
+
     Arguments:
-        indices: The numbers of the codes of all examples, of any shape; f are their frequencies.
+        indices: The numbers of the codes of all examples, with shape (N,) or (N, P); f are their
+            frequencies.
+
+    References:
+        Efron, The jackknife, the bootstrap and other resampling plans, 1982, section 6.3.
 
     Example:
         >>> code_usage(torch.tensor([[0, 0], [7, 7]]))
-        CodeUsage(n_used=2, perplexity=2.0)
+        CodeUsage(n_used=2, perplexity=2.0, perplexity_stderr=0.0)
     """
-    frequencies = indices.unique(return_counts=True)[1].double() / indices.numel()
-    entropy = float(-(frequencies * frequencies.log()).sum())
-    return CodeUsage(len(frequencies), exp(entropy))
+    _, code, counts = indices.unique(return_inverse=True, return_counts=True)
+    surprise = -(counts.double() / indices.numel()).log()
+    entropy, stderr = mean_and_stderr(surprise[code].reshape(len(indices), -1).mean(1))
+    perplexity = exp(entropy)
+    return CodeUsage(len(counts), perplexity, None if stderr is None else perplexity * stderr)
 
 
 class Components(NamedTuple):

@@ -1,20 +1,33 @@
 """The KL of posteriors and prior in its parts: what z tells of x, and how all z together lie."""
 
 from collections.abc import Sequence
-from math import log
+from math import isfinite, log
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from reparam.batch import Batch, in_chunks
 from reparam.distributions import OneHotCodes, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.evaluation.isolation import blocks, isolated
+from reparam.evaluation.result import Fields
+from reparam.model import LatentModel
 from reparam.seeding import seeded
 
+MAX_DECOMPOSED = 10_000
+"""An evaluation takes the aggregate posterior of at most so many examples, the first."""
+
+# About how many densities of single dimensions a decomposition of an evaluation computes.
+_TABLE = 2**29
+_FEWEST, _MOST = 100, 1000  # draws from the aggregate posterior
+_CHUNK = 1000
 # Larger tables of densities fall out of a CPU's cache, and take several times longer.
 _TABLE_MB = 8
+# So many posteriors are drawn from a second time where the draws are of each but one.
+_N_SECOND = 200
 
 
 class AggregateKL(NamedTuple):
@@ -74,7 +87,9 @@ def decompose(
     All parts come from the same draws. Where the mean KL is known, its sampled value serves as a
     control variate: the parts then sum up to it exactly, with less noise in each.
 
-    The estimates have no bias for the mixture of the N posteriors that are given. The mutual
+    The estimates are those of the mixture of the N posteriors that are given: without the control
+    variate they have no bias; its slope, found from the same draws, brings one of the order of
+    1/S for S draws, far below the standard error. The mutual
     information of a number n and a code is at most log N, and that of all data may be larger: a
     value near log N says only that no two of the N codes are mixed up. What it then lacks of the
     mean KL is counted to the marginal KL, and there to the total correlation, since a mixture of N
@@ -112,18 +127,19 @@ def decompose(
     factorizes = _factorizes(q)
     with torch.no_grad():
         found = _densities(q, n_samples, seed, max_memory_mb, margins=factorizes)
-        log_prior = prior.log_prob(found.z).cpu().double()
+        log_prior = prior.log_prob(found.draws.z).cpu().double()
         mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
     whole = found.own - log_prior
+    draws = found.draws
 
     def part(values: Tensor) -> AggregateKL:
         if mean_kl is None:
-            return _estimate(values)
+            return draws.estimate(values)
         # The regression on the sampled KL, whose mean is known; all slopes sum to one.
-        around = whole - whole.mean()
+        around = (whole - whole[: draws.n_samples].mean())[: draws.n_samples]
         spread = around.square().sum()
-        slope = (around * values).sum() / spread if spread > 0 else 0.0
-        return _estimate(values - slope * (whole - mean_kl))
+        slope = (around * values[: draws.n_samples]).sum() / spread if spread > 0 else 0.0
+        return draws.estimate(values - slope * (whole - mean_kl))
 
     margins = found.margins
     return Decomposition(
@@ -178,7 +194,8 @@ def aggregate_kl(
     _require_batches(q, prior)
     with torch.no_grad():
         found = _densities(q, n_samples, seed, max_memory_mb)
-        return _estimate(found.joint - prior.log_prob(found.z).cpu().double())
+        log_prior = prior.log_prob(found.draws.z).cpu().double()
+    return found.draws.estimate(found.joint - log_prior)
 
 
 def total_correlation(
@@ -219,7 +236,51 @@ def total_correlation(
         )
     with torch.no_grad():
         found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
-    return _estimate(found.joint - cast(Tensor, found.margins))
+    return found.draws.estimate(found.joint - cast(Tensor, found.margins))
+
+
+def decomposition_fields(
+    model: LatentModel, batch: Batch, kl: Tensor, seed: int, *, kl_draws: int | None = None
+) -> Fields:
+    """Return the parts of the mean KL.
+
+    Nothing where there is no single prior of all examples, where posteriors are points, or where
+    every density of the table of draws and examples would be a pass through a network.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples; the first ``MAX_DECOMPOSED`` are used, fewer of very large codes.
+        kl: The KL of each, in nats with shape (N,).
+        seed: The seed of the draws.
+        kl_draws: How many draws the KL of each is the mean of; None for a closed form.
+    """
+    with isolated(model) as device:
+        first = next(blocks(batch, 1, device))
+        prior = model.prior_distribution(first.c)
+        q = model.posterior(first.x, first.c)
+        if len(batch) < 2 or prior.batch_shape or joined([q]) is None:
+            return {}
+        size = q.event_shape.numel()
+        n = min(len(batch), MAX_DECOMPOSED, max(100, _TABLE // (_FEWEST * size)))
+        some = next(in_chunks(batch, n))
+        posteriors = [model.posterior(part.x, part.c) for part in blocks(some, _CHUNK, device)]
+    n_samples = min(_MOST, max(_FEWEST, _TABLE // (n * size)))
+    # A sampled KL serves as the known sum of the parts where it is known much better than they.
+    known = kl_draws is None or kl_draws * n >= 10 * n_samples
+    mean_kl = float(kl[:n].mean())
+    parts = decompose(
+        cast(Distribution, joined(posteriors)),
+        prior,
+        n_samples,
+        mean_kl=mean_kl if known and isfinite(mean_kl) else None,
+        seed=seed,
+    )
+    found: Fields = {"decomposed_examples": n}
+    for name in ("mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"):
+        part_of_kl = getattr(parts, name)
+        if part_of_kl is not None:
+            found |= {name: part_of_kl.value, f"{name}_stderr": part_of_kl.stderr}
+    return found
 
 
 def joined(parts: Sequence[Distribution]) -> Distribution | None:
@@ -254,14 +315,53 @@ def joined(parts: Sequence[Distribution]) -> Distribution | None:
     return None
 
 
+class _Draws(NamedTuple):
+    """Draws z from q(z) = Σ_n q(z | x_n) / N, spread evenly over the examples.
+
+    The first ``n_samples`` of the rows of ``z`` are the draws. Where they come from less than two
+    rounds over the examples, second draws from some of the posteriors follow, which only say how
+    much draws from one posterior vary. ``owner`` is the number n of each row's posterior, on the
+    CPU.
+    """
+
+    z: Tensor
+    owner: Tensor
+    n_samples: int
+    n_examples: int
+
+    def estimate(self, values: Tensor) -> AggregateKL:
+        r"""Return the mean of values, one for each row of z, and its standard error.
+
+        .. math:: \mathrm{stderr}^2 = \frac1S \Bigl(\sigma_w^2
+                  + \frac{m}{S} \Bigl(1 - \frac mN\Bigr) \sigma_b^2\Bigr)
+
+        Values vary within posteriors (σ_w²) and between them (σ_b²). Whole rounds over the examples
+        leave nothing of the latter; it counts for the m posteriors that were chosen at random for
+        the last round.
+
+        References:
+            Cochran, Sampling Techniques, 1977, eq. 5.6 (strata) and eq. 10.15 (two stages).
+        """
+        drawn, n = values[: self.n_samples], self.n_samples
+        counts = self.owner.bincount(minlength=self.n_examples)
+        means = self.owner.bincount(values, self.n_examples) / counts.clamp(min=1)
+        n_free = int((counts - 1).clamp(min=0).sum())
+        within = float((values - means[self.owner]).square().sum()) / n_free if n_free else 0.0
+        between = max(0.0, float(drawn.var()) - within)
+        n_last = n % self.n_examples
+        left = n_last / n * (1 - n_last / self.n_examples)
+        stderr = ((within + left * between) / n) ** 0.5
+        return AggregateKL(float(drawn.mean()), stderr, n)
+
+
 class _Densities(NamedTuple):
-    """Draws z from q(z), and log-densities of each, float64 on the CPU with shape (S,).
+    """Log-densities of draws from q(z), float64 on the CPU with one for each row of z.
 
     ``own`` is log q(z | x) of the example that z was drawn for, ``joint`` is log q(z), ``margins``
     is Σ_j log q(z_j).
     """
 
-    z: Tensor
+    draws: _Draws
     own: Tensor
     joint: Tensor
     margins: Tensor | None
@@ -271,11 +371,12 @@ def _densities(
     q: Distribution, n_samples: int, seed: int, max_memory_mb: int, margins: bool = False
 ) -> _Densities:
     n = q.batch_shape[0]
-    z, owner = _aggregate_draws(q, n_samples, seed)
+    draws = _aggregate_draws(q, n_samples, seed)
     # Two temporaries of the size of the table, as a density makes them.
     rows = max(1, max_memory_mb * 2**20 // (2 * 4 * n * max(1, q.event_shape.numel())))
     own, joint, products = [], [], []
-    for some, owners in zip(z.split(rows), owner.split(rows), strict=True):
+    owner = draws.owner.to(draws.z.device)
+    for some, owners in zip(draws.z.split(rows), owner.split(rows), strict=True):
         if margins and isinstance(q, Independent):
             single = q.base_dist.log_prob(some.unsqueeze(1))
             log_q = single.sum(-1)
@@ -285,15 +386,15 @@ def _densities(
         own.append(log_q.gather(1, owners[:, None])[:, 0])
         joint.append(log_q.double().logsumexp(1) - log(n))
     return _Densities(
-        z,
+        draws,
         torch.cat(own).cpu().double(),
         torch.cat(joint).cpu(),
         torch.cat(products).cpu() if products else None,
     )
 
 
-def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return draws from the mixture of N posteriors, and the number of the one each came from."""
+def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> _Draws:
+    """Return draws from the mixture of N posteriors."""
     if n_samples < 2:
         raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
     n = q.batch_shape[0]
@@ -303,9 +404,14 @@ def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> tuple[Tensor
         rounds = -(-n_samples // n)
         z = q.sample(torch.Size([rounds])).flatten(0, 1)
         # Whole rounds over the examples, then a random choice among those of the last one.
-        last = torch.randperm(n)[: n_samples - (rounds - 1) * n] + (rounds - 1) * n
-    chosen = torch.cat([torch.arange((rounds - 1) * n), last]).to(z.device)
-    return z[chosen], chosen % n
+        order = torch.randperm(n)
+        whole = (rounds - 1) * n
+        chosen = torch.cat([torch.arange(whole), order[: n_samples - whole] + whole])
+        again = order[:0]
+        if n_samples < 2 * n:
+            again = (order[:n_samples] if rounds == 1 else order.flip(0))[:_N_SECOND]
+        z = torch.cat([z[chosen.to(z.device)], q.sample()[again.to(z.device)]])
+    return _Draws(z, torch.cat([chosen % n, again]), n_samples, n)
 
 
 def _require_batches(q: Distribution, prior: Distribution) -> None:
@@ -331,7 +437,3 @@ def _closed_form(q: Distribution, prior: Distribution) -> float | None:
         return float(kl(q, prior, method=CLOSED_FORM).value.double().mean())
     except SupportError:
         return None
-
-
-def _estimate(values: Tensor) -> AggregateKL:
-    return AggregateKL(float(values.mean()), float(values.std() / len(values) ** 0.5), len(values))

@@ -1,10 +1,29 @@
-"""An evaluation in words: every figure with its unit, in sections."""
+"""An evaluation in words: every figure with its unit, and what must be said with it."""
 
 from math import log
 from textwrap import fill
 from typing import NamedTuple
 
 from reparam.evaluation.result import Evaluation, number_and_error
+
+NO_LIKELIHOOD = (
+    "the decoder's log-density is not normalized (cross-entropy on grey values), so none of these "
+    "numbers is a likelihood: the importance-sampled figure bounds no likelihood, and bits per "
+    "dimension do not exist"
+)
+
+NO_ELBO = (
+    "the code is deterministic, so that it has no density: there is no KL, no ELBO and no "
+    "likelihood of x, only how well x is described by its code"
+)
+
+A_DENSITY = (
+    "x is continuous, so log p(x) is the logarithm of a density: it may be positive, and says "
+    "nothing in bits"
+)
+
+# Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
+_MISPLACED = 10.0
 
 # Mutual information at its limit: what it lacks is found in the total correlation.
 _NEAR = 0.9
@@ -66,6 +85,10 @@ def table(found: Evaluation) -> str:
             number = f"{value:>{widths[1]}} {error:<{widths[2]}}"
             parts.append(f"  {name:<{widths[0]}}  {number}  {unit:<{widths[3]}}  {says}".rstrip())
     notes = [f"note: {found.note}"] if found.note else []
+    if found.features is not None:
+        weights = found.features_sha256
+        of = "" if weights is None else f" (weights {weights[:12]}…)"
+        notes.append(f"note: the features of fid and kid are those of {found.features}{of}")
     notes += [f"warning: {warning}" for warning in found.warnings]
     parts += [""] if notes else []
     return "\n".join(parts + [fill(note, 100, subsequent_indent="  ") for note in notes])
@@ -107,7 +130,7 @@ def _bound(e: Evaluation) -> list[Line]:
         Line(
             "effective_sample_size",
             e.effective_sample_size,
-            None,
+            e.effective_sample_size_stderr,
             "",
             "share of the draws that count; 1 for an exact posterior",
         ),
@@ -119,11 +142,18 @@ def _bound(e: Evaluation) -> list[Line]:
             f"the same by annealing, {steps}, {of_first}",
         ),
         Line(
-            "annealed_sampled",
-            e.annealed_sampled,
-            e.annealed_sampled_stderr,
+            "annealed_baseline",
+            e.annealed_baseline,
+            e.annealed_baseline_stderr,
             "nats",
             f"log_likelihood as above, {of_first}",
+        ),
+        Line(
+            "annealed_gain",
+            e.annealed_gain,
+            e.annealed_gain_stderr,
+            "nats",
+            "the difference of the two above, example by example",
         ),
         Line(
             "annealed_gap",
@@ -141,7 +171,13 @@ def _bound(e: Evaluation) -> list[Line]:
         ),
         Line("kl", e.kl, e.kl_stderr, "nats", f"what z tells of x ({e.kl_method})"),
         *(
-            Line(f"kl of {name}", value, None, "nats", "the share of this layer")
+            Line(
+                f"kl of {name}",
+                value,
+                (e.kl_groups_stderr or {}).get(name),
+                "nats",
+                "the share of this layer",
+            )
             for name, value in (e.kl_groups or {}).items()
         ),
         Line("bits_per_dim", e.bits_per_dim, e.bits_per_dim_stderr, "bits", per_entry),
@@ -150,8 +186,6 @@ def _bound(e: Evaluation) -> list[Line]:
 
 def _code(e: Evaluation) -> list[Line]:
     raw = "" if e.raw_bits is None else f"; as stored {e.raw_bits:,.0f}"
-    bits = 1 / log(2)
-    rate_stderr = None if e.kl_stderr is None else e.kl_stderr * bits
     n = e.decomposed_examples or 1
     # Under a prior that does not factorize, dependence is no part of the KL.
     of_kl = "" if e.dimension_wise_kl is None else "of the kl: "
@@ -159,16 +193,22 @@ def _code(e: Evaluation) -> list[Line]:
     if (e.mutual_information or 0.0) > _NEAR * log(n):
         dependence = f"dependence; too high, as {n:,} examples are too few"
     return [
-        Line("rate_bits", e.rate_bits, rate_stderr, "bits", "rate: the kl, as the cost of z"),
+        Line(
+            "rate_bits", e.rate_bits, e.rate_bits_stderr, "bits", "rate: the kl, as the cost of z"
+        ),
         Line(
             "distortion",
             e.distortion,
-            e.reconstruction_stderr,
+            e.distortion_stderr,
             "nats",
             "what z leaves to say of x; lower is better",
         ),
         Line(
-            "code_bits", e.code_bits, None, "bits", f"to compress one example with bits back{raw}"
+            "code_bits",
+            e.code_bits,
+            e.code_bits_stderr,
+            "bits",
+            f"to compress one example with bits back{raw}",
         ),
         Line(
             "mutual_information",
@@ -191,7 +231,7 @@ def _code(e: Evaluation) -> list[Line]:
             "nats",
             "of the kl: each dimension of all z against its prior",
         ),
-        # With both of its parts above it would be told twice.
+        # With both of its parts above it would stand there twice.
         Line(
             "marginal_kl",
             e.marginal_kl if e.dimension_wise_kl is None else None,
@@ -218,7 +258,7 @@ def _latents(e: Evaluation) -> list[Line]:
         Line(
             "code_perplexity",
             e.code_perplexity,
-            None,
+            e.code_perplexity_stderr,
             "",
             "as many codes, evenly used, would be as hard to guess",
         ),
@@ -227,43 +267,44 @@ def _latents(e: Evaluation) -> list[Line]:
             e.linear_probe,
             e.linear_probe_stderr,
             "",
-            f"labels told by a linear classifier of z{learned}",
+            f"labels predicted by a linear classifier of z{learned}",
         ),
         Line(
-            "neighbor_accuracy",
-            e.neighbor_accuracy,
-            e.neighbor_accuracy_stderr,
+            "knn_accuracy",
+            e.knn_accuracy,
+            e.knn_accuracy_stderr,
             "",
-            "labels told by the vote of the 5 nearest of these",
+            "labels predicted by the vote of the 5 nearest of these",
         ),
         Line(
             "cluster_accuracy",
             e.cluster_accuracy,
             e.cluster_accuracy_stderr,
             "",
-            f"labels told by the {e.n_clusters} clusters, matched one to one",
+            f"labels predicted by the {e.n_clusters} clusters, matched one to one",
         ),
         Line(
             "cluster_majority",
             e.cluster_majority,
             e.cluster_majority_stderr,
             "",
-            "labels told by each cluster's commonest label",
+            "labels predicted by each cluster's commonest label",
         ),
         Line(
             "cluster_information",
             e.cluster_information,
-            None,
+            e.cluster_information_stderr,
             "",
             "normalized mutual information of clusters and labels",
         ),
-        Line("accuracy", e.accuracy, e.accuracy_stderr, "", "labels told rightly, of 1"),
+        Line("accuracy", e.accuracy, e.accuracy_stderr, "", "share of labels predicted correctly"),
     ]
 
 
 def _samples(e: Evaluation) -> list[Line]:
     n = e.n_generated or 0
     bias = "" if e.fid_bias is None else f"; about {e.fid_bias:.2g} too high"
+    kind = "means of p(x | z)" if e.sample_means else "samples"
     return [
         Line("mse", e.mse, e.mse_stderr, "", "squared error per entry of a reconstruction"),
         Line(
@@ -271,14 +312,14 @@ def _samples(e: Evaluation) -> list[Line]:
             e.sample_mmd,
             e.sample_mmd_stderr,
             "",
-            f"MMD² of {n:,} samples and examples; 0 for the same law",
+            f"MMD² of {n:,} {kind} and examples; 0 for the same law",
         ),
         Line(
             "fid",
             e.fid,
             e.fid_stderr,
             "",
-            f"Fréchet distance in features, from {n:,} of each{bias}",
+            f"Fréchet distance of {n:,} {kind} and examples in features{bias}",
         ),
         Line(
             "kid",
@@ -288,3 +329,69 @@ def _samples(e: Evaluation) -> list[Line]:
             "kernel distance in features; 0 for the same law",
         ),
     ]
+
+
+def note(normalized: bool, offset: float | None) -> str | None:
+    """Return what must be said of the likelihood; ``offset`` is None where there are no bits.
+
+    >>> note(True, 0.0) is None, note(True, None) == A_DENSITY
+    (True, True)
+    """
+    if not normalized:
+        return NO_LIKELIHOOD
+    return A_DENSITY if offset is None else None
+
+
+def not_finite(**figures: float | None) -> tuple[str, ...]:
+    """Return a warning of each figure that is not there.
+
+    >>> not_finite(elbo=-1.0, kl=None)[0][:14]
+    'kl is infinite'
+    """
+    return tuple(
+        f"{name} is infinite or not a number for some examples and left out: look for a density "
+        "that is zero or unbounded there, such as a σ near 0"
+        for name, value in figures.items()
+        if value is None
+    )
+
+
+def collapse(active: int | None, latent_dim: int, kl: float | None) -> tuple[str, ...]:
+    """Return a warning where half of the latent dimensions or more are unused.
+
+    >>> collapse(1, 4, 0.5)[0][:40]
+    '3 of 4 latent dimensions are unused (pos'
+    """
+    if active is None or 2 * active > latent_dim:
+        return ()
+    if kl is not None and kl > _MISPLACED * latent_dim:
+        return (
+            "the codes hardly move with x, and yet the KL is large: they lie where the prior does "
+            "not, as before it has been trained for long; train for more epochs (--epochs)",
+        )
+    if active > 0:
+        which = f"{latent_dim - active} of {latent_dim} latent dimensions are unused"
+    elif latent_dim > 1:
+        which = f"all {latent_dim} latent dimensions are unused"
+    else:
+        which = "the only latent dimension is unused"
+    advice = "warm the KL up (--kl-warmup) or ask for fewer dimensions (--latent-dim)"
+    return (f"{which} (posterior collapse): {advice}",)
+
+
+def few_draws(effective: float | None, n_samples: int) -> tuple[str, ...]:
+    """Return a warning where the importance weights rest on one or two draws.
+
+    >>> few_draws(0.5, 100)
+    ()
+    """
+    if n_samples == 1:
+        return (
+            "with a single draw log_likelihood is the ELBO again: take more samples (--n-samples)",
+        )
+    if effective is None or effective * n_samples >= 2:
+        return ()
+    return (
+        f"the {n_samples} draws of an example are worth {effective * n_samples:.1f}, so that "
+        "log_likelihood is too low: take more samples (--n-samples)",
+    )

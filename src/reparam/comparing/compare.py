@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reparam.comparing.comparison import Comparison, Entry, Group
+from reparam.data import Dataset
 from reparam.directed import DirectedModel
 from reparam.errors import OptionError, unknown
-from reparam.evaluation.comparison import Comparison, Entry, Group
-from reparam.evaluation.proposal import POSTERIOR
+from reparam.evaluation.likelihood.importance import N_SAMPLES
+from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
-
-if TYPE_CHECKING:
-    from reparam.run import Run
-
-N_SAMPLES = 500
-"""Importance samples where no run says otherwise, as for ``evaluate``."""
+from reparam.run import Run
 
 # Both are of x, and differ in what is given: to be said, not to be refused.
 _OF_X = ("p(x)", "p(x | c)", "p(x | y)")
@@ -24,7 +23,7 @@ _NO_CONFIGURATION = ("seed", "data_dir", "path", "device", "recorded")
 
 
 def compare(
-    runs: Sequence["Run"],
+    runs: Sequence[Run],
     *,
     to: str | None = None,
     n_samples: int | None = None,
@@ -41,7 +40,8 @@ def compare(
 
     What the folder of a run keeps is used where it is of the same split, draws and weights; else
     the run is evaluated now, and the folder keeps it unless it holds another sound evaluation.
-    Runs of one configuration that differ in their seed only are averaged.
+    Runs of one configuration that differ in their seed only are averaged. Where the data of a run
+    are at hand, what the folder keeps counts only if it is of exactly these examples.
 
     Arguments:
         runs: Two runs or more, as ``fit`` and ``load`` return them.
@@ -63,7 +63,7 @@ def compare(
         RunError: The data of a run are needed and not there any more.
 
     References:
-        Student, Biometrika 1908 (the error of a mean of paired differences).
+        Student, Biometrika 1908 (the error of a mean of paired differences, and its quantiles).
 
     Example:
         >>> from reparam import data, fit, variants
@@ -80,7 +80,9 @@ def compare(
     wanted = _chosen(to, names)
     for run, name in zip(runs[1:], names[1:], strict=True):
         _require_same_kind(runs[0], run, names[0], name)
-    kept = [_kept(run, split, seed) for run in runs]
+    kept = [
+        None if (one := _kept(run, split, seed)) is None else _with_free_draws(one) for run in runs
+    ]
     if n_samples is not None and n_samples < 1:
         raise OptionError(f"n_samples={n_samples}: evaluation needs at least 1")
     n = _agreed("n_samples", names, kept) if n_samples is None else n_samples
@@ -103,7 +105,7 @@ def compare(
             found = run.evaluate(
                 split=split, n_samples=n, seed=seed, device=device, keep=keep, **options
             )
-        entries.append(_entry(run, name, found))
+        entries.append(_entry(run, name, _with_free_draws(found)))
     for entry in entries[1:]:
         _require_comparable(entries[0], entry)
     groups = _grouped(entries)
@@ -111,7 +113,7 @@ def compare(
     return Comparison(groups, reference)
 
 
-def _names(runs: Sequence["Run"]) -> list[str]:
+def _names(runs: Sequence[Run]) -> list[str]:
     """Return a name for every run, the shortest that tells it from the others."""
     folders = [None if run.folder is None else run.folder.path.absolute() for run in runs]
     known = [folder for folder in folders if folder is not None]
@@ -146,12 +148,28 @@ def _chosen(to: str | None, names: Sequence[str]) -> str:
     raise unknown("run to compare with", to, names)
 
 
-def _kept(run: "Run", split: str, seed: int) -> Evaluation | None:
+def _kept(run: Run, split: str, seed: int) -> Evaluation | None:
     """Return what the folder of a run keeps of a split of its own data under a seed."""
     found = run.kept_evaluation()
     data = getattr(run.data, "name", run.spec.name)
-    asked = (split, seed, data)
-    return found if found and (found.split, found.seed, found.data) == asked else None
+    asked = (split, seed, data, run.spec.condition)
+    if found is None or (found.split, found.seed, found.data, found.condition) != asked:
+        return None
+    if _has_data(run):
+        batch = run.examples(split=split, seed=seed)
+        c_sha256 = None if batch.c is None else data_sha256(batch.c)
+        if (found.data_sha256, found.condition_sha256) != (data_sha256(batch.x), c_sha256):
+            return None
+    return found
+
+
+def _has_data(run: Run) -> bool:
+    """Return whether the data of a run are at hand: in memory, or in files of the user's own.
+
+    A named set is what its name says, and may have to be downloaded first.
+    """
+    path = (run.config.get("recorded", {}).get("data") or {}).get("path")
+    return isinstance(run.data, Dataset) or (path is not None and Path(path).exists())
 
 
 def _agreed(option: str, names: Sequence[str], kept: Sequence[Evaluation | None]) -> Any:
@@ -172,13 +190,20 @@ def _agreed(option: str, names: Sequence[str], kept: Sequence[Evaluation | None]
     return values[0] if values else None
 
 
+def _with_free_draws(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation without draws where these are all the same: sequences of codes."""
+    if evaluation.codes_in_use is None:
+        return evaluation
+    return replace(evaluation, n_samples=None, proposal=None)
+
+
 def _is_drawn(evaluation: Evaluation, n_samples: int, proposal: str) -> bool:
     """Return whether an evaluation has these draws, or needs none."""
     same_n = evaluation.n_samples in (None, n_samples)
     return same_n and evaluation.proposal in (None, proposal)
 
 
-def _entry(run: "Run", name: str, evaluation: Evaluation) -> Entry:
+def _entry(run: Run, name: str, evaluation: Evaluation) -> Entry:
     config = {k: v for k, v in run.config.items() if k not in _NO_CONFIGURATION}
     config["objective"] = run.config.get("recorded", {}).get("objective")
     if run.config.get("variant") is None:
@@ -196,7 +221,7 @@ def _entry(run: "Run", name: str, evaluation: Evaluation) -> Entry:
     )
 
 
-def _scored(run: "Run") -> str:
+def _scored(run: Run) -> str:
     """Return what the log-likelihood of a run is that of."""
     if not isinstance(run.model, DirectedModel):
         return "p(x | c)" if run.spec.context else "p(x)"
@@ -224,7 +249,7 @@ def _grouped(entries: Sequence[Entry]) -> tuple[Group, ...]:
     return tuple(Group(tuple(group)) for group in groups)
 
 
-def _require_same_kind(run: "Run", other: "Run", name: str, other_name: str) -> None:
+def _require_same_kind(run: Run, other: Run, name: str, other_name: str) -> None:
     """Refuse, before anything is measured, what the configurations show to be different.
 
     Raises:
@@ -273,6 +298,14 @@ def _obstacles(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
             f"{str(a.data_sha256)[:12]} and {str(b.data_sha256)[:12]})",
             "evaluate both on the same files, in the same order",
         )
+    if None not in (a.condition_sha256, b.condition_sha256):
+        conditions = [(one.condition, one.condition_sha256) for one in (a, b)]
+        if conditions[0] != conditions[1]:
+            was, now = (f"{name} (SHA-256 {str(digest)[:12]})" for name, digest in conditions)
+            yield (
+                f"they were given other conditions c with the same x: {was} and {now}",
+                "evaluate both under the same",
+            )
     if a.is_likelihood != b.is_likelihood:
         without, having = (first, other) if b.is_likelihood else (other, first)
         yield (

@@ -8,11 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reparam.batch import Batch
 from reparam.errors import DataError, OptionError, ShapeError
-from reparam.evaluation.classification import Accuracy, share
+from reparam.evaluation.classification import Accuracy, accuracy_of
+from reparam.evaluation.latents.activity import encode_means
+from reparam.evaluation.result import Fields
+from reparam.model import LatentModel
 
 N_TRAIN = 10_000
-"""A probe learns from at most so many codes, the first."""
+"""A probe learns from at most so many codes, chosen at random."""
+
+SMALL_CODE = 256
+"""Codes of so many dimensions are probed without asking, since that takes seconds."""
 
 N_NEIGHBORS = 5
 """How many neighbors vote."""
@@ -38,19 +45,21 @@ class Probes(NamedTuple):
 def probe(
     train_codes: Tensor, train_labels: Tensor, codes: Tensor, labels: Tensor, *, seed: int = 0
 ) -> Probes | None:
-    """Return how well a linear classifier and the nearest neighbors tell the labels of codes.
+    """Return how well a linear classifier and the nearest neighbors predict the labels of codes.
 
     Examples whose label is not known (-1) are left out on both sides.
 
     Arguments:
-        train_codes: Codes of training examples, with shape (M, D); the first ``N_TRAIN`` are used.
+        train_codes: Codes of training examples, with shape (M, D); ``N_TRAIN`` of those with a
+            label are used, where there are more.
         train_labels: Their labels, with shape (M,).
         codes: Codes of other examples, with shape (N, D).
         labels: Their labels, with shape (N,).
-        seed: Of the part of the training codes that regularization is chosen on.
+        seed: Of the choice of these, and of the part of them that regularization is chosen on.
 
     Returns:
-        Both accuracies; None where there are fewer than two classes to learn, or nothing to tell.
+        Both accuracies; None where there are fewer than two classes to learn, or no labels to
+        predict.
 
     Raises:
         ShapeError: Codes and labels that are not as many, or codes of different sizes.
@@ -60,15 +69,65 @@ def probe(
         >>> probe(z[:30], y[:30], z[30:], y[30:]).linear.value
         1.0
     """
-    train_codes, train_labels = _known(train_codes[:N_TRAIN], train_labels[:N_TRAIN])
+    train_codes, train_labels = _known(train_codes, train_labels)
+    rows = training_rows(train_labels, seed)
+    train_codes, train_labels = train_codes[rows], train_labels[rows]
     codes, labels = _known(codes, labels)
     if len(train_labels.unique()) < 2 or len(labels) == 0:
         return None
     return Probes(
         linear_probe(train_codes, train_labels, codes, labels, seed=seed),
-        neighbor_accuracy(train_codes, train_labels, codes, labels),
+        knn_accuracy(train_codes, train_labels, codes, labels),
         len(train_labels),
     )
+
+
+def training_rows(labels: Tensor, seed: int) -> Tensor:
+    """Return which training examples a probe learns from: at most ``N_TRAIN`` with a known label.
+
+    They are chosen at random, since the first ones may all be of one class.
+
+    Arguments:
+        labels: The labels of all training examples, with shape (M,); -1 where one is not known.
+        seed: Of the choice.
+
+    >>> training_rows(torch.tensor([0, -1, 3]), seed=0)
+    tensor([0, 2])
+    """
+    known = (labels.cpu() >= 0).nonzero()[:, 0]
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    return known[order[:N_TRAIN].sort().values]
+
+
+def probe_fields(
+    model: LatentModel, codes: Tensor, batch: Batch, train: Batch | None, seed: int
+) -> Fields:
+    """Return how well simple classifiers predict the labels of codes.
+
+    Arguments:
+        model: The model, which computes where it is; its encoder is not to be given the label.
+        codes: The codes of the examples, with shape (N, D).
+        batch: The examples; nothing without labels.
+        train: Training examples to learn from; nothing without them or their labels.
+        seed: Of the choice among these.
+    """
+    if train is None or train.y is None or batch.y is None:
+        return {}
+    rows = training_rows(train.y, seed)
+    c = None if train.c is None else train.c[rows]
+    chosen = Batch(train.x[rows], train.y[rows], c)
+    if len(chosen) == 0:
+        return {}
+    found = probe(encode_means(model, chosen), train.y[rows], codes, batch.y, seed=seed)
+    if found is None:
+        return {}
+    return {
+        "linear_probe": found.linear.value,
+        "linear_probe_stderr": found.linear.stderr,
+        "knn_accuracy": found.neighbors.value,
+        "knn_accuracy_stderr": found.neighbors.stderr,
+        "probe_examples": found.n_train,
+    }
 
 
 def linear_probe(
@@ -127,11 +186,11 @@ def linear_probe(
     if len(np.unique(y[kept])) > 1:
         scores = [fitted(c, z[kept], y[kept]).score(z[held], y[held]) for c in _STRENGTHS]
         strength = _STRENGTHS[int(np.argmax(scores))]
-    told = fitted(strength, z, y).predict(standardized(codes))
-    return share(torch.from_numpy(told == labels.numpy()))
+    predicted = fitted(strength, z, y).predict(standardized(codes))
+    return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
-def neighbor_accuracy(
+def knn_accuracy(
     train_codes: Tensor,
     train_labels: Tensor,
     codes: Tensor,
@@ -157,7 +216,7 @@ def neighbor_accuracy(
 
     Example:
         >>> z = torch.arange(10.0)[:, None]
-        >>> neighbor_accuracy(z, (z[:, 0] > 4).long(), z, torch.ones(10), n_neighbors=1).value
+        >>> knn_accuracy(z, (z[:, 0] > 4).long(), z, torch.ones(10), n_neighbors=1).value
         0.5
     """
     from sklearn.neighbors import KNeighborsClassifier
@@ -166,8 +225,8 @@ def neighbor_accuracy(
         raise OptionError(f"n_neighbors={n_neighbors}: at least one must vote")
     _check(train_codes, train_labels, codes, labels)
     vote = KNeighborsClassifier(min(n_neighbors, len(train_codes)), algorithm="brute")
-    told = vote.fit(train_codes.numpy(), train_labels.numpy()).predict(codes.numpy())
-    return share(torch.from_numpy(told == labels.numpy()))
+    predicted = vote.fit(train_codes.numpy(), train_labels.numpy()).predict(codes.numpy())
+    return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
 def _known(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

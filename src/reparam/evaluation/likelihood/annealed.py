@@ -5,19 +5,22 @@ data simulated from the model itself have, it lies above. Together they say how 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from math import log
+from math import isfinite, log
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
+from reparam.batch import Batch
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
-from reparam.evaluation.isolation import isolated
-from reparam.evaluation.likelihood import inspect_decoder
+from reparam.evaluation.isolation import blocks, isolated
+from reparam.evaluation.likelihood.importance import inspect_decoder
+from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.model import LatentModel
 from reparam.objectives.bounds import frozen
@@ -34,6 +37,65 @@ _FIRST_STEP = 0.5
 # 2011, section 4.4.
 _TARGET = 0.65
 _RATE = 0.1
+
+
+@dataclass(frozen=True)
+class Annealing:
+    r"""How to anneal: the chains, and the way from p_0(z) to p(x, z) on which they go.
+
+    .. math:: f_t(z) = p_0(z)^{1 - \beta_t}\, p(x, z)^{\beta_t}, \qquad
+              0 = \beta_0 < \dots < \beta_T = 1
+
+    Arguments:
+        n_chains: The chains of each example.
+        n_temperatures: T; one is importance sampling from p_0.
+        n_leapfrog: The leapfrog steps of each trajectory.
+        start: p_0: ``prior``, or ``posterior`` for q(z | x), where that is a Gaussian.
+        schedule: How β rises from 0 to 1: ``sigmoid``, slowly at both ends, or ``linear``.
+        seed: Of every draw.
+        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+
+    Raises:
+        OptionError: A number below one, a start or a schedule that does not exist.
+
+    References:
+        Wu, Burda, Salakhutdinov & Grosse, ICLR 2017, section 3: the sigmoid is σ(-4) to σ(4), moved
+        to [0, 1].
+
+    Example:
+        >>> Annealing(n_temperatures=4, schedule="linear").betas()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+
+    n_chains: int = 16
+    n_temperatures: int = 1000
+    n_leapfrog: int = 10
+    start: str = "prior"
+    schedule: str = "sigmoid"
+    seed: int = 0
+    max_memory_mb: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("n_chains", "n_temperatures", "n_leapfrog", "max_memory_mb"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)}: annealing needs at least 1")
+        if self.start not in STARTS:
+            raise unknown("start of annealing", self.start, STARTS)
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule of annealing", self.schedule, SCHEDULES)
+
+    def betas(self) -> list[float]:
+        """Return β_0 = 0 … β_T = 1."""
+        beta = torch.linspace(0, 1, self.n_temperatures + 1, dtype=torch.float64)
+        if self.schedule == "sigmoid":
+            beta = (4 * (2 * beta - 1)).sigmoid()
+            beta = (beta - beta[0]) / (beta[-1] - beta[0])
+        return beta.tolist()
+
+    @property
+    def max_floats(self) -> int:
+        """About how many floats the decoder may use at once."""
+        return self.max_memory_mb * 2**18
 
 
 class Annealed(NamedTuple):
@@ -78,14 +140,8 @@ def annealed_importance(
     model: LatentModel,
     x: Tensor,
     c: Tensor | None = None,
+    annealing: Annealing = Annealing(),
     *,
-    n_chains: int = 16,
-    n_temperatures: int = 1000,
-    n_leapfrog: int = 10,
-    start: str = "prior",
-    schedule: str = "sigmoid",
-    seed: int = 0,
-    max_memory_mb: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> Annealed:
     r"""Estimate log p(x | c) by annealed importance sampling with Hamiltonian moves.
@@ -103,17 +159,10 @@ def annealed_importance(
         model: A model whose latents are real vectors.
         x: The examples, with shape (N, *event).
         c: Their condition, with shape (N, C).
-        n_chains: The chains of each example.
-        n_temperatures: T; one is importance sampling from p_0.
-        n_leapfrog: The leapfrog steps of each trajectory.
-        start: p_0: ``prior``, or ``posterior`` for q(z | x), where that is a Gaussian.
-        schedule: How β rises from 0 to 1: ``sigmoid``, slowly at both ends, or ``linear``.
-        seed: Of every draw.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        annealing: How to anneal.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:
-        OptionError: A number below one, a start or a schedule that does not exist.
         SupportError: The latents are no real vectors, or q(z | x) is no Gaussian to start at.
 
     References:
@@ -124,24 +173,22 @@ def annealed_importance(
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
-        >>> result = annealed_importance(
-        ...     model, torch.zeros(5, 1, 8, 8), n_chains=4, n_temperatures=5
-        ... )
+        >>> how = Annealing(n_chains=4, n_temperatures=5)
+        >>> result = annealed_importance(model, torch.zeros(5, 1, 8, 8), annealing=how)
         >>> result.log_likelihood.shape, result.log_weight.shape
         (torch.Size([5]), torch.Size([4, 5]))
     """
-    plan = _plan(n_chains, n_temperatures, n_leapfrog, start, schedule, max_memory_mb)
-    with isolated(model, seed=seed) as device, frozen(model):
-        blocks = _blocks(model, x.to(device), None if c is None else c.to(device), plan)
+    with isolated(model, seed=annealing.seed) as device, frozen(model):
+        paths = _paths(model, x.to(device), None if c is None else c.to(device), annealing)
         parts = []
-        for done, path in blocks:
+        for done, path in paths:
             steps = path.tuned_steps()
             parts.append(path.forward(steps))
             if progress is not None:
                 progress(done, len(x))
     log_weight = torch.cat([w for w, _ in parts], dim=1)
     return Annealed(
-        log_likelihood=log_weight.logsumexp(0) - log(n_chains),
+        log_likelihood=log_weight.logsumexp(0) - log(annealing.n_chains),
         log_weight=log_weight,
         acceptance=torch.cat([accepted for _, accepted in parts]),
     )
@@ -151,14 +198,8 @@ def bidirectional(
     model: LatentModel,
     n_examples: int = 100,
     c: Tensor | None = None,
+    annealing: Annealing = Annealing(),
     *,
-    n_chains: int = 16,
-    n_temperatures: int = 1000,
-    n_leapfrog: int = 10,
-    start: str = "prior",
-    schedule: str = "sigmoid",
-    seed: int = 0,
-    max_memory_mb: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> Gap:
     r"""Bracket log p(x) of data that the model itself draws, by annealing both ways.
@@ -175,17 +216,11 @@ def bidirectional(
         model: A model whose latents are real vectors and whose likelihood is normalized.
         n_examples: N, the number of examples drawn.
         c: Their condition, with shape (N, C).
-        n_chains: The chains of each example, in each direction.
-        n_temperatures: T.
-        n_leapfrog: The leapfrog steps of each trajectory.
-        start: p_0: ``prior``, or ``posterior`` for q(z | x), where that is a Gaussian.
-        schedule: How β rises from 0 to 1: ``sigmoid`` or ``linear``.
-        seed: Of every draw.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        annealing: How to anneal, in each direction.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:
-        OptionError: A number below one, a start or a schedule that does not exist.
+        OptionError: Fewer than one example.
         ShapeError: Another number of conditions than of examples.
         SupportError: The latents are no real vectors, or the likelihood is not normalized.
 
@@ -197,18 +232,17 @@ def bidirectional(
         >>> from reparam import variants
         >>> from reparam.spec import DataSpec
         >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
-        >>> bounds = bidirectional(model, n_examples=5, n_chains=4, n_temperatures=20)
+        >>> bounds = bidirectional(model, 5, annealing=Annealing(n_chains=4, n_temperatures=20))
         >>> bool(bounds.gap < 1.0)
         True
     """
-    plan = _plan(n_chains, n_temperatures, n_leapfrog, start, schedule, max_memory_mb)
     if n_examples < 1:
         raise OptionError(f"n_examples={n_examples}: the gap is a mean over at least 1 example")
     if c is not None and len(c) != n_examples:
         raise ShapeError(
             f"{len(c)} conditions for n_examples={n_examples}: give one for each example"
         )
-    with isolated(model, seed=seed) as device, frozen(model):
+    with isolated(model, seed=annealing.seed) as device, frozen(model):
         c = None if c is None else c.to(device)
         check_annealable(model, c)
         z = model.draw_prior(n_examples, c)
@@ -221,17 +255,55 @@ def bidirectional(
             )
         x = p.sample()
         lower, upper, first = [], [], 0
-        for done, path in _blocks(model, x, c, plan):
+        for done, path in _paths(model, x, c, annealing):
             steps = path.tuned_steps()
             up, _ = path.forward(steps)
             down = path.backward(steps, z[first:done])
-            lower.append(up.logsumexp(0) - log(n_chains))
-            upper.append(log(n_chains) - (-down).logsumexp(0))
+            lower.append(up.logsumexp(0) - log(annealing.n_chains))
+            upper.append(log(annealing.n_chains) - (-down).logsumexp(0))
             first = done
             if progress is not None:
                 progress(done, n_examples)
     below, above = torch.cat(lower), torch.cat(upper)
     return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
+
+
+def annealed_fields(
+    model: LatentModel, batch: Batch, log_likelihood: Tensor | None, annealing: Annealing
+) -> Fields:
+    """Return what annealing says of examples beside importance sampling, and how far off it can be.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples, and as many are simulated.
+        log_likelihood: The importance-sampled figure of each, in nats with shape (N,); None where
+            there is none.
+        annealing: How to anneal; it starts at the posterior where that is a Gaussian, which is a
+            much shorter way, and else at the prior.
+    """
+    with isolated(model) as device:
+        first = next(blocks(batch, 1, device))
+        q = model.posterior(first.x, first.c)
+        p = model.likelihood(model.draw_prior(1, first.c), first.c)
+    annealing = replace(annealing, start="posterior" if is_gaussian(q) else "prior")
+    annealed = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
+    figures = {"annealed_log_likelihood": mean_and_stderr(annealed)}
+    if log_likelihood is not None:
+        figures["annealed_baseline"] = mean_and_stderr(log_likelihood)
+        figures["annealed_gain"] = mean_and_stderr(annealed - log_likelihood)
+    # Only from a normalized likelihood can data be drawn.
+    if is_normalized(p):
+        gap = bidirectional(model, len(batch), batch.c, annealing)
+        figures["annealed_gap"] = (gap.gap, gap.stderr)
+    found: Fields = {
+        "annealed_n_examples": len(batch),
+        "annealed_n_temperatures": annealing.n_temperatures,
+        "annealed_start": annealing.start,
+    }
+    for name, (value, stderr) in figures.items():
+        if isfinite(value):
+            found |= {name: value, f"{name}_stderr": stderr}
+    return found
 
 
 def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
@@ -275,58 +347,17 @@ def is_gaussian(q: Distribution) -> bool:
     return isinstance(base(q), Normal | MultivariateNormal)
 
 
-class _Plan(NamedTuple):
-    """How to anneal."""
-
-    n_chains: int
-    betas: list[float]
-    n_leapfrog: int
-    start: str
-    max_floats: int
-
-
-def _plan(
-    n_chains: int, n_temperatures: int, n_leapfrog: int, start: str, schedule: str, memory: int
-) -> _Plan:
-    numbers = {
-        "n_chains": n_chains,
-        "n_temperatures": n_temperatures,
-        "n_leapfrog": n_leapfrog,
-        "max_memory_mb": memory,
-    }
-    for name, value in numbers.items():
-        if value < 1:
-            raise OptionError(f"{name}={value}: annealing needs at least 1")
-    if start not in STARTS:
-        raise unknown("start of annealing", start, STARTS)
-    if schedule not in SCHEDULES:
-        raise unknown("schedule of annealing", schedule, SCHEDULES)
-    return _Plan(n_chains, _betas(n_temperatures, schedule), n_leapfrog, start, memory * 2**18)
-
-
-def _betas(n: int, schedule: str) -> list[float]:
-    """Return β_0 = 0 … β_T = 1.
-
-    The sigmoid is that of Wu et al., ICLR 2017, section 3: from σ(-4) to σ(4), moved to [0, 1].
-    """
-    beta = torch.linspace(0, 1, n + 1, dtype=torch.float64)
-    if schedule == "sigmoid":
-        beta = (4 * (2 * beta - 1)).sigmoid()
-        beta = (beta - beta[0]) / (beta[-1] - beta[0])
-    return beta.tolist()
-
-
-def _blocks(
-    model: LatentModel, x: Tensor, c: Tensor | None, plan: _Plan
+def _paths(
+    model: LatentModel, x: Tensor, c: Tensor | None, annealing: Annealing
 ) -> list[tuple[int, "_Path"]]:
     """Return the paths of blocks of examples, each with how many examples are done after it."""
     x = model.as_event(x) if hasattr(model, "as_event") else x
     x = x if x.dtype == torch.float64 else x.float()
     check_annealable(model, c)
-    size = max(1, _BLOCK_CHAINS // plan.n_chains)
+    size = max(1, _BLOCK_CHAINS // annealing.n_chains)
     ends = [min(first + size, len(x)) for first in range(0, len(x), size)]
     return [
-        (end, _Path(model, x[first:end], None if c is None else c[first:end], plan))
+        (end, _Path(model, x[first:end], None if c is None else c[first:end], annealing))
         for first, end in zip(range(0, len(x), size), ends, strict=True)
     ]
 
@@ -362,15 +393,17 @@ class _Point(NamedTuple):
 class _Path:
     """The way from p_0(z) to p(x, z) of one block of examples, and chains along it."""
 
-    def __init__(self, model: LatentModel, x: Tensor, c: Tensor | None, plan: _Plan) -> None:
-        self.model, self.x, self.c, self.plan = model, x, c, plan
+    def __init__(
+        self, model: LatentModel, x: Tensor, c: Tensor | None, annealing: Annealing
+    ) -> None:
+        self.model, self.x, self.c, self.annealing = model, x, c, annealing
         self.prior = model.prior_distribution(c)
-        self.is_prior = plan.start == "prior"
+        self.is_prior = annealing.start == "prior"
         self.start = self.prior if self.is_prior else _gaussian(model.posterior(x, c), self.prior)
         z = self.draw(1)[:, :1]
         decoder = inspect_decoder(model, z, None if c is None else c[:1])
         # Gradients keep what every layer puts out, and need as much again on the way back.
-        self.rows = decoder.rows(plan.max_floats // 4, x.device)
+        self.rows = decoder.rows(annealing.max_floats // 4, x.device)
 
     def draw(self, n: int) -> Tensor:
         """Draw z ~ p_0, with shape (n, B, D)."""
@@ -402,12 +435,11 @@ class _Path:
 
         They follow the acceptance of a quarter of the chains, on draws of their own.
         """
-        plan = self.plan
-        point = self.at(self.draw(max(2, plan.n_chains // 4)))
+        point = self.at(self.draw(max(2, self.annealing.n_chains // 4)))
         log_step = torch.full((len(self.x),), log(_FIRST_STEP), dtype=point.z.dtype)
         log_step = log_step.to(point.z.device)
         steps = [log_step.exp()]
-        for beta in plan.betas[1:-1]:
+        for beta in self.annealing.betas()[1:-1]:
             point, accepted = self.moved(point, beta, log_step.exp())
             log_step = log_step + _RATE * (accepted - _TARGET)
             steps.append(log_step.exp())
@@ -415,8 +447,8 @@ class _Path:
 
     def forward(self, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Heat chains up from p_0: their log-weights (K, B) and acceptance (B,), on the CPU."""
-        betas = self.plan.betas
-        point = self.at(self.draw(self.plan.n_chains))
+        betas = self.annealing.betas()
+        point = self.at(self.draw(self.annealing.n_chains))
         log_weight = _zeros(point.log_joint)
         acceptance = _zeros(point.log_joint[0])
         for t in range(1, len(betas)):
@@ -429,8 +461,8 @@ class _Path:
 
     def backward(self, steps: Tensor, z: Tensor) -> Tensor:
         """Cool chains down from exact draws of p(z | x), with shape (B, D): log w' (K, B)."""
-        betas = self.plan.betas
-        point = self.at(z.expand(self.plan.n_chains, *z.shape).clone())
+        betas = self.annealing.betas()
+        point = self.at(z.expand(self.annealing.n_chains, *z.shape).clone())
         log_weight = _zeros(point.log_joint)
         for t in range(len(betas) - 1, 0, -1):
             log_weight += (betas[t] - betas[t - 1]) * _log_ratio(point)
@@ -445,9 +477,9 @@ class _Path:
         spread = torch.empty_like(point.log_joint).uniform_(0.8, 1.2)
         length = (step * spread)[..., None]
         new, velocity = point, momentum + 0.5 * length * point.gradient(beta)
-        for number in range(self.plan.n_leapfrog):
+        for number in range(self.annealing.n_leapfrog):
             new = self.at(new.z + length * velocity)
-            last = number == self.plan.n_leapfrog - 1
+            last = number == self.annealing.n_leapfrog - 1
             velocity = velocity + (0.5 if last else 1.0) * length * new.gradient(beta)
         kinetic = 0.5 * (velocity.square().sum(-1) - momentum.square().sum(-1))
         log_ratio = new.log_density(beta) - point.log_density(beta) - kinetic

@@ -1,0 +1,1 @@
+"""What the latents hold: which are used, what they tell, and how they lie."""
