@@ -196,7 +196,9 @@ class Gaussian(Family):
             log_scale = 0.5 * rest[0]
             if self.max_scale < inf:
                 log_scale = log_scale.clamp(max=log(self.max_scale))
-            scale = log_scale.exp() + self.min_scale
+            scale = log_scale.exp()
+            if self.min_scale > 0:
+                scale = scale + self.min_scale
         else:
             scale = loc.new_tensor(self.scale)
         return self.independent(Normal(loc, scale, validate_args=False))

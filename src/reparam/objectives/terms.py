@@ -52,14 +52,16 @@ class Terms:
             return self.surrogate
         return -self.bound.mean() + sum(self.penalties.values())
 
+    @torch.no_grad()
     def scalars(self) -> dict[str, Tensor]:
-        """Return the batch means that are logged, as tensors on the device."""
+        """Return the batch means that are logged, as tensors on the device, without gradients."""
         names = {"loss": self.loss, "reconstruction": self.reconstruction.mean()}
         if self.kl:
             names |= {"elbo": self.elbo.mean(), "kl": self.total_kl.mean()}
         if len(self.kl) > 1:
             names |= {f"kl/{name}": value.mean() for name, value in self.kl.items()}
         names |= {f"penalty/{name}": value for name, value in self.penalties.items()}
+        # What was computed before has its gradients still, as a surrogate or a penalty has.
         return {name: value.detach() for name, value in names.items()}
 
 

@@ -97,8 +97,7 @@ class Step:
             scalars |= {f"{turn.name}/{k}" if turn.name else k: v for k, v in named.items()}
         if self.average is not None:
             self.average.update(self.model)
-        # What is logged has no gradient: its graph would hold a whole window in memory.
-        return {name: value.detach() for name, value in scalars.items()}
+        return scalars
 
     def _turns(self, recipe: Recipe) -> list[Turn]:
         owned = {
