@@ -66,6 +66,7 @@ def differences(comparison: Comparison) -> "Figure":
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_title(name.replace("_", "-"))
         axes.set_xlabel("nats per example")
+        axes.locator_params(axis="x", nbins=6)
     figure.suptitle(
         f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
     )
