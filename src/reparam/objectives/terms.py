@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from math import inf
 from typing import Any, Protocol
 
@@ -35,29 +36,33 @@ class Terms:
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
     surrogate: Tensor | None = None
 
-    @property
+    @cached_property
     def total_kl(self) -> Tensor:
         """The KL of all groups together, with shape (B,)."""
-        return sum(self.kl.values(), start=torch.zeros_like(self.reconstruction))
+        if not self.kl:
+            return torch.zeros_like(self.reconstruction)
+        return reduce(torch.add, self.kl.values())
 
     @property
     def elbo(self) -> Tensor:
         """The evidence lower bound, reconstruction - KL with no weights, with shape (B,)."""
         return self.reconstruction - self.total_kl
 
-    @property
+    @cached_property
     def loss(self) -> Tensor:
         """The number that training minimizes."""
         if self.surrogate is not None:
             return self.surrogate
-        return -self.bound.mean() + sum(self.penalties.values())
+        return reduce(torch.add, self.penalties.values(), -self.bound.mean())
 
     @torch.no_grad()
     def scalars(self) -> dict[str, Tensor]:
         """Return the batch means that are logged, as tensors on the device, without gradients."""
-        names = {"loss": self.loss, "reconstruction": self.reconstruction.mean()}
+        reconstruction = self.reconstruction.mean()
+        names = {"loss": self.loss, "reconstruction": reconstruction}
         if self.kl:
-            names |= {"elbo": self.elbo.mean(), "kl": self.total_kl.mean()}
+            kl = self.total_kl.mean()
+            names |= {"elbo": reconstruction - kl, "kl": kl}
         if len(self.kl) > 1:
             names |= {f"kl/{name}": value.mean() for name, value in self.kl.items()}
         names |= {f"penalty/{name}": value for name, value in self.penalties.items()}
