@@ -97,7 +97,7 @@ class TestWalk:
             folder = f"runs/digits-vae-{number}"
             assert f"The run is in {folder}. Next:" in out
         typed = [line.strip() for line in out.splitlines() if line.startswith("  reparam ")]
-        assert [line.split()[1] for line in typed] == ["evaluate", "sample", "plot"]
+        assert [line.split()[1] for line in typed] == ["evaluate", "doctor", "sample", "plot"]
         for line in typed:
             assert reparam(line.removeprefix("reparam ")) == 0
         # The picture lies in the run's folder, and nowhere else.

@@ -150,6 +150,7 @@ def print_next(run: Run) -> None:
     path, reparam = run.folder.path, command()
     print(f"\nThe run is in {path}. Next:")
     print(f"  {reparam} evaluate {path}")
+    print(f"  {reparam} doctor {path}")
     if run.config.get("variant") == "dae":
         print(f"  {reparam} denoise {path}")
     if run.config.get("variant") not in ("classifier", "ae", "dae", "cae"):
