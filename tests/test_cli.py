@@ -143,6 +143,24 @@ class TestWalk:
         assert reparam(f"evaluate {run} --n-samples 20") == 0
         assert "log_likelihood" in capsys.readouterr().out
 
+    def test_evaluate_says_what_it_overwrites(
+        self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        copy = tmp_path / "copy"
+        shutil.copytree(run, copy)
+        long = "--annealed 2 --annealed-temperatures 2 --proposal tuned"
+        assert reparam(f"evaluate {copy} --n-samples 2 {long}") == 0
+        said = capsys.readouterr().err
+        assert "annealing 2 examples" in said
+        assert "tuning a proposal on each of 360 examples" in said
+        assert "no longer holds" not in said
+        assert reparam(f"evaluate {copy} --n-samples 2") == 0
+        (said,) = [line for line in capsys.readouterr().err.splitlines() if "no longer" in line]
+        for name in ("log_likelihood from a tuned proposal", "annealed_log_likelihood"):
+            assert name in said
+        assert reparam(f"evaluate {copy} --n-samples 2") == 0
+        assert capsys.readouterr().err == ""
+
     def test_evaluate_draws_by_its_seed(
         self, run: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

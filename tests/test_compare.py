@@ -285,7 +285,8 @@ class TestCompare:
         said = str(both)
         assert "  over test points" in said
         assert "  over seeds" in said
-        assert "LatentModel-2 × 3 seeds" in said
+        assert "minus LatentModel × 2 seeds" not in said
+        assert "LatentModel-2, LatentModel-3, LatentModel-4" in said
         assert max(map(len, said.splitlines())) <= WIDTH
         twice = compare([known(0.0, x), known(0.0, x)], n_samples=1)
         assert [len(group.entries) for group in twice.groups] == [1, 1]
@@ -312,8 +313,38 @@ class TestCompare:
         self, first: dict[str, Any], second: dict[str, Any], reason: str
     ) -> None:
         with pytest.raises(OptionError, match=reason) as caught:
-            compare([untrained(**first), untrained(**second)], n_samples=1)
+            compare([untrained(**first), untrained(**second)], n_samples=1, tell=pytest.fail)
         assert "\n" not in str(caught.value)
+
+    def test_names_the_run_to_train_otherwise(self) -> None:
+        options = {"binarize": "none", "likelihood": "cross-entropy"}
+        runs = [untrained(binarize="none", likelihood="continuous-bernoulli"), untrained(**options)]
+        with pytest.raises(OptionError, match="instead of vae-2, train a normalized one"):
+            compare(runs, n_samples=1, tell=pytest.fail)
+
+    def test_looks_for_the_split_first(self) -> None:
+        with pytest.raises(OptionError, match="no split 'trian'"):
+            compare([untrained(), untrained("ae")], split="trian", tell=pytest.fail)
+
+    def test_says_why_two_seeds_are_not_clear(self) -> None:
+        x = torch.randn(400, 3)
+        x -= x.mean(0)
+        # Means of log p(x) are -3 m²/2 and a constant: apart by 0.45, with 0.08 over seeds.
+        means = (("a", 0.0, 0), ("a", 0.1, 1), ("b", 0.5, 0), ("b", 0.6, 1))
+        runs = [known(m, x, seed) for _, m, seed in means]
+        for run, (name, _, _) in zip(runs, means, strict=True):
+            run.config["m"] = name
+        found = compare(runs, n_samples=1)
+        change = found.differences[0].figures["log_likelihood"]
+        assert change.value == pytest.approx(-0.45, abs=1e-4)
+        assert change.stderr_seeds == pytest.approx(0.0828, abs=1e-4)
+        assert not change.is_clear
+        said = " ".join(str(found).split())
+        assert "a third seed of each (--seed) shortens them most" in said
+        assert f"95 % interval ± {change.margin:.3f}" in said
+        alone = compare(runs[:2], n_samples=1)
+        assert alone.differences == []
+        assert "All runs are of one configuration" in str(alone)
 
     def test_refuses_other_examples_of_the_same_name(self) -> None:
         x = torch.randn(10, 3)
@@ -346,6 +377,10 @@ class TestCompare:
     def test_says_that_a_condition_is_given(self) -> None:
         found = compare([untrained(), untrained(condition="label")], n_samples=1)
         assert any("log p(x | c), where c is given" in note for note in found.notes)
+        (one,) = found.differences
+        assert (one.is_alike, one.clear) == (False, {})
+        assert "No verdict on vae-2" in str(found)
+        assert "Zero is outside" not in str(found)
 
     def test_refuses_a_single_run_and_unknown_names(self) -> None:
         with pytest.raises(OptionError, match="two or more"):
@@ -411,6 +446,11 @@ class TestCommand:
         found = json.loads(capsys.readouterr().out)
         assert found["reference"] == "a"
         (group,) = found["seeds"]
+        assert group["name"] == "b × 2 seeds"
+        for name in ("b × 2 seeds", "b", "b-1", str(runs / "b-1")):
+            assert reparam(f"{line.replace('--to a', '')} --to {shlex.quote(name)}") == 0
+            again = json.loads(capsys.readouterr().out)
+            assert again["reference"] == "b × 2 seeds"
         assert group["runs"] == ["b-0", "b-1"]
         values = [one["elbo"] for one in found["runs"] if one["name"] != "a"]
         assert group["elbo"]["value"] == pytest.approx(np.mean(values))
@@ -433,6 +473,10 @@ class TestCommand:
         assert json.loads((b / "evaluation.json").read_text())["n_samples"] == 5
         assert reparam(f"compare {a}") == 2
         assert "1 run given" in capsys.readouterr().err
+        assert reparam(f"compare {a} {b} --out {runs / 'a.xyz'}") == 2
+        told = capsys.readouterr()
+        assert "ending must be one of" in told.err
+        assert (told.out, told.err.count("\n")) == ("", 1)
         assert reparam(f"compare {a} {a}") == 2
         assert "given twice" in capsys.readouterr().err
 
@@ -451,6 +495,10 @@ class TestCommand:
         capsys.readouterr()
         assert reparam(f"compare {a} {b}") == 2
         assert "proposal=defensive and b-0 with proposal=posterior" in capsys.readouterr().err
+        assert reparam(f"evaluate {b} --n-samples 4") == 0
+        capsys.readouterr()
+        assert reparam(f"compare {a} {b}") == 2
+        assert "give --n-samples and --proposal" in capsys.readouterr().err
 
     def test_an_evaluation_of_other_weights_does_not_count(
         self, runs: Path, tmp_path: Path

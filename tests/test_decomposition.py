@@ -258,8 +258,10 @@ class TestEvaluation:
         parts = {"decomposed_examples": 100, "total_correlation": 9.0, "dimension_wise_kl": 0.1}
         full = evaluation.Evaluation(**facts, **parts, mutual_information=4.6)
         assert "too high, as 100 examples are too few" in str(full)
+        assert "near log 100 = 4.61, the limit of so few examples" in str(full)
         apart = evaluation.Evaluation(**facts, **parts, mutual_information=2.0)
         assert "too few" not in str(apart)
+        assert "the model tells x apart; at most log 100 = 4.61" in str(apart)
         assert all(len(line) < 120 for line in str(full).splitlines())
 
     def test_a_mixture_prior_has_no_dimension_wise_kl(self) -> None:

@@ -222,6 +222,23 @@ class TestCollapse:
         assert found.figures["n_still"] == 4
         assert found.figures["kl"] == pytest.approx(4 * 0.7**2 / 2, rel=1e-3)
         assert "same for all x" in found.said
+        assert found.severity == "problem"
+        assert "free bits" not in found.said
+        forced = latents.collapse(replace(patient, objective=ELBO(free_bits=0.2)))
+        assert "free bits" in forced.said
+        assert "--free-bits" not in forced.fix
+
+    def test_half_of_it_pays_for_nothing(self) -> None:
+        patient = made(
+            lambda x: normal(torch.cat([x, 0.7 + 0 * x], 1), 0.5),
+            lambda z: normal(z[..., :2], 0.5),
+            torch.randn(300, 2),
+            prior=StandardNormal(4),
+        )
+        found = latents.collapse(patient)
+        assert found.severity == "advice"
+        assert found.figures["n_still"] == 2
+        assert "--free-bits" not in found.fix
 
 
 class TestEncoder:
@@ -550,6 +567,31 @@ class TestCurves:
         assert found.figures["n_spikes"] == 2
         assert "--lr 0.003" in found.fix
 
+    def test_validation_that_goes_up_and_down(self) -> None:
+        """In standard deviations of the ELBO over examples, which are about 2 nats here."""
+        patient = curve(FALLING)
+        losses = FALLING.clone()[:30].clamp(max=120)
+        losses[[12, 20]] += 10
+        rows = [*patient.run.rows, *validated(losses.tolist(), 50)]
+        found = curves.learning_rate(replace(patient, run=replace(patient.run, rows=rows)))
+        assert found.severity == "problem"
+        assert found.figures["n_validation_spikes"] == 2
+        assert found.figures["n_spikes"] == 0
+        assert "2 of 30 validations stand out" in found.evidence
+        steady = [*patient.run.rows, *validated(FALLING[:30].tolist(), 50)]
+        found = curves.learning_rate(replace(patient, run=replace(patient.run, rows=steady)))
+        assert found.severity == "fine"
+
+    def test_a_real_curve_that_never_calms_down(self) -> None:
+        source = data.load("digits", validation=71)
+        torch.manual_seed(0)
+        recipe = variants.vae(source.spec)
+        run = rp.fit(recipe, source, epochs=30, lr=0.5, progress=False)
+        found = curves.learning_rate(patient_of(run, source))
+        assert found.severity == "problem", str(found)
+        assert "--lr 0.05" in found.fix
+        assert "--clip-norm" not in found.fix
+
     def test_a_rise(self) -> None:
         found = curves.learning_rate(curve(FALLING + 80 * (STEPS > 100)))
         assert found.severity == "problem"
@@ -586,6 +628,24 @@ class TestCurves:
         assert found.severity == "advice"
         assert found.figures["gain"] == pytest.approx(20)
         assert "--epochs 20" in found.fix
+
+    @pytest.mark.parametrize(
+        ("held", "expected"),
+        [
+            ([500 - 5 * i for i in range(40)], "advice"),
+            ([350 - 5 * min(i, 15) for i in range(40)], "fine"),
+            ([350 - 5 * i + 0.2 * i**2 for i in range(40)], "fine"),
+            ([400.0, 300.0, 290.0], "advice"),
+            ([400.0, 300.0, 310.0], "fine"),
+        ],
+    )
+    def test_validation_decides_whether_it_still_learned(
+        self, held: list[float], expected: str
+    ) -> None:
+        patient = curve(500 - STEPS)
+        rows = [*patient.run.rows, *validated(held, 50)]
+        found = curves.stopped_early(replace(patient, run=replace(patient.run, rows=rows)))
+        assert found.severity == expected, str(found)
 
     def test_a_warm_up_is_no_part_of_what_was_learned(self) -> None:
         """The loss at β = 0 is not that of the objective: from it everything looks still."""
@@ -659,6 +719,23 @@ class TestData:
         found = examine_data(data.from_arrays(x, test=test))["leak"]
         assert found.severity == expected
         assert found.figures["share_in_train"] == n_shared / 50
+
+    @pytest.mark.parametrize("row", [0, 3, 399])
+    def test_the_row_of_the_file_is_said(self, row: int) -> None:
+        x = torch.randn(400, 6)
+        x[row, 2] = torch.nan
+        for n in (20, 400):
+            found = examine_data(x, n_examples=n)["finite"]
+            assert found.severity == "problem"
+            assert f"index ({row}, 2)" in found.evidence
+
+    def test_grey_levels_have_one_remedy(self) -> None:
+        x = torch.randint(256, (200, 6), generator=torch.Generator().manual_seed(0)).float()
+        x[0, 0] = 255
+        found = examine_data(x)
+        assert [f.name for f in found.of("problem")] == ["support"]
+        assert found["scale"].severity == "skipped"
+        assert examine_data(x, support="unit")["grey"].severity == "skipped"
 
     def test_the_brightest_level_is_quoted(self) -> None:
         found = examine_data(torch.arange(17.0).repeat(64).reshape(17, 64))["support"]
@@ -742,12 +819,17 @@ class TestCommand:
             (["digits", "--support", "real"], "for .npy files only"),
             (["digits", "--seed", "-1"], "seed=-1"),
             (["FOLDER"], "holds no run (no config.yaml) and no images"),
+            (["TABLE"], "is a table, which is not read here"),
         ],
     )
     def test_what_it_refuses(
         self, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        words = [str(tmp_path) if word == "FOLDER" else word for word in words]
+        table = tmp_path / "a.csv"
+        if "TABLE" in words:
+            table.write_text("a,b\n1,2\n")
+        places = {"FOLDER": str(tmp_path), "TABLE": str(table)}
+        words = [places.get(word, word) for word in words]
         assert main(["doctor", *words]) == 2
         assert said in capsys.readouterr().err
 

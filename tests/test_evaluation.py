@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import log, pi
+from math import exp, log, pi
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from reparam.directed import DirectedModel
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.words import few_draws
 from reparam.model import LatentModel
 from reparam.nn import MLP
 from reparam.spec import DataSpec
@@ -415,6 +416,44 @@ def test_few_effective_draws_are_said() -> None:
     assert any("ELBO again" in warning for warning in one.warnings)
 
 
+def test_the_bias_of_few_draws_is_that_of_lognormal_weights() -> None:
+    # log w ~ N(0, 1/2): E w and E w² are known, and the bias of log (1/L) sum w is simulated.
+    effective, n_samples = exp(-0.5), 8
+    draw = torch.Generator().manual_seed(0)
+    log_w = torch.randn(100_000, n_samples, generator=draw, dtype=torch.float64) * 0.5**0.5
+    bias = 0.25 - float((log_w.logsumexp(1) - log(n_samples)).mean())
+    (said,) = few_draws(effective, n_samples)
+    assert float(said.split("by ")[1].split()[0]) == pytest.approx(bias, rel=0.2)
+    assert few_draws(effective, 20) == ()
+
+
+def test_a_tuned_proposal_is_named_where_there_is_one() -> None:
+    model = bernoulli_vae()
+    options = {"spec": BINARY, "n_samples": 2}
+    (said,) = evaluation.evaluate(model, binary_batch(), **options).warnings
+    assert "--proposal tuned" in said
+    told: list[str] = []
+    tuned = evaluation.evaluate(
+        model, binary_batch(), proposal="tuned", say=told.append, annealed=3, **options
+    )
+    assert not any("--proposal tuned" in warning for warning in tuned.warnings)
+    assert [line.split()[0] for line in told] == ["tuning", "annealing"]
+    # A full Gaussian cannot be tuned.
+    linear = Linear(shift=2.0)
+    (said,) = evaluation.evaluate(linear.model(), Batch(linear.x), REAL, n_samples=9).warnings
+    assert "--proposal" not in said
+
+
+def test_a_share_is_said_as_so_many_draws() -> None:
+    facts = {"split": "test", "n_examples": 360, "is_likelihood": True, "n_samples": 500}
+    found = evaluation.Evaluation(**facts, effective_sample_size=0.05, n_generated=360)
+    assert "share of draws that count, 25 of 500" in str(found)
+    assert "all 360 examples of the split were compared" in str(found)
+    fewer = evaluation.Evaluation(**facts, effective_sample_size=0.017, n_generated=200)
+    assert "8.5 of 500" in str(fewer)
+    assert "were compared" not in str(fewer)
+
+
 def test_leaves_no_trace() -> None:
     model = bernoulli_vae().half()
     model.decoder.eval()
@@ -498,7 +537,7 @@ def test_what_is_not_finite_is_null_and_said() -> None:
 
 
 def test_one_example_has_no_standard_error() -> None:
-    result = evaluation.evaluate(bernoulli_vae(), binary_batch(1), BINARY, n_samples=3)
+    result = evaluation.evaluate(bernoulli_vae(), binary_batch(1), BINARY, n_samples=50)
     assert result.elbo is not None
     assert result.elbo_stderr is None
     assert result.active_units is None

@@ -31,7 +31,7 @@ class Options:
 
     runs: RunPaths
     to: str | None = None
-    """The run that the others are compared with, by name; the first by default."""
+    """The run or group that the others are compared with, by name; the first by default."""
     n_samples: int | None = None
     """Importance samples for each example; what the runs were evaluated with, else 500."""
     proposal: Literal["posterior", "defensive", "tuned"] | None = None
@@ -60,6 +60,10 @@ def main(arguments: Sequence[str]) -> None:
             f"{len(options.runs) or 'no'} run given: compare needs two or more, as in "
             "reparam compare runs/a runs/b"
         )
+    if options.out is not None:
+        from reparam.report.plots import plot_format
+
+        plot_format(options.out)
     found = compare(
         [_run(path, options) for path in options.runs],
         to=options.to,

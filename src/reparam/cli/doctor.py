@@ -23,6 +23,9 @@ from reparam.training.run_folder import RunFolder
 ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""
 
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
+"""Files of tables, which as text would be their digits and commas."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -107,6 +110,12 @@ def named(options: Options, place: Path) -> dict[str, Any]:
                 f"({', '.join(ENDINGS)}): give the folder of a run, or of images"
             )
         return {"name": "faces", **given, "path": str(place)}
+    if place.is_file() and place.suffix.lower() in TABLES:
+        raise OptionError(
+            f"{place} is a table, which is not read here: give its columns of numbers as a "
+            f"{ARRAYS[0]} file (numpy.save); else the folder of a run, a data set, a plain text, "
+            "or a folder of images"
+        )
     if place.is_file():
         return {"name": "text", **given, "path": str(place)}
     raise unknown("run or data set", options.target, [*DATASETS, *OWN_FILES])

@@ -1,8 +1,10 @@
 """Compare runs: evaluate what is missing, refuse what cannot be subtracted."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from reparam.comparing.comparison import Comparison, Entry, Group
 from reparam.data import Dataset
 from reparam.directed import DirectedModel
 from reparam.errors import OptionError, unknown
-from reparam.evaluation.likelihood.importance import N_SAMPLES
+from reparam.evaluation.likelihood.importance import N_SAMPLES, NO_DENSITY
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
@@ -20,6 +22,8 @@ from reparam.run import Run
 _OF_X = ("p(x)", "p(x | c)", "p(x | y)")
 # What two runs of one configuration may differ in: the seed, and where they ran and wrote.
 _NO_CONFIGURATION = ("seed", "data_dir", "path", "device", "recorded")
+# Between the name of a group and how many seeds it has.
+_SEEDS = " × "
 
 
 def compare(
@@ -45,7 +49,7 @@ def compare(
 
     Arguments:
         runs: Two runs or more, as ``fit`` and ``load`` return them.
-        to: The name of the run that the others are compared with; the first by default.
+        to: The name of the run or group that the others are compared with; the first by default.
         n_samples: Importance samples of each example; what the folders keep, else 500.
         proposal: Where they come from, as for ``evaluate``; what the folders keep, else the
             posterior.
@@ -77,7 +81,6 @@ def compare(
     if len(runs) < 2:
         raise OptionError(f"{len(runs)} run to compare: give two or more")
     names = _names(runs)
-    wanted = _chosen(to, names)
     for run, name in zip(runs[1:], names[1:], strict=True):
         _require_same_kind(runs[0], run, names[0], name)
     kept = [
@@ -85,11 +88,18 @@ def compare(
     ]
     if n_samples is not None and n_samples < 1:
         raise OptionError(f"n_samples={n_samples}: evaluation needs at least 1")
-    n = _agreed("n_samples", names, kept) if n_samples is None else n_samples
-    of = _agreed("proposal", names, kept) if proposal is None else proposal
-    n, of = n or N_SAMPLES, of or POSTERIOR
-    entries = []
-    for run, name, found in zip(runs, names, kept, strict=True):
+    n, of = _agreed(names, kept, n_samples, proposal)
+    # What a first look shows is refused before hours are spent.
+    entries = [
+        _entry(run, name, _first_look(run, split, seed, device) if found is None else found)
+        for run, name, found in zip(runs, names, kept, strict=True)
+    ]
+    for entry in entries[1:]:
+        _require(entries[0], entry, _differences_in_kind)
+    alike = _grouped(entries)
+    labels = _labels(alike)
+    wanted = _chosen(to, names, alike, labels)
+    for i, (run, name, found) in enumerate(zip(runs, names, kept, strict=True)):
         if found is None or not _is_drawn(found, n, of):
             # A directed model has its likelihood exactly, without a proposal.
             usual = of == POSTERIOR or isinstance(run.model, DirectedModel)
@@ -105,10 +115,13 @@ def compare(
             found = run.evaluate(
                 split=split, n_samples=n, seed=seed, device=device, keep=keep, **options
             )
-        entries.append(_entry(run, name, _with_free_draws(found)))
+        entries[i] = replace(entries[i], evaluation=_with_free_draws(found))
     for entry in entries[1:]:
-        _require_comparable(entries[0], entry)
-    groups = _grouped(entries)
+        _require(entries[0], entry, _differences_in_measure)
+        _require(entries[0], entry, _differences_in_kind)
+    groups = tuple(
+        Group(tuple(group), label) for group, label in zip(_grouped(entries), labels, strict=True)
+    )
     reference = next(g for g in groups if wanted in [entry.name for entry in g.entries])
     return Comparison(groups, reference)
 
@@ -138,14 +151,41 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def _chosen(to: str | None, names: Sequence[str]) -> str:
-    """Return the name of the reference."""
+def _chosen(
+    to: str | None, names: Sequence[str], groups: Sequence[Sequence[Entry]], labels: Sequence[str]
+) -> str:
+    """Return the name of the reference, or of one run of it where it is a group."""
     if to is None:
         return names[0]
     for name in (to, Path(to).name):
         if name in names:
             return name
-    raise unknown("run to compare with", to, names)
+        for group, label in zip(groups, labels, strict=True):
+            if name in (label, label.rpartition(_SEEDS)[0]):
+                return group[0].name
+    raise unknown("run to compare with", to, dict.fromkeys([*names, *labels]))
+
+
+def _labels(groups: Sequence[Sequence[Entry]]) -> list[str]:
+    """Return a name for every group: that of its run, or what only its runs share."""
+    stems = [_stem(group) for group in groups]
+    labels = []
+    for group, stem in zip(groups, stems, strict=True):
+        others = [entry.name for other in groups if other is not group for entry in other]
+        if len(group) == 1:
+            labels.append(group[0].name)
+        elif stem and stems.count(stem) == 1 and stem not in others:
+            labels.append(f"{stem}{_SEEDS}{len(group)} seeds")
+        else:
+            labels.append(", ".join(entry.name for entry in group))
+    return labels
+
+
+def _stem(group: Sequence[Entry]) -> str:
+    """Return what the names of runs begin with, in whole words and numbers; else their variant."""
+    words = [re.findall(r"\d+|[^\W\d_]+|[\W_]", entry.name) for entry in group]
+    common = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    return "".join(column[0] for column in common).rstrip("-_./ =") or group[0].variant or ""
 
 
 def _kept(run: Run, split: str, seed: int) -> Evaluation | None:
@@ -172,22 +212,45 @@ def _has_data(run: Run) -> bool:
     return isinstance(run.data, Dataset) or (path is not None and Path(path).exists())
 
 
-def _agreed(option: str, names: Sequence[str], kept: Sequence[Evaluation | None]) -> Any:
-    """Return an option that all evaluations that there are have in common; None without any."""
-    known = {
-        name: value
-        for name, one in zip(names, kept, strict=True)
-        if one is not None and (value := getattr(one, option)) is not None
-    }
-    values = sorted(set(known.values()))
-    if len(values) > 1:
-        first, other = (next(k for k, v in known.items() if v == value) for value in values[:2])
+def _agreed(
+    names: Sequence[str],
+    kept: Sequence[Evaluation | None],
+    n_samples: int | None,
+    proposal: str | None,
+) -> tuple[int, str]:
+    """Return the draws that were asked for, or that all evaluations have in common.
+
+    Raises:
+        OptionError: The evaluations differ in what was not asked for.
+    """
+    asked: dict[str, Any] = {"n_samples": n_samples, "proposal": proposal}
+    apart = {}
+    for option in [name for name, value in asked.items() if value is None]:
+        known = {
+            name: value
+            for name, one in zip(names, kept, strict=True)
+            if one is not None and (value := getattr(one, option)) is not None
+        }
+        values = sorted(set(known.values()))
+        if len(values) > 1:
+            first, other = (next(k for k, v in known.items() if v == value) for value in values[:2])
+            apart[f"--{option.replace('_', '-')}"] = (
+                f"{first} was evaluated with {option}={values[0]} and {other} with "
+                f"{option}={values[1]}"
+            )
+        asked[option] = values[0] if values else None
+    if apart:
         raise OptionError(
-            f"{first} was evaluated with {option}={values[0]} and {other} with "
-            f"{option}={values[1]}, which leaves other gaps below log p(x): give "
-            f"--{option.replace('_', '-')} to evaluate all with the same"
+            f"{', '.join(apart.values())}, which leaves other gaps below log p(x): give "
+            f"{' and '.join(apart)} to evaluate all with the same"
         )
-    return values[0] if values else None
+    return asked["n_samples"] or N_SAMPLES, asked["proposal"] or POSTERIOR
+
+
+def _first_look(run: Run, split: str, seed: int, device: str) -> Evaluation:
+    """Return the figures of two examples, which show of what kind the likelihood of a run is."""
+    few = run.examples(split=split, seed=seed, limit=2)
+    return run.evaluate(few, n_samples=1, seed=seed, device=device)
 
 
 def _with_free_draws(evaluation: Evaluation) -> Evaluation:
@@ -235,7 +298,7 @@ def _scored(run: Run) -> str:
     return f"p({said} | {', '.join(sorted(given))})" if given else f"p({said})"
 
 
-def _grouped(entries: Sequence[Entry]) -> tuple[Group, ...]:
+def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Return the runs by configuration; the same run with the same seed is no second seed."""
     groups: list[list[Entry]] = []
     for entry in entries:
@@ -246,7 +309,7 @@ def _grouped(entries: Sequence[Entry]) -> tuple[Group, ...]:
                 break
         else:
             groups.append([entry])
-    return tuple(Group(tuple(group)) for group in groups)
+    return groups
 
 
 def _require_same_kind(run: Run, other: Run, name: str, other_name: str) -> None:
@@ -274,18 +337,20 @@ def _require_same_kind(run: Run, other: Run, name: str, other_name: str) -> None
         )
 
 
-def _require_comparable(first: Entry, other: Entry) -> None:
+def _require(
+    first: Entry, other: Entry, obstacles: Callable[[Entry, Entry], Iterator[tuple[str, str]]]
+) -> None:
     """Refuse to subtract numbers that do not measure the same.
 
     Raises:
-        OptionError: They differ in the examples, the draws or what is a likelihood.
+        OptionError: There is an obstacle.
     """
-    for difference, fix in _obstacles(first, other):
+    for difference, fix in obstacles(first, other):
         raise OptionError(f"{first.name} cannot be compared with {other.name}: {difference}; {fix}")
 
 
-def _obstacles(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
-    """Yield what two runs differ in that forbids to compare them, and the fix."""
+def _differences_in_measure(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
+    """Yield what examples and draws differ in that forbids to compare runs, and the fix."""
     a, b = first.evaluation, other.evaluation
     if a.data_sha256 != b.data_sha256:
         for name in ("data", "binarize", "split", "n_examples", "seed"):
@@ -306,18 +371,25 @@ def _obstacles(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
                 f"they were given other conditions c with the same x: {was} and {now}",
                 "evaluate both under the same",
             )
-    if a.is_likelihood != b.is_likelihood:
-        without, having = (first, other) if b.is_likelihood else (other, first)
-        yield (
-            f"{without.name} has no likelihood (its decoder's log-density is not normalized, or "
-            f"its code has no density) and {having.name} has one",
-            "train it with a likelihood that is normalized (--likelihood)",
-        )
     for name in ("n_samples", "proposal"):
         was, now = getattr(a, name), getattr(b, name)
         if None not in (was, now) and was != now:
             fix = f"give --{name.replace('_', '-')} to evaluate both with the same"
             yield f"they were scored with {name} {was!r} and {now!r}", fix
+
+
+def _differences_in_kind(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
+    """Yield what likelihoods differ in that forbids to compare runs, and the fix."""
+    a, b = first.evaluation, other.evaluation
+    if a.is_likelihood != b.is_likelihood:
+        without, having = (first, other) if b.is_likelihood else (other, first)
+        no_density = without.evaluation.kl_method == NO_DENSITY
+        why = "its code has no density" if no_density else "its log p(x | z) is not normalized"
+        fix = "a variant whose code has one" if no_density else "a normalized one (--likelihood)"
+        yield (
+            f"{without.name} has no likelihood ({why}) and {having.name} has one",
+            f"instead of {without.name}, train {fix}",
+        )
     if first.scored != other.scored and not {first.scored, other.scored} <= set(_OF_X):
         yield (
             f"the one has log {first.scored}, the other log {other.scored}",

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from textwrap import fill
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reparam.comparing.paired import Estimate, mean_over_seeds, paired_difference
+from reparam.comparing.paired import Estimate, mean_over_seeds, paired_difference, quantile
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.result import Evaluation, number_and_error
 
@@ -17,6 +18,11 @@ FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
 
 WIDTH = 100
 """The columns of a table, at most."""
+
+_ONE_CONFIGURATION = (
+    "All runs are of one configuration, so that nothing is subtracted: the error over seeds tells "
+    "what another seed of training changes. Give a run of another configuration to compare it with."
+)
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,16 @@ class Group:
 
     Arguments:
         entries: The runs.
+        label: What it is called; None for the name of the first run.
     """
 
     entries: tuple[Entry, ...]
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        """The name of the only run, or of the first with how many seeds there are."""
-        first, n = self.entries[0].name, len(self.entries)
-        return first if n == 1 else f"{first} × {n} seeds"
+        """The name of the group, which is that of its only run."""
+        return self.label or self.entries[0].name
 
     def figure(self, name: str) -> Tensor | None:
         """Return a figure of every run and example, with shape (S, N), where it exists."""
@@ -85,10 +92,17 @@ class Difference:
     Arguments:
         name: The group.
         figures: The differences that exist, by figure, in nats.
+        is_alike: Whether both have the log-probability of the same; if not, neither is better.
     """
 
     name: str
     figures: dict[str, Estimate]
+    is_alike: bool = True
+
+    @property
+    def clear(self) -> dict[str, Estimate]:
+        """The differences in figures of the same whose 95 % interval leaves out zero."""
+        return {name: d for name, d in self.figures.items() if self.is_alike and d.is_clear}
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,8 @@ class Comparison:
                 if values is not None and reference is not None
             }
             there = {name: change for name, change in figures.items() if change is not None}
-            found.append(Difference(group.name, there))
+            is_alike = group.entries[0].scored == self.reference.entries[0].scored
+            found.append(Difference(group.name, there, is_alike))
         return found
 
     @property
@@ -197,8 +212,9 @@ class Comparison:
             "differences": [
                 {
                     "name": one.name,
+                    "is_alike": one.is_alike,
                     **{
-                        k: {**d.to_dict(), "margin": d.margin, "is_clear": d.is_clear}
+                        k: {**d.to_dict(), "margin": d.margin, "is_clear": k in one.clear}
                         for k, d in one.figures.items()
                     },
                 }
@@ -214,8 +230,10 @@ class Comparison:
             lines += ["", *_estimates("means", [(group.name, group.means()) for group in several])]
         if differences := self.differences:
             rows = [(one.name, one.figures) for one in differences]
-            lines += ["", *_estimates(f"minus {self.reference.name}", rows)]
+            lines += ["", *_estimates(f"minus {self.reference.name}", rows, intervals=True)]
             lines += ["", _filled(self._meaning(differences))]
+        else:
+            lines += ["", _filled(_ONE_CONFIGURATION)]
         notes = [_filled(f"note: {note}", "  ") for note in self.notes]
         return "\n".join([*lines, *([""] if notes else []), *notes])
 
@@ -251,19 +269,29 @@ class Comparison:
     def _meaning(self, differences: Sequence[Difference]) -> str:
         """Return in words what the differences are, and which of them are clear."""
         clear = [
-            f"{one.name} ({', '.join(told)})"
+            f"{one.name} ({', '.join(_told(name, d) for name, d in one.clear.items())})"
             for one in differences
-            if (told := [_told(name, d) for name, d in one.figures.items() if d.is_clear])
+            if one.clear
         ]
+        unlike = [one.name for one in differences if not one.is_alike]
         said = (
             f"A difference is a run's figure minus that of {self.reference.name} on the same "
             "example, averaged over examples: what makes an example hard for both is not in its "
-            "error. Zero is outside the 95 % interval (Student's t) of: "
-            f"{'; '.join(clear) or 'none'}."
+            "error."
         )
+        if len(unlike) < len(differences):
+            said += (
+                " Zero is outside the 95 % interval (Student's t) of: "
+                f"{'; '.join(clear) or 'none'}.{self._why_wide(differences)}"
+            )
+        if unlike:
+            said += (
+                f" No verdict on {', '.join(unlike)}: not of the same log-probability as "
+                f"{self.reference.name}."
+            )
         if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):
             said += (
-                " Between single runs that says nothing of what another seed of training would "
+                " Between single runs errors say nothing of what another seed of training would "
                 "change: train each with two seeds or more (--seed) to see it."
             )
         n_seeds = {len(group.entries) for group in self.groups if group != self.reference}
@@ -271,6 +299,24 @@ class Comparison:
         if min(n_seeds) == 1 < n_seeds_of_reference or n_seeds_of_reference == 1 < max(n_seeds):
             said += " A single seed is taken to vary as those that it is set beside."
         return said
+
+    def _why_wide(self, differences: Sequence[Difference]) -> str:
+        """Return why differences of many standard errors are not clear, where there are such."""
+        few = [
+            d.df_seeds
+            for one in differences
+            for d in one.figures.values()
+            if one.is_alike and not d.is_clear and _is_far(d)
+        ]
+        if not few:
+            return ""
+        n_seeds = min(n for group in self.groups if (n := len(group.entries)) > 1)
+        more = "a third seed" if n_seeds == 2 else "another seed"
+        return (
+            " Intervals are wide where seeds are few: they leave as little as "
+            f"{min(few):.1f} degrees of freedom, where 95 % needs {quantile(min(few)):.1f} times "
+            f"the error over seeds; {more} of each (--seed) shortens them most."
+        )
 
 
 def _common(option: str, entries: Sequence[Entry]) -> Any:
@@ -299,6 +345,11 @@ def _filled(text: str, indent: str = "") -> str:
     return fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
+def _is_far(difference: Estimate) -> bool:
+    """Return whether a difference would be clear if its errors were those of many seeds."""
+    return difference._replace(df=inf, df_seeds=inf).is_clear
+
+
 def _told(name: str, difference: Estimate) -> str:
     """Return in words in what direction a figure differs.
 
@@ -318,28 +369,31 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else "…" + text[-(width - 1) :]
 
 
-def _estimates(title: str, rows: Sequence[tuple[str, dict[str, Estimate]]]) -> list[str]:
+def _estimates(
+    title: str, rows: Sequence[tuple[str, dict[str, Estimate]]], *, intervals: bool = False
+) -> list[str]:
     """Return the lines of a table of means or differences, with their errors.
 
-    An error stands behind its number, or under it where another error, over seeds, stands too.
+    An error stands behind its number, or under it where another error, over seeds, stands too; the
+    95 % interval of both comes then below them where it is asked for.
     """
     names = [name for name in FIGURES if any(name in figures for _, figures in rows)]
     lines: list[list[str]] = []
     for name, figures in rows:
         found = [figures.get(figure) for figure in names]
         cells = [
-            ("", "", "")
+            ("", "", "", "")
             if one is None
-            else number_and_error(one.value, one.stderr, one.stderr_seeds)
+            else number_and_error(one.value, one.stderr, one.stderr_seeds, one.margin)
             for one in found
         ]
         if all(one is None or one.stderr_seeds is None for one in found):
-            lines.append([name, *(" ".join(cell).strip() for cell in cells)])
+            lines.append([name, *(" ".join(cell[:2]).strip() for cell in cells)])
             continue
-        starts = (name, "  over test points", "  over seeds")
-        lines += [
-            [start, *column] for start, column in zip(starts, zip(*cells, strict=True), strict=True)
-        ]
+        starts = (name, "  over test points", "  over seeds", "  95 % interval")[: 3 + intervals]
+        # Without intervals, the last of each four is left out.
+        columns = list(zip(*cells, strict=True))[: len(starts)]
+        lines += [[start, *column] for start, column in zip(starts, columns, strict=True)]
     return _table([title, *(name.replace("_", "-") for name in names)], lines)
 
 

@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from statistics import mean, median
 from typing import Any
 
 from reparam.doctor.finding import NO_LATENT, Finding, estimate, skipped
-from reparam.doctor.patient import Patient, option
+from reparam.doctor.patient import Patient, lower_lr, option
 from reparam.evaluation.statistics import mean_and_stderr
 
 FEWEST_ROWS = 10
 """Rows of metrics below which a curve has no shape."""
 SPIKE_NOISE, SPIKE_SHARE = 10.0, 0.02
 """A spike stands out of the noise between rows, and is a visible share of the whole fall."""
+SPIKE_SPREAD, ROW_NOISE = 0.5, 4.0
+"""Or it is half of a standard deviation of the loss over examples, and as large beside the noise:
+a curve that never calms down has spikes that the noise between its rows hides."""
 RISE_SHARE = 0.05
 """A loss that rises again by this share of its whole fall has lost what it had learned."""
+RISE_SPREAD, RISE_NOISE = 0.25, 1.5
+"""Or it is as much of that standard deviation, and of the noise, which smoothing makes smaller."""
 STILL_SHARE = 0.003
 """The share of the whole fall that the last tenth may bring: 20 epochs of MNIST have 0.0008."""
 STILL_HALF = 0.05
@@ -92,71 +97,109 @@ def _validation_rise(patient: Patient) -> tuple[float, float, int] | None:
 
     None where nothing was validated, or where a second player moves the loss.
     """
-    steady = _steady(patient)
-    if not steady or _has_players(steady):
-        return None
-    rows = [
-        row
-        for row in patient.run.rows
-        if row.get("split") == "validation" and "loss" in row and row["step"] >= steady[0]["step"]
-    ]
-    losses = [(float(row["loss"]), int(row["epoch"])) for row in rows]
+    losses = [(float(row["loss"]), int(row["epoch"])) for row in _validated(patient)]
     if len(losses) < 2:
         return None
     best, epoch = min(losses)
     return best, losses[-1][0], epoch
 
 
+def _validated(patient: Patient) -> list[dict[str, Any]]:
+    """Return the validation rows of the last phase; none where a second player moves the loss."""
+    steady = _steady(patient)
+    if not steady or _has_players(steady):
+        return []
+    begin = steady[0]["step"]
+    return [
+        row
+        for row in patient.run.rows
+        if row.get("split") == "validation" and "loss" in row and row["step"] >= begin
+    ]
+
+
 def learning_rate(patient: Patient) -> Finding:
-    """Look for spikes and rises of the loss, which a learning rate that is too high makes."""
+    """Look for spikes and rises of the loss, which a learning rate that is too high makes.
+
+    Spikes are looked for on validation too: its examples are always the same, so that what moves
+    its loss up and down is not the choice of them.
+    """
     rows = _steady(patient)
     if why := _without_shape(rows):
         return skipped("learning-rate", why)
     losses = [float(row["loss"]) for row in rows]
-    lr = option(patient, "lr")
-    bad = [int(row["step"]) for row, loss in zip(rows, losses, strict=True) if not isfinite(loss)]
+    validated = _validated(patient)
+    bad = [int(row["step"]) for row in (*rows, *validated) if not isfinite(float(row["loss"]))]
     if bad:
-        return _too_high(lr, f"the loss is no number at step {bad[0]:,}", {"step": float(bad[0])})
+        step = min(bad)
+        return _too_high(patient, f"the loss is no number at step {step:,}", {"step": float(step)})
     smooth = [median(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
     fall = max(max(smooth) - min(smooth), 1e-9)
     later = losses[len(losses) // 2 :]
     noise = median(abs(b - a) for a, b in pairwise(later)) / 0.95
-    spikes = [
-        i
-        for i in range(1, len(losses) - 1)
-        if losses[i] - _around(losses, i) > max(SPIKE_NOISE * noise, SPIKE_SHARE * fall)
-    ]
+    spread, n_held = _spread(patient), 1 if patient.held is None else len(patient.held)
+    visible = min(SPIKE_NOISE * noise, max(ROW_NOISE * noise, SPIKE_SPREAD * spread))
+    spikes = _spikes(losses, max(visible, SPIKE_SHARE * fall))
+    # On the same examples the noise is that of the draws of z, which that over examples exceeds.
+    visible = max(SPIKE_SPREAD, ROW_NOISE / n_held**0.5) * spread
+    held = [float(row["loss"]) for row in validated]
+    held_spikes = _spikes(held, max(visible, SPIKE_SHARE * fall))
     low, rise, at = smooth[0], 0.0, 0
     for i, value in enumerate(smooth):
         low = min(low, value)
         if value - low > rise:
             rise, at = value - low, i
     figures = {"n_spikes": float(len(spikes)), "rise": rise, "fall": fall, "noise": noise}
+    figures["n_validation_spikes"] = float(len(held_spikes))
     shown = f"{len(spikes)} spikes in {len(losses)} rows, largest rise {rise:.2f} nats"
-    if spikes:
-        worst = max(spikes, key=lambda i: losses[i] - _around(losses, i))
-        seen = (
-            f"{len(spikes)} of {len(losses)} rows stand out of those around them, the worst at "
-            f"step {rows[worst]['step']:,} with {losses[worst]:.2f} instead of "
-            f"{_around(losses, worst):.2f}"
-        )
-        return _too_high(lr, seen, figures)
-    if rise > max(RISE_SHARE * fall, SPIKE_NOISE * noise):
+    if spikes or held_spikes:
+        seen = [
+            f"{len(found)} of {len(values)} {what} stand out of those around them, the worst at "
+            f"step {of[found[0]]['step']:,} with {values[found[0]]:.2f} instead of "
+            f"{_around(values, found[0]):.2f}"
+            for found, values, of, what in (
+                (spikes, losses, rows, "rows"),
+                (held_spikes, held, validated, "validations"),
+            )
+            if found
+        ]
+        return _too_high(patient, "; ".join(seen), figures)
+    step = (rows[-1]["step"] - rows[0]["step"]) / (len(rows) - 1)
+    # What a mean over the examples of a row moves by chance, in the same standard deviations.
+    by_chance = ROW_NOISE / (step * float(option(patient, "batch_size") or 1)) ** 0.5
+    visible = max(RISE_NOISE * noise, max(RISE_SPREAD, by_chance) * spread)
+    if rise > max(RISE_SHARE * fall, min(SPIKE_NOISE * noise, visible)):
         return _too_high(
-            lr, f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}", figures
+            patient, f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}", figures
         )
     return Finding("learning-rate", "fine", "the loss falls steadily", shown, figures=figures)
 
 
-def _too_high(lr: Any, shown: str, figures: dict[str, float]) -> Finding:
-    lower = f"--lr {float(lr) / 3:.1g}" if lr else "a lower learning rate"
+def _spikes(losses: Sequence[float], height: float) -> list[int]:
+    """Return the rows that stand out of those around them by more than a height, worst first."""
+    heights = {i: losses[i] - _around(losses, i) for i in range(1, len(losses) - 1)}
+    return sorted((i for i in heights if heights[i] > height), key=lambda i: -heights[i])
+
+
+def _spread(patient: Patient) -> float:
+    """Return the standard deviation of the loss over examples; infinite where it is not known."""
+    seen = patient.on_train
+    if seen is None or len(seen.reconstruction) < 2:
+        return inf
+    beta = 1.0 if patient.beta is None else patient.beta
+    loss = beta * seen.kl - seen.reconstruction if seen.has_density else -seen.reconstruction
+    return max(float(loss.std()), 1e-9)
+
+
+def _too_high(patient: Patient, shown: str, figures: dict[str, float]) -> Finding:
+    lr, clip = option(patient, "lr"), float(option(patient, "clip_norm") or 0.0)
     return Finding(
         "learning-rate",
         "problem",
         f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss does not "
         "fall steadily",
         shown,
-        f"{lower}, a longer --lr-warmup, or --clip-norm 1",
+        f"{lower_lr(patient)}, or a longer --lr-warmup"
+        + ("" if 0 < clip <= 1 else ", or --clip-norm 1"),
         figures,
     )
 
@@ -195,7 +238,13 @@ def stopped_early(patient: Patient) -> Finding:
         f"the last tenth of training brought {estimate(gain, stderr)} nats ({gain / fall:.2%} of "
         f"all), the last half {estimate(half, stderr)}"
     )
-    if gain - 2 * stderr <= STILL_SHARE * fall and half - 2 * stderr <= STILL_HALF * fall:
+    still = gain - 2 * stderr > STILL_SHARE * fall or half - 2 * stderr > STILL_HALF * fall
+    held = [float(row["loss"]) for row in _validated(patient)]
+    if still and len(held) > 1 and not _falls(held):
+        shown += f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best"
+        said = "validation has levelled, though the loss still falls"
+        return Finding("training-length", "fine", said, shown, figures=figures)
+    if not still:
         return Finding("training-length", "fine", "the loss has levelled", shown, figures=figures)
     return Finding(
         "training-length",
@@ -205,6 +254,20 @@ def stopped_early(patient: Patient) -> Finding:
         f"--epochs {2 * int(epochs)}" if epochs else "more epochs",
         figures,
     )
+
+
+def _falls(held: Sequence[float]) -> bool:
+    """Return whether validation was better in the last tenth than it had been before.
+
+    Beyond its noise, against the last half, and against its best before the end.
+    """
+    tenth = max(len(held) // 10, 1)
+    if len(held) < FEWEST_ROWS:
+        return held[-1] <= min(held)
+    end, middle = held[-tenth:], held[len(held) // 2 :][:tenth]
+    noise = median(abs(b - a) for a, b in pairwise(held[len(held) // 2 :]))
+    stderr = noise / 0.95 * (2 / tenth) ** 0.5
+    return mean(middle) - mean(end) > 2 * stderr and min(end) <= min(held)
 
 
 def _around(losses: Sequence[float], i: int) -> float:

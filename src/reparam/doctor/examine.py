@@ -108,10 +108,14 @@ def examine_data(
         x = as_tensor(array, "x")
         n, name = len(x), "data"
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        x = x[order[:n_examples]]
+        whole, x = x, x[order[:n_examples]]
         # Bytes are grey levels, and scaled before any network sees them.
         scaled = x.float() / 255 if x.dtype == torch.uint8 and support is None else x
-        sample = Sample(scaled if scaled.is_floating_point() else scaled.float(), support)
+        sample = Sample(
+            scaled if scaled.is_floating_point() else scaled.float(),
+            support,
+            whole=whole if whole.is_floating_point() else None,
+        )
     found = [check(sample) for check in DATA_CHECKS]
     subject = f"{name}: {n:,} training examples of shape {tuple(sample.x.shape[1:])}"
     said = f"{len(sample.x):,} training examples, seed {seed}"

@@ -5,15 +5,21 @@ from torch import Tensor
 
 from reparam.distributions import OneHotCodes
 from reparam.doctor.finding import NO_KL, NO_LATENT, Finding, estimate, skipped
-from reparam.doctor.patient import Patient, events, longer_warmup, option
+from reparam.doctor.patient import (
+    HIGH_LR,
+    Patient,
+    events,
+    free_bits,
+    longer_warmup,
+    lower_lr,
+    option,
+)
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
 """Nats of KL in all: with so few a code cannot even tell two halves of the data apart (log 2)."""
-HIGH_LR = 0.01
-"""From here on Adam costs a perceptron on MNIST nats, and ten times as much leaves it dead."""
 FEW_STEPS = 500
 """Within the first steps a decoder learns the mean of the data, and only then what z is for."""
 UNUSED_KL = 0.005
@@ -37,21 +43,34 @@ def collapse(patient: Patient) -> Finding:
     figures = {"kl": total, "kl_stderr": stderr or 0.0}
     shown = f"KL {estimate(total, stderr)} nats in all"
     parts = seen.kl_per_dimension
+    is_same = False
     if parts is not None:
         per_dimension = parts.mean(0)
         n = len(per_dimension)
         n_unused = int((per_dimension < UNUSED_KL).sum())
-        n_still = int(((seen.means.var(0) <= ACTIVE_VARIANCE) & (per_dimension >= UNUSED_KL)).sum())
+        is_still = seen.means.var(0) <= ACTIVE_VARIANCE
+        is_same = bool(is_still.all())
+        n_still = int((is_still & (per_dimension >= UNUSED_KL)).sum())
         figures |= {"latent_dim": n, "n_unused": n_unused, "n_still": n_still}
         shown += (
             f"; {n - n_unused} of {n} dimensions have a KL above {UNUSED_KL}, and "
-            f"{int((seen.means.var(0) > ACTIVE_VARIANCE).sum())} a posterior mean that varies"
+            f"{int((~is_still).sum())} a posterior mean that varies"
         )
     if total < COLLAPSED_KL:
         return Finding(
             "collapse",
             "problem",
             "The posterior has collapsed: z says nothing of x, and the decoder works without it",
+            shown,
+            "; else ".join(_remedies(patient)),
+            figures,
+        )
+    if is_same:
+        return Finding(
+            "collapse",
+            "problem",
+            "The posterior has collapsed: its mean is the same for all x in every dimension, so "
+            "that z says nothing of x whatever its KL" + _forced(patient),
             shown,
             "; else ".join(_remedies(patient)),
             figures,
@@ -71,10 +90,12 @@ def collapse(patient: Patient) -> Finding:
         return Finding(
             "collapse",
             "advice",
-            "Dimensions pay for a KL though their posterior mean is the same for all x: what free "
-            "bits force on them is no information",
+            "Dimensions pay for a KL though their posterior mean is the same for all x"
+            + _forced(patient),
             f"{shown}; {n_still} pay and do not vary",
-            "a longer --kl-warmup, a smaller --free-bits, or fewer dimensions",
+            f"--kl-warmup {longer_warmup(patient)}, "
+            + ("a smaller --free-bits, " if free_bits(patient) else "")
+            + "or fewer dimensions",
             figures,
         )
     if parts is not None and n_unused > UNUSED_SHARE * n:
@@ -91,6 +112,11 @@ def collapse(patient: Patient) -> Finding:
     return Finding("collapse", "fine", "z is used", shown, figures=figures)
 
 
+def _forced(patient: Patient) -> str:
+    """Return what free bits have to do with a KL that tells nothing, where they are set."""
+    return ": what free bits force on it is no information" if free_bits(patient) else ""
+
+
 def _remedies(patient: Patient) -> list[str]:
     """Return what to do about a posterior that has collapsed, the likeliest first."""
     steps = max((int(row["step"]) for row in patient.rows), default=0)
@@ -98,12 +124,13 @@ def _remedies(patient: Patient) -> list[str]:
     remedies = []
     if patient.beta is not None and patient.beta > 1:
         remedies.append(f"a smaller --beta than {patient.beta:g}, which prices every nat of the KL")
+    if lr > HIGH_LR:
+        remedies.append(f"{lower_lr(patient)}, as a high rate kills units for good")
     if 0 < steps < FEW_STEPS:
         remedies.append(f"more --epochs than {epochs}, which were {steps} steps only")
-    if lr > HIGH_LR:
-        remedies.append(f"--lr {lr / 10:.1g}, as a high rate kills units for good")
     remedies.append(f"--kl-warmup {longer_warmup(patient)}")
-    return [*remedies, "--free-bits 0.1 with --objective elbo, or a decoder that sees less of x"]
+    bits = "" if free_bits(patient) else "--free-bits 0.1 with --objective elbo, or "
+    return [*remedies, f"{bits}a decoder that sees less of x"]
 
 
 def dead_codes(patient: Patient) -> Finding:

@@ -29,6 +29,8 @@ SETTLING = 0.05
 """The share of all steps that a new phase of training takes until its loss falls again."""
 WORK = 6e10
 """About how many operations a check may give the decoder: seconds of one core."""
+HIGH_LR = 0.01
+"""From here on Adam costs a perceptron on MNIST nats, and ten times as much leaves it dead."""
 FEWEST = 8
 """Examples that a check looks at however slow the decoder is; fewer have no standard error."""
 _CHUNK = 100
@@ -256,6 +258,17 @@ def option(patient: Patient, name: str) -> Any:
 def is_ours(objective: Any) -> bool:
     """Return whether an objective is one of the library's, whose terms are what they are called."""
     return type(objective).__module__.startswith("reparam.")
+
+
+def lower_lr(patient: Patient) -> str:
+    """Return a lower learning rate than that of the run, as an option."""
+    lr = float(option(patient, "lr") or 0.0)
+    return f"--lr {lr / (10 if lr > HIGH_LR else 3):.1g}" if lr else "a lower learning rate"
+
+
+def free_bits(patient: Patient) -> float:
+    """Return the nats that free bits leave to each dimension; 0 where there are none."""
+    return float(getattr(patient.objective, "free_bits", 0.0))
 
 
 def longer_warmup(patient: Patient) -> str:

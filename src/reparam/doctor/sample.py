@@ -43,12 +43,15 @@ class Sample:
         spec: What else is known of the data.
         splits: All stored values of the training split and of the held-out one, to find examples
             that are in both.
+        whole: All stored values of the training split in their order, of which x is a choice; None
+            where they are whole numbers, or x is all there is.
     """
 
     x: Tensor
     support: Support | None = None
     spec: DataSpec | None = None
     splits: tuple[Tensor, Tensor] | None = None
+    whole: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
@@ -77,16 +80,20 @@ def sample_of(data: Dataset, x: Tensor) -> Sample:
     held = next(
         (data.splits[name].x for name in ("test", "validation") if name in data.splits), None
     )
-    splits = None if held is None else (data.splits["train"].x, held)
-    return Sample(x, data.spec.support, data.spec, splits)
+    train = data.splits["train"].x
+    splits = None if held is None else (train, held)
+    whole = train if train.is_floating_point() else None
+    return Sample(x, data.spec.support, data.spec, splits, whole)
 
 
 def not_finite(sample: Sample) -> Finding:
     """Look for NaN and infinite values."""
     if not sample.x.is_floating_point():
         return skipped("finite", "whole numbers are finite")
-    bad = ~sample.x.isfinite()
-    n, share = int(bad.sum()), float(bad.double().mean())
+    x = sample.x if sample.whole is None else sample.whole
+    bad = ~x.isfinite()
+    n = int(bad.sum())
+    share = n / max(bad.numel(), 1)
     figures = {"n_not_finite": float(n), "share": share}
     if n == 0:
         return Finding("finite", "fine", "every value is finite", "no NaN", figures=figures)
@@ -94,7 +101,8 @@ def not_finite(sample: Sample) -> Finding:
         "finite",
         "problem",
         "There are values that are no numbers, and one of them makes every loss NaN",
-        f"{n:,} NaN or infinite values ({share:.2%}), the first at index {first(bad)}",
+        f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index "
+        f"{first(bad)}",
         "leave these examples out, or fill them with the mean of the entry",
         figures,
     )
@@ -137,7 +145,7 @@ def mistaken(sample: Sample) -> Finding:
     whole = bool((x == x.round()).all())
     figures = {"lowest": low, "highest": high, "n_values": float(len(x.unique()))}
     seen = f"every value is a whole number from {low:.0f} to {high:.0f}"
-    if whole and low >= 0 and 1 < high <= 255 and _is_image(sample, low, high):
+    if _are_levels(sample):
         return Finding(
             "support",
             "problem",
@@ -186,6 +194,16 @@ def mistaken(sample: Sample) -> Finding:
         f"{sample.kind}",
         figures=figures,
     )
+
+
+def _are_levels(sample: Sample) -> bool:
+    """Return whether values that were taken for real numbers are grey levels."""
+    x = sample.values
+    if sample.kind not in ("real", "unit") or len(x) == 0:
+        return False
+    low, high = float(x.min()), float(x.max())
+    whole = bool((x == x.round()).all())
+    return whole and low >= 0 and 1 < high <= 255 and _is_image(sample, low, high)
 
 
 def _is_image(sample: Sample, low: float, high: float) -> bool:
@@ -239,6 +257,8 @@ def standardized(sample: Sample) -> Finding:
         return skipped("scale", NO_VALUES)
     if sample.kind != "real":
         return skipped("scale", f"{sample.kind} values have a scale of their own")
+    if _are_levels(sample):
+        return skipped("scale", "grey levels are divided by the brightest")
     mean, std = float(x.mean()), float(x.std())
     scales = x.std(0)
     scales = scales[scales > CONSTANT]
@@ -274,6 +294,8 @@ def grey(sample: Sample) -> Finding:
         return skipped("grey", NO_VALUES)
     if kind not in ("unit", "binary"):
         return skipped("grey", f"{kind} values are no pixels between black and white")
+    if bool(((sample.values < 0) | (sample.values > 1)).any()):
+        return skipped("grey", "values lie outside of black and white, 0 and 1")
     share = float(((sample.values > 0) & (sample.values < 1)).double().mean())
     spec = sample.spec or DataSpec(tuple(sample.x.shape[1:]), kind)
     name = default_likelihood(spec)

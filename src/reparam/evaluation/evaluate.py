@@ -1,5 +1,6 @@
 """The one function that says what a model is worth."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from typing import NamedTuple, cast
@@ -27,7 +28,12 @@ from reparam.evaluation.likelihood.importance import (
     Figures,
     importance_sample,
 )
-from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal
+from reparam.evaluation.likelihood.proposal import (
+    POSTERIOR,
+    TUNED,
+    check_proposal,
+    is_tunable,
+)
 from reparam.evaluation.per_example import PerExample, data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features, sample_fields
@@ -52,6 +58,7 @@ def evaluate(
     split: str = "test",
     max_memory_mb: int = 512,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
     train: Batch | None = None,
     probe_train: Batch | None = None,
     probe: bool = False,
@@ -87,6 +94,7 @@ def evaluate(
         split: The name of the split, for the report.
         max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all).
+        say: Told, in a line of words, of a part that takes long before it begins.
         train: Training examples with their labels, for active units as the IWAE's authors count
             them on the first of them, and for the probes of the code; None for neither.
         probe_train: Other training examples for the probes; None for those of ``train``. Of many, a
@@ -152,6 +160,8 @@ def evaluate(
                 work = _Work(n_samples, target, floats, threads, seed, probe, proposal)
                 if annealed > 0:
                     check_annealable(latent, None if batch.c is None else batch.c[:1].to(target))
+                if proposal == TUNED and say is not None:
+                    say(f"tuning a proposal on each of {len(batch):,} examples ...")
                 training = (train, train if probe_train is None else probe_train)
                 result = _evaluate_latent(latent, batch, spec, work, progress, *training)
             if annealed > 0 and result.per_example is not None:
@@ -161,6 +171,8 @@ def evaluate(
                     n_temperatures=annealed_temperatures, seed=seed, max_memory_mb=max_memory_mb
                 )
                 some = next(in_chunks(batch, annealed))
+                if say is not None:
+                    say(f"annealing {len(some):,} examples, and as many simulated ones ...")
                 result = replace(result, **annealed_fields(latent, some, sampled, how))
         found = sample_fields(
             model, batch, spec, sample_quality, seed, features=features, means=sample_means
@@ -256,6 +268,7 @@ def _evaluate_latent(
     # An encoder that is given the label would be asked for what it was told.
     if spec.condition != "label" and (work.probe or latent_dim <= SMALL_CODE):
         further |= probe_fields(model, codes, batch, probe_train, work.seed)
+    could_tune = work.proposal != TUNED and is_tunable(_posterior_of(model, batch, work.device))
     return Evaluation(
         split="",
         n_examples=len(batch),
@@ -304,7 +317,7 @@ def _evaluate_latent(
             # A code that never changes is no collapse: the border of an image is the same always.
             *(collapse(active, latent_dim, divergence) if has_size else ()),
             # All draws of a single sequence of codes are the same, so that none are too few.
-            *(() if indices else few_draws(effective, work.n_samples)),
+            *(() if indices else few_draws(effective, work.n_samples, tunable=could_tune)),
         ),
         per_example=_per_example(figures, has_density),
         **further,
@@ -315,6 +328,13 @@ def _prior_of(model: LatentModel, batch: Batch, device: torch.device) -> Distrib
     """Return the prior, of the first example where there is a condition."""
     c = None if batch.c is None else batch.c[:1].to(device)
     return model.prior_distribution(c)
+
+
+def _posterior_of(model: LatentModel, batch: Batch, device: torch.device) -> Distribution:
+    """Return the posterior of the first example."""
+    first = next(blocks(batch, 1, device))
+    x = model.as_event(first.x) if hasattr(model, "as_event") else first.x
+    return model.posterior(x, first.c)
 
 
 def _per_example(figures: list[Figures], has_density: bool) -> PerExample:

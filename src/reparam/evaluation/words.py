@@ -26,7 +26,10 @@ A_DENSITY = (
 _MISPLACED = 10.0
 
 # Mutual information at its limit: what it lacks is found in the total correlation.
-_NEAR = 0.9
+_NEAR = 0.8
+
+# Nats that log_likelihood may be too low by, unsaid: about those of 20 draws that count.
+_TOO_LOW = 0.025
 
 Section = tuple[str, list["Line"]]
 
@@ -89,6 +92,11 @@ def table(found: Evaluation) -> str:
         weights = found.features_sha256
         of = "" if weights is None else f" (weights {weights[:12]}…)"
         notes.append(f"note: the features of fid and kid are those of {found.features}{of}")
+    if found.n_generated is not None and found.n_generated == found.n_examples:
+        notes.append(
+            f"note: all {found.n_examples:,} examples of the split were compared with as many "
+            "samples; no more can be compared than there are"
+        )
     notes += [f"warning: {warning}" for warning in found.warnings]
     parts += [""] if notes else []
     return "\n".join(parts + [fill(note, 100, subsequent_indent="  ") for note in notes])
@@ -113,6 +121,10 @@ def _bound(e: Evaluation) -> list[Line]:
         estimate = "importance-sampled, but no likelihood"
     if e.proposal not in (None, "posterior"):
         estimate += f" from a {e.proposal} proposal"
+    draws = ""
+    if e.effective_sample_size is not None and e.n_samples is not None:
+        count = e.effective_sample_size * e.n_samples
+        draws = f", {count:,.{0 if count >= 10 else 1}f} of {e.n_samples:,}"
     of_first = f"of the first {e.annealed_n_examples or 0:,} examples"
     steps = f"{e.annealed_n_temperatures or 0:,} steps from the {e.annealed_start}"
     per_entry = "per entry of x; lower is better"
@@ -132,7 +144,7 @@ def _bound(e: Evaluation) -> list[Line]:
             e.effective_sample_size,
             e.effective_sample_size_stderr,
             "",
-            "share of the draws that count; 1 for an exact posterior",
+            f"share of draws that count{draws}; 1 for an exact posterior",
         ),
         Line(
             "annealed_log_likelihood",
@@ -190,7 +202,9 @@ def _code(e: Evaluation) -> list[Line]:
     # Under a prior that does not factorize, dependence is no part of the KL.
     of_kl = "" if e.dimension_wise_kl is None else "of the kl: "
     dependence = "dependence of the dimensions of z on each other"
+    apart = f"of the kl: the model tells x apart; at most log {n:,} = {log(n):.2f}"
     if (e.mutual_information or 0.0) > _NEAR * log(n):
+        apart = f"of the kl: near log {n:,} = {log(n):.2f}, the limit of so few examples"
         dependence = f"dependence; too high, as {n:,} examples are too few"
     return [
         Line(
@@ -215,7 +229,7 @@ def _code(e: Evaluation) -> list[Line]:
             e.mutual_information,
             e.mutual_information_stderr,
             "nats",
-            f"of the kl: tells {n:,} examples apart; at most log {n:,} = {log(n):.2f}",
+            apart,
         ),
         Line(
             "total_correlation",
@@ -379,19 +393,37 @@ def collapse(active: int | None, latent_dim: int, kl: float | None) -> tuple[str
     return (f"{which} (posterior collapse): {advice}",)
 
 
-def few_draws(effective: float | None, n_samples: int) -> tuple[str, ...]:
-    """Return a warning where the importance weights rest on one or two draws.
+def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False) -> tuple[str, ...]:
+    r"""Return a warning where so few draws count that the likelihood is visibly too low.
 
-    >>> few_draws(0.5, 100)
-    ()
+    .. math:: \log p(x) - \mathbb E \log \frac1L \sum_{l=1}^L w_l \approx
+              \frac{1}{2L} \Bigl(\frac1e - 1\Bigr)
+
+    That is the first term of a series, which falls short of the whole where few draws count.
+
+    Arguments:
+        effective: e, the share of the draws that count.
+        n_samples: L.
+        tunable: Whether a proposal could be tuned and was not.
+
+    Example:
+        >>> few_draws(0.5, 100)
+        ()
+        >>> few_draws(0.017, 500)[0][:52]
+        'of the 500 draws of an example 8.5 count, so that lo'
     """
     if n_samples == 1:
         return (
             "with a single draw log_likelihood is the ELBO again: take more samples (--n-samples)",
         )
-    if effective is None or effective * n_samples >= 2:
+    if not effective:
         return ()
+    too_low = (1 / effective - 1) / (2 * n_samples)
+    if too_low <= _TOO_LOW:
+        return ()
+    advice = "a proposal tuned on each example (--proposal tuned) or " if tunable else ""
     return (
-        f"the {n_samples} draws of an example are worth {effective * n_samples:.1f}, so that "
-        "log_likelihood is too low: take more samples (--n-samples)",
+        f"of the {n_samples:,} draws of an example {effective * n_samples:.1f} count, so that "
+        f"log_likelihood is too low, by {too_low:.2g} nats or more: take {advice}more samples "
+        "(--n-samples)",
     )

@@ -16,7 +16,8 @@ def differences(comparison: Comparison) -> "Figure":
     """Plot the differences to the reference, each with its 95 % interval.
 
     Where there are seeds, a thin bar is of both errors together, a thick one of that over test
-    points alone. A difference whose bar does not reach zero has a filled point.
+    points alone. A difference whose bar does not reach zero has a filled point, unless
+    the two have log-probabilities of different things.
 
     Arguments:
         comparison: Runs beside each other.
@@ -56,7 +57,7 @@ def differences(comparison: Comparison) -> "Figure":
                 if margin is not None:
                     ends = [d.value - margin, d.value + margin]
                     axes.plot(ends, [place, place], color=color, linewidth=width)
-            face = color if d.is_clear else "white"
+            face = color if name in one.clear else "white"
             axes.plot(
                 [d.value], [place], "o", color=color, markerfacecolor=face, markersize=5, zorder=3
             )

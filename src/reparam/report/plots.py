@@ -249,8 +249,21 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
         RunError: The file cannot be written, as on a full disk.
     """
     path = Path(path)
-    kind = picture_format(path, _FORMATS)
+    kind = plot_format(path)
     write_whole(path, lambda file: figure.savefig(file, format=kind))
+
+
+def plot_format(path: Path) -> str:
+    """Return the format that the ending of a plot's file names.
+
+    Raises:
+        OptionError: An ending that is no format of pictures.
+
+    Example:
+        >>> plot_format(Path("comparison.pdf"))
+        'pdf'
+    """
+    return picture_format(path, _FORMATS)
 
 
 def new_figure(width: float, height: float) -> "Figure":

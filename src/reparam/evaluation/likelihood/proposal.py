@@ -83,6 +83,15 @@ def check_proposal(name: str, q: Distribution | None = None) -> None:
         )
 
 
+def is_tunable(q: Distribution) -> bool:
+    """Return whether a posterior is a diagonal Gaussian, which ``tuned`` starts at.
+
+    >>> is_tunable(Independent(Normal(torch.zeros(2), 1.0), 1)), is_tunable(Normal(0.0, 1.0))
+    (True, False)
+    """
+    return isinstance(q, Independent) and isinstance(base(q), Normal)
+
+
 class Defensive(Distribution):
     r"""The posterior mixed with the prior, so that no weight is far above the likelihood.
 
@@ -203,7 +212,7 @@ def tuned(
         q = model.posterior(x, c)
         check_proposal(TUNED, q)
         normal = base(q)
-        if not isinstance(normal, Normal) or not isinstance(q, Independent):
+        if not isinstance(normal, Normal) or not is_tunable(q):
             raise SupportError(
                 f"proposal={TUNED!r}: what is tuned is a diagonal Gaussian, and this posterior is "
                 f"a {type(normal).__name__}: use {DEFENSIVE!r}, or more samples"
