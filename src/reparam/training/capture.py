@@ -84,10 +84,6 @@ class CapturedStep:
         order = self.batches.order(epoch)
         if order is not None:
             self._order.copy_(order)
-        self.move(number, taken)
-
-    def move(self, number: int, taken: int) -> None:
-        """Set the number of the next batch, and of all steps taken."""
         self._number.fill_(number)
         self._taken.fill_(taken)
 

@@ -1,5 +1,6 @@
 """Numbers that change while a model trains: functions of the optimizer step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, log, pi
 from typing import Any
@@ -51,115 +52,75 @@ def linear(start: float, stop: float, steps: int) -> Linear:
     return Linear(float(start), float(stop), steps)
 
 
-@dataclass(frozen=True)
-class WarmupCosine:
-    """A rise from zero, then half a cosine down to ``floor`` times the peak."""
-
-    peak: float
-    warmup: int
-    steps: int
-    floor: float = 0.0
-
-    def __call__(self, step: float) -> float:
-        """Return the value at a step; infinity stands for the end."""
-        if step < self.warmup:
-            return self.peak * (step + 1) / self.warmup
-        share = min((step - self.warmup) / max(1, self.steps - self.warmup), 1.0)
-        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + cos(pi * share)))
-
-
-def warmup_cosine(peak: float, warmup: int, steps: int, floor: float = 0.0) -> WarmupCosine:
-    r"""Return the learning rate of the default recipe.
-
-    .. math:: \eta(t) = \eta \frac{t + 1}{T_w} \ (t < T_w), \qquad
-              \eta(t) = \eta\, \tfrac12 \Bigl(1 + \cos \pi \frac{t - T_w}{T - T_w}\Bigr)
-
-    Arguments:
-        peak: η.
-        warmup: The number of steps of the rise, T_w.
-        steps: The number of steps in all, T.
-        floor: What is left at the end, as a share of the peak.
-
-    References:
-        Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
-
-    Example:
-        >>> lr = warmup_cosine(1e-3, warmup=10, steps=110)
-        >>> lr(0), lr(9), round(lr(60), 6), lr(110)
-        (0.0001, 0.001, 0.0005, 0.0)
-    """
-    return WarmupCosine(peak, warmup, steps, floor)
-
-
 STAGES = 8
-"""The stages of the schedule of that name."""
+"""The stages of the learning rate of that name."""
 
 
 @dataclass(frozen=True)
-class Stages:
-    """A rise from zero, then stages each three times as long as the one before."""
+class LearningRate:
+    """A rise from zero in the steps of the warm-up, then ``fall(step, warmup, steps)`` of it."""
 
     peak: float
     warmup: int
     steps: int
+    fall: Callable[[float, int, int], float]
 
     def __call__(self, step: float) -> float:
         """Return the value at a step; infinity stands for the end."""
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
-        share = min(step / self.steps, 1.0)
-        # The stages 0 … i take (3^(i+1) - 1) / (3^8 - 1) of all steps.
-        stage = int(log(1 + share * (3**STAGES - 1), 3) + 1e-9)
-        return self.peak * 10 ** (-min(stage, STAGES - 1) / (STAGES - 1))
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A rise from zero, then the same value."""
-
-    peak: float
-    warmup: int
-    steps: int
-
-    def __call__(self, step: float) -> float:
-        """Return the value at a step; infinity stands for the end."""
-        return self.peak * min((step + 1) / max(1, self.warmup), 1.0)
-
-
-LearningRate = WarmupCosine | Stages | Constant
-"""A learning rate as a function of the step."""
+        return self.peak * self.fall(step, self.warmup, self.steps)
 
 
 def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
     r"""Return a learning rate by name, which rises to its peak in the steps of the warm-up.
 
-    ``cosine``: see ``warmup_cosine``. ``constant``: as it says. ``stages``: eight of them, each
-    three times as long as the one before it, down to a tenth,
+    ``cosine``: half a cosine down to zero. ``constant``: as it says. ``stages``: eight of them,
+    each three times as long as the one before it, down to a tenth.
 
-    .. math:: \eta_i = \eta\, 10^{-i / 7}, \qquad i = 0, \dots, 7
+    .. math:: \eta(t) = \eta \frac{t + 1}{T_w} \ (t < T_w), \qquad
+              \eta_{\mathrm{cosine}}(t)
+              = \eta\, \tfrac12 \Bigl(1 + \cos \pi \frac{t - T_w}{T - T_w}\Bigr), \qquad
+              \eta_i = \eta\, 10^{-i / 7}, \ i = 0, \dots, 7
 
     Arguments:
         name: The name.
         peak: η.
-        warmup: The number of steps of the rise.
-        steps: The number of steps in all.
+        warmup: The number of steps of the rise, T_w.
+        steps: The number of steps in all, T.
 
     Raises:
         OptionError: An unknown schedule, with the nearest one.
 
     References:
-        Burda, Grosse & Salakhutdinov, ICLR 2016, section 5 (stages of 3^i epochs).
+        Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5 (cosine); Burda, Grosse & Salakhutdinov, ICLR
+        2016, section 5 (stages of 3^i epochs).
 
     Example:
+        >>> lr = learning_rate("cosine", 1e-3, warmup=10, steps=110)
+        >>> lr(0), lr(9), round(lr(60), 6), lr(110)
+        (0.0001, 0.001, 0.0005, 0.0)
         >>> stages = learning_rate("stages", 1e-3, warmup=0, steps=3280)
         >>> [round(stages(epoch), 5) for epoch in (0, 1, 4, 1093, 3279)]
         [0.001, 0.00072, 0.00052, 0.0001, 0.0001]
     """
-    schedules: dict[str, type[LearningRate]] = {
-        "cosine": WarmupCosine,
-        "constant": Constant,
-        "stages": Stages,
-    }
-    if name not in schedules:
-        raise unknown("schedule of the learning rate", name, schedules)
-    return schedules[name](float(peak), warmup, steps)
+    falls = {"cosine": _cosine, "stages": _stages, "constant": _constant}
+    if name not in falls:
+        raise unknown("schedule of the learning rate", name, falls)
+    return LearningRate(float(peak), warmup, steps, falls[name])
+
+
+def _cosine(step: float, warmup: int, steps: int) -> float:
+    share = min((step - warmup) / max(1, steps - warmup), 1.0)
+    return 0.5 * (1 + cos(pi * share))
+
+
+def _stages(step: float, warmup: int, steps: int) -> float:
+    share = min(step / steps, 1.0)
+    # The stages 0 … i take (3^(i+1) - 1) / (3^8 - 1) of all steps.
+    stage = int(log(1 + share * (3**STAGES - 1), 3) + 1e-9)
+    return float(10 ** (-min(stage, STAGES - 1) / (STAGES - 1)))
+
+
+def _constant(step: float, warmup: int, steps: int) -> float:
+    return 1.0
