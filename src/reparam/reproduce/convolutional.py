@@ -4,7 +4,7 @@ from typing import Any
 
 from reparam import data as data_sets
 from reparam.report.plots import latent_scatter
-from reparam.reproduce.figures import pictures
+from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, seconds_of, trained
@@ -49,13 +49,7 @@ def tf_cvae(protocol: Protocol) -> Findings:
     test = data.examples("test")
     figures = {
         "latents": latent_scatter(run.encode(test), test.y, data.class_names),
-        "samples": pictures(
-            [
-                ("test images", test.x[:64]),
-                ("reconstructions", run.reconstruct(test)[:64]),
-                ("samples from the prior", run.sample(64, seed=protocol.seed)),
-            ]
-        ),
+        "samples": seen(run, data.examples("test", limit=64), protocol.seed),
     }
     notes = (
         "The tutorial estimates its bound from single draws; here the KL has its closed form.",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from reparam.batch import Batch
 from reparam.report.pictures import grid
 from reparam.report.plots import new_axes, new_figure
+from reparam.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,3 +43,20 @@ def pictures(panels: Sequence[tuple[str, Tensor]], n_columns: int = 8) -> "Figur
     for i, (title, images) in enumerate(panels):
         picture_axes(new_axes(figure, 1, len(panels), i + 1), images, title, n_columns)
     return figure
+
+
+def seen(run: Run, images: Batch, seed: int) -> "Figure":
+    """Return test images, their reconstructions and samples of a run, side by side.
+
+    Arguments:
+        run: The run.
+        images: The test images to show.
+        seed: Of the samples, which are as many.
+    """
+    return pictures(
+        [
+            ("test images", images.x),
+            ("reconstructions", run.reconstruct(images)),
+            ("samples from the prior", run.sample(len(images), seed=seed)),
+        ]
+    )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.objectives import ELBO, IWAE, DReG, Objective
-from reparam.reproduce.figures import pictures
+from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, mean_of, per_example, seconds_of, trained
@@ -174,13 +174,7 @@ def hour(protocol: Protocol) -> Findings:
         ),
     )
     test = data.examples("test", limit=64)
-    drawn = pictures(
-        [
-            ("test images", test.x),
-            ("reconstructions", run.reconstruct(test)),
-            ("samples from the prior", run.sample(64, seed=protocol.seed)),
-        ]
-    )
+    drawn = seen(run, test, protocol.seed)
     return Findings(rows, (), {"samples": drawn}, {"run": result.to_dict()})
 
 

@@ -8,7 +8,7 @@ from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
 from reparam.report.plots import COLORS, latent_scatter, new_axes, new_figure
-from reparam.reproduce.figures import pictures
+from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, trained
@@ -85,13 +85,7 @@ def table_4_1(protocol: Protocol) -> Findings:
     figures = {
         "loss": _losses(runs, results),
         "latents": latent_scatter(runs[first].encode(test), test.y, data.class_names),
-        "samples": pictures(
-            [
-                ("test images", test.x[:64]),
-                ("reconstructions", runs[first].reconstruct(data.examples("test", limit=64))),
-                ("samples from the prior", runs[first].sample(64, seed=protocol.seed)),
-            ]
-        ),
+        "samples": seen(runs[first], data.examples("test", limit=64), protocol.seed),
     }
     notes = (
         NO_LIKELIHOOD,
@@ -151,13 +145,7 @@ def tutorial_mnist(protocol: Protocol) -> Findings:
     test = data.examples("test", limit=64)
     figures = {
         "loss": _losses({"784-400-20": run}, {"784-400-20": result}),
-        "samples": pictures(
-            [
-                ("test images", test.x),
-                ("reconstructions", run.reconstruct(test)),
-                ("samples from the prior", run.sample(64, seed=protocol.seed)),
-            ]
-        ),
+        "samples": seen(run, test, protocol.seed),
     }
     notes = (
         NO_LIKELIHOOD,
