@@ -12,7 +12,7 @@ from torch.distributions import Normal
 from reparam import families
 from reparam.conditional import Conditional, Unconditional
 from reparam.distributions import is_normalized
-from reparam.errors import OptionError, ShapeError
+from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.families import Family
 
 
@@ -293,3 +293,42 @@ def test_fewer_than_two_classes_are_refused(n: int) -> None:
         families.Categorical(n)
     with pytest.raises(OptionError):
         families.QuantizedGray(n, 3)
+
+
+@pytest.mark.parametrize("event", [(3,), (3, 4, 4)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        families.Bernoulli,
+        families.CrossEntropy,
+        families.ContinuousBernoulli,
+        families.Gaussian,
+        lambda event: families.Gaussian(event, "shared"),
+    ],
+)
+def test_a_family_starts_at_a_mean(make: type[Family], event: tuple[int, ...]) -> None:
+    features = (8, *event[1:])
+    family = make(event).attach(features)
+    mean = torch.linspace(0.05, 0.9, 3).reshape(3, *(1 for _ in event[1:])).expand(event)
+    family.start_at(mean)
+    assert torch.allclose(family(torch.zeros(features)).mean, mean, atol=1e-5)
+
+
+def test_feature_maps_start_at_the_mean_of_each_channel() -> None:
+    family = families.Gaussian((2, 4, 4)).attach((8, 4, 4))
+    family.start_at(torch.arange(32.0).reshape(2, 4, 4))
+    found = family(torch.zeros(8, 4, 4)).mean
+    assert torch.allclose(found, torch.tensor([7.5, 23.5])[:, None, None].expand(2, 4, 4))
+
+
+def test_the_continuous_bernoullis_mean_is_its_integral() -> None:
+    logit = families.ContinuousBernoulli(1).raw_of_mean(torch.tensor([0.07]))
+    x = torch.linspace(0, 1, 100_001, dtype=torch.float64)
+    density = torch.exp(float(logit) * x)
+    assert float((x * density).mean() / density.mean()) == pytest.approx(0.07, abs=1e-4)
+
+
+def test_a_mean_of_levels_is_no_start() -> None:
+    family = families.QuantizedGray(4, 16).attach((8,))
+    with pytest.raises(SupportError, match="drop --start-at-mean"):
+        family.start_at(torch.full((4,), 0.5))

@@ -101,6 +101,17 @@ def test_an_unknown_name_is_one_sentence() -> None:
         learning_rate("cosin", 0.1, 0, 10)
 
 
+def test_a_linear_rate_is_torchs() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    line = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 8)
+    rate = learning_rate("linear", 0.3, warmup=2, steps=10)
+    assert [rate(0), rate(1)] == pytest.approx([0.15, 0.3])
+    for step in range(2, 10):
+        assert rate(step) == pytest.approx(line.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        line.step()
+
+
 def test_the_stages_take_the_sources_epochs() -> None:
     """1, 3, …, 2187 epochs at 10^(-i/7) of the first rate."""
     rate = learning_rate("stages", 1.0, warmup=0, steps=3280)

@@ -215,3 +215,23 @@ def test_parts_survive_the_folder(tmp_path: Path) -> None:
     for path, value in run.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[path], value), path
     assert loaded.sample(4, label=2).shape == (4, 1, 8, 8)
+
+
+def test_a_decoder_starts_at_the_mean_of_the_data() -> None:
+    """Whatever the code, and after steps too small to move anything."""
+    data = rp.data.load("digits", binarize="none")
+    recipe = build("vae", data.spec, hidden=(8,), likelihood="gaussian-shared", start_at_mean=True)
+    rp.fit(recipe, data, epochs=1, lr=1e-12, progress=False, precision="float32")
+    found = recipe.model.decoder.family(torch.zeros(8)).mean
+    mean = data.examples("train").x.mean(0)
+    assert torch.allclose(found, mean, atol=1e-4)
+
+
+def test_a_decoder_that_is_no_family_starts_where_it_likes() -> None:
+    with pytest.raises(OptionError, match="--start-at-mean does not apply"):
+        build("text-vae", DataSpec((5,), "tokens", levels=9), start_at_mean=True)
+
+
+def test_a_likelihood_of_levels_starts_where_it_likes() -> None:
+    with pytest.raises(SupportError, match="drop --start-at-mean"):
+        build("vae", DataSpec((1, 4, 4), "unit", levels=17), start_at_mean=True)

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam import report
 from reparam.errors import DataError, OptionError, RunError, ShapeError
 from reparam.files import write_whole
+from reparam.report import pictures, plots
 from reparam.spec import DataSpec
 
 
@@ -22,7 +22,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def test_grid_enlarges_by_whole_factors_and_keeps_every_pixel() -> None:
     images = torch.linspace(0, 1, 4 * 4).reshape(4, 1, 2, 2)
-    picture = pixels(report.grid(images, n_columns=2, min_side=40))
+    picture = pixels(pictures.grid(images, n_columns=2, min_side=40))
     factor, gap = 10, 1
     assert picture.shape == (43, 43)
     for index in range(4):
@@ -37,19 +37,19 @@ def test_grid_enlarges_by_whole_factors_and_keeps_every_pixel() -> None:
 
 @pytest.mark.parametrize(("n", "side", "least"), [(64, 8, 480), (1, 8, 480), (100, 28, 480)])
 def test_small_images_become_large_enough_to_see(n: int, side: int, least: int) -> None:
-    width, height = report.grid(torch.zeros(n, 1, side, side)).size
+    width, height = pictures.grid(torch.zeros(n, 1, side, side)).size
     assert least <= max(width, height) < 2 * least
 
 
 def test_grid_clips_and_keeps_color() -> None:
     image = torch.tensor([[-1.0, 2.0, float("nan")]]).reshape(1, 3, 1, 1)
-    picture = pixels(report.grid(image, min_side=4))
+    picture = pixels(pictures.grid(image, min_side=4))
     assert picture.shape[2] == 3
     assert tuple(picture[2, 2]) == (0, 255, 0)
 
 
 def test_grid_with_an_unfinished_row() -> None:
-    picture = pixels(report.grid(torch.zeros(5, 1, 4, 4), n_columns=3, min_side=24))
+    picture = pixels(pictures.grid(torch.zeros(5, 1, 4, 4), n_columns=3, min_side=24))
     assert (picture[-5:, -5:] == 255).all()
     assert (picture[:12] == 0).any()
 
@@ -57,14 +57,14 @@ def test_grid_with_an_unfinished_row() -> None:
 def test_grid_refuses_what_is_no_picture() -> None:
     for shape in ((3, 64), (0, 1, 8, 8), (3, 2, 8, 8)):
         with pytest.raises(ShapeError, match="images of shape"):
-            report.grid(torch.zeros(shape))
+            pictures.grid(torch.zeros(shape))
     with pytest.raises(OptionError, match="n_columns=0"):
-        report.grid(torch.zeros(1, 1, 8, 8), n_columns=0)
+        pictures.grid(torch.zeros(1, 1, 8, 8), n_columns=0)
 
 
 def test_side_by_side_has_inputs_above_their_reconstructions() -> None:
     inputs = torch.arange(10.0).div(20).reshape(10, 1, 1, 1).expand(10, 1, 4, 4)
-    picture = pixels(report.side_by_side(inputs, inputs + 0.5, n_columns=5, min_side=16))
+    picture = pixels(pictures.side_by_side(inputs, inputs + 0.5, n_columns=5, min_side=16))
     seen = [row[picture[top] != 255] for top, row in enumerate(picture)]
     rows = [tuple(dict.fromkeys(row.tolist())) for row in seen if len(row)]
     bands = list(dict.fromkeys(rows))
@@ -77,37 +77,37 @@ def test_side_by_side_has_inputs_above_their_reconstructions() -> None:
 def test_side_by_side_takes_any_number_of_pairs() -> None:
     for n in range(1, 20):
         pair = torch.zeros(n, 3, 5, 7)
-        picture = pixels(report.side_by_side(pair, pair))
+        picture = pixels(pictures.side_by_side(pair, pair))
         assert max(picture.shape) >= 480
     with pytest.raises(ShapeError, match="pairs"):
-        report.side_by_side(torch.zeros(2, 1, 4, 4), torch.zeros(3, 1, 4, 4))
+        pictures.side_by_side(torch.zeros(2, 1, 4, 4), torch.zeros(3, 1, 4, 4))
 
 
 def test_what_can_be_pictured() -> None:
-    assert report.is_picturable(DataSpec((3, 32, 32), "unit"))
-    assert not report.is_picturable(DataSpec((64,), "binary"))
-    assert not report.is_picturable(DataSpec((1, 4, 4), "tokens", levels=9))
-    report.check_picturable(DataSpec((1, 8, 8), "binary"))
+    assert pictures.is_picturable(DataSpec((3, 32, 32), "unit"))
+    assert not pictures.is_picturable(DataSpec((64,), "binary"))
+    assert not pictures.is_picturable(DataSpec((1, 4, 4), "tokens", levels=9))
+    pictures.check_picturable(DataSpec((1, 8, 8), "binary"))
     with pytest.raises(OptionError, match="reparam plot"):
-        report.check_picturable(DataSpec((64,), "unit"))
+        pictures.check_picturable(DataSpec((64,), "unit"))
 
 
 def test_saved_picture_is_a_png_and_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "grid.png"
     for value in (0.0, 1.0):
-        report.save(report.grid(torch.full((4, 1, 8, 8), value)), path)
+        pictures.save(pictures.grid(torch.full((4, 1, 8, 8), value)), path)
     with Image.open(path) as image:
         image.load()
         assert image.format == "PNG"
         assert np.asarray(image).min() == 255
     assert [entry.name for entry in path.parent.iterdir()] == ["grid.png"]
     assert path.stat().st_mode & stat.S_IRUSR
-    report.save(report.grid(torch.zeros(1, 3, 8, 8)), tmp_path / "grid.jpg")
+    pictures.save(pictures.grid(torch.zeros(1, 3, 8, 8)), tmp_path / "grid.jpg")
 
 
 def test_unknown_ending_is_refused_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"call it 'grid\.png'"):
-        report.save(report.grid(torch.zeros(1, 1, 8, 8)), tmp_path / "grid.txt")
+        pictures.save(pictures.grid(torch.zeros(1, 1, 8, 8)), tmp_path / "grid.txt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +123,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path: Path) -> 
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["grid.png"]
     with pytest.raises(RunError, match="cannot write"):
-        report.save(report.grid(torch.zeros(1, 1, 8, 8)), path / "inside.png")
+        pictures.save(pictures.grid(torch.zeros(1, 1, 8, 8)), path / "inside.png")
 
 
 def rows(latent: bool = True) -> list[dict[str, object]]:
@@ -141,7 +141,7 @@ def rows(latent: bool = True) -> list[dict[str, object]]:
 
 
 def test_loss_curves_draw_what_the_rows_say() -> None:
-    figure = report.loss_curves(rows())
+    figure = plots.loss_curves(rows())
     elbo, reconstruction, kl, weight = figure.axes
     assert elbo.get_ylabel() == "nats per example"
     assert elbo.get_xlabel() == "epoch"
@@ -159,24 +159,24 @@ def test_loss_curves_without_latents_and_with_gaps() -> None:
     made = rows(latent=False)
     made[0]["loss"] = float("nan")
     made[2]["loss"] = None
-    figure = report.loss_curves(made)
+    figure = plots.loss_curves(made)
     assert len(figure.axes) == 1
     assert len(figure.axes[0].lines[0].get_xdata()) == 3
     for empty in ([], [{"step": 1}], [{"step": 1, "elbo": None}]):
         with pytest.raises(DataError, match="train for at least one epoch"):
-            report.loss_curves(empty)
+            plots.loss_curves(empty)
 
 
 def test_loss_curves_by_step_where_epochs_have_several_rows() -> None:
     made = [{"epoch": 1, "step": step, "split": "train", "elbo": -1.0} for step in (5, 10)]
-    figure = report.loss_curves(made)
+    figure = plots.loss_curves(made)
     assert figure.axes[0].get_xlabel() == "optimizer step"
 
 
 def test_latent_scatter_of_two_dimensions_shows_them_as_they_are() -> None:
     means = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 3
-    figure = report.latent_scatter(means, labels, ["cat", "dog", "owl"])
+    figure = plots.latent_scatter(means, labels, ["cat", "dog", "owl"])
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("z₁", "z₂")
     for label, points in enumerate(axes.collections):
@@ -191,16 +191,16 @@ def test_latent_scatter_of_any_size_can_be_saved(tmp_path: Path, dim: int, n_cla
     means = torch.randn(60, dim, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(60) % n_classes if n_classes else None
     path = tmp_path / "scatter.png"
-    report.save_figure(report.latent_scatter(means, labels), path)
+    plots.save_figure(plots.latent_scatter(means, labels), path)
     with Image.open(path) as image:
         assert min(image.size) > 400
 
 
 def test_latent_scatter_refuses_labels_of_another_length() -> None:
     with pytest.raises(ShapeError, match="one label each"):
-        report.latent_scatter(torch.zeros(4, 2), torch.zeros(3).long())
+        plots.latent_scatter(torch.zeros(4, 2), torch.zeros(3).long())
     with pytest.raises(ShapeError, match="two or more"):
-        report.latent_scatter(torch.zeros(1, 2))
+        plots.latent_scatter(torch.zeros(1, 2))
 
 
 def test_quantile_grid_lies_as_the_scatter_does() -> None:
@@ -210,7 +210,7 @@ def test_quantile_grid_lies_as_the_scatter_does() -> None:
         seen.append(z)
         return torch.special.ndtr(z[:, :1]).reshape(-1, 1, 1, 1)
 
-    picture = pixels(report.quantile_grid(decode, (1, 1, 1), n=15))
+    picture = pixels(plots.quantile_grid(decode, (1, 1, 1), n=15))
     assert seen[0].shape == (225, 2)
     # First tile: leftmost and highest; the quantiles are evenly spaced in probability.
     torch.testing.assert_close(torch.special.ndtr(seen[0][0]), torch.tensor([0.05, 0.95]))
@@ -224,26 +224,26 @@ def test_quantile_grid_lies_as_the_scatter_does() -> None:
     assert len(shades) == 15
     for options in ({"n": 1}, {"low": 0.0}, {"low": 0.9, "high": 0.1}):
         with pytest.raises(OptionError):
-            report.quantile_grid(decode, (1, 1, 1), **options)
+            plots.quantile_grid(decode, (1, 1, 1), **options)
 
 
 def test_kl_per_dimension_counts_what_is_in_use(tmp_path: Path) -> None:
-    figure = report.kl_per_dimension([0.001, 2.0, 0.5])
+    figure = plots.kl_per_dimension([0.001, 2.0, 0.5])
     axes = figure.axes[0]
     assert axes.get_title().endswith("2 of 3 in use")
     assert [bar.get_height() for bar in axes.patches] == pytest.approx([2.0, 0.5, 0.001])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "0"]
-    report.save_figure(figure, tmp_path / "kl.png")
+    plots.save_figure(figure, tmp_path / "kl.png")
     with Image.open(tmp_path / "kl.png") as image:
         assert image.format == "PNG"
     with pytest.raises(DataError, match="factorize"):
-        report.kl_per_dimension([])
+        plots.kl_per_dimension([])
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_figures_are_saved_whole(tmp_path: Path, ending: str) -> None:
     path = tmp_path / "deep" / f"loss.{ending}"
-    report.save_figure(report.loss_curves(rows()), path)
+    plots.save_figure(plots.loss_curves(rows()), path)
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending]
     assert path.read_bytes().startswith(start)
     assert len(list(path.parent.iterdir())) == 1

@@ -36,10 +36,13 @@ from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.nn.codebook import Codebook
 from reparam.nn.flows import masked_transforms
-from reparam.nn.heads import head
+from reparam.nn.heads import head, set_bias
 from reparam.spec import DataSpec
 
 Shape = int | Sequence[int]
+
+_NEVER = 0.01
+"""The mean at which an entry starts that is always 0: further out it would hardly move again."""
 
 
 class Family(nn.Module, ABC):
@@ -90,6 +93,34 @@ class Family(nn.Module, ABC):
         raw = self.head(features)
         # A density of parameters in half precision is no number to trust.
         return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
+
+    def start_at(self, mean: Tensor) -> None:
+        """Set the head's bias so that features of zero describe a distribution of this mean.
+
+        Arguments:
+            mean: The mean, with the shape of the event.
+
+        Raises:
+            SupportError: The mean of this family is no function of one raw parameter.
+
+        Example:
+            >>> family = Bernoulli(3).attach((8,))
+            >>> family.start_at(torch.tensor([0.2, 0.5, 0.9]))
+            >>> family(torch.zeros(8)).mean.detach()
+            tensor([0.2000, 0.5000, 0.9000])
+        """
+        set_bias(self.head, 0, self.raw_of_mean(mean))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the first raw parameter that gives each entry this mean.
+
+        Raises:
+            SupportError: There is no such parameter.
+        """
+        raise SupportError(
+            f"the mean of {type(self).__name__} is no function of one number for each entry, so "
+            "that a decoder cannot start there: drop --start-at-mean"
+        )
 
     def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
         """Return the raw parameters one by one, each with shape (*, *event)."""
@@ -202,6 +233,10 @@ class Gaussian(Family):
         else:
             scale = loc.new_tensor(self.scale)
         return self.independent(Normal(loc, scale, validate_args=False))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the mean itself."""
+        return super().raw_of_mean(mean) if self.places else mean
 
 
 class FullCovarianceGaussian(Family):
@@ -507,6 +542,10 @@ class Bernoulli(Family):
         (logits,) = self.parameters_of(raw)
         return self.independent(TorchBernoulli(logits=logits, validate_args=False))
 
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the logit of the mean."""
+        return _logit(mean)
+
 
 class ContinuousBernoulli(Family):
     r"""The normalised likelihood of grey pixels in [0, 1] that looks like the cross-entropy.
@@ -533,6 +572,16 @@ class ContinuousBernoulli(Family):
         (logits,) = self.parameters_of(raw)
         return self.independent(ContinuousBernoulliDistribution(logits, validate_args=False))
 
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the logit whose continuous Bernoulli has this mean, by bisection."""
+        mean = _within(mean)
+        low, high = torch.full_like(mean, -200.0), torch.full_like(mean, 200.0)
+        for _ in range(40):
+            middle = (low + high) / 2
+            is_below = ContinuousBernoulliDistribution(middle, validate_args=False).mean < mean
+            low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
+        return (low + high) / 2
+
 
 class CrossEntropy(Family):
     """The tutorials' loss on grey pixels in [0, 1]: no likelihood, and every number says so.
@@ -555,6 +604,10 @@ class CrossEntropy(Family):
         """Return the pseudo-distribution with these logits."""
         (logits,) = self.parameters_of(raw)
         return self.independent(CrossEntropyDistribution(logits, validate_args=False))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the logit of the mean."""
+        return _logit(mean)
 
 
 class Categorical(Family):
@@ -811,3 +864,11 @@ def likelihood(spec: DataSpec, name: "str | Family | None" = None) -> Family:
             f"{_IN_WORDS[spec.support]}: {fix}"
         )
     return made if made is not None else maker(spec)
+
+
+def _within(mean: Tensor) -> Tensor:
+    return mean.clamp(_NEVER, 1 - _NEVER)
+
+
+def _logit(mean: Tensor) -> Tensor:
+    return _within(mean).logit()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,14 +18,8 @@ from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
-from reparam.evaluation import Evaluation
-from reparam.evaluation import evaluate as evaluate_model
-from reparam.evaluation.isolation import isolated
-from reparam.evaluation.latents.activity import N_FIRST
-from reparam.evaluation.latents.probes import training_rows
-from reparam.evaluation.likelihood.importance import N_SAMPLES
-from reparam.evaluation.per_example import load_evaluation, save_evaluation
 from reparam.files import remove_unfinished
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
@@ -54,6 +48,9 @@ from reparam.training.run_folder import RunFolder
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.variants import Recipe, replace
+
+if TYPE_CHECKING:
+    from reparam.evaluation import Evaluation
 
 
 @dataclass
@@ -179,12 +176,12 @@ class Run:
         data: object = None,
         *,
         split: str = "test",
-        n_samples: int = N_SAMPLES,
+        n_samples: int | None = None,
         seed: int = 0,
         device: str = "auto",
         keep: bool = True,
         **options: Any,
-    ) -> Evaluation:
+    ) -> "Evaluation":
         """Measure the model: every figure in nats, with its standard error.
 
         A run with a folder keeps the figures of its data sets there, as ``evaluation.json``, and
@@ -193,12 +190,20 @@ class Run:
         Arguments:
             data: What to measure on; None for the run's own data.
             split: The split of it.
-            n_samples: Importance samples for each example.
+            n_samples: Importance samples for each example; None for as many as
+                ``evaluation.evaluate`` takes by itself.
             seed: Of every draw.
             device: Where to compute.
             keep: Whether the folder keeps what was measured.
             options: Passed on to ``evaluation.evaluate``.
         """
+        # Training asks for nothing of this, and most of the imports are its.
+        from reparam.evaluation import evaluate
+        from reparam.evaluation.latents.activity import N_FIRST
+        from reparam.evaluation.latents.probes import training_rows
+        from reparam.evaluation.likelihood.importance import N_SAMPLES
+        from reparam.evaluation.per_example import save_evaluation
+
         source = self.dataset() if data is None else data
         place = str(resolve_device(device))
         if isinstance(source, Dataset) and split != "train" and "train" not in options:
@@ -208,11 +213,11 @@ class Run:
                 some = train.take(training_rows(train.y, seed))
                 chosen = with_changes(source, splits={"train": some})
                 options["probe_train"] = self.examples(chosen, "train", seed)
-        result = evaluate_model(
+        result = evaluate(
             self.model,
             self.examples(source, split, seed),
             self.spec,
-            n_samples=n_samples,
+            n_samples=N_SAMPLES if n_samples is None else n_samples,
             seed=seed,
             device=place,
             split=split if isinstance(source, Dataset) else "data given",
@@ -227,8 +232,11 @@ class Run:
             save_evaluation(self.folder.evaluation_file, facts, result.per_example)
         return result
 
-    def kept_evaluation(self) -> Evaluation | None:
+    def kept_evaluation(self) -> "Evaluation | None":
         """Return what the last ``evaluate`` of the trained weights left in the folder, if any."""
+        from reparam.evaluation import Evaluation
+        from reparam.evaluation.per_example import load_evaluation
+
         found = None if self.folder is None else load_evaluation(self.folder.evaluation_file)
         if self.folder is None or found is None:
             return None

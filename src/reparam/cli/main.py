@@ -1,9 +1,11 @@
 """The command ``reparam``: find the verb, and turn errors into one sentence."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from reparam.errors import Interrupted, OptionError, ReparamError, folded, nearest, unknown
 
@@ -59,9 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"reparam {__version__}")
         return 0
-    # OpenMP's threads wait for each other in a spin that a second process on the same cores makes
-    # many times slower; short spins cost nothing. It is read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # OpenMP's threads wait for each other in a spin, by default for so long that a second process
+    # on the same cores makes a run two times slower. Too short a spin ends within every step, which
+    # costs a fifth; this one ends between them. It is read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         run_verb(arguments[0], arguments[1:])
     except Interrupted as error:
@@ -97,4 +100,20 @@ def run_verb(verb: str, arguments: Sequence[str]) -> None:
             if name in names():
                 raise OptionError(f"{verb!r} is a variant: train it with reparam train {name}")
         raise unknown("verb", verb, VERBS)
-    import_module(f"reparam.cli.{verb}").main(list(arguments))
+    _imported(f"reparam.cli.{verb}").main(list(arguments))
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module, and let the garbage collector forget what lives as long as the process.
+
+    It would look through torch's objects many times while they are made and once more when the
+    process ends: half a second of every command.
+    """
+    if name in sys.modules or not gc.isenabled():
+        return import_module(name)
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()

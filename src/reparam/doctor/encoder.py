@@ -13,10 +13,10 @@ from reparam.distributions import VonMisesFisher, base
 from reparam.divergence import kl
 from reparam.doctor.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Finding, estimate, skipped
 from reparam.doctor.patient import Patient, longer_warmup, option
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives.bounds import frozen
 from reparam.seeding import seeded

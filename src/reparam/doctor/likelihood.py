@@ -10,9 +10,9 @@ from reparam.batch import to_device
 from reparam.distributions import ContinuousBernoulli, CrossEntropy, base, is_normalized
 from reparam.doctor.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Finding, estimate, skipped
 from reparam.doctor.patient import Patient, events, is_ours, option
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.families import Gaussian
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import ELBO
 from reparam.objectives.bounds import value_at

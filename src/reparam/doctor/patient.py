@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.doctor.sample import Sample, sample_of
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.likelihood.importance import NO_DENSITY, Figures, importance_sample
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import ELBO
 from reparam.objectives.bounds import value_at

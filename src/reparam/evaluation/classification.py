@@ -10,8 +10,8 @@ from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.distributions import base
 from reparam.errors import DataError, OptionError
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import isolated
 from reparam.semi_supervised import label_log_prob
 
 

@@ -7,13 +7,13 @@ from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
 from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
-from reparam.evaluation.isolation import Progress, blocks
 from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
 from reparam.evaluation.likelihood.importance import is_discrete
 from reparam.evaluation.per_example import PerExample
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import finite_mean
 from reparam.evaluation.words import not_finite, note
+from reparam.isolation import Progress, blocks
 from reparam.spec import DataSpec
 
 

@@ -15,7 +15,6 @@ from reparam.divergence import MONTE_CARLO, is_real
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
 from reparam.evaluation.directed import evaluate_directed
-from reparam.evaluation.isolation import Progress, Workers, blocks, isolated, workers
 from reparam.evaluation.latents.activity import active_units, activity_fields, code_usage
 from reparam.evaluation.latents.clustering import cluster_fields
 from reparam.evaluation.latents.decomposition import decomposition_fields
@@ -39,6 +38,7 @@ from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features, sample_fields
 from reparam.evaluation.statistics import column_stderr, finite_mean
 from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
+from reparam.isolation import Progress, Workers, blocks, isolated, workers
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 

@@ -12,9 +12,9 @@ from reparam.conditional import Conditional
 from reparam.directed import DirectedModel
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,30 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
             f"{tuple(raw_shape[1:])}: build the network for the height and width of the event"
         )
     return _ImageHead(out_shape[0], raw_shape)
+
+
+@torch.no_grad()
+def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
+    """Let a head give one raw parameter of every entry a value where the features are zero.
+
+    A head over feature maps has one bias for each channel, which becomes the mean over its pixels.
+
+    Arguments:
+        module: What ``head`` returned.
+        position: Which of the P raw parameters.
+        raw: Its values, with shape (*event).
+
+    Example:
+        >>> module = head((400,), (2, 3))
+        >>> set_bias(module, 1, torch.tensor([5.0, 6.0, 7.0]))
+        >>> module(torch.zeros(400))[1].tolist()
+        [5.0, 6.0, 7.0]
+    """
+    layer = module.conv if isinstance(module, _ImageHead) else cast(nn.Sequential, module)[0]
+    if isinstance(module, _ImageHead):
+        raw = raw.mean((-2, -1))
+    bias = cast(Tensor, layer.bias)
+    bias.unflatten(0, (-1, raw.numel()))[position].copy_(raw.flatten())
 
 
 class _ImageHead(nn.Module):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.latents.clustering import assigned_clusters
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives.clustering import mixture_of
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from reparam.divergence import mmd
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.latents.decomposition import AggregateKL, total_correlation
+from reparam.isolation import isolated
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE, dynamic_mnist
 from reparam.reproduce.registry import Protocol, entry

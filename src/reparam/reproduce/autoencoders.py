@@ -7,8 +7,8 @@ from torch import Tensor
 
 from reparam import data as data_sets
 from reparam.corruption import Corruption
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.samples import psnr
+from reparam.isolation import isolated
 from reparam.objectives.autoencoding import squared_jacobian
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE

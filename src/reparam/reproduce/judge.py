@@ -10,8 +10,8 @@ from reparam.batch import Batch, in_chunks
 from reparam.conditional import Conditional
 from reparam.data import Dataset
 from reparam.directed import DirectedModel, Node
-from reparam.evaluation.isolation import isolated
 from reparam.families import Categorical
+from reparam.isolation import isolated
 from reparam.nn import ConvEncoder
 from reparam.objectives import MaximumLikelihood
 from reparam.reproduce.registry import Protocol

@@ -10,7 +10,7 @@ from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.divergence import kl
 from reparam.evaluation import aggregate_kl
-from reparam.evaluation.isolation import isolated
+from reparam.isolation import isolated
 from reparam.objectives import ELBO
 from reparam.report.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.figures import picture_axes

@@ -12,10 +12,10 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.per_example import data_sha256
 from reparam.files import write_json
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import Objective
 from reparam.reproduce.registry import Protocol

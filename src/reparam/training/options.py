@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from reparam.errors import OptionError, unknown
 
 OptimizerName = Literal["adam", "muon"]
-ScheduleName = Literal["cosine", "constant", "stages"]
+ScheduleName = Literal["cosine", "linear", "constant", "stages"]
 NAMES: dict[str, Any] = {"optimizer": OptimizerName, "lr_schedule": ScheduleName}
 """The options that are a name, and what they may be."""
 
@@ -23,8 +23,8 @@ class TrainingOptions:
         optimizer: Adam, or Muon for the matrices and Adam for the rest: fewer steps of more cost,
             for networks without convolutions and batches of some hundred examples.
         lr: The highest learning rate.
-        lr_schedule: How the learning rate falls after that: as a cosine to zero, not at all
-            (constant), or in eight stages to a tenth.
+        lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
+            all (constant), or in eight stages to a tenth.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: Epochs in which the weight of the KL rises from 0.

@@ -75,12 +75,13 @@ class LearningRate:
 def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
     r"""Return a learning rate by name, which rises to its peak in the steps of the warm-up.
 
-    ``cosine``: half a cosine down to zero. ``constant``: as it says. ``stages``: eight of them,
-    each three times as long as the one before it, down to a tenth.
+    ``cosine``: half a cosine down to zero. ``linear``: a line there. ``constant``: as it says.
+    ``stages``: eight of them, each three times as long as the one before it, down to a tenth.
 
     .. math:: \eta(t) = \eta \frac{t + 1}{T_w} \ (t < T_w), \qquad
               \eta_{\mathrm{cosine}}(t)
               = \eta\, \tfrac12 \Bigl(1 + \cos \pi \frac{t - T_w}{T - T_w}\Bigr), \qquad
+              \eta_{\mathrm{linear}}(t) = \eta \Bigl(1 - \frac{t - T_w}{T - T_w}\Bigr), \qquad
               \eta_i = \eta\, 10^{-i / 7}, \ i = 0, \dots, 7
 
     Arguments:
@@ -93,8 +94,8 @@ def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRa
         OptionError: An unknown schedule, with the nearest one.
 
     References:
-        Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5 (cosine); Burda, Grosse & Salakhutdinov, ICLR
-        2016, section 5 (stages of 3^i epochs).
+        Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5 (cosine); Bergsma et al., Straight to zero, ICLR
+        2025 (linear); Burda, Grosse & Salakhutdinov, ICLR 2016, section 5 (stages of 3^i epochs).
 
     Example:
         >>> lr = learning_rate("cosine", 1e-3, warmup=10, steps=110)
@@ -104,15 +105,23 @@ def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRa
         >>> [round(stages(epoch), 5) for epoch in (0, 1, 4, 1093, 3279)]
         [0.001, 0.00072, 0.00052, 0.0001, 0.0001]
     """
-    falls = {"cosine": _cosine, "stages": _stages, "constant": _constant}
+    falls = {"cosine": _cosine, "linear": _linear, "constant": _constant, "stages": _stages}
     if name not in falls:
         raise unknown("schedule of the learning rate", name, falls)
     return LearningRate(float(peak), warmup, steps, falls[name])
 
 
 def _cosine(step: float, warmup: int, steps: int) -> float:
-    share = min((step - warmup) / max(1, steps - warmup), 1.0)
-    return 0.5 * (1 + cos(pi * share))
+    return 0.5 * (1 + cos(pi * _fallen(step, warmup, steps)))
+
+
+def _linear(step: float, warmup: int, steps: int) -> float:
+    return 1 - _fallen(step, warmup, steps)
+
+
+def _fallen(step: float, warmup: int, steps: int) -> float:
+    """Return the share of the steps after the warm-up that are done."""
+    return min((step - warmup) / max(1, steps - warmup), 1.0)
 
 
 def _stages(step: float, warmup: int, steps: int) -> float:

@@ -53,6 +53,11 @@ class Parts:
         objective: What is maximized, by name.
         n_importance: Draws of each example in the objectives iwae and dreg; 5 by default.
         free_bits: Nats of KL that each latent dimension has for nothing, with the objective elbo.
+        start_at_mean: Start the decoder at the mean of the training examples, whatever the code is,
+            so that the first steps need not learn it.
+
+    References:
+        Burda, Grosse & Salakhutdinov, ICLR 2016: their code starts the bias of the pixels there.
     """
 
     posterior: str | None = None
@@ -61,6 +66,7 @@ class Parts:
     objective: str | None = None
     n_importance: int | None = None
     free_bits: float | None = None
+    start_at_mean: bool = False
 
 
 PARTS = tuple(field.name for field in fields(Parts))
@@ -154,6 +160,10 @@ REFUSALS = (
         "there is nothing to condition on",
     ),
     (
+        "start_at_mean with a likelihood of levels, classes or a mixture",
+        "its mean is no function of one number for each entry",
+    ),
+    (
         "another posterior or prior in a variant whose posterior is not a network and a family, or "
         "that starts them at the data; another objective in one with players or phases of its own",
         "these parts are made for each other",
@@ -221,6 +231,8 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             f"objective {type(objective).__name__} does not ask for a prior, so that nothing would "
             "train this one: drop --prior, or use --objective elbo"
         )
+    if parts.start_at_mean:
+        milestones = (*milestones, _started_at_mean(model))
     # The same variant with the same parts builds it again: it keeps its source.
     recipe = replace(recipe, objective=objective, milestones=milestones)
     check(recipe)
@@ -232,6 +244,23 @@ def started(prior: nn.Module) -> tuple[Milestone, ...]:
     if not isinstance(prior, priors.Vamp):
         return ()
     return (Milestone(lambda model, examples: model.prior.start(examples), n_examples=1000),)
+
+
+def _started_at_mean(model: LatentModel) -> Milestone:
+    """Return the milestone of a decoder that begins at the mean of training examples."""
+    family = getattr(model.decoder, "family", None)
+    if not isinstance(family, Family):
+        raise OptionError(
+            "the decoder of this variant is no network followed by a family: --start-at-mean does "
+            "not apply; start from a variant such as 'vae'"
+        )
+    # A family that cannot start there says so now rather than in the first step.
+    family.raw_of_mean(torch.full(family.event_shape, 0.5))
+
+    def start(model: Any, examples: Batch) -> None:
+        model.decoder.family.start_at(model.as_event(examples.x).mean(0))
+
+    return Milestone(start)
 
 
 def check(recipe: Recipe) -> None:

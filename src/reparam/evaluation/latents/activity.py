@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from reparam.batch import Batch, in_chunks
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.isolation import blocks, isolated
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import blocks, isolated
 from reparam.model import LatentModel
 
 ACTIVE_VARIANCE = 0.01

@@ -9,9 +9,9 @@ from torch import Tensor
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.classification import Accuracy, accuracy_of
-from reparam.evaluation.isolation import isolated
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives.clustering import mixture_of
 from reparam.priors import Mixture

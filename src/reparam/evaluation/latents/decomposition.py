@@ -12,8 +12,8 @@ from reparam.batch import Batch, in_chunks
 from reparam.distributions import OneHotCodes, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
-from reparam.evaluation.isolation import blocks, isolated
 from reparam.evaluation.result import Fields
+from reparam.isolation import blocks, isolated
 from reparam.model import LatentModel
 from reparam.seeding import seeded
 

@@ -18,10 +18,10 @@ from reparam.batch import Batch
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
-from reparam.evaluation.isolation import blocks, isolated
 from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
+from reparam.isolation import blocks, isolated
 from reparam.model import LatentModel
 from reparam.objectives.bounds import frozen
 

@@ -19,8 +19,8 @@ from reparam.distributions import (
     is_normalized,
 )
 from reparam.divergence import MONTE_CARLO, Divergence, kl
-from reparam.evaluation.isolation import Workers
 from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal, proposed
+from reparam.isolation import Workers
 from reparam.model import LatentModel
 
 N_SAMPLES = 500
