@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs import JOBS
-from jobs.to_elbo import RECIPE
+from jobs.to_elbo import RECIPE, in_words
 from settings import Row
 
 Results = Mapping[str, Any]
@@ -65,7 +65,7 @@ def page(results: Results) -> str:
     """Return the page of the documentation."""
     rows = rows_of(results)
     machine = results["machine"]
-    words = " ".join(f"--{k} {v}" for k, v in RECIPE.items())
+    words = " ".join(in_words(RECIPE))
     notes = {row.note: f"- {row.job}: {row.note}." for row in reversed(rows) if row.note}
     instructions = ", ".join(machine["bfloat16"]) or "no instructions for bfloat16"
     return f"""# Benchmarks
@@ -118,12 +118,14 @@ test images; it is part of nobody's time. `reparam` runs
 
     reparam train vae {words}
 
-whose epochs, batch and learning rate were chosen on 5,000 images held out of the training set. It
-reaches the same ELBO in fewer epochs, so that this ratio is partly the schedule's; the throughput
-is the code's alone. Repetition r has seed r in every contender. The comparison holds if more than
-half of the repetitions reach the tutorial's ELBO.
+whose epochs, batch, learning rate and start were chosen on 5,000 images held out of the training
+set. It reaches the same ELBO in fewer epochs, so that this ratio is partly the schedule's; the
+throughput is the code's alone. Repetition r has seed r in every contender. The comparison holds if
+more than half of the repetitions reach the tutorial's ELBO.
 
-Training throughput: the median epoch, without the first one. The log-likelihood is that of
+Training throughput: the median epoch, without the first one. The loops of the others clip no
+gradients, and `reparam` is told not to either; one row tells what its clipping, which is the
+default, costs. The log-likelihood is that of
 `run.evaluate`, whose other figures are computed along the way, on the first test images; time grows
 in proportion to their number. pythae takes images one by one, so that some tens of them tell its
 rate. Memory is the largest resident set of the process. Importing: whole processes, of Python too.

@@ -18,7 +18,7 @@ from settings import (
 
 
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
-    """Return the contenders, each for as many epochs; reparam also in float32."""
+    """Return the contenders, each for as many epochs; reparam also clipping, and in float32."""
     common: dict[str, Any] = {
         "seed": repetition,
         "epochs": 2 if settings.quick else 4,
@@ -30,6 +30,7 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
         "tutorial": settings.script("tutorial", **common),
         "by hand": settings.script("by_hand", **common),
         "reparam": settings.script("reparam_throughput", **common),
+        "reparam, clipping": settings.script("reparam_throughput", clip_norm=1.0, **common),
         "reparam float32": settings.script("reparam_throughput", precision="float32", **common),
     }
     if settings.pythae:
@@ -51,9 +52,13 @@ def rows(records: Sequence[Record]) -> list[Row]:
         values = ratio(records, "reparam", name, per_second)
         if values is not None:
             found.append(Row(job, against, values, target, note=said))
-    values = ratio(records, "reparam float32", "by hand", per_second)
-    if values is not None:
-        found.append(Row(f"{job}, in float32", "(c) the same", values))
+    for name, what in (
+        ("reparam, clipping", "gradients clipped as by default"),
+        ("reparam float32", "in float32"),
+    ):
+        values = ratio(records, name, "by hand", per_second)
+        if values is not None:
+            found.append(Row(f"{job}, {what}", "(c) the same", values))
     used = [r["result"]["precision"] for r in by_repetition(records, "reparam").values()]
     for name, precision in (("reparam", used[0] if used else ""), ("reparam float32", "float32")):
         share = ratio(records, name, "limit", per_second, of_limit(precision, "per_second"))

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ mean 0.7.
 """
 
 
+def in_words(recipe: Mapping[str, Any]) -> list[str]:
+    """Return a recipe as words of the command line."""
+    return [f"--{k}" if v is True else f"--{k}={v}" for k, v in recipe.items()]
+
+
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
     """Return the three contenders; pythae stops at the tutorial's ELBO of the same repetition."""
     work = settings.work / f"to-elbo-{repetition}"
@@ -58,8 +63,7 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
     def with_reparam(_: Sequence[Record]) -> list[str]:
         # What a run that was stopped left there is not to be met again.
         shutil.rmtree(run, ignore_errors=True)
-        recipe = {**RECIPE, "epochs": 1} if settings.quick else RECIPE
-        words = [f"--{k}" if v is True else f"--{k}={v}" for k, v in recipe.items()]
+        words = in_words({**RECIPE, "epochs": 1} if settings.quick else RECIPE)
         place = [f"--data-dir={settings.data_dir}", f"--seed={repetition}", f"--out={run}"]
         return [sys.executable, "-m", "reparam", "train", "vae", *words, *place]
 
