@@ -84,6 +84,13 @@ class TestWalk:
         found = {event.step: event.value for event in events.Scalars("elbo/validation")}
         assert found == pytest.approx(expected, rel=1e-6)
 
+    def test_the_bound_of_a_cross_entropy_is_named_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = "vae --binarize none --likelihood cross-entropy --hidden 4 --epochs 1"
+        assert reparam(f"train {words} --pictures-every 0 --out {tmp_path / 'run'}") == 0
+        assert "validation cross-entropy ELBO" in capsys.readouterr().err
+
     def test_train_says_what_to_type_next(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

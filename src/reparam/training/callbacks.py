@@ -16,6 +16,7 @@ from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
+from reparam.families import CrossEntropy
 from reparam.files import write_atomic, write_error
 from reparam.model import LatentModel
 from reparam.priors import Absent
@@ -62,7 +63,7 @@ def progress_bar(stack: ExitStack, options: TrainingOptions, n_steps: int) -> Ca
         if event.kind == "log":
             bar.update(task, said=_said(event.row))
         elif event.row:
-            bar.update(task, validated=f"  validation {_score(event.row)}")
+            bar.update(task, validated=f"  validation {_score(event.model, event.row)}")
 
     return show
 
@@ -74,10 +75,12 @@ def _said(row: Mapping[str, Any]) -> str:
     return "  ".join([*parts, f"{row['images_per_second']:,.0f} images/s"])
 
 
-def _score(row: Mapping[str, Any]) -> str:
+def _score(model: nn.Module, row: Mapping[str, Any]) -> str:
+    # The tutorials' loss on grey pixels is no likelihood, and its number comparable with no ELBO.
+    kind = "cross-entropy " if any(isinstance(m, CrossEntropy) for m in model.modules()) else ""
     if "elbo" in row:
-        return f"ELBO {row['elbo']:.2f}"
-    return f"log-likelihood {row['reconstruction']:.2f}"
+        return f"{kind}ELBO {row['elbo']:.2f}"
+    return f"{kind}log-likelihood {row['reconstruction']:.2f}"
 
 
 class EpochLines:
@@ -102,9 +105,9 @@ class EpochLines:
             return
         said = ""
         if event.row:
-            said = f"  validation {_score(event.row)}"
+            said = f"  validation {_score(event.model, event.row)}"
         elif self._trained:
-            said = f"  training {_score(self._trained)}"
+            said = f"  training {_score(event.model, self._trained)}"
         seconds = time.perf_counter() - self._began
         label = f"epoch {event.epoch:>3}/{self._options.epochs}"
         print(f"{label}{said}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
