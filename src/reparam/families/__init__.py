@@ -1,0 +1,39 @@
+"""Families: from features, or raw parameters, to a distribution, one concept a file.
+
+A family says how many raw numbers each entry of its event needs (``raw_shape``) and what
+distribution they make (``distribution``). ``attach`` gives it the head that makes those numbers
+out of a network's features.
+"""
+
+from reparam.families.bernoulli import Bernoulli, ContinuousBernoulli, CrossEntropy
+from reparam.families.categorical import Categorical, QuantizedGray
+from reparam.families.codes import GumbelSoftmax, Quantized
+from reparam.families.deterministic import Deterministic
+from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
+from reparam.families.family import Family
+from reparam.families.flow import Flow
+from reparam.families.gaussian import FullCovarianceGaussian, Gaussian
+from reparam.families.likelihoods import LIKELIHOODS, default_likelihood, likelihood
+from reparam.families.uniform import Uniform
+from reparam.families.von_mises_fisher import VonMisesFisher
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "CrossEntropy",
+    "Deterministic",
+    "DiscretizedLogisticMixture",
+    "Family",
+    "Flow",
+    "FullCovarianceGaussian",
+    "Gaussian",
+    "GumbelSoftmax",
+    "LIKELIHOODS",
+    "Quantized",
+    "QuantizedGray",
+    "Uniform",
+    "VonMisesFisher",
+    "default_likelihood",
+    "likelihood",
+]

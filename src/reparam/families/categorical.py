@@ -1,0 +1,69 @@
+"""One of K classes, or of L grey levels, for each entry."""
+
+from torch import Tensor
+from torch.distributions import Categorical as TorchCategorical
+from torch.distributions import Distribution
+
+from reparam.distributions import QuantizedCategorical
+from reparam.errors import OptionError
+from reparam.families.family import Family, Shape
+
+
+class Categorical(Family):
+    r"""One of K classes for each entry: labels, tokens, discrete pixels.
+
+    Arguments:
+        n_classes: The number of classes K.
+        event_shape: The shape of the event; () for a single label.
+
+    Raises:
+        OptionError: Fewer than two classes.
+
+    Example:
+        >>> import torch
+        >>> Categorical(10).attach((400,))(torch.zeros(5, 400)).log_prob(torch.arange(5)).shape
+        torch.Size([5])
+    """
+
+    supports = ("categorical", "tokens")
+
+    def __init__(self, n_classes: int, event_shape: Shape = ()) -> None:
+        super().__init__(event_shape, n_classes)
+        if n_classes < 2:
+            raise OptionError(f"n_classes={n_classes}: a categorical needs at least two classes")
+        self.n_classes = n_classes
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the categorical with these logits."""
+        logits = raw.movedim(-1 - len(self.event_shape), -1)
+        return self.independent(TorchCategorical(logits=logits, validate_args=False))
+
+
+class QuantizedGray(Family):
+    r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
+
+    Arguments:
+        levels: The number of levels K.
+        event_shape: The shape of the event.
+
+    Raises:
+        OptionError: Fewer than two levels.
+
+    Example:
+        >>> import torch
+        >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
+        >>> p.mean.shape
+        torch.Size([5, 1, 8, 8])
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, levels: int, event_shape: Shape) -> None:
+        super().__init__(event_shape, levels)
+        if levels < 2:
+            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the distribution over levels with these logits."""
+        logits = raw.movedim(-1 - len(self.event_shape), -1)
+        return self.independent(QuantizedCategorical(logits, validate_args=False))

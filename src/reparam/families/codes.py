@@ -1,0 +1,99 @@
+"""Codes: classes that a relaxation makes differentiable, and the entries of a codebook."""
+
+from collections.abc import Sequence
+from math import inf, prod
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam.distributions import OneHotCodes, QuantizedCodes
+from reparam.errors import OptionError
+from reparam.families.family import Family
+from reparam.nn.codebook import Codebook
+
+
+class GumbelSoftmax(Family):
+    r"""N classes out of K each: relaxed while training, so that gradients pass, exact afterwards.
+
+    .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \quad
+              \tau(t) = \tau_0 (\tau_1 / \tau_0)^t
+
+    t is the share of the training that is done.
+
+    Arguments:
+        n_variables: N.
+        n_classes: K.
+        temperature: τ₀ and τ₁.
+
+    Raises:
+        OptionError: Fewer than two classes, or a temperature that is not positive.
+
+    References:
+        Jang, Gu & Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017, eq. 2.
+
+    Example:
+        >>> GumbelSoftmax(32, 10).attach((400,))(torch.zeros(5, 400)).rsample().shape
+        torch.Size([5, 320])
+    """
+
+    def __init__(
+        self,
+        n_variables: int,
+        n_classes: int = 10,
+        temperature: tuple[float, float] = (1.0, 0.3),
+    ) -> None:
+        super().__init__(n_variables * n_classes, 1)
+        if n_classes < 2:
+            raise OptionError(f"n_classes={n_classes}: a code needs at least two classes")
+        if not 0 < min(temperature) <= max(temperature) < inf:
+            raise OptionError(f"temperature={temperature}: both must be positive and finite")
+        self.n_classes = n_classes
+        self.temperature = tuple(temperature)
+        self.tau: Tensor
+        self.register_buffer("tau", torch.tensor(float(temperature[0])))
+
+    def anneal(self, progress: float) -> None:
+        """Set the temperature for a share of the training, from 0 to 1."""
+        first, last = self.temperature
+        self.tau.fill_(first * (last / first) ** progress)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the classes with these logits."""
+        logits = raw.squeeze(-2).unflatten(-1, (-1, self.n_classes))
+        return OneHotCodes(logits, self.tau if self.training else None)
+
+
+class Quantized(Family):
+    r"""For each of P positions the code that is nearest to what the encoder says of it.
+
+    .. math:: z = (e_{k_1}, \dots, e_{k_P}), \qquad k_i = \arg\min_k \|v_i - e_k\|, \quad
+              v = \mathrm{head}(f)
+
+    Arguments:
+        codebook: The codes e, each of d numbers; the event has P d of them, position by position.
+        positions: How the positions lie: (P,), or (h, w) for those of a map.
+
+    Raises:
+        OptionError: A size below one.
+
+    References:
+        van den Oord et al., Neural discrete representation learning, NeurIPS 2017, eq. 1 and 2.
+
+    Example:
+        >>> q = Quantized(Codebook(8, 3), (4,)).attach((400,))(torch.zeros(5, 400))
+        >>> q.rsample().shape, q.indices.shape
+        (torch.Size([5, 12]), torch.Size([5, 4]))
+    """
+
+    def __init__(self, codebook: Codebook, positions: Sequence[int]) -> None:
+        n_positions, code_dim = prod(positions), codebook.codes.shape[-1]
+        super().__init__(n_positions * code_dim, 1)
+        self.codebook = codebook
+        self.n_positions = n_positions
+        self.raw_shape = torch.Size([1, code_dim, *positions])
+
+    def distribution(self, raw: Tensor) -> QuantizedCodes:
+        """Return the mass on the codes nearest to the raw parameters of each position."""
+        vectors = raw.flatten(2 - len(self.raw_shape)).squeeze(-3).transpose(-1, -2)
+        return QuantizedCodes(vectors, self.codebook.codes)

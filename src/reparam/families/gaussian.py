@@ -1,0 +1,159 @@
+"""The diagonal Gaussian and the one with any covariance."""
+
+from collections.abc import Sequence
+from math import inf, log, prod
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, MultivariateNormal, Normal
+
+from reparam.distributions import OptimalNormal
+from reparam.errors import OptionError, ShapeError, unknown
+from reparam.families.family import Family, Shape
+
+
+class Gaussian(Family):
+    r"""The diagonal Gaussian.
+
+    .. math:: \mathcal N(\mu, \mathrm{diag}(\sigma^2)), \qquad \mu, \log \sigma^2 = \mathrm{head}(f)
+
+    Arguments:
+        event_shape: The shape of the event, for a posterior the latent dimension.
+        scale: How σ comes about. ``learned``: one for each entry, out of the features. ``shared``:
+            a single learned number. ``optimal``: a single number, set to its best value on each
+            batch. A number: fixed.
+        min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
+            of an image), its density has no upper bound.
+        max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
+            one a single example far from the others can make a KL infinite.
+        places: The height and width of the maps of features that describe a flat event place by
+            place, row by row; () for an event that features describe as a whole.
+
+    Raises:
+        OptionError: A scale that is none of these, a negative floor, a ceiling below it, or an
+            event that has no equal parts for the places.
+
+    References:
+        Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014, appendix C.2.
+        Rybkin et al., ICML 2021 (shared and optimal scale).
+
+    Example:
+        >>> q = Gaussian(20).attach((400,))(torch.zeros(5, 400))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([20]))
+    """
+
+    supports = ("real", "unit")
+
+    def __init__(
+        self,
+        event_shape: Shape,
+        scale: float | str = "learned",
+        min_scale: float = 0.0,
+        max_scale: float = inf,
+        places: Sequence[int] = (),
+    ) -> None:
+        super().__init__(event_shape, 2 if scale == "learned" else 1)
+        kinds = ("learned", "shared", "optimal")
+        if isinstance(scale, str):
+            if scale not in kinds:
+                raise unknown("scale", scale, [*kinds, "a positive number"])
+        elif not 0 < scale < inf:
+            raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
+        if not 0 <= min_scale < inf:
+            raise OptionError(f"min_scale={min_scale}: the floor must be finite, 0 or more")
+        self.scale = scale
+        if not min_scale < max_scale:
+            raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")
+        self.min_scale = min_scale
+        self.max_scale = max_scale
+        self.places = tuple(places)
+        if places:
+            n_raw, (n, *more) = self.raw_shape[0], self.event_shape
+            if more or n % prod(places):
+                where = " × ".join(map(str, places))
+                raise OptionError(
+                    f"an event of shape {tuple(self.event_shape)} at {where} places: it must have "
+                    "one axis, and a part of the same size for each place"
+                )
+            self.raw_shape = torch.Size([n_raw, n // prod(places), *places])
+        if scale == "shared":
+            self.log_scale = nn.Parameter(torch.zeros(()))
+        if scale == "optimal":
+            self.kept_scale: Tensor
+            self.register_buffer("kept_scale", torch.ones(()))
+            self.n_seen: Tensor
+            self.register_buffer("n_seen", torch.zeros(()))
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, σ²)."""
+        if self.places:
+            raw = raw.flatten(-len(self.places)).transpose(-1, -2).flatten(-2)
+        loc, *rest = self.parameters_of(raw)
+        if self.scale == "optimal" and self.training:
+            return self.independent(
+                OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
+            )
+        if self.scale == "optimal":
+            scale = self.kept_scale.to(loc)
+        elif self.scale == "shared":
+            scale = self.log_scale.exp().to(loc) + self.min_scale
+        elif self.scale == "learned":
+            log_scale = 0.5 * rest[0]
+            if self.max_scale < inf:
+                log_scale = log_scale.clamp(max=log(self.max_scale))
+            scale = log_scale.exp()
+            if self.min_scale > 0:
+                scale = scale + self.min_scale
+        else:
+            scale = loc.new_tensor(self.scale)
+        return self.independent(Normal(loc, scale, validate_args=False))
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the mean itself."""
+        return super().raw_of_mean(mean) if self.places else mean
+
+
+class FullCovarianceGaussian(Family):
+    r"""The Gaussian with any covariance, by the lower-triangular factor L of it.
+
+    .. math:: z = \mu + L \varepsilon, \qquad
+              \log q(z) = \log \mathcal N(L^{-1}(z - \mu); 0, I) - \sum_j \log L_{jj}
+
+    Arguments:
+        event_shape: The number of dimensions n; the head makes n + n(n + 1)/2 numbers.
+
+    Raises:
+        ShapeError: An event with more than one axis.
+
+    References:
+        Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1.
+
+    Example:
+        >>> q = FullCovarianceGaussian(3).attach((8,))(torch.zeros(5, 8))
+        >>> q.scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+
+    supports = ("real",)
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+        if len(self.event_shape) != 1:
+            raise ShapeError(
+                f"FullCovarianceGaussian over an event of shape {tuple(self.event_shape)}: "
+                "the event must have one axis; use Gaussian for images"
+            )
+        n = self.event_shape[0]
+        self.raw_shape = torch.Size([n + n * (n + 1) // 2])
+        self._rows_columns: Tensor
+        self.register_buffer("_rows_columns", torch.tril_indices(n, n, -1), persistent=False)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, L Lᵀ)."""
+        n = self.event_shape[0]
+        loc, log_variance, below = raw.split([n, n, n * (n - 1) // 2], dim=-1)
+        scale_tril = torch.diag_embed((0.5 * log_variance).exp())
+        rows, columns = self._rows_columns
+        scale_tril[..., rows, columns] = below
+        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)

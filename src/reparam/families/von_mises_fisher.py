@@ -1,0 +1,57 @@
+"""Directions around a mean one."""
+
+from math import inf
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
+from reparam.errors import OptionError, unknown
+from reparam.families.family import Family, Shape
+
+
+class VonMisesFisher(Family):
+    r"""The Gaussian's counterpart on the unit sphere.
+
+    .. math:: q(z) \propto \exp(\kappa\, \mu^\top z), \quad \|z\| = 1
+
+    Arguments:
+        event_shape: The number of coordinates D; the sphere has one dimension fewer.
+        concentration: How κ comes about: ``learned`` out of the features, or a number, fixed.
+
+    Raises:
+        OptionError: Fewer than two coordinates, or a κ that is not positive.
+
+    References:
+        Davidson et al., Hyperspherical variational auto-encoders, UAI 2018, eq. 4.
+
+    Example:
+        >>> q = VonMisesFisher(11).attach((400,))(torch.randn(5, 400))
+        >>> q.rsample().norm(dim=-1).allclose(torch.ones(5))
+        True
+    """
+
+    def __init__(self, event_shape: Shape, concentration: float | str = "learned") -> None:
+        super().__init__(event_shape, 1)
+        (n,) = self.event_shape
+        if n < 2:
+            raise OptionError(f"latent_dim={n}: a sphere needs at least two coordinates")
+        if isinstance(concentration, str):
+            if concentration != "learned":
+                raise unknown("concentration", concentration, ["learned", "a positive number"])
+        elif not 0 < concentration < inf:
+            raise OptionError(f"concentration={concentration}: κ must be positive and finite")
+        self.concentration = concentration
+        self.raw_shape = torch.Size([n + (concentration == "learned")])
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the distribution about the direction of the first D raw parameters."""
+        (n,) = self.event_shape
+        loc = nn.functional.normalize(raw[..., :n], dim=-1)
+        if self.concentration == "learned":
+            # κ of a few at the start; below one the direction would say nothing.
+            concentration = nn.functional.softplus(raw[..., n]) + 1.0
+        else:
+            concentration = raw.new_full(raw.shape[:-1], float(self.concentration))
+        return VonMisesFisherDistribution(loc, concentration)
