@@ -27,12 +27,9 @@ def read_bytes(path: Path) -> bytes:
         DataError: A file that is missing or unreadable, or gzip that is corrupt or cut short.
     """
     with reading(path, "gzip file"):
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        if not zipped:
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            return file.read()
+        content = path.read_bytes()
+        # At once: a file object would decompress in small pieces, which takes half as long again.
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from reparam.errors import DataError, OptionError, RunError, unknown
 from reparam.objectives.bounds import ELBO
@@ -138,6 +137,8 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
         OptionError: A key that does not exist, with the nearest one, or a file that is no mapping.
         DataError: The file cannot be read.
     """
+    import yaml
+
     try:
         values = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError) as error:

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reparam.errors import RunError
 from reparam.files import remove_unfinished, write_atomic, write_error
 from reparam.training.checkpoint import check_format
@@ -79,6 +77,8 @@ class RunFolder:
             raise RunError(
                 f"{self.path} is not empty (it holds {sorted(others)[0]}): choose another --out"
             )
+        import yaml
+
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         write_atomic(self.config_file, text)
 
@@ -91,6 +91,8 @@ class RunFolder:
         """
         if not self.holds_run:
             raise RunError(f"{self.path} holds no run (no config.yaml): give the folder of a run")
+        import yaml
+
         try:
             config = yaml.safe_load(self.config_file.read_text())
         except (OSError, ValueError, yaml.YAMLError) as error:
