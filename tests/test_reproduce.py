@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import struct
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.distributions import Normal
 from reparam import reproduce as ledger
 from reparam.cli.main import main
 from reparam.cli.reproduce import print_result
-from reparam.errors import DataError, OptionError
+from reparam.errors import DataError, Interrupted, OptionError
 from reparam.objectives import ELBO
 from reparam.reproduce import Findings, Options, Result, Row, entries, get, registry, reproduce
 from reparam.reproduce.divergences import gaussian, monte_carlo, naive_penalty, numeric
@@ -179,6 +180,31 @@ def test_kept_runs_are_taken_up_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--runs", "kept"], "stopped; the same command goes on with the runs in kept"),
+        ([], "with --runs FOLDER the same command goes on where it stopped"),
+    ],
+)
+def test_a_stopped_entry_says_how_it_goes_on(
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Training by itself would say to resume its own run, which is no way on with an entry."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise Interrupted("go on with: reparam train --resume", signal.SIGTERM)
+
+    monkeypatch.setattr("reparam.cli.reproduce.reproduce", stop)
+    assert main(["reproduce", "table-4-1", *words]) == 143
+    told = capsys.readouterr().err
+    assert said in told
+    assert "--resume" not in told
+
+
+@pytest.mark.parametrize(
     ("row", "met"),
     [
         (Row("a", -101.0, target=-102.5), True),
@@ -293,9 +319,12 @@ def test_stored_results_are_those_of_the_ledger(file: Path) -> None:
 
 
 def test_page_is_made_of_the_stored_results(tmp_path: Path) -> None:
+    stored = STORED[0].parent
+    folder = tmp_path / stored.name
+    folder.mkdir()
     for file in STORED:
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert write_page(tmp_path).read_text() == (STORED[0].parent / "README.md").read_text()
+        (folder / file.name).write_bytes(file.read_bytes())
+    assert write_page(folder).read_text() == stored.with_suffix(".md").read_text()
 
 
 def test_page_of_nothing_is_refused(tmp_path: Path) -> None:

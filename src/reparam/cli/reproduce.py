@@ -10,7 +10,7 @@ import tyro
 
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
-from reparam.errors import OptionError
+from reparam.errors import Interrupted, OptionError
 from reparam.reproduce import Entry, Result, entries, reproduce
 from reparam.reproduce import Options as ReproduceOptions
 from reparam.reproduce.index import write_page
@@ -25,7 +25,7 @@ class Options:
     list: bool = False
     """List the experiments."""
     page: Path | None = None
-    """Write README.md in this folder, a page of the results stored there."""
+    """Write the page of the results stored in this folder beside it, as FOLDER.md."""
     data_dir: str | None = None
     """The folder that holds the data set's folder; nothing else is looked at then."""
     out: Path | None = None
@@ -69,7 +69,17 @@ def main(arguments: Sequence[str]) -> None:
         runs=options.runs,
     )
     command = shlex.join(["reparam", "reproduce", *arguments])
-    print_result(reproduce(options.name, asked, out=options.out, command=command), options.out)
+    try:
+        found = reproduce(options.name, asked, out=options.out, command=command)
+    except Interrupted as error:
+        # What training says of the way on is for a run of its own.
+        go_on = (
+            "nothing of it was kept: with --runs FOLDER the same command goes on where it stopped"
+            if options.runs is None
+            else f"the same command goes on with the runs in {options.runs}"
+        )
+        raise Interrupted(f"stopped; {go_on}", error.signal_number) from None
+    print_result(found, options.out)
 
 
 def print_list(found: Sequence[Entry]) -> None:

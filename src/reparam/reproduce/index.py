@@ -10,14 +10,15 @@ from reparam.reproduce.result import Row
 
 HEADING = """# Reproduced figures
 
-Written by `reparam reproduce --page`, from the JSON files beside it; do not edit. Errors are
-standard errors, over test images unless a row says otherwise. A row without a wanted figure is only
-told. Seconds are those of the wall clock, on a machine that other work may have shared.
+Written by `reparam reproduce --page`, from the JSON files in the folder of the same name; do not
+edit. Errors are standard errors, over test images unless a row says otherwise. A row without a
+wanted figure is only told. Seconds are those of the wall clock, on a machine that other work may
+have shared.
 """
 
 
 def write_page(folder: Path) -> Path:
-    """Write ``README.md`` in a folder of stored results, and return it.
+    """Write the page of a folder of stored results beside it, as ``FOLDER.md``, and return it.
 
     Arguments:
         folder: Where the JSON files of ``reparam reproduce NAME --out`` lie.
@@ -30,7 +31,8 @@ def write_page(folder: Path) -> Path:
     if not files:
         raise DataError(f"{folder} holds no results: make one with reparam reproduce NAME --out")
     contents = "\n".join([*map(line, files), ""])
-    return write_atomic(folder / "README.md", "\n".join([HEADING, contents, *map(section, files)]))
+    page = folder.resolve().with_name(f"{folder.resolve().name}.md")
+    return write_atomic(page, "\n".join([HEADING, contents, *map(section, files)]))
 
 
 def line(file: Path) -> str:
@@ -66,7 +68,7 @@ def section(file: Path) -> str:
         used = [i for i in range(len(header)) if any(row[i] for row in table[2:])]
         lines += ["| " + " | ".join(_escaped(row[i]) for i in used) + " |" for row in table]
         lines += ["", *(f"- {note}" for note in result["notes"]), "", _origin(result, file), ""]
-        lines += [f"![{file.stem}]({name})" for name in result["figures"]]
+        lines += [f"![{file.stem}]({_link(file, name)})" for name in result["figures"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} is no result of reparam reproduce: {error}") from error
     return "\n".join([*lines, ""])
@@ -79,8 +81,13 @@ def _origin(result: dict[str, Any], file: Path) -> str:
         f"`{result['command']}`: {result['seconds']:,.0f} s on {machine['cpu']}, "
         f"{machine['threads']} of {machine['cores']} cores, torch {machine['torch']}, "
         f"seed {result['seed']}, {result['date']}, commit {str(result['commit'])[:12]}{taken}. "
-        f"All of it: [{file.name}]({file.name})."
+        f"All of it: [{file.name}]({_link(file, file.name)})."
     )
+
+
+def _link(file: Path, name: str) -> str:
+    """Return the way from the page to what lies beside a stored result."""
+    return f"{file.resolve().parent.name}/{name}"
 
 
 def _escaped(cell: str) -> str:
