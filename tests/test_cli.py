@@ -366,6 +366,14 @@ class TestHelp:
         assert done.returncode == 0, done.stderr
         assert "did you mean 'train'" in done.stderr
 
+    def test_the_collector_leaves_alone_what_imports_made(self) -> None:
+        code = (
+            "import gc, sys; from reparam.cli.main import main; main(['models', 'vae']);"
+            "sys.exit(not gc.isenabled() or gc.get_freeze_count() < 10_000)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
     @pytest.mark.parametrize(
         ("verb", "options"),
         [

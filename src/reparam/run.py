@@ -197,7 +197,7 @@ class Run:
             keep: Whether the folder keeps what was measured.
             options: Passed on to ``evaluation.evaluate``.
         """
-        # Training asks for nothing of this, and most of the imports are its.
+        # Half of what the package would import, and training asks for none of it.
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
         from reparam.evaluation.latents.probes import training_rows
