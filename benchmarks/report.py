@@ -118,10 +118,10 @@ test images; it is part of nobody's time. `reparam` runs
 
     reparam train vae {words}
 
-whose epochs, batch, learning rate and start were chosen on 5,000 images held out of the training
-set. It reaches the same ELBO in fewer epochs, so that this ratio is partly the schedule's; the
-throughput is the code's alone. Repetition r has seed r in every contender. The comparison holds if
-more than half of the repetitions reach the tutorial's ELBO.
+all of which was chosen on 5,000 images held out of the training set. It reaches the same ELBO in
+fewer epochs, so that this ratio is partly the recipe's; the throughput is the code's alone.
+Repetition r has seed r in every contender. The comparison holds if more than half of the
+repetitions reach the tutorial's ELBO.
 
 Training throughput: the median epoch, without the first one. The loops of the others clip no
 gradients, and `reparam` is told not to either; one row tells what its clipping, which is the

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "average": (ELBO(), {}, {"ema": 0.9}),
     "no clipping": (ELBO(), {}, {"clip_norm": 0.0}),
     "flow prior": (ELBO(), {"prior": "flow"}, {}),
+    "start": (ELBO(), {"likelihood": "cross-entropy", "start_at_mean": True}, {}),
 }
 
 
@@ -105,6 +106,17 @@ def test_every_epoch_has_its_row(digits: Dataset, n_train: int) -> None:
     _, told = trained(digits, recipe_of(digits, None), True, n_train=n_train)
     assert {row["epoch"] for row in told} == {0, 1, 2}
     assert told[-1]["step"] == 3 * -(-n_train // 100)
+
+
+def test_a_start_leaves_every_whole_batch_to_the_graph(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    take = CapturedStep.__call__
+    monkeypatch.setattr(CapturedStep, "__call__", lambda self: (taken.append(1), take(self)))
+    recipe = recipe_of(digits, None, likelihood="cross-entropy", start_at_mean=True)
+    trained(digits, recipe, True, n_train=1200)
+    assert len(taken) == 3 * 12
 
 
 def test_gives_up_where_a_step_asks_the_device(digits: Dataset) -> None:

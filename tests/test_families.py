@@ -314,11 +314,22 @@ def test_a_family_starts_at_a_mean(make: type[Family], event: tuple[int, ...]) -
     assert torch.allclose(family(torch.zeros(features)).mean, mean, atol=1e-5)
 
 
-def test_feature_maps_start_at_the_mean_of_each_channel() -> None:
-    family = families.Gaussian((2, 4, 4)).attach((8, 4, 4))
-    family.start_at(torch.arange(32.0).reshape(2, 4, 4))
+@pytest.mark.parametrize(
+    "make", [families.Bernoulli, families.ContinuousBernoulli, families.Gaussian]
+)
+def test_feature_maps_start_at_the_mean_of_each_channel(make: type[Family]) -> None:
+    family = make((2, 4, 4)).attach((8, 4, 4))
+    mean = torch.linspace(0.02, 0.95, 32).reshape(2, 4, 4)
+    family.start_at(mean)
     found = family(torch.zeros(8, 4, 4)).mean
-    assert torch.allclose(found, torch.tensor([7.5, 23.5])[:, None, None].expand(2, 4, 4))
+    assert torch.allclose(found, mean.mean((-2, -1), keepdim=True).expand(2, 4, 4), atol=1e-5)
+
+
+def test_a_start_needs_a_mean_of_the_event_and_a_head() -> None:
+    with pytest.raises(ShapeError, match="both must be the same"):
+        families.Gaussian(3).attach((8,)).start_at(torch.tensor(0.3))
+    with pytest.raises(OptionError, match="has no head"):
+        families.Gaussian(3).start_at(torch.zeros(3))
 
 
 def test_the_continuous_bernoullis_mean_is_its_integral() -> None:
@@ -331,4 +342,4 @@ def test_the_continuous_bernoullis_mean_is_its_integral() -> None:
 def test_a_mean_of_levels_is_no_start() -> None:
     family = families.QuantizedGray(4, 16).attach((8,))
     with pytest.raises(SupportError, match="drop --start-at-mean"):
-        family.start_at(torch.full((4,), 0.5))
+        family.start_at(torch.full((16,), 0.5))

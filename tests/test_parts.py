@@ -11,6 +11,7 @@ from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.errors import DataError, OptionError, ReparamError, SupportError
 from reparam.spec import DataSpec
+from reparam.training.config import differences
 from reparam.variants import build, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS, REFUSALS
 
@@ -235,3 +236,13 @@ def test_a_decoder_that_is_no_family_starts_where_it_likes() -> None:
 def test_a_likelihood_of_levels_starts_where_it_likes() -> None:
     with pytest.raises(SupportError, match="drop --start-at-mean"):
         build("vae", DataSpec((1, 4, 4), "unit", levels=17), start_at_mean=True)
+
+
+def test_a_part_left_as_it_is_changes_no_configuration() -> None:
+    """Else a run could not go on from the command line, nor be a second seed of one from there."""
+    source = build("vae", SPEC, start_at_mean=False, prior=None).source
+    assert source == build("vae", SPEC).source
+    assert differences({"prior": "vamp"}, {"prior": "vamp", "start_at_mean": False}) == []
+    assert differences({}, {"start_at_mean": True}) == [
+        "start_at_mean (False in the run, True now)"
+    ]

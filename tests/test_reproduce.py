@@ -327,6 +327,17 @@ def test_page_is_made_of_the_stored_results(tmp_path: Path) -> None:
     assert write_page(folder).read_text() == stored.with_suffix(".md").read_text()
 
 
+def test_a_page_of_somebody_elses_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / STORED[0].name).write_bytes(STORED[0].read_bytes())
+    own = tmp_path / "results.md"
+    own.write_text("# My results\n")
+    with pytest.raises(DataError, match="no page of results"):
+        write_page(folder)
+    assert own.read_text() == "# My results\n"
+
+
 def test_page_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no results"):
         write_page(tmp_path)

@@ -381,8 +381,9 @@ def fit(
     precision = resolve_precision(precision, resolve_device(device))
     if recipe.milestones and devices * nodes > 1:
         raise OptionError(
-            f"devices={devices}, nodes={nodes}: this model starts a part of itself from training "
-            "examples, which one process does; use one device"
+            f"devices={devices}, nodes={nodes}: this model starts a part of itself (a prior, a "
+            "codebook, or the decoder with --start-at-mean) from training examples, which one "
+            "process does; use one device"
         )
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
     repeats = bool(getattr(recipe.objective, "repeats_labeled", False))

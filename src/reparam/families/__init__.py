@@ -5,15 +5,20 @@ distribution they make (``distribution``). ``attach`` gives it the head that mak
 out of a network's features.
 """
 
-from reparam.families.bernoulli import Bernoulli, ContinuousBernoulli, CrossEntropy
-from reparam.families.categorical import Categorical, QuantizedGray
-from reparam.families.codes import GumbelSoftmax, Quantized
+from reparam.families.bernoulli import Bernoulli
+from reparam.families.categorical import Categorical
+from reparam.families.continuous_bernoulli import ContinuousBernoulli
+from reparam.families.cross_entropy import CrossEntropy
 from reparam.families.deterministic import Deterministic
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.families.family import Family
 from reparam.families.flow import Flow
-from reparam.families.gaussian import FullCovarianceGaussian, Gaussian
+from reparam.families.full_covariance_gaussian import FullCovarianceGaussian
+from reparam.families.gaussian import Gaussian
+from reparam.families.gumbel_softmax import GumbelSoftmax
 from reparam.families.likelihoods import LIKELIHOODS, default_likelihood, likelihood
+from reparam.families.quantized import Quantized
+from reparam.families.quantized_gray import QuantizedGray
 from reparam.families.uniform import Uniform
 from reparam.families.von_mises_fisher import VonMisesFisher
 

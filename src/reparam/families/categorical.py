@@ -1,10 +1,9 @@
-"""One of K classes, or of L grey levels, for each entry."""
+"""One of K classes for each entry."""
 
 from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.distributions import QuantizedCategorical
 from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
 
@@ -37,33 +36,3 @@ class Categorical(Family):
         """Return the categorical with these logits."""
         logits = raw.movedim(-1 - len(self.event_shape), -1)
         return self.independent(TorchCategorical(logits=logits, validate_args=False))
-
-
-class QuantizedGray(Family):
-    r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
-
-    Arguments:
-        levels: The number of levels K.
-        event_shape: The shape of the event.
-
-    Raises:
-        OptionError: Fewer than two levels.
-
-    Example:
-        >>> import torch
-        >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
-        >>> p.mean.shape
-        torch.Size([5, 1, 8, 8])
-    """
-
-    supports = ("unit",)
-
-    def __init__(self, levels: int, event_shape: Shape) -> None:
-        super().__init__(event_shape, levels)
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
-
-    def distribution(self, raw: Tensor) -> Distribution:
-        """Return the distribution over levels with these logits."""
-        logits = raw.movedim(-1 - len(self.event_shape), -1)
-        return self.independent(QuantizedCategorical(logits, validate_args=False))

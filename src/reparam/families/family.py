@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from reparam.errors import OptionError, SupportError
-from reparam.nn.heads import head, set_bias
+from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.nn.heads import head, pooled, set_bias
 
 Shape = int | Sequence[int]
 
@@ -66,10 +66,14 @@ class Family(nn.Module, ABC):
     def start_at(self, mean: Tensor) -> None:
         """Set the head's bias so that features of zero describe a distribution of this mean.
 
+        Over feature maps, whose head has one bias for each channel, it is the channel's mean.
+
         Arguments:
-            mean: The mean, with the shape of the event.
+            mean: The mean, with shape (*event).
 
         Raises:
+            ShapeError: A mean of another shape.
+            OptionError: The family has no head yet.
             SupportError: The mean of this family is no function of one raw parameter.
 
         Example:
@@ -79,13 +83,25 @@ class Family(nn.Module, ABC):
             >>> family(torch.zeros(8)).mean.detach()
             tensor([0.2000, 0.5000, 0.9000])
         """
-        set_bias(self.head, 0, self.raw_of_mean(mean))
+        if mean.shape != self.event_shape:
+            raise ShapeError(
+                f"a mean of shape {tuple(mean.shape)} for a {type(self).__name__} over events of "
+                f"shape {tuple(self.event_shape)}: both must be the same"
+            )
+        if not hasattr(self, "head"):
+            raise OptionError(
+                f"this {type(self).__name__} has no head to set: give it to a Conditional first"
+            )
+        set_bias(self.head, 0, self.raw_of_mean(pooled(self.head, mean)))
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
-        """Return the first raw parameter that gives each entry this mean.
+        """Return the first raw parameter of entries with this mean.
+
+        Arguments:
+            mean: The mean of each entry, with shape (*event).
 
         Raises:
-            SupportError: There is no such parameter.
+            SupportError: The mean of this family is no function of one raw parameter.
         """
         raise SupportError(
             f"the mean of {type(self).__name__} is no function of one number for each entry, so "

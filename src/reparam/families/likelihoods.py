@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 from reparam.errors import ShapeError, SupportError, unknown
-from reparam.families.bernoulli import Bernoulli, ContinuousBernoulli, CrossEntropy
-from reparam.families.categorical import Categorical, QuantizedGray
+from reparam.families.bernoulli import Bernoulli
+from reparam.families.categorical import Categorical
+from reparam.families.continuous_bernoulli import ContinuousBernoulli
+from reparam.families.cross_entropy import CrossEntropy
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.families.family import Family
 from reparam.families.gaussian import Gaussian
+from reparam.families.quantized_gray import QuantizedGray
 from reparam.spec import DataSpec
 
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +41,33 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     return _ImageHead(out_shape[0], raw_shape)
 
 
+def pooled(module: nn.Module, values: Tensor) -> Tensor:
+    """Return values of the entries as the bias of a head can give them.
+
+    A head over feature maps has one bias for each channel: there it is the channel's mean.
+
+    Arguments:
+        module: What ``head`` returned.
+        values: A value for each entry, with shape (*event).
+
+    Example:
+        >>> pooled(head((8, 2, 2), (1, 1, 2, 2)), torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
+        tensor([[[1.5000, 1.5000],
+                 [1.5000, 1.5000]]])
+    """
+    if isinstance(module, _ImageHead):
+        return values.mean((-2, -1), keepdim=True).expand_as(values)
+    return values
+
+
 @torch.no_grad()
 def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
     """Let a head give one raw parameter of every entry a value where the features are zero.
 
-    A head over feature maps has one bias for each channel, which becomes the mean over its pixels.
-
     Arguments:
         module: What ``head`` returned.
         position: Which of the P raw parameters.
-        raw: Its values, with shape (*event).
+        raw: Its values, with shape (*event), as ``pooled`` returns them.
 
     Example:
         >>> module = head((400,), (2, 3))
@@ -58,11 +75,10 @@ def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
         >>> module(torch.zeros(400))[1].tolist()
         [5.0, 6.0, 7.0]
     """
-    layer = module.conv if isinstance(module, _ImageHead) else cast(nn.Sequential, module)[0]
-    if isinstance(module, _ImageHead):
-        raw = raw.mean((-2, -1))
-    bias = cast(Tensor, layer.bias)
-    bias.unflatten(0, (-1, raw.numel()))[position].copy_(raw.flatten())
+    is_map = isinstance(module, _ImageHead)
+    layer: Any = module.conv if is_map else cast(nn.Sequential, module)[0]
+    values = raw[..., 0, 0] if is_map else raw.flatten()
+    layer.bias.unflatten(0, (-1, values.numel()))[position].copy_(values)
 
 
 class _ImageHead(nn.Module):

@@ -24,7 +24,7 @@ def write_page(folder: Path) -> Path:
         folder: Where the JSON files of ``reparam reproduce NAME --out`` lie.
 
     Raises:
-        DataError: A folder without results, or a file in it that is none.
+        DataError: A folder without results, a file in it that is none, or another page in the way.
         RunError: The page cannot be written.
     """
     files = sorted(folder.glob("*.json"))
@@ -32,6 +32,9 @@ def write_page(folder: Path) -> Path:
         raise DataError(f"{folder} holds no results: make one with reparam reproduce NAME --out")
     contents = "\n".join([*map(line, files), ""])
     page = folder.resolve().with_name(f"{folder.resolve().name}.md")
+    title = HEADING.partition("\n")[0]
+    if page.exists() and not page.read_text().startswith(title):
+        raise DataError(f"{page} is no page of results: move it, for the page is to lie there")
     return write_atomic(page, "\n".join([HEADING, contents, *map(section, files)]))
 
 

@@ -17,7 +17,7 @@ from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.options import TrainingOptions
 from reparam.training.schedules import linear
-from reparam.variants import PARTS, Recipe, build, get, replace
+from reparam.variants import PARTS, Parts, Recipe, build, get, replace
 from reparam.version import __version__
 
 FILE_KEYS = ("path", "unit", "window", "stride", "test_share", "size")
@@ -111,7 +111,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0, "optimizer": "adam"})
     ['lr (0.1 in the run, 0.2 now)']
     """
-    defaults = {field.name: field.default for field in fields(TrainingOptions)}
+    defaults = {f.name: f.default for group in (TrainingOptions, Parts) for f in fields(group)}
     stored = defaults | dict(stored)
     asked = defaults | dict(asked)
     names = [name for name in (stored | asked) if name not in (*MOVABLE_KEYS, "recorded")]

@@ -252,8 +252,11 @@ class Trainer:
     def _take_captured(self, stop: StopSignal, began: float) -> None:
         """Take the whole batches of an epoch that are left, without a look at what they give."""
         captured, progress = self.captured, self.progress
+        if captured is None:
+            return
+        self._reach_milestones()
         # A milestone may put other tensors in the place of those that a graph knows.
-        if captured is None or any(at >= progress.step for at in self.milestones):
+        if any(at >= progress.step for at in self.milestones):
             return
         resumed, start = time.perf_counter(), progress.batch
         captured.begin(progress.epoch, start, progress.step)
@@ -277,8 +280,7 @@ class Trainer:
         share = step / self.n_steps
         for module in self.annealed:
             module.anneal(share)
-        for milestone in self.milestones.get(step, ()):
-            self._reach(milestone)
+        self._reach_milestones()
         for turn in self.step.turns:
             turn.set_lr(turn.lr(step))
         scalars = self.step(replace(batch, step=step, progress=share))
@@ -290,6 +292,10 @@ class Trainer:
         """Write a row first where an objective of phases has begun another, with other terms."""
         if self._window.names and self._window.names != names:
             self._log()
+
+    def _reach_milestones(self) -> None:
+        for milestone in self.milestones.pop(self.progress.step, ()):
+            self._reach(milestone)
 
     def _reach(self, milestone: Milestone) -> None:
         """Do what a milestone says; the run's own draws go on as if nothing had been drawn."""

@@ -53,8 +53,9 @@ class Parts:
         objective: What is maximized, by name.
         n_importance: Draws of each example in the objectives iwae and dreg; 5 by default.
         free_bits: Nats of KL that each latent dimension has for nothing, with the objective elbo.
-        start_at_mean: Start the decoder at the mean of the training examples, whatever the code is,
-            so that the first steps need not learn it.
+        start_at_mean: Start the decoder at the mean of 10,000 training examples, whatever the code
+            is, so that the first steps need not learn it. It is for pixels, with a Bernoulli or the
+            cross-entropy; a Gaussian that learns its variance fares worse with it.
 
     References:
         Burda, Grosse & Salakhutdinov, ICLR 2016: their code starts the bias of the pixels there.
@@ -160,7 +161,8 @@ REFUSALS = (
         "there is nothing to condition on",
     ),
     (
-        "start_at_mean with a likelihood of levels, classes or a mixture",
+        "start_at_mean with a likelihood of levels, classes or a mixture, or with a decoder that "
+        "is no network and family",
         "its mean is no function of one number for each entry",
     ),
     (

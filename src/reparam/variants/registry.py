@@ -162,7 +162,9 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
     for option in options:
         if option not in (*found.options, *PARTS):
             raise unknown(f"option of {found.name!r}", option, [*found.options, *PARTS])
-    others = {k: v for k, v in options.items() if k not in found.options and v is not None}
+    # A part that is what it is anyway was not asked for.
+    usual = Parts()
+    others = {k: v for k, v in options.items() if k not in found.options and v != getattr(usual, k)}
     recipe = found.builder(spec, **{k: v for k, v in options.items() if k in found.options})
     # An option of the builder's own goes with the part that takes the place of its own.
     shared = {
