@@ -101,7 +101,7 @@ def frozen_mnist(protocol: Protocol) -> Dataset:
     data="mnist",
     epochs=12,
     n_samples=500,
-    minutes=50,
+    minutes=75,
     full_epochs=3280,
     full_samples=5000,
 )
