@@ -29,6 +29,13 @@ def reparam(line: str) -> int:
     return main(shlex.split(line))
 
 
+def complaint_of(code: str) -> str:
+    """Run a program that must end well in a Python of its own, and return its standard error."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two latents, trained for two epochs on binarized digits."""
@@ -362,17 +369,14 @@ class TestHelp:
             "import sys; from reparam.cli.main import main; main(['--help']); main(['--version']);"
             "main(['trian']); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert "did you mean 'train'" in done.stderr
+        assert "did you mean 'train'" in complaint_of(code)
 
     def test_the_collector_leaves_alone_what_imports_made(self) -> None:
         code = (
             "import gc, sys; from reparam.cli.main import main; main(['models', 'vae']);"
             "sys.exit(not gc.isenabled() or gc.get_freeze_count() < 10_000)"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        complaint_of(code)
 
     @pytest.mark.parametrize(
         ("verb", "options"),

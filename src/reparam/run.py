@@ -201,7 +201,6 @@ class Run:
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
         from reparam.evaluation.latents.probes import training_rows
-        from reparam.evaluation.likelihood.importance import N_SAMPLES
         from reparam.evaluation.per_example import save_evaluation
 
         source = self.dataset() if data is None else data
@@ -213,11 +212,12 @@ class Run:
                 some = train.take(training_rows(train.y, seed))
                 chosen = with_changes(source, splits={"train": some})
                 options["probe_train"] = self.examples(chosen, "train", seed)
+        if n_samples is not None:
+            options["n_samples"] = n_samples
         result = evaluate(
             self.model,
             self.examples(source, split, seed),
             self.spec,
-            n_samples=N_SAMPLES if n_samples is None else n_samples,
             seed=seed,
             device=place,
             split=split if isinstance(source, Dataset) else "data given",

@@ -13,7 +13,7 @@ from reparam.distributions import VonMisesFisher, base
 from reparam.divergence import kl
 from reparam.doctor.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Finding, estimate, skipped
 from reparam.doctor.patient import Patient, longer_warmup, option
-from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.likelihood.importance import N_SAMPLES, importance_sample
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
@@ -31,8 +31,8 @@ RISE_ADVICE, RISE_PROBLEM = 0.1, 1.0
 """Nats by which twice the draws raise the log-likelihood: a tenth moves the first decimal."""
 FEW_EFFECTIVE = 5.0
 """An estimate that rests on fewer draws than this has a bias of the order of its own noise."""
-DEFAULT_SAMPLES, MOST_SAMPLES = 500, 5000
-"""The importance samples of ``evaluate`` unless asked otherwise, and the most to try here."""
+MOST_SAMPLES = 5000
+"""The most importance samples to try, however many an evaluation took."""
 TUNING_DRAWS = 2400
 """About how many draws of each example it costs to tune a proposal, as ``tuned`` says."""
 
@@ -190,9 +190,9 @@ def too_few_draws(patient: Patient) -> Finding:
     if model is None or seen is None or not seen.has_density or seen.indices is not None:
         return skipped("draws", NO_LATENT if seen is None else NO_KL)
     kept = patient.run.kept_evaluation()
-    n_samples, proposal = DEFAULT_SAMPLES, POSTERIOR
+    n_samples, proposal = N_SAMPLES, POSTERIOR
     if kept is not None:
-        n_samples = min(kept.n_samples or DEFAULT_SAMPLES, MOST_SAMPLES)
+        n_samples = min(kept.n_samples or N_SAMPLES, MOST_SAMPLES)
         proposal = kept.proposal or POSTERIOR
     n = patient.affordable(50, 2 * (n_samples + (TUNING_DRAWS if proposal == TUNED else 0)))
     with isolated(model, seed=patient.seed) as device:

@@ -1,5 +1,6 @@
 """How well a model tells the classes apart."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -126,6 +127,17 @@ def accuracy_of(predictions: Tensor) -> Accuracy:
     Accuracy(value=0.5, stderr=0.5)
     """
     return Accuracy(*mean_and_stderr(predictions))
+
+
+def accuracy_of_blocks(predictions: Sequence[Tensor]) -> Accuracy | None:
+    """Return the accuracy of predictions block by block; None where no label is known.
+
+    >>> accuracy_of_blocks([torch.tensor([True]), torch.tensor([False])])
+    Accuracy(value=0.5, stderr=0.5)
+    >>> accuracy_of_blocks([])
+    """
+    whole = torch.cat([*predictions, torch.zeros(0, dtype=torch.bool)])
+    return accuracy_of(whole) if len(whole) else None
 
 
 def _what(model: nn.Module) -> str:

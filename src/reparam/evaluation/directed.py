@@ -6,7 +6,7 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
-from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
+from reparam.evaluation.classification import accuracy_of_blocks, class_log_prob, correct
 from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
 from reparam.evaluation.likelihood.importance import is_discrete
 from reparam.evaluation.per_example import PerExample
@@ -53,7 +53,7 @@ def evaluate_directed(
 
     likelihood, likelihood_stderr = finite_mean(log_prob)
     of_x, of_x_stderr = finite_mean(log_prob_x)
-    accuracy = accuracy_of(torch.cat(right)) if right and len(torch.cat(right)) else None
+    accuracy = accuracy_of_blocks(right)
     offset = log_cells(spec, discrete) if normalized else None
     return Evaluation(
         split="",

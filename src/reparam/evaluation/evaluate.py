@@ -13,7 +13,7 @@ from reparam.batch import Batch, in_chunks
 from reparam.directed import DirectedModel
 from reparam.divergence import MONTE_CARLO, is_real
 from reparam.errors import DataError, OptionError
-from reparam.evaluation.classification import accuracy_of, class_log_prob, correct
+from reparam.evaluation.classification import accuracy_of_blocks, class_log_prob, correct
 from reparam.evaluation.directed import evaluate_directed
 from reparam.evaluation.latents.activity import active_units, activity_fields, code_usage
 from reparam.evaluation.latents.clustering import cluster_fields
@@ -251,7 +251,7 @@ def _evaluate_latent(
     indices = [f.indices for f in figures if f.indices is not None]
     usage = code_usage(torch.cat(indices)) if indices else None
     latent_dim = codes.shape[1]
-    accuracy = accuracy_of(torch.cat(right)) if right and len(torch.cat(right)) else None
+    accuracy = accuracy_of_blocks(right)
     layers = {
         name: finite_mean([f.kl_groups[name] for f in figures]) for name in figures[0].kl_groups
     }

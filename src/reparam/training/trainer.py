@@ -294,6 +294,7 @@ class Trainer:
             self._log()
 
     def _reach_milestones(self) -> None:
+        """Do, once, what is to be done before the next step."""
         for milestone in self.milestones.pop(self.progress.step, ()):
             self._reach(milestone)
 
