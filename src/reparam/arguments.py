@@ -42,12 +42,13 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise OptionError(f"{name}={value!r}: must be a whole number")
+    number = int(number)
     if number < minimum:
         raise OptionError(f"{name}={value}: must be {_at_least(minimum)}")
     if number > maximum:
         most = "below 2^63" if maximum == LARGEST else f"at most {maximum}"
         raise OptionError(f"{name}={value}: must be {most}")
-    return int(number)
+    return number
 
 
 def as_float(
@@ -102,8 +103,8 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
         OptionError: Something else, or a size below the minimum.
 
     Example:
-        >>> as_sizes("hidden", 400), as_sizes("hidden", np.array([400, 200])), as_sizes("hidden", [])
-        ((400,), (400, 200), ())
+        >>> as_sizes("hidden", 400), as_sizes("hidden", np.array([400, 200]))
+        ((400,), (400, 200))
     """
     if isinstance(value, str | bytes) or isinstance(scalar(value), Real):
         return (as_int(name, value, minimum),)
