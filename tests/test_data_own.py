@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Stream, StreamBatches, as_dataset, from_arrays, load
+from reparam.data.stream import N_LOOKED_AT
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -141,9 +142,9 @@ ONES = np.ones((6, 3))
         (lambda: from_arrays(torch.ones(2, 2) * 1j), DataError, ["complex"]),
         (lambda: from_arrays(ONES, np.zeros(5, int)), DataError, ["(5,)", "6 examples", "(6,)"]),
         (lambda: from_arrays(ONES, np.zeros((6, 1), int)), DataError, ["(6, 1)"]),
-        (lambda: from_arrays(ONES, np.arange(6) - 1), DataError, ["y[0] is -1"]),
+        (lambda: from_arrays(ONES, np.arange(6) - 2), DataError, ["y[0] is -2", "-1 where"]),
         (lambda: from_arrays(ONES, np.arange(6) / 2), DataError, ["y[1] is 0.5", "integers"]),
-        (lambda: from_arrays(ONES, np.full(6, np.nan)), DataError, ["y[0] is nan"]),
+        (lambda: from_arrays(ONES, np.arange(6) * 10**6), DataError, ["5000000", "n_classes"]),
         (lambda: from_arrays(ONES, np.full(6, np.inf)), DataError, ["y[0] is inf"]),
         (lambda: from_arrays(ONES, np.array(list("abcdef"))), DataError, ["y is", "convert"]),
         (
@@ -278,18 +279,46 @@ def test_a_stream_of_uint8_is_scaled() -> None:
 
 
 def test_a_stream_checks_every_batch() -> None:
-    x = torch.full((8, 2), 0.5)
-    x[6, 1] = 7.0
-    y = torch.arange(8)
-    stream = as_dataset(DataLoader(TensorDataset(x, y.clamp(max=3)), batch_size=4))
-    batches = StreamBatches(stream).epoch(0)
-    next(batches)
+    n = 4 * (N_LOOKED_AT + 2)  # two batches more than what the spec is read off
+    x = torch.full((n, 2), 0.5)
+    x[-2, 1] = 7.0
+    y = (torch.arange(n) >= n - 4).long() * 4
+    loader = DataLoader(TensorDataset(x, y.clamp(max=3)), batch_size=4)
+    stream = as_dataset(loader)
+    assert (stream.support, stream.spec.n_classes) == ("unit", 1)
+    batches = StreamBatches(Stream.from_loader(loader, n_classes=4)).epoch(0)
+    assert len([next(batches) for _ in range(N_LOOKED_AT + 1)]) == N_LOOKED_AT + 1
     with pytest.raises(DataError, match="outside support 'unit'"):
         next(batches)
-    x[6, 1] = 0.5
-    batches = StreamBatches(Stream.from_loader(DataLoader(TensorDataset(x, y), batch_size=4)))
+    x[-2, 1] = 0.5
+    batches = StreamBatches(
+        Stream.from_loader(DataLoader(TensorDataset(x, y), batch_size=4), n_classes=4)
+    )
     with pytest.raises(DataError, match=r"is 4: labels must be integers from 0 to 3"):
         list(batches.epoch(0))
+
+
+def test_a_stream_is_seen_over_several_batches() -> None:
+    x = torch.zeros(12, 2)  # a first batch of zeros says little
+    x[5], x[9] = 0.5, -3.0
+    y = torch.tensor([-1] * 4 + [0] * 4 + [6] * 4)
+    stream = as_dataset(DataLoader(TensorDataset(x, y), batch_size=4))
+    assert (stream.support, stream.spec.n_classes) == ("real", 7)
+    bytes_ = (torch.arange(12)[:, None] * 20).to(torch.uint8)
+    bytes_[:4] = 0
+    stream = as_dataset(DataLoader(TensorDataset(bytes_), batch_size=4))
+    assert (stream.support, stream.spec.levels) == ("unit", 256)
+    assert torch.equal(stream.examples().x, bytes_.float() / 255)
+
+
+def test_a_stream_of_tokens_ends_at_the_last() -> None:
+    n = N_LOOKED_AT + 1
+    x = torch.zeros(n, 3, dtype=torch.long)
+    x[0], x[-1] = 4, 5
+    loader = DataLoader(TensorDataset(x), batch_size=1)
+    stream = Stream.from_loader(loader, support="tokens")
+    with pytest.raises(DataError, match=r"is 5: the model has 5 values, from 0 to 4"):
+        stream.examples()
 
 
 def test_a_stream_is_conditioned_on_its_labels() -> None:

@@ -124,7 +124,10 @@ class LatentModel(nn.Module):
         event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
         if event_shape is None or x.shape[1:] == event_shape:
             return x
-        if x.shape[1:].numel() != event_shape.numel():
+        given = x.shape[1:]
+        is_flat = 1 in (len(given), len(event_shape)) and given.numel() == event_shape.numel()
+        # Axes of size one may be there or not; other axes in another order hold other values.
+        if not is_flat and [n for n in given if n > 1] != [n for n in event_shape if n > 1]:
             raise ShapeError(
                 f"x of shape {tuple(x.shape)}: the decoder describes events of shape "
                 f"{tuple(event_shape)}, so x must have the shape (B, "

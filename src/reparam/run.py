@@ -1,7 +1,7 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from reparam import data as data_sets
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
+from reparam.data.checks import as_labels, as_numbers, check_values, fitted
 from reparam.data.condition import condition_of, conditions
+from reparam.data.own import read
+from reparam.data.preparation import (
+    Preparation,
+    fingerprint,
+    holding,
+    preparation_of,
+    spec_mismatch,
+)
 from reparam.data.text import Vocabulary, vocabulary_of
-from reparam.errors import CheckpointError, OptionError, RunError
+from reparam.directed import DirectedModel
+from reparam.errors import CheckpointError, DataError, OptionError, RunError, SupportError
+from reparam.families import Family
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated
 from reparam.model import LatentModel
@@ -138,13 +150,52 @@ class Run:
             # The number of validation windows is that of the other file.
             asked = {k: v for k, v in asked.items() if k != "validation"} | {"path": str(path)}
         found = data_sets.load(**asked)
-        if (found.spec.shape, found.spec.support) != (self.spec.shape, self.spec.support):
-            raise OptionError(
-                f"the model was trained on {self.spec.support} data of shape {self.spec.shape}, "
-                f"but {found.name!r} is {found.spec.support} of shape {found.spec.shape}: "
-                "give data of the same kind"
-            )
+        self.preparation.check_dataset(found)
         return found.conditioned(self.spec.condition)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What made x of the stored values of the training data, and makes it of others."""
+        if self.data is not None:
+            return Preparation(self.spec, self.data.transform)
+        return preparation_of(self.spec, self.config.get("recorded", {}))
+
+    def prepared(self, data: object) -> Dataset | Stream:
+        """Return data prepared exactly as the training data were, and held to their spec.
+
+        Arguments:
+            data: Any that ``fit`` takes. Bytes are scaled, binarized or dequantized as the bytes
+                of the training data were; floats are x itself.
+
+        Raises:
+            DataError: Values or labels that the training data could not have had.
+            ShapeError: Examples of another shape, or with their axes in another order.
+            OptionError: A data set that was prepared in another way.
+        """
+        if self.data is not None and data is self.data:
+            return self.data
+        known = self.preparation
+        if isinstance(data, DataLoader):
+            spec = with_changes(self.spec, condition=None, n_classes=self._n_classes)
+            found: Dataset | Stream = Stream(data, spec, known.transform)
+        elif isinstance(data, Dataset):
+            known.check_dataset(data)
+            found = data
+        elif isinstance(data, Stream):
+            found = data
+        else:
+            x, y = read(data)
+            values = as_numbers(x)
+            labels = None if y is None else as_labels(y, len(values), self._n_classes)
+            found = known.dataset(values, labels)
+        return self._conditioned(found)
+
+    @property
+    def _n_classes(self) -> int | None:
+        """The number of classes that the model was given; None where it takes no labels."""
+        is_observed = isinstance(self.model, DirectedModel) and "y" in self.model.parents
+        takes_labels = self.spec.context or is_observed or infers_label(self.model)
+        return self.spec.n_classes if takes_labels else None
 
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
@@ -152,16 +203,17 @@ class Run:
         """Return examples under one frozen draw.
 
         Arguments:
-            data: The run's own data when None, or any that ``fit`` takes; a batch is returned as
-                it is.
+            data: The run's own data when None, or any that ``fit`` takes (see ``prepared``); a
+                batch, whose x is what the model is given, is returned as it is.
             split: The split of it.
             seed: Of the draw.
             limit: How many, from the first; all when None.
         """
         if isinstance(data, Batch):
-            return data
-        source = self.dataset() if data is None else as_dataset(data)
-        source = self._conditioned(source)
+            x = fitted(data.x, self.spec.shape)
+            check_values(x, self.spec)
+            return with_changes(data, x=x)
+        source = self._conditioned(self.dataset()) if data is None else self.prepared(data)
         if data is not None and not isinstance(data, Dataset):
             split = "train"  # plain arrays have no splits: all of what was given is meant
         if split not in source.splits:
@@ -169,7 +221,10 @@ class Run:
                 f"{source.name!r} has no split {split!r}, only {', '.join(source.splits)}: name "
                 "one of them (split), or give other data"
             )
-        return source.examples(split, seed=seed, limit=limit)
+        batch = source.examples(split, seed=seed, limit=limit)
+        if data is not None:
+            check_values(batch.x, self.spec)
+        return batch
 
     def evaluate(
         self,
@@ -376,6 +431,7 @@ def fit(
     if not isinstance(model, Recipe | nn.Module):
         model = model(source.spec)
     recipe = as_recipe(model, objective)
+    _require_fit(recipe, source.spec)
     if recipe.spec is not None:
         source = source.conditioned(recipe.spec.condition)
     precision = resolve_precision(precision, resolve_device(device))
@@ -397,8 +453,11 @@ def fit(
         source.spec,
         recipe,
         data=None if data_options is None else dict(data_options),
-        class_names=list(getattr(source, "class_names", ())),
+        transform=Preparation(source.spec, source.transform).to_dict(),
+        class_names=list(source.class_names),
         n_train=batches.n_examples,
+        # What is not kept is never resumed.
+        train_sha256=None if out is None else _fingerprint(source),
         device_used=str(runtime.device),
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
@@ -538,11 +597,59 @@ def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
         changed = [f"objective ({stored['recorded']['objective']} in the run)"]
     if stored["recorded"]["spec"] != config["recorded"]["spec"] and not changed:
         changed = [f"data of shape {tuple(stored['recorded']['spec']['shape'])} in the run"]
+    if not changed:
+        _require_same_examples(folder, stored["recorded"], config["recorded"])
     if changed:
         raise RunError(
             f"{folder.path} cannot go on with other options: {'; '.join(changed)}; "
             "drop them, or train anew with another --out"
         )
+
+
+def _require_same_examples(
+    folder: RunFolder, stored: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Refuse to go on with other training examples than the run began with."""
+    n_before, n_now = stored.get("n_train", now["n_train"]), now["n_train"]
+    # Runs from before it was recorded have no fingerprint.
+    before = stored.get("train_sha256") or now["train_sha256"]
+    if n_before != n_now or before != now["train_sha256"]:
+        differs = f"{n_before:,} in the run, {n_now:,} now" if n_before != n_now else "other values"
+        raise RunError(
+            f"{folder.path} cannot go on with other training examples ({differs}): give those that "
+            "it began with, or train anew with another out"
+        )
+
+
+def _require_fit(recipe: Recipe, data: DataSpec) -> None:
+    """Refuse data that a recipe was not built for.
+
+    Raises:
+        DataError: Another shape, a wider support or other levels than the recipe's.
+        SupportError: Values that the likelihood of a model composed by hand does not describe.
+    """
+    if recipe.spec is not None:
+        said = spec_mismatch(recipe.spec, data)
+        if said is not None:
+            raise DataError(
+                f"the recipe does not fit the data: {said}; build it for the spec of these data"
+            )
+        return
+    family = getattr(getattr(recipe.model, "decoder", None), "family", None)
+    supports = family.supports if isinstance(family, Family) else ()
+    if supports and not any(data.support in holding(support) for support in supports):
+        raise SupportError(
+            f"the decoder's {type(family).__name__} describes {' or '.join(supports)} data, and "
+            f"{data.name!r} is {data.support}: give another family, or data of that kind"
+        )
+
+
+def _fingerprint(source: Dataset | Stream) -> str | None:
+    """Return what tells the training examples from others; None for batches of a loader."""
+    if isinstance(source, Stream):
+        return None
+    train = source.split("train")
+    return fingerprint(train.x, train.y)
 
 
 def _batches(

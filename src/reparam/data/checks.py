@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from reparam.data.arrays import as_tensor
 from reparam.errors import DataError, ShapeError
-from reparam.spec import Support
+from reparam.spec import DataSpec, Support
 
-Array = Tensor | NDArray[Any]
+UNLABELED = -1
+"""What stands for the label of an example whose class is not known."""
+
+MANY_CLASSES = 10_000
+"""From here on more classes than examples are taken for a mistake, such as identifiers."""
+
+IMAGE_CHANNELS = (1, 3, 4)
+"""How many channels an image has: grey, color, and color with transparency."""
 
 # What an entry must be, as messages say it.
 RULES: dict[Support, str] = {
@@ -67,8 +72,13 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
     return "unit" if inside else "real"
 
 
-def check_finite(x: Tensor, name: str = "x") -> None:
+def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> None:
     """Refuse NaN and infinite values in x, with shape (N, *shape).
+
+    Arguments:
+        x: The values.
+        name: What messages call them.
+        given: The values before they were rounded to float32.
 
     Raises:
         DataError: Says how many there are and where the first is.
@@ -77,9 +87,12 @@ def check_finite(x: Tensor, name: str = "x") -> None:
         return
     bad = ~x.isfinite()
     if bad.any():
+        overflows = given is not None and bool(given[bad].isfinite().any())
+        said = " (float32 ends at 3.4e38)" if overflows else ""
         raise DataError(
-            f"{name} has {int(bad.sum())} NaN or infinite values, the first at index "
-            f"{first(bad)}: every value must be finite, so remove or replace them"
+            f"{name} has {int(bad.sum())} NaN or infinite values{said}, the first at index "
+            f"{first(bad)}: every value must be finite, so "
+            f"{'scale them' if overflows else 'remove or replace them'}"
         )
 
 
@@ -128,36 +141,6 @@ def first(where: Tensor) -> tuple[int, ...]:
     return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), where.shape))
 
 
-def as_tensor(values: object, name: str) -> Tensor:
-    """Return a dense tensor of numbers on the CPU, sharing memory where it can.
-
-    Raises:
-        DataError: Anything but a tensor or array of real numbers.
-
-    Example:
-        >>> as_tensor(np.arange(3), "x")
-        tensor([0, 1, 2])
-    """
-    if isinstance(values, Tensor):
-        if values.layout != torch.strided or values.is_complex() or values.is_quantized:
-            raise DataError(
-                f"{name} is a tensor of {values.dtype} with layout {values.layout}: real numbers "
-                "in a dense tensor are needed, so convert it"
-            )
-        return values.detach().cpu()
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{name} is an array of {array.dtype}: real numbers are needed, so convert it"
-        )
-    # Torch takes neither foreign byte orders nor negative strides, and warns of read-only memory.
-    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
-    wide = array.dtype.kind in "iu" and array.dtype != np.uint8
-    if array.dtype == np.longdouble:
-        array = array.astype(np.float64)
-    return torch.from_numpy(array.astype(np.int64) if wide else array)
-
-
 def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) -> Tensor:
     """Return examples as uint8, int64 or finite float32, with shape (N, *shape).
 
@@ -168,23 +151,14 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
 
     Raises:
         DataError: No examples, NaN or infinite values, or no numbers.
-        ShapeError: Examples of another size than ``shape``, or no axis of examples.
+        ShapeError: Examples of another size than ``shape``, no axis of examples, or images with
+            the channels last.
 
     Example:
-        >>> as_values(np.zeros((2, 4)), shape=(1, 2, 2)).shape
+        >>> as_values(torch.zeros(2, 4), shape=(1, 2, 2)).shape
         torch.Size([2, 1, 2, 2])
     """
-    values = as_tensor(x, name)
-    if values.ndim == 0 or (values.ndim == 1 and shape is None):
-        raise ShapeError(
-            f"{name} has shape {tuple(values.shape)}: the first axis counts the examples and the "
-            "others are the shape of one, so reshape it to (N, 1) if an example is one number"
-        )
-    if values.numel() == 0:
-        raise DataError(
-            f"{name} has shape {tuple(values.shape)}: data need at least one example of at least "
-            "one value, so give some"
-        )
+    values = as_numbers(x, name)
     if shape is not None:
         if prod(shape) != prod(values.shape[1:]) or min(shape, default=1) < 1:
             raise ShapeError(
@@ -192,31 +166,212 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
                 f"{tuple(shape)}: {prod(values.shape[1:])} values per example are needed, so "
                 "change shape"
             )
-        values = values.reshape(len(values), *shape)
+        return values.reshape(len(values), *shape)
+    if values.ndim == 1:
+        raise _no_axis_of_examples(values, name)
+    if is_channels_last(values.shape[1:]):
+        raise ShapeError(
+            f"{name} has shape {tuple(values.shape)}, which looks like images with the channels "
+            f"last: the channels come first here, so {channels_first(name)}, or say "
+            f"shape={tuple(values.shape[1:])} if these are no channels"
+        )
+    return values
+
+
+def as_numbers(x: object, name: str = "x") -> Tensor:
+    """Return values with an axis of examples as uint8, int64 or finite float32.
+
+    Raises:
+        DataError: No examples, NaN or infinite values, or no numbers.
+        ShapeError: A single number.
+
+    Example:
+        >>> as_numbers([[True, False]])
+        tensor([[1, 0]], dtype=torch.uint8)
+    """
+    values = as_tensor(x, name)
+    if values.ndim == 0:
+        raise _no_axis_of_examples(values, name)
+    if values.numel() == 0:
+        raise DataError(
+            f"{name} has shape {tuple(values.shape)}: data need at least one example of at least "
+            "one value, so give some"
+        )
     if values.is_floating_point():
-        values = values.float()
-        check_finite(values, name)
-        return values
+        narrow = values.float()
+        check_finite(narrow, name, values)
+        return narrow
     if values.dtype == torch.bool:
         return values.to(torch.uint8)
     return values if values.dtype == torch.uint8 else values.long()
 
 
-def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
-    """Return labels as int64, with shape (N,).
+def _no_axis_of_examples(values: Tensor, name: str) -> ShapeError:
+    return ShapeError(
+        f"{name} has shape {tuple(values.shape)}: the first axis counts the examples and the "
+        "others are the shape of one, so reshape it to (N, 1) if an example is one number"
+    )
+
+
+def is_channels_last(shape: Sequence[int]) -> bool:
+    """Return whether the shape of one example is that of an image with the channels last.
+
+    A map with one channel whose sides differ more than fourfold is taken for a series with channels
+    first: its last axis of one says nothing.
+
+    >>> is_channels_last((16, 16, 3)), is_channels_last((3, 16, 16)), is_channels_last((16, 131, 1))
+    (True, False, False)
+    """
+    if len(shape) != 3 or shape[0] in IMAGE_CHANNELS or shape[2] not in IMAGE_CHANNELS:
+        return False
+    short, long = sorted(shape[:2])
+    return short > 1 and (shape[2] > 1 or long <= 4 * short)
+
+
+def channels_first(name: str) -> str:
+    """Return what to do about images with the channels last."""
+    return f"give {name}.transpose(0, 3, 1, 2) (of a tensor, {name}.permute(0, 3, 1, 2))"
+
+
+def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
+    """Return examples with a shape that they fit in one way alone.
+
+    Flattened examples, and axes of size one that are there or missing, have one meaning. Axes in
+    another order have none: they would fill the shape with the wrong values.
 
     Arguments:
-        y: A tensor or array of integers {0, …, n_classes - 1}.
+        values: The examples, with the shape (N, *given).
+        shape: The shape of one example.
+        name: What messages call the examples.
+
+    Raises:
+        ShapeError: Examples of another shape, or with their axes in another order.
+
+    Example:
+        >>> fitted(torch.zeros(5, 64), (1, 8, 8)).shape, fitted(torch.zeros(5, 8, 8), (64,)).shape
+        (torch.Size([5, 1, 8, 8]), torch.Size([5, 64]))
+    """
+    given, wanted = tuple(values.shape[1:]), tuple(shape)
+    if given == wanted:
+        return values
+    if tuple(values.shape) == wanted:
+        raise ShapeError(
+            f"{name} has shape {tuple(values.shape)}, the shape of one example: the first axis "
+            f"counts the examples, so give {name}[None]"
+        )
+    if len(wanted) == 3 and given == (*wanted[1:], wanted[0]):
+        raise ShapeError(
+            f"{name} has examples of shape {given}, images with the channels last, where the model "
+            f"has {wanted}: the channels come first, so {channels_first(name)}"
+        )
+    if sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
+        raise ShapeError(
+            f"{name} has examples of shape {given}, where the model has {wanted}: the axes are in "
+            "another order, so transpose them"
+        )
+    is_flat = 1 in (len(given), len(wanted)) and prod(given) == prod(wanted)
+    if not is_flat and _without_ones(given) != _without_ones(wanted):
+        raise ShapeError(
+            f"{name} has examples of shape {given}, where the model has {wanted}: give examples of "
+            "the shape that the model was built for"
+        )
+    return values.reshape(len(values), *wanted)
+
+
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def check_values(x: Tensor, spec: DataSpec, name: str = "x") -> None:
+    """Refuse examples x that are none of the data that a spec describes.
+
+    This is the one check of values against a spec: of data that are given after training, of every
+    batch of a loader, and of what is scored.
+
+    Arguments:
+        x: The examples as the model is given them, with shape (N, *spec.shape).
+        spec: The shape and support of the data.
+        name: What messages call the examples.
+
+    Raises:
+        ShapeError: Examples of another shape.
+        DataError: No examples, NaN or infinite values, values outside the support, or classes or
+            tokens beyond the last.
+
+    Example:
+        >>> check_values(torch.tensor([[0.0, 3.0]]), DataSpec((2,), "categorical", levels=3))
+        Traceback (most recent call last):
+        reparam.errors.DataError: x[0, 1] is 3: the model has 3 values, from 0 to 2, so ...
+    """
+    if len(x) == 0:
+        raise DataError(f"{name} has no examples: give at least one")
+    if tuple(x.shape[1:]) != spec.shape:
+        raise ShapeError(
+            f"{name} has examples of shape {tuple(x.shape[1:])}, where the model has {spec.shape}: "
+            "give examples of the shape that the model was built for"
+        )
+    check_finite(x, name)
+    check_support(x, spec.support, name)
+    if spec.support in ("categorical", "tokens") and spec.levels is not None:
+        check_top(x, spec.levels, name, "number the values as in training")
+
+
+def check_top(x: Tensor, levels: int, name: str, fix: str) -> None:
+    """Refuse whole numbers beyond the last of so many levels.
+
+    Raises:
+        DataError: Says where the first is, the largest that is possible, and the fix.
+    """
+    bad = x > levels - 1
+    if bad.any():
+        index = first(bad)
+        raise DataError(
+            f"{name}[{', '.join(map(str, index))}] is {x[index].item():g}: the model has {levels} "
+            f"values, from 0 to {levels - 1}, so {fix}"
+        )
+
+
+def check_on_grid(x: Tensor, levels: int, name: str = "x") -> None:
+    """Refuse values between the levels k / (levels - 1), which have no probability.
+
+    Arguments:
+        x: Values in [0, 1].
+        levels: The number of levels.
+        name: What messages call the values.
+
+    Raises:
+        DataError: Says where the first is, and the fix.
+
+    Example:
+        >>> check_on_grid(torch.tensor([0.0, 0.5, 1.0]), levels=3)
+    """
+    k = x.double() * (levels - 1)
+    # Half-precision and float32 arithmetic put a level off its place by far less than this.
+    bad = (k - k.round()).abs() > 1e-2
+    if bad.any():
+        index = first(bad)
+        raise DataError(
+            f"{name}[{', '.join(map(str, index))}] is {x[index].item():.4g}, between two of the "
+            f"{levels} levels k / {levels - 1}: the likelihood is one of levels, so scale the "
+            f"values as in training, or round them to k / {levels - 1}"
+        )
+
+
+def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
+    """Return labels as int64, with shape (N,), and -1 for a class that is not known.
+
+    Arguments:
+        y: Integers {0, …, n_classes - 1}, and -1 or NaN where the class is not known.
         n: The number of examples.
         n_classes: The number of classes; any when None.
         name: What messages call the labels.
 
     Raises:
-        DataError: Labels of another length, negative, beyond the classes or not integers.
+        DataError: Labels of another length, below -1, beyond the classes or not integers.
 
     Example:
-        >>> as_labels(np.array([0.0, 2.0]), n=2)
-        tensor([0, 2])
+        >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
+        tensor([ 0,  2, -1])
     """
     labels = as_tensor(y, name)
     if labels.shape != (n,):
@@ -224,14 +379,24 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
             f"{name} has shape {tuple(labels.shape)} beside {n} examples: "
             f"one label per example is needed, so give {name} the shape ({n},)"
         )
-    bad = violations(labels, "categorical") | ~labels.isfinite()
+    if labels.is_floating_point():
+        labels = torch.where(labels.isnan(), float(UNLABELED), labels)
+    else:
+        labels = labels.long()
+    bad = (labels < UNLABELED) | (labels != labels.round()) | labels.isinf()
     if n_classes is not None:
         bad |= labels >= n_classes
     if bad.any():
         index = first(bad)[0]
         raise DataError(
             f"{name}[{index}] is {labels[index].item()}: labels must be integers from 0"
-            f"{'' if n_classes is None else f' to {n_classes - 1}'}, so number the classes from 0"
+            f"{'' if n_classes is None else f' to {n_classes - 1}'} (or -1 where the class is not "
+            "known), so number the classes from 0"
+        )
+    if n_classes is None and n > 0 and int(labels.max()) >= max(n, MANY_CLASSES):
+        raise DataError(
+            f"{name} has the label {int(labels.max())} beside {n} examples: that is more classes "
+            "than examples, so number the classes from 0 without gaps, or say n_classes"
         )
     return labels.long()
 

@@ -79,8 +79,8 @@ def require_all_labels(y: Tensor | None) -> None:
     n_unknown = int((y < 0).sum())
     if n_unknown:
         raise DataError(
-            f"{n_unknown:,} of {len(y):,} examples have no label to condition on: drop the "
-            "condition, or keep all labels (no --labels-per-class)"
+            f"{n_unknown:,} of {len(y):,} examples have no label to condition on (-1 or NaN): drop "
+            "the condition or these examples, or keep all labels (labels_per_class=None)"
         )
 
 

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.data.checks import UNLABELED
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.spec import Condition, DataSpec, Support
-
-UNLABELED = -1
-"""What stands for the label of an example whose class is not known."""
 
 # Examples are drawn this many at a time whatever the limit, so that the first k of a draw are the
 # same for every k.

@@ -9,14 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.checks import (
-    Array,
-    as_labels,
-    as_support,
-    as_tensor,
-    as_values,
-    closest_support,
-)
+from reparam.data.arrays import Array, as_tensor, is_array
+from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.dataset import Dataset, Split
 from reparam.data.stream import Stream
 from reparam.data.transforms import Identity, Pixels, Transform
@@ -103,7 +97,8 @@ def from_arrays(
     spec = DataSpec(
         shape=tuple(values["train"].shape[1:]),
         support=chosen,
-        n_classes=max(seen) if n_classes is None and seen else n_classes,
+        # Where no label at all is known, there are no classes.
+        n_classes=(max(seen, default=0) or None) if n_classes is None else n_classes,
         levels=levels,
         name=name,
     )
@@ -127,19 +122,34 @@ def as_dataset(data: object) -> Dataset | Stream:
     """
     if isinstance(data, Dataset | Stream):
         return data
-    if isinstance(data, Tensor | np.ndarray):
-        return from_arrays(data)
-    if isinstance(data, tuple) and len(data) == 2:
-        x, y = data
-        if isinstance(x, Tensor | np.ndarray) and isinstance(y, Tensor | np.ndarray):
-            return from_arrays(x, y)
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
+    return from_arrays(*read(data))
+
+
+def read(data: object) -> tuple[Any, Any | None]:
+    """Return the examples, with shape (N, *shape), and the labels, with shape (N,), of data.
+
+    Arguments:
+        data: An array x of any kind that ``as_tensor`` takes, a pair (x, y) of them, or a torch
+            ``Dataset``, which is read into memory once.
+
+    Raises:
+        DataError: Anything else.
+
+    Example:
+        >>> read((np.zeros((6, 2)), np.arange(6)))[0].shape
+        (6, 2)
+    """
     if isinstance(data, TorchDataset):
-        return from_arrays(*read_all(data))
+        return read_all(data)
+    if isinstance(data, tuple | list) and len(data) == 2 and all(map(is_array, data)):
+        return data[0], data[1]
+    if is_array(data):
+        return data, None
     raise DataError(
         f"data of type {type(data).__name__} cannot be used: give a reparam Dataset, a tensor or "
-        "array x, a pair (x, y) of them, a torch Dataset or a torch DataLoader"
+        "array x, a DataFrame, a pair (x, y) of them, a torch Dataset or a torch DataLoader"
     )
 
 

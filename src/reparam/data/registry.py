@@ -158,11 +158,7 @@ def load(
             f"binarize={binarize!r} with dequantize=True: binary values have no levels to smooth, "
             "so set one of the two only"
         )
-    transform = Pixels(
-        levels=2 if binarize == "static" else entry.levels,
-        binarize="none" if binarize == "static" else binarize,
-        dequantize=dequantize,
-    )
+    transform = transform_of(entry.levels, binarize, dequantize)
     support: Support = "unit" if binarize == "none" else "binary"
     spec = DataSpec(
         shape=entry.shape,
@@ -190,6 +186,17 @@ def load(
     data = Dataset(entry.name, spec, splits, transform, entry.class_names, options)
     data = data.with_validation(validation, seed)
     return data if labels_per_class is None else data.with_labels_per_class(labels_per_class, seed)
+
+
+def transform_of(levels: int, binarize: Binarize, dequantize: bool) -> Pixels:
+    """Return what makes x of stored grey levels; a static binarization is stored as it was drawn.
+
+    >>> transform_of(256, "static", False)
+    Pixels(levels=2, binarize='none', dequantize=False)
+    """
+    if binarize == "static":
+        return Pixels(2)
+    return Pixels(levels, binarize=binarize, dequantize=dequantize)
 
 
 OWN_FILES: dict[str, Callable[..., Dataset]] = {"text": load_text, "faces": load_images}

@@ -2,20 +2,33 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import islice
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reparam.batch import Batch
-from reparam.data.checks import as_labels, as_support, as_values, closest_support
-from reparam.data.condition import Condition, condition_of, conditioned, unlabeled
+from reparam.data.checks import as_labels, as_values, check_support, closest_support
+from reparam.data.condition import (
+    Condition,
+    condition_of,
+    conditioned,
+    require_all_labels,
+    unlabeled,
+)
+from reparam.data.preparation import Preparation
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
+
+NAME = "x of the DataLoader"
+
+N_LOOKED_AT = 16
+"""How many batches are looked at to see what a loader yields."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +58,17 @@ class Stream:
         n_classes: int | None = None,
         name: str = "data",
     ) -> "Stream":
-        """Return the stream of a loader, whose spec is read off its first batch.
+        """Return the stream of a loader, whose spec is read off its first batches.
+
+        What a later batch has beyond that is refused when it comes; say it beforehand by
+        ``support`` and ``n_classes``.
 
         Arguments:
             loader: What yields x, with shape (B, *shape), or (x, y).
-            support: The set that an entry of x lies in; what holds the first batch when None.
+            support: The set that an entry of x lies in; what holds the first ``N_LOOKED_AT``
+                batches when None.
             n_classes: The number of classes; the number of ``loader.dataset.classes``, or the
-                largest label of the first batch + 1, when None.
+                largest label of these batches + 1, when None.
             name: What messages call the data.
 
         Raises:
@@ -66,19 +83,25 @@ class Stream:
                 f"the DataLoader has {'no length' if n < 0 else '0 batches'}: an epoch needs a "
                 "known number of batches, so give its data set a __len__ of at least one batch"
             )
-        x, y = parts(next(pulled(loader, seed=0)))
+        seen = [parts(item) for item in islice(pulled(loader, seed=0), N_LOOKED_AT)]
+        x, labels = seen[0][0], [y for _, y in seen if y is not None]
+        for other, _ in seen[1:]:
+            require_shape(other, tuple(x.shape[1:]))
         if support is None:
-            support = closest_support(x)
-        stored = as_support(x, support)
+            # Of binary, unit and real the widest, in the order in which they are declared.
+            found = {closest_support(values, NAME) for values, _ in seen}
+            support = [known for known in get_args(Support) if known in found][-1]
         transform: Transform = Identity()
-        if stored.dtype == torch.uint8:
+        if x.dtype == torch.uint8 and support in ("unit", "binary"):
             transform = Pixels(256 if support == "unit" else 2)
-        if n_classes is None and y is not None:
-            named = getattr(loader.dataset, "classes", None)
-            n_classes = len(named) if named else int(y.max()) + 1
-        levels = 256 if support == "unit" and stored.dtype == torch.uint8 else None
+        if n_classes is None and labels:
+            named = getattr(loader.dataset, "classes", ())
+            n_classes = len(named) or max(int(y.max()) for y in labels) + 1 or None
+        levels = 256 if support == "unit" and x.dtype == torch.uint8 else None
         if support in ("categorical", "tokens"):
-            levels = int(x.max()) + 1
+            for values, _ in seen:
+                check_support(values, support, NAME)
+            levels = max(int(values.max()) for values, _ in seen) + 1
         spec = DataSpec(tuple(x.shape[1:]), support, n_classes, levels, name=name)
         return cls(loader, spec, transform)
 
@@ -91,6 +114,11 @@ class Stream:
     def splits(self) -> Mapping[str, "Stream"]:
         """The one split that a stream has, ``train``."""
         return {"train": self}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, where the loader's data set tells them."""
+        return tuple(map(str, getattr(self.loader.dataset, "classes", ())))
 
     @property
     def options(self) -> None:
@@ -123,17 +151,34 @@ class Stream:
         if limit is not None and limit < 1:
             raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
         generator = torch.Generator().manual_seed(seed)
+        condition = condition_of(self.spec)
         xs, ys, n = [], [], 0
         for item in pulled(self.loader, seed):
-            x, y = checked(item, self.spec)
-            xs.append(self.transform(x, generator))
+            x, y, transform = self.checked(item)
+            if condition is not None:
+                require_all_labels(y)
+            xs.append(transform(x, generator))
             ys.append(y)
             n += len(x)
             if limit is not None and n >= limit:
                 break
         labels = [y for y in ys if y is not None]
         y = torch.cat(labels)[:limit] if labels else None
-        return conditioned(torch.cat(xs)[:limit], y, condition_of(self.spec))
+        return conditioned(torch.cat(xs)[:limit], y, condition)
+
+    def checked(self, item: object) -> tuple[Tensor, Tensor | None, Transform]:
+        """Return the stored x, with shape (B, *shape), of a batch, y (B,), and what makes x of it.
+
+        Raises:
+            DataError: Values outside the support, or labels beyond the classes.
+            ShapeError: Examples of another shape.
+        """
+        x, y = parts(item)
+        require_shape(x, self.spec.shape)
+        if y is not None:
+            y = as_labels(y, len(x), self.spec.n_classes, "y of the DataLoader")
+        stored, transform = Preparation(self.spec, self.transform).stored(x, NAME)
+        return stored, y, transform
 
     def conditioned(self, condition: NamedCondition | None) -> "Stream":
         """Return the same stream with a condition c of every example, such as its label.
@@ -193,8 +238,10 @@ class StreamBatches:
         for i, item in enumerate(pulled(self.stream.loader, mixed_seed(self.seed, epoch))):
             if i < start:
                 continue
-            x, y = checked(item, self.stream.spec)
-            x = self.stream.transform(x.to(self.device, non_blocking=True))
+            x, y, transform = self.stream.checked(item)
+            if self.condition is not None:
+                require_all_labels(y)
+            x = transform(x.to(self.device, non_blocking=True))
             y = None if y is None else y.to(self.device, non_blocking=True)
             yield conditioned(x, y, self.condition)
 
@@ -237,24 +284,19 @@ def parts(item: object) -> tuple[Tensor, Tensor | None]:
             f"the DataLoader yields a {type(x).__name__}: batches must be x or (x, y) with x a "
             "tensor, so give it a data set or collate_fn that makes those"
         )
-    values = as_values(x, "x of the DataLoader")
+    values = as_values(x, NAME)
     labels = None if y is None else as_labels(y, len(values), name="y of the DataLoader")
     return values, labels
 
 
-def checked(item: object, spec: DataSpec) -> tuple[Tensor, Tensor | None]:
-    """Return x, with shape (B, *shape), and y, with shape (B,), of a batch that fits the spec.
+def require_shape(x: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a batch of examples of another shape.
 
     Raises:
-        DataError: Values outside the support, or labels beyond the classes.
-        ShapeError: Examples of another shape.
+        ShapeError: Says both shapes.
     """
-    x, y = parts(item)
-    if tuple(x.shape[1:]) != spec.shape:
+    if tuple(x.shape[1:]) != shape:
         raise ShapeError(
             f"the DataLoader yields examples of shape {tuple(x.shape[1:])} after some of shape "
-            f"{spec.shape}: all must have one shape, so crop, pad or resize them"
+            f"{shape}: all must have one shape, so crop, pad or resize them"
         )
-    if y is not None:
-        y = as_labels(y, len(x), spec.n_classes, "y of the DataLoader")
-    return as_support(x, spec.support, "x of the DataLoader"), y

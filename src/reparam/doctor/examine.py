@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from reparam.data import Dataset, Stream, as_dataset
-from reparam.data.checks import as_tensor
+from reparam.data import Dataset, Stream
+from reparam.data.arrays import as_tensor
 from reparam.doctor import curves, encoder, latents, likelihood
 from reparam.doctor.finding import Diagnosis, Finding
 from reparam.doctor.patient import N_EXAMPLES, Patient, examples_of, patient_of
@@ -64,7 +64,7 @@ def examine(
     """
     if n_examples < 10:
         raise OptionError(f"n_examples={n_examples}: an estimate needs at least 10")
-    source: Dataset | Stream = run.dataset() if data is None else as_dataset(data)
+    source: Dataset | Stream = run.dataset() if data is None else run.prepared(data)
     patient = patient_of(run, source, objective, n_examples, seed)
     # Which likelihood the data ask for is settled, once a run has one.
     found = [check(patient.sample) for check in DATA_CHECKS if check is not grey]

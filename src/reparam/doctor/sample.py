@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from reparam.data import Dataset
-from reparam.data.checks import RULES, closest_support, first, fix, violations
+from reparam.data.checks import (
+    RULES,
+    channels_first,
+    closest_support,
+    first,
+    fix,
+    is_channels_last,
+    violations,
+)
 from reparam.doctor.finding import Finding, skipped
 from reparam.errors import DataError
 from reparam.families import default_likelihood
@@ -350,5 +358,24 @@ def leak(sample: Sample) -> Finding:
     )
 
 
-DATA_CHECKS = (not_finite, out_of_range, mistaken, constant, standardized, grey, leak)
+def axes(sample: Sample) -> Finding:
+    """Look at the order of the axes of images."""
+    shape = tuple(sample.x.shape[1:])
+    figures = {f"axis_{number}": float(size) for number, size in enumerate(shape)}
+    seen = f"examples have the shape {shape}"
+    if not is_channels_last(shape):
+        said = "no sign of images with their axes in another order"
+        return Finding("axes", "fine", said, seen, figures=figures)
+    return Finding(
+        "axes",
+        "problem",
+        "These look like images with the channels last, and the channels come first here: a "
+        "convolution would take the height for channels",
+        seen,
+        channels_first("x"),
+        figures,
+    )
+
+
+DATA_CHECKS = (not_finite, out_of_range, axes, mistaken, constant, standardized, grey, leak)
 """What is looked at in data, in the order of the report."""

@@ -69,7 +69,7 @@ def class_log_prob(model: nn.Module, batch: Batch) -> Tensor | None:
 
 
 def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
-    r"""Return the share of examples whose most probable class is their label.
+    r"""Return the share of examples with a known label whose most probable class it is.
 
     .. math:: \frac1N \sum_n [\arg\max_y p(y \mid x_n) = y_n]
 
@@ -81,7 +81,7 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
 
     Raises:
         OptionError: A model that does not tell classes apart.
-        DataError: A batch without labels.
+        DataError: A batch without known labels.
 
     Example:
         >>> from reparam import variants
@@ -102,8 +102,11 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
                     f"a model of {_what(model)} tells no classes apart: accuracy needs a node 'y' "
                     "with a Categorical, or a q(y | x), such as in the variant classifier or ss-vae"
                 )
-            right.append(scores.argmax(-1).cpu() == batch.y[start : start + chunk].cpu())
-    return accuracy_of(torch.cat(right))
+            right.append(correct(scores.cpu(), batch.y[start : start + chunk].cpu()))
+    found = accuracy_of_blocks(right)
+    if found is None:
+        raise DataError("accuracy needs labels, and none of these examples has a known one: give y")
+    return found
 
 
 def correct(scores: Tensor, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch, in_chunks
+from reparam.data.checks import check_on_grid, check_values, fitted
 from reparam.directed import DirectedModel
 from reparam.divergence import MONTE_CARLO, is_real
 from reparam.errors import DataError, OptionError
@@ -38,6 +39,7 @@ from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features, sample_fields
 from reparam.evaluation.statistics import column_stderr, finite_mean
 from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
+from reparam.families import Family
 from reparam.isolation import Progress, Workers, blocks, isolated, workers
 from reparam.model import LatentModel
 from reparam.spec import DataSpec
@@ -117,7 +119,8 @@ def evaluate(
     Raises:
         OptionError: Fewer than one draw or MiB, fewer than no samples, a proposal that does not
             exist, or a model that is none of these.
-        DataError: No examples.
+        DataError: No examples, or some that are none of the data that ``spec`` describes.
+        ShapeError: Examples of another shape.
         SupportError: The KL of posterior and prior is infinite, or the latents have no such
             proposal, or no annealing.
 
@@ -145,6 +148,11 @@ def evaluate(
     check_proposal(proposal)
     if len(batch) == 0:
         raise DataError(f"split {split!r} has no examples: evaluation needs at least one")
+    batch = replace(batch, x=fitted(batch.x, spec.shape))
+    check_values(batch.x, spec)
+    levels = likelihood_levels(model)
+    if levels is not None and spec.support == "unit":
+        check_on_grid(batch.x, levels)
     with isolated(model, device, seed) as target:
         if isinstance(model, DirectedModel):
             if annealed > 0 or proposal != POSTERIOR:
@@ -186,6 +194,16 @@ def evaluate(
         condition=None if batch.c is None else spec.condition,
         condition_sha256=None if batch.c is None else data_sha256(batch.c),
     )
+
+
+def likelihood_levels(model: nn.Module) -> int | None:
+    """Return the number of grey levels that a model gives probabilities to; None for other models.
+
+    >>> likelihood_levels(nn.Linear(1, 1)) is None
+    True
+    """
+    levels = (part.levels for part in model.modules() if isinstance(part, Family))
+    return next(filter(None, levels), None)
 
 
 class _Work(NamedTuple):

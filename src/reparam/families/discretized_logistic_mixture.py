@@ -1,6 +1,7 @@
 """A mixture of logistics over grey levels, channel by channel."""
 
 from math import ceil, log
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -66,6 +67,6 @@ class DiscretizedLogisticMixture(Family):
             0.5 + 0.5 * loc.unflatten(-3, (-1, n_channels)),
             log_scale.unflatten(-3, (-1, n_channels)).clamp(min=-7) - log(2),
             coefficients.tanh().unflatten(-3, (logits.shape[-3], -1)) if n_channels > 1 else None,
-            self.levels,
+            cast(int, self.levels),
             validate_args=False,
         )

@@ -28,6 +28,9 @@ class Family(nn.Module, ABC):
     supports: ClassVar[tuple[str, ...]] = ()
     """The supports of the data that the family can be a likelihood of."""
 
+    levels: int | None = None
+    """The number L of levels k / (L - 1) that entries lie on; None where they lie on no grid."""
+
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()
         shape = event_shape if isinstance(event_shape, Sequence) else (event_shape,)

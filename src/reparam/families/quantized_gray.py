@@ -31,6 +31,7 @@ class QuantizedGray(Family):
         super().__init__(event_shape, levels)
         if levels < 2:
             raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
+        self.levels = levels
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return the distribution over levels with these logits."""

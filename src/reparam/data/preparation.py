@@ -1,0 +1,183 @@
+"""Data given to a model after training, prepared exactly as the training data were."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reparam.data.checks import as_support, check_support, check_top, check_values, fitted
+from reparam.data.dataset import Dataset, Split
+from reparam.data.registry import DATASETS, transform_of
+from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.errors import DataError, OptionError
+from reparam.spec import DataSpec
+
+_HASHED_BYTES = 2**29
+"""Larger data are known by rows that are spread evenly over so many bytes, which takes a second."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How values become the x of a model: what its data are, and what made them of stored values.
+
+    Arguments:
+        spec: The shape and support of x.
+        transform: What maps stored values to x. ``Pixels`` where the training data were bytes.
+
+    Example:
+        >>> grey = Preparation(DataSpec((2,), "unit", levels=256), Pixels(256))
+        >>> stored, transform = grey.stored(torch.tensor([[0, 255]], dtype=torch.uint8))
+        >>> transform(stored)
+        tensor([[0., 1.]])
+    """
+
+    spec: DataSpec
+    transform: Transform
+
+    def stored(self, values: Tensor, name: str = "x") -> tuple[Tensor, Transform]:
+        """Return values as they are stored, with shape (N, *spec.shape), and what maps them to x.
+
+        Bytes are prepared as the bytes of the training data were. Where these were no bytes, bytes
+        are the numbers that they hold; of data in [0, 1] they are 256 grey levels. Floats are x
+        itself.
+
+        Arguments:
+            values: uint8, int64 or float32, with shape (N, *spec.shape), or flattened, or without
+                axes of size one.
+            name: What messages call the values.
+
+        Raises:
+            ShapeError: Examples of another shape.
+            DataError: Values that no training data could have had.
+        """
+        values = fitted(values, self.spec.shape, name)
+        is_bytes = values.dtype == torch.uint8
+        if is_bytes and isinstance(self.transform, Pixels):
+            fix = "give bytes of the same scale, or x itself as floats"
+            check_top(values, self.transform.levels, name, fix)
+            return values, self.transform
+        if is_bytes and self.spec.support == "unit":
+            if int(values.max()) <= 1:
+                raise DataError(
+                    f"{name} has the bytes 0 and 1 only, which could be shades in [0, 1] or the "
+                    "two darkest of 256 grey levels: give floats in [0, 1], as in training"
+                )
+            return values, Pixels(256)
+        values = as_support(values, self.spec.support, name)
+        values = values if self.spec.support == "tokens" else values.float()
+        check_values(values, self.spec, name)
+        return values, Identity()
+
+    def dataset(self, x: Tensor, y: Tensor | None = None, name: str = "x") -> Dataset:
+        """Return examples, with shape (N, *shape), and their labels, as a data set of one split."""
+        stored, transform = self.stored(x, name)
+        return Dataset(name, replace(self.spec, name=name), {"train": Split(stored, y)}, transform)
+
+    def check_dataset(self, data: Dataset) -> None:
+        """Refuse a data set whose x are of another kind than the model's.
+
+        Raises:
+            OptionError: Another shape, or bytes that are prepared in another way.
+            DataError: Values outside the support.
+        """
+        theirs, own = data.spec, self.spec
+        is_bytes = isinstance(data.transform, Pixels)
+        # Binarizing in another way gives other draws of the same kind of x.
+        if theirs.shape != own.shape or (is_bytes and _kind(theirs) != _kind(own)):
+            raise OptionError(
+                f"the model was trained on {_kind(own)}, but {data.name!r} is {_kind(theirs)}: "
+                "give data of the same kind"
+            )
+        if isinstance(data.transform, Identity):
+            for split, part in data.splits.items():
+                check_support(part.x, own.support, f"{split} x of {data.name!r}")
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """Return the transform as plain values; None where it is the identity."""
+        return asdict(self.transform) if isinstance(self.transform, Pixels) else None
+
+
+def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
+    """Return the preparation of a run, out of what it recorded of its data.
+
+    Arguments:
+        spec: The shape and support of x.
+        recorded: ``transform``, as ``Preparation.to_dict`` wrote it. A run from before that was
+            recorded has the options of its data, as ``data``.
+
+    >>> preparation_of(DataSpec((2,), "binary"), {"transform": {"levels": 2}}).transform
+    Pixels(levels=2, binarize='none', dequantize=False)
+    """
+    if "transform" in recorded:
+        values = recorded["transform"]
+        return Preparation(spec, Identity() if values is None else Pixels(**values))
+    options = recorded.get("data") or {}
+    entry = DATASETS.get(options.get("name", ""))
+    if entry is not None:
+        how = transform_of(entry.levels, options["binarize"], options["dequantize"])
+        return Preparation(spec, how)
+    levels = spec.dequantized_from or (spec.levels if spec.support == "unit" else None)
+    is_noisy = spec.dequantized_from is not None
+    return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
+
+
+def _kind(spec: DataSpec) -> str:
+    """Return the support, shape and levels of data, in words."""
+    said = f"{spec.support} of shape {spec.shape}"
+    if spec.levels is not None:
+        said += f" with {spec.levels} levels"
+    if spec.dequantized_from is not None:
+        said += f" with noise over {spec.dequantized_from} levels"
+    return said
+
+
+def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
+    """Return, in words, why a model built for one kind of data cannot learn from another.
+
+    >>> spec_mismatch(DataSpec((2,), "unit"), DataSpec((2,), "real"))
+    "it was built for unit data, and 'data' is real"
+    >>> spec_mismatch(DataSpec((2,), "unit"), DataSpec((2,), "binary"))
+    """
+    if recipe.shape != data.shape:
+        shapes = f"{recipe.shape}, and {data.name!r} has {data.shape}"
+        return f"it was built for examples of shape {shapes}"
+    if data.support not in holding(recipe.support):
+        return f"it was built for {recipe.support} data, and {data.name!r} is {data.support}"
+    if recipe.levels != data.levels and recipe.support == data.support:
+        own, theirs = (spec.levels or "no" for spec in (recipe, data))
+        return f"it was built for data of {own} levels, and {data.name!r} has {theirs}"
+    return None
+
+
+def holding(support: str) -> tuple[str, ...]:
+    """Return the supports whose values all lie in a support, itself among them.
+
+    >>> holding("unit")
+    ('binary', 'unit')
+    """
+    if support in ("unit", "real"):
+        ordered = ("binary", "unit", "real")
+        return ordered[: ordered.index(support) + 1]
+    return (support,)
+
+
+def fingerprint(x: Tensor, y: Tensor | None = None) -> str:
+    r"""Return what tells training examples from others: a SHA-256 of their stored values.
+
+    Arguments:
+        x: The examples as they are stored, with shape (N, \*shape).
+        y: Their labels, with shape (N,); None without labels.
+
+    Example:
+        >>> fingerprint(torch.zeros(3, 2)) == fingerprint(torch.zeros(4, 2))
+        False
+    """
+    digest = sha256(f"{x.dtype} {tuple(x.shape)}".encode())
+    every = -(-x.nbytes // _HASHED_BYTES)
+    digest.update(x[::every].cpu().contiguous().numpy().data)
+    if y is not None:
+        digest.update(y.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
