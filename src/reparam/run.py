@@ -21,6 +21,7 @@ from reparam.data.condition import condition_of, conditions
 from reparam.data.own import read
 from reparam.data.preparation import (
     Preparation,
+    far_from,
     fingerprint,
     holding,
     preparation_of,
@@ -224,6 +225,9 @@ class Run:
         batch = source.examples(split, seed=seed, limit=limit)
         if data is not None:
             check_values(batch.x, self.spec)
+            far = far_from(batch.x, self.config.get("recorded", {}).get("range"))
+            if far and source is not self.data:
+                _warn(far)
         return batch
 
     def evaluate(
@@ -456,6 +460,7 @@ def fit(
         transform=Preparation(source.spec, source.transform).to_dict(),
         class_names=list(source.class_names),
         n_train=batches.n_examples,
+        range=_range(source),
         # What is not kept is never resumed.
         train_sha256=None if out is None else _fingerprint(source),
         device_used=str(runtime.device),
@@ -642,6 +647,13 @@ def _require_fit(recipe: Recipe, data: DataSpec) -> None:
             f"the decoder's {type(family).__name__} describes {' or '.join(supports)} data, and "
             f"{data.name!r} is {data.support}: give another family, or data of that kind"
         )
+
+
+def _range(source: Dataset | Stream) -> list[float] | None:
+    """Return the least and the largest training value, of data whose support does not tell it."""
+    if isinstance(source, Stream) or source.spec.support not in ("real", "counts"):
+        return None
+    return [float(value) for value in source.images.aminmax()]
 
 
 def _fingerprint(source: Dataset | Stream) -> str | None:

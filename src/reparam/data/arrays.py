@@ -146,19 +146,18 @@ def _numbers(frame: Any, name: str) -> NDArray[Any]:
     """Return the columns of a frame of narwhals, with shape (rows, columns)."""
     import narwhals as nw
 
-    types = dict(frame.schema)
-    other = [c for c, kind in types.items() if not (kind.is_numeric() or kind == nw.Boolean)]
+    columns = list(frame.iter_columns())  # by place, since pandas has columns without a name
+    other = [c for c in columns if not (c.dtype.is_numeric() or c.dtype == nw.Boolean)]
     if other:
-        listed = ", ".join(f"{column} ({types[column]})" for column in other[:4])
+        listed = ", ".join(f"{column.name} ({column.dtype})" for column in other[:4])
         more = ", ..." if len(other) > 4 else ""
         raise DataError(
-            f"{name} has {len(other)} of {len(types)} columns that hold no numbers: "
+            f"{name} has {len(other)} of {len(columns)} columns that hold no numbers: "
             f"{listed}{more}; drop them, or number their values"
         )
-    whole = all(kind.is_integer() for kind in types.values())
-    has_missing = any(frame[column].null_count() for column in frame.columns)
-    if not whole or has_missing:
-        frame = frame.with_columns(nw.all().cast(nw.Float64))
+    is_whole = all(column.dtype.is_integer() for column in columns)
+    if not is_whole or any(column.null_count() for column in columns):
+        return np.stack([column.cast(nw.Float64).to_numpy() for column in columns], axis=1)
     array: NDArray[Any] = frame.to_numpy()
     return array
 

@@ -1,6 +1,6 @@
 """Data given to a model after training, prepared exactly as the training data were."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -14,6 +14,9 @@ from reparam.data.registry import DATASETS, transform_of
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
+
+FAR = 10.0
+"""Values beyond so many times the range of the training data were not prepared as these were."""
 
 _HASHED_BYTES = 2**29
 """Larger data are known by rows that are spread evenly over so many bytes, which takes a second."""
@@ -132,6 +135,30 @@ def _kind(spec: DataSpec) -> str:
     if spec.dequantized_from is not None:
         said += f" with noise over {spec.dequantized_from} levels"
     return said
+
+
+def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
+    """Return, in words, that x is of another scale than the training data; "" where it is not.
+
+    Arguments:
+        x: Values of any shape.
+        trained: The least and the largest training value; None where the support tells the range.
+
+    >>> far_from(torch.tensor([900.0]), [-3.0, 4.0])
+    'x ranges from 900 to 900, and the training data from -3 to 4: prepare x as they were prepared'
+    >>> far_from(torch.tensor([5.0]), [-3.0, 4.0])
+    ''
+    """
+    if trained is None:
+        return ""
+    (low, high), (least, largest) = trained, (float(value) for value in x.aminmax())
+    room = FAR * max(high - low, abs(low), abs(high))
+    if low - room <= least and largest <= high + room:
+        return ""
+    return (
+        f"x ranges from {least:.4g} to {largest:.4g}, and the training data from {low:.4g} to "
+        f"{high:.4g}: prepare x as they were prepared"
+    )
 
 
 def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:

@@ -1,10 +1,14 @@
 """Batches from a torch DataLoader, which is asked anew each epoch."""
 
+import random
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, get_args
+from random import Random
+from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -192,9 +196,9 @@ class Stream:
 class StreamBatches:
     """The batches of a stream, moved to the device, with the interface of ``Batches``.
 
-    The loader draws from a torch stream of its own that depends on (seed, epoch) alone, so that an
-    epoch taken up at batch k goes on as it would have. Augmentation that draws from elsewhere
-    (Python's or NumPy's global generators) is not covered.
+    The order and the augmentation of an epoch depend on (seed, epoch) alone, so that an epoch taken
+    up at batch k goes on as it would have: see ``pulled``. Not covered are a data set or a sampler
+    with a state of its own other than a torch generator.
 
     Arguments:
         stream: The loader and what maps its values to x.
@@ -247,27 +251,76 @@ class StreamBatches:
 
 
 def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
-    """Yield the batches of a loader while the global CPU generator is swapped for one of its own.
+    """Yield the batches of one pass over a loader, whose order and draws follow from a seed alone.
+
+    The global generators of torch, NumPy and Python are swapped for others while the loader works,
+    and the generators of the loader and its samplers begin at a state that follows from the seed
+    and their own seed; afterwards all are as before. Workers are started anew for every pass, since
+    those that persist go on with draws that nothing can bring back.
 
     Arguments:
-        loader: What draws its order and augmentation from the global generator.
-        seed: The seed of what it draws from here instead.
+        loader: What yields the batches.
+        seed: The seed of the pass.
     """
-    own = torch.Generator().manual_seed(seed).get_state()
+    own = _GlobalState.of(seed)
+    generators = _generators(loader)
+    before = [generator.get_state() for generator in generators]
+    for generator in generators:
+        generator.manual_seed(mixed_seed(seed, generator.initial_seed()))
+    if loader.persistent_workers:
+        loader = copy(loader)
+        loader._iterator = None
     batches: Iterator[Any] | None = None
-    while True:
-        outer = torch.get_rng_state()
-        torch.set_rng_state(own)
-        try:
-            if batches is None:
-                batches = iter(loader)
-            item = next(batches)
-        except StopIteration:
-            return
-        finally:
-            own = torch.get_rng_state()
-            torch.set_rng_state(outer)
-        yield item
+    try:
+        while True:
+            outer = _GlobalState.now()
+            own.set()
+            try:
+                if batches is None:
+                    batches = iter(loader)
+                item = next(batches)
+            except StopIteration:
+                return
+            finally:
+                own = _GlobalState.now()
+                outer.set()
+            yield item
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
+
+
+class _GlobalState(NamedTuple):
+    """The state of the global generators that data sets and samplers draw from."""
+
+    torch: Tensor
+    numpy: Any
+    python: Any
+
+    @classmethod
+    def of(cls, seed: int) -> "_GlobalState":
+        """Return the state that follows from a seed."""
+        numpy = np.random.RandomState(seed % 2**32).get_state()
+        return cls(torch.Generator().manual_seed(seed).get_state(), numpy, Random(seed).getstate())
+
+    @classmethod
+    def now(cls) -> "_GlobalState":
+        """Return the state as it is."""
+        return cls(torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
+
+    def set(self) -> None:
+        """Put the state in the place of the present one."""
+        torch.set_rng_state(self.torch)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        random.setstate(self.python)
+
+
+def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
+    """Return the generators that a loader and its samplers draw from, each once."""
+    within = getattr(loader.batch_sampler, "sampler", None)
+    parts = (loader, loader.sampler, loader.batch_sampler, within)
+    found = (getattr(part, "generator", None) for part in parts)
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
 
 
 def parts(item: object) -> tuple[Tensor, Tensor | None]:
