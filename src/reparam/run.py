@@ -35,6 +35,7 @@ from reparam.training.checkpoint import (
     unflatten,
 )
 from reparam.training.config import (
+    OF_OLD_IMAGES,
     checked_options,
     differences,
     flat,
@@ -128,6 +129,8 @@ class Run:
                 "this run was trained on data in memory: name a data set of the same kind with "
                 "--data or, in Python, give the data themselves as data="
             )
+        if options.get("name") == "faces":
+            options = OF_OLD_IMAGES | options
         asked = {**options, "name": name or options["name"]}
         if name is not None and name != options.get("name"):
             # Another data set keeps the way of binarizing, not the numbers that follow from size.
