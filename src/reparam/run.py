@@ -138,8 +138,10 @@ class Run:
         if data_dir is not None:
             asked["data_dir"] = str(data_dir)
         if path is not None and str(Path(path).expanduser().absolute()) != asked.get("path"):
-            # The number of validation windows is that of the other file.
-            asked = {k: v for k, v in asked.items() if k != "validation"} | {"path": str(path)}
+            # The number of validation examples is that of the other file, as are the splits that
+            # a folder has.
+            own = ("validation", "test_share") if asked["name"] == "faces" else ("validation",)
+            asked = {k: v for k, v in asked.items() if k not in own} | {"path": str(path)}
         found = data_sets.load(**asked)
         if (found.spec.shape, found.spec.support) != (self.spec.shape, self.spec.support):
             raise OptionError(

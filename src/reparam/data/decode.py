@@ -147,9 +147,7 @@ def _pixels(
     with Image.open(file.path) as image:
         # Pillow brings the 16 bits of these formats into its mode of 32 bits.
         if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-            raise ValueError(
-                f"its levels, of Pillow's mode {image.mode}, have no known range: 8 or 16 bits have"
-            )
+            raise ValueError(f"Pillow's mode {image.mode} has no known range; 8 and 16 bits have")
         # The further pictures of a camera's file are small copies and maps of depth.
         more = image.format != "MPO" and getattr(image, "is_animated", False)
         # A large photograph is decoded at a part of its size, which takes a part of the time.

@@ -35,9 +35,9 @@ REASONS = {
     "hidden folder": "in hidden folders",
     "hidden": "hidden",
     "ending": "without the ending of an image",
-    "broken": "broken links",
-    "special": "no regular files",
-    "again": "further links to files or folders that are there already",
+    "broken": "behind broken links",
+    "special": "of a special type",
+    "again": "there already under another name",
     "beside": "beside the folders of the splits",
 }
 """Why files are left out, as it is said after their number."""
@@ -46,7 +46,7 @@ N_NAMED = 3
 """So many names stand for all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class ImageFile:
     """An image in a folder.
 
@@ -189,12 +189,13 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
             test and none to train on.
     """
     folder = Path(path).expanduser().absolute()
-    found: list[tuple[int, ImageFile, object]] = []
+    _require_folder(folder)
+    found: list[tuple[int, ImageFile, str | tuple[int, int]]] = []
     folders: list[tuple[str, ...]] = []
     left_out: dict[str, list[tuple[str, int]]] = defaultdict(list)
     # What is reached through the fewest links comes first.
     waiting: list[tuple[int, tuple[str, ...], str]] = [(0, (), str(folder))]
-    seen: set[object] = set()
+    seen: set[str | tuple[int, int]] = set()
     while waiting:
         n_links, parts, place = heappop(waiting)
         real = os.path.realpath(place)
@@ -203,7 +204,7 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
             continue
         seen.add(real)
         folders.append(parts)
-        for entry in _entries(place, is_root=not parts):
+        for entry in _entries(place):
             inner = (*parts, spelled(entry.name))
             name = printable("/".join(inner))
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
@@ -226,13 +227,13 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
                 image = ImageFile(inner, Path(entry.path))
                 found.append((links, image, _identity(entry, real, status)))
     images = []
-    for _, image, identity in sorted(found, key=lambda one: (one[0], one[1].parts, one[1].path)):
+    for _, image, identity in sorted(found, key=lambda one: one[:2]):
         if identity in seen:
             left_out["again"].append((image.name, 1))
         else:
             seen.add(identity)
             images.append(image)
-    images.sort(key=lambda image: (image.parts, image.path))
+    images.sort()
     splits, beside = _in_splits(folder, images)
     left_out["beside"] += [(image.name, 1) for image in beside]
     return ImageFolder(
@@ -308,17 +309,31 @@ def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Dat
     )
 
 
-def _entries(place: str, *, is_root: bool) -> list["os.DirEntry[str]"]:
+def _require_folder(folder: Path) -> None:
+    """Refuse what is no folder that can be read.
+
+    Raises:
+        DataError: It is missing, a file, or cannot be read.
+    """
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        problem = "does not exist"
+    except NotADirectoryError:
+        problem = "is a file"
+    except (OSError, ValueError) as error:
+        raise unreadable(folder, error) from error
+    else:
+        return
+    raise DataError(f"{printable(str(folder))} {problem}: give the path of a folder of images")
+
+
+def _entries(place: str) -> list["os.DirEntry[str]"]:
     """Return what is in a folder, in the order of the names."""
     try:
         with os.scandir(place) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if not is_root:
-            raise unreadable(place, error) from error
-        what = "does not exist" if isinstance(error, FileNotFoundError) else "is a file"
-        raise DataError(f"{printable(place)} {what}: give the path of a folder of images") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise unreadable(place, error) from error
 
 
@@ -334,7 +349,9 @@ def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
         raise unreadable(entry.path, error) from error
 
 
-def _identity(entry: "os.DirEntry[str]", real: str, status: os.stat_result) -> object:
+def _identity(
+    entry: "os.DirEntry[str]", real: str, status: os.stat_result
+) -> str | tuple[int, int]:
     """Return what is the same for all names of one file, in a folder whose real path is given."""
     if status.st_nlink > 1 and status.st_ino:
         return status.st_dev, status.st_ino

@@ -13,6 +13,7 @@ from reparam.data.dataset import UNLABELED, Dataset, Split, validation_size
 from reparam.data.decode import Decoded, read_images
 from reparam.data.folder import (
     ENDINGS,
+    SPLITS,
     ImageFile,
     ImageFolder,
     counted,
@@ -24,8 +25,8 @@ from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
-TEST_SHARE = 0.1
-"""The fraction of the images that is the test split, where the folder has none of its own."""
+TEST_SHARE, VALIDATION = 0.1, 0.05
+"""The fractions of the images, and of those left, that become splits the folder does not have."""
 
 
 def load_images(
@@ -109,7 +110,7 @@ def load_images(
         raise DataError("data 'faces' are a folder of your own: name it as path (--path FOLDER)")
     folder = find_images(path)
     _require_enough(folder)
-    parts, options = _divided(folder, validation, test_share)
+    parts, division = _divided(folder, validation, test_share)
     decoded = read_images(parts, size, image_channels)
     classes = folder.classes
     splits = {
@@ -129,7 +130,7 @@ def load_images(
         "path": str(folder.path),
         "size": size,
         "image_channels": n_channels,
-        **options,
+        **division,
         "dequantize": dequantize,
     }
     notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
@@ -143,7 +144,7 @@ def load_images(
 def _require_enough(folder: ImageFolder) -> None:
     n = len(folder.images)
     if n < 3:
-        omissions = f"; {folder.omissions}" if folder.left_out else ""
+        omissions = f" ({folder.omissions})" if folder.left_out else ""
         raise DataError(
             f"{printable(str(folder.path))} has {counted(n, 'image')} ({', '.join(ENDINGS)}): a "
             "data set needs at least 3, one to train on and one for each of validation and test, "
@@ -159,39 +160,31 @@ def _divided(
     Raises:
         OptionError: A share that is out of range, or for a split that the folder has.
     """
-    for option, split, asked in (
+    for option, split, value in (
         ("validation", "validation", validation),
         ("test_share", "test", test_share),
     ):
-        if asked and split in folder.splits:
+        if value and split in folder.splits:
             raise OptionError(
-                f"{option}={asked}: {printable(str(folder.path))} has a folder for the split "
-                f"{split!r}, so none is taken out of train: leave {option} out"
+                f"{option}={value}: {printable(str(folder.path))} has a folder for the split "
+                f"{split!r}, so none is taken out of train: leave {option} out, or give a folder "
+                "without that split"
             )
     # Sorted by a hash of its name an image keeps its place, whatever the order of the disk.
-    train = sorted(folder.splits["train"], key=lambda image: image.digest)
-    share = TEST_SHARE if test_share is None else test_share
-    n_test = 0 if "test" in folder.splits else int(len(train) * share)
-    asked = 0.05 if validation is None else validation
-    n_validation = (
-        0 if "validation" in folder.splits else validation_size(asked, len(train) - n_test)
-    )
-    parts = {
-        "train": train[n_test + n_validation :],
-        "validation": train[n_test : n_test + n_validation],
-        "test": train[:n_test],
-        **{name: list(part) for name, part in folder.splits.items() if name != "train"},
-    }
-    options = {
-        "validation": None if "validation" in folder.splits else n_validation,
-        "test_share": None if "test" in folder.splits else share,
-    }
-    in_order = {
-        name: sorted(part, key=lambda image: (image.parts, image.path))
-        for name, part in parts.items()
-        if part
-    }
-    return in_order, options
+    rest = sorted(folder.splits["train"], key=lambda image: image.digest)
+    own = {name: list(part) for name, part in folder.splits.items() if name != "train"}
+    options: dict[str, Any] = {"validation": None, "test_share": None}
+    taken: dict[str, list[ImageFile]] = {}
+    if "test" not in own:
+        options["test_share"] = TEST_SHARE if test_share is None else test_share
+        n_test = int(len(rest) * options["test_share"])
+        taken["test"], rest = rest[:n_test], rest[n_test:]
+    if "validation" not in own:
+        n = validation_size(VALIDATION if validation is None else validation, len(rest))
+        options["validation"] = n
+        taken["validation"], rest = rest[:n], rest[n:]
+    parts = {"train": rest, **taken, **own}
+    return {name: sorted(parts[name]) for name in SPLITS if parts[name]}, options
 
 
 def _labels(
