@@ -83,7 +83,7 @@ def read_images(
         raise _unreadable(damaged)
     if image_channels is None and len(grey) == len(files):
         x = {name: pixels[:, :1].clone() for name, pixels in x.items()}
-    return Decoded(x, grey, framed)
+    return Decoded(x, sorted(grey), sorted(framed))
 
 
 def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
@@ -158,7 +158,7 @@ def _pixels(
 
 def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
     """Return the error for images that cannot be read."""
-    (file, error), *others = damaged
+    (file, error), *others = sorted(damaged, key=lambda one: one[0])
     path = printable(str(file.path))
     said = f"{path} cannot be read as an image ({_reason(file, error)})"
     if not others:

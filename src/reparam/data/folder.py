@@ -123,7 +123,7 @@ class ImageFolder:
     @property
     def name(self) -> str:
         """The name of the folder, for messages."""
-        return printable(Path(os.path.normpath(self.path)).name) or "images"
+        return printable(spelled(Path(os.path.normpath(self.path)).name)) or "images"
 
     @property
     def images(self) -> list[ImageFile]:
