@@ -1,6 +1,7 @@
 """From files of images of any kind to the pixels of squares of one size."""
 
 import os
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,8 +96,12 @@ def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
     """
     from PIL import Image, ImageOps
 
-    # Cameras store how they were held, which the pixels do not show.
-    upright = ImageOps.exif_transpose(image)
+    image.load()  # so that an error from here on is one of the metadata
+    try:
+        # Cameras store how they were held, which the pixels do not show.
+        upright = ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, LookupError, struct.error):
+        upright = image
     side = min(upright.size)
     left, top = ((length - side) // 2 for length in upright.size)
     square = upright.crop((left, top, left + side, top + side))
@@ -110,7 +115,7 @@ def in_color(image: "Image") -> "Image":
     >>> in_color(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
     (255, 255, 255)
     """
-    from PIL import Image, ImageCms
+    from PIL import Image
 
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.int32)
@@ -121,7 +126,7 @@ def in_color(image: "Image") -> "Image":
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if image.mode == "LAB":
-        return ImageCms.applyTransform(image, _lab_to_rgb()) or image
+        return _lab_to_rgb().apply(image)
     return image.convert("RGB")
 
 

@@ -60,11 +60,12 @@ def load_images(
     subfolder has an unknown label. Bytes of names that are not UTF-8 are escaped.
 
     **Pixels.** The middle square is resized with a filter against aliasing. The orientation that
-    a camera stored (EXIF) is applied; color profiles are not. Of animated files and files of
-    several pages the first image counts. Transparent images are laid on white. Palettes, CMYK,
-    YCbCr and CIELAB become RGB. Of 16 bits, 65535 is white; levels of 32 bits and floats have no
-    known range and are an error, as are damaged files. Where all images are grey, by their pixels
-    and not by the kind of the file, there is one channel; where only some are, all have three.
+    a camera stored (EXIF) is applied where it can be read; color profiles are not. Of animated
+    files and files of several pages the first image counts. Transparent images are laid on white.
+    Palettes, CMYK, YCbCr and CIELAB become RGB. Of 16 bits, 65535 is white; levels of 32 bits and
+    floats have no known range and are an error, as are damaged files. Where all images are grey,
+    by their pixels and not by the kind of the file, there is one channel; where only some are, all
+    have three.
 
     Arguments:
         path: The folder.
