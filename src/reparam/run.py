@@ -48,6 +48,7 @@ from reparam.training.checkpoint import (
     unflatten,
 )
 from reparam.training.config import (
+    OF_OLD_IMAGES,
     checked_options,
     differences,
     flat,
@@ -141,6 +142,8 @@ class Run:
                 "this run was trained on data in memory: name a data set of the same kind with "
                 "--data or, in Python, give the data themselves as data="
             )
+        if options.get("name") == "faces":
+            options = OF_OLD_IMAGES | options
         asked = {**options, "name": name or options["name"]}
         if name is not None and name != options.get("name"):
             # Another data set keeps the way of binarizing, not the numbers that follow from size.
@@ -148,8 +151,10 @@ class Run:
         if data_dir is not None:
             asked["data_dir"] = str(data_dir)
         if path is not None and str(Path(path).expanduser().absolute()) != asked.get("path"):
-            # The number of validation windows is that of the other file.
-            asked = {k: v for k, v in asked.items() if k != "validation"} | {"path": str(path)}
+            # The number of validation examples is that of the other file, as are the splits that
+            # a folder has.
+            own = ("validation", "test_share") if asked["name"] == "faces" else ("validation",)
+            asked = {k: v for k, v in asked.items() if k not in own} | {"path": str(path)}
         found = data_sets.load(**asked)
         self.preparation.check_dataset(found)
         return found.conditioned(self.spec.condition)

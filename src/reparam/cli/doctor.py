@@ -12,7 +12,7 @@ import tyro
 from reparam import data as data_sets
 from reparam.cli.parse import parse
 from reparam.data import DATASETS
-from reparam.data.images import ENDINGS
+from reparam.data.folder import ENDINGS, find_images
 from reparam.data.registry import OWN_FILES, Binarize
 from reparam.doctor import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, folded, unknown
@@ -104,7 +104,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     if folded(options.target) in (*DATASETS, *OWN_FILES):
         return {"name": options.target, **given}
     if place.is_dir():
-        if not any(p.suffix.lower() in ENDINGS for p in place.rglob("*")):
+        if not find_images(place).images:
             raise OptionError(
                 f"{place} holds no run (no config.yaml) and no images "
                 f"({', '.join(ENDINGS)}): give the folder of a run, or of images"

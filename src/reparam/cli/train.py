@@ -19,6 +19,7 @@ from reparam.semi_supervised import infers_label
 from reparam.training.config import (
     DATA_KEYS,
     MACHINE_KEYS,
+    OF_OLD_IMAGES,
     read_config,
     recipe_of,
     training_options,
@@ -47,6 +48,7 @@ class CommonOptions:
         test_share: The share of a file or folder of your own that is held out as test; 0.1 by
             default.
         size: The height and width that images of a folder are brought to; 64 by default.
+        image_channels: Of images of a folder: 1 for grey, 3 for RGB; what they are by default.
         condition: What every part of the model is given beside its input: label, or nothing.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
@@ -70,6 +72,7 @@ class CommonOptions:
     stride: int | None = None
     test_share: float | None = None
     size: int | None = None
+    image_channels: int | None = None
     condition: Literal["label"] | None = None
     beta: float | None = None
     device: str = "auto"
@@ -196,6 +199,8 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
         if value_of(words, "--config") is not None:
             raise OptionError("--config and --resume: a run goes on with its own options; drop one")
         config = {k: v for k, v in folder.config().items() if k != "recorded"}
+        if config.get("data") == "faces":
+            config = OF_OLD_IMAGES | config
         for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
             if config.get(key) is None:
                 raise OptionError(

@@ -74,6 +74,7 @@ class Dataset:
         class_names: The names of the classes, in the order of the labels.
         options: The plain values from which ``load(**options)`` makes the same data set again;
             None for data that came from memory.
+        notes: What is worth knowing of how they were read, such as what was left out.
 
     Raises:
         DataError: No ``train`` split.
@@ -90,6 +91,7 @@ class Dataset:
     transform: Transform = field(default_factory=Identity)
     class_names: tuple[str, ...] = ()
     options: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if "train" not in self.splits:

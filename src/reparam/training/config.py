@@ -20,13 +20,15 @@ from reparam.training.schedules import linear
 from reparam.variants import PARTS, Parts, Recipe, build, get, replace
 from reparam.version import __version__
 
-FILE_KEYS = ("path", "unit", "window", "stride", "test_share", "size")
+FILE_KEYS = ("path", "unit", "window", "stride", "test_share", "size", "image_channels")
 IMAGE_KEYS = ("binarize", "dequantize", "validation", "labels_per_class")
 DATA_KEYS = ("data", "data_dir", *IMAGE_KEYS, *FILE_KEYS)
 MACHINE_KEYS = ("device", "precision", "devices", "nodes")
 TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
 MOVABLE_KEYS = ("data_dir", "path")
 """What may differ when a run goes on: the data may lie elsewhere by now."""
+OF_OLD_IMAGES = {"image_channels": 3}
+"""Of runs on folders of images from before this was an option, when all images became RGB."""
 
 
 def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
@@ -112,6 +114,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     ['lr (0.1 in the run, 0.2 now)']
     """
     defaults = {f.name: f.default for group in (TrainingOptions, Parts) for f in fields(group)}
+    defaults |= OF_OLD_IMAGES
     stored = defaults | dict(stored)
     asked = defaults | dict(asked)
     names = [name for name in (stored | asked) if name not in (*MOVABLE_KEYS, "recorded")]

@@ -1,0 +1,416 @@
+"""What a folder of images holds: the images, their splits and classes, and what is left out."""
+
+import os
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from heapq import heappop, heappush
+from pathlib import Path
+
+from reparam.errors import DataError
+
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".webp", ".avif", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""The names of files that are taken for images end so, in small letters or capitals."""
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""The names of folders that are splits, in small letters or capitals."""
+
+SYSTEM_NAMES = (
+    *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini"),
+)
+"""What operating systems leave in folders without a leading dot, in small letters or capitals."""
+
+REASONS = {
+    "hidden folder": "in hidden folders",
+    "hidden": "hidden",
+    "ending": "without the ending of an image",
+    "broken": "behind broken links",
+    "special": "of a special type",
+    "again": "there already under another name",
+    "beside": "beside the folders of the splits",
+}
+"""Why files are left out, as it is said after their number."""
+
+N_NAMED = 3
+"""So many names stand for all."""
+
+
+@dataclass(frozen=True, order=True)
+class ImageFile:
+    """An image in a folder.
+
+    Arguments:
+        parts: The names of the folders that lead to it, and its own, from the folder of the data
+            set on; see ``spelled``.
+        path: Where it is.
+    """
+
+    parts: tuple[str, ...]
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its path within the folder, for messages."""
+        return printable("/".join(self.parts))
+
+    @property
+    def digest(self) -> bytes:
+        """A hash of its path within the folder, which is the same on every machine."""
+        return sha256("/".join(self.parts).encode("utf-8", "surrogateescape")).digest()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of a folder that are not in its data set, for one reason.
+
+    Arguments:
+        reason: One of ``REASONS``.
+        count: How many files.
+        names: Their names, or those of the hidden folders that they lie in.
+
+    Example:
+        >>> print(LeftOut("ending", 4, ("a.csv", "b.csv", "c.csv", "d.csv")))
+        4 without the ending of an image (a.csv, b.csv, c.csv, …)
+    """
+
+    reason: str
+    count: int
+    names: Sequence[str]
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {REASONS[self.reason]} ({listed(self.names)})"
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder by split, and what was left out.
+
+    Arguments:
+        path: The folder.
+        splits: The images by split, in the order of their names; without folders for splits all
+            of them are ``train``.
+        has_splits: Whether there are folders for splits; those of the classes then lie in them.
+        left_out: What is in no split.
+        empty: Folders without images where those of splits and classes are.
+
+    Example:
+        >>> def folder(*names):
+        ...     images = [ImageFile(tuple(name.split("/")), Path(name)) for name in names]
+        ...     return ImageFolder(Path("a"), {"train": images})
+        >>> folder("cat/1.png", "dog/old/2.png").classes
+        ('cat', 'dog')
+        >>> folder("cat/1.png", "dog/2.png", "3.png").notes
+        ('no classes, because of 1 image in no subfolder (3.png)',)
+    """
+
+    path: Path
+    splits: Mapping[str, Sequence[ImageFile]]
+    has_splits: bool = False
+    left_out: Sequence[LeftOut] = ()
+    empty: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the folder, for messages."""
+        return printable(spelled(Path(os.path.normpath(self.path)).name)) or "images"
+
+    @property
+    def images(self) -> list[ImageFile]:
+        """The images of all splits."""
+        return [image for images in self.splits.values() for image in images]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The subfolders that are classes: two or more, where all training images lie in some."""
+        if any(self.class_of(image) is None for image in self.splits["train"]):
+            return ()
+        names = {name for image in self.images if (name := self.class_of(image)) is not None}
+        return tuple(sorted(names)) if len(names) > 1 else ()
+
+    def class_of(self, image: ImageFile) -> str | None:
+        """Return the subfolder that an image lies in, below that of its split; None for none."""
+        inner = image.parts[1:] if self.has_splits else image.parts
+        return inner[0] if len(inner) > 1 else None
+
+    @property
+    def omissions(self) -> str:
+        """How many files were left out and why, in words; empty if none were."""
+        n = sum(some.count for some in self.left_out)
+        reasons = ", ".join(map(str, self.left_out))
+        return f"left out {counted(n, 'file')}: {reasons}" if n else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and what may be otherwise than its owner thinks."""
+        return tuple(note for note in (self.omissions, *self._surprises()) if note)
+
+    def _surprises(self) -> Iterator[str]:
+        if self.empty:
+            yield f"no images in {listed(self.empty)}"
+        classes = self.classes
+        trained = {self.class_of(image) for image in self.splits["train"]}
+        untrained = [printable(name) for name in classes if name not in trained]
+        if untrained:
+            yield f"no training images of the classes {listed(untrained)}"
+        alone = [image.name for image in self.images if self.class_of(image) is None]
+        said = f"{counted(len(alone), 'image')} in no subfolder ({listed(alone)})"
+        if alone and classes:
+            yield f"no class is known of {said}"
+        elif 0 < len(alone) < len(self.images):
+            yield f"no classes, because of {said}"
+        if not self.has_splits and any(split_of(name) for name in classes):
+            name = printable(next(name for name in classes if split_of(name)))
+            yield f"{name}/ is taken for a class, as there are other classes beside it"
+        deeper = {"/".join(i.parts[:-1]) for i in self.images if any(map(split_of, i.parts[1:-1]))}
+        if deeper:
+            names = listed([printable(name) for name in sorted(deeper)])
+            yield f"folders are splits directly inside the folder only, not deeper ({names})"
+
+
+def find_images(path: str | os.PathLike[str]) -> ImageFolder:
+    """Return the images in a folder and its subfolders.
+
+    Links are followed. Each folder and each file counts once, under a name without a link if it
+    has one, so that no image is in two splits and links that lead in circles end.
+
+    Raises:
+        DataError: A folder that is missing or cannot be read, or has images for validation or
+            test and none to train on.
+    """
+    folder = Path(path).expanduser().absolute()
+    _require_folder(folder)
+    found: list[tuple[int, ImageFile, str | tuple[int, int]]] = []
+    folders: list[tuple[str, ...]] = []
+    left_out: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    # What is reached through the fewest links comes first.
+    waiting: list[tuple[int, tuple[str, ...], str]] = [(0, (), str(folder))]
+    seen: set[str | tuple[int, int]] = set()
+    while waiting:
+        n_links, parts, place = heappop(waiting)
+        real = os.path.realpath(place)
+        if real in seen:
+            left_out["again"].append((printable("/".join(parts)), 1))
+            continue
+        seen.add(real)
+        folders.append(parts)
+        for entry in _entries(place):
+            inner = (*parts, spelled(entry.name))
+            name = printable("/".join(inner))
+            if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
+                if entry.is_dir(follow_symlinks=False):
+                    left_out["hidden folder"].append((printable(inner[-1]), _n_files(entry.path)))
+                else:
+                    left_out["hidden"].append((name, 1))
+                continue
+            status = _status(entry)
+            links = n_links + entry.is_symlink()
+            if status is None:
+                left_out["broken"].append((name, 1))
+            elif stat.S_ISDIR(status.st_mode):
+                heappush(waiting, (links, inner, entry.path))
+            elif os.path.splitext(entry.name)[1].lower() not in ENDINGS:
+                left_out["ending"].append((name, 1))
+            elif not stat.S_ISREG(status.st_mode):
+                left_out["special"].append((name, 1))
+            else:
+                image = ImageFile(inner, Path(entry.path))
+                found.append((links, image, _identity(entry, real, status)))
+    images = []
+    for _, image, identity in sorted(found, key=lambda one: one[:2]):
+        if identity in seen:
+            left_out["again"].append((image.name, 1))
+        else:
+            seen.add(identity)
+            images.append(image)
+    images.sort()
+    splits, beside = _in_splits(folder, images)
+    left_out["beside"] += [(image.name, 1) for image in beside]
+    return ImageFolder(
+        folder,
+        splits or {"train": images},
+        bool(splits),
+        [some for reason in REASONS if (some := _summed(reason, left_out[reason])).count],
+        _empty(folders, images, bool(splits)),
+    )
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a folder of this name holds; None for any other name.
+
+    >>> split_of("Train"), split_of("val"), split_of("cat")
+    ('train', 'validation', None)
+    """
+    return next((split for split, names in SPLITS.items() if name.lower() in names), None)
+
+
+def spelled(name: str) -> str:
+    """Return the name of a file in the one spelling that it has on every machine.
+
+    Bytes are read as UTF-8 whatever the locale; those that are none become surrogates, as Python
+    has them. Unicode is in its composed form (NFC), which some file systems take apart.
+
+    >>> spelled("cafe\N{COMBINING ACUTE ACCENT}") == "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+    True
+    """
+    if name.isascii():
+        return name
+    stored = os.fsencode(name).decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFC", stored)
+
+
+def printable(name: str) -> str:
+    r"""Return a name in characters that can be stored and shown; others are escaped.
+
+    >>> print(printable(b"caf\xe9\n".decode("utf-8", "surrogateescape")))
+    caf\xe9\n
+    """
+    if name.isprintable():
+        return name
+    escaped = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first names of some, and a sign that there are more.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d"])
+    ('a, b', 'a, b, c, …')
+    """
+    some = list(names)[:N_NAMED]
+    return ", ".join([*some, *(["…"] if len(names) > N_NAMED else [])])
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "file"), counted(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> DataError:
+    """Return the error for a file or folder in a folder of images that cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DataError(
+        f"{printable(os.fspath(path))} cannot be read ({reason}): make it readable, or take it out "
+        "of the folder"
+    )
+
+
+def _require_folder(folder: Path) -> None:
+    """Refuse what is no folder that can be read.
+
+    Raises:
+        DataError: It is missing, a file, or cannot be read.
+    """
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        problem = "does not exist"
+    except NotADirectoryError:
+        problem = "is a file"
+    except (OSError, ValueError) as error:
+        raise unreadable(folder, error) from error
+    else:
+        return
+    raise DataError(f"{printable(str(folder))} {problem}: give the path of a folder of images")
+
+
+def _entries(place: str) -> list["os.DirEntry[str]"]:
+    """Return what is in a folder, in the order of the names."""
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable(place, error) from error
+
+
+def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
+    """Return what kind of file it is, or that a link leads to; None for a broken link."""
+    try:
+        return os.stat(entry.path)
+    except PermissionError as error:
+        raise unreadable(entry.path, error) from error
+    except OSError as error:
+        if entry.is_symlink():
+            return None
+        raise unreadable(entry.path, error) from error
+
+
+def _identity(
+    entry: "os.DirEntry[str]", real: str, status: os.stat_result
+) -> str | tuple[int, int]:
+    """Return what is the same for all names of one file, in a folder whose real path is given."""
+    if status.st_nlink > 1 and status.st_ino:
+        return status.st_dev, status.st_ino
+    return os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
+
+
+def _n_files(folder: str) -> int:
+    """Return the number of files in a folder and its subfolders, as far as they can be read."""
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _summed(reason: str, files: Iterable[tuple[str, int]]) -> LeftOut:
+    """Return what was left out for one reason, with each name once."""
+    counted = [(name, count) for name, count in files if count]
+    names = sorted({name for name, _ in counted})
+    return LeftOut(reason, sum(count for _, count in counted), names)
+
+
+def _in_splits(
+    folder: Path, images: Sequence[ImageFile]
+) -> tuple[dict[str, list[ImageFile]], list[ImageFile]]:
+    """Return the images by the split in whose folder they lie, and those in none of them.
+
+    Without folders for splits there are no splits. ``train`` alone is one only where nothing else
+    is: beside other folders with images it is a class, such as the vehicle.
+
+    Raises:
+        DataError: Images for validation or test, and none to train on.
+    """
+    splits: dict[str, list[ImageFile]] = {}
+    beside = []
+    for image in images:
+        split = split_of(image.parts[0]) if len(image.parts) > 1 else None
+        if split is None:
+            beside.append(image)
+        else:
+            splits.setdefault(split, []).append(image)
+    if not splits or (set(splits) == {"train"} and any(len(i.parts) > 1 for i in beside)):
+        return {}, []
+    if "train" not in splits:
+        held_out = sorted({f"{printable(i.parts[0])}/" for some in splits.values() for i in some})
+        raise DataError(
+            f"{printable(str(folder))} has images in {listed(held_out)} and none in train/: put "
+            "those to train on there, or rename the folder if it is a class"
+        )
+    return {name: splits[name] for name in SPLITS if name in splits}, beside
+
+
+def _empty(
+    folders: Iterable[tuple[str, ...]], images: Iterable[ImageFile], has_splits: bool
+) -> list[str]:
+    """Return the folders without images among those of splits and of classes."""
+    holds = {image.parts[:depth] for image in images for depth in (1, 2)}
+    classes_too = 2 if has_splits else 1
+    empty = [
+        parts
+        for parts in folders
+        if 0 < len(parts) <= classes_too
+        and parts not in holds
+        and (len(parts) == 1 or (split_of(parts[0]) and parts[:1] in holds))
+    ]
+    return [printable("/".join(parts)) for parts in sorted(empty)]
