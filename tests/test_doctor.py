@@ -150,8 +150,11 @@ class TestHealthy:
         [
             # So large a weight does leave nothing of z; it is no over-fitting and no slow encoder.
             ("beta-vae", {"beta": 10.0}, {"epochs": 60, "kl_warmup": 50.0}, {"collapse"}),
-            ("beta-vae", {"beta": 3.0}, {"epochs": 40, "kl_warmup": 10.0}, set()),
-            ("iwae", {}, {"epochs": 30}, set()),
+            pytest.param(
+                *("beta-vae", {"beta": 3.0}, {"epochs": 40, "kl_warmup": 10.0}, set()),
+                marks=pytest.mark.slow,
+            ),
+            pytest.param("iwae", {}, {"epochs": 30}, set(), marks=pytest.mark.slow),
             ("vae", {"condition": "label"}, {"epochs": 30}, set()),
         ],
     )
@@ -585,7 +588,7 @@ class TestCurves:
     def test_a_real_curve_that_never_calms_down(self) -> None:
         source = data.load("digits", validation=71)
         torch.manual_seed(0)
-        recipe = variants.vae(source.spec)
+        recipe = variants.vae(source.spec, hidden=[64])
         run = rp.fit(recipe, source, epochs=30, lr=0.5, progress=False)
         found = curves.learning_rate(patient_of(run, source))
         assert found.severity == "problem", str(found)
