@@ -201,16 +201,24 @@ class TestKilled:
 class TestStopped:
     """SIGTERM and Ctrl-C save, say how to go on, and leave with the code that shells expect."""
 
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-    @pytest.mark.parametrize("step", [2, 6])  # within an epoch, and at the end of one
+    # Within an epoch, and at the end of one.
+    @pytest.mark.parametrize(
+        ("step", "number", "code"),
+        [
+            (2, signal.SIGTERM, 143),
+            (6, signal.SIGINT, 130),
+            pytest.param(2, signal.SIGINT, 130, marks=pytest.mark.slow),
+            pytest.param(6, signal.SIGTERM, 143, marks=pytest.mark.slow),
+        ],
+    )
     def test_by_a_signal(
         self,
         zygote: Command,
         tmp_path: Path,
         undisturbed: Path,
+        step: int,
         number: signal.Signals,
         code: int,
-        step: int,
     ) -> None:
         run = tmp_path / "run"
         words = [*TRAIN, *KEPT, "--checkpoint-every", "1000", "--out", str(run)]
