@@ -53,7 +53,9 @@ PRODUCT = tuple(itertools.product(PRIORS, OBJECTIVES, (None, "label")))
 HALF = tuple(parts for i, parts in enumerate(PRODUCT) if i % 2 == i // 2 % 2)
 
 
-@pytest.mark.parametrize("combinations", [HALF, pytest.param(PRODUCT, marks=pytest.mark.slow)], ids=["half", "all"])
+@pytest.mark.parametrize(
+    "combinations", [HALF, pytest.param(PRODUCT, marks=pytest.mark.slow)], ids=["half", "all"]
+)
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_whatever_is_not_on_the_list_trains(
     posterior: str, combinations: tuple[tuple[str, str, str | None], ...]
