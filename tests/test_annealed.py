@@ -126,7 +126,8 @@ def test_more_temperatures_close_the_gap() -> None:
 
 
 def test_the_steps_are_found() -> None:
-    found = annealed_importance(linear(), X, annealing=Annealing(n_chains=32, n_temperatures=150))
+    annealing = Annealing(n_chains=32, n_temperatures=150, n_leapfrog=4)
+    found = annealed_importance(linear(), X, annealing=annealing)
     assert bool(((found.acceptance > 0.5) & (found.acceptance < 0.8)).all())
 
 

@@ -371,6 +371,7 @@ class TestHelp:
         )
         assert "did you mean 'train'" in complaint_of(code)
 
+    @pytest.mark.slow
     def test_the_collector_leaves_alone_what_imports_made(self) -> None:
         code = (
             "import gc, sys; from reparam.cli.main import main; main(['models', 'vae']);"

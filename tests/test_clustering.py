@@ -332,8 +332,9 @@ def test_a_short_run_finds_three_shapes() -> None:
 
 
 def test_the_command_line_trains_measures_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rp.priors, "_STARTS", 1)
     run = str(tmp_path / "run")
     words = ["train", "cluster-vae", "--data", "digits", "--epochs", "2", "--hidden", "16"]
     assert main([*words, "--pictures-every", "0", "--device", "cpu", "--out", run]) == 0

@@ -429,7 +429,7 @@ def test_the_bias_of_few_draws_is_that_of_lognormal_weights() -> None:
 
 def test_a_tuned_proposal_is_named_where_there_is_one() -> None:
     model = bernoulli_vae()
-    options = {"spec": BINARY, "n_samples": 2}
+    options = {"spec": BINARY, "n_samples": 2, "annealed_temperatures": 2}
     (said,) = evaluation.evaluate(model, binary_batch(), **options).warnings
     assert "--proposal tuned" in said
     told: list[str] = []

@@ -226,7 +226,8 @@ def too_narrow(x: Tensor, c: Tensor | None = None) -> Distribution:
     return normal(mean, 0.1 * covariance.diagonal().sqrt().expand_as(mean))
 
 
-def test_annealing_from_a_start_ten_times_too_narrow() -> None:
+@pytest.mark.parametrize("n_leapfrog", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_annealing_from_a_start_ten_times_too_narrow(n_leapfrog: int) -> None:
     """At the 100 steps of an evaluation importance sampling is nats off, annealing a little."""
     model = LatentModel(Of(too_narrow), Of(decoder), priors.StandardNormal(2))
     exact = linear().exact(X)
@@ -238,7 +239,7 @@ def test_annealing_from_a_start_ten_times_too_narrow() -> None:
     assert errors(importance_sample(model, x, None, 500).log_likelihood).mean() < -2
     found = {}
     for start in ("posterior", "prior"):
-        how = Annealing(n_temperatures=100, start=start)
+        how = Annealing(n_temperatures=100, n_leapfrog=n_leapfrog, start=start)
         found[start] = errors(annealed_importance(model, x, annealing=how).log_likelihood)
         assert is_one(np.exp(found[start]))
         gap = bidirectional(model, 90, annealing=how)

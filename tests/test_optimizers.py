@@ -123,6 +123,7 @@ def test_the_stages_take_the_sources_epochs() -> None:
     assert epoch == 3280
 
 
+@pytest.mark.slow
 def test_training_imports_neither_torchs_compiler_nor_the_evaluation() -> None:
     code = (
         "import sys, torch, reparam as rp; x = torch.rand(64, 4).round();"

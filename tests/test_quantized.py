@@ -317,7 +317,7 @@ def test_training_starts_the_codes_at_the_data_and_uses_them() -> None:
     digits = rp.data.load("digits", binarize="threshold")
     torch.manual_seed(0)
     recipe = vq_vae(digits.spec, n_codes=16, channels=(8,))
-    run = rp.fit(recipe, digits, epochs=3, device="cpu", progress=False, precision="float32")
+    run = rp.fit(recipe, digits, epochs=1, device="cpu", progress=False, precision="float32")
     result = run.evaluate(n_samples=2, device="cpu")
     assert result.codes_in_use > 8
     assert torch.equal(run.encode(digits.examples("test", limit=3)), run.encode(split="test")[:3])

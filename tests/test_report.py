@@ -185,8 +185,18 @@ def test_latent_scatter_of_two_dimensions_shows_them_as_they_are() -> None:
     assert names == ["cat", "dog", "owl"]
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
-@pytest.mark.parametrize("n_classes", [0, 10, 26])
+@pytest.mark.parametrize(
+    ("dim", "n_classes"),
+    [
+        (1, 0),
+        (2, 10),
+        (5, 26),
+        *(
+            pytest.param(dim, n_classes, marks=pytest.mark.slow)
+            for dim, n_classes in [(1, 10), (1, 26), (2, 0), (2, 26), (5, 0), (5, 10)]
+        ),
+    ],
+)
 def test_latent_scatter_of_any_size_can_be_saved(tmp_path: Path, dim: int, n_classes: int) -> None:
     means = torch.randn(60, dim, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(60) % n_classes if n_classes else None

@@ -17,7 +17,7 @@ from reparam.reproduce.cifar import LIKELIHOODS, RUNGS, linear_optimum
 from reparam.spec import DataSpec
 
 
-def few_colors(n: int = 24) -> Dataset:
+def few_colors(n: int = 12) -> Dataset:
     """Return smooth images of noise in the shape of CIFAR-10."""
     rng = torch.Generator().manual_seed(0)
     small = torch.rand(n, 3, 4, 4, generator=rng)

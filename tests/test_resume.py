@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,7 +151,7 @@ class TestKilled:
     # its two files; in the middle; within the weights, between them and their checksum.
     @pytest.mark.parametrize(
         ("write", "before"),
-        [(1, True), (1, False), (2, False), (3, True), (3, False), (12, True), (21, False)],
+        [(1, True), (1, False), (3, True), (12, True), (21, False)],
     )
     def test_in_a_write(
         self, zygote: Command, tmp_path: Path, undisturbed: Path, write: int, before: bool
@@ -172,11 +173,17 @@ class TestKilled:
         words = [*TRAIN, *KEPT, "--out", str(tmp_path / "whole")]
         assert zygote(words, write=N_WRITES + 1, before=True) == 0
 
-    def test_again_and_again(self, zygote: Command, tmp_path: Path, undisturbed: Path) -> None:
+    # Killed in the n-th step a command leaves n - 1 steps behind.
+    @pytest.mark.parametrize(
+        ("step", "n_kills"), [(4, 2), pytest.param(2, N_STEPS - 1, marks=pytest.mark.slow)]
+    )
+    def test_again_and_again(
+        self, zygote: Command, tmp_path: Path, undisturbed: Path, step: int, n_kills: int
+    ) -> None:
         run = tmp_path / "run"
         words = [*TRAIN, *KEPT, "--out", str(run), "--resume"]
-        codes = [zygote(words, step=2) for _ in range(N_STEPS - 1)]
-        assert codes == [-signal.SIGKILL] * (N_STEPS - 1)
+        codes = [zygote(words, step=step) for _ in range(n_kills)]
+        assert codes == [-signal.SIGKILL] * n_kills
         assert zygote(words) == 0
         assert_same(run, undisturbed)
 
@@ -194,16 +201,24 @@ class TestKilled:
 class TestStopped:
     """SIGTERM and Ctrl-C save, say how to go on, and leave with the code that shells expect."""
 
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-    @pytest.mark.parametrize("step", [2, 6])  # within an epoch, and at the end of one
+    # Within an epoch, and at the end of one.
+    @pytest.mark.parametrize(
+        ("step", "number", "code"),
+        [
+            (2, signal.SIGTERM, 143),
+            (6, signal.SIGINT, 130),
+            pytest.param(2, signal.SIGINT, 130, marks=pytest.mark.slow),
+            pytest.param(6, signal.SIGTERM, 143, marks=pytest.mark.slow),
+        ],
+    )
     def test_by_a_signal(
         self,
         zygote: Command,
         tmp_path: Path,
         undisturbed: Path,
+        step: int,
         number: signal.Signals,
         code: int,
-        step: int,
     ) -> None:
         run = tmp_path / "run"
         words = [*TRAIN, *KEPT, "--checkpoint-every", "1000", "--out", str(run)]
@@ -271,9 +286,14 @@ def digits_run(out: Path | None, stop_at: int | None = None, **options: Any) -> 
 
 class TestRaised:
     @pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"early_stopping": 1, "lr": 0.3}])
-    def test_at_any_step(self, tmp_path: Path, options: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "steps", [(3, 7), pytest.param((1, 2, 3, 5, 7, 8), marks=pytest.mark.slow)]
+    )
+    def test_at_any_step(
+        self, tmp_path: Path, steps: tuple[int, ...], options: dict[str, Any]
+    ) -> None:
         expected = digits_run(None, **options)
-        for step in (1, 2, 3, 5, 7, 8):
+        for step in steps:
             out = tmp_path / str(step)
             try:
                 digits_run(out, stop_at=step, **options)
@@ -311,12 +331,18 @@ class TestRaised:
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.fixture
-def stopped(zygote: Command, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def killed(zygote: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was killed in its sixth step."""
-    run = tmp_path / "run"
+    run = tmp_path_factory.mktemp("killed") / "run"
     assert zygote([*TRAIN, *KEPT, "--out", str(run)], step=6) == -signal.SIGKILL
     return run
+
+
+@pytest.fixture
+def stopped(killed: Path, tmp_path: Path) -> Path:
+    """A copy of the run that was killed, which a test may change."""
+    return Path(shutil.copytree(killed.parent, tmp_path / "copy")) / "run"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -213,7 +213,8 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
         return {}
     known = {
         "variant",
-        *(f.name for n in names() for f in dataclasses.fields(options_class(get(n)))),
+        *(field.name for group in GROUPS for field in dataclasses.fields(group)),
+        *(option for name in names() for option in get(name).options),
     }
     return read_config(path, sorted(known - {"config", "resume"}))
 
@@ -315,10 +316,13 @@ METAVARS = {
 """What ``--help`` calls values that are places."""
 
 
+GROUPS = (CommonOptions, Parts, TrainingOptions)
+"""The options that every variant has."""
+
+
 def options_class(variant: Variant | None) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
-    groups = (CommonOptions, Parts, TrainingOptions)
-    helps = {name: said for group in groups for name, said in documented(group).items()}
+    helps = {name: said for group in GROUPS for name, said in documented(group).items()}
     helps |= {
         name: f"{helps[name].rstrip('.')}: {', '.join(known)}."
         for name, known in (
@@ -335,7 +339,7 @@ def options_class(variant: Variant | None) -> type[Any]:
         own = {k: (plain_type(hints[k]), p.default) for k, p in variant.options.items()}
     common = {
         f.name: (kind, f.default)
-        for cls in groups
+        for cls in GROUPS
         for f, kind in zip(dataclasses.fields(cls), get_type_hints(cls).values(), strict=True)
     }
     fields = [

@@ -58,7 +58,8 @@ def examine(
     Example:
         >>> from reparam import data, fit, variants
         >>> digits = data.load("digits")
-        >>> run = fit(variants.vae(digits.spec, latent_dim=2), digits, epochs=1, progress=False)
+        >>> recipe = variants.vae(digits.spec, latent_dim=2, hidden=[16])
+        >>> run = fit(recipe, digits, epochs=1, progress=False)
         >>> examine(run, n_examples=50)["beta"].severity
         'fine'
     """
