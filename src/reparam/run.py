@@ -19,11 +19,11 @@ from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.files import remove_unfinished
-from reparam.isolation import isolated
+from reparam.isolation import isolated, make_trainable, plain_modes
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
-from reparam.seeding import rng_state, set_rng_state
+from reparam.seeding import rng_state, seeded, set_rng_state
 from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
@@ -269,27 +269,31 @@ class Run:
         if c is not None:
             options["c"] = c.to(self.device)
         with isolated(self.model, seed=seed):
-            if isinstance(self.model, LatentModel):
-                return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
-            images = watch.sample_images(self.model, n_samples, self.spec)
+            images = (
+                self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
+                if isinstance(self.model, LatentModel)
+                else watch.sample_images(self.model, n_samples, self.spec)
+            )
         if images is None:
             name = self.config.get("variant") or type(self.model).__name__
             raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
-        return images
+        # A mean may be one row expanded, or a parameter itself.
+        return images.detach().clone(memory_format=torch.contiguous_format)
 
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
-        return self._in_chunks(self.latent_model.encode, batch.x, batch.c)
+        return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
-        return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c)
+        return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
-        return self._in_chunks(self.latent_model.decode, z, c).reshape(-1, *self.spec.shape)
+        means = self._in_chunks(self.latent_model.decode, z, c, seed=0)
+        return means.reshape(-1, *self.spec.shape)
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
@@ -310,15 +314,17 @@ class Run:
         return next(self.model.parameters()).device
 
     def _in_chunks(
-        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None
+        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None, seed: int
     ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
-        with isolated(self.model), torch.inference_mode():
+        with isolated(self.model, seed=seed) as device:
             chunks = in_chunks(Batch(values, c=c), 1000)
-            moved = (to_device(chunk, self.device) for chunk in chunks)
-            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
+            moved = (to_device(chunk, device) for chunk in chunks)
+            made = torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
+        return made.contiguous()
 
 
+@plain_modes()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
@@ -374,8 +380,10 @@ def fit(
     settings = checked_options(options)
     source = as_dataset(data)
     if not isinstance(model, Recipe | nn.Module):
-        model = model(source.spec)
+        with seeded(torch.device("cpu"), settings.seed):
+            model = model(source.spec)
     recipe = as_recipe(model, objective)
+    make_trainable(recipe.model)
     if recipe.spec is not None:
         source = source.conditioned(recipe.spec.condition)
     precision = resolve_precision(precision, resolve_device(device))
@@ -433,17 +441,16 @@ def fit(
         if runtime.rank == 0:
             watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
         trainer.callbacks = watchers
+        # A graph on the device knows only the global generator there, which is put back.
+        stack.enter_context(seeded(torch.device("cpu"), settings.seed))
+        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
             checkpoint = load_checkpoint(folder.checkpoints, _warn)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress:
                     _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
-        random = rng_state(runtime.device)
-        try:
-            trainer.fit()
-        finally:
-            set_rng_state(random, runtime.device)
+        trainer.fit()
         if progress and trainer.stopped_early:
             _warn(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
@@ -453,6 +460,7 @@ def fit(
     return run
 
 
+@plain_modes()
 def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
     """Return a run from its folder. Nothing in the folder is executed.
 
@@ -469,8 +477,7 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     config = folder.config()
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
-        with torch.random.fork_rng(devices=[]):
-            model = recipe_of(config, spec).model
+        model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
     weights = _weights(folder)
     load_weights(module, weights, str(folder.path))

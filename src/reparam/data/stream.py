@@ -12,6 +12,7 @@ from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.condition import Condition, condition_of, conditioned, unlabeled
 from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.draws import drawing_from
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
@@ -200,26 +201,22 @@ class StreamBatches:
 
 
 def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
-    """Yield the batches of a loader while the global CPU generator is swapped for one of its own.
+    """Yield the batches of a loader, whose draws come from a generator of their own.
 
     Arguments:
-        loader: What draws its order and augmentation from the global generator.
-        seed: The seed of what it draws from here instead.
+        loader: What draws its order and augmentation from torch without a generator.
+        seed: The seed of the generator.
     """
-    own = torch.Generator().manual_seed(seed).get_state()
-    batches: Iterator[Any] | None = None
+    own = torch.Generator().manual_seed(seed)
+    with drawing_from(own):
+        batches = iter(loader)
     while True:
-        outer = torch.get_rng_state()
-        torch.set_rng_state(own)
-        try:
-            if batches is None:
-                batches = iter(loader)
-            item = next(batches)
-        except StopIteration:
-            return
-        finally:
-            own = torch.get_rng_state()
-            torch.set_rng_state(outer)
+        # Not around the yield: what is done with a batch draws from elsewhere.
+        with drawing_from(own):
+            try:
+                item = next(batches)
+            except StopIteration:
+                return
         yield item
 
 

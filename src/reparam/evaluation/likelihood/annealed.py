@@ -179,7 +179,8 @@ def annealed_importance(
         (torch.Size([5]), torch.Size([4, 5]))
     """
     with isolated(model, seed=annealing.seed) as device, frozen(model):
-        paths = _paths(model, x.to(device), None if c is None else c.to(device), annealing)
+        examples = to_device(Batch(x, c=c), device)
+        paths = _paths(model, examples.x, examples.c, annealing)
         parts = []
         for done, path in paths:
             steps = path.tuned_steps()
