@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
-from reparam.batch import Batch
+from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
