@@ -274,11 +274,11 @@ class Run:
                 if isinstance(self.model, LatentModel)
                 else watch.sample_images(self.model, n_samples, self.spec)
             )
-        if images is None:
-            name = self.config.get("variant") or type(self.model).__name__
-            raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
-        # A mean may be one row expanded, or a parameter itself.
-        return images.detach().clone(memory_format=torch.contiguous_format)
+            if images is not None:
+                # A mean may be one row expanded, or a parameter itself.
+                return images.clone(memory_format=torch.contiguous_format)
+        name = self.config.get("variant") or type(self.model).__name__
+        raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
 
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
@@ -292,8 +292,11 @@ class Run:
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
-        means = self._in_chunks(self.latent_model.decode, z, c, seed=0)
-        return means.reshape(-1, *self.spec.shape)
+
+        def decoded(z: Tensor, c: Tensor | None) -> Tensor:
+            return self.latent_model.decode(z, c).reshape(-1, *self.spec.shape)
+
+        return self._in_chunks(decoded, z, c, seed=0)
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
@@ -320,8 +323,7 @@ class Run:
         with isolated(self.model, seed=seed) as device:
             chunks = in_chunks(Batch(values, c=c), 1000)
             moved = (to_device(chunk, device) for chunk in chunks)
-            made = torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
-        return made.contiguous()
+            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved]).contiguous()
 
 
 @plain_modes()

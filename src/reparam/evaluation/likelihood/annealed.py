@@ -187,12 +187,12 @@ def annealed_importance(
             parts.append(path.forward(steps))
             if progress is not None:
                 progress(done, len(x))
-    log_weight = torch.cat([w for w, _ in parts], dim=1)
-    return Annealed(
-        log_likelihood=log_weight.logsumexp(0) - log(annealing.n_chains),
-        log_weight=log_weight,
-        acceptance=torch.cat([accepted for _, accepted in parts]),
-    )
+        log_weight = torch.cat([w for w, _ in parts], dim=1)
+        return Annealed(
+            log_likelihood=log_weight.logsumexp(0) - log(annealing.n_chains),
+            log_weight=log_weight,
+            acceptance=torch.cat([accepted for _, accepted in parts]),
+        )
 
 
 def bidirectional(
@@ -265,8 +265,8 @@ def bidirectional(
             first = done
             if progress is not None:
                 progress(done, n_examples)
-    below, above = torch.cat(lower), torch.cat(upper)
-    return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
+        below, above = torch.cat(lower), torch.cat(upper)
+        return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
 
 
 def annealed_fields(
