@@ -123,10 +123,14 @@ if hasattr(os, "register_at_fork"):
 _KEY_NAME = "TESTING_ONLY_GenericMode"
 _KEY = torch._C._dispatch_key_parse(_KEY_NAME)
 _BELOW = torch._C.DispatchKeySet(_KEY)
+_RECORDING = torch._C._TorchDispatchModeKey.PROXY
 
 
 def _generator_for(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Generator | None:
     """Return the generator of this thread for the device of an operator's first tensor."""
+    # A recorded graph, as of torch.compile, must not hold on to the generator of one context.
+    if torch._C._get_dispatch_mode(_RECORDING) is not None:
+        return None
     first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
     return _own.generators.get(first.device.type)
 

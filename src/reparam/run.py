@@ -146,6 +146,7 @@ class Run:
             )
         return found.conditioned(self.spec.condition)
 
+    @plain_modes()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
     ) -> Batch:
@@ -171,6 +172,7 @@ class Run:
             )
         return source.examples(split, seed=seed, limit=limit)
 
+    @plain_modes()
     def evaluate(
         self,
         data: object = None,
@@ -246,6 +248,7 @@ class Run:
             return None
         return Evaluation.from_dict(values, per_example)
 
+    @plain_modes()
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
     ) -> Tensor:
@@ -280,16 +283,19 @@ class Run:
         name = self.config.get("variant") or type(self.model).__name__
         raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
 
+    @plain_modes()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
+    @plain_modes()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
+    @plain_modes()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
 

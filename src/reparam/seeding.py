@@ -39,10 +39,9 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         >>> bool((torch.get_rng_state() == state).all())
         True
     """
-    # The device "meta" has no values, so nothing is drawn there.
     places = {"cpu": torch.device("cpu"), device.type: device}
-    generators = [Generator(p).manual_seed(seed) for kind, p in places.items() if kind != "meta"]
-    with drawing_from(*generators):
+    places.pop("meta", None)  # It has no values, so nothing is drawn there.
+    with drawing_from(*(Generator(place).manual_seed(int(seed)) for place in places.values())):
         yield
 
 

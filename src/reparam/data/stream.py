@@ -14,6 +14,7 @@ from reparam.data.condition import Condition, condition_of, conditioned, unlabel
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.draws import drawing_from
 from reparam.errors import DataError, OptionError, ShapeError, unknown
+from reparam.isolation import plain_modes
 from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
@@ -108,6 +109,7 @@ class Stream:
         """The shape of one x."""
         return self.spec.shape
 
+    @plain_modes()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
