@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam import evaluation
 from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
 from reparam.isolation import isolated, make_trainable, plain_modes
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+LABELS = (X[:, 0] > 0).long().numpy()
 Z = torch.zeros(3, 2)
 SHADES = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -217,7 +219,7 @@ def test_data_made_in_inference_mode_are_trained_on_and_evaluated() -> None:
 @pytest.mark.parametrize("mode", ["inference_mode", "meta"])
 def test_data_and_figures_do_not_depend_on_modes(trained: rp.Run, mode: str) -> None:
     def figures() -> list[object]:
-        data = rp.data.from_arrays(X.numpy(), torch.arange(40).numpy() % 2, validation=10)
+        data = rp.data.from_arrays(X.numpy(), LABELS, validation=10)
         findings = rp.doctor.examine(trained, data, n_examples=10).findings
         seen = [(found.name, found.severity, found.evidence) for found in findings]
         measured = trained.evaluate(data, split="validation", n_samples=2)
@@ -335,3 +337,21 @@ def test_plain_modes_leave_nothing_behind() -> None:
     with torch.inference_mode(), isolated(model):
         assert not model(torch.ones(2)).is_inference()
         assert not torch.is_grad_enabled()
+
+
+CODES = torch.randn(60, 4, generator=torch.Generator().manual_seed(2))
+CLASSES = (CODES[:, 0] > 0).long()
+MEASURES: dict[str, Callable[[Tensor], Any]] = {
+    "components": lambda z: evaluation.principal_components(z, 2).scores,
+    "linear probe": lambda z: evaluation.linear_probe(z, CLASSES, z, CLASSES).value,
+    "neighbors": lambda z: evaluation.knn_accuracy(z, CLASSES, z, CLASSES).value,
+    "active units": evaluation.active_units,
+    "fid": lambda z: evaluation.fid(z, 2 * CODES).value,
+    "kid": lambda z: evaluation.kid(z, 2 * CODES).value,
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_codes_with_a_history_are_measured(name: str) -> None:
+    measure = MEASURES[name]
+    torch.testing.assert_close(measure(CODES.clone().requires_grad_(True) * 1.0), measure(CODES))
