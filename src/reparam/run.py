@@ -353,8 +353,9 @@ def fit(
 
     Arguments:
         model: A recipe, as variants return it; a variant itself, or any function from a
-            ``DataSpec`` to a recipe; a ``LatentModel``; or any module that has an encoder, a
-            decoder and a prior, which are modules too.
+            ``DataSpec`` to a recipe, which draws its weights under the seed of the run; a
+            ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
+            modules too.
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
