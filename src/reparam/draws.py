@@ -120,6 +120,7 @@ def _forget() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
+# No backend and no transform of torch uses this key, which comes before autograd and autocast.
 _KEY_NAME = "TESTING_ONLY_GenericMode"
 _KEY = torch._C._dispatch_key_parse(_KEY_NAME)
 _BELOW = torch._C.DispatchKeySet(_KEY)

@@ -269,9 +269,9 @@ class Run:
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
         c = conditions(spec, n_samples, label)
-        if c is not None:
-            options["c"] = c.to(self.device)
-        with isolated(self.model, seed=seed):
+        with isolated(self.model, seed=seed) as device:
+            if c is not None:
+                options["c"] = c.to(device)
             images = (
                 self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
                 if isinstance(self.model, LatentModel)
