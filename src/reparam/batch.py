@@ -61,7 +61,21 @@ def concatenated(batches: Sequence[Batch], n: int) -> Batch:
 
 
 def to_device(batch: Batch, device: torch.device | str) -> Batch:
-    """Return a batch on a device."""
-    y = None if batch.y is None else batch.y.to(device)
-    c = None if batch.c is None else batch.c.to(device)
-    return replace(batch, x=batch.x.to(device), y=y, c=c)
+    """Return a batch on a device, without the history of its tensors.
+
+    >>> with torch.inference_mode():
+    ...     batch = Batch(torch.ones(2))
+    >>> to_device(batch, "cpu").x.is_inference()
+    False
+    """
+
+    y = None if batch.y is None else _moved(batch.y, device)
+    c = None if batch.c is None else _moved(batch.c, device)
+    return replace(batch, x=_moved(batch.x, device), y=y, c=c)
+
+
+def _moved(values: Tensor, device: torch.device | str) -> Tensor:
+    """Return values on a device, without their history, in the same memory where that can be."""
+    there = values.detach().to(device)
+    # What was made under torch.inference_mode cannot be saved for a gradient.
+    return there.clone() if there.is_inference() else there

@@ -1,24 +1,101 @@
-"""Evaluation without a trace, and block by block.
+"""Computation that neither depends on the caller's modes nor leaves a trace, and block by block.
 
 Modes, precision, device and random state are afterwards as before.
 """
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from itertools import count
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from reparam.batch import Batch, in_chunks, to_device
-from reparam.seeding import seeded
+from reparam.errors import OptionError
+from reparam.seeding import branches, seeded
 
 Piece = TypeVar("Piece")
 
 Progress = Callable[[int, int], None]
 """Told (examples done, examples in all) after every block of examples."""
+
+
+# What an isolated computation holds is shared by all threads: the modes and the tensors of a model,
+# and the precision of matrix products, which belongs to the process. One lock for all models, since
+# two computations that each need both of two models must not wait for each other.
+_alone = threading.RLock()
+
+
+def _renew_lock() -> None:
+    # A process that is forked while another thread holds the lock would wait for it forever.
+    global _alone
+    _alone = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def plain_modes() -> Iterator[None]:
+    """Compute as torch does by default, whatever modes the caller has switched on.
+
+    Gradients are recorded, tensors are no inference tensors, nothing is cast automatically, and the
+    default device is the CPU.
+
+    Example:
+        >>> with torch.inference_mode(), plain_modes():
+        ...     x = torch.ones(2, requires_grad=True) * 2
+        >>> x.is_inference(), x.requires_grad
+        (False, True)
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                # Inside a context of the caller nothing clears the cache, so that steps of training
+                # would go on with the weights of the first.
+                stack.enter_context(torch.autocast(kind, enabled=False, cache_enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+def make_trainable(model: nn.Module) -> None:
+    """Put ordinary copies in place of the tensors of a model made under ``torch.inference_mode``.
+
+    Raises:
+        OptionError: The model was made on the device ``meta``, so that it has no values.
+
+    Example:
+        >>> with torch.inference_mode():
+        ...     model = nn.Linear(2, 1)
+        >>> make_trainable(model)
+        >>> model(torch.ones(2)).backward()
+    """
+    copies: dict[int, Any] = {}
+    for module in model.modules():
+        holders: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for holder in holders:
+            for name, tensor in holder.items():
+                if tensor is not None and tensor.is_meta:
+                    raise OptionError(
+                        f"{name} of {type(module).__name__} is on the device 'meta': it has no "
+                        "values to train, so build the model on a device that has them"
+                    )
+                if tensor is None or not tensor.is_inference():
+                    continue
+                copy = tensor.clone()
+                if isinstance(tensor, nn.Parameter):
+                    copy = nn.Parameter(copy, tensor.requires_grad)
+                # Tied parameters stay tied.
+                holder[name] = copies.setdefault(id(tensor), copy)
 
 
 @contextmanager
@@ -29,6 +106,7 @@ def isolated(
 
     Half-precision parameters are widened to float32; a float64 model stays one. Every module's
     mode, every tensor of the model and the random state are put back on leaving, errors included.
+    Other threads that want to compute in this way wait meanwhile.
 
     Arguments:
         model: The model.
@@ -46,11 +124,13 @@ def isolated(
         >>> model.training, model.weight.dtype
         (True, torch.float16)
     """
-    first = next(model.parameters(), torch.empty(0))
-    target = first.device if device is None else torch.device(device)
     with ExitStack() as stack:
+        stack.enter_context(_alone)
+        # Only now, since another thread may have moved the model meanwhile.
+        first = next(model.parameters(), torch.empty(0))
+        target = first.device if device is None else torch.device(device)
+        stack.enter_context(plain_modes())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(target.type, enabled=False))
         stack.enter_context(_evaluation_mode(model))
         stack.enter_context(_full_precision(model, target))
         if seed is not None:
@@ -107,15 +187,19 @@ class Workers(NamedTuple):
     pool: ThreadPoolExecutor | None = None
 
     def each(self, work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
-        """Do the work on every piece, without gradients, and wait until all is done."""
+        """Do the work on every piece, without gradients, and wait until all is done.
 
-        def without_gradient(piece: Piece) -> None:
-            # Every thread has a gradient mode of its own.
-            with torch.no_grad():
+        What a piece draws depends on its place and the random state of the caller, not on threads.
+        """
+        branch = branches()
+
+        def alone(number: int, piece: Piece) -> None:
+            # Every thread has a gradient mode and generators of its own.
+            with torch.no_grad(), branch(number):
                 work(piece)
 
         run = map if self.pool is None else self.pool.map
-        for _ in run(without_gradient, pieces):
+        for _ in run(alone, count(), pieces):
             pass
 
 

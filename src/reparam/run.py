@@ -32,11 +32,11 @@ from reparam.directed import DirectedModel
 from reparam.errors import CheckpointError, DataError, OptionError, RunError, SupportError
 from reparam.families import Family
 from reparam.files import remove_unfinished
-from reparam.isolation import isolated
+from reparam.isolation import isolated, make_trainable, plain_modes
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
-from reparam.seeding import rng_state, set_rng_state
+from reparam.seeding import rng_state, seeded, set_rng_state
 from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
@@ -203,6 +203,7 @@ class Run:
         takes_labels = self.spec.context or is_observed or infers_label(self.model)
         return self.spec.n_classes if takes_labels else None
 
+    @plain_modes()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
     ) -> Batch:
@@ -235,6 +236,7 @@ class Run:
                 _warn(far)
         return batch
 
+    @plain_modes()
     def evaluate(
         self,
         data: object = None,
@@ -310,6 +312,7 @@ class Run:
             return None
         return Evaluation.from_dict(values, per_example)
 
+    @plain_modes()
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
     ) -> Tensor:
@@ -330,30 +333,40 @@ class Run:
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
         c = conditions(spec, n_samples, label)
-        if c is not None:
-            options["c"] = c.to(self.device)
-        with isolated(self.model, seed=seed):
-            if isinstance(self.model, LatentModel):
-                return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
-            images = watch.sample_images(self.model, n_samples, self.spec)
-        if images is None:
-            name = self.config.get("variant") or type(self.model).__name__
-            raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
-        return images
+        with isolated(self.model, seed=seed) as device:
+            if c is not None:
+                options["c"] = c.to(device)
+            images = (
+                self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
+                if isinstance(self.model, LatentModel)
+                else watch.sample_images(self.model, n_samples, self.spec)
+            )
+            if images is not None:
+                # A mean may be one row expanded, or a parameter itself.
+                return images.clone(memory_format=torch.contiguous_format)
+        name = self.config.get("variant") or type(self.model).__name__
+        raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
 
+    @plain_modes()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
-        return self._in_chunks(self.latent_model.encode, batch.x, batch.c)
+        return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
+    @plain_modes()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
-        return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c)
+        return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
+    @plain_modes()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
-        return self._in_chunks(self.latent_model.decode, z, c).reshape(-1, *self.spec.shape)
+
+        def decoded(z: Tensor, c: Tensor | None) -> Tensor:
+            return self.latent_model.decode(z, c).reshape(-1, *self.spec.shape)
+
+        return self._in_chunks(decoded, z, c, seed=0)
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
@@ -374,15 +387,16 @@ class Run:
         return next(self.model.parameters()).device
 
     def _in_chunks(
-        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None
+        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None, seed: int
     ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
-        with isolated(self.model), torch.inference_mode():
+        with isolated(self.model, seed=seed) as device:
             chunks = in_chunks(Batch(values, c=c), 1000)
-            moved = (to_device(chunk, self.device) for chunk in chunks)
-            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
+            moved = (to_device(chunk, device) for chunk in chunks)
+            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved]).contiguous()
 
 
+@plain_modes()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
@@ -403,8 +417,9 @@ def fit(
 
     Arguments:
         model: A recipe, as variants return it; a variant itself, or any function from a
-            ``DataSpec`` to a recipe; a ``LatentModel``; or any module that has an encoder, a
-            decoder and a prior, which are modules too.
+            ``DataSpec`` to a recipe, which draws its weights under the seed of the run; a
+            ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
+            modules too.
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
@@ -438,9 +453,11 @@ def fit(
     settings = checked_options(options)
     source = as_dataset(data)
     if not isinstance(model, Recipe | nn.Module):
-        model = model(source.spec)
+        with seeded(torch.device("cpu"), settings.seed):
+            model = model(source.spec)
     recipe = as_recipe(model, objective)
     _require_fit(recipe, source.spec)
+    make_trainable(recipe.model)
     if recipe.spec is not None:
         source = source.conditioned(recipe.spec.condition)
     precision = resolve_precision(precision, resolve_device(device))
@@ -502,17 +519,16 @@ def fit(
         if runtime.rank == 0:
             watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
         trainer.callbacks = watchers
+        # A graph on the device knows only the global generator there, which is put back.
+        stack.enter_context(seeded(torch.device("cpu"), settings.seed))
+        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
             checkpoint = load_checkpoint(folder.checkpoints, _warn)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress:
                     _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
-        random = rng_state(runtime.device)
-        try:
-            trainer.fit()
-        finally:
-            set_rng_state(random, runtime.device)
+        trainer.fit()
         if progress and trainer.stopped_early:
             _warn(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
@@ -522,6 +538,7 @@ def fit(
     return run
 
 
+@plain_modes()
 def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
     """Return a run from its folder. Nothing in the folder is executed.
 
@@ -538,8 +555,7 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     config = folder.config()
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
-        with torch.random.fork_rng(devices=[]):
-            model = recipe_of(config, spec).model
+        model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
     weights = _weights(folder)
     load_weights(module, weights, str(folder.path))

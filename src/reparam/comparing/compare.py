@@ -16,6 +16,7 @@ from reparam.evaluation.likelihood.importance import N_SAMPLES, NO_DENSITY
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
+from reparam.isolation import plain_modes
 from reparam.run import Run
 
 # Both are of x, and differ in what is given: to be said, not to be refused.
@@ -26,6 +27,7 @@ _NO_CONFIGURATION = ("seed", "data_dir", "path", "device", "recorded")
 _SEEDS = " × "
 
 
+@plain_modes()
 def compare(
     runs: Sequence[Run],
     *,

@@ -15,11 +15,13 @@ from reparam.data.dataset import Dataset, Split
 from reparam.data.stream import Stream
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, ShapeError, unknown
+from reparam.isolation import plain_modes
 from reparam.spec import DataSpec, Support
 
 KNOWN: tuple[Support, ...] = get_args(Support)
 
 
+@plain_modes()
 def from_arrays(
     x: Array,
     y: Array | None = None,

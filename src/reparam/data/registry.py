@@ -16,6 +16,7 @@ from reparam.data.sources import SOURCES, StrPath, find
 from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, folded, unknown
+from reparam.isolation import plain_modes
 from reparam.spec import DataSpec, Support
 
 Binarize = Literal["static", "threshold", "dynamic", "none"]
@@ -82,6 +83,7 @@ class Entry:
         return f"downloaded from {source.url}" if source else "embedded in scikit-learn"
 
 
+@plain_modes()
 def load(
     name: str,
     *,

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from reparam.data.condition import (
 )
 from reparam.data.preparation import Preparation
 from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.draws import drawing_from
 from reparam.errors import DataError, OptionError, ShapeError, unknown
+from reparam.isolation import plain_modes
 from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
@@ -139,6 +142,7 @@ class Stream:
         """The shape of one x."""
         return self.spec.shape
 
+    @plain_modes()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
@@ -253,16 +257,17 @@ class StreamBatches:
 def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
     """Yield the batches of one pass over a loader, whose order and draws follow from a seed alone.
 
-    The global generators of torch, NumPy and Python are swapped for others while the loader works,
-    and the generators of the loader and its samplers begin at a state that follows from the seed
-    and their own seed; afterwards all are as before. Workers are started anew for every pass, since
-    those that persist go on with draws that nothing can bring back.
+    While the loader works, torch draws from a generator of this pass, the global states of NumPy
+    and Python are swapped for others, and the generators of the loader and its samplers begin at a
+    state that follows from the seed and their own seed; afterwards all are as before. Workers are
+    started anew for every pass, since those that persist go on with draws that nothing can bring
+    back.
 
     Arguments:
         loader: What yields the batches.
         seed: The seed of the pass.
     """
-    own = _GlobalState.of(seed)
+    own, others = torch.Generator().manual_seed(seed), _GlobalState.of(seed)
     generators = _generators(loader)
     before = [generator.get_state() for generator in generators]
     for generator in generators:
@@ -273,27 +278,23 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
     batches: Iterator[Any] | None = None
     try:
         while True:
-            outer = _GlobalState.now()
-            own.set()
-            try:
-                if batches is None:
-                    batches = iter(loader)
-                item = next(batches)
-            except StopIteration:
-                return
-            finally:
-                own = _GlobalState.now()
-                outer.set()
+            # Not around the yield: what is done with a batch draws from elsewhere.
+            with drawing_from(own), others.swapped_in():
+                try:
+                    batches = iter(loader) if batches is None else batches
+                    item = next(batches)
+                except StopIteration:
+                    return
             yield item
     finally:
         for generator, state in zip(generators, before, strict=True):
             generator.set_state(state)
 
 
-class _GlobalState(NamedTuple):
-    """The state of the global generators that data sets and samplers draw from."""
+@dataclass
+class _GlobalState:
+    """The state of the global generators of NumPy and Python, which data sets may draw from."""
 
-    torch: Tensor
     numpy: Any
     python: Any
 
@@ -301,18 +302,20 @@ class _GlobalState(NamedTuple):
     def of(cls, seed: int) -> "_GlobalState":
         """Return the state that follows from a seed."""
         numpy = np.random.RandomState(seed % 2**32).get_state()
-        return cls(torch.Generator().manual_seed(seed).get_state(), numpy, Random(seed).getstate())
+        return cls(numpy, Random(seed).getstate())
 
-    @classmethod
-    def now(cls) -> "_GlobalState":
-        """Return the state as it is."""
-        return cls(torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
-
-    def set(self) -> None:
-        """Put the state in the place of the present one."""
-        torch.set_rng_state(self.torch)
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Put this state in the place of the global one, and swap both back on leaving."""
+        outer = np.random.get_state(), random.getstate()  # noqa: NPY002
         np.random.set_state(self.numpy)  # noqa: NPY002
         random.setstate(self.python)
+        try:
+            yield
+        finally:
+            self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002
+            np.random.set_state(outer[0])  # noqa: NPY002
+            random.setstate(outer[1])
 
 
 def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:

@@ -12,6 +12,7 @@ from reparam.doctor.finding import Diagnosis, Finding
 from reparam.doctor.patient import N_EXAMPLES, Patient, examples_of, patient_of
 from reparam.doctor.sample import DATA_CHECKS, Sample, grey, sample_of
 from reparam.errors import OptionError
+from reparam.isolation import plain_modes
 from reparam.run import Run
 from reparam.spec import Support
 
@@ -31,6 +32,7 @@ RUN_CHECKS: tuple[Callable[[Patient], Finding], ...] = (
 """What is looked at in a run, beside its data, in the order of the report."""
 
 
+@plain_modes()
 def examine(
     run: Run,
     data: object = None,
@@ -78,6 +80,7 @@ def examine(
     return Diagnosis(subject, f"{sampled}, seed {seed}", tuple(found))
 
 
+@plain_modes()
 def examine_data(
     data: object, *, support: Support | None = None, n_examples: int = 10_000, seed: int = 0
 ) -> Diagnosis:

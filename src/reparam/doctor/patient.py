@@ -177,8 +177,7 @@ def patient_of(
     held = examples(run, data, held_name, n_examples, seed) if held_name else None
     last_phase = 0.0
     if objective is None and run.config.get("variant"):
-        with torch.random.fork_rng(devices=[]):
-            recipe = recipe_of(run.config, run.spec)
+        recipe = recipe_of(run.config, run.spec)
         objective = recipe.objective
         # What is done to the model on the way, and objectives that begin as another.
         last_phase = max((milestone.at for milestone in recipe.milestones), default=0.0)

@@ -229,7 +229,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
             f"features of shape {tuple(first.shape)} and {tuple(second.shape)}: a Fréchet distance "
             "needs two rows or more on each side, of the same size"
         )
-    (m_1, s_1), (m_2, s_2) = (_moments(x.double()) for x in (first, second))
+    (m_1, s_1), (m_2, s_2) = (_moments(x.detach().double()) for x in (first, second))
     values, vectors = torch.linalg.eigh(s_1)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ s_2 @ root).clamp(min=0).sqrt().sum()

@@ -19,7 +19,7 @@ def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
     >>> mean_and_stderr(torch.tensor([1.0, 3.0]))
     (2.0, 1.0)
     """
-    wide = values.double()
+    wide = values.detach().double()
     stderr = float(wide.std() / len(wide) ** 0.5) if len(wide) > 1 else None
     return float(wide.mean()), stderr
 

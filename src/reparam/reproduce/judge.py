@@ -16,6 +16,7 @@ from reparam.nn import ConvEncoder
 from reparam.objectives import MaximumLikelihood
 from reparam.reproduce.registry import Protocol
 from reparam.run import Run, fit
+from reparam.seeding import reseed
 from reparam.variants import Recipe
 from reparam.variants.observed import class_count
 
@@ -35,7 +36,7 @@ def digit_classifier(protocol: Protocol, data: Dataset) -> Run:
         protocol: Device, seed, and where runs are kept.
         data: Images and labels.
     """
-    torch.manual_seed(protocol.seed)
+    reseed(torch.device("cpu"), protocol.seed)
     network = ConvEncoder(data.spec.shape, (32, 64, 128), padding=1)
     node = Node(Conditional(network, Categorical(class_count(data.spec))), ("x",))
     recipe = Recipe(DirectedModel({"y": node}), MaximumLikelihood())

@@ -22,6 +22,7 @@ from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row, Rule
 from reparam.reproduce.training import Scores, mean_of, per_example, trained
 from reparam.run import Run, fit
+from reparam.seeding import reseed
 from reparam.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def uniform_posterior(protocol: Protocol) -> Findings:
     found: dict[str, list[Scores]] = {name: [] for name in kinds}
     for seed in _seeds(protocol):
         for name, family in kinds.items():
-            torch.manual_seed(seed)
+            reseed(torch.device("cpu"), seed)
             run = _fitted(protocol, f"uniform-posterior-{name}-{seed}", data, family(8), seed)
             found[name].append(_measured(protocol, run, data))
     rows += _compared("Gaussian", found["Gaussian"], "uniform", found["uniform"], rule="at most")

@@ -20,6 +20,7 @@ from reparam.files import write_json
 from reparam.report.pictures import save
 from reparam.report.plots import save_figure
 from reparam.reproduce.result import Drawing, Findings, Result
+from reparam.seeding import reseed, seeded
 from reparam.training.runtime import resolve_device
 from reparam.version import __version__
 
@@ -239,8 +240,7 @@ def reproduce(
     protocol = replace(_protocol(found, asked), folder=None if path is None else path.parent)
     takes_up = asked.runs is not None and asked.runs.is_dir() and any(asked.runs.iterdir())
     began = time.perf_counter()
-    with torch.random.fork_rng():
-        torch.manual_seed(asked.seed)
+    with seeded(resolve_device(protocol.options.device), asked.seed):
         findings = over_seeds([found.experiment(each) for each in _each_seed(protocol)])
     facts = _facts(found, protocol, command) | {
         "seconds": round(time.perf_counter() - began, 1),
@@ -291,7 +291,7 @@ def over_seeds(findings: Sequence[Findings]) -> Findings:
 def _each_seed(protocol: Protocol) -> Iterator[Protocol]:
     options = protocol.options
     for seed in range(options.seed, options.seed + options.seeds):
-        torch.manual_seed(seed)
+        reseed(resolve_device(options.device), seed)
         yield replace(protocol, options=replace(options, seed=seed, seeds=1))
 
 

@@ -20,6 +20,7 @@ from reparam.model import LatentModel
 from reparam.objectives import Objective
 from reparam.reproduce.registry import Protocol
 from reparam.run import Run, fit
+from reparam.seeding import reseed
 from reparam.training.checkpoint import load_tensors, save_tensors
 from reparam.variants import build, replace
 
@@ -54,7 +55,7 @@ def trained(
     seed = protocol.seed if seed is None else seed
     epochs = protocol.epochs if epochs is None else epochs
     # As on the command line: the weights follow from the seed.
-    torch.manual_seed(seed)
+    reseed(torch.device("cpu"), seed)
     recipe = build(variant, data.spec, **options)
     if objective is not None:
         recipe = replace(recipe, objective=objective)

@@ -13,6 +13,7 @@ import torch
 
 from reparam.errors import DataError, OptionError, RunError, unknown
 from reparam.objectives.bounds import ELBO
+from reparam.seeding import seeded
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.options import TrainingOptions
@@ -65,9 +66,9 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
         raise RunError(
             "this run's model was composed by hand: give it, as in reparam.load(run, model=model)"
         )
-    torch.manual_seed(config.get("seed", 0))
     spec = spec.conditioned(config.get("condition"))
-    recipe = build(config["variant"], spec, **variant_options(config))
+    with seeded(torch.get_default_device(), config.get("seed", 0)):
+        recipe = build(config["variant"], spec, **variant_options(config))
     if config.get("beta") is not None and "beta" not in get(config["variant"]).options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
     return recipe

@@ -31,8 +31,8 @@ class TrainingOptions:
         ema: The decay of an average of the weights, which then is the model; 0 for none.
         early_stopping: Stop after so many epochs without a better validation ELBO, and keep the
             best weights; 0 to train to the end.
-        seed: Of the order of the data and every draw; on the command line also of the first
-            weights.
+        seed: Of the order of the data, of every draw, and of the first weights of a model that
+            ``fit`` or the command line builds.
         log_every: Steps between two rows of metrics; at most those of an epoch.
         checkpoint_every: Seconds between two checkpoints, at least; a killed run loses no more.
         pictures_every: Epochs between two pictures; 0 for none.

@@ -15,7 +15,7 @@ from reparam.batch import Batch, concatenated, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
-from reparam.seeding import mixed_seed, rng_state, seeded, set_rng_state
+from reparam.seeding import mixed_seed, reseed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
 from reparam.training.checkpoint import (
     Checkpoint,
@@ -185,7 +185,8 @@ class Trainer:
         progress = self.progress
         if progress.batch == 0:
             # Every draw of an epoch follows from the seed and its number alone.
-            torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
+            seed = mixed_seed(self.options.seed, progress.epoch, self.runtime.rank)
+            reseed(self.runtime.device, seed)
         self.model.train()
         self._take_captured(stop, began)
         resumed = time.perf_counter()
@@ -487,7 +488,7 @@ class Trainer:
         if self.runtime.rank:
             # The stored random numbers are those of the first process: others need their own.
             place = (self.progress.epoch, self.runtime.rank, self.progress.step)
-            torch.manual_seed(mixed_seed(self.options.seed, *place))
+            reseed(self.runtime.device, mixed_seed(self.options.seed, *place))
 
 
 def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:

@@ -37,6 +37,7 @@ from reparam.objectives import (
     Reconstruction,
     TotalCorrelation,
 )
+from reparam.seeding import seeded
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Milestone, Recipe, replace
 
@@ -277,7 +278,7 @@ def check(recipe: Recipe) -> None:
     dtype = torch.long if spec.support == "tokens" else torch.float32
     x = torch.zeros(4, *spec.shape, dtype=dtype)
     batch = Batch(x, torch.zeros(4, dtype=torch.long), conditions(spec, 4), step=0, progress=0.0)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with seeded(torch.get_default_device(), 0), torch.no_grad():
         # A copy: what networks count or average while training is none of this batch's business.
         recipe.objective(deepcopy(recipe.model).train(), batch)
 

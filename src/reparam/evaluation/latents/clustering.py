@@ -66,7 +66,7 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
             prior = mixture_of(model, placed.c)
             z = model.encode(placed.x, placed.c)
             assigned.append(prior.responsibilities(z).argmax(-1).cpu())
-    return torch.cat(assigned)
+        return torch.cat(assigned)
 
 
 def clustering(assigned: Tensor, labels: Tensor, n_clusters: int) -> Clustering:

@@ -166,12 +166,12 @@ def linear_probe(
     from sklearn.linear_model import LogisticRegression
 
     _check(train_codes, train_labels, codes, labels)
-    center = train_codes.double().mean(0)
-    scale = train_codes.double().std(0, correction=0)
+    wide = train_codes.detach().double()
+    center, scale = wide.mean(0), wide.std(0, correction=0)
     scale = torch.where(scale > 0, scale, 1.0)
 
     def standardized(z: Tensor) -> NDArray[np.float64]:
-        return ((z.double() - center) / scale).numpy()
+        return ((z.detach().double() - center) / scale).numpy()
 
     def fitted(strength: float, z: NDArray[Any], y: NDArray[Any]) -> LogisticRegression:
         with warnings.catch_warnings():
@@ -225,7 +225,8 @@ def knn_accuracy(
         raise OptionError(f"n_neighbors={n_neighbors}: at least one must vote")
     _check(train_codes, train_labels, codes, labels)
     vote = KNeighborsClassifier(min(n_neighbors, len(train_codes)), algorithm="brute")
-    predicted = vote.fit(train_codes.numpy(), train_labels.numpy()).predict(codes.numpy())
+    vote.fit(train_codes.detach().numpy(), train_labels.numpy())
+    predicted = vote.predict(codes.detach().numpy())
     return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 

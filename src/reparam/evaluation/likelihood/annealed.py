@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
-from reparam.batch import Batch
+from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
@@ -179,19 +179,20 @@ def annealed_importance(
         (torch.Size([5]), torch.Size([4, 5]))
     """
     with isolated(model, seed=annealing.seed) as device, frozen(model):
-        paths = _paths(model, x.to(device), None if c is None else c.to(device), annealing)
+        examples = to_device(Batch(x, c=c), device)
+        paths = _paths(model, examples.x, examples.c, annealing)
         parts = []
         for done, path in paths:
             steps = path.tuned_steps()
             parts.append(path.forward(steps))
             if progress is not None:
                 progress(done, len(x))
-    log_weight = torch.cat([w for w, _ in parts], dim=1)
-    return Annealed(
-        log_likelihood=log_weight.logsumexp(0) - log(annealing.n_chains),
-        log_weight=log_weight,
-        acceptance=torch.cat([accepted for _, accepted in parts]),
-    )
+        log_weight = torch.cat([w for w, _ in parts], dim=1)
+        return Annealed(
+            log_likelihood=log_weight.logsumexp(0) - log(annealing.n_chains),
+            log_weight=log_weight,
+            acceptance=torch.cat([accepted for _, accepted in parts]),
+        )
 
 
 def bidirectional(
@@ -264,8 +265,8 @@ def bidirectional(
             first = done
             if progress is not None:
                 progress(done, n_examples)
-    below, above = torch.cat(lower), torch.cat(upper)
-    return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
+        below, above = torch.cat(lower), torch.cat(upper)
+        return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
 
 
 def annealed_fields(
