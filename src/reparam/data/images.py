@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from reparam.arguments import as_float, as_int
-from reparam.data.dataset import UNLABELED, Dataset, Split, validation_size
+from reparam.data.checks import UNLABELED
+from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.decode import Decoded, read_images
 from reparam.data.folder import (
     ENDINGS,
