@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
@@ -128,6 +129,7 @@ class DirectedModel(nn.Module):
             raise OptionError("a directed model without nodes has no probability: add a node")
         return total
 
+    @numbers(n_samples=1)
     def sample(
         self, n_samples: int, given: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -144,6 +146,7 @@ class DirectedModel(nn.Module):
                 values[name] = p.sample() if parents else p.sample(torch.Size([n_samples]))
         return values
 
+    @numbers()
     def assemble(self, values: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
         """Return the example x, with shape (n, *shape), that the variables' columns make up.
 

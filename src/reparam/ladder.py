@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from reparam.arguments import numbers
 from reparam.conditional import Conditional, features_shape
 from reparam.distributions import Chain, base
 from reparam.distributions.reordered import Reordered
@@ -21,6 +22,7 @@ from reparam.priors import StandardNormal, check_sizes
 _MIN_SCALE = 0.01
 
 
+@numbers(context=0)
 class TopDown(nn.Module):
     r"""The prior of a hierarchy: each layer is a Gaussian given the layers above it.
 
@@ -90,6 +92,7 @@ class TopDown(nn.Module):
         return Chain(factors, self.sizes, batch, self.top.loc)
 
 
+@numbers(context=0)
 class LadderEncoder(nn.Module):
     r"""The posterior of a hierarchy, top-down like the prior.
 
@@ -173,6 +176,7 @@ class LadderEncoder(nn.Module):
         return Chain(factors, prior.sizes, said[0].batch_shape, features)
 
 
+@numbers(context=0)
 class BottomUp(nn.Module):
     r"""The posterior of a hierarchy that goes up, each layer given the one below it.
 
@@ -228,6 +232,7 @@ class BottomUp(nn.Module):
         return Reordered(Chain(factors, self.sizes, first.batch_shape, first.mean), self.order)
 
 
+@numbers(context=0)
 def steps(
     sizes: Sequence[int], hidden: Sequence[int], context: int = 0, activation: str = "relu"
 ) -> nn.ModuleList:

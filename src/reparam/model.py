@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import center, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
@@ -110,6 +111,7 @@ class LatentModel(nn.Module):
         """Return p(z | c), with batch shape (B,), or () without a condition."""
         return self.prior() if c is None else self.prior(c)
 
+    @numbers(n_samples=1)
     def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
         """Draw z ~ p(z | c), with shape (n, D); where there is a condition c, of n examples."""
         p = self.prior_distribution(c)
@@ -132,6 +134,7 @@ class LatentModel(nn.Module):
             )
         return x.reshape(-1, *event_shape)
 
+    @numbers(n_samples=1)
     def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:
         """Draw z ~ q(z | x, c), and score each draw under every part of the model."""
         x = self.as_event(x)
@@ -146,6 +149,7 @@ class LatentModel(nn.Module):
             log_posterior=q.log_prob(z),
         )
 
+    @numbers(n_samples=1, temperature=0)
     def sample(
         self,
         n_samples: int,
@@ -185,6 +189,7 @@ class LatentModel(nn.Module):
         """Return the decoded mean of the posterior, with shape (B, *event)."""
         return self.decode(self.encode(x, c), c)
 
+    @numbers(chunk=1)
     def log_likelihood(
         self, x: Tensor, c: Tensor | None = None, n_samples: int = 100, chunk: int | None = None
     ) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal, Uniform
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import (
     Autoregressive,
@@ -30,6 +31,7 @@ _STARTS = 30
 """The fits of a mixture, of which the likeliest is kept."""
 
 
+@numbers()
 class StandardNormal(nn.Module):
     r"""The standard normal prior, :math:`p(z) = \mathcal N(0, I)`.
 
@@ -81,6 +83,7 @@ class Absent(nn.Module):
         )
 
 
+@numbers()
 class ClassConditional(nn.Module):
     r"""One Gaussian for each class, whose mean is learned.
 
@@ -112,6 +115,7 @@ class ClassConditional(nn.Module):
         )
 
 
+@numbers()
 class Mixture(nn.Module):
     r"""A mixture of Gaussians with learned weights, means and variances.
 
@@ -184,6 +188,7 @@ class Mixture(nn.Module):
             parameter.data.copy_(torch.from_numpy(value))
 
 
+@numbers(context=0)
 class Vamp(nn.Module):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
@@ -251,6 +256,7 @@ class Vamp(nn.Module):
         return MixtureSameFamily(weights, q, validate_args=False)
 
 
+@numbers(context=0)
 class Flow(nn.Module):
     r"""A masked autoregressive flow: a learned density of any shape.
 
@@ -296,6 +302,7 @@ class Flow(nn.Module):
         return FlowDistribution(Independent(noise, 1, validate_args=False), self.transforms(c).inv)
 
 
+@numbers()
 class Sphere(nn.Module):
     r"""The uniform distribution on the unit sphere, :math:`p(z) = 1 / |S^{D-1}|`.
 
@@ -321,6 +328,7 @@ class Sphere(nn.Module):
         )
 
 
+@numbers()
 class UniformCodes(nn.Module):
     r"""N classes out of K, all equally likely, each as a one-hot vector.
 
@@ -350,6 +358,7 @@ class UniformCodes(nn.Module):
         return OneHotCodes(self.logits)
 
 
+@numbers()
 class CodebookPrior(nn.Module):
     r"""P codes, one after the other: the prior of a quantized latent.
 

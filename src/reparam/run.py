@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reparam import data as data_sets
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.condition import condition_of, conditions
@@ -146,6 +147,7 @@ class Run:
             )
         return found.conditioned(self.spec.condition)
 
+    @numbers()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
     ) -> Batch:
@@ -171,6 +173,7 @@ class Run:
             )
         return source.examples(split, seed=seed, limit=limit)
 
+    @numbers()
     def evaluate(
         self,
         data: object = None,
@@ -246,6 +249,7 @@ class Run:
             return None
         return Evaluation.from_dict(values, per_example)
 
+    @numbers()
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
     ) -> Tensor:
@@ -277,11 +281,13 @@ class Run:
             raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
         return images
 
+    @numbers()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.encode, batch.x, batch.c)
 
+    @numbers()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
@@ -319,6 +325,7 @@ class Run:
             return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
 
 
+@numbers()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,

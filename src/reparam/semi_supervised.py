@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, OneHotCategoricalStraightThrough
 
+from reparam.arguments import numbers
 from reparam.conditional import Conditional
 from reparam.distributions import Chain
 from reparam.distributions.reordered import Reordered
@@ -21,6 +22,7 @@ from reparam.nn.activations import activation as make_activation
 from reparam.nn.mlp import flatten_example
 
 
+@numbers(n_classes=1)
 class LabelNetwork(nn.Module):
     r"""A multilayer perceptron of x and a label y, for many labels of each x.
 
@@ -106,6 +108,7 @@ class LabelEncoder(nn.Module):
         return Chain(factors, self.sizes, q.batch_shape, x)
 
 
+@numbers(n_classes=1)
 class LabelDecoder(nn.Module):
     r"""The likelihood of M2, :math:`p(x \mid y, z)`.
 
@@ -135,6 +138,7 @@ class LabelDecoder(nn.Module):
         return self.decoder(v[..., self.n_classes :], v[..., : self.n_classes])
 
 
+@numbers(n_classes=1)
 class LabelPrior(nn.Module):
     r"""The prior of M2, :math:`p(y)\, p(z)` with all labels alike.
 
@@ -199,6 +203,7 @@ class StackedEncoder(nn.Module):
         return Chain(factors, [n, *self.labels.sizes], q.batch_shape, x)
 
 
+@numbers(n_features=1)
 class StackedDecoder(nn.Module):
     r"""The likelihood of M1 + M2, :math:`p(x \mid h)`, whatever y and z.
 

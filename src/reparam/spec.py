@@ -6,12 +6,14 @@ from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
+from reparam.arguments import numbers
 from reparam.errors import DataError, OptionError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label"]
 
 
+@numbers(n_classes=1, levels=1, dequantized_from=1)
 @dataclass(frozen=True)
 class DataSpec:
     """The shape and support of one example x, and the number of classes of its label.

@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from reparam.arguments import numbers
 from reparam.comparing.comparison import Comparison, Entry, Group
 from reparam.data import Dataset
 from reparam.directed import DirectedModel
@@ -26,6 +27,7 @@ _NO_CONFIGURATION = ("seed", "data_dir", "path", "device", "recorded")
 _SEEDS = " × "
 
 
+@numbers()
 def compare(
     runs: Sequence[Run],
     *,

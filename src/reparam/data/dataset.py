@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
@@ -134,6 +135,7 @@ class Dataset:
             raise unknown(f"split of {self.name}", name, self.splits)
         return self.splits[name]
 
+    @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the examples of a split under one draw of the transform.
 
@@ -180,6 +182,7 @@ class Dataset:
         """
         return replace(self, spec=self.spec.conditioned(condition))
 
+    @numbers()
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a validation split taken out of train at random.
 
@@ -209,6 +212,7 @@ class Dataset:
         rest = {name: split for name, split in self.splits.items() if name != "train"}
         return replace(self, splits=parts | rest)
 
+    @numbers()
     def with_labels_per_class(self, n: int, seed: int = 0) -> "Dataset":
         """Return the data set with the labels of n random training examples of each class.
 

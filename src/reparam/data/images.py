@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
@@ -24,6 +25,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 """The names of files that are taken for images end so, in small letters or capitals."""
 
 
+@numbers()
 def load_images(
     path: str | os.PathLike[str] | None,
     size: int = 64,

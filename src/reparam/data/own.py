@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from reparam.arguments import numbers
 from reparam.data.checks import (
     Array,
     as_labels,
@@ -26,6 +27,7 @@ from reparam.spec import DataSpec, Support
 KNOWN: tuple[Support, ...] = get_args(Support)
 
 
+@numbers(n_classes=1)
 def from_arrays(
     x: Array,
     y: Array | None = None,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.condition import Condition, condition_of, conditioned, unlabeled
@@ -38,6 +39,7 @@ class Stream:
     transform: Transform
 
     @classmethod
+    @numbers(n_classes=1)
     def from_loader(
         cls,
         loader: DataLoader[Any],
@@ -107,6 +109,7 @@ class Stream:
         """The shape of one x."""
         return self.spec.shape
 
+    @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
@@ -144,6 +147,7 @@ class Stream:
         return replace(self, spec=self.spec.conditioned(condition))
 
 
+@numbers()
 class StreamBatches:
     """The batches of a stream, moved to the device, with the interface of ``Batches``.
 
@@ -188,6 +192,7 @@ class StreamBatches:
     def __len__(self) -> int:
         return len(self.stream.loader)
 
+    @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
         for i, item in enumerate(pulled(self.stream.loader, mixed_seed(self.seed, epoch))):

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from reparam.arguments import numbers
 from reparam.data import Dataset, Stream, as_dataset
 from reparam.data.checks import as_tensor
 from reparam.doctor import curves, encoder, latents, likelihood
@@ -31,6 +32,7 @@ RUN_CHECKS: tuple[Callable[[Patient], Finding], ...] = (
 """What is looked at in a run, beside its data, in the order of the report."""
 
 
+@numbers()
 def examine(
     run: Run,
     data: object = None,
@@ -77,6 +79,7 @@ def examine(
     return Diagnosis(subject, f"{sampled}, seed {seed}", tuple(found))
 
 
+@numbers()
 def examine_data(
     data: object, *, support: Support | None = None, n_examples: int = 10_000, seed: int = 0
 ) -> Diagnosis:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.directed import DirectedModel
 from reparam.divergence import MONTE_CARLO, is_real
@@ -47,6 +48,7 @@ from reparam.spec import DataSpec
 _BLOCK_DRAWS = 2**15
 
 
+@numbers()
 def evaluate(
     model: nn.Module,
     batch: Batch,

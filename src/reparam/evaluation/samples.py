@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.conditional import Conditional
 from reparam.directed import DirectedModel
@@ -90,6 +91,7 @@ class SampleQuality(NamedTuple):
     kid: Discrepancy | None = None
 
 
+@numbers()
 def sample_quality(
     samples: Tensor, examples: Tensor, features: Features | None = None
 ) -> SampleQuality:
@@ -236,6 +238,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return float((m_1 - m_2).square().sum() + s_1.trace() + s_2.trace() - 2 * cross)
 
 
+@numbers()
 def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Frechet:
     r"""Return the Fréchet distance of two samples of features, its standard error and its bias.
 
@@ -289,6 +292,7 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
+@numbers()
 def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Discrepancy:
     r"""Return the kernel distance of two samples of features, without bias.
 

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
 
 Shape = int | Sequence[int]
 
 
+@numbers(n_raw=1)
 class Family(nn.Module, ABC):
     """Abstract: turns features into a distribution over events of one shape.
 

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import OneHotCodes
 from reparam.errors import OptionError
 from reparam.families.family import Family
 
 
+@numbers(n_variables=1)
 class GumbelSoftmax(Family):
     r"""N classes out of K each: relaxed while training, so that gradients pass, exact afterwards.
 

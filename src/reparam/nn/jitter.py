@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.nn.conv import image_shape
 
 _KNOTS = 4
 
 
+@numbers()
 class Jittered(nn.Module):
     r"""A network of images that sees them, in training mode only, under random smooth maps.
 

@@ -7,6 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
@@ -15,6 +16,7 @@ GATED = "gated"
 """The activation that only dense layers have, because it has weights of its own."""
 
 
+@numbers(context=0)
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import base, center
 from reparam.errors import OptionError
@@ -15,6 +16,7 @@ from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights
 
 
+@numbers()
 @dataclass(frozen=True)
 class FactorVAE:
     r"""The ELBO, less the dependence of latent dimensions as a discriminator D sees it.
@@ -82,6 +84,7 @@ class DensityRatio:
         return told(logits(model, z), logits(model, shuffled))
 
 
+@numbers()
 @dataclass(frozen=True)
 class PerceptualEncoder:
     r"""What the encoder of a VAE-GAN maximizes: likeness in the discriminator's eyes.
@@ -126,6 +129,7 @@ class PerceptualEncoder:
         return made.terms(likeness - made.divergence.value)
 
 
+@numbers()
 @dataclass(frozen=True)
 class Generator:
     r"""What the decoder of a VAE-GAN maximizes: to be taken for real, and to reconstruct.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.corruption import Corruption
 from reparam.distributions import center
@@ -53,6 +54,7 @@ class Reconstruction:
         return Terms(bound=reconstruction, reconstruction=reconstruction)
 
 
+@numbers()
 @dataclass(frozen=True)
 class Contractive:
     r"""Reconstruction, less a penalty on how fast the code moves with x.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
@@ -92,6 +93,7 @@ def passed(
     return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
 
 
+@numbers()
 @dataclass(frozen=True)
 class ELBO:
     r"""The evidence lower bound, with the weights that the field puts on its KL.
@@ -158,6 +160,7 @@ class ELBO:
         return made.terms(made.reconstruction - beta * divergence.value, **penalties)
 
 
+@numbers()
 @dataclass(frozen=True)
 class IWAE:
     r"""The importance-weighted bound, tighter than the ELBO.
@@ -205,6 +208,7 @@ class IWAE:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class DReG:
     r"""The importance-weighted bound with doubly reparameterized gradients for the encoder.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, center, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
@@ -13,6 +14,7 @@ from reparam.model import LatentModel
 from reparam.objectives.terms import Terms
 
 
+@numbers()
 @dataclass(frozen=True)
 class ClusteringELBO:
     r"""The evidence lower bound of a model whose cluster y is a latent variable too.

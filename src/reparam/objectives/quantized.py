@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import QuantizedCodes
 from reparam.errors import OptionError
@@ -12,6 +13,7 @@ from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights
 
 
+@numbers()
 @dataclass(frozen=True)
 class VectorQuantized:
     r"""The ELBO of a quantized latent, and what keeps the encoder near its codes.

@@ -5,6 +5,7 @@ from math import log
 
 from torch.distributions import Independent, Normal
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Delta, base, rsample
 from reparam.divergence import kl, mmd
@@ -14,6 +15,7 @@ from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights
 
 
+@numbers()
 @dataclass(frozen=True)
 class TotalCorrelation:
     r"""The ELBO, less more than its share of the dependence between latent dimensions.
@@ -68,6 +70,7 @@ class TotalCorrelation:
         return made.terms(made.elbo, total_correlation=(self.beta - 1) * total)
 
 
+@numbers()
 @dataclass(frozen=True)
 class MMD:
     r"""Reconstruction, less a distance between the codes of the batch and draws from the prior.
@@ -131,6 +134,7 @@ class MMD:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class NaivePenalty:
     r"""What looks like a KL and is none: a warning, to be compared with the ELBO.

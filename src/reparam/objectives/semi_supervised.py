@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import OneHotCategorical
 from torch.nn.functional import one_hot
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Chain, rsample
 from reparam.divergence import CLOSED_FORM, kl
@@ -18,6 +19,7 @@ from reparam.priors import StandardNormal
 from reparam.semi_supervised import StackedDecoder, StackedEncoder, StackedPrior
 
 
+@numbers()
 @dataclass(frozen=True)
 class SemiSupervised:
     r"""The bounds of M2, for examples with and without a label, and a classification term.
@@ -90,6 +92,7 @@ class SemiSupervised:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class Stacked:
     r"""The bounds of M1 and of M2 on its features, both in every step.

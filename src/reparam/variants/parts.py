@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from reparam import priors
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.conditional import Conditional
 from reparam.corruption import Corruption
@@ -41,6 +42,7 @@ from reparam.spec import DataSpec
 from reparam.variants.recipe import Milestone, Recipe, replace
 
 
+@numbers()
 @dataclass(frozen=True)
 class Parts:
     """The parts that can take the place of a variant's own.

@@ -7,12 +7,14 @@ from typing import Any
 
 from torch import nn
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
 from reparam.spec import DataSpec
 
 
+@numbers()
 @dataclass(frozen=True)
 class Player:
     """A part of the model with an objective and an optimizer of its own.
@@ -31,6 +33,7 @@ class Player:
     lr: float | None = None
 
 
+@numbers()
 @dataclass(frozen=True)
 class Milestone:
     """Something that is done to the model once, with training examples, without gradients.

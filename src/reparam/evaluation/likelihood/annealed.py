@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
@@ -39,6 +40,7 @@ _TARGET = 0.65
 _RATE = 0.1
 
 
+@numbers()
 @dataclass(frozen=True)
 class Annealing:
     r"""How to anneal: the chains, and the way from p_0(z) to p(x, z) on which they go.
@@ -194,6 +196,7 @@ def annealed_importance(
     )
 
 
+@numbers()
 def bidirectional(
     model: LatentModel,
     n_examples: int = 100,
