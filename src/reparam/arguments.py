@@ -123,7 +123,10 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     given = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(given, Sequence) or any(isinstance(v, Sequence) for v in given):
         raise OptionError(f"{name}={value!r}: must be a whole number or a list of whole numbers")
-    return tuple(as_int(name, size, minimum) for size in given)
+    sizes = tuple(as_int(name, size, -LARGEST) for size in given)
+    if min(sizes, default=minimum) < minimum:
+        raise OptionError(f"{name}={sizes}: every size must be {_at_least(minimum)}")
+    return sizes
 
 
 def as_bool(name: str, value: Any) -> bool:

@@ -164,8 +164,8 @@ class Mixture(nn.Module):
         z, k = codes.double().cpu().numpy(), len(self.logits)
         if len(z) < k:
             raise OptionError(
-                f"n_clusters={k}: there are only {len(z)} training examples to start them at; ask "
-                "for fewer clusters, or give more examples"
+                f"n_components={k}: there are only {len(z)} training examples to start them at; "
+                "ask for fewer components, or give more examples"
             )
         # A floor under the variances: a component of one example would have none.
         floor = float(1e-4 * z.var(0).mean() + 1e-6)

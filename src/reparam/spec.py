@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, Literal, get_args
 
 from reparam.arguments import numbers
-from reparam.errors import DataError, OptionError, unknown
+from reparam.errors import DataError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label"]
@@ -57,9 +57,6 @@ class DataSpec:
             )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if any(n < 1 for n in self.shape):
-            raise OptionError(f"shape {self.shape}: every size must be at least 1")
 
     @property
     def dim(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers
+from reparam.arguments import numbers, scalar
 from reparam.batch import Batch
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
@@ -260,8 +260,12 @@ def validation_size(size: int | float, n_train: int) -> int:
         >>> validation_size(0.05, 60000), validation_size(100, 60000)
         (3000, 100)
     """
-    n = int(size * n_train) if isinstance(size, float) and 0 <= size < 1 else size
-    if isinstance(size, bool) or not (isinstance(n, int) and 0 <= n < n_train):
+    number = scalar(size)
+    n = int(number * n_train) if isinstance(number, float) and 0 <= number < 1 else number
+    # 1.0 could be all examples as well as one of them.
+    if isinstance(n, float) and n.is_integer() and n > 1:
+        n = int(n)
+    if isinstance(n, bool) or not (isinstance(n, int) and 0 <= n < n_train):
         raise OptionError(
             f"validation={size}: give a number of examples from 0 to {n_train - 1}, "
             "or a fraction of the training examples from 0.0 to below 1.0"

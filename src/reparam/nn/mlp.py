@@ -7,8 +7,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import numbers
-from reparam.errors import OptionError, ShapeError
+from reparam.arguments import as_sizes, numbers
+from reparam.errors import ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 
@@ -52,12 +52,8 @@ class MLP(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        self.in_shape = (
-            (in_features,) if isinstance(in_features, int) else tuple(int(n) for n in in_features)
-        )
+        self.in_shape = as_sizes("in_features", in_features)
         sizes = [prod(self.in_shape) + context, *hidden]
-        if min(*sizes, *self.in_shape, 1) < 1:
-            raise OptionError(f"sizes {self.in_shape} -> {hidden}: every size must be at least 1")
         self.context = context
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):

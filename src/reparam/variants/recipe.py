@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from reparam.arguments import numbers
+from reparam.arguments import as_float, numbers
 from reparam.batch import Batch
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
@@ -26,11 +26,18 @@ class Player:
         module: The path of the part within the model, such as ``discriminator``.
         objective: What it maximizes.
         lr: Its learning rate; None for that of the run.
+
+    Raises:
+        OptionError: A learning rate that is not above zero.
     """
 
     module: str
     objective: Objective
     lr: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.lr is not None:
+            as_float("lr", self.lr, minimum=0.0, open_ends=True)
 
 
 @numbers()

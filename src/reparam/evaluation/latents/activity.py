@@ -22,7 +22,7 @@ N_FIRST = 500
 """The number of training examples that active units are also counted on, as in the IWAE's code."""
 
 
-@numbers(chunk=1)
+@numbers()
 def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     r"""Return the posterior means, :math:`\mathbb E_{q(z \mid x_n)}[z]`.
 
@@ -148,7 +148,7 @@ class Components(NamedTuple):
     explained_variance_ratio: Tensor
 
 
-@numbers(k=1)
+@numbers()
 def principal_components(means: Tensor, k: int = 2) -> Components:
     """Project posterior means on the directions in which they vary most.
 

@@ -193,7 +193,7 @@ def linear_probe(
     return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
-@numbers(n_neighbors=1)
+@numbers()
 def knn_accuracy(
     train_codes: Tensor,
     train_labels: Tensor,
