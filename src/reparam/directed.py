@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.arguments import numbers
-from reparam.batch import Batch
+from reparam.batch import Batch, in_type_of
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
 
@@ -99,9 +99,10 @@ class DirectedModel(nn.Module):
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """Return the values of all variables of a batch: columns of x, x itself and the label."""
-        flat = batch.x.flatten(1)
+        x = in_type_of(self, batch.x)
+        flat = x.flatten(1)
         values = {name: flat[:, indices] for name, indices in self.columns.items()}
-        values["x"] = batch.x
+        values["x"] = x
         if batch.y is not None:
             if "y" in self.parents and bool((batch.y < 0).any()):
                 raise DataError(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.arguments import numbers
+from reparam.batch import in_type_of, weights_type
 from reparam.distributions import center, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
@@ -109,7 +110,7 @@ class LatentModel(nn.Module):
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
-        return self.prior() if c is None else self.prior(c)
+        return self.prior() if c is None else self.prior(in_type_of(self.prior, c))
 
     @numbers(n_samples=1)
     def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
@@ -120,9 +121,14 @@ class LatentModel(nn.Module):
     def as_event(self, x: Tensor) -> Tensor:
         """Return x with the shape of the decoder's events, where that shape is known.
 
+        Floats get the type of the weights too, or float32 where those have less.
+
         Raises:
             ShapeError: x has another number of entries than an event.
         """
+        dtype = weights_type(self)
+        if dtype is not None and x.is_floating_point():
+            x = x.to(torch.promote_types(dtype, torch.float32))
         event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
         if event_shape is None or x.shape[1:] == event_shape:
             return x
@@ -224,4 +230,5 @@ class LatentModel(nn.Module):
 
 
 def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
-    return part(value) if c is None else part(value, c)
+    value = in_type_of(part, value)
+    return part(value) if c is None else part(value, in_type_of(part, c))

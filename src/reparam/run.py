@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from reparam import data as data_sets
 from reparam.arguments import numbers
-from reparam.batch import Batch, in_chunks, to_device
+from reparam.batch import Batch, in_chunks, to_device, weights_type
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
+from reparam.data.checks import as_rows
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
@@ -293,9 +294,21 @@ class Run:
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c)
 
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
-        return self._in_chunks(self.latent_model.decode, z, c).reshape(-1, *self.spec.shape)
+    def decode(self, z: object, c: object = None) -> Tensor:
+        """Return the means of p(x | z, c), with shape (N, *shape).
+
+        Arguments:
+            z: Codes, a tensor, an array or a list with shape (N, D), or (D,) for a single one.
+            c: A condition for each of them, with shape (N, C), or (C,).
+
+        Raises:
+            DataError: Codes or conditions that are no numbers.
+            ShapeError: Codes of another size than the model's.
+        """
+        codes = as_rows(z, "z")
+        given = None if c is None else as_rows(c, "c", len(codes))
+        decoded = self._in_chunks(self.latent_model.decode, codes, given)
+        return decoded.reshape(-1, *self.spec.shape)
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
@@ -354,7 +367,8 @@ def fit(
         out: The folder of the run. Without it nothing is written.
         resume: Go on with the run in ``out`` if there is one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
-        precision: ``auto`` (bfloat16 where the machine computes in it), ``float32``, ``bfloat16``.
+        precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in
+            float64), ``float32``, ``bfloat16``, ``float64``.
         devices: Devices of each node, a process each.
         nodes: Nodes.
         capture: Whether each step is one CUDA graph, the same step without the host's share of the
@@ -379,13 +393,22 @@ def fit(
         torch.Size([3, 1, 8, 8])
     """
     settings = checked_options(options)
+    if isinstance(model, Run):
+        raise OptionError(
+            "model is a Run, which holds a trained model: give run.model to train that one further"
+        )
+    if not callable(model) and not isinstance(model, Recipe):
+        raise OptionError(
+            f"model of type {type(model).__name__}: give a recipe, such as "
+            "variants.vae(data.spec), a variant itself or a torch module"
+        )
     source = as_dataset(data)
     if not isinstance(model, Recipe | nn.Module):
         model = model(source.spec)
     recipe = as_recipe(model, objective)
     if recipe.spec is not None:
         source = source.conditioned(recipe.spec.condition)
-    precision = resolve_precision(precision, resolve_device(device))
+    precision = resolve_precision(precision, resolve_device(device), weights_type(recipe.model))
     if recipe.milestones and devices * nodes > 1:
         raise OptionError(
             f"devices={devices}, nodes={nodes}: this model starts a part of itself (a prior, a "
@@ -409,7 +432,7 @@ def fit(
         device_used=str(runtime.device),
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
-    recipe.model.to(runtime.device)
+    recipe.model.to(runtime.device, torch.float64 if precision == "float64" else None)
     folder = None if out is None else RunFolder(out)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     # Whatever is wrong with the options is found before the folder is begun.
@@ -479,6 +502,8 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         with torch.random.fork_rng(devices=[]):
             model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
+    if config.get("precision") == "float64":
+        module.double()
     weights = _weights(folder)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()

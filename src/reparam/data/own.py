@@ -71,7 +71,8 @@ def from_arrays(
         raise unknown("support", str(support), KNOWN)
     given = {"train": (x, y)}
     if test is not None:
-        given["test"] = test if isinstance(test, tuple) else (test, None)
+        is_pair = isinstance(test, tuple | list) and len(test) == 2
+        given["test"] = (test[0], test[1]) if is_pair else (test, None)  # type: ignore[assignment]
     named = {split: "x" if split == "train" else f"{split} x" for split in given}
     values = {split: as_values(pair[0], named[split], shape) for split, pair in given.items()}
     kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]

@@ -242,7 +242,7 @@ class Classification:
         """
         if batch.y is None:
             raise OptionError("the classifier of this model learns from labels: give y")
-        log_prob = model.part("classifier")(batch.x).log_prob(batch.y)
+        log_prob = model.part("classifier")(model.as_event(batch.x)).log_prob(batch.y)
         return Terms(bound=log_prob, reconstruction=log_prob)
 
 
