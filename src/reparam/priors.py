@@ -27,6 +27,18 @@ from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.flows import masked_transforms
 
+__all__ = [
+    "Absent",
+    "ClassConditional",
+    "CodebookPrior",
+    "Flow",
+    "Mixture",
+    "Sphere",
+    "StandardNormal",
+    "UniformCodes",
+    "Vamp",
+]
+
 _STARTS = 30
 """The fits of a mixture, of which the likeliest is kept."""
 

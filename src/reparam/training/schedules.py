@@ -10,6 +10,8 @@ from torch import Tensor
 from reparam.arguments import numbers
 from reparam.errors import OptionError, unknown
 
+__all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
+
 
 @numbers(steps=1)
 @dataclass(frozen=True)
