@@ -1,7 +1,7 @@
 """The latent-variable model: a prior p(z | c), a decoder p(x | z, c) and an encoder q(z | x, c)."""
 
 from math import log
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -161,19 +161,20 @@ class LatentModel(nn.Module):
         n_samples: int,
         c: Tensor | None = None,
         *,
-        mean: bool = True,
+        mean: bool = False,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw z from the prior and return what the decoder makes of it, with shape (n, *event).
+        """Draw z from the prior and x from p(x | z, c), with shape (n, *event).
 
         Arguments:
             n_samples: The number of examples n.
             c: A condition for each of them, with shape (n, C).
-            mean: Return the mean of p(x | z), as pictures show it; otherwise a draw from it.
+            mean: Return the mean of p(x | z), as pictures show it, and no draw from it.
             temperature: A factor on z; below one, more typical and less varied examples.
 
         Raises:
-            OptionError: A temperature for codes or directions, which have no size.
+            OptionError: Fewer than one example; a temperature that is negative or not finite, or
+                one for codes or directions, which have no size.
         """
         if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
@@ -227,6 +228,88 @@ class LatentModel(nn.Module):
         sizes = [min(chunk, n_samples - start) for start in range(0, n_samples, chunk)]
         parts = [self.draw(x, c, size).log_weight.logsumexp(0) for size in sizes]
         return torch.stack(parts).logsumexp(0) - log(n_samples)
+
+
+@runtime_checkable
+class Latent(Protocol):
+    """What objectives ask of a model with latent variables; a module of your own may have it."""
+
+    def as_event(self, x: Tensor) -> Tensor:
+        """Return x with the shape that ``likelihood`` describes."""
+        ...
+
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return q(z | x, c)."""
+        ...
+
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return p(x | z, c)."""
+        ...
+
+    def prior_distribution(self, c: Tensor | None = None) -> Distribution:
+        """Return p(z | c)."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A model that draws examples itself."""
+
+    def sample(self, n_samples: int) -> Tensor:
+        """Return so many examples, with shape (n, *event)."""
+        ...
+
+
+PARTS = ("encoder", "decoder", "prior")
+"""The parts that make a module a latent-variable model, which each return a distribution."""
+
+
+def as_latent(model: nn.Module) -> LatentModel:
+    """Return what an objective or a figure sees of a model with latent variables.
+
+    That is a model with the methods of ``Latent`` as it is. Of any other module it is a
+    ``LatentModel`` of its parts, which stay that module's: its encoder, decoder and prior, and all
+    further parts by their names.
+
+    Raises:
+        OptionError: A module without these parts, or with one that is no module.
+
+    Example:
+        >>> as_latent(nn.Linear(1, 1))
+        Traceback (most recent call last):
+        reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
+    """
+    if isinstance(model, LatentModel | Latent):
+        return cast(LatentModel, model)
+    for name in PARTS:
+        if not has_part(model, name):
+            if hasattr(model, name):
+                kind = type(getattr(model, name)).__name__
+                raise OptionError(
+                    f"the {name} of {type(model).__name__} is a {kind}: it must be a torch module "
+                    "whose forward pass returns a distribution"
+                )
+            raise OptionError(
+                f"{type(model).__name__} has no {name}: give a recipe, or a module with an "
+                "encoder, a decoder and a prior that return distributions"
+            )
+    seen = LatentModel(**dict(model.named_children()))
+    seen.training = model.training
+    return seen
+
+
+def is_latent(model: nn.Module) -> bool:
+    """Return whether ``as_latent`` takes a model.
+
+    >>> is_latent(nn.Linear(1, 1))
+    False
+    """
+    return isinstance(model, LatentModel | Latent) or all(has_part(model, p) for p in PARTS)
+
+
+def has_part(model: nn.Module, name: str) -> bool:
+    """Return whether a module has another of this name in it."""
+    return name in dict(model.named_children())
 
 
 def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:

@@ -19,10 +19,11 @@ from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.checks import as_rows
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
+from reparam.directed import DirectedModel
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated
-from reparam.model import LatentModel
+from reparam.model import PARTS, Generates, LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, set_rng_state
@@ -99,10 +100,10 @@ class Run:
         Raises:
             OptionError: It has none.
         """
-        if not isinstance(self.model, LatentModel):
+        if not is_latent(self.model):
             name = self.config.get("variant") or type(self.model).__name__
             raise OptionError(f"{name!r} has no latent variables, so it does not encode or decode")
-        return self.model
+        return as_latent(self.model)
 
     def dataset(
         self,
@@ -254,18 +255,16 @@ class Run:
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
     ) -> Tensor:
-        """Return generated examples, with shape (n, *shape).
+        """Draw examples from the model, with shape (n, *shape).
 
         Arguments:
             n_samples: How many.
             seed: Of every draw.
             label: The label to generate, for a model under the condition ``label``, which has the
                 classes in turn when None, or one that infers the label, which then draws it.
-            options: Passed on to ``LatentModel.sample``: ``mean``, ``temperature``. Tokens are
-                drawn unless ``mean`` asks for the likeliest.
+            options: Passed on to ``LatentModel.sample``: ``mean`` for the means of p(x | z), as
+                pictures show them, and ``temperature``.
         """
-        if self.spec.support == "tokens":
-            options = {"mean": False, **options}
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
         inferred = label is not None and infers_label(self.model)
@@ -274,8 +273,9 @@ class Run:
         if c is not None:
             options["c"] = c.to(self.device)
         with isolated(self.model, seed=seed):
-            if isinstance(self.model, LatentModel):
-                return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
+            draw = _sampler(self.model)
+            if draw is not None:
+                return draw(n_samples, **options).reshape(-1, *self.spec.shape)
             images = watch.sample_images(self.model, n_samples, self.spec)
         if images is None:
             name = self.config.get("variant") or type(self.model).__name__
@@ -360,7 +360,9 @@ def fit(
     Arguments:
         model: A recipe, as variants return it; a variant itself, or any function from a
             ``DataSpec`` to a recipe; a ``LatentModel``; or any module that has an encoder, a
-            decoder and a prior, which are modules too.
+            decoder and a prior, which are modules too. Such a module is trained as it is, with all
+            that is in it: objectives and figures see a ``LatentModel`` of its parts, and where it
+            has a ``sample`` of its own, ``Run.sample`` calls that.
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
@@ -519,26 +521,25 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     Example:
         >>> as_recipe(nn.Linear(1, 1))
         Traceback (most recent call last):
-        reparam.errors.OptionError: Linear has no encoder: fit takes a recipe, or a module with ...
+        reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
     """
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
-    if isinstance(model, LatentModel) or (objective is not None and not hasattr(model, "encoder")):
-        return Recipe(model, ELBO() if objective is None else objective)
-    for part in ("encoder", "decoder", "prior"):
-        if not isinstance(getattr(model, part, None), nn.Module):
-            if hasattr(model, part):
-                kind = type(getattr(model, part)).__name__
-                raise OptionError(
-                    f"the {part} of {type(model).__name__} is a {kind}: it must be a torch module "
-                    "whose forward pass returns a distribution"
-                )
-            raise OptionError(
-                f"{type(model).__name__} has no {part}: fit takes a recipe, or a module with an "
-                "encoder, a decoder and a prior that return distributions"
-            )
-    parts = LatentModel(model.encoder, model.decoder, model.prior)  # type: ignore[arg-type]
-    return Recipe(parts, ELBO() if objective is None else objective)
+    if objective is None or any(hasattr(model, part) for part in PARTS):
+        as_latent(model)
+    return Recipe(model, ELBO() if objective is None else objective)
+
+
+def _sampler(model: nn.Module) -> Callable[..., Tensor] | None:
+    """Return what draws examples from a model with latent variables, or as the model itself does.
+
+    A directed model has no such function: it draws all of its variables.
+    """
+    if isinstance(model, DirectedModel):
+        return None
+    if isinstance(model, Generates):
+        return model.sample
+    return as_latent(model).sample if is_latent(model) else None
 
 
 def _weights(folder: RunFolder) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ from reparam.evaluation.samples import Features, sample_fields
 from reparam.evaluation.statistics import column_stderr, finite_mean
 from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
 from reparam.isolation import Progress, Workers, blocks, isolated, workers
-from reparam.model import LatentModel
+from reparam.model import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
 
 # A block of examples has about so many draws, whatever the memory: what is drawn, and with it
@@ -357,6 +357,8 @@ def _as_latent(model: nn.Module, anneals: bool) -> LatentModel:
     parts = ["posterior", "likelihood", "prior_distribution", "encode", "reconstruct"]
     parts += ["draw_prior"] if anneals else []
     missing = [part for part in parts if not callable(getattr(model, part, None))]
+    if missing and is_latent(model):
+        return as_latent(model)
     if missing:
         raise OptionError(
             f"a {type(model).__name__} has no {', no '.join(missing)}: evaluation takes a "

@@ -16,7 +16,7 @@ from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
-from reparam.model import LatentModel
+from reparam.model import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
 
 Features = Callable[[Tensor], Tensor]
@@ -184,6 +184,8 @@ def sample_fields(
 def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means: bool) -> Tensor:
     if isinstance(model, DirectedModel):
         return model.assemble(model.sample(n), spec.shape)
+    if is_latent(model):
+        model = as_latent(model)
     if not callable(getattr(model, "sample", None)):
         raise OptionError(
             f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
@@ -408,8 +410,8 @@ def features_of(model: nn.Module) -> NamedFeatures:
 
 
 def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    if isinstance(model, LatentModel):
-        return model.encode
+    if is_latent(model):
+        return as_latent(model).encode
     if isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
         conditional = model.conditionals["y"]
         return conditional.network if isinstance(conditional, Conditional) else None

@@ -13,7 +13,7 @@ from reparam.distributions import base, center
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
 @numbers()
@@ -48,6 +48,7 @@ class FactorVAE:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -74,6 +75,7 @@ class DensityRatio:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         with torch.no_grad():
@@ -121,6 +123,7 @@ class PerceptualEncoder:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma, pixels=self.pixels)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -165,6 +168,7 @@ class Generator:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma, pixels=self.pixels)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
@@ -207,6 +211,7 @@ class Discriminator:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
@@ -234,6 +239,7 @@ class Classification:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 

@@ -12,7 +12,7 @@ from reparam.distributions import center
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
 from reparam.nn import MLP
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Reconstruction:
 
     corruption: Corruption | None = None
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
@@ -94,6 +95,7 @@ class Contractive:
         if self.n_probes is not None and self.n_probes < 0:
             raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)

@@ -16,7 +16,7 @@ from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, of_latents
 from reparam.seeding import rng_state, set_rng_state
 
 Schedule = Callable[[Any], Any]
@@ -145,6 +145,7 @@ class ELBO:
                 f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch, self.n_samples, self.kl_method)
@@ -195,6 +196,7 @@ class IWAE:
                 f"n_importance={self.n_importance}: the bound needs at least one draw"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         draws = model.draw(batch.x, batch.c, self.n_importance)
@@ -242,6 +244,7 @@ class DReG:
     def __post_init__(self) -> None:
         IWAE(self.n_importance)  # the same rule
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c

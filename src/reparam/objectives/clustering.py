@@ -11,7 +11,7 @@ from reparam.distributions import GaussianMixture, center, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, of_latents
 
 
 @numbers()
@@ -54,6 +54,7 @@ class ClusteringELBO:
                 f"pretraining={self.pretraining}: a share of the steps must lie in [0, 1)"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 

@@ -12,7 +12,7 @@ from reparam.divergence import kl, mmd
 from reparam.errors import SupportError
 from reparam.model import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
 @numbers()
@@ -52,6 +52,7 @@ class TotalCorrelation:
     def __post_init__(self) -> None:
         check_weights(beta=self.beta)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -105,6 +106,7 @@ class MMD:
     def __post_init__(self) -> None:
         check_weights(weight=self.weight, kl_weight=self.kl_weight)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
@@ -165,6 +167,7 @@ class NaivePenalty:
     def __post_init__(self) -> None:
         check_weights(weight=self.weight)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
