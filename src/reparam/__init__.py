@@ -83,7 +83,7 @@ _NAMES = {
 }
 
 __all__ = [*_MODULES, *_NAMES]
-__getattr__ = lazy("reparam", _MODULES | _NAMES)
+__getattr__ = lazy("reparam", _NAMES, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from reparam.equality import by_value
 
+
+@by_value
 @dataclass(frozen=True)
 class Batch:
     """One minibatch on the device.

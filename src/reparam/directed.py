@@ -9,10 +9,12 @@ from torch.distributions import Distribution
 
 from reparam.arguments import numbers
 from reparam.batch import Batch, in_type_of
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
 
 
+@by_value
 @dataclass(frozen=True)
 class Node:
     """One variable of a directed model.

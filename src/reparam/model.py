@@ -11,9 +11,11 @@ from reparam.arguments import numbers
 from reparam.batch import in_type_of, weights_type
 from reparam.distributions import center, rsample
 from reparam.divergence import check_comparable, is_real
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
 
 
+@by_value
 class Draws(NamedTuple):
     """Draws from the posterior and what every density says of them.
 

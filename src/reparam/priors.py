@@ -310,8 +310,9 @@ class Flow(nn.Module):
         """Return p(z | c) for c with shape (B, C)."""
         batch = (1,) if c is None else (len(c), 1)
         loc = self.noise.loc.repeat(batch)
-        noise = Normal(loc, torch.ones_like(loc), validate_args=False)
-        return FlowDistribution(Independent(noise, 1, validate_args=False), self.transforms(c).inv)
+        normal = Normal(loc, torch.ones_like(loc), validate_args=False)
+        noise = Independent(normal, 1, validate_args=False)
+        return FlowDistribution(noise, self.transforms(c), inverted=True)
 
 
 @numbers()

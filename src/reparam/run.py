@@ -20,6 +20,7 @@ from reparam.data.checks import as_rows
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.directed import DirectedModel
+from reparam.equality import by_value
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
 
 
+@by_value
 @dataclass
 class Run:
     """A trained model, with what is known of how it came about.

@@ -11,6 +11,7 @@ from reparam.arguments import numbers, scalar
 from reparam.batch import Batch
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, unknown
 from reparam.spec import Condition, DataSpec, Support
 
@@ -22,6 +23,7 @@ UNLABELED = -1
 CHUNK = 1024
 
 
+@by_value
 @dataclass(frozen=True)
 class Split:
     """Stored examples and their labels.
@@ -65,6 +67,7 @@ class Split:
         return Split(self.x[index], None if self.y is None else self.y[index])
 
 
+@by_value
 @dataclass(frozen=True)
 class Dataset:
     """Named splits, and what turns their stored values into x.

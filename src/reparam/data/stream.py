@@ -13,12 +13,14 @@ from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.condition import Condition, condition_of, conditioned, unlabeled
 from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
 
 
+@by_value
 @dataclass(frozen=True)
 class Stream:
     """Training data that a DataLoader makes batch by batch, so that its augmentation counts.

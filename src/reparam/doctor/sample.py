@@ -10,6 +10,7 @@ from torch import Tensor
 from reparam.data import Dataset
 from reparam.data.checks import RULES, closest_support, first, fix, violations
 from reparam.doctor.finding import Finding, skipped
+from reparam.equality import by_value
 from reparam.errors import DataError
 from reparam.families import default_likelihood
 from reparam.spec import DataSpec, Support
@@ -33,6 +34,7 @@ CONSTANT = 1e-6
 """A standard deviation that is float32 rounding, and no variation."""
 
 
+@by_value
 @dataclass(frozen=True)
 class Sample:
     """Values of data, as a model gets them.

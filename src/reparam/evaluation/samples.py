@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from reparam.arguments import numbers
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch, in_chunks, in_type_of
 from reparam.conditional import Conditional
 from reparam.directed import DirectedModel
 from reparam.divergence import mmd
@@ -401,12 +402,12 @@ def features_of(model: nn.Module) -> NamedFeatures:
             f"features of a {type(model).__name__}: give a run of a latent-variable model without "
             "a condition, or of a classifier of x"
         )
+    return NamedFeatures(partial(_features, model, network), type(model).__name__)
 
-    def features(x: Tensor) -> Tensor:
-        with isolated(model) as device:
-            return network(x.to(device)).flatten(1).cpu()
 
-    return NamedFeatures(features, type(model).__name__)
+def _features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with isolated(model) as device:
+        return network(in_type_of(model, x.to(device))).flatten(1).cpu()
 
 
 def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:

@@ -14,6 +14,7 @@ from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
+from reparam.equality import by_value
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.terms import Terms, of_latents
@@ -48,6 +49,7 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
     return last
 
 
+@by_value
 class Pass(NamedTuple):
     """One pass of a batch through a model.
 

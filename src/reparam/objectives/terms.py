@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.equality import by_value
 from reparam.errors import OptionError
 from reparam.model import as_latent
 
 
+@by_value
 @dataclass(frozen=True)
 class Terms:
     """The parts of an objective on one batch, in nats per example unless said otherwise.

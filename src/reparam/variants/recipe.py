@@ -9,6 +9,7 @@ from torch import nn
 
 from reparam.arguments import as_float, numbers
 from reparam.batch import Batch
+from reparam.equality import by_value
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
 from reparam.spec import DataSpec
@@ -78,6 +79,7 @@ class Source:
     options: Mapping[str, Any]
 
 
+@by_value
 @dataclass(frozen=True)
 class Recipe:
     """What ``fit`` takes: a model, an objective and players.

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
@@ -136,6 +137,7 @@ def code_usage(indices: Tensor) -> CodeUsage:
     return CodeUsage(len(counts), perplexity, None if stderr is None else perplexity * stderr)
 
 
+@by_value
 class Components(NamedTuple):
     """Principal components of the latents.
 

@@ -18,6 +18,7 @@ from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.evaluation.result import Fields
@@ -100,6 +101,7 @@ class Annealing:
         return self.max_memory_mb * 2**18
 
 
+@by_value
 class Annealed(NamedTuple):
     """What annealed importance sampling says of N examples, float64 on the CPU.
 
@@ -120,6 +122,7 @@ class Annealed(NamedTuple):
         return (2 * w.logsumexp(0) - (2 * w).logsumexp(0)).exp() / len(w)
 
 
+@by_value
 class Gap(NamedTuple):
     """Bounds of log p(x) on N examples that the model itself has drawn.
 
