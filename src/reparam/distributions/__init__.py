@@ -25,6 +25,7 @@ from reparam.distributions.quantized_codes import (
     QuantizedCodes,
     nearest_code,
 )
+from reparam.distributions.reordered import Reordered
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "OptimalNormal",
     "QuantizedCategorical",
     "QuantizedCodes",
+    "Reordered",
     "VonMisesFisher",
     "base",
     "center",
