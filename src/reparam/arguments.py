@@ -176,9 +176,9 @@ def as_declared(
     sequences = [kind for kind in kinds if get_origin(kind) in (Sequence, tuple)]
     numbers = [kind for kind in (bool, int, float) if kind in kinds]
     others = [kind for kind in kinds if kind not in (*sequences, *numbers, NoneType)]
-    is_given = isinstance(scalar(value), Real) or (bool(sequences) and _is_sequence(value))
-    # Where something else may be given as well, only numbers are this module's business.
-    if (value is None and NoneType in kinds) or (others and not is_given):
+    is_number = isinstance(scalar(value), Real) or (bool(sequences) and _is_sequence(value))
+    is_other = not is_number and any(_is_one(value, kind) for kind in others)
+    if is_other or (value is None and NoneType in kinds) or not (sequences or numbers):
         return value
     if sequences:
         return _sequence(name, value, get_args(sequences[0]), minimum, finite)
@@ -186,13 +186,17 @@ def as_declared(
         return as_bool(name, value)
     if int in numbers and not (float in numbers and isinstance(scalar(value), float)):
         return as_int(name, value, -LARGEST if minimum is None else minimum)
-    if float in numbers:
-        return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
-    return value
+    return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_one(value: Any, kind: Any) -> bool:
+    """Return whether a value is of a kind that is no number; a kind that is no class may be any."""
+    kind = get_origin(kind) or kind
+    return isinstance(value, kind) if isinstance(kind, type) else True
 
 
 def _is_sequence(value: Any) -> bool:

@@ -43,7 +43,7 @@ from reparam.spec import DataSpec
 from reparam.variants.recipe import Milestone, Recipe, replace
 
 
-@numbers()
+@numbers(n_components=1, n_importance=1, free_bits=0)
 @dataclass(frozen=True)
 class Parts:
     """The parts that can take the place of a variant's own.
