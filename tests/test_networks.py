@@ -185,7 +185,7 @@ def test_empty_convolutions_are_refused(options: dict[str, int]) -> None:
     "options", [{"channels": ()}, {"channels": (4, 0)}, {"kernel_size": 4}], ids=str
 )
 def test_impossible_transposed_convolutions_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match="at least (one layer|1)"):
+    with pytest.raises(OptionError, match=r"at least (one layer|1)"):
         ConvDecoder(2, (8, 8), **options)
 
 

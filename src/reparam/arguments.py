@@ -184,7 +184,7 @@ def as_declared(
         return _sequence(name, value, get_args(sequences[0]), minimum, finite)
     if bool in numbers:
         return as_bool(name, value)
-    if int in numbers and not (float in numbers and isinstance(scalar(value), float)):
+    if int in numbers and (float not in numbers or isinstance(scalar(value), Integral)):
         return as_int(name, value, -LARGEST if minimum is None else minimum)
     return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
 

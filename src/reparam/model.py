@@ -198,7 +198,7 @@ class LatentModel(nn.Module):
         """Return the decoded mean of the posterior, with shape (B, *event)."""
         return self.decode(self.encode(x, c), c)
 
-    @numbers(chunk=1)
+    @numbers()
     def log_likelihood(
         self, x: Tensor, c: Tensor | None = None, n_samples: int = 100, chunk: int | None = None
     ) -> Tensor:

@@ -221,8 +221,8 @@ def as_rows(values: object, name: str, n: int | None = None) -> Tensor:
         ShapeError: A single number, or another number of rows.
 
     Example:
-        >>> as_rows([0.0, 1.0], "z")
-        tensor([[0., 1.]])
+        >>> as_rows([0.0, 1.0], "z").shape
+        torch.Size([1, 2])
     """
     rows = as_tensor(values, name)
     if rows.ndim == 0 or rows.numel() == 0:
