@@ -447,14 +447,16 @@ def test_draws_of_the_model_have_its_marginal(model: LatentModel) -> None:
 
 def test_temperature_scales_the_latent(model: LatentModel) -> None:
     w, b = weights(model)
-    images = model.sample(20_000, temperature=0.5).numpy() - b
+    images = model.sample(20_000, mean=True, temperature=0.5).numpy() - b
     z = 2 * images @ np.linalg.pinv(w).T
     assert np.abs(z.T @ z / len(z) - np.eye(LATENT)).max() < 4 * (2 / len(z)) ** 0.5
 
 
 def test_temperature_zero_gives_the_most_typical_example(model: LatentModel) -> None:
     _, b = weights(model)
-    np.testing.assert_allclose(model.sample(3, temperature=0.0), np.tile(b, (3, 1)), atol=1e-12)
+    np.testing.assert_allclose(
+        model.sample(3, mean=True, temperature=0.0), np.tile(b, (3, 1)), atol=1e-12
+    )
 
 
 def test_reconstruction_is_the_decoded_mean(model: LatentModel, x: Tensor) -> None:
@@ -482,10 +484,10 @@ def test_conditions_reach_every_part() -> None:
         assert objective(model, Batch(x, c=c)).bound.shape == (5,)
     assert model.log_likelihood(x, c, n_samples=4, chunk=3).shape == (5,)
     assert model.reconstruct(x, c).shape == (5, DIM)
-    samples = model.sample(5, c, temperature=0.0)
+    samples = model.sample(5, c, mean=True, temperature=0.0)
     torch.testing.assert_close(samples, model.decode(torch.zeros(5, LATENT), c))
     assert len(samples.unique(dim=0)) == 5
-    drawn = model.sample(2, c[:1].expand(2, -1))
+    drawn = model.sample(2, c[:1].expand(2, -1), mean=True)
     assert not torch.equal(drawn[0], drawn[1])
 
 

@@ -151,7 +151,7 @@ def test_start_copes_with_few_and_equal_examples() -> None:
     with torch.no_grad():
         model.prior.start(torch.eye(2).repeat(4, 1))
     assert all(parameter.isfinite().all() for parameter in model.prior.parameters())
-    with pytest.raises(OptionError, match="n_clusters=3: there are only 2 training examples"):
+    with pytest.raises(OptionError, match="n_components=3: there are only 2 training examples"):
         model.prior.start(torch.eye(2))
 
 

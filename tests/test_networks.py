@@ -160,7 +160,7 @@ def test_images_are_flattened_for_a_size(leading: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (4, 8, -1)])
 def test_empty_layers_are_refused(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(OptionError, match="every size must be at least 1"):
+    with pytest.raises(OptionError, match="must be at least 1"):
         MLP(*sizes)
 
 
@@ -185,7 +185,7 @@ def test_empty_convolutions_are_refused(options: dict[str, int]) -> None:
     "options", [{"channels": ()}, {"channels": (4, 0)}, {"kernel_size": 4}], ids=str
 )
 def test_impossible_transposed_convolutions_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match="at least one layer"):
+    with pytest.raises(OptionError, match=r"at least (one layer|1)"):
         ConvDecoder(2, (8, 8), **options)
 
 

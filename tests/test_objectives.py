@@ -386,7 +386,7 @@ class TestCorruption:
             ("masked", 0.5, "did you mean 'masking'"),
             ("masking", 1.5, "at most 1"),
             ("salt-and-pepper", -0.1, "at least 0"),
-            ("gaussian", float("nan"), "at least 0"),
+            ("gaussian", float("nan"), "finite"),
             ("gaussian", float("inf"), "finite"),
         ],
     )

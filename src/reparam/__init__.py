@@ -9,9 +9,9 @@
     print(run.evaluate(n_samples=500))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from reparam.lazy import lazy
 from reparam.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from reparam import nn as nn
     from reparam import objectives as objectives
     from reparam import priors as priors
+    from reparam import report as report
+    from reparam import training as training
     from reparam import variants as variants
     from reparam.batch import Batch as Batch
     from reparam.comparing.compare import compare as compare
     from reparam.conditional import Conditional as Conditional
     from reparam.conditional import Unconditional as Unconditional
+    from reparam.corruption import Corruption as Corruption
     from reparam.directed import DirectedModel as DirectedModel
     from reparam.directed import Node as Node
     from reparam.divergence import kl as kl
@@ -54,6 +57,8 @@ _MODULES = {
         "nn",
         "objectives",
         "priors",
+        "report",
+        "training",
         "variants",
     )
 } | {"schedules": "reparam.training.schedules"}
@@ -62,6 +67,7 @@ _NAMES = {
     "compare": "reparam.comparing.compare",
     "Conditional": "reparam.conditional",
     "Unconditional": "reparam.conditional",
+    "Corruption": "reparam.corruption",
     "DirectedModel": "reparam.directed",
     "Node": "reparam.directed",
     "kl": "reparam.divergence",
@@ -77,14 +83,7 @@ _NAMES = {
 }
 
 __all__ = [*_MODULES, *_NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _NAMES:
-        return getattr(import_module(_NAMES[name]), name)
-    raise AttributeError(f"module 'reparam' has no attribute {name!r}")
+__getattr__ = lazy("reparam", _NAMES, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -5,14 +5,19 @@ hyperparameters, arrays and hurried hands produce. Every public option that is a
 through here, so that it has one meaning, one range and one sentence wherever it is given.
 """
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from numbers import Integral, Real
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import numpy as np
 
 from reparam.errors import OptionError
+
+Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 LARGEST = 2**63 - 1
 """The largest whole number that a tensor can hold, and so the largest size, count or seed."""
@@ -52,9 +57,15 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
 
 
 def as_float(
-    name: str, value: Any, minimum: float = -inf, maximum: float = inf, *, open_ends: bool = False
+    name: str,
+    value: Any,
+    minimum: float = -inf,
+    maximum: float = inf,
+    *,
+    open_ends: bool = False,
+    finite: bool = True,
 ) -> float:
-    """Return a finite number in a range.
+    """Return a number in a range.
 
     Arguments:
         name: The argument, as the message calls it.
@@ -62,6 +73,7 @@ def as_float(
         minimum: The lower end of the range.
         maximum: The upper end of the range.
         open_ends: Whether the ends themselves are outside the range.
+        finite: Whether an infinite number is refused.
 
     Raises:
         OptionError: No number, NaN, an infinite number, or one outside the range.
@@ -80,8 +92,8 @@ def as_float(
         number = float(number)
     except OverflowError:
         number = inf
-    if isnan(number) or number in (inf, -inf):
-        raise OptionError(f"{name}={value}: must be a finite number")
+    if isnan(number) or (finite and number in (inf, -inf)):
+        raise OptionError(f"{name}={value}: must be a {'finite ' if finite else ''}number")
     if number < minimum or (open_ends and number == minimum):
         said = f"above {minimum:g}" if open_ends else _at_least(minimum)
         raise OptionError(f"{name}={value}: must be {said}")
@@ -111,21 +123,193 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     given = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(given, Sequence) or any(isinstance(v, Sequence) for v in given):
         raise OptionError(f"{name}={value!r}: must be a whole number or a list of whole numbers")
-    return tuple(as_int(name, size, minimum) for size in given)
+    sizes = tuple(as_int(name, size, -LARGEST) for size in given)
+    if min(sizes, default=minimum) < minimum:
+        raise OptionError(f"{name}={sizes}: every size must be {_at_least(minimum)}")
+    return sizes
+
+
+def as_bool(name: str, value: Any) -> bool:
+    """Return a truth value, which 0 and 1 are too.
+
+    Arguments:
+        name: The argument, as the message calls it.
+        value: A bool, of Python or NumPy; 0 or 1.
+
+    Raises:
+        OptionError: Something else.
+
+    Example:
+        >>> as_bool("jitter", np.bool_(False))
+        False
+    """
+    truth = scalar(value)
+    if not isinstance(truth, Real) or truth not in (0, 1):
+        raise OptionError(f"{name}={value!r}: must be True or False")
+    return bool(truth)
+
+
+def as_declared(
+    name: str, value: Any, annotation: Any, minimum: int | None = None, *, finite: bool = True
+) -> Any:
+    """Return a value as its annotation declares it, where that is about numbers.
+
+    Arguments:
+        name: The argument, as the message calls it.
+        value: What was given.
+        annotation: ``int``, ``float``, ``bool``, a ``Sequence`` or ``tuple`` of them, or a union of
+            these with None and with what is no number; a value of another kind is returned as it
+            is.
+        minimum: The least value; by default any number, and sizes from 1 on.
+        finite: Whether an infinite number is refused.
+
+    Raises:
+        OptionError: A value that has no meaning as what is declared.
+
+    Example:
+        >>> as_declared("hidden", np.array([8]), Sequence[int])
+        (8,)
+        >>> as_declared("n_components", None, int | None), as_declared("beta", 2, float | str)
+        (None, 2.0)
+    """
+    kinds = _kinds(annotation)
+    sequences = [kind for kind in kinds if get_origin(kind) in (Sequence, tuple)]
+    numbers = [kind for kind in (bool, int, float) if kind in kinds]
+    others = [kind for kind in kinds if kind not in (*sequences, *numbers, NoneType)]
+    is_number = isinstance(scalar(value), Real) or (bool(sequences) and _is_sequence(value))
+    is_other = not is_number and any(_is_one(value, kind) for kind in others)
+    if is_other or (value is None and NoneType in kinds) or not (sequences or numbers):
+        return value
+    if sequences:
+        return _sequence(name, value, get_args(sequences[0]), minimum, finite)
+    if bool in numbers:
+        return as_bool(name, value)
+    if int in numbers and (float not in numbers or isinstance(scalar(value), Integral)):
+        return as_int(name, value, -LARGEST if minimum is None else minimum)
+    return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_one(value: Any, kind: Any) -> bool:
+    """Return whether a value is of a kind that is no number; a kind that is no class may be any."""
+    kind = get_origin(kind) or kind
+    return isinstance(value, kind) if isinstance(kind, type) else True
+
+
+def _is_sequence(value: Any) -> bool:
+    return not isinstance(value, str | bytes) and (
+        isinstance(value, Sequence) or hasattr(value, "tolist")
+    )
+
+
+def _sequence(
+    name: str, value: Any, items: tuple[Any, ...], minimum: int | None, finite: bool
+) -> Any:
+    """Return a sequence whose items are declared; sizes where they are whole numbers."""
+    declared = items[0]
+    if declared is int:
+        return as_sizes(name, value, 1 if minimum is None else minimum)
+    if not _kinds(declared) or not _is_about_numbers(declared):
+        return value
+    given = value.tolist() if hasattr(value, "tolist") else value
+    if not _is_sequence(given):
+        raise OptionError(f"{name}={value!r}: must be a list")
+    if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
+        raise OptionError(f"{name}={value!r}: must be {len(items)} numbers")
+    return tuple(as_declared(name, item, declared, minimum, finite=finite) for item in given)
+
+
+def _is_about_numbers(annotation: Any) -> bool:
+    """Return whether an annotation is, or has in it, one that ``as_declared`` converts."""
+    return any(
+        kind in (bool, int, float)
+        or (get_origin(kind) in (Sequence, tuple) and _is_about_numbers(get_args(kind)[0]))
+        for kind in _kinds(annotation)
+    )
+
+
+def numbers(**minimum: int) -> Callable[[Checked], Checked]:
+    """Return the decorator that lets a function or a class take its numbers in any type.
+
+    Every argument is converted as its annotation declares it: see ``as_declared``. What the
+    function itself sees are Python's own numbers, and tuples of them.
+
+    Arguments:
+        minimum: The least values of arguments that are whole numbers or sizes.
+
+    Example:
+        >>> @numbers(latent_dim=1)
+        ... def sizes(latent_dim: int, hidden: Sequence[int] = ()) -> tuple[int, ...]:
+        ...     return (latent_dim, *hidden)
+        >>> sizes(np.int64(2), 400)
+        (2, 400)
+        >>> sizes(0)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: latent_dim=0: must be at least 1
+    """
+
+    def decorated(target: Checked) -> Checked:
+        if isinstance(target, type):
+            made: Any = target
+            made.__init__ = _converting(made.__init__, minimum)
+            return target
+        return cast(Checked, _converting(target, minimum))
+
+    return decorated
+
+
+def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    about = {n: p for n, p in signature.parameters.items() if _is_about_numbers(p.annotation)}
+
+    @functools.wraps(function)
+    def converting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which says what is amiss with its name
+        for name in about.keys() & given.arguments.keys():
+            given.arguments[name] = _argument(about[name], given.arguments[name], minimum)
+        return function(*given.args, **given.kwargs)
+
+    return converting
+
+
+def _argument(parameter: inspect.Parameter, value: Any, minimum: Mapping[str, int]) -> Any:
+    least, finite = minimum.get(parameter.name), parameter.default != inf
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        # A list of sizes without its star is meant as one with it.
+        several = len(value) == 1 and _is_sequence(value[0])
+        return as_sizes(parameter.name, value[0] if several else value, least or 1)
+    return as_declared(parameter.name, value, parameter.annotation, least, finite=finite)
 
 
 def scalar(value: Any) -> Any:
     """Return the Python number that a NumPy number or an array without dimensions holds.
 
-    Everything else is returned as it is.
+    A float of few bits is the shortest decimal that it stands for. Everything else is returned as
+    it is.
 
-    >>> scalar(np.int64(3)), scalar(np.array(2.5)), scalar("x")
-    (3, 2.5, 'x')
+    >>> scalar(np.int64(3)), scalar(np.array(2.5)), scalar(np.float32(0.1)), scalar("x")
+    (3, 2.5, 0.1, 'x')
     """
-    is_number = isinstance(value, np.generic)
-    if is_number or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
-        return value.item()
-    return value
+    if not isinstance(value, np.generic):
+        if not hasattr(value, "item") or getattr(value, "shape", None) != ():
+            return value
+        # torch has types that NumPy lacks; their numbers are exact in float64.
+        value = np.asarray(value)[()] if isinstance(value, np.ndarray) else _numpy(value)
+    if isinstance(value, np.float32 | np.float16):
+        return float(str(value))
+    return value.item()
+
+
+def _numpy(value: Any) -> Any:
+    number = value.item()
+    is_float32 = str(value.dtype) == "torch.float32"
+    return np.float32(number) if is_float32 else np.asarray(number)[()]
 
 
 def _at_least(minimum: float) -> str:

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from reparam.equality import by_value
 
 
+@by_value
 @dataclass(frozen=True)
 class Batch:
     """One minibatch on the device.
@@ -58,6 +61,32 @@ def concatenated(batches: Sequence[Batch], n: int) -> Batch:
 
     x = torch.cat([batch.x for batch in batches])[:n]
     return Batch(x, joined([b.y for b in batches]), joined([b.c for b in batches]))
+
+
+def weights_type(module: nn.Module) -> torch.dtype | None:
+    """Return the type of a module's weights; None for one without any in floats.
+
+    >>> weights_type(nn.Linear(2, 1).double())
+    torch.float64
+    """
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+
+
+def in_type_of(module: nn.Module, values: Tensor) -> Tensor:
+    """Return floats in the type of a module's weights; whole numbers as they are.
+
+    >>> in_type_of(nn.Linear(2, 1).double(), torch.zeros(2)).dtype
+    torch.float64
+    """
+    dtype = weights_type(module)
+    return values if dtype is None or not values.is_floating_point() else values.to(dtype)
+
+
+def for_module(batch: Batch, module: nn.Module) -> Batch:
+    """Return a batch whose floats have the type of a module's weights."""
+    x = in_type_of(module, batch.x)
+    c = None if batch.c is None else in_type_of(module, batch.c)
+    return batch if x is batch.x and c is batch.c else replace(batch, x=x, c=c)
 
 
 def to_device(batch: Batch, device: torch.device | str) -> Batch:

@@ -7,11 +7,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, unknown
 
 Kind = Literal["gaussian", "masking", "salt-and-pepper"]
 
 
+@numbers()
 @dataclass(frozen=True)
 class Corruption:
     r"""A random change of x that leaves enough of it to be guessed.

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.batch import Batch
+from reparam.arguments import numbers
+from reparam.batch import Batch, in_type_of
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
 
 
+@by_value
 @dataclass(frozen=True)
 class Node:
     """One variable of a directed model.
@@ -98,9 +101,10 @@ class DirectedModel(nn.Module):
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """Return the values of all variables of a batch: columns of x, x itself and the label."""
-        flat = batch.x.flatten(1)
+        x = in_type_of(self, batch.x)
+        flat = x.flatten(1)
         values = {name: flat[:, indices] for name, indices in self.columns.items()}
-        values["x"] = batch.x
+        values["x"] = x
         if batch.y is not None:
             if "y" in self.parents and bool((batch.y < 0).any()):
                 raise DataError(
@@ -128,6 +132,7 @@ class DirectedModel(nn.Module):
             raise OptionError("a directed model without nodes has no probability: add a node")
         return total
 
+    @numbers(n_samples=1)
     def sample(
         self, n_samples: int, given: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -144,6 +149,7 @@ class DirectedModel(nn.Module):
                 values[name] = p.sample() if parents else p.sample(torch.Size([n_samples]))
         return values
 
+    @numbers()
     def assemble(self, values: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
         """Return the example x, with shape (n, *shape), that the variables' columns make up.
 

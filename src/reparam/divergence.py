@@ -27,6 +27,7 @@ from reparam.distributions import (
     base,
     sphere,
 )
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError
 
 CLOSED_FORM = "closed form"
@@ -35,6 +36,7 @@ REALS = "a space of real vectors"
 SPHERE = "the unit sphere"
 
 
+@by_value
 class Divergence(NamedTuple):
     """A divergence and how it was computed.
 

@@ -84,7 +84,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     unknown variant 'beta-vea': did you mean 'beta-vae'? Known: vae, beta-vae
     """
     known = list(known)
-    close = nearest(name, known)
+    close = nearest(str(name), known)
     hint = f" did you mean {close!r}?" if close else ""
     listed = "" if close and len(known) > _MANY else f" Known: {', '.join(known) or 'none'}"
     return OptionError(f"unknown {kind} {name!r}:{hint}{listed}")

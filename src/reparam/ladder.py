@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from reparam.arguments import numbers
 from reparam.conditional import Conditional, features_shape
 from reparam.distributions import Chain, base
+from reparam.distributions.chain import Factor, expanded
 from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
@@ -21,6 +23,7 @@ from reparam.priors import StandardNormal, check_sizes
 _MIN_SCALE = 0.01
 
 
+@numbers(context=0)
 class TopDown(nn.Module):
     r"""The prior of a hierarchy: each layer is a Gaussian given the layers above it.
 
@@ -90,6 +93,7 @@ class TopDown(nn.Module):
         return Chain(factors, self.sizes, batch, self.top.loc)
 
 
+@numbers(context=0)
 class LadderEncoder(nn.Module):
     r"""The posterior of a hierarchy, top-down like the prior.
 
@@ -163,16 +167,22 @@ class LadderEncoder(nn.Module):
             features = up(features)
             said.append(opinion(features))
         said.reverse()
-
-        def layer(number: int, z: Tensor) -> Distribution:
-            if number == 0 or not self.with_prior:
-                return said[number].expand(z.shape[:-1])
-            return joined(said[number], prior.layer(number, z, c))
-
-        factors = {name: partial(layer, i) for i, name in enumerate(prior.names)}
+        factors = {
+            name: partial(self._layer, i, said[i], c=c) for i, name in enumerate(prior.names)
+        }
         return Chain(factors, prior.sizes, said[0].batch_shape, features)
 
+    def _layer(
+        self, number: int, said: Distribution, above: Tensor, c: Tensor | None
+    ) -> Distribution:
+        """Return the distribution of a layer given what the data say of it, and those above."""
+        if number == 0 or not self.with_prior:
+            return expanded(said, above)
+        (prior,) = self._prior
+        return joined(said, prior.layer(number, above, c))
 
+
+@numbers(context=0)
 class BottomUp(nn.Module):
     r"""The posterior of a hierarchy that goes up, each layer given the one below it.
 
@@ -222,12 +232,13 @@ class BottomUp(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Reordered:
         r"""Return q(z | x, c) for x with shape (\*, *shape), of (z_L, …, z_1) as in the prior."""
         first = self.first(x) if c is None else self.first(x, c)
-        parts = [lambda z: first.expand(z.shape[:-1])]
+        parts: list[Factor] = [partial(expanded, first)]
         parts += [part if c is None else partial(part, c=c) for part in self.above]
         factors = dict(zip(self.names, parts, strict=True))
         return Reordered(Chain(factors, self.sizes, first.batch_shape, first.mean), self.order)
 
 
+@numbers(context=0)
 def steps(
     sizes: Sequence[int], hidden: Sequence[int], context: int = 0, activation: str = "relu"
 ) -> nn.ModuleList:

@@ -1,17 +1,21 @@
 """The latent-variable model: a prior p(z | c), a decoder p(x | z, c) and an encoder q(z | x, c)."""
 
 from math import log
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
+from reparam.batch import in_type_of, weights_type
 from reparam.distributions import center, rsample
 from reparam.divergence import check_comparable, is_real
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
 
 
+@by_value
 class Draws(NamedTuple):
     """Draws from the posterior and what every density says of them.
 
@@ -108,8 +112,9 @@ class LatentModel(nn.Module):
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
-        return self.prior() if c is None else self.prior(c)
+        return self.prior() if c is None else self.prior(in_type_of(self.prior, c))
 
+    @numbers(n_samples=1)
     def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
         """Draw z ~ p(z | c), with shape (n, D); where there is a condition c, of n examples."""
         p = self.prior_distribution(c)
@@ -118,9 +123,14 @@ class LatentModel(nn.Module):
     def as_event(self, x: Tensor) -> Tensor:
         """Return x with the shape of the decoder's events, where that shape is known.
 
+        Floats get the type of the weights too, or float32 where those have less.
+
         Raises:
             ShapeError: x has another number of entries than an event.
         """
+        dtype = weights_type(self)
+        if dtype is not None and x.is_floating_point():
+            x = x.to(torch.promote_types(dtype, torch.float32))
         event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
         if event_shape is None or x.shape[1:] == event_shape:
             return x
@@ -135,6 +145,7 @@ class LatentModel(nn.Module):
             )
         return x.reshape(-1, *event_shape)
 
+    @numbers(n_samples=1)
     def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:
         """Draw z ~ q(z | x, c), and score each draw under every part of the model."""
         x = self.as_event(x)
@@ -149,24 +160,26 @@ class LatentModel(nn.Module):
             log_posterior=q.log_prob(z),
         )
 
+    @numbers(n_samples=1, temperature=0)
     def sample(
         self,
         n_samples: int,
         c: Tensor | None = None,
         *,
-        mean: bool = True,
+        mean: bool = False,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw z from the prior and return what the decoder makes of it, with shape (n, *event).
+        """Draw z from the prior and x from p(x | z, c), with shape (n, *event).
 
         Arguments:
             n_samples: The number of examples n.
             c: A condition for each of them, with shape (n, C).
-            mean: Return the mean of p(x | z), as pictures show it; otherwise a draw from it.
+            mean: Return the mean of p(x | z), as pictures show it, and no draw from it.
             temperature: A factor on z; below one, more typical and less varied examples.
 
         Raises:
-            OptionError: A temperature for codes or directions, which have no size.
+            OptionError: Fewer than one example; a temperature that is negative or not finite, or
+                one for codes or directions, which have no size.
         """
         if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
@@ -188,6 +201,7 @@ class LatentModel(nn.Module):
         """Return the decoded mean of the posterior, with shape (B, *event)."""
         return self.decode(self.encode(x, c), c)
 
+    @numbers()
     def log_likelihood(
         self, x: Tensor, c: Tensor | None = None, n_samples: int = 100, chunk: int | None = None
     ) -> Tensor:
@@ -221,5 +235,88 @@ class LatentModel(nn.Module):
         return torch.stack(parts).logsumexp(0) - log(n_samples)
 
 
+@runtime_checkable
+class Latent(Protocol):
+    """What objectives ask of a model with latent variables; a module of your own may have it."""
+
+    def as_event(self, x: Tensor) -> Tensor:
+        """Return x with the shape that ``likelihood`` describes."""
+        ...
+
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return q(z | x, c)."""
+        ...
+
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """Return p(x | z, c)."""
+        ...
+
+    def prior_distribution(self, c: Tensor | None = None) -> Distribution:
+        """Return p(z | c)."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A model that draws examples itself."""
+
+    def sample(self, n_samples: int) -> Tensor:
+        """Return so many examples, with shape (n, *event)."""
+        ...
+
+
+PARTS = ("encoder", "decoder", "prior")
+"""The parts that make a module a latent-variable model, which each return a distribution."""
+
+
+def as_latent(model: nn.Module) -> LatentModel:
+    """Return what an objective or a figure sees of a model with latent variables.
+
+    That is a model with the methods of ``Latent`` as it is. Of any other module it is a
+    ``LatentModel`` of its parts, which stay that module's: its encoder, decoder and prior, and all
+    further parts by their names.
+
+    Raises:
+        OptionError: A module without these parts, or with one that is no module.
+
+    Example:
+        >>> as_latent(nn.Linear(1, 1))
+        Traceback (most recent call last):
+        reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
+    """
+    if isinstance(model, LatentModel | Latent):
+        return cast(LatentModel, model)
+    for name in PARTS:
+        if not has_part(model, name):
+            if hasattr(model, name):
+                kind = type(getattr(model, name)).__name__
+                raise OptionError(
+                    f"the {name} of {type(model).__name__} is a {kind}: it must be a torch module "
+                    "whose forward pass returns a distribution"
+                )
+            raise OptionError(
+                f"{type(model).__name__} has no {name}: give a recipe, or a module with an "
+                "encoder, a decoder and a prior that return distributions"
+            )
+    seen = LatentModel(**dict(model.named_children()))
+    seen.training = model.training
+    return seen
+
+
+def is_latent(model: nn.Module) -> bool:
+    """Return whether ``as_latent`` takes a model.
+
+    >>> is_latent(nn.Linear(1, 1))
+    False
+    """
+    return isinstance(model, LatentModel | Latent) or all(has_part(model, p) for p in PARTS)
+
+
+def has_part(model: nn.Module, name: str) -> bool:
+    """Return whether a module has another of this name in it."""
+    return name in dict(model.named_children())
+
+
 def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
-    return part(value) if c is None else part(value, c)
+    value = in_type_of(part, value)
+    return part(value) if c is None else part(value, in_type_of(part, c))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal, Uniform
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import (
     Autoregressive,
@@ -26,10 +27,23 @@ from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.flows import masked_transforms
 
+__all__ = [
+    "Absent",
+    "ClassConditional",
+    "CodebookPrior",
+    "Flow",
+    "Mixture",
+    "Sphere",
+    "StandardNormal",
+    "UniformCodes",
+    "Vamp",
+]
+
 _STARTS = 30
 """The fits of a mixture, of which the likeliest is kept."""
 
 
+@numbers()
 class StandardNormal(nn.Module):
     r"""The standard normal prior, :math:`p(z) = \mathcal N(0, I)`.
 
@@ -81,6 +95,7 @@ class Absent(nn.Module):
         )
 
 
+@numbers()
 class ClassConditional(nn.Module):
     r"""One Gaussian for each class, whose mean is learned.
 
@@ -112,6 +127,7 @@ class ClassConditional(nn.Module):
         )
 
 
+@numbers()
 class Mixture(nn.Module):
     r"""A mixture of Gaussians with learned weights, means and variances.
 
@@ -160,8 +176,8 @@ class Mixture(nn.Module):
         z, k = codes.double().cpu().numpy(), len(self.logits)
         if len(z) < k:
             raise OptionError(
-                f"n_clusters={k}: there are only {len(z)} training examples to start them at; ask "
-                "for fewer clusters, or give more examples"
+                f"n_components={k}: there are only {len(z)} training examples to start them at; "
+                "ask for fewer components, or give more examples"
             )
         # A floor under the variances: a component of one example would have none.
         floor = float(1e-4 * z.var(0).mean() + 1e-6)
@@ -184,6 +200,7 @@ class Mixture(nn.Module):
             parameter.data.copy_(torch.from_numpy(value))
 
 
+@numbers(context=0)
 class Vamp(nn.Module):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
@@ -251,6 +268,7 @@ class Vamp(nn.Module):
         return MixtureSameFamily(weights, q, validate_args=False)
 
 
+@numbers(context=0)
 class Flow(nn.Module):
     r"""A masked autoregressive flow: a learned density of any shape.
 
@@ -292,10 +310,12 @@ class Flow(nn.Module):
         """Return p(z | c) for c with shape (B, C)."""
         batch = (1,) if c is None else (len(c), 1)
         loc = self.noise.loc.repeat(batch)
-        noise = Normal(loc, torch.ones_like(loc), validate_args=False)
-        return FlowDistribution(Independent(noise, 1, validate_args=False), self.transforms(c).inv)
+        normal = Normal(loc, torch.ones_like(loc), validate_args=False)
+        noise = Independent(normal, 1, validate_args=False)
+        return FlowDistribution(noise, self.transforms(c), inverted=True)
 
 
+@numbers()
 class Sphere(nn.Module):
     r"""The uniform distribution on the unit sphere, :math:`p(z) = 1 / |S^{D-1}|`.
 
@@ -321,6 +341,7 @@ class Sphere(nn.Module):
         )
 
 
+@numbers()
 class UniformCodes(nn.Module):
     r"""N classes out of K, all equally likely, each as a one-hot vector.
 
@@ -350,6 +371,7 @@ class UniformCodes(nn.Module):
         return OneHotCodes(self.logits)
 
 
+@numbers()
 class CodebookPrior(nn.Module):
     r"""P codes, one after the other: the prior of a quantized latent.
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from reparam import data as data_sets
-from reparam.batch import Batch, in_chunks, to_device
+from reparam.arguments import numbers
+from reparam.batch import Batch, in_chunks, to_device, weights_type
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
-from reparam.data.checks import as_labels, as_numbers, check_values, fitted
+from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.condition import condition_of, conditions
 from reparam.data.own import read
 from reparam.data.preparation import (
@@ -29,11 +30,12 @@ from reparam.data.preparation import (
 )
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.directed import DirectedModel
+from reparam.equality import by_value
 from reparam.errors import CheckpointError, DataError, OptionError, RunError, SupportError
 from reparam.families import Family
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated, make_trainable, plain_modes
-from reparam.model import LatentModel
+from reparam.model import PARTS, Generates, LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, seeded, set_rng_state
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
 
 
+@by_value
 @dataclass
 class Run:
     """A trained model, with what is known of how it came about.
@@ -111,10 +114,10 @@ class Run:
         Raises:
             OptionError: It has none.
         """
-        if not isinstance(self.model, LatentModel):
+        if not is_latent(self.model):
             name = self.config.get("variant") or type(self.model).__name__
             raise OptionError(f"{name!r} has no latent variables, so it does not encode or decode")
-        return self.model
+        return as_latent(self.model)
 
     def dataset(
         self,
@@ -204,6 +207,7 @@ class Run:
         return self.spec.n_classes if takes_labels else None
 
     @plain_modes()
+    @numbers()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
     ) -> Batch:
@@ -237,6 +241,7 @@ class Run:
         return batch
 
     @plain_modes()
+    @numbers()
     def evaluate(
         self,
         data: object = None,
@@ -313,21 +318,20 @@ class Run:
         return Evaluation.from_dict(values, per_example)
 
     @plain_modes()
+    @numbers()
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
     ) -> Tensor:
-        """Return generated examples, with shape (n, *shape).
+        """Draw examples from the model, with shape (n, *shape).
 
         Arguments:
             n_samples: How many.
             seed: Of every draw.
             label: The label to generate, for a model under the condition ``label``, which has the
                 classes in turn when None, or one that infers the label, which then draws it.
-            options: Passed on to ``LatentModel.sample``: ``mean``, ``temperature``. Tokens are
-                drawn unless ``mean`` asks for the likeliest.
+            options: Passed on to ``LatentModel.sample``: ``mean`` for the means of p(x | z), as
+                pictures show them, and ``temperature``.
         """
-        if self.spec.support == "tokens":
-            options = {"mean": False, **options}
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
         inferred = label is not None and infers_label(self.model)
@@ -336,10 +340,11 @@ class Run:
         with isolated(self.model, seed=seed) as device:
             if c is not None:
                 options["c"] = c.to(device)
+            draw = _sampler(self.model)
             images = (
-                self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
-                if isinstance(self.model, LatentModel)
-                else watch.sample_images(self.model, n_samples, self.spec)
+                watch.sample_images(self.model, n_samples, self.spec)
+                if draw is None
+                else draw(n_samples, **options).reshape(-1, *self.spec.shape)
             )
             if images is not None:
                 # A mean may be one row expanded, or a parameter itself.
@@ -348,25 +353,38 @@ class Run:
         raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
 
     @plain_modes()
+    @numbers()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
     @plain_modes()
+    @numbers()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
     @plain_modes()
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the means of p(x | z, c) for codes z with shape (N, D), with shape (N, *shape)."""
+    def decode(self, z: object, c: object = None) -> Tensor:
+        """Return the means of p(x | z, c), with shape (N, *shape).
+
+        Arguments:
+            z: Codes, a tensor, an array or a list with shape (N, D), or (D,) for a single one.
+            c: A condition for each of them, with shape (N, C), or (C,).
+
+        Raises:
+            DataError: Codes or conditions that are no numbers.
+            ShapeError: Codes of another size than the model's.
+        """
+        codes = as_rows(z, "z")
+        given = None if c is None else as_rows(c, "c", len(codes))
 
         def decoded(z: Tensor, c: Tensor | None) -> Tensor:
             return self.latent_model.decode(z, c).reshape(-1, *self.spec.shape)
 
-        return self._in_chunks(decoded, z, c, seed=0)
+        return self._in_chunks(decoded, codes, given, seed=0)
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
@@ -397,6 +415,7 @@ class Run:
 
 
 @plain_modes()
+@numbers()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
@@ -419,14 +438,17 @@ def fit(
         model: A recipe, as variants return it; a variant itself, or any function from a
             ``DataSpec`` to a recipe, which draws its weights under the seed of the run; a
             ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
-            modules too.
+            modules too. Such a module is trained as it is, with all that is in it: objectives and
+            figures see a ``LatentModel`` of its parts, and where it has a ``sample`` of its own,
+            ``Run.sample`` calls that.
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
         out: The folder of the run. Without it nothing is written.
         resume: Go on with the run in ``out`` if there is one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
-        precision: ``auto`` (bfloat16 where the machine computes in it), ``float32``, ``bfloat16``.
+        precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in
+            float64), ``float32``, ``bfloat16``, ``float64``.
         devices: Devices of each node, a process each.
         nodes: Nodes.
         capture: Whether each step is one CUDA graph, the same step without the host's share of the
@@ -451,6 +473,15 @@ def fit(
         torch.Size([3, 1, 8, 8])
     """
     settings = checked_options(options)
+    if isinstance(model, Run):
+        raise OptionError(
+            "model is a Run, which holds a trained model: give run.model to train that one further"
+        )
+    if not callable(model) and not isinstance(model, Recipe):
+        raise OptionError(
+            f"model of type {type(model).__name__}: give a recipe, such as "
+            "variants.vae(data.spec), a variant itself or a torch module"
+        )
     source = as_dataset(data)
     if not isinstance(model, Recipe | nn.Module):
         with seeded(torch.device("cpu"), settings.seed):
@@ -460,7 +491,7 @@ def fit(
     make_trainable(recipe.model)
     if recipe.spec is not None:
         source = source.conditioned(recipe.spec.condition)
-    precision = resolve_precision(precision, resolve_device(device))
+    precision = resolve_precision(precision, resolve_device(device), weights_type(recipe.model))
     if recipe.milestones and devices * nodes > 1:
         raise OptionError(
             f"devices={devices}, nodes={nodes}: this model starts a part of itself (a prior, a "
@@ -488,7 +519,7 @@ def fit(
         device_used=str(runtime.device),
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
-    recipe.model.to(runtime.device)
+    recipe.model.to(runtime.device, torch.float64 if precision == "float64" else None)
     folder = None if out is None else RunFolder(out)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     # Whatever is wrong with the options is found before the folder is begun.
@@ -557,6 +588,8 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     if model is None:
         model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
+    if config.get("precision") == "float64":
+        module.double()
     weights = _weights(folder)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
@@ -572,26 +605,25 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     Example:
         >>> as_recipe(nn.Linear(1, 1))
         Traceback (most recent call last):
-        reparam.errors.OptionError: Linear has no encoder: fit takes a recipe, or a module with ...
+        reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
     """
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
-    if isinstance(model, LatentModel) or (objective is not None and not hasattr(model, "encoder")):
-        return Recipe(model, ELBO() if objective is None else objective)
-    for part in ("encoder", "decoder", "prior"):
-        if not isinstance(getattr(model, part, None), nn.Module):
-            if hasattr(model, part):
-                kind = type(getattr(model, part)).__name__
-                raise OptionError(
-                    f"the {part} of {type(model).__name__} is a {kind}: it must be a torch module "
-                    "whose forward pass returns a distribution"
-                )
-            raise OptionError(
-                f"{type(model).__name__} has no {part}: fit takes a recipe, or a module with an "
-                "encoder, a decoder and a prior that return distributions"
-            )
-    parts = LatentModel(model.encoder, model.decoder, model.prior)  # type: ignore[arg-type]
-    return Recipe(parts, ELBO() if objective is None else objective)
+    if objective is None or any(hasattr(model, part) for part in PARTS):
+        as_latent(model)
+    return Recipe(model, ELBO() if objective is None else objective)
+
+
+def _sampler(model: nn.Module) -> Callable[..., Tensor] | None:
+    """Return what draws examples from a model with latent variables, or as the model itself does.
+
+    A directed model has no such function: it draws all of its variables.
+    """
+    if isinstance(model, DirectedModel):
+        return None
+    if isinstance(model, Generates):
+        return model.sample
+    return as_latent(model).sample if is_latent(model) else None
 
 
 def _weights(folder: RunFolder) -> dict[str, Tensor]:

@@ -5,15 +5,18 @@ numbers that is one; that of the stack is (features, y, z). Given a condition c,
 y is no longer unknown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, OneHotCategoricalStraightThrough
 
+from reparam.arguments import numbers
 from reparam.conditional import Conditional
 from reparam.distributions import Chain
+from reparam.distributions.chain import Factor, expanded
 from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
 from reparam.nn import MLP
@@ -21,6 +24,7 @@ from reparam.nn.activations import activation as make_activation
 from reparam.nn.mlp import flatten_example
 
 
+@numbers(n_classes=1)
 class LabelNetwork(nn.Module):
     r"""A multilayer perceptron of x and a label y, for many labels of each x.
 
@@ -102,10 +106,11 @@ class LabelEncoder(nn.Module):
         r"""Return q(y, z | x), or q(z | x, y = c), for x with shape (\*, B, *event)."""
         q = self.label(x) if c is None else given(c)
 
-        factors = {"y": lambda v: q.expand(v.shape[:-1]), "z": lambda y: self.encoder(x, y)}
+        factors = {"y": partial(expanded, q), "z": partial(self.encoder, x)}
         return Chain(factors, self.sizes, q.batch_shape, x)
 
 
+@numbers(n_classes=1)
 class LabelDecoder(nn.Module):
     r"""The likelihood of M2, :math:`p(x \mid y, z)`.
 
@@ -135,6 +140,7 @@ class LabelDecoder(nn.Module):
         return self.decoder(v[..., self.n_classes :], v[..., : self.n_classes])
 
 
+@numbers(n_classes=1)
 class LabelPrior(nn.Module):
     r"""The prior of M2, :math:`p(y)\, p(z)` with all labels alike.
 
@@ -164,8 +170,8 @@ class LabelPrior(nn.Module):
         else:
             p = given(c)
         factors = {
-            "y": lambda v: p.expand(v.shape[:-1]),
-            "z": lambda v: self.prior().expand(v.shape[:-1]),
+            "y": partial(expanded, p),
+            "z": partial(expanded, self.prior()),
         }
         return Chain(factors, self.sizes, p.batch_shape, self.logits)
 
@@ -192,13 +198,20 @@ class StackedEncoder(nn.Module):
         """Return q(h, y, z | x), or q(h, z | x, y = c)."""
         q, n = self.features(x), self.n_features
         factors = {
-            "features": lambda v: q.expand(v.shape[:-1]),
-            "y": lambda v: self.labels(v, _repeated(c, v)).factors["y"](v[..., :0]),
-            "z": lambda v: self.labels(v[..., :n], _repeated(c, v)).factors["z"](v[..., n:]),
+            "features": partial(expanded, q),
+            "y": partial(self._of_features, "y", c),
+            "z": partial(self._of_features, "z", c),
         }
         return Chain(factors, [n, *self.labels.sizes], q.batch_shape, x)
 
+    def _of_features(self, group: str, c: Tensor | None, before: Tensor) -> Distribution:
+        """Return a group of q(y, z | h) given h and what lies between it and the group."""
+        h, between = before[..., : self.n_features], before[..., self.n_features :]
+        factors: Mapping[str, Factor] = self.labels(h, _repeated(c, h)).factors
+        return factors[group](between)
 
+
+@numbers(n_features=1)
 class StackedDecoder(nn.Module):
     r"""The likelihood of M1 + M2, :math:`p(x \mid h)`, whatever y and z.
 

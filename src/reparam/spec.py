@@ -6,12 +6,14 @@ from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
-from reparam.errors import DataError, OptionError, unknown
+from reparam.arguments import numbers
+from reparam.errors import DataError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label"]
 
 
+@numbers(n_classes=1, levels=1, dequantized_from=1)
 @dataclass(frozen=True)
 class DataSpec:
     """The shape and support of one example x, and the number of classes of its label.
@@ -55,9 +57,6 @@ class DataSpec:
             )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if any(n < 1 for n in self.shape):
-            raise OptionError(f"shape {self.shape}: every size must be at least 1")
 
     @property
     def dim(self) -> int:

@@ -52,7 +52,7 @@ class CommonOptions:
         condition: What every part of the model is given beside its input: label, or nothing.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
-        precision: auto (bfloat16 where the machine computes in it), float32 or bfloat16.
+        precision: auto (bfloat16 where the machine computes in it), float32, bfloat16 or float64.
         devices: Devices of each node.
         nodes: Nodes.
         out: The folder of the run; runs/DATA-VARIANT-N by default.
@@ -76,7 +76,7 @@ class CommonOptions:
     condition: Literal["label"] | None = None
     beta: float | None = None
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     devices: int = 1
     nodes: int = 1
     out: str | None = None

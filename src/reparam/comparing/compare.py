@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from reparam.arguments import numbers
 from reparam.comparing.comparison import Comparison, Entry, Group
 from reparam.data import Dataset
 from reparam.directed import DirectedModel
@@ -28,6 +29,7 @@ _SEEDS = " × "
 
 
 @plain_modes()
+@numbers()
 def compare(
     runs: Sequence[Run],
     *,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.condition import Condition, conditioned, require_all_labels
 from reparam.data.dataset import Split
@@ -13,6 +14,7 @@ from reparam.errors import OptionError
 from reparam.seeding import mixed_seed
 
 
+@numbers()
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
 
@@ -97,6 +99,7 @@ class Batches:
         # Processes take equal shares of a batch, so that a rest without one for each is left out.
         return whole + (rest >= self.world_size)
 
+    @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
         order = self.order(epoch)
@@ -111,6 +114,7 @@ class Batches:
                 index = torch.cat([there, more])
             yield self.at(index)
 
+    @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
         """Return the order of an epoch, with shape (N,); None for that of the data."""
         if not self.shuffle:

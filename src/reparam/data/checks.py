@@ -206,6 +206,36 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
     return values if values.dtype == torch.uint8 else values.long()
 
 
+def as_rows(values: object, name: str, n: int | None = None) -> Tensor:
+    """Return rows of numbers, as codes are, with shape (N, ...) and in floats.
+
+    Arguments:
+        values: A tensor, an array or a list; a single row may come without its first axis.
+        name: What messages call it.
+        n: How many rows there must be; any number when None.
+
+    Raises:
+        DataError: What is no array of finite numbers.
+        ShapeError: A single number, or another number of rows.
+
+    Example:
+        >>> as_rows([0.0, 1.0], "z").shape
+        torch.Size([1, 2])
+    """
+    rows = as_tensor(values, name)
+    if rows.ndim == 0 or rows.numel() == 0:
+        raise ShapeError(
+            f"{name} has shape {tuple(rows.shape)}: rows of numbers are needed, so give it the "
+            "shape (N, D)"
+        )
+    rows = rows[None] if rows.ndim == 1 else rows
+    if n is not None and len(rows) != n:
+        raise ShapeError(f"{name} has {len(rows)} rows beside {n}: give as many")
+    rows = rows if rows.is_floating_point() else rows.to(torch.get_default_dtype())
+    check_finite(rows, name)
+    return rows
+
+
 def _no_axis_of_examples(values: Tensor, name: str) -> ShapeError:
     return ShapeError(
         f"{name} has shape {tuple(values.shape)}: the first axis counts the examples and the "

@@ -1,6 +1,7 @@
 """The condition c that a model is given beside x."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,22 @@ from reparam.spec import DataSpec
 Condition = Callable[[Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class OneHot:
+    """Labels as one of K numbers that is one.
+
+    >>> OneHot(3)(torch.tensor([2, 0]))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+
+    n_classes: int
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """Return c, with shape (B, K), of labels with shape (B,)."""
+        return one_hot(y, self.n_classes).float()
+
+
 def condition_of(spec: DataSpec) -> Condition | None:
     """Return what maps labels, with shape (B,), to c, with shape (B, C); None without a condition.
 
@@ -21,9 +38,7 @@ def condition_of(spec: DataSpec) -> Condition | None:
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
-    if spec.condition is None:
-        return None
-    return lambda y: one_hot(y, spec.context).float()
+    return None if spec.condition is None else OneHot(spec.context)
 
 
 def conditions(spec: DataSpec, n: int, label: int | None = None) -> Tensor | None:

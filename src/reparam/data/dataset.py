@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers, scalar
 from reparam.batch import Batch
 from reparam.data.checks import UNLABELED
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import plain_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -20,6 +22,7 @@ from reparam.spec import Condition, DataSpec, Support
 CHUNK = 1024
 
 
+@by_value
 @dataclass(frozen=True)
 class Split:
     """Stored examples and their labels.
@@ -63,6 +66,7 @@ class Split:
         return Split(self.x[index], None if self.y is None else self.y[index])
 
 
+@by_value
 @dataclass(frozen=True)
 class Dataset:
     """Named splits, and what turns their stored values into x.
@@ -136,6 +140,7 @@ class Dataset:
         return self.splits[name]
 
     @plain_modes()
+    @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the examples of a split under one draw of the transform.
 
@@ -183,6 +188,7 @@ class Dataset:
         return replace(self, spec=self.spec.conditioned(condition))
 
     @plain_modes()
+    @numbers()
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a validation split taken out of train at random.
 
@@ -213,6 +219,7 @@ class Dataset:
         return replace(self, splits=parts | rest)
 
     @plain_modes()
+    @numbers()
     def with_labels_per_class(self, n: int, seed: int = 0) -> "Dataset":
         """Return the data set with the labels of n random training examples of each class.
 
@@ -260,8 +267,12 @@ def validation_size(size: int | float, n_train: int) -> int:
         >>> validation_size(0.05, 60000), validation_size(100, 60000)
         (3000, 100)
     """
-    n = int(size * n_train) if isinstance(size, float) and 0 <= size < 1 else size
-    if isinstance(size, bool) or not (isinstance(n, int) and 0 <= n < n_train):
+    number = scalar(size)
+    n = int(number * n_train) if isinstance(number, float) and 0 <= number < 1 else number
+    # 1.0 could be all examples as well as one of them.
+    if isinstance(n, float) and n.is_integer() and n > 1:
+        n = int(n)
+    if isinstance(n, bool) or not (isinstance(n, int) and 0 <= n < n_train):
         raise OptionError(
             f"validation={size}: give a number of examples from 0 to {n_train - 1}, "
             "or a fraction of the training examples from 0.0 to below 1.0"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.arguments import as_float, as_int
+from reparam.arguments import as_float, as_int, numbers
 from reparam.data.checks import UNLABELED
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.decode import Decoded, read_images
@@ -30,6 +30,7 @@ TEST_SHARE, VALIDATION = 0.1, 0.05
 """The fractions of the images, and of those left, that become splits the folder does not have."""
 
 
+@numbers()
 def load_images(
     path: str | os.PathLike[str] | None,
     size: int = 64,

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from reparam.arguments import numbers
 from reparam.data.arrays import Array, as_tensor, is_array
 from reparam.data.checks import as_labels, as_support, as_values, closest_support
 from reparam.data.dataset import Dataset, Split
@@ -22,6 +23,7 @@ KNOWN: tuple[Support, ...] = get_args(Support)
 
 
 @plain_modes()
+@numbers(n_classes=1)
 def from_arrays(
     x: Array,
     y: Array | None = None,
@@ -65,7 +67,8 @@ def from_arrays(
         raise unknown("support", str(support), KNOWN)
     given = {"train": (x, y)}
     if test is not None:
-        given["test"] = test if isinstance(test, tuple) else (test, None)
+        is_pair = isinstance(test, tuple | list) and len(test) == 2
+        given["test"] = (test[0], test[1]) if is_pair else (test, None)  # type: ignore[assignment]
     named = {split: "x" if split == "train" else f"{split} x" for split in given}
     values = {split: as_values(pair[0], named[split], shape) for split, pair in given.items()}
     kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from reparam.arguments import numbers
 from reparam.data.cifar import ARCHIVE, FILES, FOLDER, SHAPE, read_cifar10
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.idx import FIX, read_idx
@@ -84,6 +85,7 @@ class Entry:
 
 
 @plain_modes()
+@numbers()
 def load(
     name: str,
     *,

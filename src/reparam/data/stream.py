@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_values, check_support, closest_support
 from reparam.data.condition import (
@@ -26,6 +27,7 @@ from reparam.data.condition import (
 from reparam.data.preparation import Preparation
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.draws import drawing_from
+from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.isolation import plain_modes
 from reparam.seeding import mixed_seed
@@ -38,6 +40,7 @@ N_LOOKED_AT = 16
 """How many batches are looked at to see what a loader yields."""
 
 
+@by_value
 @dataclass(frozen=True)
 class Stream:
     """Training data that a DataLoader makes batch by batch, so that its augmentation counts.
@@ -58,6 +61,7 @@ class Stream:
     transform: Transform
 
     @classmethod
+    @numbers(n_classes=1)
     def from_loader(
         cls,
         loader: DataLoader[Any],
@@ -143,6 +147,7 @@ class Stream:
         return self.spec.shape
 
     @plain_modes()
+    @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
@@ -197,6 +202,7 @@ class Stream:
         return replace(self, spec=self.spec.conditioned(condition))
 
 
+@numbers()
 class StreamBatches:
     """The batches of a stream, moved to the device, with the interface of ``Batches``.
 
@@ -241,6 +247,7 @@ class StreamBatches:
     def __len__(self) -> int:
         return len(self.stream.loader)
 
+    @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
         for i, item in enumerate(pulled(self.stream.loader, mixed_seed(self.seed, epoch))):

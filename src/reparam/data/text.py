@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.errors import DataError, OptionError, unknown
 from reparam.spec import DataSpec
@@ -79,6 +80,7 @@ class Vocabulary:
         return [self.decode(row) for row in tokens]
 
 
+@numbers()
 def load_text(
     path: str | os.PathLike[str] | None,
     unit: Unit = "characters",

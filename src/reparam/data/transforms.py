@@ -6,6 +6,7 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Generator, Tensor
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, unknown
 
 Binarization = Literal["none", "threshold", "dynamic"]
@@ -33,6 +34,7 @@ class Identity:
         return raw
 
 
+@numbers()
 @dataclass(frozen=True)
 class Pixels:
     """Grey values {0, …, levels - 1}, stored as uint8, as float32.

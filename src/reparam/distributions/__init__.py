@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
 
+from reparam.arguments import as_int
 from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.chain import Chain
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -24,6 +25,7 @@ from reparam.distributions.quantized_codes import (
     QuantizedCodes,
     nearest_code,
 )
+from reparam.distributions.reordered import Reordered
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "OptimalNormal",
     "QuantizedCategorical",
     "QuantizedCodes",
+    "Reordered",
     "VonMisesFisher",
     "base",
     "center",
@@ -118,10 +121,11 @@ def rsample(distribution: Distribution, n_samples: int, device: torch.device) ->
     >>> rsample(Normal(torch.zeros(5, 2), 1.0), 3, torch.device("cpu")).shape
     torch.Size([3, 5, 2])
     """
+    shape = torch.Size([as_int("n_samples", n_samples)])
     with torch.autocast(device.type, enabled=False):
-        if distribution.has_rsample:
-            return distribution.rsample(torch.Size([n_samples]))
-        return distribution.sample(torch.Size([n_samples]))
+        return (
+            distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
+        )
 
 
 def is_normalized(distribution: Distribution) -> bool:

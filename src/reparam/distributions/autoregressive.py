@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, constraints
 
+from reparam.arguments import as_int
+
 
 class Autoregressive(Distribution):
     r"""A sequence of T classes, one after the other.
@@ -43,6 +45,7 @@ class Autoregressive(Distribution):
         device: torch.device | str = "cpu",
         step: Callable[[Tensor, int, Any], tuple[Tensor, Any]] | None = None,
     ) -> None:
+        length = as_int("length", length, minimum=1)
         self.logits = logits
         self.step = step
         self.device = torch.device(device)

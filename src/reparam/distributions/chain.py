@@ -11,6 +11,11 @@ Factor = Callable[[Tensor], Distribution]
 """From the groups before, concatenated with shape (*, D_before), to the distribution of a group."""
 
 
+def expanded(p: Distribution, value: Tensor) -> Distribution:
+    """Return a distribution that depends on nothing, for values before it with shape (*, D)."""
+    return p.expand(value.shape[:-1])
+
+
 class Chain(Distribution):
     r"""The joint distribution of groups of variables by the chain rule.
 

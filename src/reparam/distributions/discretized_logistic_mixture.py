@@ -6,7 +6,8 @@ from torch.distributions import Categorical, Distribution, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 
-from reparam.errors import OptionError, ShapeError
+from reparam.arguments import as_int
+from reparam.errors import ShapeError
 
 
 class _Levels(constraints.Constraint):
@@ -78,8 +79,7 @@ class DiscretizedLogisticMixture(Distribution):
         levels: int = 256,
         validate_args: bool | None = None,
     ) -> None:
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
+        levels = as_int("levels", levels, minimum=2)
         _check_shapes(logits, loc, log_scale, coefficients)
         self.logits = logits
         self.loc = loc

@@ -20,6 +20,7 @@ class Flow(Distribution):
     Arguments:
         base: The distribution of ε, over vectors with shape (\*, D).
         transform: f, with ``call_and_ladj`` as zuko's transforms have.
+        inverted: Whether f is the inverse of the transform.
 
     References:
         Rezende & Mohamed, ICML 2015, eq. 5; Kingma et al., NeurIPS 2016, eq. 3.
@@ -29,10 +30,17 @@ class Flow(Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, base: Distribution, transform: Transform) -> None:
-        self.base, self.transform = base, transform
+    def __init__(self, base: Distribution, transform: Transform, inverted: bool = False) -> None:
+        self.base, self.inverted = base, inverted
+        # An inverse of torch's forgets, when it is pickled or copied, what it is the inverse of.
+        self._given = transform
         self._drawn: tuple[Tensor, Tensor] | None = None
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def transform(self) -> Transform:
+        """The transform f."""
+        return self._given.inv if self.inverted else self._given
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw z, with shape (*sample_shape, *, D)."""

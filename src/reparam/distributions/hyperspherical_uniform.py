@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-from reparam.errors import OptionError
+from reparam.arguments import as_int
 
 
 class _Sphere(constraints.Constraint):
@@ -75,8 +75,7 @@ class HypersphericalUniform(Distribution):
         device: torch.device | str | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        if dim < 2:
-            raise OptionError(f"dim={dim}: a sphere needs at least two coordinates")
+        dim = as_int("dim", dim, minimum=2)
         # What draws look like, and zero: the mean.
         self._zero = torch.zeros(dim, dtype=dtype, device=device)
         super().__init__(torch.Size(batch_shape), torch.Size([dim]), validate_args=validate_args)

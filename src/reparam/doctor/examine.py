@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from reparam.arguments import numbers
 from reparam.data import Dataset, Stream
 from reparam.data.arrays import as_tensor
 from reparam.doctor import curves, encoder, latents, likelihood
@@ -33,6 +34,7 @@ RUN_CHECKS: tuple[Callable[[Patient], Finding], ...] = (
 
 
 @plain_modes()
+@numbers()
 def examine(
     run: Run,
     data: object = None,
@@ -81,6 +83,7 @@ def examine(
 
 
 @plain_modes()
+@numbers()
 def examine_data(
     data: object, *, support: Support | None = None, n_examples: int = 10_000, seed: int = 0
 ) -> Diagnosis:

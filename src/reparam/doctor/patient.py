@@ -15,7 +15,7 @@ from reparam.data import Dataset, Stream
 from reparam.doctor.sample import Sample, sample_of
 from reparam.evaluation.likelihood.importance import NO_DENSITY, Figures, importance_sample
 from reparam.isolation import isolated
-from reparam.model import LatentModel
+from reparam.model import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO
 from reparam.objectives.bounds import value_at
 from reparam.run import Run
@@ -97,7 +97,7 @@ class Patient:
     @property
     def latent(self) -> LatentModel | None:
         """The model, where it has latent variables."""
-        return self.model if isinstance(self.model, LatentModel) else None
+        return as_latent(self.model) if is_latent(self.model) else None
 
     @property
     def beta(self) -> float | None:

@@ -18,6 +18,7 @@ from reparam.data.checks import (
     violations,
 )
 from reparam.doctor.finding import Finding, skipped
+from reparam.equality import by_value
 from reparam.errors import DataError
 from reparam.families import default_likelihood
 from reparam.spec import DataSpec, Support
@@ -41,6 +42,7 @@ CONSTANT = 1e-6
 """A standard deviation that is float32 rounding, and no variation."""
 
 
+@by_value
 @dataclass(frozen=True)
 class Sample:
     """Values of data, as a model gets them.

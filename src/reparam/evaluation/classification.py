@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.directed import DirectedModel
 from reparam.distributions import base
@@ -68,6 +69,7 @@ def class_log_prob(model: nn.Module, batch: Batch) -> Tensor | None:
     return torch.stack(scores, dim=-1)
 
 
+@numbers(chunk=1)
 def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Accuracy:
     r"""Return the share of examples with a known label whose most probable class it is.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.data.checks import check_on_grid, check_values, fitted
 from reparam.directed import DirectedModel
@@ -41,7 +42,7 @@ from reparam.evaluation.statistics import column_stderr, finite_mean
 from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
 from reparam.families import Family
 from reparam.isolation import Progress, Workers, blocks, isolated, workers
-from reparam.model import LatentModel
+from reparam.model import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
 
 # A block of examples has about so many draws, whatever the memory: what is drawn, and with it
@@ -49,6 +50,7 @@ from reparam.spec import DataSpec
 _BLOCK_DRAWS = 2**15
 
 
+@numbers()
 def evaluate(
     model: nn.Module,
     batch: Batch,
@@ -373,6 +375,8 @@ def _as_latent(model: nn.Module, anneals: bool) -> LatentModel:
     parts = ["posterior", "likelihood", "prior_distribution", "encode", "reconstruct"]
     parts += ["draw_prior"] if anneals else []
     missing = [part for part in parts if not callable(getattr(model, part, None))]
+    if missing and is_latent(model):
+        return as_latent(model)
     if missing:
         raise OptionError(
             f"a {type(model).__name__} has no {', no '.join(missing)}: evaluation takes a "

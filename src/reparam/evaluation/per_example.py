@@ -11,12 +11,14 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from reparam.equality import by_value
 from reparam.files import write_atomic, write_json
 
 CHECKSUM = "per_example_sha256"
 """The key of ``evaluation.json`` that ties it to the tensors beside it."""
 
 
+@by_value
 class PerExample(NamedTuple):
     """Figures of every example, in nats, float64 with shape (N,).
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from reparam.batch import Batch, in_chunks
+from reparam.arguments import numbers
+from reparam.batch import Batch, in_chunks, in_type_of
 from reparam.conditional import Conditional
 from reparam.directed import DirectedModel
 from reparam.divergence import mmd
@@ -15,7 +17,7 @@ from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
-from reparam.model import LatentModel
+from reparam.model import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
 
 Features = Callable[[Tensor], Tensor]
@@ -90,6 +92,7 @@ class SampleQuality(NamedTuple):
     kid: Discrepancy | None = None
 
 
+@numbers()
 def sample_quality(
     samples: Tensor, examples: Tensor, features: Features | None = None
 ) -> SampleQuality:
@@ -182,6 +185,8 @@ def sample_fields(
 def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means: bool) -> Tensor:
     if isinstance(model, DirectedModel):
         return model.assemble(model.sample(n), spec.shape)
+    if is_latent(model):
+        model = as_latent(model)
     if not callable(getattr(model, "sample", None)):
         raise OptionError(
             f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
@@ -236,6 +241,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return float((m_1 - m_2).square().sum() + s_1.trace() + s_2.trace() - 2 * cross)
 
 
+@numbers()
 def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Frechet:
     r"""Return the Fréchet distance of two samples of features, its standard error and its bias.
 
@@ -289,6 +295,7 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
+@numbers()
 def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Discrepancy:
     r"""Return the kernel distance of two samples of features, without bias.
 
@@ -395,17 +402,17 @@ def features_of(model: nn.Module) -> NamedFeatures:
             f"features of a {type(model).__name__}: give a run of a latent-variable model without "
             "a condition, or of a classifier of x"
         )
+    return NamedFeatures(partial(_features, model, network), type(model).__name__)
 
-    def features(x: Tensor) -> Tensor:
-        with isolated(model) as device:
-            return network(x.to(device)).flatten(1).cpu()
 
-    return NamedFeatures(features, type(model).__name__)
+def _features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with isolated(model) as device:
+        return network(in_type_of(model, x.to(device))).flatten(1).cpu()
 
 
 def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    if isinstance(model, LatentModel):
-        return model.encode
+    if is_latent(model):
+        return as_latent(model).encode
     if isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
         conditional = model.conditionals["y"]
         return conditional.network if isinstance(conditional, Conditional) else None

@@ -4,10 +4,12 @@ from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
 
 
+@numbers()
 class Categorical(Family):
     r"""One of K classes for each entry: labels, tokens, discrete pixels.
 

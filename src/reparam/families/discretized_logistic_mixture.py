@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixtureDistribution,
 )
@@ -14,6 +15,7 @@ from reparam.errors import OptionError, ShapeError
 from reparam.families.family import Family, Shape
 
 
+@numbers()
 class DiscretizedLogisticMixture(Family):
     r"""A mixture of logistics over grey levels k / (L - 1), for images of any number of channels.
 

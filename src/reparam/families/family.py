@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from reparam.arguments import as_sizes, numbers
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
 
 Shape = int | Sequence[int]
 
 
+@numbers(n_raw=1)
 class Family(nn.Module, ABC):
     """Abstract: turns features into a distribution over events of one shape.
 
@@ -33,14 +35,8 @@ class Family(nn.Module, ABC):
 
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()
-        shape = event_shape if isinstance(event_shape, Sequence) else (event_shape,)
-        sizes = tuple(int(n) for n in shape)
-        if any(n < 1 for n in sizes):
-            raise OptionError(
-                f"{type(self).__name__} over events of shape {sizes}: every size must be at least 1"
-            )
-        self.event_shape = torch.Size(sizes)
-        self.raw_shape = torch.Size([n_raw, *sizes])
+        self.event_shape = torch.Size(as_sizes("event_shape", event_shape))
+        self.raw_shape = torch.Size([n_raw, *self.event_shape])
 
     def attach(self, out_shape: Sequence[int]) -> Self:
         """Make the head for features of this shape, and return the family itself.

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
+from reparam.arguments import numbers
 from reparam.distributions import Flow as FlowDistribution
 from reparam.errors import ShapeError
 from reparam.families.family import Family, Shape
 from reparam.nn.flows import masked_transforms
 
 
+@numbers(n_transforms=1, passes=1)
 class Flow(Family):
     r"""A Gaussian pushed through masked affine transforms: any covariance, any number of modes.
 

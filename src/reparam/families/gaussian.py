@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
+from reparam.arguments import numbers
 from reparam.distributions import OptimalNormal
 from reparam.errors import OptionError, unknown
 from reparam.families.family import Family, Shape
 
 
+@numbers()
 class Gaussian(Family):
     r"""The diagonal Gaussian.
 

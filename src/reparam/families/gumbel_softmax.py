@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import OneHotCodes
 from reparam.errors import OptionError
 from reparam.families.family import Family
 
 
+@numbers(n_variables=1)
 class GumbelSoftmax(Family):
     r"""N classes out of K each: relaxed while training, so that gradients pass, exact afterwards.
 
@@ -47,9 +49,9 @@ class GumbelSoftmax(Family):
         if not 0 < min(temperature) <= max(temperature) < inf:
             raise OptionError(f"temperature={temperature}: both must be positive and finite")
         self.n_classes = n_classes
-        self.temperature = tuple(temperature)
+        self.temperature = temperature
         self.tau: Tensor
-        self.register_buffer("tau", torch.tensor(float(temperature[0])))
+        self.register_buffer("tau", torch.tensor(temperature[0]))
 
     def anneal(self, progress: float) -> None:
         """Set the temperature for a share of the training, from 0 to 1."""

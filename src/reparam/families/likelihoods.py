@@ -135,6 +135,11 @@ def likelihood(spec: DataSpec, name: "str | Family | None" = None) -> Family:
                 f"the likelihood of {spec.name!r}, whose examples have shape {spec.shape}"
             )
         supports, made, label = name.supports, name, type(name).__name__
+        if not supports:
+            raise SupportError(
+                f"the family {label} declares no supports, so that nothing tells which data it is "
+                f"a likelihood of: give the class one, such as supports = ({spec.support!r},)"
+            )
     else:
         label = default_likelihood(spec) if name is None else name
         if label not in LIKELIHOODS:

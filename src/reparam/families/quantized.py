@@ -6,11 +6,13 @@ from math import prod
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.distributions import QuantizedCodes
 from reparam.families.family import Family
 from reparam.nn.codebook import Codebook
 
 
+@numbers()
 class Quantized(Family):
     r"""For each of P positions the code that is nearest to what the encoder says of it.
 

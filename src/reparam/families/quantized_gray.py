@@ -3,11 +3,13 @@
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
 
 
+@numbers()
 class QuantizedGray(Family):
     r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
 

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, unknown
 from reparam.families.family import Family, Shape
 
 
+@numbers()
 class VonMisesFisher(Family):
     r"""The Gaussian's counterpart on the unit sphere.
 

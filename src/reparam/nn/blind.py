@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 
+
+@numbers()
 class Blind(nn.Module):
     """A network without a condition, in a model that has one for other parts.
 

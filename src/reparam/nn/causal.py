@@ -4,12 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.nn.context import concatenate
 
 Past = tuple[Tensor, Tensor]
 
 
+@numbers(context=0)
 class CausalTransformer(nn.Module):
     r"""From a sequence of classes, and a condition c, to the logits of each given those before it.
 

@@ -4,9 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
 
 
+@numbers()
 class Codebook(nn.Module):
     r"""K codes of d numbers: each is the moving average of the vectors that it stands for.
 

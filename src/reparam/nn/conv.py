@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
@@ -14,6 +15,7 @@ Norm = Literal["batch"]
 """How feature maps are normalized."""
 
 
+@numbers(padding=0, context=0)
 class ConvEncoder(nn.Module):
     """Strided convolutions from an image to flat features, or to a small map of them.
 
@@ -92,6 +94,7 @@ class ConvEncoder(nn.Module):
         return features.reshape(*x.shape[:-3], *self.out_shape)
 
 
+@numbers(in_features=1, stem=1, kernel_size=1, context=0)
 class ConvDecoder(nn.Module):
     """A dense layer and strided transposed convolutions, from z to feature maps.
 

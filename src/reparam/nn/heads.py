@@ -7,9 +7,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError
 
 
+@numbers()
 def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     r"""Return the layer from features to raw parameters.
 

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.nn.conv import image_shape
 
 _KNOTS = 4
 
 
+@numbers()
 class Jittered(nn.Module):
     r"""A network of images that sees them, in training mode only, under random smooth maps.
 
@@ -84,13 +86,15 @@ class Jittered(nn.Module):
         r"""Return features, with shape (\*, F), of images x, with shape (\*, C, H, W)."""
         if self.training:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                x = self.jittered(x.float().reshape(-1, *self.in_shape)).reshape(x.shape)
+                x = self.jittered(x.to(self.bumps).reshape(-1, *self.in_shape)).reshape(x.shape)
         return self.network(x) if c is None else self.network(x, c)
 
     def jittered(self, x: Tensor) -> Tensor:
         """Return images x with shape (B, C, H, W), each under a random map of its own."""
         n, size = len(x), self.sizes
-        angle, scale, shear, right, down = (2 * torch.rand(5, n, device=x.device) - 1).unbind()
+        angle, scale, shear, right, down = (
+            2 * torch.rand(5, n, dtype=x.dtype, device=x.device) - 1
+        ).unbind()
         angle, scale = radians(size["degrees"]) * angle, 1 + size["scale"] * scale
         cos, sin = scale * angle.cos(), scale * angle.sin()
         # The coordinates of a grid reach from -1 to 1, so that a side is 2 long.
@@ -98,7 +102,9 @@ class Jittered(nn.Module):
         y_row = [sin, cos, 2 * size["shift"] * down]
         maps = torch.stack(x_row + y_row, -1).reshape(n, 2, 3)
         places = functional.affine_grid(maps, list(x.shape), align_corners=False)
-        knots = 2 * size["bend"] * torch.randn(n, 2, len(self.bumps), device=x.device)
+        knots = (
+            2 * size["bend"] * torch.randn(n, 2, len(self.bumps), dtype=x.dtype, device=x.device)
+        )
         bent = (knots @ self.bumps).movedim(1, -1).reshape(places.shape)
         return functional.grid_sample(x, places + bent, align_corners=False)
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 
+
+@numbers(n=1)
 class Last(nn.Module):
     r"""A network of the last n entries of z, such as the lowest layer of a hierarchy.
 

@@ -7,7 +7,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, ShapeError
+from reparam.arguments import as_sizes, numbers
+from reparam.errors import ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 
@@ -15,6 +16,7 @@ GATED = "gated"
 """The activation that only dense layers have, because it has weights of its own."""
 
 
+@numbers(context=0)
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 
@@ -50,12 +52,8 @@ class MLP(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        self.in_shape = (
-            (in_features,) if isinstance(in_features, int) else tuple(int(n) for n in in_features)
-        )
+        self.in_shape = as_sizes("in_features", in_features)
         sizes = [prod(self.in_shape) + context, *hidden]
-        if min(*sizes, *self.in_shape, 1) < 1:
-            raise OptionError(f"sizes {self.in_shape} -> {hidden}: every size must be at least 1")
         self.context = context
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):

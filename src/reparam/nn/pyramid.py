@@ -7,12 +7,14 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.nn.conv import ConvEncoder, channels_last
 
 
+@numbers(channels=1)
 class Residual(nn.Module):
     r"""A convolution beside the identity, on maps.
 
@@ -38,6 +40,7 @@ class Residual(nn.Module):
         return h + changed
 
 
+@numbers(channels=1, depth=0, context=0)
 class Halved(nn.Module):
     """One step up a hierarchy: maps of half the height and width, and residual layers on them.
 
@@ -88,6 +91,7 @@ class Halved(nn.Module):
         return self.refine(h.flatten(0, -4)).reshape(h.shape)
 
 
+@numbers(channels=1, out_channels=1, depth=0, context=0)
 class Pyramid(nn.Module):
     r"""Down a hierarchy: the parts of z, each a map, join maps that come from the parts above.
 

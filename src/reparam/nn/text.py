@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from reparam.arguments import numbers
 from reparam.distributions import Autoregressive
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.context import concatenate
@@ -17,6 +18,7 @@ _N_EMBEDDED = 64
 _N_HALVINGS = 3
 
 
+@numbers(context=0)
 class TextEncoder(nn.Module):
     r"""From a sequence of tokens, and a condition c, to flat features.
 
@@ -89,6 +91,7 @@ class TextEncoder(nn.Module):
         return features.reshape(*x.shape[:-1], -1)
 
 
+@numbers(context=0)
 class TextDecoder(nn.Module):
     r"""A sequence of tokens class by class, given z and a condition c: p(x | z, c) by a GRU.
 

@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import base, center
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
+@numbers()
 @dataclass(frozen=True)
 class FactorVAE:
     r"""The ELBO, less the dependence of latent dimensions as a discriminator D sees it.
@@ -46,6 +48,7 @@ class FactorVAE:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -72,6 +75,7 @@ class DensityRatio:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         with torch.no_grad():
@@ -82,6 +86,7 @@ class DensityRatio:
         return told(logits(model, z), logits(model, shuffled))
 
 
+@numbers()
 @dataclass(frozen=True)
 class PerceptualEncoder:
     r"""What the encoder of a VAE-GAN maximizes: likeness in the discriminator's eyes.
@@ -118,6 +123,7 @@ class PerceptualEncoder:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma, pixels=self.pixels)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -126,6 +132,7 @@ class PerceptualEncoder:
         return made.terms(likeness - made.divergence.value)
 
 
+@numbers()
 @dataclass(frozen=True)
 class Generator:
     r"""What the decoder of a VAE-GAN maximizes: to be taken for real, and to reconstruct.
@@ -161,6 +168,7 @@ class Generator:
     def __post_init__(self) -> None:
         check_weights(gamma=self.gamma, pixels=self.pixels)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
@@ -203,6 +211,7 @@ class Discriminator:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
@@ -230,6 +239,7 @@ class Classification:
         torch.Size([4])
     """
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 
@@ -238,7 +248,7 @@ class Classification:
         """
         if batch.y is None:
             raise OptionError("the classifier of this model learns from labels: give y")
-        log_prob = model.part("classifier")(batch.x).log_prob(batch.y)
+        log_prob = model.part("classifier")(model.as_event(batch.x)).log_prob(batch.y)
         return Terms(bound=log_prob, reconstruction=log_prob)
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.corruption import Corruption
 from reparam.distributions import center
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
 from reparam.nn import MLP
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Reconstruction:
 
     corruption: Corruption | None = None
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
@@ -53,6 +55,7 @@ class Reconstruction:
         return Terms(bound=reconstruction, reconstruction=reconstruction)
 
 
+@numbers()
 @dataclass(frozen=True)
 class Contractive:
     r"""Reconstruction, less a penalty on how fast the code moves with x.
@@ -92,6 +95,7 @@ class Contractive:
         if self.n_probes is not None and self.n_probes < 0:
             raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)

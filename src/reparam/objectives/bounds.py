@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
+from reparam.equality import by_value
 from reparam.errors import OptionError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, of_latents
 from reparam.seeding import rng_state, set_rng_state
 
 Schedule = Callable[[Any], Any]
@@ -47,6 +49,7 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
     return last
 
 
+@by_value
 class Pass(NamedTuple):
     """One pass of a batch through a model.
 
@@ -92,6 +95,7 @@ def passed(
     return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
 
 
+@numbers()
 @dataclass(frozen=True)
 class ELBO:
     r"""The evidence lower bound, with the weights that the field puts on its KL.
@@ -143,6 +147,7 @@ class ELBO:
                 f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch, self.n_samples, self.kl_method)
@@ -158,6 +163,7 @@ class ELBO:
         return made.terms(made.reconstruction - beta * divergence.value, **penalties)
 
 
+@numbers()
 @dataclass(frozen=True)
 class IWAE:
     r"""The importance-weighted bound, tighter than the ELBO.
@@ -192,6 +198,7 @@ class IWAE:
                 f"n_importance={self.n_importance}: the bound needs at least one draw"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         draws = model.draw(batch.x, batch.c, self.n_importance)
@@ -205,6 +212,7 @@ class IWAE:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class DReG:
     r"""The importance-weighted bound with doubly reparameterized gradients for the encoder.
@@ -238,6 +246,7 @@ class DReG:
     def __post_init__(self) -> None:
         IWAE(self.n_importance)  # the same rule
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c

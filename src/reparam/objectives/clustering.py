@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, center, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
 from reparam.errors import OptionError, SupportError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, of_latents
 
 
+@numbers()
 @dataclass(frozen=True)
 class ClusteringELBO:
     r"""The evidence lower bound of a model whose cluster y is a latent variable too.
@@ -52,6 +54,7 @@ class ClusteringELBO:
                 f"pretraining={self.pretraining}: a share of the steps must lie in [0, 1)"
             )
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 

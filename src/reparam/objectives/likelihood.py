@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reparam.batch import Batch
 from reparam.directed import DirectedModel
-from reparam.objectives.terms import Terms
+from reparam.objectives.terms import Terms, of_batches
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class MaximumLikelihood:
         torch.Size([5])
     """
 
+    @of_batches
     def __call__(self, model: DirectedModel, batch: Batch) -> Terms:
         """Return the terms of one batch; the reconstruction is the log-likelihood."""
         log_prob = model.log_prob(model.values(batch))

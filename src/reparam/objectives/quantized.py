@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from typing import cast
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import QuantizedCodes
 from reparam.errors import OptionError
 from reparam.model import LatentModel
 from reparam.nn.codebook import Codebook
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
+@numbers()
 @dataclass(frozen=True)
 class VectorQuantized:
     r"""The ELBO of a quantized latent, and what keeps the encoder near its codes.
@@ -50,6 +52,7 @@ class VectorQuantized:
     def __post_init__(self) -> None:
         check_weights(commitment=self.commitment)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch, and move the codes where the model trains."""
         made = passed(model, batch)

@@ -5,15 +5,17 @@ from math import log
 
 from torch.distributions import Independent, Normal
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Delta, base, rsample
 from reparam.divergence import kl, mmd
 from reparam.errors import SupportError
 from reparam.model import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 
 
+@numbers()
 @dataclass(frozen=True)
 class TotalCorrelation:
     r"""The ELBO, less more than its share of the dependence between latent dimensions.
@@ -50,6 +52,7 @@ class TotalCorrelation:
     def __post_init__(self) -> None:
         check_weights(beta=self.beta)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
@@ -68,6 +71,7 @@ class TotalCorrelation:
         return made.terms(made.elbo, total_correlation=(self.beta - 1) * total)
 
 
+@numbers()
 @dataclass(frozen=True)
 class MMD:
     r"""Reconstruction, less a distance between the codes of the batch and draws from the prior.
@@ -102,6 +106,7 @@ class MMD:
     def __post_init__(self) -> None:
         check_weights(weight=self.weight, kl_weight=self.kl_weight)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
@@ -131,6 +136,7 @@ class MMD:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class NaivePenalty:
     r"""What looks like a KL and is none: a warning, to be compared with the ELBO.
@@ -161,6 +167,7 @@ class NaivePenalty:
     def __post_init__(self) -> None:
         check_weights(weight=self.weight)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)

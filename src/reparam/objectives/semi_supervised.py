@@ -8,16 +8,18 @@ from torch import Tensor
 from torch.distributions import OneHotCategorical
 from torch.nn.functional import one_hot
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Chain, rsample
 from reparam.divergence import CLOSED_FORM, kl
 from reparam.errors import DataError, OptionError
 from reparam.model import LatentModel
-from reparam.objectives.terms import Terms, check_weights
+from reparam.objectives.terms import Terms, check_weights, of_latents
 from reparam.priors import StandardNormal
 from reparam.semi_supervised import StackedDecoder, StackedEncoder, StackedPrior
 
 
+@numbers()
 @dataclass(frozen=True)
 class SemiSupervised:
     r"""The bounds of M2, for examples with and without a label, and a classification term.
@@ -60,6 +62,7 @@ class SemiSupervised:
     def __post_init__(self) -> None:
         check_weights(alpha=self.alpha)
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         if batch.y is None:
@@ -90,6 +93,7 @@ class SemiSupervised:
         )
 
 
+@numbers()
 @dataclass(frozen=True)
 class Stacked:
     r"""The bounds of M1 and of M2 on its features, both in every step.
@@ -135,6 +139,7 @@ class Stacked:
         if not 0 <= self.start < 1:
             raise OptionError(f"start={self.start}: give a share of the steps in [0, 1)")
 
+    @of_latents
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of M1, with the loss of both."""
         x = model.as_event(batch.x)

@@ -1,18 +1,21 @@
 """What an objective says of one batch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property, reduce, wraps
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.equality import by_value
 from reparam.errors import OptionError
+from reparam.model import as_latent
 
 
+@by_value
 @dataclass(frozen=True)
 class Terms:
     """The parts of an objective on one batch, in nats per example unless said otherwise.
@@ -84,6 +87,35 @@ def check_weights(**weights: float) -> None:
     for name, weight in weights.items():
         if not 0 <= weight < inf:
             raise OptionError(f"{name}={weight}: a weight must be finite, 0 or more")
+
+
+Call = TypeVar("Call", bound=Callable[..., Terms])
+
+
+def of_batches(call: Call) -> Call:
+    """Let the ``__call__`` of an objective refuse what is no batch."""
+
+    @wraps(call)
+    def checked(self: Any, model: Any, batch: Batch) -> Terms:
+        if not isinstance(batch, Batch):
+            raise OptionError(
+                f"batch of type {type(batch).__name__}: {type(self).__name__} takes a Batch, so "
+                "give Batch(x), or Batch(x, y) with labels"
+            )
+        return call(self, model, batch)
+
+    return cast(Call, checked)
+
+
+def of_latents(call: Call) -> Call:
+    """Let the ``__call__`` of an objective take any model that ``as_latent`` takes, and a batch."""
+
+    @of_batches
+    @wraps(call)
+    def seen(self: Any, model: Any, batch: Batch) -> Terms:
+        return call(self, as_latent(model), batch)
+
+    return cast(Call, seen)
 
 
 class Objective(Protocol):

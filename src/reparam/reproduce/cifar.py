@@ -303,7 +303,7 @@ def _shown(protocol: Protocol, run: Run, data: Dataset, key: str) -> dict[str, D
     panels = [
         ("test images", few.x),
         ("reconstructions", run.reconstruct(few)),
-        ("samples from the prior", run.sample(64, seed=protocol.seed)),
+        ("samples from the prior", run.sample(64, seed=protocol.seed, mean=True)),
     ]
     return {
         f"{key}-latents": latent_scatter(run.encode(many), many.y, data.class_names),

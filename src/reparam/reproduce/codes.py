@@ -101,7 +101,7 @@ def vq_vae(protocol: Protocol) -> Findings:
     panels = [
         ("test images", test.x[:64]),
         ("reconstructions", run.reconstruct(test)[:64]),
-        ("draws through the learned prior", run.sample(64, protocol.seed)),
+        ("draws through the learned prior", run.sample(64, protocol.seed, mean=True)),
     ]
     return Findings(rows, notes, {"samples": pictures(panels)}, {"evaluation": result.to_dict()})
 

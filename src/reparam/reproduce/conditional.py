@@ -67,7 +67,7 @@ def labels_asked_for(protocol: Protocol) -> Findings:
             Row(name, *mean_of(share.flatten()), unit="", target=target, seconds=seconds_of(run))
         )
         by_digit[name] = share.mean(1).tolist()
-        shown = [run.sample(8, protocol.seed, label) for label in range(10)]
+        shown = [run.sample(8, protocol.seed, label, mean=True) for label in range(10)]
         panels.append((name, torch.cat(shown)))
     notes = (
         "The classifier sees what it was trained on: binary draws, not the means that pictures "

@@ -57,6 +57,6 @@ def seen(run: Run, images: Batch, seed: int) -> "Figure":
         [
             ("test images", images.x),
             ("reconstructions", run.reconstruct(images)),
-            ("samples from the prior", run.sample(len(images), seed=seed)),
+            ("samples from the prior", run.sample(len(images), seed=seed, mean=True)),
         ]
     )

@@ -163,7 +163,7 @@ def contest(
 
 def drawn(protocol: Protocol, runs: Mapping[str, Run]) -> dict[str, Any]:
     """Return the picture of samples from the prior of each run."""
-    panels = [(name, run.sample(64, seed=protocol.seed)) for name, run in runs.items()]
+    panels = [(name, run.sample(64, seed=protocol.seed, mean=True)) for name, run in runs.items()]
     return {"samples": pictures(panels)}
 
 

@@ -180,7 +180,7 @@ def _look(protocol: Protocol, data: Dataset, beta: float, latent_dim: int) -> _S
         divergence = kl(q, prior).value.cpu()
         scales, codes = q.stddev.cpu(), q.sample()
         reconstruction = model.likelihood(codes).log_prob(x).cpu()
-    samples = run.sample(N_SAMPLED, seed=protocol.seed).cpu()
+    samples = run.sample(N_SAMPLED, seed=protocol.seed, mean=True).cpu()
     return _Seen(
         scales=scales,
         kl=divergence,

@@ -91,7 +91,9 @@ def _few_labels(protocol: Protocol, variant: str, published: float) -> Findings:
         ),
         Row("without distorted images, the first draw", plain, unit="%", published=published),
     )
-    made = torch.cat([runs[0].sample(8, seed=protocol.seed, label=label) for label in range(10)])
+    made = torch.cat(
+        [runs[0].sample(8, seed=protocol.seed, label=label, mean=True) for label in range(10)]
+    )
     figures = {"samples": pictures([("p(x | y), a class in each row", made)])}
     return Findings(rows, (HONEST, DISTORTED), figures, {"error_by_draw": errors})
 

@@ -104,7 +104,7 @@ class Adam:
     def _state(self, number: int, parameter: nn.Parameter) -> dict[str, Tensor]:
         if number not in self.state:
             self.state[number] = {
-                "step": torch.zeros((), device=parameter.device),
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
             }

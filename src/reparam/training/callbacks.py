@@ -18,7 +18,7 @@ from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
 from reparam.families import CrossEntropy
 from reparam.files import write_atomic, write_error
-from reparam.model import LatentModel
+from reparam.model import as_latent, is_latent
 from reparam.priors import Absent
 from reparam.report.pictures import grid, save, side_by_side
 from reparam.seeding import seeded
@@ -223,25 +223,28 @@ def epoch_pictures(model: nn.Module, examples: Batch, spec: DataSpec) -> dict[st
     samples = sample_images(model, N_PICTURED, spec)
     if samples is not None:
         made["samples"] = grid(samples.cpu())
-    if isinstance(model, LatentModel):
-        x = model.as_event(examples.x)
-        made["reconstructions"] = side_by_side(x.cpu(), model.reconstruct(x, examples.c).cpu())
+    if is_latent(model):
+        latent = as_latent(model)
+        x = latent.as_event(examples.x)
+        made["reconstructions"] = side_by_side(x.cpu(), latent.reconstruct(x, examples.c).cpu())
     return made
 
 
 def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | None:
-    """Return generated images, with shape (n, *shape); None for a model that generates none.
+    """Return images as pictures show them, with shape (n, *shape); None where none are generated.
 
-    Under a condition the classes come in turn.
+    They are the means of p(x | z), for z drawn from the prior, and draws where there is no z. Under
+    a condition the classes come in turn.
     """
     shape = spec.shape
-    if isinstance(model, LatentModel):
+    if is_latent(model):
+        model = as_latent(model)
         c = conditions(spec, n_samples)
         if c is not None:
             c = c.to(next(model.parameters()).device)
         if isinstance(model.prior, Absent):
             return None
-        return model.sample(n_samples, c).reshape(-1, *shape)
+        return model.sample(n_samples, c, mean=True).reshape(-1, *shape)
     if isinstance(model, DirectedModel):
         try:
             return model.assemble(model.sample(n_samples), shape)

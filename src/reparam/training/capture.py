@@ -69,10 +69,12 @@ class CapturedStep:
         self._lr: list[tuple[Tensor, Tensor]] = []
         for turn in step.turns:
             # A table has the schedule's own values; a formula on the device would round otherwise.
-            table = torch.tensor([turn.lr(t) for t in range(n_steps)], device=device)
+            table = torch.tensor(
+                [turn.lr(t) for t in range(n_steps)], dtype=torch.float32, device=device
+            )
             for optimizer in turn.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = torch.tensor(turn.lr(0), device=device)
+                    group["lr"] = torch.tensor(turn.lr(0), dtype=torch.float32, device=device)
                     self._lr.append((group["lr"], table))
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0

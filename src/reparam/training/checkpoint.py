@@ -17,6 +17,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
+from reparam.equality import by_value
 from reparam.errors import CheckpointError
 from reparam.files import remove_unfinished, write_atomic, write_json
 
@@ -27,6 +28,7 @@ KEPT = 2
 """How many checkpoints a run keeps: the newest, and the one to fall back on."""
 
 
+@by_value
 @dataclass(frozen=True)
 class Checkpoint:
     """The state of a run at one step.

@@ -6,7 +6,10 @@ from typing import Literal
 
 from torch import nn
 
+from reparam.equality import by_value
 
+
+@by_value
 @dataclass(frozen=True)
 class Event:
     """Something that happened in training.

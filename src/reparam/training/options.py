@@ -1,10 +1,9 @@
 """The options of a training run, and the recipe that stands behind their defaults."""
 
-from dataclasses import dataclass, fields
-from math import inf
-from numbers import Integral, Real
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from reparam.arguments import as_float, as_int
 from reparam.errors import OptionError, unknown
 
 OptimizerName = Literal["adam", "muon"]
@@ -68,39 +67,25 @@ class TrainingOptions:
         for name, among in NAMES.items():
             if getattr(self, name) not in get_args(among):
                 raise unknown(name, str(getattr(self, name)), get_args(among))
-        for field in fields(self):
-            if field.name in NAMES:
-                continue
-            value, whole = getattr(self, field.name), field.type is int
-            if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-                needed = "a whole number" if whole else "a number"
-                raise OptionError(f"{field.name}={value!r}: must be {needed}")
-            kind: Any = int if whole else float
-            object.__setattr__(self, field.name, kind(value))
         for name in ("epochs", "batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)}: must be at least 1")
-        for name in (
-            "clip_norm",
-            "kl_warmup",
-            "early_stopping",
-            "checkpoint_every",
-            "pictures_every",
-            "seed",
-        ):
-            if not getattr(self, name) >= 0:
-                raise OptionError(f"{name}={getattr(self, name)}: must be 0 or more")
-        if not 0 < self.lr < inf:
-            raise OptionError(f"lr={self.lr}: the learning rate must be positive and finite")
-        if self.kl_warmup == inf:
-            raise OptionError("kl_warmup=inf: the KL would never count; set beta=0 for that")
+            self._set(name, as_int(name, getattr(self, name), minimum=1))
+        for name in ("early_stopping", "pictures_every", "seed"):
+            self._set(name, as_int(name, getattr(self, name)))
+        for name in ("clip_norm", "kl_warmup", "checkpoint_every"):
+            # No limit, and no checkpoint, are infinite.
+            value = as_float(name, getattr(self, name), minimum=0.0, finite=name == "kl_warmup")
+            self._set(name, value)
+        self._set("lr", as_float("lr", self.lr, minimum=0.0, open_ends=True))
+        for name in ("ema", "lr_warmup"):
+            share = as_float(name, getattr(self, name))
+            if not 0 <= share < 1:
+                raise OptionError(f"{name}={share}: must be at least 0 and below 1")
+            self._set(name, share)
         if self.kl_warmup > self.epochs:
             raise OptionError(
                 f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the "
                 "KL would never have its full weight; warm up in fewer"
             )
-        if self.seed >= 2**63:
-            raise OptionError(f"seed={self.seed}: must be below 2^63")
-        for name in ("ema", "lr_warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")
+
+    def _set(self, name: str, value: float) -> None:
+        object.__setattr__(self, name, value)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from reparam.errors import OptionError, unknown
 from reparam.training.optimizers import Optimizer
 
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
 """Precisions by name, and what lightning-fabric calls them."""
 
 
@@ -67,7 +67,7 @@ class SingleDevice:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return torch's autocast to bfloat16, or nothing."""
-        if self.precision == "float32":
+        if self.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
@@ -159,20 +159,39 @@ def resolve_device(name: str = "auto") -> torch.device:
     return device
 
 
-def resolve_precision(name: str, device: torch.device) -> str:
+def resolve_precision(
+    name: str, device: torch.device, weights: torch.dtype | None = torch.float32
+) -> str:
     """Return the precision of a name; ``auto`` is bfloat16 where the machine computes in it.
 
+    Arguments:
+        name: ``auto`` or a key of ``PRECISIONS``.
+        device: Where to compute.
+        weights: The type of the model's weights; ``auto`` leaves float64 as it is.
+
     Raises:
-        OptionError: A precision that does not exist.
+        OptionError: A precision that does not exist, or that these weights do not go with.
 
     Example:
         >>> resolve_precision("float32", torch.device("cpu"))
         'float32'
     """
+    if name not in ("auto", *PRECISIONS):
+        raise unknown("precision", name, ["auto", *PRECISIONS])
+    if weights in (torch.float16, torch.bfloat16):
+        raise OptionError(
+            f"weights of type {weights}: what training adds to them is less than they can hold; "
+            "give model.float(), which precision='bfloat16' also computes with in bfloat16"
+        )
+    if weights == torch.float64:
+        if name not in ("auto", "float64"):
+            raise OptionError(
+                f"precision={name!r}: the weights are float64; leave it at 'auto' to train them as "
+                "they are, or give model.float()"
+            )
+        return "float64"
     if name == "auto":
         return "bfloat16" if _computes_in_bfloat16(device) else "float32"
-    if name not in PRECISIONS:
-        raise unknown("precision", name, ["auto", *PRECISIONS])
     return name
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, unknown
 
+__all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
 
+
+@numbers(steps=1)
 @dataclass(frozen=True)
 class Linear:
     """A straight line from ``start`` to ``stop``, then ``stop``."""
@@ -26,6 +30,7 @@ class Linear:
         return self.start + (self.stop - self.start) * share
 
 
+@numbers()
 def linear(start: float, stop: float, steps: int) -> Linear:
     r"""Return the schedule of a KL warm-up, from ``start`` to ``stop`` in so many steps.
 
@@ -56,6 +61,7 @@ STAGES = 8
 """The stages of the learning rate of that name."""
 
 
+@numbers(warmup=0, steps=1)
 @dataclass(frozen=True)
 class LearningRate:
     """A rise from zero in the steps of the warm-up, then ``fall(step, warmup, steps)`` of it."""
@@ -72,6 +78,7 @@ class LearningRate:
         return self.peak * self.fall(step, self.warmup, self.steps)
 
 
+@numbers(warmup=0, steps=1)
 def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
     r"""Return a learning rate by name, which rises to its peak in the steps of the warm-up.
 

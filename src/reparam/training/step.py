@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from reparam.batch import Batch
+from reparam.batch import Batch, for_module
 from reparam.objectives.terms import Objective
 from reparam.training.average import MovingAverage
 from reparam.training.optimizers import Optimizer, linear_weights, make_optimizers
@@ -37,7 +37,8 @@ class Loss(nn.Module):
         progress: float | Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and the scalars to log of the batch (x, y, c)."""
-        terms = self.objective(self.model, Batch(x, y, c, step, progress))
+        batch = for_module(Batch(x, y, c, step, progress), self.model)
+        terms = self.objective(self.model, batch)
         return terms.loss, terms.scalars()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from reparam.batch import Batch, concatenated, in_chunks
+from reparam.batch import Batch, concatenated, for_module, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
 from reparam.errors import DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
@@ -384,7 +384,7 @@ class Trainer:
         totals: dict[str, Tensor] = {}
         with seeded(self.runtime.device, self.options.seed), torch.no_grad():
             for batch in in_chunks(whole, max(self.options.batch_size, 500)):
-                scalars = self.objective(model, batch).scalars()
+                scalars = self.objective(model, for_module(batch, model)).scalars()
                 for name, value in scalars.items():
                     totals[name] = totals.get(name, 0.0) + value * (len(batch) / len(whole))
         return row | {name: float(value) for name, value in totals.items()}

@@ -5,7 +5,7 @@ from reparam.variants.autoencoders import ae, cae, dae
 from reparam.variants.bounds import dreg, iwae
 from reparam.variants.classic import beta_vae, conv_vae, vae
 from reparam.variants.clustering import cluster_vae
-from reparam.variants.hierarchical import hierarchical_vae, ladder_vae
+from reparam.variants.hierarchical import conv_ladder_vae, hierarchical_vae, ladder_vae
 from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
 from reparam.variants.observed import classifier, directed
 from reparam.variants.parts import PARTS, REFUSALS, Parts, with_parts
@@ -38,6 +38,7 @@ __all__ = [
     "class_prior_vae",
     "classifier",
     "cluster_vae",
+    "conv_ladder_vae",
     "conv_vae",
     "cvae",
     "cvae_gan",

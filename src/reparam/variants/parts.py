@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from dataclasses import replace as with_changes
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from reparam import priors
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.conditional import Conditional
 from reparam.corruption import Corruption
@@ -42,6 +44,7 @@ from reparam.spec import DataSpec
 from reparam.variants.recipe import Milestone, Recipe, replace
 
 
+@numbers(n_components=1, n_importance=1, free_bits=0)
 @dataclass(frozen=True)
 class Parts:
     """The parts that can take the place of a variant's own.
@@ -77,7 +80,7 @@ POSTERIORS: Mapping[str, Callable[[int], Family]] = {
     "gaussian": Gaussian,
     "full-covariance": FullCovarianceGaussian,
     "iaf": Flow,
-    "coupling": lambda latent_dim: Flow(latent_dim, passes=2),
+    "coupling": partial(Flow, passes=2),
     "uniform": Uniform,
     "von-mises-fisher": VonMisesFisher,
     "gumbel": lambda latent_dim: GumbelSoftmax(*code_shape(latent_dim)),
@@ -178,6 +181,8 @@ REFUSALS = (
 def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
     """Return a recipe with some of its parts replaced by others.
 
+    The recipe that is given stays as it is: the model of the new one is a copy.
+
     Raises:
         OptionError: A part that does not exist, or that the variant does not let go.
         SupportError: A combination that makes no sense: see ``REFUSALS``.
@@ -197,6 +202,7 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             "this variant has no latent variables, so no posterior, prior or objective that could "
             "be another one: take these options to a variant such as 'vae'"
         )
+    model = deepcopy(model)
     milestones = recipe.milestones
     is_mixture = parts.prior in ("vamp", "mixture") or isinstance(model.prior, priors.Vamp)
     if parts.n_components is not None and not is_mixture:
@@ -237,7 +243,9 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
     if parts.start_at_mean:
         milestones = (*milestones, _started_at_mean(model))
     # The same variant with the same parts builds it again: it keeps its source.
-    recipe = replace(recipe, objective=objective, milestones=milestones)
+    recipe = replace(
+        recipe, model=model, objective=objective, milestones=milestones, source=recipe.source
+    )
     check(recipe)
     return recipe
 
@@ -246,7 +254,17 @@ def started(prior: nn.Module) -> tuple[Milestone, ...]:
     """Return the milestone of a prior that begins at training examples, if it does."""
     if not isinstance(prior, priors.Vamp):
         return ()
-    return (Milestone(lambda model, examples: model.prior.start(examples), n_examples=1000),)
+    return (Milestone(start_prior, n_examples=1000),)
+
+
+def start_prior(model: Any, examples: Batch) -> None:
+    """Start a model's prior at training examples."""
+    model.prior.start(examples)
+
+
+def start_decoder(model: Any, examples: Batch) -> None:
+    """Start a model's decoder at the mean of training examples, whatever the code is."""
+    model.decoder.family.start_at(model.as_event(examples.x).mean(0))
 
 
 def _started_at_mean(model: LatentModel) -> Milestone:
@@ -259,11 +277,7 @@ def _started_at_mean(model: LatentModel) -> Milestone:
         )
     # A family that cannot start there says so now rather than in the first step.
     family.raw_of_mean(torch.full(family.event_shape, 0.5))
-
-    def start(model: Any, examples: Batch) -> None:
-        model.decoder.family.start_at(model.as_event(examples.x).mean(0))
-
-    return Milestone(start)
+    return Milestone(start_decoder)
 
 
 def check(recipe: Recipe) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 from torch import nn
 
+from reparam.arguments import as_float, numbers
 from reparam.batch import Batch
+from reparam.equality import by_value
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
 from reparam.spec import DataSpec
 
 
+@numbers()
 @dataclass(frozen=True)
 class Player:
     """A part of the model with an objective and an optimizer of its own.
@@ -24,13 +27,21 @@ class Player:
         module: The path of the part within the model, such as ``discriminator``.
         objective: What it maximizes.
         lr: Its learning rate; None for that of the run.
+
+    Raises:
+        OptionError: A learning rate that is not above zero.
     """
 
     module: str
     objective: Objective
     lr: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.lr is not None:
+            as_float("lr", self.lr, minimum=0.0, open_ends=True)
 
+
+@numbers()
 @dataclass(frozen=True)
 class Milestone:
     """Something that is done to the model once, with training examples, without gradients.
@@ -68,6 +79,7 @@ class Source:
     options: Mapping[str, Any]
 
 
+@by_value
 @dataclass(frozen=True)
 class Recipe:
     """What ``fit`` takes: a model, an objective and players.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
+from reparam.arguments import as_declared
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
 from reparam.variants.parts import PARTS, Parts, with_parts
@@ -81,17 +80,41 @@ def variant(
 
         @functools.wraps(builder)
         def built(spec: DataSpec, *args: Any, **kwargs: Any) -> Recipe:
-            recipe = builder(spec, *args, **kwargs)
-            given = inspect.signature(builder).bind(spec, *args, **kwargs)
-            return replace(
-                recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
-            )
+            if not isinstance(spec, DataSpec):
+                raise OptionError(
+                    f"spec of type {type(spec).__name__}: {name!r} is built for a DataSpec, such "
+                    "as data.spec"
+                )
+            made = get(name)
+            for option in kwargs:
+                if option not in made.options:
+                    raise unknown(f"option of {name!r}", option, made.options)
+            given = _declared(inspect.signature(builder).bind(spec, *args, **kwargs), made.options)
+            recipe = builder(*given.args, **given.kwargs)
+            return replace(recipe, spec=recipe.spec or spec, source=_source(made, given, recipe))
 
         of_part = {option: part for part, options in owned.items() for option in options}
         _VARIANTS[name] = Variant(name, built, year, paper, of_part)
         return cast(Builder, built)
 
     return register
+
+
+def _declared(
+    given: inspect.BoundArguments, options: Mapping[str, inspect.Parameter]
+) -> inspect.BoundArguments:
+    """Return arguments whose numbers are plain ones, as the options declare them."""
+
+    def declared(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: as_declared(name, value, options[name].annotation) if name in options else value
+            for name, value in values.items()
+        }
+
+    for name, value in given.arguments.items():
+        passed_on = given.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        given.arguments[name] = declared(value) if passed_on else declared({name: value})[name]
+    return given
 
 
 def _source(variant: Variant, given: inspect.BoundArguments, recipe: Recipe) -> Source | None:
@@ -111,9 +134,9 @@ def _source(variant: Variant, given: inspect.BoundArguments, recipe: Recipe) -> 
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.integer | np.floating):
-        return value.item()
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, str):
+        return str(value)  # and no subclass, which YAML would not write
+    if isinstance(value, Sequence):
         return [_plain(item) for item in value]
     return value
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
@@ -21,6 +23,7 @@ N_FIRST = 500
 """The number of training examples that active units are also counted on, as in the IWAE's code."""
 
 
+@numbers()
 def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     r"""Return the posterior means, :math:`\mathbb E_{q(z \mid x_n)}[z]`.
 
@@ -49,6 +52,7 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
         return torch.cat([part.flatten(1).cpu() for part in parts])
 
 
+@numbers(correction=0)
 def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correction: int = 1) -> int:
     r"""Count the latent dimensions that vary with x.
 
@@ -133,6 +137,7 @@ def code_usage(indices: Tensor) -> CodeUsage:
     return CodeUsage(len(counts), perplexity, None if stderr is None else perplexity * stderr)
 
 
+@by_value
 class Components(NamedTuple):
     """Principal components of the latents.
 
@@ -145,6 +150,7 @@ class Components(NamedTuple):
     explained_variance_ratio: Tensor
 
 
+@numbers()
 def principal_components(means: Tensor, k: int = 2) -> Components:
     """Project posterior means on the directions in which they vary most.
 

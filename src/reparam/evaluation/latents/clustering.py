@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.classification import Accuracy, accuracy_of
@@ -35,6 +36,7 @@ class Clustering(NamedTuple):
     mutual_information_stderr: float | None = None
 
 
+@numbers(chunk=1)
 def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     r"""Return the likeliest cluster of each example, :math:`\arg\max_k p(k \mid \mathbb E_q[z])`.
 
@@ -69,6 +71,7 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
         return torch.cat(assigned)
 
 
+@numbers(n_clusters=1)
 def clustering(assigned: Tensor, labels: Tensor, n_clusters: int) -> Clustering:
     """Return all measures of how well clusters agree with labels.
 

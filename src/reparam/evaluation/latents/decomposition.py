@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.distributions import OneHotCodes, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
@@ -64,6 +65,7 @@ class Decomposition(NamedTuple):
     n_examples: int
 
 
+@numbers()
 def decompose(
     q: Distribution,
     prior: Distribution,
@@ -153,6 +155,7 @@ def decompose(
     )
 
 
+@numbers()
 def aggregate_kl(
     q: Distribution,
     prior: Distribution,
@@ -198,6 +201,7 @@ def aggregate_kl(
     return found.draws.estimate(found.joint - log_prior)
 
 
+@numbers()
 def total_correlation(
     q: Distribution, n_samples: int = 1000, *, seed: int = 0, max_memory_mb: int = _TABLE_MB
 ) -> AggregateKL:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.classification import Accuracy, accuracy_of
@@ -42,6 +43,7 @@ class Probes(NamedTuple):
     n_train: int
 
 
+@numbers()
 def probe(
     train_codes: Tensor, train_labels: Tensor, codes: Tensor, labels: Tensor, *, seed: int = 0
 ) -> Probes | None:
@@ -130,6 +132,7 @@ def probe_fields(
     }
 
 
+@numbers()
 def linear_probe(
     train_codes: Tensor, train_labels: Tensor, codes: Tensor, labels: Tensor, *, seed: int = 0
 ) -> Accuracy:
@@ -190,6 +193,7 @@ def linear_probe(
     return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
+@numbers()
 def knn_accuracy(
     train_codes: Tensor,
     train_labels: Tensor,

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
+from reparam.arguments import numbers
 from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
+from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.evaluation.result import Fields
@@ -39,6 +41,7 @@ _TARGET = 0.65
 _RATE = 0.1
 
 
+@numbers()
 @dataclass(frozen=True)
 class Annealing:
     r"""How to anneal: the chains, and the way from p_0(z) to p(x, z) on which they go.
@@ -98,6 +101,7 @@ class Annealing:
         return self.max_memory_mb * 2**18
 
 
+@by_value
 class Annealed(NamedTuple):
     """What annealed importance sampling says of N examples, float64 on the CPU.
 
@@ -118,6 +122,7 @@ class Annealed(NamedTuple):
         return (2 * w.logsumexp(0) - (2 * w).logsumexp(0)).exp() / len(w)
 
 
+@by_value
 class Gap(NamedTuple):
     """Bounds of log p(x) on N examples that the model itself has drawn.
 
@@ -195,6 +200,7 @@ def annealed_importance(
         )
 
 
+@numbers()
 def bidirectional(
     model: LatentModel,
     n_examples: int = 100,

@@ -19,6 +19,7 @@ from reparam.distributions import (
     is_normalized,
 )
 from reparam.divergence import MONTE_CARLO, Divergence, kl
+from reparam.equality import by_value
 from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal, proposed
 from reparam.isolation import Workers
 from reparam.model import LatentModel
@@ -58,6 +59,7 @@ class Decoder(NamedTuple):
         return max(1, most // self.floats)
 
 
+@by_value
 class Figures(NamedTuple):
     """Figures of B examples, float64 on the CPU.
 

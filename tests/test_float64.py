@@ -1,0 +1,201 @@
+"""Models in float64 and in half precision: trained, measured and used, or refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import reparam as rp
+from reparam.errors import OptionError
+from reparam.variants import Parts, build, get, names, with_parts
+
+SMALL = {
+    "latent_dim": 4,
+    "latent_dims": [4, 2],
+    "hidden": [8],
+    "above": [8],
+    "channels": [4, 4],
+    "maps": [2, 2],
+    "critic": [8, 8],
+    "label_hidden": [8],
+    "feature_dim": 6,
+    "n_components": 3,
+    "n_codes": 4,
+    "code_dim": 2,
+    "n_variables": 2,
+    "n_classes": 2,
+    "n_clusters": 2,
+    "flow_width": 8,
+    "width": 8,
+    "n_parts": 2,
+}
+"""Options that make every variant cheap."""
+
+
+def small_options(name: str) -> dict[str, object]:
+    options = {key: value for key, value in SMALL.items() if key in get(name).options}
+    if name == "conv-ladder-vae":
+        options |= {"channels": 4, "out_channels": 4}
+    return options
+
+
+def small_data(name: str) -> rp.data.Dataset:
+    generator = torch.Generator().manual_seed(0)
+    if name == "text-vae":
+        x = torch.randint(5, (40, 8), generator=generator)
+        return rp.data.from_arrays(x[:24], support="tokens", validation=8, test=x[24:])
+    x = torch.rand(40, 1, 8, 8, generator=generator).round()
+    y = torch.arange(40) % 3
+    return rp.data.from_arrays(x[:24], y[:24], validation=8, test=(x[24:], y[24:]))
+
+
+HOW = {"epochs": 1, "batch_size": 8, "device": "cpu", "progress": False}
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def weight_types(module: torch.nn.Module) -> set[torch.dtype]:
+    return {p.dtype for p in module.parameters() if p.is_floating_point()}
+
+
+def use(run: rp.Run) -> None:
+    """Ask a run for everything that it can give."""
+    run.evaluate(n_samples=2, device="cpu", probe=True)
+    if not isinstance(run.model, rp.LatentModel):
+        return
+    codes = run.encode()
+    assert run.decode(codes, run.examples().c).isfinite().all()
+    assert run.reconstruct().isfinite().all()
+    if not isinstance(run.model.prior, rp.priors.Absent):
+        assert run.sample(4).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["vae", "conv-vae", "vq-vae", "cvae", "directed", "text-vae"])
+def test_models_in_float64(name: str, tmp_path: Path) -> None:
+    data = small_data(name)
+    recipe = build(name, data.spec, **small_options(name))
+    recipe.model.double()
+    run = rp.fit(recipe, data, out=tmp_path / "run", **HOW)
+    assert run.config["precision"] == "float64"
+    assert weight_types(run.model) == {torch.float64}
+    use(run)
+    loaded = rp.load(tmp_path / "run")
+    for path, value in run.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[path], value), path
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("name", names())
+def test_every_variant_where_float64_is_the_default(name: str) -> None:
+    data = small_data(name)
+    run = rp.fit(lambda spec: build(name, spec, **small_options(name)), data, **HOW)
+    assert weight_types(run.model) == {torch.float64}
+    use(run)
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize(
+    "parts",
+    [
+        Parts(prior="vamp", n_components=3),
+        Parts(prior="mixture", n_components=3),
+        Parts(posterior="coupling", prior="flow"),
+        Parts(posterior="von-mises-fisher", prior="sphere"),
+        Parts(posterior="gumbel", prior="uniform-codes"),
+        Parts(objective="dreg", start_at_mean=True),
+    ],
+    ids=lambda parts: "-".join(str(v) for v in vars(parts).values() if v),
+)
+def test_parts_where_float64_is_the_default(parts: Parts) -> None:
+    data = small_data("vae")
+    use(rp.fit(with_parts(build("vae", data.spec, **small_options("vae")), parts), data, **HOW))
+
+
+def blank_run(**changes: object) -> tuple[rp.variants.Recipe, rp.data.Dataset]:
+    data = small_data("vae")
+    torch.manual_seed(0)
+    return build("vae", data.spec, **(small_options("vae") | changes)), data
+
+
+def test_figures_are_those_of_float32() -> None:
+    recipe, data = blank_run()
+    batch = data.examples("test")
+    how = {"n_samples": 50, "annealed": 8, "annealed_temperatures": 10, "sample_quality": 0}
+    narrow = rp.evaluation.evaluate(recipe.model, batch, data.spec, **how)
+    recipe.model.double()
+    wide = rp.evaluation.evaluate(recipe.model, batch, data.spec, **how)
+    # The draws are others, so that the figures agree within their errors, and the exact ones fully.
+    assert wide.kl == pytest.approx(narrow.kl, rel=1e-5)
+    assert wide.log_likelihood == pytest.approx(narrow.log_likelihood, abs=0.5)
+    assert wide.annealed_log_likelihood == pytest.approx(narrow.annealed_log_likelihood, abs=0.5)
+    assert wide.data_sha256 == narrow.data_sha256
+
+
+def test_a_run_in_float64_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(event: rp.training.Event) -> None:
+        if event.kind == "epoch" and event.epoch == 1:
+            raise Stop
+
+    def trained(out: Path, **more: object) -> rp.Run:
+        recipe, data = blank_run()
+        recipe.model.double()
+        how = {**HOW, "epochs": 2, "checkpoint_every": 0.0, "out": out}
+        return rp.fit(recipe, data, **how, **more)
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(Stop):
+        trained(tmp_path / "parts", callbacks=[stop])
+    parts = trained(tmp_path / "parts", resume=True)
+    for path, value in whole.model.state_dict().items():
+        assert torch.equal(parts.model.state_dict()[path], value), path
+
+
+def test_float64_can_be_asked_for() -> None:
+    recipe, data = blank_run()
+    assert weight_types(rp.fit(recipe, data, precision="float64", **HOW).model) == {torch.float64}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_less_than_the_weights_are_is_refused(precision: str) -> None:
+    recipe, data = blank_run()
+    recipe.model.double()
+    with pytest.raises(OptionError, match=f"precision='{precision}': the weights are float64"):
+        rp.fit(recipe, data, precision=precision, **HOW)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_measured_and_not_trained(dtype: torch.dtype) -> None:
+    recipe, data = blank_run()
+    full = rp.evaluation.evaluate(recipe.model, data.examples("test"), data.spec, n_samples=5)
+    recipe.model.to(dtype)
+    half = rp.evaluation.evaluate(recipe.model, data.examples("test"), data.spec, n_samples=5)
+    assert half.elbo == pytest.approx(full.elbo, rel=0.01)
+    with pytest.raises(OptionError, match=r"weights of type torch\.b?float16: .*model\.float\(\)"):
+        rp.fit(recipe, data, **HOW)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_data_of_any_float_are_what_they_say(dtype: torch.dtype) -> None:
+    x = torch.tensor([[0.0, 1.0, 0.5], [0.25, 0.75, 1.0]])
+    given = x.to(dtype)
+    found = rp.data.from_arrays(given if dtype == torch.bfloat16 else given.numpy())
+    assert found.support == "unit"
+    assert torch.equal(found.images, x)
+
+
+def test_a_model_takes_floats_of_any_type() -> None:
+    recipe, data = blank_run()
+    x = data.examples("test").x
+    expected = recipe.model.encode(x)
+    for dtype in (torch.float64, torch.float16):
+        assert torch.equal(recipe.model.encode(x.to(dtype)), expected)
+        assert recipe.model.decode(expected.to(dtype)).dtype == torch.float32
