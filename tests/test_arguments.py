@@ -429,7 +429,8 @@ class TestRuns:
     def test_codes(self, run: rp.Run, codes: Any) -> None:
         expected = run.decode(torch.tensor([[0.5, -1.0], [2.0, 0.0]]))
         assert torch.equal(run.decode(codes), expected)
-        assert torch.equal(run.decode(codes[0]), expected[:1])
+        # A matrix product of one row may round otherwise than one of two.
+        assert torch.allclose(run.decode(codes[0]), expected[:1], rtol=1e-5, atol=1e-6)
 
     def test_whole_numbers_are_codes_too(self, run: rp.Run) -> None:
         expected = run.decode(torch.tensor([[1.0, 2.0]]))

@@ -18,10 +18,10 @@ Array = Tensor | NDArray[Any]
 
 _KINDS = {
     "c": "complex numbers: real numbers are needed, so take x.real or x.imag",
-    "S": "bytes of text: numbers are needed, so convert them",
-    "U": "text: numbers are needed, so convert them",
-    "M": "dates: numbers are needed, so convert them, for example to days since the first",
-    "m": "time spans: numbers are needed, so convert them, for example to seconds",
+    "S": "bytes of text: real numbers are needed, so convert them",
+    "U": "text: real numbers are needed, so convert them",
+    "M": "dates: real numbers are needed, so convert them, for example to days since the first",
+    "m": "time spans: real numbers are needed, so convert them, for example to seconds",
 }
 """The kinds of NumPy arrays that hold no real numbers, and what to do."""
 
