@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+from reparam.nn.narrow import widen_narrow
 
 Norm = Literal["batch"]
 """How feature maps are normalized."""
@@ -75,7 +76,7 @@ class ConvEncoder(nn.Module):
                 f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)}"
             )
         self.context = context
-        self.layers = nn.Sequential(*layers)
+        self.layers = widen_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -180,7 +181,7 @@ class ConvDecoder(nn.Module):
             )
             layers += [up, *normalized(norm, n_out), make_activation(activation)]
             n_in = n_out
-        self.layers = nn.Sequential(*layers)
+        self.layers = widen_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *out_size])
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
