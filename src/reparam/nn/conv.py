@@ -73,7 +73,8 @@ class ConvEncoder(nn.Module):
         if min(size) < 1:
             raise OptionError(
                 f"{len(channels)} convolutions of stride 2 leave nothing of an image of "
-                f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)}"
+                f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)} "
+                f"or padding={kernel_size // 2}, with which every size has a half"
             )
         self.context = context
         self.layers = widen_narrow(nn.Sequential(*layers))
