@@ -24,6 +24,7 @@ from reparam.distributions.quantized_codes import (
     QuantizedCodes,
     nearest_code,
 )
+from reparam.distributions.triangular_normal import TriangularNormal
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "OptimalNormal",
     "QuantizedCategorical",
     "QuantizedCodes",
+    "TriangularNormal",
     "VonMisesFisher",
     "base",
     "center",
@@ -96,7 +98,9 @@ def constant(distribution: Distribution) -> Distribution | None:
     False
     """
     same = copy(distribution)
-    for name, value in vars(distribution).items():
+    if isinstance(same, TriangularNormal):
+        same = TriangularNormal(same.loc, same.scale_tril)
+    for name, value in vars(same).items():
         if isinstance(value, Tensor):
             setattr(same, name, value.detach())
         elif isinstance(value, Distribution):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from reparam.batch import Batch, in_chunks
-from reparam.distributions import OneHotCodes, VonMisesFisher, base
+from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation.result import Fields
@@ -306,8 +306,7 @@ def joined(parts: Sequence[Distribution]) -> Distribution | None:
     if isinstance(first, Normal):
         return Normal(stacked("loc"), stacked("scale"), validate_args=False)
     if isinstance(first, MultivariateNormal):
-        scale_tril = stacked("scale_tril")
-        return MultivariateNormal(stacked("loc"), scale_tril=scale_tril, validate_args=False)
+        return TriangularNormal(stacked("loc"), stacked("scale_tril"))
     if isinstance(first, VonMisesFisher):
         return VonMisesFisher(stacked("loc"), stacked("concentration"), validate_args=False)
     if isinstance(first, OneHotCodes):
