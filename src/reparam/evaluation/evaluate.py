@@ -39,6 +39,7 @@ from reparam.evaluation.samples import Features, sample_fields
 from reparam.evaluation.statistics import column_stderr, finite_mean
 from reparam.evaluation.words import (
     NO_ELBO,
+    NOT_ANNEALED,
     collapse,
     few_draws,
     impossible,
@@ -181,7 +182,9 @@ def evaluate(
                 some = next(in_chunks(batch, annealed))
                 if say is not None:
                     say(f"annealing {len(some):,} examples, and as many simulated ones ...")
-                result = replace(result, **annealed_fields(latent, some, sampled, how))
+                found = annealed_fields(latent, some, sampled, how)
+                missing = () if "annealed_log_likelihood" in found else (NOT_ANNEALED,)
+                result = replace(result, **found, warnings=(*result.warnings, *missing))
         found = sample_fields(
             model, batch, spec, sample_quality, seed, features=features, means=sample_means
         )

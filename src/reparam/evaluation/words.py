@@ -22,6 +22,11 @@ A_DENSITY = (
     "nothing in bits"
 )
 
+NOT_ANNEALED = (
+    "annealed_log_likelihood is not to be had: for some examples it is infinite, or above 0, where "
+    "no probability has its logarithm: take more steps (--annealed-temperatures)"
+)
+
 # Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
 _MISPLACED = 10.0
 

@@ -278,7 +278,7 @@ def decomposition_fields(
     found: Fields = {"decomposed_examples": n}
     for name in ("mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"):
         part_of_kl = getattr(parts, name)
-        if part_of_kl is not None:
+        if part_of_kl is not None and isfinite(part_of_kl.value):
             found |= {name: part_of_kl.value, f"{name}_stderr": part_of_kl.stderr}
     return found
 

@@ -3,13 +3,14 @@
 No figure that rounding has made is returned. What is exact, and what is a tolerance:
 
 - A log-probability of discrete data is at most 0, exactly: log p(x | z) of each z, and log p(x). An
-  estimate of the latter can lie above 0 by chance, where a draw has p(z) far above r(z); it is then
-  no figure either.
+  estimate of the latter lies t nats above 0 by chance with a probability below exp(-t), by Markov's
+  inequality. Up to 10 nats it is set to 0, which is nearer to the truth whatever that is; beyond,
+  it is no chance and no figure.
 - A KL in closed form is at least 0, exactly; one estimated from draws can lie below by chance.
 - The logarithm of a mean weight differs in float32 from float64 by no more than the worst of the
   logarithms of its weights, exactly. The largest weight, which an error that inflates the estimate
-  hides in, and the smallest are therefore computed again in float64. By how much they may differ
-  there is a tolerance.
+  hides in, and the smallest are therefore computed again in float64, at z and beside it by the last
+  bit of z. By how much they may differ there is a tolerance.
 - log p(x) may lie above the ELBO by any amount: the gap is KL(q(z | x)‖p(z | x)). Above log K of K
   draws it says that a few draws make up the estimate, which the effective sample size tells.
 
@@ -35,7 +36,7 @@ from reparam.distributions import (
     base,
     is_normalized,
 )
-from reparam.divergence import MONTE_CARLO, Divergence, kl
+from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
 from reparam.isolation import Workers, in_float64
 from reparam.model import LatentModel
@@ -54,8 +55,10 @@ _CACHE_FLOATS = 2**21
 
 # Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
 _CLOSE, _CLOSE_SHARE = 0.05, 1e-5
-# Nats by which float64, and float32 where a model has no float64, may break an exact rule.
-_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Nats by which float64, and float32 where a model has no float64, may break an exact rule."""
+CHANCE = 10.0
+"""Nats by which an estimate of a log-probability may lie above 0 by chance."""
 
 
 class Decoder(NamedTuple):
@@ -273,16 +276,16 @@ def _checked(
     sample: Callable[[Tensor, Tensor | None], tuple[Figures, list[_Extremes]]],
 ) -> Figures:
     """Return figures without those that rounding made; see the top of this module."""
-    rounding = _ROUNDING[torch.float32]
+    rounding = chance = ROUNDING[torch.float32]
     if x.device.type != "mps":
         try:
             with in_float64(model):
                 found = _widened(model, x.double(), c, found, extremes, sample)
-            rounding = _ROUNDING[torch.float64]
+            rounding, chance = ROUNDING[torch.float64], CHANCE
         except (RuntimeError, TypeError):
             # A network of the user's own that knows float32 only: the exact rules remain.
             pass
-    return _possible(found, rounding)
+    return _possible(found, rounding, chance)
 
 
 def _widened(
@@ -300,7 +303,7 @@ def _widened(
     c = None if c is None else c.double()
     q, prior = model.posterior(x, c), model.prior_distribution(c)
     if found.kl_method != MONTE_CARLO:
-        exact = kl(q, prior, q.sample(torch.Size([1])))
+        exact = kl(q, prior, method=CLOSED_FORM)
         parts = exact.per_dimension
         found = found._replace(
             kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
@@ -308,12 +311,11 @@ def _widened(
     doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
     rows = found.decoder.rows(_CACHE_FLOATS // 2, x.device)
     for extreme in extremes:
-        exact_weight = _rescored(model, x, c, extreme, extreme.z, rows)
-        doubtful |= _differs(extreme.log_weight, exact_weight)
+        doubtful |= ~_is_sound(model, x, c, extreme, rows)
     for part in found.kl_groups.values():
-        doubtful |= part < -_ROUNDING[torch.float32]
+        doubtful |= part < -ROUNDING[torch.float32]
     if found.decoder.is_mass:
-        doubtful |= torch.maximum(found.log_likelihood, found.reconstruction) > 0
+        doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
     if not bool(doubtful.any()):
         return found
     some = doubtful.to(x.device)
@@ -321,32 +323,36 @@ def _widened(
     # Draws of their own, so that those of the examples to come are as they were.
     with seeded(x.device, torch.initial_seed()):
         again, extremes = sample(x, c)
-    # Where the last bit of z changes a weight, float64 is not enough either. An estimate within
-    # log K of the ELBO rests on more than one draw, and is kept.
+    # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
     gap = again.log_likelihood - (again.reconstruction - again.kl)
     unsound = gap > log(again.n_samples or 1)
     for extreme in extremes:
-        moved = extreme.z.nextafter(torch.full_like(extreme.z, torch.inf))
-        unsound &= _differs(extreme.log_weight, _rescored(model, x, c, extreme, moved, rows))
+        unsound &= ~_is_sound(model, x, c, extreme, rows)
     return _replaced(found, again._replace(impossible=unsound), doubtful)
 
 
-def _rescored(
-    model: LatentModel, x: Tensor, c: Tensor | None, extreme: _Extremes, z: Tensor, rows: int
+def _is_sound(
+    model: LatentModel, x: Tensor, c: Tensor | None, extreme: _Extremes, rows: int
 ) -> Tensor:
-    """Return the log-weights of draws z, with shape (2, B, D), in float64 on the CPU."""
-    z = z.double()
+    """Return which examples have extreme weights that are the same in float64, bool, (B,).
+
+    They are also to stay the same where z moves by its last bit, which rounding has decided on.
+    """
+    z, log_weight = extreme.z, extreme.log_weight
     # A tuned proposal is the same distribution in any precision.
     tuned = extreme.proposal == TUNED
     r = extreme.r if tuned else proposed(extreme.proposal, model, x, c)
-    log_ratio = model.prior_distribution(c).log_prob(z) - r.log_prob(z)
-    return (_log_likelihood(model, x, z, c, rows, Workers()) + log_ratio).cpu()
-
-
-def _differs(log_weight: Tensor, other: Tensor) -> Tensor:
-    """Return which examples have log-weights, with shape (2, B), that are not close."""
-    near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
-    return ~(near | (log_weight == other)).all(0)
+    places = [z.double()]
+    if not isinstance(r, QuantizedCodes):
+        places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
+    prior = model.prior_distribution(c)
+    sound = torch.ones(len(x), dtype=torch.bool)
+    for place in places:
+        log_ratio = (prior.log_prob(place) - r.log_prob(place)).cpu()
+        other = _log_likelihood(model, x, place, c, rows, Workers()).cpu() + log_ratio
+        near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
+        sound &= (near | (log_weight == other)).all(0)
+    return sound
 
 
 def _replaced(found: Figures, again: Figures, which: Tensor) -> Figures:
@@ -370,24 +376,29 @@ def _replaced(found: Figures, again: Figures, which: Tensor) -> Figures:
     )
 
 
-def _possible(found: Figures, rounding: float) -> Figures:
-    """Return figures in which what cannot be is not a number, but for what rounding explains."""
+def _possible(found: Figures, rounding: float, chance: float) -> Figures:
+    """Return figures in which what neither rounding nor chance explains is not a number."""
     most = 0.0 if found.decoder.is_mass else torch.inf
     least = 0.0 if found.kl_method != MONTE_CARLO else -torch.inf
     log_likelihood = found.log_likelihood.masked_fill(found.impossible, torch.inf)
-    held = _held(log_likelihood, -torch.inf, most, rounding)
+    possible = held(log_likelihood, most=most, rounding=chance)
     return found._replace(
-        log_likelihood=held,
-        reconstruction=_held(found.reconstruction, -torch.inf, most, rounding),
-        kl=_held(found.kl, least, torch.inf, rounding),
-        impossible=found.impossible | (held.isnan() & log_likelihood.isfinite()),
+        log_likelihood=possible,
+        reconstruction=held(found.reconstruction, most=most, rounding=rounding),
+        kl=held(found.kl, least, rounding=rounding),
+        impossible=found.impossible | (possible.isnan() & log_likelihood.isfinite()),
     )
 
 
-def _held(values: Tensor, least: float, most: float, rounding: float) -> Tensor:
-    """Return values in a range; those outside by more than rounding, and infinite ones, as NaN.
+def held(
+    values: Tensor,
+    least: float = -torch.inf,
+    most: float = torch.inf,
+    rounding: float = ROUNDING[torch.float64],
+) -> Tensor:
+    """Return values in a range; those outside by more than rounding, and +inf, as NaN.
 
-    >>> _held(torch.tensor([-1.0, 1e-12, 2.0, torch.inf]), -torch.inf, 0.0, 1e-9)
+    >>> held(torch.tensor([-1.0, 1e-12, 2.0, torch.inf]), most=0.0)
     tensor([-1., 0., nan, nan])
     """
     outside = (values < least - rounding) | (values > most + rounding) | (values == torch.inf)
@@ -421,7 +432,7 @@ class LogSums:
 
     def effective_sample_size(self, n_samples: int) -> Tensor:
         """Return (Σ w)² / Σ w², as a share of so many draws."""
-        return (2 * self.first - self.second).exp() / n_samples
+        return ((2 * self.first - self.second).exp() / n_samples).clamp(max=1)
 
 
 def _draws(r: Distribution, n_samples: int, slab: int) -> Iterator[Tensor]:
