@@ -15,8 +15,10 @@ from reparam.distributions.discretized_logistic_mixture import DiscretizedLogist
 from reparam.distributions.flow import Flow
 from reparam.distributions.gaussian_mixture import GaussianMixture
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, sphere
+from reparam.distributions.negative_binomial import NegativeBinomial
 from reparam.distributions.one_hot_codes import OneHotCodes
 from reparam.distributions.optimal_normal import OptimalNormal
+from reparam.distributions.poisson import Poisson
 from reparam.distributions.quantized import QuantizedCategorical
 from reparam.distributions.quantized_codes import (
     CodeSequence,
@@ -39,8 +41,10 @@ __all__ = [
     "Flow",
     "GaussianMixture",
     "HypersphericalUniform",
+    "NegativeBinomial",
     "OneHotCodes",
     "OptimalNormal",
+    "Poisson",
     "QuantizedCategorical",
     "QuantizedCodes",
     "TriangularNormal",

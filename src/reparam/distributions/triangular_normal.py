@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.types import _size
 
+from reparam.distributions.wide import widened
+
 
 class TriangularNormal(MultivariateNormal):
     r"""The Gaussian of z = μ + L ε with a lower-triangular L, which knows what it has drawn.
@@ -55,11 +57,10 @@ class TriangularNormal(MultivariateNormal):
         # What was drawn without gradients knows a density without them.
         if value is drawn and (log_prob.requires_grad or not torch.is_grad_enabled()):
             return log_prob
-        dtype = value.dtype if value.device.type == "mps" else torch.float64
-        loc, scale_tril = self.loc.to(dtype), self.scale_tril.to(dtype)
+        loc, scale_tril = widened(self.loc), widened(self.scale_tril)
         wide = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         with torch.autocast(value.device.type, enabled=False):
-            return wide.log_prob(value.to(dtype)).to(value.dtype)
+            return wide.log_prob(widened(value)).to(value.dtype)
 
     def _density(self, noise: Tensor) -> Tensor:
         log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -245,7 +245,11 @@ def started(prior: nn.Module) -> tuple[Milestone, ...]:
     """Return the milestone of a prior that begins at training examples, if it does."""
     if not isinstance(prior, priors.Vamp):
         return ()
-    return (Milestone(lambda model, examples: model.prior.start(examples), n_examples=1000),)
+    return (Milestone(_start_prior, n_examples=1000),)
+
+
+def _start_prior(model: Any, examples: Batch) -> None:
+    model.prior.start(with_changes(examples, x=model.as_input(examples.x)))
 
 
 def _started_at_mean(model: LatentModel) -> Milestone:
