@@ -30,6 +30,7 @@ FITS = {
     "real": GAUSSIANS,
     "categorical": {"categorical"},
     "tokens": {"categorical"},
+    "counts": {"negative-binomial", "poisson"},
 }
 VALUES = {
     "binary": [0.0, 1.0],
@@ -37,6 +38,7 @@ VALUES = {
     "real": [-30.0, 0.0, 4.5],
     "categorical": [0.0, 3.0, 4.0],
     "tokens": [0.0, 29.0],
+    "counts": [0.0, 1.0, 3e6],
 }
 WORDS = {
     "binary": "binary (0 or 1)",
@@ -44,6 +46,7 @@ WORDS = {
     "real": "real-valued",
     "categorical": "categorical",
     "tokens": "token",
+    "counts": "count",
 }
 GOOD = [(support, name) for support in FITS for name in LIKELIHOODS if name in FITS[support]]
 BAD = [(support, name) for support in FITS for name in LIKELIHOODS if name not in FITS[support]]
@@ -83,6 +86,7 @@ def test_unfit_likelihood_is_refused_with_the_fix(support: str, name: str) -> No
         ("real", "gaussian"),
         ("categorical", "categorical"),
         ("tokens", "categorical"),
+        ("counts", "negative-binomial"),
     ],
 )
 def test_default_likelihood_follows_from_the_support(support: str, default: str) -> None:
@@ -113,12 +117,6 @@ def test_bernoulli_of_grey_pixels_offers_to_binarize() -> None:
 def test_cross_entropy_of_bits_is_called_bernoulli() -> None:
     with pytest.raises(SupportError, match="is the Bernoulli likelihood"):
         likelihood(SPECS["binary"], "cross-entropy")
-
-
-@pytest.mark.parametrize("name", [None, "bernoulli"])
-def test_counts_have_no_likelihood_yet(name: str | None) -> None:
-    with pytest.raises(SupportError, match="no likelihood for counts data such as 'cells'"):
-        likelihood(SPECS["counts"], name)
 
 
 @pytest.mark.parametrize(

@@ -151,28 +151,53 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
+def in_float64(model: nn.Module) -> Iterator[None]:
+    """Hold the parameters and buffers of a model in float64.
+
+    >>> model = nn.Linear(2, 2)
+    >>> with in_float64(model):
+    ...     model(torch.ones(2, dtype=torch.float64)).dtype
+    torch.float64
+    >>> model.weight.dtype
+    torch.float32
+    """
+    with _put_back(model):
+        model.double()
+        yield
+
+
+@contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    """Give a model, on leaving, the parameters and buffers that it came with."""
     parameters = [(parameter, parameter.data) for parameter in model.parameters()]
     buffers = [
         (module._buffers, name, buffer)
         for module in model.modules()
         for name, buffer in module._buffers.items()
     ]
-    half = [p for p in model.parameters() if p.dtype in (torch.float16, torch.bfloat16)]
-    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        model.to(device, dtype=torch.float32 if half else None)
-        # TensorFloat-32 keeps ten bits of the mantissa: no precision for a log-likelihood.
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cudnn.allow_tf32 = False
         yield
     finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = tf32
         for parameter, data in parameters:
             parameter.data = data
         for holder, name, buffer in buffers:
             holder[name] = buffer
+
+
+@contextmanager
+def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
+    half = [p for p in model.parameters() if p.dtype in (torch.float16, torch.bfloat16)]
+    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        with _put_back(model):
+            model.to(device, dtype=torch.float32 if half else None)
+            # TensorFloat-32 keeps ten bits of the mantissa: no precision for a log-likelihood.
+            torch.set_float32_matmul_precision("highest")
+            torch.backends.cudnn.allow_tf32 = False
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 class Workers(NamedTuple):

@@ -13,6 +13,7 @@ from reparam.distributions import center, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
+from reparam.families import Family
 
 
 @by_value
@@ -97,7 +98,7 @@ class LatentModel(nn.Module):
         Raises:
             ShapeError: The encoder's distribution is not one of z for each example.
         """
-        q = _call(self.encoder, self.as_event(x), c)
+        q = _call(self.encoder, self.as_input(x), c)
         if q.batch_shape != x.shape[:1]:
             raise ShapeError(
                 f"the encoder returns a {type(q).__name__} with batch shape {tuple(q.batch_shape)} "
@@ -144,6 +145,15 @@ class LatentModel(nn.Module):
                 f"{', '.join(map(str, event_shape))})"
             )
         return x.reshape(-1, *event_shape)
+
+    def as_input(self, x: Tensor) -> Tensor:
+        """Return x as the encoder is given it: in the decoder's event shape, of counts log(1 + x).
+
+        Raises:
+            ShapeError: x has another number of entries than an event.
+        """
+        x, family = self.as_event(x), getattr(self.decoder, "family", None)
+        return family.as_input(x) if isinstance(family, Family) else x
 
     @numbers(n_samples=1)
     def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:

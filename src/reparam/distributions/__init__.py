@@ -16,8 +16,10 @@ from reparam.distributions.discretized_logistic_mixture import DiscretizedLogist
 from reparam.distributions.flow import Flow
 from reparam.distributions.gaussian_mixture import GaussianMixture
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, sphere
+from reparam.distributions.negative_binomial import NegativeBinomial
 from reparam.distributions.one_hot_codes import OneHotCodes
 from reparam.distributions.optimal_normal import OptimalNormal
+from reparam.distributions.poisson import Poisson
 from reparam.distributions.quantized import QuantizedCategorical
 from reparam.distributions.quantized_codes import (
     CodeSequence,
@@ -26,6 +28,7 @@ from reparam.distributions.quantized_codes import (
     nearest_code,
 )
 from reparam.distributions.reordered import Reordered
+from reparam.distributions.triangular_normal import TriangularNormal
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
@@ -40,11 +43,14 @@ __all__ = [
     "Flow",
     "GaussianMixture",
     "HypersphericalUniform",
+    "NegativeBinomial",
     "OneHotCodes",
     "OptimalNormal",
+    "Poisson",
     "QuantizedCategorical",
     "QuantizedCodes",
     "Reordered",
+    "TriangularNormal",
     "VonMisesFisher",
     "base",
     "center",
@@ -99,7 +105,9 @@ def constant(distribution: Distribution) -> Distribution | None:
     False
     """
     same = copy(distribution)
-    for name, value in vars(distribution).items():
+    if isinstance(same, TriangularNormal):
+        same = TriangularNormal(same.loc, same.scale_tril)
+    for name, value in vars(same).items():
         if isinstance(value, Tensor):
             setattr(same, name, value.detach())
         elif isinstance(value, Distribution):

@@ -12,6 +12,7 @@ from torch.distributions import Beta, Distribution, constraints
 from torch.types import _size
 
 from reparam.distributions.hyperspherical_uniform import log_sphere_area, sphere
+from reparam.distributions.wide import widened
 from reparam.errors import ShapeError
 
 _WIDTH = 18.0
@@ -90,7 +91,7 @@ class VonMisesFisher(Distribution):
     @cached_property
     def _nodes(self) -> tuple[Tensor, Tensor]:
         # 1 - cos t at the nodes, and the logarithms of their weights under the uniform angle.
-        kappa = _wide(self.concentration.detach())[..., None]
+        kappa = widened(self.concentration.detach())[..., None]
         _, low, high = _interval(kappa, self._dim)
         t, weights = _gauss_legendre(low, high, _N_NODES)
         return _versine(t), weights.log() + (self._dim - 2) * t.sin().log()
@@ -99,7 +100,7 @@ class VonMisesFisher(Distribution):
     def _integrals(self) -> tuple[Tensor, Tensor]:
         # log Z(κ) - κ and 1 - E[cos t]; by automatic differentiation d(log Z)/dκ = E[cos t].
         versine, log_weights = self._nodes
-        log_terms = log_weights - _wide(self.concentration)[..., None] * versine
+        log_terms = log_weights - widened(self.concentration)[..., None] * versine
         log_normalizer = log_sphere_area(self._dim - 1) + log_terms.logsumexp(-1)
         return log_normalizer, (log_terms.softmax(-1) * versine).sum(-1)
 
@@ -122,10 +123,10 @@ class VonMisesFisher(Distribution):
     def variance(self) -> Tensor:
         """Return Var[z] of each coordinate, with shape (*, D)."""
         length = 1 - self._integrals[1]
-        across = length / _wide(self.concentration)
+        across = length / widened(self.concentration)
         along = 1 - (self._dim - 1) * across - length.square()
         along, across = along[..., None], across[..., None]
-        return (across + (along - across) * _wide(self.loc).square()).to(self.loc.dtype)
+        return (across + (along - across) * widened(self.loc).square()).to(self.loc.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Return log q(z), in nats, of unit vectors with shape (\*, D)."""
@@ -134,7 +135,7 @@ class VonMisesFisher(Distribution):
         log_normalizer, _ = self._integrals
         # 1 - μᵀz for unit vectors; the product itself would round away what a large κ multiplies.
         versine = 0.5 * (value - self.loc).square().sum(-1)
-        log_prob = -_wide(self.concentration) * versine - log_normalizer
+        log_prob = -widened(self.concentration) * versine - log_normalizer
         return log_prob.to(self.loc.dtype)
 
     def kl_from_uniform(self) -> Tensor:
@@ -149,7 +150,7 @@ class VonMisesFisher(Distribution):
             Davidson et al., UAI 2018, section 3.
         """
         log_normalizer, gap = self._integrals
-        kl = log_sphere_area(self._dim) - log_normalizer - _wide(self.concentration) * gap
+        kl = log_sphere_area(self._dim) - log_normalizer - widened(self.concentration) * gap
         return kl.to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
@@ -159,7 +160,7 @@ class VonMisesFisher(Distribution):
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return differentiable draws, exact for any κ."""
         shape = self._extended_shape(sample_shape)
-        kappa = _wide(self.concentration)
+        kappa = widened(self.concentration)
         gap = self._integrals[1].detach()
         angle: Tensor = _Angle.apply(  # type: ignore[no-untyped-call]
             kappa.expand(shape[:-1]), gap.expand(shape[:-1]), self._dim
@@ -262,8 +263,3 @@ def _legendre(n: int) -> tuple[list[float], list[float]]:
 def _versine(t: Tensor) -> Tensor:
     """Return 1 - cos t without cancellation."""
     return 2 * (t / 2).sin().square()
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """Return a tensor in float64, or in float32 where the device knows no other."""
-    return tensor.float() if tensor.device.type == "mps" else tensor.double()

@@ -1,5 +1,9 @@
 """The figures of a directed model, in which every variable is observed."""
 
+from contextlib import suppress
+from dataclasses import replace
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -8,12 +12,12 @@ from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
 from reparam.evaluation.classification import accuracy_of_blocks, class_log_prob, correct
 from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
-from reparam.evaluation.likelihood.importance import is_discrete
+from reparam.evaluation.likelihood.importance import held, is_discrete
 from reparam.evaluation.per_example import PerExample
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import finite_mean
 from reparam.evaluation.words import not_finite, note
-from reparam.isolation import Progress, blocks
+from reparam.isolation import Progress, blocks, in_float64
 from reparam.spec import DataSpec
 
 
@@ -39,17 +43,23 @@ def evaluate_directed(
     normalized = discrete = True
     models_x = _covers(model, spec)
     for part in blocks(batch, 1024, device, progress):
-        values = model.values(part)
-        log_prob.append(model.log_prob(values).cpu().double())
-        scores = class_log_prob(model, part)
-        if scores is not None and part.y is not None:
-            right.append(correct(scores, part.y))
-        if models_x:
-            log_prob_x.append(_log_prob_x(model, part, scores).cpu().double())
-        if len(log_prob) == 1:
+        if not log_prob:
+            values = model.values(part)
             nodes = {name: model.distribution(name, values) for name in model.parents}
             normalized = all(is_normalized(p) for p in nodes.values())
             discrete = all(is_discrete(p) for name, p in nodes.items() if name != "y")
+        most = 0.0 if normalized and discrete else inf
+        scores = class_log_prob(model, part)
+        if scores is not None and part.y is not None:
+            right.append(correct(scores, part.y))
+        found = _log_probs(model, part, models_x, scores)
+        if any(bool(held(values, most=most, rounding=0.0).isnan().any()) for values in found):
+            wide = replace(part, x=part.x.double(), c=None if part.c is None else part.c.double())
+            with suppress(RuntimeError, TypeError), in_float64(model):
+                found = _log_probs(model, wide, models_x, class_log_prob(model, wide))
+        possible = [held(values, most=most) for values in found]
+        log_prob.append(possible[0])
+        log_prob_x += possible[1:]
 
     likelihood, likelihood_stderr = finite_mean(log_prob)
     of_x, of_x_stderr = finite_mean(log_prob_x)
@@ -71,6 +81,16 @@ def evaluate_directed(
         warnings=not_finite(log_likelihood=likelihood),
         per_example=PerExample(log_likelihood=torch.cat(log_prob)),
     )
+
+
+def _log_probs(
+    model: DirectedModel, part: Batch, models_x: bool, scores: Tensor | None
+) -> list[Tensor]:
+    """Return the log-probability of all variables, then that of x where it is modelled."""
+    found = [model.log_prob(model.values(part))]
+    if models_x:
+        found.append(_log_prob_x(model, part, scores))
+    return [values.cpu().double() for values in found]
 
 
 def _covers(model: DirectedModel, spec: DataSpec) -> bool:

@@ -39,7 +39,16 @@ from reparam.evaluation.per_example import PerExample, data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features, sample_fields
 from reparam.evaluation.statistics import column_stderr, finite_mean
-from reparam.evaluation.words import NO_ELBO, collapse, few_draws, not_finite, note
+from reparam.evaluation.words import (
+    NO_ELBO,
+    NOT_ANNEALED,
+    collapse,
+    few_draws,
+    impossible,
+    not_finite,
+    note,
+    single_draws,
+)
 from reparam.families import Family
 from reparam.isolation import Progress, Workers, blocks, isolated, workers
 from reparam.model import LatentModel, as_latent, is_latent
@@ -183,7 +192,9 @@ def evaluate(
                 some = next(in_chunks(batch, annealed))
                 if say is not None:
                     say(f"annealing {len(some):,} examples, and as many simulated ones ...")
-                result = replace(result, **annealed_fields(latent, some, sampled, how))
+                found = annealed_fields(latent, some, sampled, how)
+                missing = () if "annealed_log_likelihood" in found else (NOT_ANNEALED,)
+                result = replace(result, **found, warnings=(*result.warnings, *missing))
         found = sample_fields(
             model, batch, spec, sample_quality, seed, features=features, means=sample_means
         )
@@ -288,6 +299,7 @@ def _evaluate_latent(
     # An encoder that is given the label would be asked for what it was told.
     if spec.condition != "label" and (work.probe or latent_dim <= SMALL_CODE):
         further |= probe_fields(model, codes, batch, probe_train, work.seed)
+    n_impossible = int(sum(int(f.impossible.sum()) for f in figures))
     could_tune = work.proposal != TUNED and is_tunable(_posterior_of(model, batch, work.device))
     return Evaluation(
         split="",
@@ -333,15 +345,31 @@ def _evaluate_latent(
         warnings=()
         if not has_density
         else (
-            *not_finite(elbo=elbo, log_likelihood=likelihood),
+            *not_finite(elbo=elbo, **({} if n_impossible else {"log_likelihood": likelihood})),
+            *impossible(n_impossible, len(batch), is_mass=decoder.is_mass),
             # A code that never changes is no collapse: the border of an image is the same always.
             *(collapse(active, latent_dim, divergence) if has_size else ()),
             # All draws of a single sequence of codes are the same, so that none are too few.
-            *(() if indices else few_draws(effective, work.n_samples, tunable=could_tune)),
+            *(
+                ()
+                if indices
+                else few_draws(effective, work.n_samples, tunable=could_tune)
+                or single_draws(_n_alone(figures), len(batch), work.n_samples, tunable=could_tune)
+            ),
         ),
         per_example=_per_example(figures, has_density),
         **further,
     )
+
+
+def _n_alone(figures: list[Figures]) -> int:
+    """Return how many examples have a log-likelihood that rests on one draw, far above the ELBO."""
+    alone = [
+        (f.log_likelihood - (f.reconstruction - f.kl) > log(f.n_samples or 1))
+        & (f.effective_sample_size * (f.n_samples or 1) < 2)
+        for f in figures
+    ]
+    return int(torch.cat(alone).sum())
 
 
 def _prior_of(model: LatentModel, batch: Batch, device: torch.device) -> Distribution:

@@ -238,7 +238,9 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     values, vectors = torch.linalg.eigh(s_1)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ s_2 @ root).clamp(min=0).sqrt().sum()
-    return float((m_1 - m_2).square().sum() + s_1.trace() + s_2.trace() - 2 * cross)
+    distance = (m_1 - m_2).square().sum() + s_1.trace() + s_2.trace() - 2 * cross
+    # Of equal moments it is zero but for the rounding of the traces, on either side.
+    return max(0.0, float(distance))
 
 
 @numbers()

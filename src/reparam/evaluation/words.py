@@ -22,6 +22,11 @@ A_DENSITY = (
     "nothing in bits"
 )
 
+NOT_ANNEALED = (
+    "annealed_log_likelihood is not to be had: for some examples it is infinite, or above 0, where "
+    "no probability has its logarithm: take more steps (--annealed-temperatures)"
+)
+
 # Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
 _MISPLACED = 10.0
 
@@ -370,6 +375,31 @@ def not_finite(**figures: float | None) -> tuple[str, ...]:
     )
 
 
+def impossible(n: int, n_examples: int, *, is_mass: bool) -> tuple[str, ...]:
+    """Return a warning where no log-likelihood is to be had, since what came out cannot be one.
+
+    Arguments:
+        n: For how many examples.
+        n_examples: Of how many.
+        is_mass: Whether p(x | z) is a probability, whose logarithm is at most 0.
+
+    >>> impossible(0, 100, is_mass=True)
+    ()
+    >>> impossible(2, 100, is_mass=True)[0][:58]
+    'log_likelihood is not to be had: for 2 of 100 examples it '
+    """
+    if not n:
+        return ()
+    what = "the last bit of z decides on it"
+    if is_mass:
+        what = "it comes out above 0, where no probability has its logarithm"
+    return (
+        f"log_likelihood is not to be had: for {n:,} of {n_examples:,} examples {what}, in float64 "
+        "too; where the posterior is nearly singular or far from the prior, draws also from the "
+        "prior help (--proposal defensive)",
+    )
+
+
 def collapse(active: int | None, latent_dim: int, kl: float | None) -> tuple[str, ...]:
     """Return a warning where half of the latent dimensions or more are unused.
 
@@ -391,6 +421,29 @@ def collapse(active: int | None, latent_dim: int, kl: float | None) -> tuple[str
         which = "the only latent dimension is unused"
     advice = "warm the KL up (--kl-warmup) or ask for fewer dimensions (--latent-dim)"
     return (f"{which} (posterior collapse): {advice}",)
+
+
+def single_draws(
+    n: int, n_examples: int, n_samples: int, *, tunable: bool = False
+) -> tuple[str, ...]:
+    """Return a warning of examples whose log-likelihood rests on one draw, though most do not.
+
+    Arguments:
+        n: How many lie above their ELBO by more than log ``n_samples`` by one draw.
+        n_examples: The number of all examples.
+        n_samples: The number of draws for each.
+        tunable: Whether a proposal could be tuned and was not.
+
+    >>> single_draws(0, 1000, 500), single_draws(3, 1000, 500)[0][:29]
+    ((), 'for 3 of 1,000 examples a sin')
+    """
+    if not n:
+        return ()
+    advice = "a proposal tuned on each example (--proposal tuned) or " if tunable else ""
+    return (
+        f"for {n:,} of {n_examples:,} examples a single one of the {n_samples:,} draws makes up "
+        f"log_likelihood, far above the ELBO: take {advice}more samples (--n-samples)",
+    )
 
 
 def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False) -> tuple[str, ...]:

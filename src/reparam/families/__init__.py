@@ -17,6 +17,8 @@ from reparam.families.full_covariance_gaussian import FullCovarianceGaussian
 from reparam.families.gaussian import Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax
 from reparam.families.likelihoods import LIKELIHOODS, default_likelihood, likelihood
+from reparam.families.negative_binomial import NegativeBinomial
+from reparam.families.poisson import Poisson
 from reparam.families.quantized import Quantized
 from reparam.families.quantized_gray import QuantizedGray
 from reparam.families.uniform import Uniform
@@ -35,6 +37,8 @@ __all__ = [
     "Gaussian",
     "GumbelSoftmax",
     "LIKELIHOODS",
+    "NegativeBinomial",
+    "Poisson",
     "Quantized",
     "QuantizedGray",
     "Uniform",

@@ -29,6 +29,9 @@ class Family(nn.Module, ABC):
 
     supports: ClassVar[tuple[str, ...]] = ()
     """The supports of the data that the family can be a likelihood of."""
+    exact_head: ClassVar[bool] = False
+    """Whether the head computes in float32 under autocast too, as where raw numbers are logarithms
+    of large ones, which bfloat16 would change by several percent."""
 
     levels: int | None = None
     """The number L of levels k / (L - 1) that entries lie on; None where they lie on no grid."""
@@ -58,7 +61,11 @@ class Family(nn.Module, ABC):
 
     def forward(self, features: Tensor) -> Distribution:
         r"""Return the distribution that features of shape (\*, *out_shape) describe."""
-        raw = self.head(features)
+        if self.exact_head:
+            with torch.autocast(features.device.type, enabled=False):
+                raw = self.head(features.to(next(self.head.parameters())))
+        else:
+            raw = self.head(features)
         # A density of parameters in half precision is no number to trust.
         return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
 
@@ -106,6 +113,14 @@ class Family(nn.Module, ABC):
             f"the mean of {type(self).__name__} is no function of one number for each entry, so "
             "that a decoder cannot start there: drop --start-at-mean"
         )
+
+    def as_input(self, x: Tensor) -> Tensor:
+        """Return examples of this likelihood as an encoder is given them; unchanged, unless said.
+
+        Arguments:
+            x: The examples, with shape (B, *event).
+        """
+        return x
 
     def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
         """Return the raw parameters one by one, each with shape (*, *event)."""

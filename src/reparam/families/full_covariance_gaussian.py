@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution
 
+from reparam.distributions import TriangularNormal
 from reparam.errors import ShapeError
 from reparam.families.family import Family, Shape
 
@@ -50,4 +51,4 @@ class FullCovarianceGaussian(Family):
         scale_tril = torch.diag_embed((0.5 * log_variance).exp())
         rows, columns = self._rows_columns
         scale_tril[..., rows, columns] = below
-        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+        return TriangularNormal(loc, scale_tril)

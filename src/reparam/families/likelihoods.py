@@ -10,6 +10,8 @@ from reparam.families.cross_entropy import CrossEntropy
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.families.family import Family
 from reparam.families.gaussian import Gaussian
+from reparam.families.negative_binomial import NegativeBinomial
+from reparam.families.poisson import Poisson
 from reparam.families.quantized_gray import QuantizedGray
 from reparam.spec import DataSpec
 
@@ -74,6 +76,8 @@ LIKELIHOODS: dict[str, tuple[tuple[str, ...], Callable[[DataSpec], Family]]] = {
     "squared-error": (Gaussian.supports, lambda s: Gaussian(s.shape, scale=0.5**0.5)),
     "categorical": (("categorical", "tokens", "unit"), _categorical),
     "logistic-mixture": (DiscretizedLogisticMixture.supports, _logistic_mixture),
+    "negative-binomial": (NegativeBinomial.supports, lambda s: NegativeBinomial(s.shape)),
+    "poisson": (Poisson.supports, lambda s: Poisson(s.shape)),
     "cross-entropy": (CrossEntropy.supports, lambda s: CrossEntropy(s.shape)),
 }
 """The likelihoods by their command-line names: the supports they fit, and their makers."""
@@ -85,15 +89,13 @@ DEFAULT_LIKELIHOOD = {
     "real": "gaussian",
     "categorical": "categorical",
     "tokens": "categorical",
+    "counts": "negative-binomial",
 }
 """The likelihood that follows from a support; see ``default_likelihood``."""
 
 
 def default_likelihood(spec: DataSpec) -> str:
     """Return the name of the likelihood that follows from what is known of the data.
-
-    Raises:
-        SupportError: A support that no likelihood of ours fits.
 
     Example:
         >>> default_likelihood(DataSpec((3, 32, 32), "unit", dequantized_from=256))
@@ -103,11 +105,6 @@ def default_likelihood(spec: DataSpec) -> str:
         return "gaussian"
     if spec.support == "unit" and spec.levels is not None and spec.levels <= _FEW_LEVELS:
         return "categorical"
-    if spec.support not in DEFAULT_LIKELIHOOD:
-        raise SupportError(
-            f"no likelihood for {spec.support} data such as {spec.name!r}: "
-            "give a family of your own as likelihood="
-        )
     return DEFAULT_LIKELIHOOD[spec.support]
 
 

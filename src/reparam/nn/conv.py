@@ -10,6 +10,7 @@ from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+from reparam.nn.narrow import widen_narrow
 
 Norm = Literal["batch"]
 """How feature maps are normalized."""
@@ -74,10 +75,11 @@ class ConvEncoder(nn.Module):
         if min(size) < 1:
             raise OptionError(
                 f"{len(channels)} convolutions of stride 2 leave nothing of an image of "
-                f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)}"
+                f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)} "
+                f"or padding={kernel_size // 2}, with which every size has a half"
             )
         self.context = context
-        self.layers = nn.Sequential(*layers)
+        self.layers = widen_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -183,7 +185,7 @@ class ConvDecoder(nn.Module):
             )
             layers += [up, *normalized(norm, n_out), make_activation(activation)]
             n_in = n_out
-        self.layers = nn.Sequential(*layers)
+        self.layers = widen_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *out_size])
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -70,7 +70,8 @@ class Halved(nn.Module):
         super().__init__()
         if min(in_shape[-2:]) < 2:
             raise OptionError(
-                f"maps of {in_shape[-2]} × {in_shape[-1]} have no half: use fewer layers"
+                f"maps of {in_shape[-2]} × {in_shape[-1]} have no half: use fewer layers, or for "
+                "such images another variant, such as conv-vae with padding=1"
             )
         self.shrink = ConvEncoder(
             in_shape,

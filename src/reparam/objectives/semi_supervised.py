@@ -145,7 +145,7 @@ class Stacked:
         x = model.as_event(batch.x)
         encoder, prior = cast(StackedEncoder, model.encoder), cast(StackedPrior, model.prior)
         decoder = cast(StackedDecoder, model.decoder)
-        q = encoder.features(x)
+        q = encoder.features(model.as_input(x))
         h = rsample(q, 1, x.device)[0]
         reconstruction = decoder.features(h).log_prob(x)
         divergence = kl(q, StandardNormal(encoder.n_features).to(x.device)(), h[None])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from reparam.batch import Batch, for_module
+from reparam.nn.narrow import widen_narrow
 from reparam.objectives.terms import Objective
 from reparam.training.average import MovingAverage
 from reparam.training.optimizers import Optimizer, linear_weights, make_optimizers
@@ -75,7 +76,8 @@ class Step:
     def __init__(
         self, recipe: Recipe, options: TrainingOptions, runtime: Runtime, n_steps: int
     ) -> None:
-        self.model = recipe.model
+        # Networks of the user's own may have narrow maps, too.
+        self.model = widen_narrow(recipe.model)
         self.options = options
         self.runtime = runtime
         self.n_steps = n_steps

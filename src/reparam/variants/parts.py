@@ -259,7 +259,7 @@ def started(prior: nn.Module) -> tuple[Milestone, ...]:
 
 def start_prior(model: Any, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    model.prior.start(examples)
+    model.prior.start(with_changes(examples, x=model.as_input(examples.x)))
 
 
 def start_decoder(model: Any, examples: Batch) -> None:

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
-from reparam.distributions import OneHotCodes, VonMisesFisher, base
+from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation.result import Fields
@@ -282,7 +282,7 @@ def decomposition_fields(
     found: Fields = {"decomposed_examples": n}
     for name in ("mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"):
         part_of_kl = getattr(parts, name)
-        if part_of_kl is not None:
+        if part_of_kl is not None and isfinite(part_of_kl.value):
             found |= {name: part_of_kl.value, f"{name}_stderr": part_of_kl.stderr}
     return found
 
@@ -310,8 +310,7 @@ def joined(parts: Sequence[Distribution]) -> Distribution | None:
     if isinstance(first, Normal):
         return Normal(stacked("loc"), stacked("scale"), validate_args=False)
     if isinstance(first, MultivariateNormal):
-        scale_tril = stacked("scale_tril")
-        return MultivariateNormal(stacked("loc"), scale_tril=scale_tril, validate_args=False)
+        return TriangularNormal(stacked("loc"), stacked("scale_tril"))
     if isinstance(first, VonMisesFisher):
         return VonMisesFisher(stacked("loc"), stacked("concentration"), validate_args=False)
     if isinstance(first, OneHotCodes):

@@ -5,9 +5,10 @@ data simulated from the model itself have, it lies above. Together they say how 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isfinite, log
+from math import inf, isfinite, log
 from typing import NamedTuple
 
 import torch
@@ -20,10 +21,10 @@ from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
-from reparam.evaluation.likelihood.importance import inspect_decoder
+from reparam.evaluation.likelihood.importance import CHANCE, held, inspect_decoder, is_discrete
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
-from reparam.isolation import blocks, isolated
+from reparam.isolation import blocks, in_float64, isolated
 from reparam.model import LatentModel
 from reparam.objectives.bounds import frozen
 
@@ -293,7 +294,7 @@ def annealed_fields(
         q = model.posterior(first.x, first.c)
         p = model.likelihood(model.draw_prior(1, first.c), first.c)
     annealing = replace(annealing, start="posterior" if is_gaussian(q) else "prior")
-    annealed = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
+    annealed = _possible(model, batch, annealing, is_mass=is_normalized(p) and is_discrete(p))
     figures = {"annealed_log_likelihood": mean_and_stderr(annealed)}
     if log_likelihood is not None:
         figures["annealed_baseline"] = mean_and_stderr(log_likelihood)
@@ -308,9 +309,23 @@ def annealed_fields(
         "annealed_start": annealing.start,
     }
     for name, (value, stderr) in figures.items():
+        # An example that has no figure leaves the mean without one.
         if isfinite(value):
             found |= {name: value, f"{name}_stderr": stderr}
     return found
+
+
+def _possible(model: LatentModel, batch: Batch, annealing: Annealing, *, is_mass: bool) -> Tensor:
+    """Return log p(x) of every example, in float64 where float32 gives what cannot be, else NaN."""
+    most = 0.0 if is_mass else inf
+    log_likelihood = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
+    again = held(log_likelihood, most=most, rounding=0.0).isnan()
+    if bool(again.any()):
+        c = None if batch.c is None else batch.c.cpu()[again].double()
+        with suppress(RuntimeError, TypeError), in_float64(model):
+            exact = annealed_importance(model, batch.x.cpu()[again].double(), c, annealing)
+            log_likelihood[again] = exact.log_likelihood
+    return held(log_likelihood, most=most, rounding=CHANCE)
 
 
 def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:

@@ -1,7 +1,25 @@
-"""Importance sampling: what draws from the posterior say of one block of examples."""
+"""Importance sampling: what draws from the posterior say of one block of examples.
 
-from collections.abc import Iterator, Mapping
+No figure that rounding has made is returned. What is exact, and what is a tolerance:
+
+- A log-probability of discrete data is at most 0, exactly: log p(x | z) of each z, and log p(x). An
+  estimate of the latter lies t nats above 0 by chance with a probability below exp(-t), by Markov's
+  inequality. Up to 10 nats it is set to 0, which is nearer to the truth whatever that is; beyond,
+  it is no chance and no figure.
+- A KL in closed form is at least 0, exactly; one estimated from draws can lie below by chance.
+- The logarithm of a mean weight differs in float32 from float64 by no more than the worst of the
+  logarithms of its weights, exactly. The largest weight, which an error that inflates the estimate
+  hides in, and the smallest are therefore computed again in float64, at z and beside it by the last
+  bit of z. By how much they may differ there is a tolerance.
+- log p(x) may lie above the ELBO by any amount: the gap is KL(q(z | x)‖p(z | x)). Above log K of K
+  draws it says that a few draws make up the estimate, which the effective sample size tells.
+
+Examples that break a rule are sampled again in float64, and what breaks one still is not a number.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from math import log
 from typing import NamedTuple
@@ -18,11 +36,12 @@ from reparam.distributions import (
     base,
     is_normalized,
 )
-from reparam.divergence import MONTE_CARLO, Divergence, kl
+from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
 from reparam.equality import by_value
-from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal, proposed
-from reparam.isolation import Workers
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
+from reparam.isolation import Workers, in_float64
 from reparam.model import LatentModel
+from reparam.seeding import seeded
 
 N_SAMPLES = 500
 """How many draws an importance-sampled likelihood is made of, unless told otherwise."""
@@ -34,6 +53,13 @@ NO_DENSITY = "no density"
 _SLAB_FLOATS = 2**21
 # On a CPU, larger pieces of work fall out of the cache and take longer.
 _CACHE_FLOATS = 2**21
+
+# Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
+_CLOSE, _CLOSE_SHARE = 0.05, 1e-5
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Nats by which float64, and float32 where a model has no float64, may break an exact rule."""
+CHANCE = 10.0
+"""Nats by which an estimate of a log-probability may lie above 0 by chance."""
 
 
 class Decoder(NamedTuple):
@@ -48,6 +74,11 @@ class Decoder(NamedTuple):
     floats: int
     normalized: bool
     discrete: bool
+
+    @property
+    def is_mass(self) -> bool:
+        """Whether log p(x | z) is the logarithm of a probability, and so at most 0."""
+        return self.normalized and self.discrete
 
     def rows(self, max_floats: int, device: torch.device) -> int:
         """Return how many z to decode at once.
@@ -75,6 +106,8 @@ class Figures(NamedTuple):
         indices: The numbers of the codes of a quantized latent, with shape (B, P); else None.
         kl_groups: The parts of the KL by layer of a hierarchy, each with shape (B,).
         n_samples: How many draws were made for each example; None where the code has no density.
+        impossible: Which examples have no log p(x) because what came out cannot be one, bool with
+            shape (B,).
     """
 
     log_likelihood: Tensor
@@ -87,6 +120,7 @@ class Figures(NamedTuple):
     indices: Tensor | None = None
     kl_groups: Mapping[str, Tensor] = {}
     n_samples: int | None = None
+    impossible: Tensor = torch.zeros(0, dtype=torch.bool)
 
 
 def importance_sample(
@@ -106,6 +140,9 @@ def importance_sample(
 
     With another proposal than the posterior, the likelihood and the effective sample size are those
     of L further draws from it, and all else is as it was.
+
+    Examples whose float32 is not enough are sampled in float64, and figures that no precision makes
+    possible are NaN: see the top of this module.
 
     Arguments:
         model: The model, where x is.
@@ -127,10 +164,30 @@ def importance_sample(
     References:
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
     """
+    sample = partial(_sampled, model, n_samples=n_samples, max_floats=max_floats, workers=workers)
+    sample = partial(sample, proposal=proposal)
+    found, extremes = sample(x, c, decoder=decoder)
+    if found.kl_method == NO_DENSITY:
+        return found
+    return _checked(model, x, c, found, extremes, partial(sample, decoder=found.decoder))
+
+
+def _sampled(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    n_samples: int,
+    max_floats: int,
+    decoder: Decoder | None,
+    workers: Workers,
+    proposal: str,
+) -> tuple[Figures, "list[_Extremes]"]:
+    """Return the figures as they come out, and the draws of the largest and smallest weights."""
     q = model.posterior(x, c)
     check_proposal(proposal, q)
     if isinstance(q, Delta):
-        return _reconstructed(model, x, q.value, c, decoder)
+        return _reconstructed(model, x, q.value, c, decoder), []
     prior = model.prior_distribution(c)
     indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
     if indices is not None:
@@ -140,7 +197,7 @@ def importance_sample(
     zero = torch.zeros(len(x), dtype=torch.float64)
     reconstruction, mean_log_ratio = zero, zero
     layers: dict[str, Tensor] = {}
-    weights = LogSums(len(x))
+    weights, extremes = LogSums(len(x)), [_Extremes(POSTERIOR, q)]
     draws = _draws(q, n_samples, slab)
     first = next(draws)
     divergence = kl(q, prior, first)
@@ -163,15 +220,18 @@ def importance_sample(
         reconstruction = reconstruction + log_likelihood.sum(0)
         mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
         weights.add(log_likelihood - log_ratio)
+        extremes[-1].add(z, log_likelihood - log_ratio)
     if proposal != POSTERIOR:
         # Gradients keep what every layer puts out.
         r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
         weights = LogSums(len(x))
+        extremes.append(_Extremes(proposal, r))
         for z in _draws(r, n_samples, slab):
             log_likelihood, log_ratio = scored(z, r)
             weights.add(log_likelihood - log_ratio)
+            extremes[-1].add(z, log_likelihood - log_ratio)
     parts = divergence.per_dimension
-    return Figures(
+    found = Figures(
         log_likelihood=weights.log_mean(n_samples),
         reconstruction=reconstruction / n_samples,
         kl=_kl(divergence, layers, mean_log_ratio / n_samples),
@@ -182,7 +242,169 @@ def importance_sample(
         decoder=decoder,
         indices=indices,
         n_samples=n_samples,
+        impossible=torch.zeros(len(x), dtype=torch.bool),
     )
+    return found, extremes
+
+
+class _Extremes:
+    """Of each of B examples the draws with the largest and the smallest weight.
+
+    Arguments:
+        proposal: The name of where the draws come from.
+        r: The distribution that they come from.
+    """
+
+    def __init__(self, proposal: str, r: Distribution) -> None:
+        self.proposal, self.r = proposal, r
+        self.z = torch.empty(0)
+        self.log_weight = torch.empty(0)
+
+    def add(self, z: Tensor, log_weight: Tensor) -> None:
+        """Add draws with shape (K, B, D), and their log-weights on the CPU with shape (K, B)."""
+        if len(self.z):
+            z, log_weight = torch.cat([self.z, z]), torch.cat([self.log_weight, log_weight])
+        which = torch.stack([log_weight.argmax(0), log_weight.argmin(0)])
+        self.log_weight = log_weight.gather(0, which)
+        self.z = z.gather(0, which.to(z.device)[..., None].expand(-1, -1, z.shape[-1]))
+
+
+def _checked(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    found: Figures,
+    extremes: Sequence[_Extremes],
+    sample: Callable[[Tensor, Tensor | None], tuple[Figures, list[_Extremes]]],
+) -> Figures:
+    """Return figures without those that rounding made; see the top of this module."""
+    rounding = chance = ROUNDING[torch.float32]
+    if x.device.type != "mps":
+        try:
+            with in_float64(model):
+                found = _widened(model, x.double(), c, found, extremes, sample)
+            rounding, chance = ROUNDING[torch.float64], CHANCE
+        except (RuntimeError, TypeError):
+            # A network of the user's own that knows float32 only: the exact rules remain.
+            pass
+    return _possible(found, rounding, chance)
+
+
+def _widened(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    found: Figures,
+    extremes: Sequence[_Extremes],
+    sample: Callable[[Tensor, Tensor | None], tuple[Figures, list[_Extremes]]],
+) -> Figures:
+    """Return figures with those in float64 that float32 was not enough for, or may not have been.
+
+    A KL in closed form costs one pass of the encoder, and is always the one in float64.
+    """
+    c = None if c is None else c.double()
+    q, prior = model.posterior(x, c), model.prior_distribution(c)
+    if found.kl_method != MONTE_CARLO:
+        exact = kl(q, prior, method=CLOSED_FORM)
+        parts = exact.per_dimension
+        found = found._replace(
+            kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
+        )
+    doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
+    rows = found.decoder.rows(_CACHE_FLOATS // 2, x.device)
+    for extreme in extremes:
+        doubtful |= ~_is_sound(model, x, c, extreme, rows)
+    for part in found.kl_groups.values():
+        doubtful |= part < -ROUNDING[torch.float32]
+    if found.decoder.is_mass:
+        doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
+    if not bool(doubtful.any()):
+        return found
+    some = doubtful.to(x.device)
+    x, c = x[some], c if c is None else c[some]
+    # Draws of their own, so that those of the examples to come are as they were.
+    with seeded(x.device, torch.initial_seed()):
+        again, extremes = sample(x, c)
+    # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
+    gap = again.log_likelihood - (again.reconstruction - again.kl)
+    unsound = gap > log(again.n_samples or 1)
+    for extreme in extremes:
+        unsound &= ~_is_sound(model, x, c, extreme, rows)
+    return _replaced(found, again._replace(impossible=unsound), doubtful)
+
+
+def _is_sound(
+    model: LatentModel, x: Tensor, c: Tensor | None, extreme: _Extremes, rows: int
+) -> Tensor:
+    """Return which examples have extreme weights that are the same in float64, bool, (B,).
+
+    They are also to stay the same where z moves by its last bit, which rounding has decided on.
+    """
+    z, log_weight = extreme.z, extreme.log_weight
+    # A tuned proposal is the same distribution in any precision.
+    tuned = extreme.proposal == TUNED
+    r = extreme.r if tuned else proposed(extreme.proposal, model, x, c)
+    places = [z.double()]
+    if not isinstance(r, QuantizedCodes):
+        places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
+    prior = model.prior_distribution(c)
+    sound = torch.ones(len(x), dtype=torch.bool)
+    for place in places:
+        log_ratio = (prior.log_prob(place) - r.log_prob(place)).cpu()
+        other = _log_likelihood(model, x, place, c, rows, Workers()).cpu() + log_ratio
+        near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
+        sound &= (near | (log_weight == other)).all(0)
+    return sound
+
+
+def _replaced(found: Figures, again: Figures, which: Tensor) -> Figures:
+    """Return figures in which those of some examples, bool with shape (B,), are others."""
+
+    def merged(old: Tensor, new: Tensor) -> Tensor:
+        return old.clone().masked_scatter(which.reshape(-1, *[1] * (old.dim() - 1)), new.to(old))
+
+    def optional(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+        return None if old is None or new is None else merged(old, new)
+
+    return found._replace(
+        log_likelihood=merged(found.log_likelihood, again.log_likelihood),
+        reconstruction=merged(found.reconstruction, again.reconstruction),
+        kl=merged(found.kl, again.kl),
+        kl_per_dimension=optional(found.kl_per_dimension, again.kl_per_dimension),
+        effective_sample_size=merged(found.effective_sample_size, again.effective_sample_size),
+        indices=optional(found.indices, again.indices),
+        kl_groups={k: merged(v, again.kl_groups[k]) for k, v in found.kl_groups.items()},
+        impossible=merged(found.impossible, again.impossible),
+    )
+
+
+def _possible(found: Figures, rounding: float, chance: float) -> Figures:
+    """Return figures in which what neither rounding nor chance explains is not a number."""
+    most = 0.0 if found.decoder.is_mass else torch.inf
+    least = 0.0 if found.kl_method != MONTE_CARLO else -torch.inf
+    log_likelihood = found.log_likelihood.masked_fill(found.impossible, torch.inf)
+    possible = held(log_likelihood, most=most, rounding=chance)
+    return found._replace(
+        log_likelihood=possible,
+        reconstruction=held(found.reconstruction, most=most, rounding=rounding),
+        kl=held(found.kl, least, rounding=rounding),
+        impossible=found.impossible | (possible.isnan() & log_likelihood.isfinite()),
+    )
+
+
+def held(
+    values: Tensor,
+    least: float = -torch.inf,
+    most: float = torch.inf,
+    rounding: float = ROUNDING[torch.float64],
+) -> Tensor:
+    """Return values in a range; those outside by more than rounding, and +inf, as NaN.
+
+    >>> held(torch.tensor([-1.0, 1e-12, 2.0, torch.inf]), most=0.0)
+    tensor([-1., 0., nan, nan])
+    """
+    outside = (values < least - rounding) | (values > most + rounding) | (values == torch.inf)
+    return values.clamp(least, most).masked_fill(outside, torch.nan)
 
 
 class LogSums:
@@ -212,7 +434,7 @@ class LogSums:
 
     def effective_sample_size(self, n_samples: int) -> Tensor:
         """Return (Σ w)² / Σ w², as a share of so many draws."""
-        return (2 * self.first - self.second).exp() / n_samples
+        return ((2 * self.first - self.second).exp() / n_samples).clamp(max=1)
 
 
 def _draws(r: Distribution, n_samples: int, slab: int) -> Iterator[Tensor]:

@@ -1,0 +1,68 @@
+"""Counts that vary more than their mean."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.distributions import NegativeBinomial as NegativeBinomialDistribution
+from reparam.errors import unknown
+from reparam.families.family import Family, Shape
+from reparam.families.poisson import bent, straight
+
+Dispersion = Literal["entry", "learned"]
+"""Where θ comes from."""
+
+
+class NegativeBinomial(Family):
+    r"""Independent negative binomials, by their mean μ and inverse dispersion θ.
+
+    .. math:: \mathrm{Var}[x_d] = \mu_d + \mu_d^2 / \theta_d
+
+    A raw parameter is log μ, and so is log θ, but for the ends, where they are bent so that nothing
+    overflows. An encoder is given log(1 + x), since counts differ by factors.
+
+    Arguments:
+        event_shape: The shape of the event.
+        dispersion: How θ comes about. ``entry``: a learned number for each entry of the event.
+            ``learned``: out of the features, as μ.
+
+    Raises:
+        OptionError: A dispersion that is neither.
+
+    References:
+        Lopez et al., Deep generative modeling for single-cell transcriptomics, Nature Methods 2018.
+
+    Example:
+        >>> p = NegativeBinomial(3).attach((8,))(torch.zeros(5, 8))
+        >>> p.log_prob(torch.full((5, 3), 2.0)).shape
+        torch.Size([5])
+    """
+
+    supports = ("counts",)
+    exact_head = True
+
+    def __init__(self, event_shape: Shape, dispersion: Dispersion = "entry") -> None:
+        if dispersion not in get_args(Dispersion):
+            raise unknown("dispersion", str(dispersion), get_args(Dispersion))
+        super().__init__(event_shape, 1 if dispersion == "entry" else 2)
+        self.dispersion = dispersion
+        if dispersion == "entry":
+            self.log_inverse_dispersion = nn.Parameter(torch.zeros(self.event_shape))
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the negative binomial with these logarithms of means."""
+        log_mean, *rest = self.parameters_of(raw)
+        log_theta = rest[0] if rest else self.log_inverse_dispersion.to(raw)
+        return self.independent(
+            NegativeBinomialDistribution(bent(log_mean), bent(log_theta), validate_args=False)
+        )
+
+    def raw_of_mean(self, mean: Tensor) -> Tensor:
+        """Return the logarithm of the mean."""
+        return straight(mean)
+
+    def as_input(self, x: Tensor) -> Tensor:
+        """Return log(1 + x)."""
+        return x.log1p()

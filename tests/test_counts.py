@@ -1,0 +1,194 @@
+"""Counts: their likelihoods against scipy, and models of them from nothing to tens of thousands."""
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+import reparam as rp
+from reparam.batch import Batch
+from reparam.data import from_arrays
+from reparam.distributions import NegativeBinomial, Poisson, base, center
+from reparam.errors import OptionError, SupportError
+from reparam.evaluation import evaluate
+from reparam.evaluation.likelihood.importance import is_discrete
+from reparam.spec import DataSpec
+from reparam.variants.parts import Parts, with_parts
+
+COUNTS = [0, 1, 2, 17, 400, 10_000, 1_000_000]
+MEANS = [1e-6, 1e-2, 0.7, 30.0, 9_999.0, 1e6]
+SPEC = DataSpec((6,), "counts", name="cells")
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_the_poisson_is_that_of_scipy(mean: float) -> None:
+    p = Poisson(torch.tensor(log(mean), dtype=torch.float64))
+    found = p.log_prob(torch.tensor(COUNTS)).numpy()
+    np.testing.assert_allclose(found, stats.poisson.logpmf(COUNTS, mean), rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("mean", MEANS)
+@pytest.mark.parametrize("theta", [1e-3, 0.5, 20.0, 1e5])
+def test_the_negative_binomial_is_that_of_scipy(mean: float, theta: float) -> None:
+    log_mean, log_theta = (torch.tensor(log(v), dtype=torch.float64) for v in (mean, theta))
+    found = NegativeBinomial(log_mean, log_theta).log_prob(torch.tensor(COUNTS)).numpy()
+    exact = stats.nbinom.logpmf(COUNTS, theta, theta / (theta + mean))
+    # scipy takes 1 - p, which loses the digits that θ is larger than μ by.
+    rtol = 1e-7 + 1e-16 * theta / mean
+    np.testing.assert_allclose(found, exact, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_float32_loses_no_nat_where_large_terms_cancel(mean: float) -> None:
+    log_mean = torch.tensor(mean).log()
+    exact_mean = float(log_mean.double().exp())
+    x = torch.tensor([float(c) for c in COUNTS])
+    found = Poisson(log_mean).log_prob(x)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(
+        found.numpy(), stats.poisson.logpmf(COUNTS, exact_mean), rtol=1e-6, atol=1e-4
+    )
+    found = NegativeBinomial(log_mean, torch.tensor(0.0)).log_prob(x)
+    exact = stats.nbinom.logpmf(COUNTS, 1.0, 1 / (1 + exact_mean))
+    np.testing.assert_allclose(found.numpy(), exact, rtol=1e-5, atol=1e-4)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    raw = torch.tensor([-14.0, -3.0, 0.2, 6.0, 13.0], dtype=torch.float64, requires_grad=True)
+    theta = torch.tensor([-2.0, 0.0, 1.0, 3.0, 9.0], dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([0.0, 1.0, 4.0, 300.0, 1e5], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda r: Poisson(r).log_prob(x), raw, rtol=1e-4)
+    assert torch.autograd.gradcheck(
+        lambda r, t: NegativeBinomial(r, t).log_prob(x), (raw, theta), rtol=1e-4
+    )
+
+
+def test_masses_add_up_to_one() -> None:
+    x = torch.arange(20_000.0).double()
+    for p in (
+        Poisson(torch.tensor(3.0).double()),
+        NegativeBinomial(torch.tensor(3.0).double(), torch.tensor(-0.7).double()),
+    ):
+        assert float(p.log_prob(x).exp().sum()) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_many_inverse_dispersions_make_a_poisson() -> None:
+    x, log_mean = torch.arange(30.0).double(), torch.tensor(1.5).double()
+    wide = NegativeBinomial(log_mean, torch.tensor(20.0).double()).log_prob(x)
+    torch.testing.assert_close(wide, Poisson(log_mean).log_prob(x), rtol=0, atol=1e-5)
+
+
+def test_draws_have_the_mean_and_the_variance_that_are_told() -> None:
+    torch.manual_seed(0)
+    mean, theta = torch.tensor([0.3, 20.0, 5000.0]), torch.tensor([2.0, 0.5, 30.0])
+    for p in (Poisson(mean.log()), NegativeBinomial(mean.log(), theta.log())):
+        draws = p.sample((40_000,)).double()
+        torch.testing.assert_close(p.mean, mean)
+        torch.testing.assert_close(draws.mean(0).float(), mean, rtol=0.06, atol=0)
+        torch.testing.assert_close(draws.var(0).float(), p.variance, rtol=0.1, atol=0)
+        assert bool((draws == draws.round()).all())
+
+
+@pytest.mark.parametrize("family", [rp.families.Poisson, rp.families.NegativeBinomial])
+def test_a_family_of_counts_has_masses_and_a_mean_to_start_at(family: type) -> None:
+    made = family((3,)).attach((8,))
+    p = made(torch.zeros(5, 8))
+    assert is_discrete(p)
+    assert p.log_prob(torch.ones(5, 3)).shape == (5,)
+    mean = torch.tensor([0.02, 7.0, 1e7])
+    made.start_at(mean)
+    torch.testing.assert_close(center(made(torch.zeros(8))).detach(), mean, rtol=1e-3, atol=0)
+    made.start_at(torch.zeros(3))
+    assert bool((made(torch.zeros(8)).mean < 0.01).all())
+
+
+def test_no_raw_parameter_overflows_or_is_stuck() -> None:
+    raw = torch.tensor([-1e30, -1e3, -20.0, 20.0, 1e3, 1e30], requires_grad=True)
+    x = torch.tensor([5.0, 5.0, 5.0, 1e4, 1e4, 1e4])
+    for family in (rp.families.Poisson(6), rp.families.NegativeBinomial(6)):
+        log_prob = base(family.distribution(raw[None])).log_prob(x)
+        (gradient,) = torch.autograd.grad(log_prob.sum(), raw)
+        assert bool(log_prob.isfinite().all())
+        assert bool(gradient.isfinite().all())
+        # Means that are too small are told to grow, and those that are too large to shrink.
+        assert gradient.sign().tolist() == [1, 1, 1, -1, -1, -1]
+
+
+def test_where_the_dispersion_comes_from_is_an_option() -> None:
+    shared = rp.families.NegativeBinomial(4)
+    assert [tuple(p.shape) for p in shared.parameters()] == [(4,)]
+    learned = rp.families.NegativeBinomial(4, dispersion="learned").attach((8,))
+    features = torch.randn(5, 8, requires_grad=True)
+    learned(features).log_prob(torch.full((5, 4), 3.0)).sum().backward()
+    assert learned.raw_shape == (2, 4)
+    assert "log_inverse_dispersion" not in dict(learned.named_parameters())
+    with pytest.raises(OptionError, match="unknown dispersion 'genes'"):
+        rp.families.NegativeBinomial(4, dispersion="genes")  # type: ignore[arg-type]
+
+
+def cells(n: int = 256) -> Tensor:
+    """Return two kinds of cells, whose genes have counts from 0 to tens of thousands."""
+    rng = np.random.default_rng(0)
+    rates = np.array([[0.1, 3.0, 40.0, 900.0, 2e4, 5.0], [2.0, 0.2, 900.0, 40.0, 9e3, 5.0]])
+    return torch.from_numpy(rng.poisson(rates[rng.integers(2, size=n)])).float()
+
+
+@pytest.mark.parametrize("likelihood", [None, "poisson"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_counts_of_tens_of_thousands_train_with_the_defaults(
+    likelihood: str | None, precision: str
+) -> None:
+    data = from_arrays(cells(), support="counts", validation=0)
+    recipe = rp.variants.vae(data.spec, likelihood=likelihood)
+    run = rp.fit(
+        recipe, data, epochs=3, batch_size=32, precision=precision, device="cpu", progress=False
+    )
+    found = evaluate(recipe.model, Batch(cells(32)), data.spec, n_samples=20)
+    assert found.log_likelihood is not None
+    assert found.elbo is not None
+    assert found.elbo <= found.log_likelihood + 1 < 1
+    assert found.bits_per_dim is not None
+    assert bool((run.sample(8) >= 0).all())
+
+
+@pytest.mark.parametrize(
+    "name", ["vae", "iwae", "vamp-vae", "ladder-vae", "hierarchical-vae", "full-covariance-vae"]
+)
+def test_counts_go_with_other_variants(name: str) -> None:
+    recipe = rp.variants.build(name, SPEC)
+    batch = Batch(cells(16), step=0, progress=0.0)
+    loss = recipe.objective(recipe.model, batch).loss
+    loss.backward()
+    gradients = [p.grad for p in recipe.model.parameters() if p.grad is not None]
+    assert gradients
+    assert all(bool(g.isfinite().all()) for g in gradients)
+
+
+def test_an_encoder_of_counts_sees_their_logarithms() -> None:
+    recipe = with_parts(rp.variants.vae(SPEC, latent_dim=2), Parts(start_at_mean=True))
+    model, x = recipe.model, cells(4)
+    encoded = model.encoder((1 + x).log())
+    torch.testing.assert_close(model.posterior(x).mean, encoded.mean)
+    bits = rp.variants.vae(DataSpec((6,), "binary"), latent_dim=2).model
+    torch.testing.assert_close(bits.as_input(x), x)
+
+
+def test_starting_at_the_mean_brings_the_first_loss_near_the_last() -> None:
+    x = cells()
+    plain = rp.variants.vae(SPEC, likelihood="poisson")
+    started = with_parts(rp.variants.vae(SPEC, likelihood="poisson"), Parts(start_at_mean=True))
+    for milestone in started.milestones:
+        milestone.action(started.model, Batch(x))
+    losses = [
+        r.objective(r.model, Batch(x, step=0, progress=0.0)).loss.item() for r in (plain, started)
+    ]
+    assert losses[1] < 0.3 * losses[0]
+
+
+def test_likelihoods_of_counts_are_refused_for_other_data() -> None:
+    for name in ("poisson", "negative-binomial"):
+        with pytest.raises(SupportError, match="is for count data, but 'data' is real-valued"):
+            rp.variants.vae(DataSpec((3,), "real"), likelihood=name)
