@@ -189,7 +189,8 @@ def test_distributions(name: str) -> None:
                     expected = p.log_prob(at)
                 except ReparamError:
                     continue  # a point has no density
-                assert torch.equal(other.log_prob(at), expected), what
+                # A copy solves for the noise of a draw that the original has kept.
+                assert torch.allclose(other.log_prob(at), expected, rtol=1e-5), what
 
 
 class TestEquality:
