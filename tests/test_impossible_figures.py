@@ -267,6 +267,14 @@ def test_the_triangular_normal_has_the_density_that_scipy_says() -> None:
     assert wide.log_prob(wide.rsample()).shape == (4,)
 
 
+def test_a_draw_that_is_changed_in_place_has_its_own_density() -> None:
+    factor = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
+    q = TriangularNormal(torch.zeros(2), factor)
+    z = q.sample((4,))
+    z.zero_()
+    assert torch.allclose(q.log_prob(z), torch.full((4,), -log(2 * pi) - log(2.0)))
+
+
 def test_the_density_of_a_draw_has_the_gradient_of_the_solve() -> None:
     factor = torch.tensor([[1.0, 0], [0.5, 0.2]], dtype=torch.float64, requires_grad=True)
     loc = torch.zeros(2, dtype=torch.float64, requires_grad=True)

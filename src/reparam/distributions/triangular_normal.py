@@ -32,7 +32,7 @@ class TriangularNormal(MultivariateNormal):
     """
 
     def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
-        self._drawn: tuple[Tensor, Tensor] | None = None
+        self._drawn: tuple[Tensor, int, Tensor] | None = None
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
 
     def expand(
@@ -48,14 +48,16 @@ class TriangularNormal(MultivariateNormal):
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         z: Tensor = self.loc + (self.scale_tril @ noise[..., None])[..., 0]
-        self._drawn = z, self._density(noise)
+        if not z.is_inference():  # which tells of no change in place
+            self._drawn = z, z._version, self._density(noise)
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log q(z), in nats with shape (*,)."""
-        drawn, log_prob = self._drawn or (None, value)
+        drawn, version, log_prob = self._drawn or (None, 0, value)
         # What was drawn without gradients knows a density without them.
-        if value is drawn and (log_prob.requires_grad or not torch.is_grad_enabled()):
+        knows = log_prob.requires_grad or not torch.is_grad_enabled()
+        if value is drawn and value._version == version and knows:
             return log_prob
         loc, scale_tril = widened(self.loc), widened(self.scale_tril)
         wide = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
