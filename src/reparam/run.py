@@ -1,7 +1,7 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reparam import data as data_sets
@@ -18,7 +17,7 @@ from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
-from reparam.files import remove_unfinished
+from reparam.files import as_path, stored_path
 from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
@@ -29,6 +28,7 @@ from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
     load_checkpoint,
+    load_stored,
     load_tensors,
     load_weights,
     save_tensors,
@@ -36,6 +36,7 @@ from reparam.training.checkpoint import (
 )
 from reparam.training.config import (
     checked_options,
+    config_sha256,
     differences,
     flat,
     recipe_of,
@@ -46,7 +47,7 @@ from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
-from reparam.training.trainer import Trainer
+from reparam.training.trainer import Progress, Trainer
 from reparam.variants import Recipe, replace
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Run:
             asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
         if data_dir is not None:
             asked["data_dir"] = str(data_dir)
-        if path is not None and str(Path(path).expanduser().absolute()) != asked.get("path"):
+        if path is not None and stored_path(as_path(path).absolute()) != asked.get("path"):
             # The number of validation windows is that of the other file.
             asked = {k: v for k, v in asked.items() if k != "validation"} | {"path": str(path)}
         found = data_sets.load(**asked)
@@ -185,7 +186,8 @@ class Run:
         """Measure the model: every figure in nats, with its standard error.
 
         A run with a folder keeps the figures of its data sets there, as ``evaluation.json``, and
-        those of every example as ``evaluation.safetensors``.
+        those of every example as ``evaluation.safetensors``; where that cannot be written to, it
+        says so.
 
         Arguments:
             data: What to measure on; None for the run's own data.
@@ -229,7 +231,10 @@ class Run:
         result = with_changes(result, data=source.name, binarize=binarize)
         if keep and self.folder is not None:
             facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
-            save_evaluation(self.folder.evaluation_file, facts, result.per_example)
+            try:
+                save_evaluation(self.folder.evaluation_file, facts, result.per_example)
+            except RunError as error:
+                _warn(f"{error}; what was measured is not kept")
         return result
 
     def kept_evaluation(self) -> "Evaluation | None":
@@ -324,7 +329,7 @@ def fit(
     data: object,
     *,
     objective: Objective | None = None,
-    out: str | Path | None = None,
+    out: str | Path | Callable[[], Path] | None = None,
     resume: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -344,7 +349,8 @@ def fit(
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
-        out: The folder of the run. Without it nothing is written.
+        out: The folder of the run, or a function that makes it, which is called when all else is
+            in order. Without it nothing is written.
         resume: Go on with the run in ``out`` if there is one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``auto`` (bfloat16 where the machine computes in it), ``float32``, ``bfloat16``.
@@ -403,8 +409,6 @@ def fit(
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
     recipe.model.to(runtime.device)
-    folder = None if out is None else RunFolder(out)
-    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     # Whatever is wrong with the options is found before the folder is begun.
     trainer = Trainer(
         recipe,
@@ -412,18 +416,17 @@ def fit(
         settings,
         runtime,
         validation=_validation(source, runtime),
-        checkpoints=None if folder is None else folder.checkpoints,
         capture=capture,
     )
+    folder = _folder(out, runtime)
+    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     with ExitStack() as stack:
         if folder is not None and runtime.rank == 0:
-            stack.enter_context(folder.locked())
-            if resume and folder.holds_run:
-                _require_same(folder, config)
-                remove_unfinished(folder.path)
-            else:
-                folder.begin(config)
-        if folder is not None and folder.is_finished:
+            _begin(stack, folder, config, resume)
+        if folder is not None:
+            trainer.checkpoints = folder.checkpoints
+            trainer.config_sha256 = config_sha256(folder.config()) if runtime.rank == 0 else None
+        if folder is not None and folder.is_finished and _is_sound(folder):
             run = load(folder.path, model=recipe.model, device=str(runtime.device))
             run.data = source
             if progress:
@@ -434,10 +437,10 @@ def fit(
             watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
         trainer.callbacks = watchers
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, _warn)
+            checkpoint = load_checkpoint(folder.checkpoints, _warn, trainer.config_sha256)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
-                if progress:
+                if progress and trainer.progress.epoch < settings.epochs:
                     _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
         random = rng_state(runtime.device)
         try:
@@ -448,9 +451,41 @@ def fit(
             _warn(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
-            save_tensors(folder.model_file, recipe.model.state_dict(), finished)
-            run.rows = folder.metrics()
+            weights = recipe.model.state_dict()
+            save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
+            run.rows = folder.metrics(_warn)
     return run
+
+
+def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> RunFolder | None:
+    """Return the folder of a run, the same in all its processes, of which the first makes it."""
+    if out is None:
+        return None
+    if callable(out):
+        out = runtime.broadcast(str(out()) if runtime.rank == 0 else "")
+    return RunFolder(as_path(out, "out"))
+
+
+def _begin(stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool) -> None:
+    """Hold the folder of a run until the stack is left, and begin the run or go on with it."""
+    if not (resume and folder.holds_run):
+        folder.require_free()  # before the lock is put into somebody's folder
+    stack.enter_context(folder.locked(_warn))
+    if resume and folder.holds_run:
+        _require_same(folder, config)
+        folder.remove_unfinished()
+    else:
+        folder.begin(config)
+
+
+def _is_sound(folder: RunFolder) -> bool:
+    """Whether the weights of a finished run can be read; if not, training makes them again."""
+    try:
+        load_tensors(folder.model_file)
+    except CheckpointError as error:
+        _warn(f"{error}; making the weights again from the newest checkpoint")
+        return False
+    return True
 
 
 def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
@@ -472,10 +507,10 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         with torch.random.fork_rng(devices=[]):
             model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
-    weights = _weights(folder)
+    weights = _weights(folder, config)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
-    return Run(module, spec, config, None, folder, folder.metrics())
+    return Run(module, spec, config, None, folder, folder.metrics(_warn))
 
 
 def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:
@@ -509,26 +544,46 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     return Recipe(parts, ELBO() if objective is None else objective)
 
 
-def _weights(folder: RunFolder) -> dict[str, Tensor]:
+def _weights(folder: RunFolder, config: dict[str, Any]) -> Mapping[str, Tensor]:
     """Return the final weights; failing those, the ones of the newest checkpoint."""
     if folder.is_finished:
         try:
-            return load_tensors(folder.model_file)[0]
-        except (CheckpointError, SafetensorError) as error:
+            stored = load_stored(folder.model_file)
+        except CheckpointError as error:
             _warn(f"{error}; using the newest checkpoint instead")
+        else:
+            _warn_of_another(folder.model_file, stored.config_sha256, config)
+            return stored.tensors
     checkpoint = load_checkpoint(folder.checkpoints, _warn)
-    if checkpoint is not None and not folder.is_finished:
-        _warn(
-            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {checkpoint.values['epoch']} of {folder.config()['epochs']}); "
-            f"reparam train --resume {folder.path} goes on"
-        )
     if checkpoint is None:
         raise RunError(
             f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
         )
-    kept = ("best", "average.module", "model")  # as the end of training chooses among them
-    return next(filter(None, (unflatten(name, checkpoint.tensors) for name in kept)))
+    _warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
+    if not folder.is_finished:
+        epoch = Progress.from_values(checkpoint.values).epoch
+        _warn(
+            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
+            f"(epoch {epoch} of {config.get('epochs')}); "
+            f"reparam train --resume {folder.path} goes on"
+        )
+    for name in ("best", "average.module", "model"):  # as the end of training chooses among them
+        weights = unflatten(name, checkpoint.tensors)
+        if weights:
+            return weights
+    raise CheckpointError(
+        f"the newest checkpoint in {folder.checkpoints} holds no weights: delete it to go on from "
+        "the one before it"
+    )
+
+
+def _warn_of_another(place: Path, stored: str | None, config: dict[str, Any]) -> None:
+    """Say where weights were trained under another configuration than that of their folder."""
+    if stored is not None and stored != config_sha256(config):
+        _warn(
+            f"{place} was trained under another configuration than the config.yaml beside it: one "
+            "of them is of another run, or was changed"
+        )
 
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
@@ -591,7 +646,7 @@ def _watchers(
     if folder is None:
         return watchers
     board = watch.TensorBoard(folder.events, stack)
-    watchers += [watch.metrics_file(folder.metrics_file), board]
+    watchers += [watch.metrics_file(folder.metrics_file, _warn), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)

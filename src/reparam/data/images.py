@@ -15,6 +15,7 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
+from reparam.files import as_path, stored_path
 from reparam.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def load_images(
     )
     options: dict[str, Any] = {
         "name": "faces",
-        "path": str(folder.absolute()),
+        "path": stored_path(folder.absolute()),
         "size": size,
         "validation": n_validation,
         "test_share": test_share,
@@ -139,7 +140,7 @@ def _found(path: str | os.PathLike[str] | None) -> tuple[Path, list[Path]]:
     """Return the folder and the images in it, in the order of their names."""
     if path is None:
         raise DataError("data 'faces' are a folder of your own: name it as path (--path FOLDER)")
-    folder = Path(path).expanduser().absolute()
+    folder = as_path(path).absolute()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {what}: give the path of a folder of images")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reparam.errors import DataError
+from reparam.files import as_path
 
 StrPath = str | os.PathLike[str]
 
@@ -56,12 +57,17 @@ SOURCES: dict[str, Source] = {
 
 
 def cache_folder() -> Path:
-    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches."""
+    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches.
+
+    Raises:
+        OptionError: Neither is known, for want of a home folder.
+    """
     if os.environ.get("REPARAM_CACHE"):
-        return Path(os.environ["REPARAM_CACHE"]).expanduser()
+        return as_path(os.environ["REPARAM_CACHE"], "REPARAM_CACHE")
     import pooch
 
-    return Path(pooch.os_cache("reparam"))
+    # Without a home folder it begins with ~ still.
+    return as_path(pooch.os_cache("reparam"), "the cache (REPARAM_CACHE)")
 
 
 def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = None) -> list[Path]:
@@ -81,7 +87,7 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
         DataError: Files that ``data_dir`` lacks, or that cannot be downloaded.
     """
     if data_dir is not None:
-        folder = Path(data_dir).expanduser() / name
+        folder = as_path(data_dir, "data_dir") / name
         missing = absent(folder, wanted)
         if missing:
             raise DataError(
@@ -92,7 +98,7 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
             )
         return located(folder, wanted)
     if os.environ.get("REPARAM_DATA_DIR"):
-        folder = Path(os.environ["REPARAM_DATA_DIR"]).expanduser() / name
+        folder = as_path(os.environ["REPARAM_DATA_DIR"], "REPARAM_DATA_DIR") / name
         if not absent(folder, wanted):
             return located(folder, wanted)
     folder = cache_folder() / name

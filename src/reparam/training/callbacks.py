@@ -113,13 +113,18 @@ class EpochLines:
         print(f"{label}{said}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
-def metrics_file(path: Path) -> Callback:
-    """Return what appends every row to a file of JSON lines; on resume later rows are dropped."""
+def metrics_file(path: Path, warn: Callable[[str], None]) -> Callback:
+    """Return what appends every row to a file of JSON lines; on resume later rows are dropped.
+
+    Arguments:
+        path: The file.
+        warn: Told of rows that are damaged, which are dropped too.
+    """
 
     def write(event: Event) -> None:
         try:
             if event.kind == "start":
-                kept = [row for row in read_rows(path) if row["step"] <= event.step]
+                kept = [row for row in read_rows(path, warn) if row["step"] <= event.step]
                 write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
             elif event.row:
                 # JSON has neither NaN nor infinity: what is not finite is null.
@@ -127,7 +132,7 @@ def metrics_file(path: Path) -> Callback:
                     k: v if isinstance(v, str) or isfinite(v) else None
                     for k, v in event.row.items()
                 }
-                with path.open("a") as stream:
+                with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(row) + "\n")
         except OSError as error:
             raise write_error(path, error) from error
