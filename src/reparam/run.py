@@ -645,7 +645,7 @@ def _watchers(
         watchers.append(watch.progress_bar(stack, options, options.epochs * steps_per_epoch))
     if folder is None:
         return watchers
-    board = watch.TensorBoard(folder.events, stack)
+    board = watch.TensorBoard(folder.events, stack, _warn)
     watchers += [watch.metrics_file(folder.metrics_file, _warn), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"

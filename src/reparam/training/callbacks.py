@@ -146,11 +146,13 @@ class TensorBoard:
     Arguments:
         folder: Where its event files go.
         stack: What closes them at the end, whatever happens.
+        warn: Told where TensorBoard cannot write to the folder, since its name is not UTF-8.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._stack = stack
+        self._warn = warn
         self._writer: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -158,11 +160,17 @@ class TensorBoard:
         if event.kind == "start":
             from torch.utils.tensorboard import SummaryWriter
 
+            if not _is_utf8(self._folder):
+                self._warn(
+                    "nothing is written for TensorBoard, which cannot open a folder whose name is "
+                    f"not UTF-8 in this locale: {self._folder}"
+                )
+                return
             # What a killed process wrote after the checkpoint is to be forgotten.
             with self._writing():
                 self._writer = SummaryWriter(str(self._folder), purge_step=event.step + 1)
             self._stack.callback(self._close)
-        for name, value in event.row.items():
+        for name, value in event.row.items() if self._writer is not None else ():
             if name not in ("split", "epoch", "step") and not isinstance(value, str):
                 with self._writing():
                     self._writer.add_scalar(f"{name}/{event.row['split']}", value, event.step)
@@ -171,6 +179,8 @@ class TensorBoard:
         """Write a picture."""
         import numpy as np
 
+        if self._writer is None:
+            return
         pixels = np.array(image.convert("RGB"))
         with self._writing():
             self._writer.add_image(name, pixels, step, dataformats="HWC")
@@ -185,6 +195,14 @@ class TensorBoard:
             yield
         except OSError as error:
             raise write_error(self._folder, error) from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pictures(
