@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reparam.errors import DataError
-from reparam.files import as_path
+from reparam.files import as_path, reason
 
 StrPath = str | os.PathLike[str]
 
@@ -110,8 +110,18 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
 
 
 def absent(folder: Path, wanted: Sequence[Sequence[str]]) -> list[str]:
-    """Return, for each wanted file that the folder lacks, the last of the paths it may have."""
-    names = [paths[-1] for paths in wanted if not any((folder / path).is_file() for path in paths)]
+    """Return, for each wanted file that the folder lacks, the last of the paths it may have.
+
+    Raises:
+        DataError: The folder may not be looked into.
+    """
+    try:
+        names = [paths[-1] for paths in wanted if not any((folder / p).is_file() for p in paths)]
+    except OSError as error:
+        raise DataError(
+            f"cannot look into {folder} ({reason(error)}): give yourself the right to, or name "
+            "another place as data_dir"
+        ) from error
     return list(dict.fromkeys(names))
 
 
