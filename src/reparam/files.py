@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from reparam.errors import OptionError, RunError
+from reparam.errors import OptionError, WriteError
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -165,7 +165,7 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
         content: Bytes, or text that is stored as UTF-8.
 
     Raises:
-        RunError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the place cannot be written to.
 
     Example:
         >>> import tempfile
@@ -185,7 +185,7 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
         write: What writes the content to a stream.
 
     Raises:
-        RunError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the place cannot be written to.
     """
     path = as_path(path)
     temporary: Path | None = None
@@ -207,27 +207,27 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     return path
 
 
-def write_error(path: str | Path, error: OSError) -> RunError:
+def write_error(path: str | Path, error: OSError) -> WriteError:
     """Return the sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
+        return WriteError(
             f"no space left on the disk for {path}: free some, then go on with --resume"
         )
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return RunError(f"cannot write {path}: a file stands where a folder is needed")
-    return RunError(f"cannot write {path}: {error.strerror or error}")
+        return WriteError(f"cannot write {path}: a file stands where a folder is needed")
+    return WriteError(f"cannot write {path}: {error.strerror or error}")
 
 
 def write_json(path: str | Path, values: Any) -> Path:
     """Write values as JSON, whole or not at all; NaN and infinity are refused.
 
     Raises:
-        RunError: The values are not JSON, or the file cannot be written.
+        WriteError: The values are not JSON, or the file cannot be written.
     """
     try:
         text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
-        raise RunError(f"cannot write {path} as JSON: {error}") from error
+        raise WriteError(f"cannot write {path} as JSON: {error}") from error
     # What is no Unicode, as a name of a file may hold, is written as JSON escapes it.
     return write_atomic(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
@@ -242,7 +242,7 @@ def write_array(path: str | Path, values: Any) -> Path:
     """Write a NumPy array as ``.npy``, whole or not at all.
 
     Raises:
-        RunError: The file cannot be written.
+        WriteError: The file cannot be written.
     """
     import numpy as np
 

@@ -16,7 +16,7 @@ from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.condition import condition_of, conditions
 from reparam.data.text import Vocabulary, vocabulary_of
-from reparam.errors import CheckpointError, OptionError, RunError
+from reparam.errors import CheckpointError, OptionError, RunError, WriteError
 from reparam.files import as_path, stored_path
 from reparam.isolation import isolated
 from reparam.model import LatentModel
@@ -233,7 +233,7 @@ class Run:
             facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
             try:
                 save_evaluation(self.folder.evaluation_file, facts, result.per_example)
-            except RunError as error:
+            except WriteError as error:
                 _warn(f"{error}; what was measured is not kept")
         return result
 

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     labeled = options.label is not None
     name = f"samples-label-{options.label}.png" if labeled else "samples.png"
     return write(
-        options.out or options.run / name,
+        options.out,
+        options.run / name,
         examples,
         run.spec,
         lambda: grid(examples.cpu()),

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reparam.errors import DataError
-from reparam.files import as_path, reason
+from reparam.files import as_path
 
 StrPath = str | os.PathLike[str]
 
@@ -119,8 +119,8 @@ def absent(folder: Path, wanted: Sequence[Sequence[str]]) -> list[str]:
         names = [paths[-1] for paths in wanted if not any((folder / p).is_file() for p in paths)]
     except OSError as error:
         raise DataError(
-            f"cannot look into {folder} ({reason(error)}): give yourself the right to, or name "
-            "another place as data_dir"
+            f"cannot look into {folder} ({error.strerror or error}): give yourself the right to, "
+            "or name another place as data_dir"
         ) from error
     return list(dict.fromkeys(names))
 

@@ -4,13 +4,13 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from reparam.errors import RunError
+from reparam.errors import RunError, WriteError
 from reparam.files import (
     TEMPORARY_PREFIX,
     as_path,
@@ -179,6 +179,7 @@ class RunFolder:
         import filelock
 
         lock = filelock.FileLock(self.lock_file, blocking=False, fallback_to_soft=False)
+        is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -197,6 +198,13 @@ class RunFolder:
         try:
             yield
         finally:
+            # Where no run began, as on a full disk, nothing is left. A process that has opened the
+            # file by now sees that it is gone, and does not take it for the lock.
+            with suppress(OSError):
+                if os.listdir(self.path) == [self.lock_file.name]:
+                    self.lock_file.unlink()
+                    if is_new:
+                        self.path.rmdir()
             lock.release()
 
 
@@ -252,7 +260,7 @@ def next_free(root: str | Path, stem: str) -> Path:
     Of two processes that ask at the same moment each gets a folder of its own.
 
     Raises:
-        RunError: The folder cannot be made.
+        WriteError: The folder cannot be made.
 
     Example:
         >>> import tempfile
@@ -272,5 +280,5 @@ def next_free(root: str | Path, stem: str) -> Path:
             return place
     except OSError as error:
         said = write_error(root / stem, error)
-        raise RunError(f"{said}; name another folder with --out") from error
+        raise WriteError(f"{said}; name another folder with --out") from error
     raise AssertionError  # count has no end
