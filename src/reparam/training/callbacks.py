@@ -1,11 +1,9 @@
 """Those who watch a run: a progress bar, a file of metrics, TensorBoard, pictures."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +23,7 @@ from reparam.seeding import seeded
 from reparam.spec import DataSpec
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
-from reparam.training.run_folder import read_rows
+from reparam.training.run_folder import as_line, read_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -125,15 +123,10 @@ def metrics_file(path: Path, warn: Callable[[str], None]) -> Callback:
         try:
             if event.kind == "start":
                 kept = [row for row in read_rows(path, warn) if row["step"] <= event.step]
-                write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+                write_atomic(path, "".join(map(as_line, kept)))
             elif event.row:
-                # JSON has neither NaN nor infinity: what is not finite is null.
-                row = {
-                    k: v if isinstance(v, str) or isfinite(v) else None
-                    for k, v in event.row.items()
-                }
                 with path.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row) + "\n")
+                    stream.write(as_line(event.row))
         except OSError as error:
             raise write_error(path, error) from error
 

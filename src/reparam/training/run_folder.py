@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +233,7 @@ def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dic
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Return a row of metrics; None for a line that is none."""
+    """Return a row of metrics, NaN for what is null in it; None for a line that is no row."""
     try:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -242,16 +242,22 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
     if not all(type(row.get(name)) is int and row[name] >= 0 for name in ("epoch", "step")):
         return None
-    for name, value in row.items():
-        if name == "split" or value is None:
-            continue
-        if type(value) not in (int, float):
-            return None
-        try:
-            row[name] = value if isfinite(value) else None
-        except OverflowError:  # a whole number beyond all floats
-            return None
-    return row
+    values = [value for name, value in row.items() if name != "split" and value is not None]
+    if not all(
+        type(value) is float or (type(value) is int and abs(value) < 2**63) for value in values
+    ):
+        return None
+    return {name: nan if value is None else value for name, value in row.items()}
+
+
+def as_line(row: Mapping[str, Any]) -> str:
+    """Return a row of metrics as a line of its file; what is not finite is null, as JSON has it.
+
+    >>> as_line({"step": 1, "loss": float("inf")})
+    '{"step": 1, "loss": null}\\n'
+    """
+    values = {k: v if isinstance(v, str) or isfinite(v) else None for k, v in row.items()}
+    return json.dumps(values) + "\n"
 
 
 def next_free(root: str | Path, stem: str) -> Path:
