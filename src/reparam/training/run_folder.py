@@ -27,6 +27,9 @@ from reparam.training.checkpoint import check_format
 METRICS_LIMIT = 2**28
 """The largest file of metrics that is read, in bytes: about a million rows."""
 
+HUGE = 1e300
+"""A larger figure is damage, and no plot could show it beside others."""
+
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
 """What a file system that has no locks answers, as some network and container mounts do."""
 
@@ -224,12 +227,13 @@ def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dic
             warn(f"{path} cannot be read ({reason(error)}): the run is shown without its metrics")
         return []
     whole, last = lines[:-1], lines[-1]
-    found = [_row(line) for line in whole if line.strip()]
-    rows = [row for row in (*found, _row(last)) if row is not None]
-    damaged = found.count(None)
+    found = [_row(line) for line in (*whole, last) if line.strip()]
+    # Each step has one row of a split.
+    rows = {(row["split"], row["step"]): row for row in found if row is not None}
+    damaged = len(found) - len(rows) - bool(last.strip() and _row(last) is None)
     if damaged and warn is not None:
         warn(f"{path} is damaged: {damaged} of its {len(found)} rows are left out")
-    return rows
+    return list(rows.values())
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -242,10 +246,8 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
     if not all(type(row.get(name)) is int and row[name] >= 0 for name in ("epoch", "step")):
         return None
-    values = [value for name, value in row.items() if name != "split" and value is not None]
-    if not all(
-        type(value) is float or (type(value) is int and abs(value) < 2**63) for value in values
-    ):
+    figures = [value for name, value in row.items() if name != "split" and value is not None]
+    if not all(type(value) in (int, float) and not abs(value) > HUGE for value in figures):
         return None
     return {name: nan if value is None else value for name, value in row.items()}
 
