@@ -7,7 +7,8 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import UnionType
+from typing import Any, BinaryIO, get_args, get_origin
 
 from reparam.errors import OptionError, WriteError
 
@@ -146,6 +147,26 @@ def read_yaml(path: str | Path) -> Any:
     # Values such as `!!int ""` end in errors of Python inside the library.
     except (yaml.YAMLError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def has_type(value: object, kind: Any) -> bool:
+    """Return whether a value out of a file has a type: a plain one, a union, a tuple or a dict.
+
+    A whole number has the type float too, as JSON does not tell them apart.
+
+    >>> has_type((1, None), tuple[float | None, ...]), has_type(True, int | None)
+    (True, False)
+    """
+    parts = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(has_type(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(has_type(item, parts[0]) for item in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(has_type(v, parts[1]) for v in value.values())
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def reason(error: Exception) -> str:

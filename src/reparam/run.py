@@ -249,7 +249,10 @@ class Run:
         weights = self.folder.weights_sha256
         if weights is None or values.get("weights_sha256") != weights:
             return None
-        return Evaluation.from_dict(values, per_example)
+        try:
+            return Evaluation.from_dict(values, per_example)
+        except TypeError:  # damaged, as if there were none
+            return None
 
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
