@@ -17,8 +17,8 @@ TEMPORARY_PREFIX = ".writing-"
 TEXT_LIMIT = 2**24
 """The largest text file that is read, in bytes; lists of options and of figures are far smaller."""
 
-YAML_LIMIT = 2**20
-"""The largest YAML file that is read, in bytes; a larger one would take half a minute."""
+YAML_LIMIT = 2**21
+"""The largest YAML file that is read, in bytes; a larger one would take a minute."""
 
 
 def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:

@@ -25,6 +25,9 @@ from reparam.files import read_json, read_regular, reason, write_atomic, write_j
 FORMAT = 1
 """The version of the files; a run of a newer one is refused."""
 
+ATTEMPTS = 10
+"""How often the newest checkpoint is looked for while another process deletes those found."""
+
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and the one to fall back on."""
 
@@ -139,7 +142,8 @@ def load_checkpoint(
 ) -> Checkpoint | None:
     """Return the newest sound checkpoint, or None in a folder that has none yet.
 
-    Nothing is written: another process may be training the run.
+    Nothing is written: another process may be training the run, and delete an old checkpoint while
+    it is read.
 
     Arguments:
         folder: The folder of the checkpoints.
@@ -150,12 +154,31 @@ def load_checkpoint(
     Raises:
         CheckpointError: Every checkpoint is damaged, or of another configuration.
     """
+    for _ in range(ATTEMPTS):
+        try:
+            return _newest(folder, warn, config_sha256)
+        except FileNotFoundError:
+            continue
+    raise CheckpointError(
+        f"the checkpoints in {folder} change too fast to be read: wait for the process that trains"
+    )
+
+
+def _newest(
+    folder: Path, warn: Callable[[str], None], config_sha256: str | None
+) -> Checkpoint | None:
+    """Return what ``load_checkpoint`` does.
+
+    Raises:
+        FileNotFoundError: A checkpoint was deleted while it was read.
+    """
     steps = _steps(folder, ".json")
     for step in _steps(folder, ".safetensors"):
         if step > max(steps, default=-1):
             warn(
-                f"{_tensor_path(folder, step)} does not count, for it has no .json file: the write "
-                "was cut short, or that file was deleted; falling back to the checkpoint before it"
+                f"{_tensor_path(folder, step)} does not count, for it has no .json file: its write "
+                "goes on or was cut short, or that file was deleted; falling back to the "
+                "checkpoint before it"
             )
     foreign = False
     for step in steps:
@@ -163,6 +186,8 @@ def load_checkpoint(
         try:
             stored = load_stored(path)
         except CheckpointError as error:
+            if step not in _steps(folder, ".json"):
+                raise FileNotFoundError(path) from error
             warn(f"{error}; falling back to the checkpoint before it")
             continue
         if config_sha256 is None or stored.config_sha256 in (None, config_sha256):

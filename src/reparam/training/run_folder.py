@@ -24,8 +24,8 @@ from reparam.files import (
 )
 from reparam.training.checkpoint import check_format
 
-METRICS_LIMIT = 2**28
-"""The largest file of metrics that is read, in bytes: about a million rows."""
+METRICS_LIMIT = 2**30
+"""The largest file of metrics that is read, in bytes: some million rows."""
 
 HUGE = 1e300
 """A larger figure is damage, and no plot could show it beside others."""
@@ -157,9 +157,17 @@ class RunFolder:
         """Return the rows of metrics.
 
         Arguments:
-            warn: Told of rows that are damaged, which are left out.
+            warn: Told of rows that are damaged, which are left out, or that none can be read.
         """
-        return read_rows(self.metrics_file, warn)
+        try:
+            return read_rows(self.metrics_file, warn)
+        except OSError as error:
+            if warn is not None:
+                warn(
+                    f"{self.metrics_file} cannot be read ({reason(error)}): the run is without its "
+                    "metrics"
+                )
+            return []
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process left half written; for the holder of the lock alone."""
@@ -216,15 +224,14 @@ def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dic
 
     Arguments:
         path: The file, of JSON lines; it need not exist.
-        warn: Told of rows that are damaged, and of a file that cannot be read.
+        warn: Told of rows that are damaged, which are left out.
+
+    Raises:
+        OSError: The file is there, and cannot be read.
     """
     try:
         lines = read_regular(path, METRICS_LIMIT).split(b"\n")
     except FileNotFoundError:
-        return []
-    except OSError as error:
-        if warn is not None:
-            warn(f"{path} cannot be read ({reason(error)}): the run is shown without its metrics")
         return []
     whole, last = lines[:-1], lines[-1]
     found = [_row(line) for line in (*whole, last) if line.strip()]
