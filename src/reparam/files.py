@@ -54,8 +54,7 @@ def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
         raise OptionError(f"{name}={text!r} is no name that a file can have: rename it") from None
     except RuntimeError:
         raise OptionError(
-            f"{name}={text!r}: the home folder is not known: set HOME, or give the whole path "
-            "(a folder that is itself called ~ is ./~)"
+            f"{name}={text!r}: the home folder is not known: set HOME, or give the whole path"
         ) from None
 
 

@@ -30,13 +30,9 @@ def main(arguments: Sequence[str]) -> None:
     run = str(options.out or next_free("runs", "demo"))
     reparam = command()
     began = time.perf_counter()
+    training = shlex.split("train vae --data digits --epochs 30 --pictures-every 10")
     commands = [
-        [
-            "train",
-            "vae",
-            *["--data", "digits", "--epochs", "30", "--pictures-every", "10", "--out"],
-            run,
-        ],
+        [*training, "--out", run],
         ["evaluate", run],
         ["sample", run],
         ["reconstruct", run],

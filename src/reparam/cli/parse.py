@@ -45,8 +45,10 @@ def parse(
             raise unknown(f"option of 'reparam {verb}'", name, known)
     for before, word in zip(["", *arguments], arguments, strict=False):
         # A bare --resume is followed by an empty word; to Path an empty one is the current folder.
-        if word == "" and before != "--resume":
-            place = f"{before} has" if before.startswith("--") else f"reparam {verb} was given"
+        is_both = word.startswith("--") and "=" in word
+        option, _, value = word.partition("=") if is_both else (before, "", word)
+        if value == "" and option != "--resume":
+            place = f"{option} has" if option.startswith("--") else f"reparam {verb} was given"
             raise OptionError(f"{place} an empty value: give one, or leave it out")
     keywords: dict[str, Any] = {} if default is None else {"default": default}
     complaint = io.StringIO()

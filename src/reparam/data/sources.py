@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from reparam.errors import DataError
+from reparam.errors import DataError, OptionError
 from reparam.files import as_path
 
 StrPath = str | os.PathLike[str]
@@ -66,8 +66,12 @@ def cache_folder() -> Path:
         return as_path(os.environ["REPARAM_CACHE"], "REPARAM_CACHE")
     import pooch
 
-    # Without a home folder it begins with ~ still.
-    return as_path(pooch.os_cache("reparam"), "the cache (REPARAM_CACHE)")
+    try:
+        return as_path(pooch.os_cache("reparam"), "REPARAM_CACHE")
+    except RuntimeError:  # of platformdirs; older ones leave the ~ to be found here
+        raise OptionError(
+            "REPARAM_CACHE is not set and the home folder is not known: set it, or HOME"
+        ) from None
 
 
 def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = None) -> list[Path]:
