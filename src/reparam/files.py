@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, BinaryIO, get_args, get_origin
@@ -255,7 +256,8 @@ def write_json(path: str | Path, values: Any) -> Path:
 def remove_unfinished(folder: str | Path) -> None:
     """Remove the temporary files that a killed process left behind in a folder."""
     for path in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder, or somebody else's
+            path.unlink()
 
 
 def write_array(path: str | Path, values: Any) -> Path:

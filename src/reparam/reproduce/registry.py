@@ -392,7 +392,8 @@ def _git(folder: Path, *words: str) -> str | None:
         done = subprocess.run(  # noqa: S603  (fixed words, and no shell)
             ["git", "-C", str(folder), *words],  # noqa: S607
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )

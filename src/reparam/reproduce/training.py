@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace as replace_data
 from typing import Any, NamedTuple
 
@@ -137,8 +138,9 @@ def equal_time(
     runs = protocol.options.runs
     kept = None if runs is None else runs / f"{name}-cost.json"
     if kept is not None and kept.exists():
-        before = read_json(kept)
-        return _equal(protocol, float(before["ratio"]), before["seconds"])
+        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: measured again
+            before = read_json(kept)
+            return _equal(protocol, float(before["ratio"]), before["seconds"])
     train = data.splits["train"]
     few = train.take(torch.arange(min(len(train), 40 * training.get("batch_size", 128))))
     little = replace_data(data, splits={"train": few})
