@@ -144,7 +144,7 @@ def main() -> None:
         "records": [],
     }
     if options.resume and out.exists():
-        before = json.loads(out.read_text())
+        before = json.loads(out.read_text(encoding="utf-8"))
         for key in results.keys() - {"records", "repeats"}:
             if before[key] != results[key]:
                 sys.exit(f"{out} was measured with {key} {before[key]!r}: begin anew")
@@ -158,7 +158,7 @@ def main() -> None:
                 continue
             records.append({"job": name, "repetition": repetition, **JOBS[name](options)})
             print(json.dumps(records[-1]), flush=True)
-            out.write_text(json.dumps(results, indent=1) + "\n")
+            out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for name in options.jobs or JOBS:
         mine = [record for record in records if record["job"] == name]
         values = sorted(record["value"] for record in mine)

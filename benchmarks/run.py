@@ -112,7 +112,7 @@ def begun(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
     if not options.resume or not out.exists():
         return results
-    before = json.loads(out.read_text())
+    before = json.loads(out.read_text(encoding="utf-8"))
     for key in ("machine", "torch", "threads", "quick", "images", "commit"):
         if before[key] != results[key]:
             sys.exit(
@@ -215,7 +215,11 @@ def machine() -> dict[str, Any]:
     model, flags = platform.processor(), ""
     known = Path("/proc/cpuinfo")
     if known.exists():
-        lines = dict(line.split(":", 1) for line in known.read_text().splitlines() if ":" in line)
+        lines = dict(
+            line.split(":", 1)
+            for line in known.read_text(encoding="utf-8").splitlines()
+            if ":" in line
+        )
         entries = {key.strip(): value.strip() for key, value in lines.items()}
         model, flags = entries.get("model name", model), entries.get("flags", "")
     return {

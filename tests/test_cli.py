@@ -50,6 +50,7 @@ class TestWalk:
         measured = {"evaluation.json", "evaluation.safetensors"}
         assert {path.name for path in run.iterdir()} - measured == {
             "config.yaml",
+            "lock",
             "metrics.jsonl",
             "events",
             "checkpoints",

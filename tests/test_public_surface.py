@@ -98,7 +98,7 @@ def test_all_objectives_are_exported() -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
 def test_every_name_that_a_text_has_is_there(text: Path) -> None:
-    said = re.findall(r"\brp((?:\.[A-Za-z_]\w*)+)", text.read_text())
+    said = re.findall(r"\brp((?:\.[A-Za-z_]\w*)+)", text.read_text(encoding="utf-8"))
     for path in said:
         found = rp
         for name in path.removeprefix(".").split("."):

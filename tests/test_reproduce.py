@@ -310,7 +310,7 @@ STORED = sorted((Path(__file__).parents[1] / "docs" / "reproduced").glob("*.json
 
 @pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
 def test_stored_results_are_those_of_the_ledger(file: Path) -> None:
-    result = json.loads(file.read_text())
+    result = json.loads(file.read_text(encoding="utf-8"))
     (found,) = [entry for entry in entries() if entry.name == result["name"] == file.stem]
     assert result["protocol"] == found.protocol
     assert result["seed"] == 0

@@ -453,7 +453,7 @@ class TestResume:
     def test_while_another_process_trains_is_refused(
         self, stopped: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        lock = stopped.parent / ".run.lock"
+        lock = stopped / "lock"
         before = contents(stopped)
         with lock.open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -334,15 +334,16 @@ class TestFolder:
     def test_rows_end_at_a_broken_line(self, tmp_path: Path) -> None:
         path = tmp_path / "rows"
         assert read_rows(path) == []
-        path.write_text('{"step": 1}\n{"st')
-        assert read_rows(path) == [{"step": 1}]
+        row = {"split": "train", "epoch": 0, "step": 1}
+        path.write_text(f'{json.dumps(row)}\n{{"sp')
+        assert read_rows(path, pytest.fail) == [row]
 
     def test_lock_is_for_one_and_leaves_nothing(self, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "run")
         with folder.locked():
             with pytest.raises(RunError, match="another process"), folder.locked():
                 pass
-            assert (tmp_path / ".run.lock").exists()
+            assert folder.lock_file.exists()
         with folder.locked():
             pass
         assert list(tmp_path.iterdir()) == []

@@ -31,6 +31,10 @@ class RunError(ReparamError, RuntimeError):
     """A run folder that cannot be used as asked."""
 
 
+class WriteError(RunError):
+    """A file or folder that cannot be written."""
+
+
 class CheckpointError(RunError):
     """A checkpoint that is damaged, missing or from another format."""
 

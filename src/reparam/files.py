@@ -1,16 +1,181 @@
-"""Writing files so that a reader never meets half of one."""
+"""Paths as users give them, files that are read safely, and files that are written whole."""
 
 import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import UnionType
+from typing import Any, BinaryIO, get_args, get_origin
 
-from reparam.errors import RunError
+from reparam.errors import OptionError, WriteError
 
 TEMPORARY_PREFIX = ".writing-"
+
+TEXT_LIMIT = 2**24
+"""The largest text file that is read, in bytes; lists of options and of figures are far smaller."""
+
+YAML_LIMIT = 2**21
+"""The largest YAML file that is read, in bytes; a larger one would take a minute."""
+
+
+def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
+    """Return a path as a user gives it, with ``~`` replaced by the home folder.
+
+    Arguments:
+        place: The path.
+        name: The argument that it was given as, for messages.
+
+    Raises:
+        OptionError: It is empty, no path, or names a home folder that is not known.
+
+    Example:
+        >>> as_path("runs/first").as_posix()
+        'runs/first'
+        >>> as_path("", "out")
+        Traceback (most recent call last):
+        reparam.errors.OptionError: out='' is empty: give the path of a file or folder
+    """
+    try:
+        text = os.fsdecode(place)
+    except TypeError:
+        raise OptionError(
+            f"{name}={place!r} is no path: give the path of a file or folder, as text or a Path"
+        ) from None
+    if not text:
+        raise OptionError(f"{name}='' is empty: give the path of a file or folder")
+    if "\0" in text:
+        raise OptionError(f"{name}={text!r} holds a NUL, which no path can: leave it out")
+    try:
+        return Path(_in_locale(text)).expanduser()
+    except UnicodeEncodeError:
+        raise OptionError(f"{name}={text!r} is no name that a file can have: rename it") from None
+    except RuntimeError:
+        raise OptionError(
+            f"{name}={text!r}: the home folder is not known: set HOME, or give the whole path"
+        ) from None
+
+
+def _in_locale(text: str) -> str:
+    """Return a path as this locale spells it, where it was stored as UTF-8."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
+
+
+def stored_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as it is stored: as UTF-8, whatever the locale; ``as_path`` reads it again.
+
+    >>> stored_path(Path("runs/été"))
+    'runs/été'
+    """
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def read_regular(path: str | Path, limit: int | None = None) -> bytes:
+    """Return the content of a regular file; a pipe, a device or a folder is refused at once.
+
+    Arguments:
+        path: The file.
+        limit: The largest size that is read, in bytes; any when None.
+
+    Raises:
+        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
+    """
+    path = Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    try:
+        with path.open("rb") as stream:
+            content = stream.read() if limit is None else stream.read(limit + 1)
+    except MemoryError:
+        raise OSError(errno.ENOMEM, "it is too large for the memory", str(path)) from None
+    if limit is not None and len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
+    return content
+
+
+def read_text(path: str | Path, limit: int = TEXT_LIMIT) -> str:
+    """Return the text of a file in UTF-8, whatever the locale.
+
+    Raises:
+        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
+        ValueError: It is not UTF-8.
+    """
+    return read_regular(path, limit).decode("utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Return the values in a JSON file.
+
+    Raises:
+        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
+        ValueError: It is not UTF-8, no JSON, or nested too deeply.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return the values in a YAML file: plain values only, and no aliases.
+
+    A few lines of aliases of aliases stand for gigabytes of values.
+
+    Raises:
+        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
+        ValueError: It is not UTF-8, no YAML, nested too deeply, or has aliases.
+    """
+    import yaml
+
+    text = read_text(path, YAML_LIMIT)
+    try:
+        if "*" in text and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)
+        ):
+            raise ValueError("it has aliases (*name), which are not read: write the values out")
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    # Values such as `!!int ""` end in errors of Python inside the library.
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def has_type(value: object, kind: Any) -> bool:
+    """Return whether a value out of a file has a type: a plain one, a union, a tuple or a dict.
+
+    A whole number has the type float too, as JSON does not tell them apart.
+
+    >>> has_type((1, None), tuple[float | None, ...]), has_type(True, int | None)
+    (True, False)
+    """
+    parts = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(has_type(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(has_type(item, parts[0]) for item in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(has_type(v, parts[1]) for v in value.values())
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def reason(error: Exception) -> str:
+    """Return in a few words why a file could not be read.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    'No such file or directory'
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
@@ -21,7 +186,7 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
         content: Bytes, or text that is stored as UTF-8.
 
     Raises:
-        RunError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the place cannot be written to.
 
     Example:
         >>> import tempfile
@@ -29,7 +194,7 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
         ...     write_atomic(folder + "/new/a.txt", "text").read_text()
         'text'
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8") if isinstance(content, str) else content
     return write_whole(path, lambda stream: stream.write(data))
 
 
@@ -41,9 +206,9 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
         write: What writes the content to a stream.
 
     Raises:
-        RunError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the place cannot be written to.
     """
-    path = Path(path)
+    path = as_path(path)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,41 +228,43 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     return path
 
 
-def write_error(path: str | Path, error: OSError) -> RunError:
+def write_error(path: str | Path, error: OSError) -> WriteError:
     """Return the sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
+        return WriteError(
             f"no space left on the disk for {path}: free some, then go on with --resume"
         )
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return RunError(f"cannot write {path}: a file stands where a folder is needed")
-    return RunError(f"cannot write {path}: {error.strerror or error}")
+        return WriteError(f"cannot write {path}: a file stands where a folder is needed")
+    return WriteError(f"cannot write {path}: {error.strerror or error}")
 
 
 def write_json(path: str | Path, values: Any) -> Path:
     """Write values as JSON, whole or not at all; NaN and infinity are refused.
 
     Raises:
-        RunError: The values are not JSON, or the file cannot be written.
+        WriteError: The values are not JSON, or the file cannot be written.
     """
     try:
         text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
-        raise RunError(f"cannot write {path} as JSON: {error}") from error
-    return write_atomic(path, text + "\n")
+        raise WriteError(f"cannot write {path} as JSON: {error}") from error
+    # What is no Unicode, as a name of a file may hold, is written as JSON escapes it.
+    return write_atomic(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def remove_unfinished(folder: str | Path) -> None:
     """Remove the temporary files that a killed process left behind in a folder."""
     for path in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder, or somebody else's
+            path.unlink()
 
 
 def write_array(path: str | Path, values: Any) -> Path:
     """Write a NumPy array as ``.npy``, whole or not at all.
 
     Raises:
-        RunError: The file cannot be written.
+        WriteError: The file cannot be written.
     """
     import numpy as np
 

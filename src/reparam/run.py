@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,9 +30,16 @@ from reparam.data.preparation import (
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.directed import DirectedModel
 from reparam.equality import by_value
-from reparam.errors import CheckpointError, DataError, OptionError, RunError, SupportError
+from reparam.errors import (
+    CheckpointError,
+    DataError,
+    OptionError,
+    RunError,
+    SupportError,
+    WriteError,
+)
 from reparam.families import Family
-from reparam.files import remove_unfinished
+from reparam.files import as_path, stored_path
 from reparam.isolation import isolated, make_trainable, plain_modes
 from reparam.model import PARTS, Generates, LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
@@ -44,6 +50,7 @@ from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
     load_checkpoint,
+    load_stored,
     load_tensors,
     load_weights,
     save_tensors,
@@ -52,6 +59,7 @@ from reparam.training.checkpoint import (
 from reparam.training.config import (
     OF_OLD_IMAGES,
     checked_options,
+    config_sha256,
     differences,
     flat,
     recipe_of,
@@ -62,7 +70,7 @@ from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
-from reparam.training.trainer import Trainer
+from reparam.training.trainer import Progress, Trainer
 from reparam.variants import Recipe, replace
 
 if TYPE_CHECKING:
@@ -153,7 +161,7 @@ class Run:
             asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
         if data_dir is not None:
             asked["data_dir"] = str(data_dir)
-        if path is not None and str(Path(path).expanduser().absolute()) != asked.get("path"):
+        if path is not None and stored_path(as_path(path).absolute()) != asked.get("path"):
             # The number of validation examples is that of the other file, as are the splits that
             # a folder has.
             own = ("validation", "test_share") if asked["name"] == "faces" else ("validation",)
@@ -256,7 +264,8 @@ class Run:
         """Measure the model: every figure in nats, with its standard error.
 
         A run with a folder keeps the figures of its data sets there, as ``evaluation.json``, and
-        those of every example as ``evaluation.safetensors``.
+        those of every example as ``evaluation.safetensors``; where that cannot be written to, it
+        says so.
 
         Arguments:
             data: What to measure on; None for the run's own data.
@@ -300,7 +309,10 @@ class Run:
         result = with_changes(result, data=source.name, binarize=binarize)
         if keep and self.folder is not None:
             facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
-            save_evaluation(self.folder.evaluation_file, facts, result.per_example)
+            try:
+                save_evaluation(self.folder.evaluation_file, facts, result.per_example)
+            except WriteError as error:
+                _warn(f"{error}; what was measured is not kept")
         return result
 
     def kept_evaluation(self) -> "Evaluation | None":
@@ -315,7 +327,10 @@ class Run:
         weights = self.folder.weights_sha256
         if weights is None or values.get("weights_sha256") != weights:
             return None
-        return Evaluation.from_dict(values, per_example)
+        try:
+            return Evaluation.from_dict(values, per_example)
+        except TypeError:  # damaged, as if there were none
+            return None
 
     @plain_modes()
     @numbers()
@@ -421,7 +436,7 @@ def fit(
     data: object,
     *,
     objective: Objective | None = None,
-    out: str | Path | None = None,
+    out: str | Path | Callable[[], Path] | None = None,
     resume: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -444,7 +459,8 @@ def fit(
         data: A data set of ours, a tensor or array, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: Instead of the recipe's; the ELBO for a bare model.
-        out: The folder of the run. Without it nothing is written.
+        out: The folder of the run, or a function that makes it, which is called when all else is
+            in order. Without it nothing is written.
         resume: Go on with the run in ``out`` if there is one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in
@@ -520,8 +536,6 @@ def fit(
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
     recipe.model.to(runtime.device, torch.float64 if precision == "float64" else None)
-    folder = None if out is None else RunFolder(out)
-    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     # Whatever is wrong with the options is found before the folder is begun.
     trainer = Trainer(
         recipe,
@@ -529,18 +543,17 @@ def fit(
         settings,
         runtime,
         validation=_validation(source, runtime),
-        checkpoints=None if folder is None else folder.checkpoints,
         capture=capture,
     )
+    folder = _folder(out, runtime)
+    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     with ExitStack() as stack:
         if folder is not None and runtime.rank == 0:
-            stack.enter_context(folder.locked())
-            if resume and folder.holds_run:
-                _require_same(folder, config)
-                remove_unfinished(folder.path)
-            else:
-                folder.begin(config)
-        if folder is not None and folder.is_finished:
+            _begin(stack, folder, config, resume)
+        if folder is not None:
+            trainer.checkpoints = folder.checkpoints
+            trainer.config_sha256 = config_sha256(folder.config()) if runtime.rank == 0 else None
+        if folder is not None and folder.is_finished and _is_sound(folder):
             run = load(folder.path, model=recipe.model, device=str(runtime.device))
             run.data = source
             if progress:
@@ -554,19 +567,51 @@ def fit(
         stack.enter_context(seeded(torch.device("cpu"), settings.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, _warn)
+            checkpoint = load_checkpoint(folder.checkpoints, _warn, trainer.config_sha256)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
-                if progress:
+                if progress and trainer.progress.epoch < settings.epochs:
                     _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
         trainer.fit()
         if progress and trainer.stopped_early:
             _warn(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
-            save_tensors(folder.model_file, recipe.model.state_dict(), finished)
-            run.rows = folder.metrics()
+            weights = recipe.model.state_dict()
+            save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
+            run.rows = folder.metrics(_warn)
     return run
+
+
+def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> RunFolder | None:
+    """Return the folder of a run, the same in all its processes, of which the first makes it."""
+    if out is None:
+        return None
+    if callable(out):
+        out = runtime.broadcast(str(out()) if runtime.rank == 0 else "")
+    return RunFolder(as_path(out, "out"))
+
+
+def _begin(stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool) -> None:
+    """Hold the folder of a run until the stack is left, and begin the run or go on with it."""
+    if not (resume and folder.holds_run):
+        folder.require_free()  # before the lock is put into somebody's folder
+    stack.enter_context(folder.locked(_warn))
+    if resume and folder.holds_run:
+        _require_same(folder, config)
+        folder.remove_unfinished()
+    else:
+        folder.begin(config)
+
+
+def _is_sound(folder: RunFolder) -> bool:
+    """Whether the weights of a finished run can be read; if not, training makes them again."""
+    try:
+        load_tensors(folder.model_file)
+    except CheckpointError as error:
+        _warn(f"{error}; making the weights again from the newest checkpoint")
+        return False
+    return True
 
 
 @plain_modes()
@@ -590,10 +635,10 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     module = model.model if isinstance(model, Recipe) else model
     if config.get("precision") == "float64":
         module.double()
-    weights = _weights(folder)
+    weights = _weights(folder, config)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
-    return Run(module, spec, config, None, folder, folder.metrics())
+    return Run(module, spec, config, None, folder, folder.metrics(_warn))
 
 
 def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:
@@ -626,26 +671,46 @@ def _sampler(model: nn.Module) -> Callable[..., Tensor] | None:
     return as_latent(model).sample if is_latent(model) else None
 
 
-def _weights(folder: RunFolder) -> dict[str, Tensor]:
+def _weights(folder: RunFolder, config: dict[str, Any]) -> Mapping[str, Tensor]:
     """Return the final weights; failing those, the ones of the newest checkpoint."""
     if folder.is_finished:
         try:
-            return load_tensors(folder.model_file)[0]
-        except (CheckpointError, SafetensorError) as error:
+            stored = load_stored(folder.model_file)
+        except CheckpointError as error:
             _warn(f"{error}; using the newest checkpoint instead")
+        else:
+            _warn_of_another(folder.model_file, stored.config_sha256, config)
+            return stored.tensors
     checkpoint = load_checkpoint(folder.checkpoints, _warn)
-    if checkpoint is not None and not folder.is_finished:
-        _warn(
-            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {checkpoint.values['epoch']} of {folder.config()['epochs']}); "
-            f"reparam train --resume {folder.path} goes on"
-        )
     if checkpoint is None:
         raise RunError(
             f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
         )
-    kept = ("best", "average.module", "model")  # as the end of training chooses among them
-    return next(filter(None, (unflatten(name, checkpoint.tensors) for name in kept)))
+    _warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
+    if not folder.is_finished:
+        epoch = Progress.from_values(checkpoint.values).epoch
+        _warn(
+            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
+            f"(epoch {epoch} of {config.get('epochs')}); "
+            f"reparam train --resume {folder.path} goes on"
+        )
+    for name in ("best", "average.module", "model"):  # as the end of training chooses among them
+        weights = unflatten(name, checkpoint.tensors)
+        if weights:
+            return weights
+    raise CheckpointError(
+        f"the newest checkpoint in {folder.checkpoints} holds no weights: delete it to go on from "
+        "the one before it"
+    )
+
+
+def _warn_of_another(place: Path, stored: str | None, config: dict[str, Any]) -> None:
+    """Say where weights were trained under another configuration than that of their folder."""
+    if stored is not None and stored != config_sha256(config):
+        _warn(
+            f"{place} was trained under another configuration than the config.yaml beside it: one "
+            "of them is of another run, or was changed"
+        )
 
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
@@ -762,8 +827,8 @@ def _watchers(
         watchers.append(watch.progress_bar(stack, options, options.epochs * steps_per_epoch))
     if folder is None:
         return watchers
-    board = watch.TensorBoard(folder.events, stack)
-    watchers += [watch.metrics_file(folder.metrics_file), board]
+    board = watch.TensorBoard(folder.events, stack, _warn)
+    watchers += [watch.metrics_file(folder.metrics_file, _warn), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)

@@ -18,7 +18,7 @@ class Options:
     Every command is printed before it runs, so that you can type the next one.
     """
 
-    out: str | None = None
+    out: Path | None = None
     """The folder of the run; runs/demo-N by default."""
 
 
@@ -27,11 +27,12 @@ def main(arguments: Sequence[str]) -> None:
     from reparam.cli.main import run_verb
 
     options = parse(Options, "demo", arguments)
-    run = options.out or str(next_free("runs", "demo"))
+    run = str(options.out or next_free("runs", "demo"))
     reparam = command()
     began = time.perf_counter()
+    training = shlex.split("train vae --data digits --epochs 30 --pictures-every 10")
     commands = [
-        ["train", "vae", *f"--data digits --epochs 30 --pictures-every 10 --out {run}".split()],
+        [*training, "--out", run],
         ["evaluate", run],
         ["sample", run],
         ["reconstruct", run],

@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     shown = [part[: options.n].split(width) for part in (batch.x, noisy, cleaned)]
     bands = torch.cat([row for band in zip(*shown, strict=True) for row in band])
     write(
-        options.out or options.run / "denoised.png",
+        options.out,
+        options.run / "denoised.png",
         cleaned,
         run.spec,
         lambda: grid(bands, n_columns=width),

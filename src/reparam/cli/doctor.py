@@ -16,6 +16,7 @@ from reparam.data.folder import ENDINGS, find_images
 from reparam.data.registry import OWN_FILES, Binarize
 from reparam.doctor import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, folded, unknown
+from reparam.files import as_path
 from reparam.run import load
 from reparam.spec import Support
 from reparam.training.run_folder import RunFolder
@@ -78,7 +79,7 @@ def diagnosis(options: Options) -> Diagnosis:
     Raises:
         OptionError: No run, data set or file of this name, or an option that it does not have.
     """
-    place = Path(options.target).expanduser()
+    place = as_path(options.target, "target")
     limits: dict[str, Any] = {"n_examples": options.n_examples, "seed": options.seed}
     if RunFolder(place).holds_run:
         for name in ("binarize", "dequantize", "support"):

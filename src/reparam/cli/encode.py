@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "encode", arguments)
     run = options.load()
     batch = run.examples(options.dataset(run), options.split, options.seed)
-    write(options.out or options.run / "codes.npy", run.encode(batch), run.spec, None)
+    write(options.out, options.run / "codes.npy", run.encode(batch), run.spec, None)

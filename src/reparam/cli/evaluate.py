@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from math import nan
-from pathlib import Path
 from typing import Literal
 
 from reparam.cli.options import DataOptions
@@ -16,6 +15,7 @@ from reparam.evaluation.likelihood.importance import N_SAMPLES
 from reparam.evaluation.likelihood.proposal import TUNED
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
+from reparam.files import as_path
 from reparam.run import Run, load
 
 _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
@@ -109,9 +109,9 @@ def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
     """Return the features that another run offers, or a function of the user's own."""
     if named is None:
         return None
-    if ":" in named and not Path(named).exists():
+    path = as_path(named, "features")
+    if ":" in named and not path.exists():
         return _function(named)
-    path = Path(named)
     other = load(path, device=device)
     kinds = {run.spec.support, other.spec.support}
     # A network of grey values takes black and white ones too.

@@ -61,7 +61,8 @@ def main(arguments: Sequence[str]) -> None:
             lines += [f"from  {first}", *(f"      {line}" for line in walk), f"to    {last}", ""]
         return write_lines(options.out, lines, images)
     return write(
-        options.out or options.run / "interpolation.png",
+        options.out,
+        options.run / "interpolation.png",
         images,
         run.spec,
         lambda: grid(images.cpu(), n_columns=options.steps),

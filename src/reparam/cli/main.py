@@ -1,6 +1,7 @@
 """The command ``reparam``: find the verb, and turn errors into one sentence."""
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,10 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # Signs that the locale has not, such as ±, and names that are no text are escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

@@ -1,12 +1,13 @@
 """Where a verb's result goes: a picture, an array, or text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, WriteError
 from reparam.files import write_array, write_atomic
 from reparam.report.pictures import check_picturable, save
 from reparam.spec import DataSpec
@@ -15,13 +16,37 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@contextmanager
+def elsewhere(out: Path | None) -> Iterator[None]:
+    """Say that ``--out`` names another place, where the run's own folder cannot be written to.
+
+    Arguments:
+        out: The place that was asked for; None for the run's folder.
+
+    Raises:
+        WriteError: The place cannot be written to.
+    """
+    try:
+        yield
+    except WriteError as error:
+        if out is not None:
+            raise
+        raise WriteError(f"{error}; name another place with --out") from error
+
+
 def write(
-    out: Path, values: Tensor, spec: DataSpec, picture: Callable[[], "Image"] | None, said: str = ""
+    out: Path | None,
+    default: Path,
+    values: Tensor,
+    spec: DataSpec,
+    picture: Callable[[], "Image"] | None,
+    said: str = "",
 ) -> None:
     """Write values as an array where the file ends in ``.npy``, as a picture elsewhere.
 
     Arguments:
-        out: The file.
+        out: The file; None for the default.
+        default: The file in the run's folder.
         values: The values.
         spec: What the values are.
         picture: Makes the picture of them; None for what has none.
@@ -31,14 +56,18 @@ def write(
         OptionError: An ending that is not understood, or data that no picture can show.
         RunError: The file cannot be written.
     """
-    if out.suffix == ".npy":
-        write_array(out, values.cpu().numpy())
-    elif picture is None:
-        raise OptionError(f"--out {out}: codes are written as an array, so end the name in .npy")
-    else:
-        check_picturable(spec)
-        save(picture(), out)
-    print(f"{out}  ({said})" if said and out.suffix != ".npy" else out)
+    path = out or default
+    with elsewhere(out):
+        if path.suffix == ".npy":
+            write_array(path, values.cpu().numpy())
+        elif picture is None:
+            raise OptionError(
+                f"--out {path}: codes are written as an array, so end the name in .npy"
+            )
+        else:
+            check_picturable(spec)
+            save(picture(), path)
+    print(f"{path}  ({said})" if said and path.suffix != ".npy" else path)
 
 
 def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:

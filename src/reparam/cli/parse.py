@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
 from reparam.errors import OptionError, unknown
+from reparam.files import as_path
 
 T = TypeVar("T")
 
@@ -33,18 +35,26 @@ def parse(
         default: The values of options that are not given.
 
     Raises:
-        OptionError: An option that does not exist, with the nearest one, or a value it cannot have.
+        OptionError: An option that does not exist, with the nearest one, a value it cannot have,
+            or an empty word.
     """
     known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]  # type: ignore[arg-type]
     for word in arguments:
         name = word.partition("=")[0].replace("_", "-")
         if word.startswith("--") and name not in [*known, "--help"]:
             raise unknown(f"option of 'reparam {verb}'", name, known)
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        # A bare --resume is followed by an empty word; to Path an empty one is the current folder.
+        is_both = word.startswith("--") and "=" in word
+        option, _, value = word.partition("=") if is_both else (before, "", word)
+        if value == "" and option != "--resume":
+            place = f"{option} has" if option.startswith("--") else f"reparam {verb} was given"
+            raise OptionError(f"{place} an empty value: give one, or leave it out")
     keywords: dict[str, Any] = {} if default is None else {"default": default}
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
-            return tyro.cli(
+            found = tyro.cli(
                 options,
                 prog=f"reparam {verb}",
                 args=list(arguments),
@@ -56,6 +66,23 @@ def parse(
         if not end.code:  # --help
             raise
         raise OptionError(f"{sentence(complaint.getvalue())}; see reparam {verb} --help") from None
+    return with_paths(found)
+
+
+def with_paths(options: T) -> T:
+    """Return options whose paths have the home folder in the place of ``~``.
+
+    Raises:
+        OptionError: A path that is none, or a home folder that is not known.
+    """
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        value = getattr(options, field.name)
+        if isinstance(value, Path):
+            changed[field.name] = as_path(value, field.name)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Path):
+            changed[field.name] = tuple(as_path(path, field.name) for path in value)
+    return dataclasses.replace(options, **changed)  # type: ignore[type-var]
 
 
 def metavar(kind: Any) -> str | None:

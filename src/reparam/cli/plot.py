@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import DataOptions
+from reparam.cli.output import elsewhere
 from reparam.cli.parse import parse
 from reparam.evaluation import evaluate
 from reparam.model import LatentModel
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "plot", arguments)
     run = options.load()
     folder = options.out or options.run / "pictures"
-    for path in draw(run, options, folder):
+    with elsewhere(options.out):
+        made = draw(run, options, folder)
+    for path in made:
         print(path)
 
 

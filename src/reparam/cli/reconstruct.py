@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
         lines = [f"read: {as_line(x)}\nmade: {as_line(y)}\n" for x, y in pairs]
         return write_lines(options.out, lines, made)
     return write(
-        options.out or options.run / "reconstructions.png",
+        options.out,
+        options.run / "reconstructions.png",
         made,
         run.spec,
         lambda: side_by_side(batch.x, made),

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> None:
     name = "draws" if options.draw else "samples"
     name += f"-label-{options.label}.png" if labeled else ".png"
     return write(
-        options.out or options.run / name,
+        options.out,
+        options.run / name,
         examples,
         run.spec,
         lambda: grid(examples.cpu()),

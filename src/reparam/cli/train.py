@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -132,13 +133,11 @@ def train(values: dict[str, Any], *, progress: bool = True) -> Run:
         asked["validation"] = int(validation)
     data = data_sets.load(values.get("data", "digits"), **asked)
     recipe = recipe_of(values, data.spec)
-    if place is None:
-        place = str(next_free("runs", f"{data.name}-{values['variant']}"))
     machine = {k: values[k] for k in MACHINE_KEYS if k in values}
     return fit(
         recipe,
         data,
-        out=place,
+        out=place or partial(next_free, "runs", f"{data.name}-{values['variant']}"),
         resume=values.get("resume") is not None,
         progress=progress,
         **machine,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Split
-from reparam.data.idx import FIX, read_bytes, reading
+from reparam.data.idx import FIX, LARGEST, read_bytes, reading
 from reparam.errors import DataError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -36,16 +36,13 @@ def read_cifar10(paths: Sequence[Path]) -> dict[str, Split]:
         contents = read_archive(archives[0])
         where = {name: f"{name} in {archives[0]}" for name in FILES}
     else:
-        contents = {name: read_bytes(path) for name, path in zip(FILES, paths, strict=True)}
+        size = RECORDS * RECORD_BYTES
+        contents = {name: read_bytes(path, size) for name, path in zip(FILES, paths, strict=True)}
         where = {name: str(path) for name, path in zip(FILES, paths, strict=True)}
     parts = []
     for name in FILES:
         content = contents[name]
-        if len(content) != RECORDS * RECORD_BYTES:
-            raise DataError(
-                f"{where[name]} has {len(content)} bytes: {RECORDS} records of {RECORD_BYTES} "
-                f"bytes make {RECORDS * RECORD_BYTES}, so {FIX}"
-            )
+        require_size(where[name], len(content))
         rows = np.frombuffer(content, np.uint8).reshape(RECORDS, RECORD_BYTES)
         if rows[:, 0].max() > 9:
             raise DataError(
@@ -55,11 +52,35 @@ def read_cifar10(paths: Sequence[Path]) -> dict[str, Split]:
     return {"train": as_split(parts[:5]), "test": as_split(parts[5:])}
 
 
+def require_size(place: str, size: int) -> None:
+    """Refuse a file that is not as long as its records.
+
+    Raises:
+        DataError: It is shorter or longer.
+    """
+    expected = RECORDS * RECORD_BYTES
+    if size != expected:
+        raise DataError(
+            f"{place} has {'fewer' if size < expected else 'more'} than the {expected} bytes that "
+            f"{RECORDS} records of {RECORD_BYTES} bytes make, so {FIX}"
+        )
+
+
 def as_split(parts: Sequence[np.ndarray]) -> Split:
     """Return the split of records that have the shape (RECORDS, RECORD_BYTES) a part."""
     rows = np.concatenate(parts)
     x = np.ascontiguousarray(rows[:, 1:]).reshape(-1, *SHAPE)
     return Split(torch.from_numpy(x), torch.from_numpy(rows[:, 0].astype(np.int64)))
+
+
+def require_small(path: Path, size: int) -> None:
+    """Refuse an archive that unpacks to far more than it should.
+
+    Raises:
+        DataError: It does.
+    """
+    if size > LARGEST:
+        raise DataError(f"{path} unpacks to more than {LARGEST} bytes, so {FIX}")
 
 
 def read_archive(path: Path) -> Mapping[str, bytes]:
@@ -69,9 +90,10 @@ def read_archive(path: Path) -> Mapping[str, bytes]:
     written to will do, and half an unpacked archive cannot exist.
 
     Raises:
-        DataError: An archive that is damaged or lacks a file.
+        DataError: An archive that is damaged, lacks a file, or unpacks to more than it should.
     """
     contents: dict[str, bytes] = {}
+    size = 0
     with reading(path, "tar.gz archive"), gzip.open(path) as unzipped:
         # "|" reads straight through: seeking back in gzip would decompress it again.
         with tarfile.open(fileobj=unzipped, mode="r|") as archive:
@@ -79,10 +101,13 @@ def read_archive(path: Path) -> Mapping[str, bytes]:
                 name = PurePosixPath(member.name).name
                 file = archive.extractfile(member) if name in FILES else None
                 if file is not None:
+                    require_size(f"{name} in {path}", member.size)
                     contents[name] = file.read()
+                size += member.size
+                require_small(path, size)
         # gzip checks its sum at the end only.
         while unzipped.read(2**20):
-            pass
+            require_small(path, unzipped.tell())
     missing = [name for name in FILES if name not in contents]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}: the archive has 6 parts, so {FIX}")

@@ -1,6 +1,8 @@
 """IDX files, the format of MNIST and Fashion-MNIST, gzipped or not."""
 
+import errno
 import gzip
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -13,23 +15,60 @@ import torch
 from torch import Tensor
 
 from reparam.errors import DataError
+from reparam.files import read_regular
 
 # The third byte of an IDX file says the type of its entries.
 UINT8 = 0x08
 
+GZIP = b"\x1f\x8b"
+
 FIX = "replace it with the official file, or delete it so that it is downloaded again"
 
 
-def read_bytes(path: Path) -> bytes:
+LARGEST = 2**30
+"""The largest file that is read, in bytes, packed and unpacked."""
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
     """Return what a file holds, decompressed if it begins as gzip does.
+
+    Arguments:
+        path: The file.
+        limit: How many bytes are expected. Of what is longer so many and one more are returned: a
+            small file may unpack to more than the memory holds.
 
     Raises:
         DataError: A file that is missing or unreadable, or gzip that is corrupt or cut short.
     """
     with reading(path, "gzip file"):
-        content = path.read_bytes()
-        # At once: a file object would decompress in small pieces, which takes half as long again.
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        return unpacked(read_regular(path, LARGEST), limit)
+
+
+def unpacked(stored: bytes, limit: int) -> bytes:
+    """Return stored bytes, decompressed if they begin as gzip does, up to one byte over a limit.
+
+    Raises:
+        EOFError: The end is missing.
+        zlib.error: They are corrupt.
+
+    Example:
+        >>> unpacked(gzip.compress(b"abcdef"), limit=3)
+        b'abcd'
+    """
+    if stored[:2] != GZIP:
+        return stored[: limit + 1]
+    parts: list[bytes] = []
+    left = limit + 1
+    # At once: a file object would decompress in small pieces, which takes half as long again. A
+    # gzip file is one member or more, each with a checksum, which zlib compares.
+    while stored and left:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        parts.append(member.decompress(stored, left))
+        left -= len(parts[-1])
+        if left and not member.eof:
+            raise EOFError("the end is missing")
+        stored = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 @contextmanager
@@ -49,6 +88,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataError(
             f"{path} is damaged: a whole {kind} was expected and this one fails with "
             f"'{error}', so {FIX}"
+        ) from error
+    except MemoryError as error:
+        said = os.strerror(errno.ENOMEM)
+        raise DataError(
+            f"{path} cannot be read ({said}): it is larger than the {kind} that was expected, so "
+            f"{FIX}"
         ) from error
     except OSError as error:
         raise DataError(
@@ -75,19 +120,26 @@ def read_idx(path: Path, n_axes: int) -> Tensor:
         ...     read_idx(path, n_axes=1)
         tensor([7, 8, 9], dtype=torch.uint8)
     """
-    content = read_bytes(path)
     magic = bytes([0, 0, UINT8, n_axes])
     start = 4 + 4 * n_axes
-    if content[:4] != magic or len(content) < start:
+    head = read_bytes(path, 2**16)[:start]
+    if head[:4] != magic or len(head) < start:
         raise DataError(
             f"{path} is no IDX file of unsigned bytes with {n_axes} axes: it should begin with "
-            f"0x{magic.hex()} and a header of {start} bytes but has 0x{content[:4].hex()} and "
-            f"{len(content)} bytes, so {FIX}"
+            f"0x{magic.hex()} in a header of {start} bytes but has 0x{head[:4].hex()} in "
+            f"{len(head)} bytes, so {FIX}"
         )
-    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=n_axes, offset=4))
-    if len(content) != start + prod(shape):
+    shape = tuple(int(n) for n in np.frombuffer(head, ">u4", count=n_axes, offset=4))
+    size = start + prod(shape)
+    if size > LARGEST:
         raise DataError(
-            f"{path} is {'cut short' if len(content) < start + prod(shape) else 'too long'}: its "
-            f"header promises {start + prod(shape)} bytes and it has {len(content)}, so {FIX}"
+            f"{path} is too long: its header promises {size} bytes and {LARGEST} are the most that "
+            f"are read, so {FIX}"
+        )
+    content = read_bytes(path, size)
+    if len(content) != size:
+        wrong = "cut short: it has fewer" if len(content) < size else "too long: it has more"
+        raise DataError(
+            f"{path} is {wrong} than the {size} bytes that its header promises, so {FIX}"
         )
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

@@ -24,6 +24,7 @@ from reparam.data.folder import (
 )
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
+from reparam.files import stored_path
 from reparam.spec import DataSpec
 
 TEST_SHARE, VALIDATION = 0.1, 0.05
@@ -130,7 +131,7 @@ def load_images(
     )
     options = {
         "name": "faces",
-        "path": str(folder.path),
+        "path": stored_path(folder.path),
         "size": size,
         "image_channels": n_channels,
         **division,

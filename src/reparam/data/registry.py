@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,6 +16,7 @@ from reparam.data.sources import SOURCES, StrPath, find
 from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, folded, unknown
+from reparam.files import as_path, stored_path
 from reparam.isolation import plain_modes
 from reparam.spec import DataSpec, Support
 
@@ -180,7 +180,9 @@ def load(
         validation = min(5000, n_train // 20)
     options: dict[str, Any] = {
         "name": entry.name,
-        "data_dir": None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
+        "data_dir": None
+        if data_dir is None
+        else stored_path(as_path(data_dir, "data_dir").absolute()),
         "binarize": binarize,
         "dequantize": dequantize,
         "validation": validation_size(validation, n_train),

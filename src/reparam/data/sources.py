@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from reparam.errors import DataError
+from reparam.errors import DataError, OptionError
+from reparam.files import as_path
 
 StrPath = str | os.PathLike[str]
 
@@ -56,12 +57,21 @@ SOURCES: dict[str, Source] = {
 
 
 def cache_folder() -> Path:
-    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches."""
+    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches.
+
+    Raises:
+        OptionError: Neither is known, for want of a home folder.
+    """
     if os.environ.get("REPARAM_CACHE"):
-        return Path(os.environ["REPARAM_CACHE"]).expanduser()
+        return as_path(os.environ["REPARAM_CACHE"], "REPARAM_CACHE")
     import pooch
 
-    return Path(pooch.os_cache("reparam"))
+    try:
+        return as_path(pooch.os_cache("reparam"), "REPARAM_CACHE")
+    except RuntimeError:  # of platformdirs; older ones leave the ~ to be found here
+        raise OptionError(
+            "REPARAM_CACHE is not set and the home folder is not known: set it, or HOME"
+        ) from None
 
 
 def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = None) -> list[Path]:
@@ -81,7 +91,7 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
         DataError: Files that ``data_dir`` lacks, or that cannot be downloaded.
     """
     if data_dir is not None:
-        folder = Path(data_dir).expanduser() / name
+        folder = as_path(data_dir, "data_dir") / name
         missing = absent(folder, wanted)
         if missing:
             raise DataError(
@@ -92,7 +102,7 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
             )
         return located(folder, wanted)
     if os.environ.get("REPARAM_DATA_DIR"):
-        folder = Path(os.environ["REPARAM_DATA_DIR"]).expanduser() / name
+        folder = as_path(os.environ["REPARAM_DATA_DIR"], "REPARAM_DATA_DIR") / name
         if not absent(folder, wanted):
             return located(folder, wanted)
     folder = cache_folder() / name
@@ -104,8 +114,18 @@ def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = 
 
 
 def absent(folder: Path, wanted: Sequence[Sequence[str]]) -> list[str]:
-    """Return, for each wanted file that the folder lacks, the last of the paths it may have."""
-    names = [paths[-1] for paths in wanted if not any((folder / path).is_file() for path in paths)]
+    """Return, for each wanted file that the folder lacks, the last of the paths it may have.
+
+    Raises:
+        DataError: The folder may not be looked into.
+    """
+    try:
+        names = [paths[-1] for paths in wanted if not any((folder / p).is_file() for p in paths)]
+    except OSError as error:
+        raise DataError(
+            f"cannot look into {folder} ({error.strerror or error}): give yourself the right to, "
+            "or name another place as data_dir"
+        ) from error
     return list(dict.fromkeys(names))
 
 

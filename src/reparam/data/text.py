@@ -12,6 +12,7 @@ from torch import Tensor
 from reparam.arguments import numbers
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.errors import DataError, OptionError, unknown
+from reparam.files import as_path, read_regular, reason, stored_path
 from reparam.spec import DataSpec
 
 Unit = Literal["characters", "bytes"]
@@ -153,7 +154,7 @@ def load_text(
     spec = DataSpec((window,), "tokens", levels=len(vocabulary), name=file.stem)
     options: dict[str, Any] = {
         "name": "text",
-        "path": str(file.absolute()),
+        "path": stored_path(file.absolute()),
         "unit": unit,
         "window": window,
         "validation": n_validation,
@@ -179,19 +180,19 @@ def _read(path: str | os.PathLike[str] | None, unit: Unit) -> tuple[Path, str | 
     """Return the file and what it holds, as text for characters."""
     if path is None:
         raise DataError("data 'text' are a file of your own: name it as path (--path FILE)")
-    file = Path(path).expanduser()
+    file = as_path(path)
     try:
-        stored = file.read_bytes()
+        stored = read_regular(file)
     except OSError as error:
         raise DataError(
-            f"cannot read {file}: {error.strerror or error}; give the path of a plain text file"
+            f"cannot read {file}: {reason(error)}; give the path of a plain text file"
         ) from error
     if not stored:
         raise DataError(f"{file} is empty: give a text file that holds text")
     if unit == "bytes":
         return file, stored
     try:
-        return file, stored.decode()
+        return file, stored.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file} is not UTF-8 (byte {error.start} is {stored[error.start]:#04x}): use unit "

@@ -1,6 +1,5 @@
 """What was scored and what every example got: the figures behind the means, and their files."""
 
-import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from reparam.equality import by_value
-from reparam.files import write_atomic, write_json
+from reparam.files import read_json, read_regular, write_atomic, write_json
 
 CHECKSUM = "per_example_sha256"
 """The key of ``evaluation.json`` that ties it to the tensors beside it."""
@@ -93,8 +92,8 @@ def load_evaluation(path: Path) -> tuple[dict[str, Any], PerExample] | None:
         path: The JSON file.
     """
     try:
-        values = json.loads(path.read_text())
-        content = path.with_suffix(".safetensors").read_bytes()
+        values = read_json(path)
+        content = read_regular(path.with_suffix(".safetensors"))
         if sha256(content).hexdigest() != values.pop(CHECKSUM):
             return None
         return values, PerExample(**tensors_from_bytes(content))

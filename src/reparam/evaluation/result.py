@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
-from typing import Any
+from typing import Any, get_type_hints
 
 from reparam.evaluation.per_example import PerExample
+from reparam.files import has_type
 
 Fields = dict[str, Any]
 """Figures by the names of the arguments of ``Evaluation``."""
@@ -211,12 +212,18 @@ class Evaluation:
     ) -> "Evaluation":
         """Return the evaluation of which ``to_dict`` gave the values; other keys are left out.
 
+        Raises:
+            TypeError: A value is missing, or has another type.
+
         >>> Evaluation.from_dict(Evaluation("test", 2, True, elbo=-1.5).to_dict()).elbo
         -1.5
         """
         names = [f.name for f in fields(cls) if f.name in values and f.name != "per_example"]
         found: dict[str, Any] = {name: values[name] for name in names}
         found = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        for name, kind in get_type_hints(cls).items():
+            if name in found and not has_type(found[name], kind):
+                raise TypeError(f"{name}={found[name]!r} is no {kind}")
         return cls(**found, per_example=per_example)
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import OptionError, ShapeError
-from reparam.files import write_whole
+from reparam.files import as_path, write_whole
 from reparam.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def save(image: "Image", path: str | Path) -> None:
         OptionError: An ending that is no format of pictures.
         RunError: The file cannot be written, as on a full disk.
     """
-    path = Path(path)
+    path = as_path(path)
     kind = picture_format(path, _FORMATS)
     write_whole(path, lambda file: image.save(file, format="jpeg" if kind == "jpg" else kind))
 

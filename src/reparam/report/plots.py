@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, principal_components
-from reparam.files import write_whole
+from reparam.files import as_path, write_whole
 from reparam.report.pictures import grid, picture_format
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
         OptionError: An ending that is no format of pictures.
         RunError: The file cannot be written, as on a full disk.
     """
-    path = Path(path)
+    path = as_path(path)
     kind = plot_format(path)
     write_whole(path, lambda file: figure.savefig(file, format=kind))
 

@@ -1,11 +1,10 @@
 """The page of the ledger: stored results as one table after another."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from reparam.errors import DataError
-from reparam.files import write_atomic
+from reparam.files import as_path, read_json, read_text, write_atomic
 from reparam.reproduce.result import Row
 
 HEADING = """# Reproduced figures
@@ -27,15 +26,23 @@ def write_page(folder: Path) -> Path:
         DataError: A folder without results, a file in it that is none, or another page in the way.
         RunError: The page cannot be written.
     """
+    folder = as_path(folder)
     files = sorted(folder.glob("*.json"))
     if not files:
         raise DataError(f"{folder} holds no results: make one with reparam reproduce NAME --out")
     contents = "\n".join([*map(line, files), ""])
     page = folder.resolve().with_name(f"{folder.resolve().name}.md")
     title = HEADING.partition("\n")[0]
-    if page.exists() and not page.read_text().startswith(title):
+    if page.exists() and not _begins_with(page, title):
         raise DataError(f"{page} is no page of results: move it, for the page is to lie there")
     return write_atomic(page, "\n".join([HEADING, contents, *map(section, files)]))
+
+
+def _begins_with(page: Path, title: str) -> bool:
+    try:
+        return read_text(page).startswith(title)
+    except (OSError, ValueError):
+        return False
 
 
 def line(file: Path) -> str:
@@ -45,7 +52,7 @@ def line(file: Path) -> str:
         DataError: The file is no stored result.
     """
     try:
-        result = json.loads(file.read_text())
+        result = read_json(file)
         met = [row["met"] for row in result["rows"] if row["met"] is not None]
         name = result["name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -61,7 +68,7 @@ def section(file: Path) -> str:
         DataError: The file is no stored result.
     """
     try:
-        result = json.loads(file.read_text())
+        result = read_json(file)
         rows = [Row(**{k: v for k, v in row.items() if k != "met"}) for row in result["rows"]]
         lines = [f"## {result['name']}", "", f"{result['protocol']}.", ""]
         lines += [f"Published or claimed by: {result['source']}.", ""]

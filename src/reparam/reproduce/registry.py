@@ -1,6 +1,5 @@
 """The ledger: experiments by name, each with its source, its protocol and its targets."""
 
-import json
 import os
 import platform
 import subprocess
@@ -16,7 +15,7 @@ import torch
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.evaluation.statistics import mean_and_stderr
-from reparam.files import write_json
+from reparam.files import as_path, read_json, write_json
 from reparam.report.pictures import save
 from reparam.report.plots import save_figure
 from reparam.reproduce.result import Drawing, Findings, Result
@@ -65,6 +64,8 @@ class Options:
                 raise OptionError(f"{name}={value}: must be at least {least}")
         if self.seed < 0:
             raise OptionError(f"seed={self.seed}: must be 0 or more")
+        if self.runs is not None:
+            object.__setattr__(self, "runs", as_path(self.runs, "runs"))
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def reproduce(
     """
     found = get(name)
     asked = Options() if options is None else options
-    path = None if out is None else _checked_file(Path(out), found)
+    path = None if out is None else _checked_file(as_path(out, "out"), found)
     protocol = replace(_protocol(found, asked), folder=None if path is None else path.parent)
     takes_up = asked.runs is not None and asked.runs.is_dir() and any(asked.runs.iterdir())
     began = time.perf_counter()
@@ -324,7 +325,7 @@ def _checked_file(path: Path, found: Entry) -> Path:
         raise OptionError(f"out={str(path)!r} is a folder: name a file in it")
     if path.exists():
         try:
-            before = json.loads(path.read_text())
+            before = read_json(path)
         except (OSError, ValueError):
             before = None
         name = before.get("name") if isinstance(before, dict) else None
@@ -391,7 +392,8 @@ def _git(folder: Path, *words: str) -> str | None:
         done = subprocess.run(  # noqa: S603  (fixed words, and no shell)
             ["git", "-C", str(folder), *words],  # noqa: S607
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )
@@ -421,7 +423,7 @@ def machine(device: str = "auto") -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

@@ -1,8 +1,8 @@
 """What the experiments that train share: a run that may be kept, and paired differences."""
 
-import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace as replace_data
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from reparam.data import Dataset
 from reparam.evaluation import Evaluation
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.per_example import data_sha256
-from reparam.files import write_json
+from reparam.files import read_json, write_json
 from reparam.isolation import isolated
 from reparam.model import LatentModel
 from reparam.objectives import Objective
@@ -139,8 +139,9 @@ def equal_time(
     runs = protocol.options.runs
     kept = None if runs is None else runs / f"{name}-cost.json"
     if kept is not None and kept.exists():
-        before = json.loads(kept.read_text())
-        return _equal(protocol, float(before["ratio"]), before["seconds"])
+        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: measured again
+            before = read_json(kept)
+            return _equal(protocol, float(before["ratio"]), before["seconds"])
     train = data.splits["train"]
     few = train.take(torch.arange(min(len(train), 40 * training.get("batch_size", 128))))
     little = replace_data(data, splits={"train": few})

@@ -1,9 +1,9 @@
 """The zoo: every entry that measures a variant, and one table of them all."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from reparam.files import read_json
 from reparam.reproduce.registry import Options, Protocol, entry, get, reproduce
 from reparam.reproduce.result import Findings, Row
 
@@ -77,9 +77,11 @@ def finished(folder: Path | None, name: str, options: Options) -> dict[str, Any]
     path = stored(folder, name, options.seed)
     if path is None or not path.exists():
         return None
-    result = json.loads(path.read_text())
     found = get(name)
     asked = {"epochs": found.epochs, "n_samples": found.n_samples}
-    facts = (result["protocol"], result["seed"], result["seeds"])
-    same = facts == (found.protocol, options.seed, 1)
-    return result if same and result["options"] == asked else None
+    try:
+        result: dict[str, Any] = read_json(path)
+        facts = (result["protocol"], result["seed"], result["seeds"], result["options"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return result if facts == (found.protocol, options.seed, 1, asked) else None

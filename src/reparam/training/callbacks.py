@@ -1,11 +1,9 @@
 """Those who watch a run: a progress bar, a file of metrics, TensorBoard, pictures."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +23,7 @@ from reparam.seeding import seeded
 from reparam.spec import DataSpec
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
-from reparam.training.run_folder import read_rows
+from reparam.training.run_folder import as_line, read_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -113,22 +111,22 @@ class EpochLines:
         print(f"{label}{said}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
-def metrics_file(path: Path) -> Callback:
-    """Return what appends every row to a file of JSON lines; on resume later rows are dropped."""
+def metrics_file(path: Path, warn: Callable[[str], None]) -> Callback:
+    """Return what appends every row to a file of JSON lines; on resume later rows are dropped.
+
+    Arguments:
+        path: The file.
+        warn: Told of rows that are damaged, which are dropped too.
+    """
 
     def write(event: Event) -> None:
         try:
             if event.kind == "start":
-                kept = [row for row in read_rows(path) if row["step"] <= event.step]
-                write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+                kept = [row for row in read_rows(path, warn) if row["step"] <= event.step]
+                write_atomic(path, "".join(map(as_line, kept)))
             elif event.row:
-                # JSON has neither NaN nor infinity: what is not finite is null.
-                row = {
-                    k: v if isinstance(v, str) or isfinite(v) else None
-                    for k, v in event.row.items()
-                }
-                with path.open("a") as stream:
-                    stream.write(json.dumps(row) + "\n")
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write(as_line(event.row))
         except OSError as error:
             raise write_error(path, error) from error
 
@@ -141,11 +139,13 @@ class TensorBoard:
     Arguments:
         folder: Where its event files go.
         stack: What closes them at the end, whatever happens.
+        warn: Told where TensorBoard cannot write to the folder, since its name is not UTF-8.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._stack = stack
+        self._warn = warn
         self._writer: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -153,11 +153,17 @@ class TensorBoard:
         if event.kind == "start":
             from torch.utils.tensorboard import SummaryWriter
 
+            if not _is_utf8(self._folder):
+                self._warn(
+                    "nothing is written for TensorBoard, which cannot open a folder whose name is "
+                    f"not UTF-8 in this locale: {self._folder}"
+                )
+                return
             # What a killed process wrote after the checkpoint is to be forgotten.
             with self._writing():
                 self._writer = SummaryWriter(str(self._folder), purge_step=event.step + 1)
             self._stack.callback(self._close)
-        for name, value in event.row.items():
+        for name, value in event.row.items() if self._writer is not None else ():
             if name not in ("split", "epoch", "step") and not isinstance(value, str):
                 with self._writing():
                     self._writer.add_scalar(f"{name}/{event.row['split']}", value, event.step)
@@ -166,6 +172,8 @@ class TensorBoard:
         """Write a picture."""
         import numpy as np
 
+        if self._writer is None:
+            return
         pixels = np.array(image.convert("RGB"))
         with self._writing():
             self._writer.add_image(name, pixels, step, dataformats="HWC")
@@ -180,6 +188,14 @@ class TensorBoard:
             yield
         except OSError as error:
             raise write_error(self._folder, error) from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pictures(

@@ -7,10 +7,12 @@ the newest.
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
@@ -19,10 +21,13 @@ from torch import Tensor, nn
 
 from reparam.equality import by_value
 from reparam.errors import CheckpointError
-from reparam.files import remove_unfinished, write_atomic, write_json
+from reparam.files import read_json, read_regular, reason, write_atomic, write_json
 
 FORMAT = 1
 """The version of the files; a run of a newer one is refused."""
+
+ATTEMPTS = 10
+"""How often the newest checkpoint is looked for while another process deletes those found."""
 
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and the one to fall back on."""
@@ -37,15 +42,37 @@ class Checkpoint:
         step: The number of optimizer steps taken.
         tensors: Weights, optimizer state and random number state, by name.
         values: Plain values: epoch, position in the epoch, best score.
+        config_sha256: The checksum of the configuration that it was trained under; None where that
+            was not stored.
     """
 
     step: int
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    config_sha256: str | None = None
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+class Stored(NamedTuple):
+    """What ``save_tensors`` wrote; see ``Checkpoint``."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+    config_sha256: str | None
+
+
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    values: Mapping[str, Any],
+    config_sha256: str | None = None,
+) -> None:
     """Write tensors, then beside them, as JSON, plain values and the checksum of both.
+
+    Arguments:
+        path: The file of the tensors; the JSON file takes its name with the ending ``.json``.
+        tensors: The tensors, by name.
+        values: The plain values.
+        config_sha256: The checksum of the configuration that they were trained under.
 
     Raises:
         RunError: The disk is full.
@@ -56,6 +83,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
     )
     write_atomic(path, content)
     record = {"format": FORMAT, "sha256": _checksum(content, values), "values": dict(values)}
+    if config_sha256 is not None:
+        record["config_sha256"] = config_sha256
     write_json(path.with_suffix(".json"), record)
 
 
@@ -65,14 +94,29 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: A file is missing or damaged, or of a newer format.
     """
+    stored = load_stored(path)
+    return stored.tensors, stored.values
+
+
+def load_stored(path: Path) -> Stored:
+    """Return all that ``save_tensors`` wrote.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or of a newer format.
+    """
     try:
-        record = json.loads(path.with_suffix(".json").read_text())
+        record = read_json(path.with_suffix(".json"))
         check_format(record["format"], path)
-        content = path.read_bytes()
+        content = read_regular(path)
         if _checksum(content, record["values"]) != record["sha256"]:
             raise CheckpointError(f"{path} is damaged: its checksum does not match")
-        return tensors_from_bytes(content), record["values"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        config_sha256 = record.get("config_sha256")
+        if not isinstance(record["values"], dict) or not isinstance(config_sha256, str | None):
+            raise CheckpointError(f"{path} is damaged: its record holds values of other types")
+        return Stored(tensors_from_bytes(content), record["values"], config_sha256)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {reason(error)}") from error
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
@@ -87,31 +131,77 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         RunError: The disk is full.
     """
     path = _tensor_path(folder, checkpoint.step)
-    save_tensors(path, checkpoint.tensors, checkpoint.values)
-    for old in _steps(folder)[KEPT:]:
+    save_tensors(path, checkpoint.tensors, checkpoint.values, checkpoint.config_sha256)
+    for old in _steps(folder, ".json")[KEPT:]:
         # The JSON first: a checkpoint without it does not count, whatever else is left.
         _tensor_path(folder, old).with_suffix(".json").unlink(missing_ok=True)
         _tensor_path(folder, old).unlink(missing_ok=True)
     return path
 
 
-def load_checkpoint(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+def load_checkpoint(
+    folder: Path, warn: Callable[[str], None], config_sha256: str | None = None
+) -> Checkpoint | None:
     """Return the newest sound checkpoint, or None in a folder that has none yet.
+
+    Nothing is written: another process may be training the run, and delete an old checkpoint while
+    it is read.
 
     Arguments:
         folder: The folder of the checkpoints.
-        warn: Told of every damaged checkpoint that is passed over.
+        warn: Told of every checkpoint that is passed over.
+        config_sha256: The checksum of a configuration; checkpoints of another one are passed over.
+            Those of any are taken when None.
 
     Raises:
-        CheckpointError: Every checkpoint is damaged.
+        CheckpointError: Every checkpoint is damaged, or of another configuration.
     """
-    remove_unfinished(folder)
-    steps = _steps(folder)
-    for step in steps:
+    for _ in range(ATTEMPTS):
         try:
-            return Checkpoint(step, *load_tensors(_tensor_path(folder, step)))
+            return _newest(folder, warn, config_sha256)
+        except FileNotFoundError:
+            continue
+    raise CheckpointError(
+        f"the checkpoints in {folder} change too fast to be read: wait for the process that trains"
+    )
+
+
+def _newest(
+    folder: Path, warn: Callable[[str], None], config_sha256: str | None
+) -> Checkpoint | None:
+    """Return what ``load_checkpoint`` does.
+
+    Raises:
+        FileNotFoundError: A checkpoint was deleted while it was read.
+    """
+    steps = _steps(folder, ".json")
+    for step in _steps(folder, ".safetensors"):
+        if step > max(steps, default=-1):
+            warn(
+                f"{_tensor_path(folder, step)} does not count, for it has no .json file: its write "
+                "goes on or was cut short, or that file was deleted; falling back to the "
+                "checkpoint before it"
+            )
+    foreign = False
+    for step in steps:
+        path = _tensor_path(folder, step)
+        try:
+            stored = load_stored(path)
         except CheckpointError as error:
+            if step not in _steps(folder, ".json"):
+                raise FileNotFoundError(path) from error
             warn(f"{error}; falling back to the checkpoint before it")
+            continue
+        if config_sha256 is None or stored.config_sha256 in (None, config_sha256):
+            return Checkpoint(step, *stored)
+        foreign = True
+        warn(f"{path} is of another configuration; falling back to the checkpoint before it")
+    if foreign:
+        raise CheckpointError(
+            f"the checkpoints in {folder} are of another configuration than the config.yaml beside "
+            "that folder: put back the file that they were trained under, or delete the folder to "
+            "train from the start"
+        )
     if steps:
         raise CheckpointError(
             f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
@@ -150,10 +240,20 @@ def _tensor_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}.safetensors"
 
 
-def _steps(folder: Path) -> list[int]:
-    """Return the steps that have both files, the newest first."""
-    found = (path.stem.removeprefix("step-") for path in folder.glob("step-*.json"))
-    return sorted((int(step) for step in found if step.isdecimal()), reverse=True)
+def _steps(folder: Path, ending: str) -> list[int]:
+    """Return the steps that have a file with this ending, the newest first.
+
+    Raises:
+        CheckpointError: The folder may not be looked into.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"cannot read {folder}: {reason(error)}") from error
+    found = (re.fullmatch(rf"step-([0-9]+){re.escape(ending)}", name) for name in names)
+    return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

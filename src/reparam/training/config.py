@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from dataclasses import replace as with_changes
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.files import as_path, read_yaml, reason, stored_path
 from reparam.objectives.bounds import ELBO
 from reparam.seeding import seeded
 from reparam.spec import DataSpec
@@ -41,12 +43,50 @@ def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(map(stored_path, [Path(sys.argv[0]).name, *sys.argv[1:]])),
         # Without the addresses that the names of plain functions hold.
         "objective": re.sub(r" at 0x[0-9a-f]+", "", repr(recipe.objective)),
         "spec": spec.to_dict(),
         **facts,
     }
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """Return the checksum of what a configuration says of the weights that come out of it.
+
+    Where the data lie and what computes may change while a run goes on; versions, too.
+
+    Arguments:
+        config: A configuration as it is read from its file.
+
+    Example:
+        >>> one = {"seed": 0, "data_dir": "/a", "recorded": {"torch": "2.13"}}
+        >>> config_sha256(one) == config_sha256({**one, "data_dir": "/b"})
+        True
+        >>> config_sha256(one) == config_sha256({**one, "seed": 1})
+        False
+    """
+    moving = {*MOVABLE_KEYS, *MACHINE_KEYS, "recorded"}
+    stored = config.get("recorded", {})
+    data = stored.get("data")
+    if isinstance(data, dict):
+        data = {key: value for key, value in data.items() if key not in MOVABLE_KEYS}
+    identity = {
+        "options": {key: value for key, value in config.items() if key not in moving},
+        "data": data,
+        **{key: stored.get(key) for key in ("objective", "spec", "n_train")},
+    }
+    # Not as JSON: a file that was edited may hold keys and values that JSON does not have.
+    return sha256(ascii(_sorted(identity)).encode("ascii")).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    """Return plain values without dictionaries, whose order says nothing."""
+    if isinstance(value, dict):
+        return sorted((str(key), ascii(_sorted(item))) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
 
 
 def variant_options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,15 +181,13 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
         OptionError: A key that does not exist, with the nearest one, or a file that is no mapping.
         DataError: The file cannot be read.
     """
-    import yaml
-
+    path = as_path(path, "config")
     try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the configuration {path}: {error}") from error
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise OptionError(f"{path} is no YAML: {where}") from error
+        values = read_yaml(path)
+    except OSError as error:
+        raise DataError(f"cannot read the configuration {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise OptionError(f"{path} is no YAML: {reason(error)}") from error
     if not isinstance(values, dict):
         raise OptionError(f"{path} holds no options: write lines such as 'epochs: 20'")
     values.pop("recorded", None)

@@ -1,15 +1,37 @@
 """The folder of a run: its layout, and who may write to it."""
 
+import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from reparam.errors import RunError
-from reparam.files import remove_unfinished, write_atomic, write_error
+from reparam.errors import RunError, WriteError
+from reparam.files import (
+    TEMPORARY_PREFIX,
+    as_path,
+    read_json,
+    read_regular,
+    read_yaml,
+    reason,
+    remove_unfinished,
+    write_atomic,
+    write_error,
+)
 from reparam.training.checkpoint import check_format
+
+METRICS_LIMIT = 2**30
+"""The largest file of metrics that is read, in bytes: some million rows."""
+
+HUGE = 1e300
+"""A larger figure is damage, and no plot could show it beside others."""
+
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
+"""What a file system that has no locks answers, as some network and container mounts do."""
 
 
 class RunFolder:
@@ -26,13 +48,17 @@ class RunFolder:
         model.json           their checksum
         evaluation.json      what was measured
         evaluation.safetensors  the same of every example
+        lock                 held by the process that trains; empty, and stays when training ends
 
     Arguments:
         path: The folder; it need not exist yet.
+
+    Raises:
+        OptionError: The path is empty, or its home folder is not known.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = as_path(path, "run")
         self.config_file = self.path / "config.yaml"
         self.metrics_file = self.path / "metrics.jsonl"
         self.events = self.path / "events"
@@ -40,11 +66,20 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.model_file = self.path / "model.safetensors"
         self.evaluation_file = self.path / "evaluation.json"
+        self.lock_file = self.path / "lock"
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run began here."""
-        return self.config_file.is_file()
+        """Whether a run began here.
+
+        Raises:
+            RunError: The folder may not be looked into.
+        """
+        try:
+            # A link that leads nowhere, a pipe and a device are told of when they are read.
+            return self.config_file.exists() and not self.config_file.is_dir()
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}: {reason(error)}") from error
 
     @property
     def is_finished(self) -> bool:
@@ -55,15 +90,15 @@ class RunFolder:
     def weights_sha256(self) -> str | None:
         """The checksum of the trained weights; None for a run that is not finished."""
         try:
-            return str(json.loads(self.model_file.with_suffix(".json").read_text())["sha256"])
+            return str(read_json(self.model_file.with_suffix(".json"))["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write the configuration of a new run.
+    def require_free(self) -> None:
+        """Refuse a folder that a new run cannot begin in; nothing is overwritten.
 
         Raises:
-            RunError: The folder holds another run or other files; nothing is overwritten.
+            RunError: The folder holds another run or other files, or is a file.
         """
         if self.holds_run:
             raise RunError(
@@ -71,14 +106,28 @@ class RunFolder:
             )
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, not a folder: choose another --out")
-        remove_unfinished(self.path)
-        others = [p.name for p in self.path.glob("*")] if self.path.is_dir() else []
+        try:
+            names = os.listdir(self.path) if self.path.is_dir() else []
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}: {reason(error)}") from error
+        others = sorted(
+            name
+            for name in names
+            if name != self.lock_file.name and not name.startswith(TEMPORARY_PREFIX)
+        )
         if others:
-            raise RunError(
-                f"{self.path} is not empty (it holds {sorted(others)[0]}): choose another --out"
-            )
+            raise RunError(f"{self.path} is not empty (it holds {others[0]}): choose another --out")
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Make the folder and write the configuration of a new run.
+
+        Raises:
+            RunError: The folder holds another run or other files; nothing is overwritten.
+        """
         import yaml
 
+        self.require_free()
+        self.remove_unfinished()
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         write_atomic(self.config_file, text)
 
@@ -91,13 +140,10 @@ class RunFolder:
         """
         if not self.holds_run:
             raise RunError(f"{self.path} holds no run (no config.yaml): give the folder of a run")
-        import yaml
-
         try:
-            config = yaml.safe_load(self.config_file.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            where = " ".join(str(error).split())
-            raise RunError(f"{self.config_file} cannot be read: {where}") from error
+            config = read_yaml(self.config_file)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.config_file} cannot be read: {reason(error)}") from error
         recorded = config.get("recorded") if isinstance(config, dict) else None
         if not isinstance(recorded, dict):
             raise RunError(f"{self.config_file} is no configuration of a run: it has no 'recorded'")
@@ -107,64 +153,147 @@ class RunFolder:
                 raise RunError(f"{self.config_file} is damaged: 'recorded' has no {key!r}")
         return config
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics; a last line that a killed process left half is dropped."""
-        return read_rows(self.metrics_file)
+    def metrics(self, warn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of metrics.
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process alone; the lock goes with the process, however it ends.
-
-        Raises:
-            RunError: Another process is training this run, or the folder cannot be made.
+        Arguments:
+            warn: Told of rows that are damaged, which are left out, or that none can be read.
         """
         try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            yield
-            return
-        place = self.path.absolute().resolve()  # "." has no name of its own
-        lock_file = place.parent / f".{place.name}.lock"
-        try:
-            lock_file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o644)
+            return read_rows(self.metrics_file, warn)
         except OSError as error:
-            raise write_error(self.path, error) from error
+            if warn is not None:
+                warn(
+                    f"{self.metrics_file} cannot be read ({reason(error)}): the run is without its "
+                    "metrics"
+                )
+            return []
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half written; for the holder of the lock alone."""
+        for folder in (self.path, self.checkpoints, self.pictures):
+            remove_unfinished(folder)
+
+    @contextmanager
+    def locked(self, warn: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the run for this process alone; the lock goes with the process, however it ends.
+
+        Processes that this one starts do not inherit it. Where the file system has no locks, the
+        run goes on without one.
+
+        Arguments:
+            warn: Told where there can be no lock.
+
+        Raises:
+            RunError: Another process is training this run, or the folder cannot be written to.
+        """
+        import filelock
+
+        lock = filelock.FileLock(self.lock_file, blocking=False, fallback_to_soft=False)
+        is_new = not self.path.exists()
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"another process is training {self.path}: wait for it, or stop it first"
-                ) from None
-            try:
-                yield
-            finally:
-                lock_file.unlink(missing_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"another process is training {self.path}: wait for it, or stop it first"
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise write_error(self.path, error) from error
+            if warn is not None:
+                warn(
+                    f"the file system of {self.path} has no locks ({reason(error)}): see to it "
+                    "that no other process trains this run"
+                )
+        try:
+            yield
         finally:
-            os.close(handle)
+            # Where no run began, as on a full disk, nothing is left. A process that has opened the
+            # file by now sees that it is gone, and does not take it for the lock.
+            with suppress(OSError):
+                if os.listdir(self.path) == [self.lock_file.name]:
+                    self.lock_file.unlink()
+                    if is_new:
+                        self.path.rmdir()
+            lock.release()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of JSON lines; a broken last line is dropped."""
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a file of metrics; a last line that a killed process cut is dropped.
+
+    Arguments:
+        path: The file, of JSON lines; it need not exist.
+        warn: Told of rows that are damaged, which are left out.
+
+    Raises:
+        OSError: The file is there, and cannot be read.
+    """
+    try:
+        lines = read_regular(path, METRICS_LIMIT).split(b"\n")
+    except FileNotFoundError:
+        return []
+    whole, last = lines[:-1], lines[-1]
+    found = [_row(line) for line in (*whole, last) if line.strip()]
+    # Each step has one row of a split.
+    rows = {(row["split"], row["step"]): row for row in found if row is not None}
+    damaged = len(found) - len(rows) - bool(last.strip() and _row(last) is None)
+    if damaged and warn is not None:
+        warn(f"{path} is damaged: {damaged} of its {len(found)} rows are left out")
+    return list(rows.values())
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Return a row of metrics, NaN for what is null in it; None for a line that is no row."""
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or row.get("split") not in ("train", "validation"):
+        return None
+    if not all(type(row.get(name)) is int and row[name] >= 0 for name in ("epoch", "step")):
+        return None
+    figures = [value for name, value in row.items() if name != "split" and value is not None]
+    if not all(type(value) in (int, float) and not abs(value) > HUGE for value in figures):
+        return None
+    return {name: nan if value is None else value for name, value in row.items()}
+
+
+def as_line(row: Mapping[str, Any]) -> str:
+    """Return a row of metrics as a line of its file; what is not finite is null, as JSON has it.
+
+    >>> as_line({"step": 1, "loss": float("inf")})
+    '{"step": 1, "loss": null}\\n'
+    """
+    values = {k: v if isinstance(v, str) or isfinite(v) else None for k, v in row.items()}
+    return json.dumps(values) + "\n"
 
 
 def next_free(root: str | Path, stem: str) -> Path:
-    """Return the first of ``root/stem-1``, ``root/stem-2``, … that does not exist.
+    """Make the first of ``root/stem-1``, ``root/stem-2``, … that does not exist, and return it.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     next_free(folder, "digits-vae").name
-    'digits-vae-1'
+    Of two processes that ask at the same moment each gets a folder of its own.
+
+    Raises:
+        WriteError: The folder cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     next_free(folder, "digits-vae").name, next_free(folder, "digits-vae").name
+        ('digits-vae-1', 'digits-vae-2')
     """
-    number = 1
-    while (Path(root) / f"{stem}-{number}").exists():
-        number += 1
-    return Path(root) / f"{stem}-{number}"
+    root = as_path(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            place = root / f"{stem}-{number}"
+            try:
+                place.mkdir()
+            except FileExistsError:
+                continue
+            return place
+    except OSError as error:
+        said = write_error(root / stem, error)
+        raise WriteError(f"{said}; name another folder with --out") from error
+    raise AssertionError  # count has no end

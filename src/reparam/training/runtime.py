@@ -43,6 +43,10 @@ class Runtime(Protocol):
         """Return the mean of a tensor over processes."""
         ...
 
+    def broadcast(self, value: str) -> str:
+        """Return the text of the first process."""
+        ...
+
 
 class SingleDevice:
     """One device in one process.
@@ -77,6 +81,10 @@ class SingleDevice:
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the value."""
+        return value
+
+    def broadcast(self, value: str) -> str:
+        """Return the text."""
         return value
 
 
@@ -129,6 +137,10 @@ class SeveralDevices:
         """Return the mean over processes, on the CPU."""
         mean = self._fabric.all_reduce(value.to(self.device), reduce_op="mean")
         return mean.cpu()  # type: ignore[union-attr]
+
+    def broadcast(self, value: str) -> str:
+        """Return the text of the first process."""
+        return str(self._fabric.broadcast(value))
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch, concatenated, for_module, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
-from reparam.errors import DataError, Interrupted, NonFiniteError
+from reparam.errors import CheckpointError, DataError, Interrupted, NonFiniteError
 from reparam.objectives.bounds import value_at
 from reparam.seeding import mixed_seed, reseed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
@@ -31,6 +31,9 @@ from reparam.training.runtime import Runtime
 from reparam.training.signals import StopSignal
 from reparam.training.step import Step
 from reparam.variants.recipe import Milestone, Recipe
+
+OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))
+"""The names of what the optimizers remember of a parameter: Adam and Muon."""
 
 
 class Batches(Protocol):
@@ -67,9 +70,32 @@ class Progress:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Progress":
-        """Return what ``to_values`` wrote."""
-        best = values["best"]
+        """Return what ``to_values`` wrote.
+
+        Raises:
+            CheckpointError: Values of other names or types, which only another program writes.
+        """
+        wrong = sorted({field.name for field in fields(cls)} ^ set(values))
+        wrong += [
+            name
+            for name in ("epoch", "batch", "step", "epochs_since_best")
+            if type(values.get(name)) is not int or values[name] < 0
+        ]
+        best = values.get("best")
+        if not _is_finite(values.get("seconds")):
+            wrong.append("seconds")
+        if best is not None and not _is_finite(best):
+            wrong.append("best")
+        if wrong:
+            raise CheckpointError(
+                f"the checkpoint was not written by reparam: its value {wrong[0]!r} is missing, "
+                "unknown, or of another kind; delete it to go on from the one before it"
+            )
         return cls(**{**values, "best": -inf if best is None else best})
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
 
 
 @dataclass
@@ -137,6 +163,7 @@ class Trainer:
         self.validation = validation
         self.callbacks = callbacks
         self.checkpoints = checkpoints
+        self.config_sha256: str | None = None
         self.progress = Progress()
         self.n_steps = options.epochs * len(batches)
         # Small data have short epochs, and every epoch deserves its row.
@@ -458,7 +485,9 @@ class Trainer:
         for index, optimizer in self._optimizers():
             for number, state in optimizer.state_dict()["state"].items():
                 tensors |= flatten(f"optimizer.{index}.{number}", state)
-        checkpoint = Checkpoint(self.progress.step, tensors, self.progress.to_values())
+        checkpoint = Checkpoint(
+            self.progress.step, tensors, self.progress.to_values(), self.config_sha256
+        )
         save_checkpoint(self.checkpoints, checkpoint)
 
     def _optimizers(self) -> Iterator[tuple[int, Optimizer]]:
@@ -469,26 +498,61 @@ class Trainer:
         """Bring everything back to where a checkpoint was written.
 
         Raises:
-            CheckpointError: It is one of another model.
+            CheckpointError: It is one of another model, or was not written by this loop.
         """
+        progress = Progress.from_values(checkpoint.values)
         tensors = checkpoint.tensors
         load_weights(self.model, unflatten("model", tensors), "the checkpoint")
-        self._best = unflatten("best", tensors)
-        if self.step.average is not None:
-            self.step.average.load_state_dict(unflatten("average", tensors))
-        for index, optimizer in self._optimizers():
-            states: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in unflatten(f"optimizer.{index}", tensors).items():
-                number, key = name.split(".", 1)
-                states.setdefault(int(number), {})[key] = tensor
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": states, "param_groups": groups})
-        set_rng_state(unflatten("rng", tensors), self.runtime.device)
-        self.progress = Progress.from_values(checkpoint.values)
+        try:
+            self._restore(tensors, progress)
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise CheckpointError(
+                f"the checkpoint after step {checkpoint.step} is not one of this run ({said}): "
+                "delete it to go on from the one before it"
+            ) from error
+        self.progress = progress
         if self.runtime.rank:
             # The stored random numbers are those of the first process: others need their own.
             place = (self.progress.epoch, self.runtime.rank, self.progress.step)
             reseed(self.runtime.device, mixed_seed(self.options.seed, *place))
+
+    def _restore(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
+        """Take up all tensors but the weights; what does not fit raises an error of Python."""
+        best = unflatten("best", tensors)
+        if best:
+            require_like(best, self.current.state_dict())
+        self._best = best
+        if self.step.average is not None:
+            self.step.average.load_state_dict(unflatten("average", tensors))
+        moved = 0
+        for index, optimizer in self._optimizers():
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            states: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in unflatten(f"optimizer.{index}", tensors).items():
+                number, key = name.split(".", 1)
+                if tensor.shape not in (parameters[int(number)].shape, torch.Size()):
+                    raise ValueError(f"{name} of the optimizer has another shape than its weight")
+                states.setdefault(int(number), {})[key] = tensor
+            if any(tuple(sorted(state)) not in OPTIMIZER_STATES for state in states.values()):
+                raise ValueError("the state of an optimizer has other names")
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states, "param_groups": groups})
+            moved += len(states)
+        if progress.step and not moved:
+            raise ValueError("it has no state of the optimizer")
+        set_rng_state(unflatten("rng", tensors), self.runtime.device)
+
+
+def require_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that have not the names and the shapes of others.
+
+    >>> require_like({"weight": torch.zeros(2)}, {"weight": torch.zeros(3)})
+    Traceback (most recent call last):
+    ValueError: the tensors have other names or shapes
+    """
+    if {k: t.shape for k, t in found.items()} != {k: t.shape for k, t in expected.items()}:
+        raise ValueError("the tensors have other names or shapes")
 
 
 def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:
