@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from reparam.errors import DataError
+from reparam.files import as_path
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".webp", ".avif", ".gif"),
@@ -188,7 +189,7 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
         DataError: A folder that is missing or cannot be read, or has images for validation or
             test and none to train on.
     """
-    folder = Path(path).expanduser().absolute()
+    folder = as_path(path).absolute()
     _require_folder(folder)
     found: list[tuple[int, ImageFile, str | tuple[int, int]]] = []
     folders: list[tuple[str, ...]] = []

@@ -89,10 +89,11 @@ class Preparation:
         theirs, own = data.spec, self.spec
         is_bytes = isinstance(data.transform, Pixels)
         # Binarizing in another way gives other draws of the same kind of x.
-        if theirs.shape != own.shape or (is_bytes and _kind(theirs) != _kind(own)):
+        other = (theirs.support, _kind(theirs)) != (own.support, _kind(own))
+        if theirs.shape != own.shape or (is_bytes and other):
             raise OptionError(
-                f"the model was trained on {_kind(own)}, but {data.name!r} is {_kind(theirs)}: "
-                "give data of the same kind"
+                f"the model was trained on {own.support} data {_kind(own)}, but {data.name!r} is "
+                f"{theirs.support} {_kind(theirs)}: give data of the same kind"
             )
         if isinstance(data.transform, Identity):
             for split, part in data.splits.items():
@@ -128,8 +129,8 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
 
 
 def _kind(spec: DataSpec) -> str:
-    """Return the support, shape and levels of data, in words."""
-    said = f"{spec.support} of shape {spec.shape}"
+    """Return the shape and levels of data, in words."""
+    said = f"of shape {spec.shape}"
     if spec.levels is not None:
         said += f" with {spec.levels} levels"
     if spec.dequantized_from is not None:
