@@ -132,8 +132,10 @@ def _generator_for(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Generato
     # A recorded graph, as of torch.compile, must not hold on to the generator of one context.
     if torch._C._get_dispatch_mode(_RECORDING) is not None:
         return None
-    first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
-    return _own.generators.get(first.device.type)
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            return _own.generators.get(value.device.type)
+    return None
 
 
 def _with_generator(op: OpOverload) -> Callable[..., Any]:
