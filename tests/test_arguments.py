@@ -175,59 +175,56 @@ def called(made: Callable[..., Any], given: dict[str, Any]) -> Any:
     return made(**{k: v() if k in makers and callable(v) else v for k, v in given.items()})
 
 
-CASES = [
-    (name, made, parameter.name)
-    for name, made in callables()
-    for parameter in inspect.signature(made).parameters.values()
-    if is_number(parameter.annotation) and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
-]
+def arguments_in(made: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments that are numbers, or lists of them."""
+    return [
+        parameter.name
+        for parameter in inspect.signature(made).parameters.values()
+        if is_number(parameter.annotation)
+        and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+    ]
 
 
-@pytest.mark.parametrize(
-    ("name", "made", "argument"), CASES, ids=[f"{name}-{argument}" for name, _, argument in CASES]
-)
+CASES = [(name, made) for name, made in callables() if arguments_in(made)]
+OF_ANY_SIGN = {"Linear": ("start", "stop"), "linear": ("start", "stop"), "learning_rate": ("peak",)}
+
+
+@pytest.mark.parametrize(("name", "made"), CASES, ids=[name for name, _ in CASES])
 class TestEveryNumber:
-    def test_means_what_the_plain_one_does(
-        self, name: str, made: Callable[..., Any], argument: str
-    ) -> None:
+    def test_means_what_the_plain_one_does(self, name: str, made: Callable[..., Any]) -> None:
         given = arguments_of(name, made)
-        expected, value = called(made, given), given[argument]
-        if value is None or argument == "shapes":
-            return
-        for form in forms(value):
-            found = called(made, given | {argument: form})
-            assert same(found, expected), repr(form)
+        expected = called(made, given)
+        for argument in arguments_in(made):
+            value = given[argument]
+            if value is None or argument == "shapes":
+                continue
+            for form in forms(value):
+                found = called(made, given | {argument: form})
+                assert same(found, expected), f"{argument}={form!r}"
 
-    def test_is_refused_where_it_is_none(
-        self, name: str, made: Callable[..., Any], argument: str
-    ) -> None:
+    def test_is_refused_where_it_is_none(self, name: str, made: Callable[..., Any]) -> None:
         given = arguments_of(name, made)
-        wrong: list[Any] = ["three", nan, [nan], {}, np.array(["x"]), object(), 1 + 2j]
-        if isinstance(given[argument], int):
-            wrong += [2.5, np.float64(2.5), torch.tensor(2.5), 2**70]
-        if not isinstance(given[argument], bool):
-            wrong += [True, np.bool_(True)]
-        if given[argument] is not None and isinstance(given[argument], int | float):
-            wrong += [[[1]], torch.zeros(2), b"1"]
-        for value in wrong:
-            with pytest.raises(ReparamError) as refusal:
-                called(made, given | {argument: value})
-            assert "\n" not in str(refusal.value)
+        for argument in arguments_in(made):
+            wrong: list[Any] = ["three", nan, [nan], {}, np.array(["x"]), object(), 1 + 2j]
+            if isinstance(given[argument], int):
+                wrong += [2.5, np.float64(2.5), torch.tensor(2.5), 2**70]
+            if not isinstance(given[argument], bool):
+                wrong += [True, np.bool_(True)]
+            if isinstance(given[argument], int | float):
+                wrong += [[[1]], torch.zeros(2), b"1"]
+            for value in wrong:
+                with pytest.raises(ReparamError) as refusal:
+                    called(made, given | {argument: value})
+                assert "\n" not in str(refusal.value), f"{argument}={value!r}"
 
-    def test_is_refused_below_its_range(
-        self, name: str, made: Callable[..., Any], argument: str
-    ) -> None:
+    def test_is_refused_below_its_range(self, name: str, made: Callable[..., Any]) -> None:
         given = arguments_of(name, made)
-        if isinstance(given[argument], bool) or (name, argument) in {
-            ("schedules.Linear", "start"),
-            ("schedules.Linear", "stop"),
-            ("schedules.linear", "start"),
-            ("schedules.linear", "stop"),
-            ("schedules.learning_rate", "peak"),
-        }:
-            return
-        with pytest.raises(ReparamError):
-            called(made, given | {argument: -1})
+        for argument in arguments_in(made):
+            free = OF_ANY_SIGN.get(name.rpartition(".")[2], ())
+            if isinstance(given[argument], bool) or argument in free:
+                continue
+            with pytest.raises(ReparamError):
+                called(made, given | {argument: -1})
 
 
 def numeric_options(name: str) -> dict[str, Any]:
@@ -480,11 +477,6 @@ def test_a_pair_of_test_data_may_be_a_list() -> None:
         rd.from_arrays(x, y, test=[x, y, y])
 
 
-def test_the_start_of_a_mixture_names_its_argument() -> None:
-    with pytest.raises(OptionError, match=r"n_components=5: there are only 3 training examples"):
-        priors.Mixture(2, n_components=5).start(torch.zeros(3, 2))
-
-
 FIGURES: list[tuple[str, Callable[[Any], Any], int]] = [
     ("k", lambda n: rp.evaluation.principal_components(torch.eye(6)[:, :3], k=n), 2),
     (
@@ -521,3 +513,20 @@ def test_functions(name: str, figure: Callable[[Any], Any], value: int) -> None:
     for wrong in ("three", 2.5, nan, [[1]]):
         with pytest.raises(OptionError, match=f"{name}="):
             figure(wrong)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (lambda name: rp.variants.get(name), "variant"),
+        (lambda name: rp.variants.vae(IMAGES, activation=name), "activation"),
+        (lambda name: rp.variants.vae(IMAGES, likelihood=name), "likelihood"),
+        (lambda name: build("vae", IMAGES, posterior=name), "posterior"),
+        (lambda name: build("vae", IMAGES, prior=name), "prior"),
+        (lambda name: rp.schedules.learning_rate(name, 1e-3, 1, 10), "schedule"),
+    ],
+)
+def test_a_name_that_is_no_text_is_unknown(what: Callable[[Any], Any], said: str) -> None:
+    for name in (3, 2.5, [], ["gaussian"], {"a": 1}, object()):
+        with pytest.raises(OptionError, match=f"unknown {said}"):
+            what(name)

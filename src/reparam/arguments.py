@@ -212,7 +212,7 @@ def _sequence(
     declared = items[0]
     if declared is int:
         return as_sizes(name, value, 1 if minimum is None else minimum)
-    if not _kinds(declared) or not _is_about_numbers(declared):
+    if not _is_about_numbers(declared):
         return value
     given = value.tolist() if hasattr(value, "tolist") else value
     if not _is_sequence(given):

@@ -3,8 +3,11 @@
 Every message names the thing, its value, the rule that it breaks and the fix.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
+
+Named = TypeVar("Named")
 
 
 class ReparamError(Exception):
@@ -60,7 +63,7 @@ _MANY = 12
 """With a suggestion at hand, longer lists of names are left out."""
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close.
 
     Arguments:
@@ -76,19 +79,37 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     return by_folded[close[0]] if close else None
 
 
-def folded(name: str) -> str:
-    """Return ``name`` in lower case with dashes for underscores, as names are compared."""
-    return name.lower().replace("_", "-")
+def folded(name: object) -> str:
+    """Return a name in lower case with dashes for underscores, as names are compared."""
+    return str(name).lower().replace("_", "-")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
+def named(kind: str, name: object, known: Mapping[str, Named]) -> Named:
+    """Return what goes by a name.
+
+    Raises:
+        OptionError: A name that is none of these, or no text at all.
+
+    Example:
+        >>> named("constant", "pi", {"pi": 3.14})
+        3.14
+        >>> named("constant", ["pi"], {"pi": 3.14})
+        Traceback (most recent call last):
+        reparam.errors.OptionError: unknown constant ['pi']: did you mean 'pi'? Known: pi
+    """
+    if not isinstance(name, str) or name not in known:
+        raise unknown(kind, name, known)
+    return known[name]
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:
     """Return the error for a name that is not one of those known.
 
     >>> print(unknown("variant", "beta-vea", ["vae", "beta-vae"]))
     unknown variant 'beta-vea': did you mean 'beta-vae'? Known: vae, beta-vae
     """
     known = list(known)
-    close = nearest(str(name), known)
+    close = nearest(name, known)
     hint = f" did you mean {close!r}?" if close else ""
     listed = "" if close and len(known) > _MANY else f" Known: {', '.join(known) or 'none'}"
     return OptionError(f"unknown {kind} {name!r}:{hint}{listed}")

@@ -41,7 +41,7 @@ from reparam.errors import (
 from reparam.families import Family
 from reparam.files import as_path, stored_path
 from reparam.isolation import isolated, make_trainable, plain_modes
-from reparam.model import PARTS, Generates, LatentModel, as_latent, is_latent
+from reparam.model import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, seeded, set_rng_state
@@ -654,8 +654,8 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     """
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
-    if objective is None or any(hasattr(model, part) for part in PARTS):
-        as_latent(model)
+    if objective is None:
+        as_latent(model)  # which says what is missing; an objective of one's own may need less
     return Recipe(model, ELBO() if objective is None else objective)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reparam.errors import ShapeError, SupportError, unknown
+from reparam.errors import ShapeError, SupportError, named
 from reparam.families.bernoulli import Bernoulli
 from reparam.families.categorical import Categorical
 from reparam.families.continuous_bernoulli import ContinuousBernoulli
@@ -139,9 +139,7 @@ def likelihood(spec: DataSpec, name: "str | Family | None" = None) -> Family:
             )
     else:
         label = default_likelihood(spec) if name is None else name
-        if label not in LIKELIHOODS:
-            raise unknown("likelihood", label, LIKELIHOODS)
-        supports, maker = LIKELIHOODS[label]
+        supports, maker = named("likelihood", label, LIKELIHOODS)
         made = None
     if spec.support not in supports:
         instead = f"use --likelihood {default_likelihood(spec)}"

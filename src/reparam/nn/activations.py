@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from reparam.errors import unknown
+from reparam.errors import named
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -30,6 +30,4 @@ def activation(name: str) -> nn.Module:
         >>> activation("tanh")
         Tanh()
     """
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]()
+    return named("activation", name, ACTIVATIONS)()

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from reparam.arguments import numbers
-from reparam.errors import OptionError, unknown
+from reparam.errors import OptionError, named
 
 __all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
 
@@ -113,9 +113,8 @@ def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRa
         [0.001, 0.00072, 0.00052, 0.0001, 0.0001]
     """
     falls = {"cosine": _cosine, "linear": _linear, "constant": _constant, "stages": _stages}
-    if name not in falls:
-        raise unknown("schedule of the learning rate", name, falls)
-    return LearningRate(float(peak), warmup, steps, falls[name])
+    fall = named("schedule of the learning rate", name, falls)
+    return LearningRate(float(peak), warmup, steps, fall)
 
 
 def _cosine(step: float, warmup: int, steps: int) -> float:

@@ -16,7 +16,7 @@ from reparam.batch import Batch
 from reparam.conditional import Conditional
 from reparam.corruption import Corruption
 from reparam.data.condition import conditions
-from reparam.errors import OptionError, SupportError, unknown
+from reparam.errors import OptionError, SupportError, named
 from reparam.families import (
     Deterministic,
     Family,
@@ -220,13 +220,13 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
         encoder = _encoder(model)
         (latent_dim,) = encoder.family.event_shape
         if parts.posterior is not None:
-            family = _named("posterior", parts.posterior, POSTERIORS)(latent_dim)
+            family = named("posterior", parts.posterior, POSTERIORS)(latent_dim)
             model.encoder = Conditional(encoder.network, family)
-        prior = parts.prior or ("vamp" if isinstance(model.prior, priors.Vamp) else None)
+        prior = parts.prior
+        if prior is None and isinstance(model.prior, priors.Vamp):
+            prior = "vamp"
         if prior is not None:
-            model.prior = _named("prior", prior, PRIORS)(
-                model, spec, latent_dim, parts.n_components
-            )
+            model.prior = named("prior", prior, PRIORS)(model, spec, latent_dim, parts.n_components)
             milestones = started(model.prior)
     if parts.objective is not None and type(recipe.objective) not in EXCHANGEABLE:
         raise OptionError(
@@ -383,14 +383,8 @@ def _objective(own: Objective, parts: Parts) -> Objective:
         options["free_bits"] = parts.free_bits
     if name is None:
         return with_changes(own, **options) if isinstance(own, ELBO) and options else own
-    made: Objective = _named("objective", name, OBJECTIVES)(**options)
+    made: Objective = named("objective", name, OBJECTIVES)(**options)
     if type(made) is type(own) and name != "reconstruction":
         # The variant's own, with its own weights or noise, and with what was asked for.
         return with_changes(own, **options)  # type: ignore[type-var]
     return made
-
-
-def _named(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise unknown(kind, name, known)
-    return known[name]
