@@ -87,13 +87,16 @@ class Preparation:
             DataError: Values outside the support.
         """
         theirs, own = data.spec, self.spec
-        is_bytes = isinstance(data.transform, Pixels)
-        # Binarizing in another way gives other draws of the same kind of x.
-        other = (theirs.support, _kind(theirs)) != (own.support, _kind(own))
-        if theirs.shape != own.shape or (is_bytes and other):
+        said = [(f"of shape {spec.shape}", spec.support, _levels(spec)) for spec in (own, theirs)]
+        # Binarizing in another way gives other draws of the same kind of x; floats are x itself,
+        # and those of a narrower support are among those of a wider one.
+        if theirs.shape != own.shape or (isinstance(data.transform, Pixels) and said[0] != said[1]):
+            with_levels = said[0][:2] == said[1][:2]
+            (shape, support, levels), (other_shape, other_support, other_levels) = said
             raise OptionError(
-                f"the model was trained on {own.support} data {_kind(own)}, but {data.name!r} is "
-                f"{theirs.support} {_kind(theirs)}: give data of the same kind"
+                f"the model was trained on {support} data {shape}{levels if with_levels else ''}, "
+                f"but {data.name!r} is {other_support} {other_shape}"
+                f"{other_levels if with_levels else ''}: give data of the same kind"
             )
         if isinstance(data.transform, Identity):
             for split, part in data.splits.items():
@@ -128,14 +131,11 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
 
 
-def _kind(spec: DataSpec) -> str:
-    """Return the shape and levels of data, in words."""
-    said = f"of shape {spec.shape}"
-    if spec.levels is not None:
-        said += f" with {spec.levels} levels"
-    if spec.dequantized_from is not None:
-        said += f" with noise over {spec.dequantized_from} levels"
-    return said
+def _levels(spec: DataSpec) -> str:
+    """Return the levels of data, in words."""
+    said = "" if spec.levels is None else f" with {spec.levels} levels"
+    n = spec.dequantized_from
+    return said if n is None else f"{said} with noise over {n} levels"
 
 
 def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
