@@ -77,6 +77,18 @@ def test_a_posterior_that_is_nearly_singular_gives_the_figures_of_float64(
     assert found.log_likelihood < min(0.0, most + noise)
 
 
+def test_a_posterior_that_knows_its_draws_has_figures_where_no_solve_has() -> None:
+    dim = 24
+    model = coins(Fixed(torch.zeros(dim), 0.01 * bent(10.0, dim), TriangularNormal), dim)
+    assert torch.linalg.cond(bent(10.0, dim).double()) > 1e16
+    with torch.no_grad():
+        found = importance_sample(model, torch.ones(5, 3), None, 100)
+    # z is all but 0, where log p(z) = -D/2 log 2π: log w is log p(x) + log |L| + ½ ‖ε‖² there.
+    log_volume = dim * log(0.001)
+    best = found.log_likelihood - 3 * log(0.5) - log_volume
+    assert bool(((best > dim / 2) & (best < 2 * dim)).all())
+
+
 def test_float32_alone_would_have_given_a_probability_above_one() -> None:
     loc, factor = torch.zeros(12), bent(8.0)
     q = MultivariateNormal(loc, scale_tril=factor, validate_args=False)

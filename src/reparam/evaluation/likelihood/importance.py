@@ -31,8 +31,10 @@ from torch.distributions import Distribution
 from reparam.distributions import (
     Autoregressive,
     Delta,
+    Flow,
     QuantizedCategorical,
     QuantizedCodes,
+    TriangularNormal,
     base,
     is_normalized,
 )
@@ -205,10 +207,13 @@ def _sampled(
         decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
     rows = decoder.rows(max_floats // workers.n, x.device)
 
-    def scored(z: Tensor, r: Distribution) -> tuple[Tensor, Tensor]:
+    def scored(z: Tensor, extreme: _Extremes) -> tuple[Tensor, Tensor]:
         """Return log p(x | z) and log r(z) / p(z), with shape (K, B)."""
-        log_ratio = _float64(r.log_prob(z) - prior.log_prob(z))
-        return _float64(_log_likelihood(model, x, z, c, rows, workers)), log_ratio
+        log_r = extreme.r.log_prob(z)
+        log_ratio = _float64(log_r - prior.log_prob(z))
+        log_likelihood = _float64(_log_likelihood(model, x, z, c, rows, workers))
+        extreme.add(z, log_likelihood - log_ratio, _float64(log_r))
+        return log_likelihood, log_ratio
 
     for z in chain([first], draws):
         # The KL of a layer below another is a mean over draws.
@@ -216,20 +221,18 @@ def _sampled(
             divergence = kl(q, prior, z)
         for name, part in divergence.groups.items():
             layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
-        log_likelihood, log_ratio = scored(z, q)
+        log_likelihood, log_ratio = scored(z, extremes[0])
         reconstruction = reconstruction + log_likelihood.sum(0)
         mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
         weights.add(log_likelihood - log_ratio)
-        extremes[-1].add(z, log_likelihood - log_ratio)
     if proposal != POSTERIOR:
         # Gradients keep what every layer puts out.
         r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
         weights = LogSums(len(x))
         extremes.append(_Extremes(proposal, r))
         for z in _draws(r, n_samples, slab):
-            log_likelihood, log_ratio = scored(z, r)
+            log_likelihood, log_ratio = scored(z, extremes[1])
             weights.add(log_likelihood - log_ratio)
-            extremes[-1].add(z, log_likelihood - log_ratio)
     parts = divergence.per_dimension
     found = Figures(
         log_likelihood=weights.log_mean(n_samples),
@@ -257,15 +260,16 @@ class _Extremes:
 
     def __init__(self, proposal: str, r: Distribution) -> None:
         self.proposal, self.r = proposal, r
-        self.z = torch.empty(0)
-        self.log_weight = torch.empty(0)
+        self.z = self.log_weight = self.log_r = torch.empty(0)
 
-    def add(self, z: Tensor, log_weight: Tensor) -> None:
-        """Add draws with shape (K, B, D), and their log-weights on the CPU with shape (K, B)."""
+    def add(self, z: Tensor, log_weight: Tensor, log_r: Tensor) -> None:
+        """Add draws z (K, B, D) and, on the CPU, their log-weights and log r(z), both (K, B)."""
         if len(self.z):
-            z, log_weight = torch.cat([self.z, z]), torch.cat([self.log_weight, log_weight])
+            z = torch.cat([self.z, z])
+            log_weight = torch.cat([self.log_weight, log_weight])
+            log_r = torch.cat([self.log_r, log_r])
         which = torch.stack([log_weight.argmax(0), log_weight.argmin(0)])
-        self.log_weight = log_weight.gather(0, which)
+        self.log_weight, self.log_r = log_weight.gather(0, which), log_r.gather(0, which)
         self.z = z.gather(0, which.to(z.device)[..., None].expand(-1, -1, z.shape[-1]))
 
 
@@ -341,16 +345,18 @@ def _is_sound(
     They are also to stay the same where z moves by its last bit, which rounding has decided on.
     """
     z, log_weight = extreme.z, extreme.log_weight
-    # A tuned proposal is the same distribution in any precision.
-    tuned = extreme.proposal == TUNED
-    r = extreme.r if tuned else proposed(extreme.proposal, model, x, c)
     places = [z.double()]
-    if not isinstance(r, QuantizedCodes):
+    if not isinstance(extreme.r, QuantizedCodes):
         places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
-    prior = model.prior_distribution(c)
+    prior, r = model.prior_distribution(c), None
+    # A tuned proposal is the same distribution in any precision. One that knows the density of its
+    # draws has made it of the noise behind z, before z was rounded; that is the right one.
+    if extreme.proposal != TUNED and not isinstance(extreme.r, Flow | TriangularNormal):
+        r = proposed(extreme.proposal, model, x, c)
     sound = torch.ones(len(x), dtype=torch.bool)
     for place in places:
-        log_ratio = (prior.log_prob(place) - r.log_prob(place)).cpu()
+        log_r = extreme.log_r if r is None else r.log_prob(place).cpu()
+        log_ratio = prior.log_prob(place).cpu() - log_r
         other = _log_likelihood(model, x, place, c, rows, Workers()).cpu() + log_ratio
         near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
         sound &= (near | (log_weight == other)).all(0)
