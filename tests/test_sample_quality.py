@@ -280,8 +280,9 @@ class TestEvaluation:
         with pytest.raises(ShapeError, match="20 or more"):
             evaluation.evaluate(self.model(), batch, self.spec, n_samples=2, sample_quality=10)
         words = DataSpec((3,), "tokens", levels=5)
+        tokens = Batch(torch.arange(90.0).reshape(30, 3) % 5)
         with pytest.raises(OptionError, match="tokens values mean nothing"):
-            evaluation.evaluate(self.model(), batch, words, n_samples=2, sample_quality=20)
+            evaluation.evaluate(self.model(), tokens, words, n_samples=2, sample_quality=20)
 
 
 def halved(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from weakref import ref
 
 import numpy as np
 from torch import Tensor
+from torch.nn import Module
 
 Holder = TypeVar("Holder", bound=type)
 
@@ -97,6 +98,9 @@ def _parts(thing: Any) -> Any:
         return [thing.func, thing.args, thing.keywords]
     if isinstance(thing, ref):
         return [thing()]
+    if isinstance(thing, Module):
+        # Hooks have numbers that count all hooks of the process.
+        return {k: list(v.values()) if k.endswith("_hooks") else v for k, v in vars(thing).items()}
     kind: Any = type(thing)
     is_bare = kind.__eq__ is object.__eq__ and hasattr(thing, "__dict__")
     return vars(thing) if is_bare and not isinstance(thing, _NAMED) else None

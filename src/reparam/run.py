@@ -203,7 +203,9 @@ class Run:
         else:
             x, y = read(data)
             values = as_numbers(x)
-            labels = None if y is None else as_labels(y, len(values), self._n_classes)
+            labels = None if y is None else as_labels(y, len(values))
+            if labels is not None:
+                self._require_classes("data", int(labels.max()) + 1)
             found = known.dataset(values, labels)
         return self._conditioned(found)
 
@@ -403,16 +405,20 @@ class Run:
 
     def _conditioned(self, source: Dataset | Stream) -> Dataset | Stream:
         """Return data under the condition of the model, whose classes they need not all have."""
-        n, known = self.spec.context, source.spec.n_classes
-        if known is not None and known != n > 0:
-            if known > n:
-                raise OptionError(
-                    f"{source.name!r} has labels up to {known - 1}, and the model was trained "
-                    f"under those from 0 to {n - 1}: leave the others out"
-                )
-            spec = with_changes(source.spec, n_classes=n)
-            source = with_changes(source, spec=spec)
+        n, known = self._n_classes, source.spec.n_classes
+        if n is not None and known is not None and known != n:
+            self._require_classes(source.name, known)
+            source = with_changes(source, spec=with_changes(source.spec, n_classes=n))
         return source.conditioned(self.spec.condition)
+
+    def _require_classes(self, name: str, n_classes: int) -> None:
+        """Refuse labels that the model was not trained under, where it takes labels."""
+        n = self._n_classes
+        if n is not None and n_classes > n:
+            raise OptionError(
+                f"{name!r} has labels up to {n_classes - 1}, and the model was trained under those "
+                f"from 0 to {n - 1}: leave the others out"
+            )
 
     @property
     def device(self) -> torch.device:

@@ -43,7 +43,7 @@ from reparam.equality import by_value
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
 from reparam.isolation import Workers, in_float64
 from reparam.model import LatentModel
-from reparam.seeding import seeded
+from reparam.seeding import branches
 
 N_SAMPLES = 500
 """How many draws an importance-sampled likelihood is made of, unless told otherwise."""
@@ -327,7 +327,7 @@ def _widened(
     some = doubtful.to(x.device)
     x, c = x[some], c if c is None else c[some]
     # Draws of their own, so that those of the examples to come are as they were.
-    with seeded(x.device, torch.initial_seed()):
+    with branches()(0):
         again, extremes = sample(x, c)
     # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
     gap = again.log_likelihood - (again.reconstruction - again.kl)
