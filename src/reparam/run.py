@@ -1,7 +1,7 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
@@ -46,6 +46,7 @@ from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
+from reparam.training.schema import checked_config
 from reparam.training.trainer import Trainer
 from reparam.variants import Recipe, replace
 
@@ -466,13 +467,13 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         CheckpointError: Its weights are damaged, or of another model.
     """
     folder = RunFolder(run)
-    config = folder.config()
+    config = checked_config(folder.config(), str(folder.config_file))
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
         with torch.random.fork_rng(devices=[]):
             model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
-    weights = _weights(folder)
+    weights = _weights(folder, config)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
     return Run(module, spec, config, None, folder, folder.metrics())
@@ -509,7 +510,7 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     return Recipe(parts, ELBO() if objective is None else objective)
 
 
-def _weights(folder: RunFolder) -> dict[str, Tensor]:
+def _weights(folder: RunFolder, config: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the final weights; failing those, the ones of the newest checkpoint."""
     if folder.is_finished:
         try:
@@ -520,7 +521,7 @@ def _weights(folder: RunFolder) -> dict[str, Tensor]:
     if checkpoint is not None and not folder.is_finished:
         _warn(
             f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {checkpoint.values['epoch']} of {folder.config()['epochs']}); "
+            f"(epoch {checkpoint.values['epoch']} of {config.get('epochs', '?')}); "
             f"reparam train --resume {folder.path} goes on"
         )
     if checkpoint is None:
@@ -532,7 +533,7 @@ def _weights(folder: RunFolder) -> dict[str, Tensor]:
 
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
-    stored = folder.config()
+    stored = checked_config(folder.config(), str(folder.config_file))
     changed = differences(stored, config)
     if stored["recorded"]["objective"] != config["recorded"]["objective"] and not changed:
         changed = [f"objective ({stored['recorded']['objective']} in the run)"]
