@@ -1,6 +1,5 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, set_rng_state
 from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
+from reparam.terminal import stderr
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
     load_checkpoint,
@@ -610,4 +610,4 @@ def _remember(run: Run, event: Event) -> None:
 
 
 def _warn(message: str) -> None:
-    print(f"reparam: {message}", file=sys.stderr)
+    print(f"reparam: {message}", file=stderr())

@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 
 from reparam import data as data_sets
+from reparam.arguments import as_int
 from reparam.cli.parse import parse
 from reparam.data import DATASETS
 from reparam.data.images import ENDINGS
@@ -63,8 +64,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Examine a run or data, and print what was found."""
     options = parse(Options, "doctor", arguments)
-    if not 0 <= options.seed < 2**63:
-        raise OptionError(f"seed={options.seed}: must be 0 or more, and below 2^63")
+    as_int("seed", options.seed)
     found = diagnosis(options)
     if options.json:
         print(json.dumps(found.to_dict(), indent=2))

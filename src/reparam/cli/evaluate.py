@@ -17,6 +17,7 @@ from reparam.evaluation.likelihood.proposal import TUNED
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
 from reparam.run import Run, load
+from reparam.terminal import stderr
 
 _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
 
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         device=options.device,
         progress=_counter(),
-        say=lambda words: print(words, file=sys.stderr, flush=True),
+        say=lambda words: print(words, file=stderr(), flush=True),
         proposal=options.proposal,
         annealed=options.annealed,
         annealed_temperatures=options.annealed_temperatures,
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
         print(
             "note: evaluation.json no longer holds these figures of an earlier evaluation: "
             f"{', '.join(lost)}",
-            file=sys.stderr,
+            file=stderr(),
         )
     print(json.dumps(result.to_dict(), indent=2) if options.json else result)
     if run.vocabulary is not None and result.code_bits is not None and not options.json:
@@ -147,11 +148,11 @@ def _function(named: str) -> NamedFeatures:
 
 def _counter() -> object:
     """Return what counts examples on a terminal; nothing where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    if not stderr().isatty():
         return None
 
     def count(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        print(f"\r{done:,} of {total:,} examples", end=end, file=sys.stderr, flush=True)
+        print(f"\r{done:,} of {total:,} examples", end=end, file=stderr(), flush=True)
 
     return count

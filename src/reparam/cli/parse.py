@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
+from reparam.arguments import LARGEST, as_int
 from reparam.errors import OptionError, unknown
+from reparam.terminal import wide_enough
 
 T = TypeVar("T")
 
@@ -43,8 +45,8 @@ def parse(
     keywords: dict[str, Any] = {} if default is None else {"default": default}
     complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):
-            return tyro.cli(
+        with redirect_stderr(complaint), wide_enough():
+            found = tyro.cli(
                 options,
                 prog=f"reparam {verb}",
                 args=list(arguments),
@@ -56,6 +58,21 @@ def parse(
         if not end.code:  # --help
             raise
         raise OptionError(f"{sentence(complaint.getvalue())}; see reparam {verb} --help") from None
+    check_sizes(found)
+    return found
+
+
+def check_sizes(options: Any) -> None:
+    """Refuse whole numbers that no tensor can hold, whatever they are for.
+
+    Raises:
+        OptionError: One beyond 64 bits.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not isinstance(number, bool):
+                as_int(field.name, number, minimum=-LARGEST)
 
 
 def metavar(kind: Any) -> str | None:
@@ -86,5 +103,6 @@ def sentence(box: str) -> str:
     said = re.sub(
         r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is no whole number", said
     )
+    said = re.sub(r"Exceeds the limit .* to increase the limit", "too many digits", said)
     said = re.sub(r"could not convert string to float: ('.*')", r"\1 is no number", said)
     return said.rstrip(".")
