@@ -19,6 +19,7 @@ from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated
+from reparam.memory import allocating, require_memory
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
@@ -215,15 +216,16 @@ class Run:
                 options["probe_train"] = self.examples(chosen, "train", seed)
         if n_samples is not None:
             options["n_samples"] = n_samples
-        result = evaluate(
-            self.model,
-            self.examples(source, split, seed),
-            self.spec,
-            seed=seed,
-            device=place,
-            split=split if isinstance(source, Dataset) else "data given",
-            **options,
-        )
+        with allocating(**options):
+            result = evaluate(
+                self.model,
+                self.examples(source, split, seed),
+                self.spec,
+                seed=seed,
+                device=place,
+                split=split if isinstance(source, Dataset) else "data given",
+                **options,
+            )
         if not isinstance(source, Dataset):
             return result
         binarize = (source.options or {}).get("binarize")
@@ -269,7 +271,9 @@ class Run:
         c = conditions(spec, n_samples, label)
         if c is not None:
             options["c"] = c.to(self.device)
-        with isolated(self.model, seed=seed):
+        # The draws, and the codes or means that they come from.
+        require_memory(2 * 4 * n_samples * self.spec.dim, self.device, n_samples=n_samples)
+        with allocating(n_samples=n_samples), isolated(self.model, seed=seed):
             if isinstance(self.model, LatentModel):
                 return self.model.sample(n_samples, **options).reshape(-1, *self.spec.shape)
             images = watch.sample_images(self.model, n_samples, self.spec)
@@ -314,7 +318,7 @@ class Run:
         self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None
     ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
-        with isolated(self.model), torch.inference_mode():
+        with allocating(n=len(values)), isolated(self.model), torch.inference_mode():
             chunks = in_chunks(Batch(values, c=c), 1000)
             moved = (to_device(chunk, self.device) for chunk in chunks)
             return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved])
@@ -403,6 +407,10 @@ def fit(
         device_used=str(runtime.device),
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
+    sizes = recipe.source.options if recipe.source else {}
+    weights = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
+    # The gradient, and two moments of the optimizer.
+    require_memory(3 * weights, runtime.device, **sizes)
     recipe.model.to(runtime.device)
     folder = None if out is None else RunFolder(out)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
@@ -417,6 +425,7 @@ def fit(
         capture=capture,
     )
     with ExitStack() as stack:
+        stack.enter_context(allocating(batch_size=settings.batch_size, **sizes))
         if folder is not None and runtime.rank == 0:
             stack.enter_context(folder.locked())
             if resume and folder.holds_run:

@@ -34,6 +34,8 @@ _SIGNS = {
     "≥": ">=",
     "→": "->",
     "⏎": "\\n",
+    "λ": "lambda",  # which Unicode calls lamda
+    "Λ": "Lambda",
     "²": "^2",
     "³": "^3",
 }

@@ -147,6 +147,11 @@ def outcome(error: BaseException) -> tuple[int | None, str]:
         case BrokenPipeError():
             # The reader of a pipe has left, as `head` does.
             return 141, ""
+        case MemoryError() | RuntimeError():
+            from reparam.memory import memory_error
+
+            needed = memory_error(error)
+            return (None, "") if needed is None else (2, str(needed))
         case OSError(filename=None):
             return 1, f"the output cannot be written: {error.strerror or error}"
         case OSError():

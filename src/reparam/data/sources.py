@@ -56,12 +56,22 @@ SOURCES: dict[str, Source] = {
 
 
 def cache_folder() -> Path:
-    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches."""
+    """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches.
+
+    Raises:
+        DataError: The user has no home folder, where the system would keep them.
+    """
     if os.environ.get("REPARAM_CACHE"):
         return Path(os.environ["REPARAM_CACHE"]).expanduser()
     import pooch
 
-    return Path(pooch.os_cache("reparam"))
+    try:
+        return Path(pooch.os_cache("reparam"))
+    except RuntimeError as error:
+        raise DataError(
+            "downloads are kept in the home folder, which is not known: set REPARAM_CACHE to a "
+            "folder for them"
+        ) from error
 
 
 def find(name: str, wanted: Sequence[Sequence[str]], data_dir: StrPath | None = None) -> list[Path]:

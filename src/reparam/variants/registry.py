@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from reparam.errors import OptionError, folded, unknown
+from reparam.memory import building
 from reparam.spec import DataSpec
 from reparam.variants.parts import PARTS, Parts, with_parts
 from reparam.variants.recipe import Recipe, Source, replace
@@ -81,8 +82,9 @@ def variant(
 
         @functools.wraps(builder)
         def built(spec: DataSpec, *args: Any, **kwargs: Any) -> Recipe:
-            recipe = builder(spec, *args, **kwargs)
             given = inspect.signature(builder).bind(spec, *args, **kwargs)
+            with building(**{**given.arguments, **kwargs}):
+                recipe = builder(spec, *args, **kwargs)
             return replace(
                 recipe, spec=recipe.spec or spec, source=_source(get(name), given, recipe)
             )
@@ -174,7 +176,8 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
     }
     given = {k: options[k] for k, parts in shared.items() if parts and options.get(k) is not None}
     own = recipe.objective
-    recipe = with_parts(recipe, Parts(**(given | others)))
+    with building(**options):
+        recipe = with_parts(recipe, Parts(**(given | others)))
     # An objective of the same kind keeps the variant's weights; posterior and prior are made anew.
     kept = "objective" if type(recipe.objective) is type(own) else None
     for option, part in found.owned.items():
