@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from math import inf, prod
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, ReparamError
 
 _FAILURE = re.compile(
     r"can't allocate memory|bad_alloc|Storage size calculation overflowed|out of memory|"
-    r"integer multiplication overflow|Unable to allocate|Cannot allocate memory"
+    r"integer multiplication overflow|Unable to allocate|Cannot allocate memory|"
+    r"Overflow when unpacking"
 )
 _BYTES = re.compile(r"allocate (\d+) bytes")
 
 _UNITS = (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+_COPIES = ContextVar("copies", default=4)
+"""What a model needs that will be trained: its weights, their gradient, and Adam's two moments."""
 
 _MAKERS = (torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.empty)
 
@@ -43,7 +48,9 @@ def allocating(**sizes: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except ReparamError:
+        raise
+    except Exception as error:
         needed = memory_error(error, **sizes)
         if needed is None:
             raise
@@ -67,12 +74,14 @@ def building(**sizes: Any) -> Iterator[None]:
         reparam.errors.OptionError: hidden=(1000000000, 1000000000): takes 4 EB of memory ...
     """
     free = available()
+    # Where there is an accelerator, nothing but the weights themselves has to fit here.
+    copies = 1 if torch.accelerator.is_available() else _COPIES.get()
     total = 0
 
     def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         nonlocal total
         if parameter is not None:
-            total += parameter.nbytes
+            total += copies * parameter.nbytes
         if total > free:
             raise _too_large(total, sizes)
 
@@ -86,6 +95,16 @@ def building(**sizes: Any) -> Iterator[None]:
             yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def without_training() -> Iterator[None]:
+    """Hold models to be built for their weights alone, so that they may be larger."""
+    token = _COPIES.set(1)
+    try:
+        yield
+    finally:
+        _COPIES.reset(token)
 
 
 def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: Any) -> None:

@@ -19,7 +19,7 @@ from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.errors import CheckpointError, OptionError, RunError
 from reparam.files import remove_unfinished
 from reparam.isolation import isolated
-from reparam.memory import allocating, require_memory
+from reparam.memory import allocating, require_memory, without_training
 from reparam.model import LatentModel
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
@@ -390,6 +390,11 @@ def fit(
             "codebook, or the decoder with --start-at-mean) from training examples, which one "
             "process does; use one device"
         )
+    if settings.batch_size < devices * nodes:
+        raise OptionError(
+            f"batch_size={settings.batch_size}: {devices * nodes} devices share a batch, so it "
+            "needs at least one example for each"
+        )
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
     repeats = bool(getattr(recipe.objective, "repeats_labeled", False))
     batches = _batches(source, settings, runtime, repeats)
@@ -479,7 +484,7 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     config = checked_config(folder.config(), str(folder.config_file))
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), without_training():
             model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
     weights = _weights(folder, config)

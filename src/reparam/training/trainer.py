@@ -1,8 +1,10 @@
 """The one training loop."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch, concatenated, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
-from reparam.errors import DataError, Interrupted, NonFiniteError
+from reparam.errors import DataError, Interrupted, NonFiniteError, ReparamError
 from reparam.objectives.bounds import value_at
 from reparam.seeding import mixed_seed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
@@ -31,6 +33,9 @@ from reparam.training.runtime import Runtime
 from reparam.training.signals import StopSignal
 from reparam.training.step import Step
 from reparam.variants.recipe import Milestone, Recipe
+
+_NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
+"""What torch says of numbers that are not finite."""
 
 
 class Batches(Protocol):
@@ -172,7 +177,8 @@ class Trainer:
                 # The weights that a run begins with may come from anywhere: they are a part of it.
                 self.save()
             while not self._is_done:
-                self._train_epoch(stop, began)
+                with self._naming_divergence():
+                    self._train_epoch(stop, began)
         if self._best:
             self.current.load_state_dict(self._best)
         if self.step.average is not None:
@@ -216,6 +222,29 @@ class Trainer:
             return
         self._save_now_and_then()
         self._stop_if_asked(stop)
+
+    @contextmanager
+    def _naming_divergence(self) -> Iterator[None]:
+        """Say what is wrong where numbers that are not finite end in an error of another's.
+
+        A distribution, a decomposition or a quantile refuses them before the loss is looked at.
+        """
+        try:
+            yield
+        except ReparamError:
+            raise
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            # Another process cannot be asked: it may be waiting within the step that failed.
+            table = self._window.table() if self._window.blocks else torch.empty(0)
+            self._require_finite(table, error)
+            self._require_finite_weights(error)
+            if _NON_FINITE.search(str(error)):
+                raise NonFiniteError(
+                    f"the loss is not finite at step {self.progress.step} (epoch "
+                    f"{self.progress.epoch + 1}): {likely_cause({}, self._lr, self.progress.step)};"
+                    f" {self._kept}"
+                ) from error
+            raise
 
     def _stop_if_asked(self, stop: StopSignal) -> None:
         """Save and leave where a signal came, to this process or, at whole windows, to another."""
@@ -341,30 +370,41 @@ class Trainer:
         if not self._window.blocks:
             return [], torch.empty(0)
         names, values = self._window.names, self._window.table()
-        bad = (~values.isfinite()).any(1).nonzero()
+        is_bad = not bool(values.isfinite().all())
+        is_bad_somewhere = bool(self.runtime.mean(torch.tensor([float(is_bad)])) > 0)
+        self._require_finite(values)
+        if is_bad_somewhere:
+            raise NonFiniteError("the loss is not finite in another process, which says where")
+        return names, values
+
+    def _require_finite(self, values: Tensor, cause: Exception | None = None) -> None:
+        """Refuse a window's table with values that are not finite."""
+        bad = (~values.isfinite()).flatten(1).any(1).nonzero() if len(values) else values
         if len(bad) == 0:
-            if self.runtime.mean(torch.zeros(1)) > 0:
-                raise NonFiniteError("the loss is not finite in another process, which says where")
-            return names, values
-        self.runtime.mean(torch.ones(1))
+            return
         index = int(bad[0])
         step = self.progress.step - len(values) + index
-        terms = dict(zip(names, values[index].tolist(), strict=True))
+        terms = dict(zip(self._window.names, values[index].tolist(), strict=True))
         said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         raise NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
-            f"{likely_cause(terms, self.step.turns[0].lr.peak, step)}; {self._kept}"
-        )
+            f"{likely_cause(terms, self._lr, step)}; {self._kept}"
+        ) from cause
 
-    def _require_finite_weights(self) -> None:
+    @property
+    def _lr(self) -> float:
+        """The highest learning rate."""
+        return self.step.turns[0].lr.peak
+
+    def _require_finite_weights(self, cause: Exception | None = None) -> None:
         """Refuse weights that a gradient has ruined, while the losses were still finite."""
         for name, parameter in self.model.named_parameters():
             if not parameter.isfinite().all():
                 raise NonFiniteError(
                     f"the weights of {name} are not finite after step {self.progress.step}, though "
                     "the loss was: a gradient overflowed; lower the learning rate "
-                    f"(--lr {self.step.turns[0].lr.peak / 10:g}); {self._kept}"
-                )
+                    f"(--lr {self._lr / 10:g}); {self._kept}"
+                ) from cause
 
     @property
     def _kept(self) -> str:
@@ -496,7 +536,7 @@ def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:
     >>> likely_cause({"reconstruction": -100.0, "kl": float("inf")}, 1.0, step=9)
     'the KL overflowed, so a posterior scale ran away: lower the learning rate (--lr 0.1)'
     """
-    if step == 0:
+    if step == 0 and not isfinite(terms.get("loss", inf)):
         return (
             "no weight was changed yet, so the data are too large for networks that expect values "
             "around one: standardize them, (x - mean) / standard deviation"
