@@ -9,6 +9,8 @@ from math import nan
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
 from reparam.errors import OptionError
@@ -17,6 +19,7 @@ from reparam.evaluation.likelihood.proposal import TUNED
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
 from reparam.run import Run, load
+from reparam.spec import DataSpec
 from reparam.terminal import stderr
 
 _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
@@ -111,7 +114,7 @@ def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
     if named is None:
         return None
     if ":" in named and not Path(named).exists():
-        return _function(named)
+        return _tried(_function(named), run.spec)
     path = Path(named)
     other = load(path, device=device)
     kinds = {run.spec.support, other.spec.support}
@@ -144,6 +147,30 @@ def _function(named: str) -> NamedFeatures:
     if not callable(function):
         raise OptionError(f"features={named}: a {type(function).__name__} is no function of x")
     return NamedFeatures(function, named)
+
+
+def _tried(features: NamedFeatures, spec: DataSpec) -> NamedFeatures:
+    """Return features of the user's own, once they are seen to be features of two blank examples.
+
+    Raises:
+        OptionError: The function fails, or returns something else.
+    """
+    said = f"features={features.name}"
+    try:
+        found = features(torch.zeros(2, *spec.shape))
+    except Exception as error:
+        # Whatever it is, it is the user's own function that raises it.
+        raise OptionError(
+            f"{said}: it fails on two blank examples of shape {(2, *spec.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
+        shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
+        raise OptionError(
+            f"{said}: it returns a {type(found).__name__}{shape} for two examples: return a tensor "
+            "of shape (2, F), the F features of each"
+        )
+    return features
 
 
 def _counter() -> object:
