@@ -135,10 +135,10 @@ def read_array(path: Path) -> Any:
     except (OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
         said = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as an array: {said}") from error
-    except (BadZipFile, MemoryError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read as an array: {error or 'it is too large'}"
-        ) from error
+    except (BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is a damaged archive: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} is larger than the memory: give a part of it") from error
     if found.ndim == 0 or found.size == 0:
         raise DataError(
             f"{path} has shape {found.shape}: give at least one example, a row each, with at least "

@@ -137,9 +137,11 @@ def _function(named: str) -> NamedFeatures:
     sys.path.insert(0, "")
     try:
         function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        # The module is the user's own, and may fail in any way.
+        said = " ".join(str(error).split())
         raise OptionError(
-            f"features={named}: {error}; give MODULE:FUNCTION, such as mine:f for "
+            f"features={named}: {said}; give MODULE:FUNCTION, such as mine:f for "
             "a function f in mine.py, or the folder of a run"
         ) from error
     finally:
@@ -158,11 +160,10 @@ def _tried(features: NamedFeatures, spec: DataSpec) -> NamedFeatures:
     said = f"features={features.name}"
     try:
         found = features(torch.zeros(2, *spec.shape))
-    except Exception as error:
-        # Whatever it is, it is the user's own function that raises it.
+    except (Exception, SystemExit) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise OptionError(
-            f"{said}: it fails on two blank examples of shape {(2, *spec.shape)}: "
-            f"{type(error).__name__}: {error}"
+            f"{said}: it fails on two blank examples of shape {(2, *spec.shape)}: {why}"
         ) from error
     if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
         shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch, concatenated, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
-from reparam.errors import DataError, Interrupted, NonFiniteError, ReparamError
+from reparam.errors import DataError, Interrupted, NonFiniteError, ReparamError, RunError
 from reparam.objectives.bounds import value_at
 from reparam.seeding import mixed_seed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
@@ -29,7 +29,7 @@ from reparam.training.checkpoint import (
 from reparam.training.events import Callback, Event
 from reparam.training.optimizers import Optimizer
 from reparam.training.options import TrainingOptions
-from reparam.training.runtime import Runtime
+from reparam.training.runtime import Runtime, lost_a_process
 from reparam.training.signals import StopSignal
 from reparam.training.step import Step
 from reparam.variants.recipe import Milestone, Recipe
@@ -177,7 +177,7 @@ class Trainer:
                 # The weights that a run begins with may come from anywhere: they are a part of it.
                 self.save()
             while not self._is_done:
-                with self._naming_divergence():
+                with self._explained():
                     self._train_epoch(stop, began)
         if self._best:
             self.current.load_state_dict(self._best)
@@ -189,9 +189,7 @@ class Trainer:
 
     def _train_epoch(self, stop: StopSignal, began: float) -> None:
         progress = self.progress
-        if progress.batch == 0:
-            # Every draw of an epoch follows from the seed and its number alone.
-            torch.manual_seed(mixed_seed(self.options.seed, progress.epoch, self.runtime.rank))
+        self._seed_draws()
         self.model.train()
         self._take_captured(stop, began)
         resumed = time.perf_counter()
@@ -205,6 +203,7 @@ class Trainer:
                     self._save_now_and_then()
             if is_inside:
                 self._stop_if_asked(stop)
+                self._seed_draws()
             resumed = time.perf_counter()
         # A window may reach over several epochs, so that every row is a mean over as many steps.
         self._check()
@@ -223,17 +222,33 @@ class Trainer:
         self._save_now_and_then()
         self._stop_if_asked(stop)
 
-    @contextmanager
-    def _naming_divergence(self) -> Iterator[None]:
-        """Say what is wrong where numbers that are not finite end in an error of another's.
+    def _seed_draws(self) -> None:
+        """Let all further draws follow from the seed and the place in the run alone.
 
-        A distribution, a decomposition or a quantile refuses them before the loss is looked at.
+        Several processes do so before every step, since a checkpoint holds the random state of one
+        of them; a single one, whose state is stored, once an epoch.
+        """
+        progress, runtime = self.progress, self.runtime
+        place = (progress.epoch, runtime.rank)
+        if runtime.world_size > 1:
+            torch.manual_seed(mixed_seed(self.options.seed, *place, progress.step))
+        elif progress.batch == 0:
+            torch.manual_seed(mixed_seed(self.options.seed, *place))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what is wrong where an error of torch's is but its consequence.
+
+        Numbers that are not finite are refused by a distribution, a decomposition or a quantile
+        before the loss is looked at; and a process that is gone lets those fail that wait for it.
         """
         try:
             yield
         except ReparamError:
             raise
         except (RuntimeError, ValueError, ArithmeticError) as error:
+            if lost_a_process(self.runtime, error):
+                raise RunError(f"another process of this run has ended; {self._way_on}") from error
             # Another process cannot be asked: it may be waiting within the step that failed.
             table = self._window.table() if self._window.blocks else torch.empty(0)
             self._require_finite(table, error)
@@ -468,12 +483,16 @@ class Trainer:
     def _interrupted(self, number: int) -> Interrupted:
         place = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
         if self.checkpoints is None:
-            return Interrupted(f"stopped at {place}; nothing was saved, for want of out=", number)
+            return Interrupted(f"stopped at {place}; {self._way_on}", number)
         self.save()
-        run = self.checkpoints.parent
-        return Interrupted(
-            f"stopped at {place} and saved; go on with: reparam train --resume {run}", number
-        )
+        return Interrupted(f"stopped at {place} and saved; {self._way_on}", number)
+
+    @property
+    def _way_on(self) -> str:
+        """What to type to go on with a run that was cut short."""
+        if self.checkpoints is None:
+            return "nothing was saved, for want of out="
+        return f"go on with: reparam train --resume {self.checkpoints.parent}"
 
     def _save_now_and_then(self) -> None:
         if time.perf_counter() - self._saved_at >= self.options.checkpoint_every:
@@ -524,10 +543,6 @@ class Trainer:
             optimizer.load_state_dict({"state": states, "param_groups": groups})
         set_rng_state(unflatten("rng", tensors), self.runtime.device)
         self.progress = Progress.from_values(checkpoint.values)
-        if self.runtime.rank:
-            # The stored random numbers are those of the first process: others need their own.
-            place = (self.progress.epoch, self.runtime.rank, self.progress.step)
-            torch.manual_seed(mixed_seed(self.options.seed, *place))
 
 
 def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:
