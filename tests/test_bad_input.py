@@ -155,7 +155,10 @@ class TestUse:
                 "(split), or give other data",
             ),
             ("evaluate {vae} --data digit", "did you mean 'digits'"),
-            ("evaluate {vae} --seed 99999999999999999999", "must be 0 or more, and below 2^63"),
+            (
+                "evaluate {vae} --seed 99999999999999999999",
+                "seed=99999999999999999999: must be below 2^63",
+            ),
             ("evaluate {vae} --seed -1", "seed=-1"),
             ("evaluate {vae} --n-sample 3", "did you mean '--n-samples'"),
             ("evaluate {file}", "holds no run"),

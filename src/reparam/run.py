@@ -1,6 +1,5 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -41,12 +40,14 @@ from reparam.errors import (
 from reparam.families import Family
 from reparam.files import as_path, stored_path
 from reparam.isolation import isolated, make_trainable, plain_modes
+from reparam.memory import allocating, require_memory, without_training
 from reparam.model import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, seeded, set_rng_state
 from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
+from reparam.terminal import stderr
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
     load_checkpoint,
@@ -70,6 +71,7 @@ from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
+from reparam.training.schema import checked_config
 from reparam.training.trainer import Progress, Trainer
 from reparam.variants import Recipe, replace
 
@@ -296,15 +298,16 @@ class Run:
                 options["probe_train"] = self.examples(chosen, "train", seed)
         if n_samples is not None:
             options["n_samples"] = n_samples
-        result = evaluate(
-            self.model,
-            self.examples(source, split, seed),
-            self.spec,
-            seed=seed,
-            device=place,
-            split=split if isinstance(source, Dataset) else "data given",
-            **options,
-        )
+        with allocating(**options):
+            result = evaluate(
+                self.model,
+                self.examples(source, split, seed),
+                self.spec,
+                seed=seed,
+                device=place,
+                split=split if isinstance(source, Dataset) else "data given",
+                **options,
+            )
         if not isinstance(source, Dataset):
             return result
         binarize = (source.options or {}).get("binarize")
@@ -354,7 +357,9 @@ class Run:
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
         c = conditions(spec, n_samples, label)
-        with isolated(self.model, seed=seed) as device:
+        # The draws, and the codes or means that they come from.
+        require_memory(2 * 4 * n_samples * self.spec.dim, self.device, n_samples=n_samples)
+        with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             if c is not None:
                 options["c"] = c.to(device)
             draw = _sampler(self.model)
@@ -429,7 +434,7 @@ class Run:
         self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None, seed: int
     ) -> Tensor:
         """Return what a function of the model makes of many values, on the CPU."""
-        with isolated(self.model, seed=seed) as device:
+        with allocating(n=len(values)), isolated(self.model, seed=seed) as device:
             chunks = in_chunks(Batch(values, c=c), 1000)
             moved = (to_device(chunk, device) for chunk in chunks)
             return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved]).contiguous()
@@ -520,6 +525,11 @@ def fit(
             "codebook, or the decoder with --start-at-mean) from training examples, which one "
             "process does; use one device"
         )
+    if settings.batch_size < devices * nodes:
+        raise OptionError(
+            f"batch_size={settings.batch_size}: {devices * nodes} devices share a batch, so it "
+            "needs at least one example for each"
+        )
     runtime = make_runtime(device, precision, devices, nodes, bool(recipe.players))
     repeats = bool(getattr(recipe.objective, "repeats_labeled", False))
     batches = _batches(source, settings, runtime, repeats)
@@ -541,6 +551,10 @@ def fit(
         device_used=str(runtime.device),
     )
     recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
+    sizes = recipe.source.options if recipe.source else {}
+    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
+    # The gradient, and two moments of the optimizer.
+    require_memory(3 * n_bytes, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if precision == "float64" else None)
     # Whatever is wrong with the options is found before the folder is begun.
     trainer = Trainer(
@@ -554,6 +568,7 @@ def fit(
     folder = _folder(out, runtime)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     with ExitStack() as stack:
+        stack.enter_context(allocating(batch_size=settings.batch_size, **sizes))
         if folder is not None and runtime.rank == 0:
             _begin(stack, folder, config, resume)
         if folder is not None:
@@ -634,14 +649,16 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         CheckpointError: Its weights are damaged, or of another model.
     """
     folder = RunFolder(run)
-    config = folder.config()
+    stored = folder.config()
+    config = checked_config(stored, str(folder.config_file))
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
-        model = recipe_of(config, spec).model
+        with without_training():
+            model = recipe_of(config, spec).model
     module = model.model if isinstance(model, Recipe) else model
     if config.get("precision") == "float64":
         module.double()
-    weights = _weights(folder, config)
+    weights = _weights(folder, stored)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
     return Run(module, spec, config, None, folder, folder.metrics(_warn))
@@ -720,7 +737,7 @@ def _warn_of_another(place: Path, stored: str | None, config: dict[str, Any]) ->
 
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
-    stored = folder.config()
+    stored = checked_config(folder.config(), str(folder.config_file))
     changed = differences(stored, config)
     if stored["recorded"]["objective"] != config["recorded"]["objective"] and not changed:
         changed = [f"objective ({stored['recorded']['objective']} in the run)"]
@@ -852,4 +869,4 @@ def _remember(run: Run, event: Event) -> None:
 
 
 def _warn(message: str) -> None:
-    print(f"reparam: {message}", file=sys.stderr)
+    print(f"reparam: {message}", file=stderr())

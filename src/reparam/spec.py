@@ -6,8 +6,8 @@ from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
-from reparam.arguments import numbers
-from reparam.errors import DataError, unknown
+from reparam.arguments import LARGEST, as_int, as_sizes, numbers
+from reparam.errors import DataError, OptionError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label"]
@@ -32,7 +32,7 @@ class DataSpec:
         name: What messages call the data.
 
     Raises:
-        OptionError: A support or condition that does not exist, or a shape with a size below one.
+        OptionError: A support or condition that does not exist, or a size or number that is none.
         DataError: A condition on labels that do not exist.
 
     Example:
@@ -57,6 +57,16 @@ class DataSpec:
             )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
+        if not isinstance(self.name, str):
+            raise OptionError(f"name={self.name!r}: must be text")
+        object.__setattr__(self, "shape", as_sizes("shape", self.shape, minimum=-LARGEST))
+        if any(n < 1 for n in self.shape):
+            raise OptionError(f"shape {self.shape}: every size must be at least 1")
+        if self.dim > LARGEST:
+            raise OptionError(f"shape={self.shape}: has more entries than a tensor can hold")
+        for number in ("n_classes", "levels", "dequantized_from"):
+            if getattr(self, number) is not None:
+                object.__setattr__(self, number, as_int(number, getattr(self, number), minimum=1))
 
     @property
     def dim(self) -> int:
@@ -89,6 +99,9 @@ class DataSpec:
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
         """Return the spec that ``to_dict`` wrote.
 
+        Raises:
+            OptionError: A key that does not exist or is missing, or a value of another type.
+
         >>> spec = DataSpec((1, 8, 8), "unit", levels=17)
         >>> DataSpec.from_dict(spec.to_dict()) == spec
         True
@@ -96,5 +109,10 @@ class DataSpec:
         known = [f.name for f in fields(cls)]
         for key in values:
             if key not in known:
-                raise unknown("key of a data spec", key, known)
-        return cls(**{**values, "shape": tuple(values["shape"])})
+                raise unknown("key of a data spec", str(key), known)
+        for key in ("shape", "support"):
+            if key not in values:
+                raise OptionError(f"the data spec has no {key}: give one")
+        if not isinstance(values["shape"], list | tuple):
+            raise OptionError(f"shape={values['shape']!r}: must be a list of whole numbers")
+        return cls(**values)

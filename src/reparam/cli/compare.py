@@ -13,6 +13,7 @@ from reparam.cli.parse import parse
 from reparam.comparing import compare
 from reparam.errors import OptionError
 from reparam.run import Run, load
+from reparam.terminal import stderr
 
 RunPaths = Annotated[
     tyro.conf.Positional[tuple[Path, ...]],
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         split=options.split,
         seed=options.seed,
         device=options.device,
-        tell=lambda said: print(f"reparam: {said}", file=sys.stderr),
+        tell=lambda said: print(f"reparam: {said}", file=stderr()),
     )
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
     if options.out is not None:
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         from reparam.report.plots import save_figure
 
         save_figure(differences(found), options.out)
-        print(options.out, file=sys.stderr if options.json else sys.stdout)
+        print(options.out, file=stderr() if options.json else sys.stdout)
 
 
 def _run(path: Path, options: Options) -> Run:

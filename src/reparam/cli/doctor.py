@@ -1,15 +1,19 @@
 """``reparam doctor``: what is amiss with a run or with data, and what to change."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import tyro
 
 from reparam import data as data_sets
+from reparam.arguments import as_int
 from reparam.cli.parse import parse
 from reparam.data import DATASETS
 from reparam.data.folder import ENDINGS, find_images
@@ -64,8 +68,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Examine a run or data, and print what was found."""
     options = parse(Options, "doctor", arguments)
-    if not 0 <= options.seed < 2**63:
-        raise OptionError(f"seed={options.seed}: must be 0 or more, and below 2^63")
+    as_int("seed", options.seed)
     found = diagnosis(options)
     if options.json:
         print(json.dumps(found.to_dict(), indent=2))
@@ -126,13 +129,60 @@ def read_array(path: Path) -> Any:
     """Return the array of a ``.npy`` or ``.npz`` file; nothing in it is executed.
 
     Raises:
-        DataError: A file that is damaged, or holds objects.
+        DataError: A file that is damaged, or holds objects or nothing.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return found["x" if "x" in found.files else found.files[0]]
-    except (OSError, ValueError, IndexError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as an array: {error}") from error
+        found = _array_of_archive(path) if path.suffix == ".npz" else _array(path)
+    except (OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as an array: {said}") from error
+    except (BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is a damaged archive: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} is larger than the memory: give a part of it") from error
+    if found.ndim == 0 or found.size == 0:
+        raise DataError(
+            f"{path} has shape {found.shape}: give at least one example, a row each, with at least "
+            "one entry"
+        )
+    return found
+
+
+def _array(path: Path) -> Any:
+    with path.open("rb") as stream:
+        _check_size(stream, path.stat().st_size)
+    return np.load(path, allow_pickle=False)
+
+
+def _array_of_archive(path: Path) -> Any:
+    """Return the array ``x`` of an archive, or else the first."""
+    with ZipFile(path) as archive:
+        names = archive.namelist()
+        name = "x.npy" if "x.npy" in names else names[0]
+        with archive.open(name) as stream:
+            _check_size(stream, archive.getinfo(name).file_size)
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[name.removesuffix(".npy")]
+
+
+def _check_size(stream: IO[bytes], size: int) -> None:
+    """Refuse an array that says that it is larger than its file, before memory is taken for it.
+
+    Raises:
+        ValueError: No array, or one of another size than its file.
+    """
+    version = np.lib.format.read_magic(stream)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError("it has named columns; give one array of numbers, a row for each example")
+    shape, _, dtype = readers[version](stream)
+    if dtype.hasobject:
+        raise ValueError("it holds objects of Python, which are not read; give numbers")
+    if prod(shape) * dtype.itemsize > size:
+        raise ValueError(
+            f"it says that it has shape {shape}, which needs {prod(shape) * dtype.itemsize:,} "
+            f"bytes, and the file has {size:,}: it is cut short or damaged"
+        )

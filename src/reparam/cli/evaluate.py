@@ -8,6 +8,8 @@ from importlib import import_module
 from math import nan
 from typing import Literal
 
+import torch
+
 from reparam.cli.options import DataOptions
 from reparam.cli.parse import parse
 from reparam.errors import OptionError
@@ -17,6 +19,8 @@ from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
 from reparam.files import as_path
 from reparam.run import Run, load
+from reparam.spec import DataSpec
+from reparam.terminal import stderr
 
 _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
 
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         device=options.device,
         progress=_counter(),
-        say=lambda words: print(words, file=sys.stderr, flush=True),
+        say=lambda words: print(words, file=stderr(), flush=True),
         proposal=options.proposal,
         annealed=options.annealed,
         annealed_temperatures=options.annealed_temperatures,
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
         print(
             "note: evaluation.json no longer holds these figures of an earlier evaluation: "
             f"{', '.join(lost)}",
-            file=sys.stderr,
+            file=stderr(),
         )
     print(json.dumps(result.to_dict(), indent=2) if options.json else result)
     if run.vocabulary is not None and result.code_bits is not None and not options.json:
@@ -111,7 +115,7 @@ def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
         return None
     path = as_path(named, "features")
     if ":" in named and not path.exists():
-        return _function(named)
+        return _tried(_function(named), run.spec)
     other = load(path, device=device)
     kinds = {run.spec.support, other.spec.support}
     # A network of grey values takes black and white ones too.
@@ -133,9 +137,11 @@ def _function(named: str) -> NamedFeatures:
     sys.path.insert(0, "")
     try:
         function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        # The module is the user's own, and may fail in any way.
+        said = " ".join(str(error).split())
         raise OptionError(
-            f"features={named}: {error}; give MODULE:FUNCTION, such as mine:f for "
+            f"features={named}: {said}; give MODULE:FUNCTION, such as mine:f for "
             "a function f in mine.py, or the folder of a run"
         ) from error
     finally:
@@ -145,13 +151,36 @@ def _function(named: str) -> NamedFeatures:
     return NamedFeatures(function, named)
 
 
+def _tried(features: NamedFeatures, spec: DataSpec) -> NamedFeatures:
+    """Return features of the user's own, once they are seen to be features of two blank examples.
+
+    Raises:
+        OptionError: The function fails, or returns something else.
+    """
+    said = f"features={features.name}"
+    try:
+        found = features(torch.zeros(2, *spec.shape))
+    except (Exception, SystemExit) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise OptionError(
+            f"{said}: it fails on two blank examples of shape {(2, *spec.shape)}: {why}"
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
+        shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
+        raise OptionError(
+            f"{said}: it returns a {type(found).__name__}{shape} for two examples: return a tensor "
+            "of shape (2, F), the F features of each"
+        )
+    return features
+
+
 def _counter() -> object:
     """Return what counts examples on a terminal; nothing where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    if not stderr().isatty():
         return None
 
     def count(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        print(f"\r{done:,} of {total:,} examples", end=end, file=sys.stderr, flush=True)
+        print(f"\r{done:,} of {total:,} examples", end=end, file=stderr(), flush=True)
 
     return count

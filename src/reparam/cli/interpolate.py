@@ -13,6 +13,7 @@ from reparam.cli.parse import parse
 from reparam.divergence import is_direction
 from reparam.errors import OptionError
 from reparam.evaluation.latents.activity import interpolate
+from reparam.memory import allocating
 from reparam.report.pictures import grid
 
 SEEN = "each row walks from the reconstruction of one example to that of another"
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> None:
     c = batch.c
     prior = run.latent_model.prior_distribution(None if c is None else c.to(run.device))
     on_sphere = is_direction(prior)
-    walks = interpolate(codes[0::2], codes[1::2], options.steps, on_sphere=on_sphere)
+    with allocating(n=options.n, steps=options.steps):
+        walks = interpolate(codes[0::2], codes[1::2], options.steps, on_sphere=on_sphere)
     if c is not None:
         # The condition walks as the code does, from that of one example to that of the other.
         c = interpolate(c[0 : len(codes) : 2], c[1 : len(codes) : 2], options.steps).flatten(0, 1)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from reparam.arguments import as_int
 from reparam.data import Dataset
-from reparam.errors import OptionError
 from reparam.run import Run, load
 
 RunPath = Annotated[
@@ -33,8 +33,7 @@ class RunOptions:
         Raises:
             OptionError: A seed that is none.
         """
-        if not 0 <= self.seed < 2**63:
-            raise OptionError(f"seed={self.seed}: must be 0 or more, and below 2^63")
+        as_int("seed", self.seed)
         return load(self.run, device=self.device)
 
 

@@ -11,8 +11,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
+from reparam.arguments import LARGEST, as_int
 from reparam.errors import OptionError, unknown
 from reparam.files import as_path
+from reparam.terminal import wide_enough
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ def parse(
     keywords: dict[str, Any] = {} if default is None else {"default": default}
     complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):
+        with redirect_stderr(complaint), wide_enough():
             found = tyro.cli(
                 options,
                 prog=f"reparam {verb}",
@@ -66,6 +68,7 @@ def parse(
         if not end.code:  # --help
             raise
         raise OptionError(f"{sentence(complaint.getvalue())}; see reparam {verb} --help") from None
+    check_sizes(found)
     return with_paths(found)
 
 
@@ -83,6 +86,19 @@ def with_paths(options: T) -> T:
         elif isinstance(value, tuple) and value and isinstance(value[0], Path):
             changed[field.name] = tuple(as_path(path, field.name) for path in value)
     return dataclasses.replace(options, **changed)  # type: ignore[type-var]
+
+
+def check_sizes(options: Any) -> None:
+    """Refuse whole numbers that no tensor can hold, whatever they are for.
+
+    Raises:
+        OptionError: One beyond 64 bits.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not isinstance(number, bool):
+                as_int(field.name, number, minimum=-LARGEST)
 
 
 def metavar(kind: Any) -> str | None:
@@ -113,5 +129,6 @@ def sentence(box: str) -> str:
     said = re.sub(
         r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is no whole number", said
     )
+    said = re.sub(r"Exceeds the limit .* to increase the limit", "too many digits", said)
     said = re.sub(r"could not convert string to float: ('.*')", r"\1 is no number", said)
     return said.rstrip(".")

@@ -4,17 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import tyro
 
 from reparam import data as data_sets
 from reparam.cli.command import command
 from reparam.cli.parse import metavar, parse
-from reparam.data.registry import Binarize
-from reparam.data.text import Unit
-from reparam.errors import OptionError, folded, unknown
-from reparam.families import Family
+from reparam.errors import OptionError, folded
 from reparam.run import Run, fit
 from reparam.semi_supervised import infers_label
 from reparam.training.config import (
@@ -25,64 +22,10 @@ from reparam.training.config import (
     recipe_of,
     training_options,
 )
-from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import RunFolder, next_free
-from reparam.variants import Parts, Variant, get, names
+from reparam.training.schema import OPTION_GROUPS, checked_config, option_types, typed
+from reparam.variants import Variant, get, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
-
-
-@dataclasses.dataclass(frozen=True)
-class CommonOptions:
-    """The options that every variant has.
-
-    Arguments:
-        data: The data set; 'reparam data' lists them.
-        data_dir: The folder that holds the data set's folder; nothing else is looked at then.
-        binarize: How grey images become binary; each data set has its own way.
-        dequantize: Whether uniform noise makes pixel levels continuous.
-        validation: Training examples held out for validation: a number, or a share below 1.
-        labels_per_class: Training examples of each class that keep their label; all by default.
-        path: A file of your own with data=text, a folder of images with data=faces.
-        unit: What a token of a text is.
-        window: Tokens of an example of a text; 64 by default.
-        stride: From a training window to the next; as many by default, so that none overlap.
-        test_share: The share of a file or folder of your own that is held out as test; 0.1 by
-            default.
-        size: The height and width that images of a folder are brought to; 64 by default.
-        image_channels: Of images of a folder: 1 for grey, 3 for RGB; what they are by default.
-        condition: What every part of the model is given beside its input: label, or nothing.
-        beta: The weight of the KL, where the objective has one.
-        device: auto, cpu, cuda, cuda:1 ...
-        precision: auto (bfloat16 where the machine computes in it), float32, bfloat16 or float64.
-        devices: Devices of each node.
-        nodes: Nodes.
-        out: The folder of the run; runs/DATA-VARIANT-N by default.
-        resume: Go on with the run in this folder, or in --out; a new one begins if there is none.
-        config: A YAML file of options; those on the command line come first.
-    """
-
-    data: str = "digits"
-    data_dir: str | None = None
-    binarize: Binarize | None = None
-    dequantize: bool | None = None
-    validation: float | None = None
-    labels_per_class: int | None = None
-    path: str | None = None
-    unit: Unit | None = None
-    window: int | None = None
-    stride: int | None = None
-    test_share: float | None = None
-    size: int | None = None
-    image_channels: int | None = None
-    condition: Literal["label"] | None = None
-    beta: float | None = None
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    devices: int = 1
-    nodes: int = 1
-    out: str | None = None
-    resume: str | None = None
-    config: str | None = None
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -103,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
         raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
     rest = words[1:] if words and not words[0].startswith("-") else words
     cls = options_class(variant)
-    default = cls(**typed(stored, cls))
+    kept = {name: value for name, value in stored.items() if name != "variant"}
+    default = cls(**typed(kept, option_types(variant)))
     options = parse(
         cls, f"train {variant.name}", rest, description=described(variant), default=default
     )
@@ -197,7 +141,8 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
     if resume is not None and folder.holds_run:
         if value_of(words, "--config") is not None:
             raise OptionError("--config and --resume: a run goes on with its own options; drop one")
-        config = {k: v for k, v in folder.config().items() if k != "recorded"}
+        config = checked_config(folder.config(), str(folder.config_file))
+        del config["recorded"]
         if config.get("data") == "faces":
             config = OF_OLD_IMAGES | config
         for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
@@ -210,79 +155,9 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
     path = value_of(words, "--config")
     if path is None:
         return {}
-    known = {
-        "variant",
-        *(field.name for group in GROUPS for field in dataclasses.fields(group)),
-        *(option for name in names() for option in get(name).options),
-    }
+    common = (field.name for group in OPTION_GROUPS for field in dataclasses.fields(group))
+    known = {"variant", *common, *(option for name in names() for option in get(name).options)}
     return read_config(path, sorted(known - {"config", "resume"}))
-
-
-def typed(stored: dict[str, Any], cls: type[Any]) -> dict[str, Any]:
-    """Return options out of YAML as the types that they have on the command line.
-
-    Raises:
-        OptionError: A key that the variant does not have, or a value of another type.
-    """
-    kinds = {field.name: get_args(field.type)[0] for field in dataclasses.fields(cls)}
-    values = {}
-    for name, value in stored.items():
-        if name == "variant":
-            continue
-        if name not in kinds:
-            raise unknown("option of this variant in the configuration", name, kinds)
-        try:
-            values[name] = as_kind(value, kinds[name])
-        except (TypeError, ValueError):
-            raise OptionError(
-                f"{name}={value!r} in the configuration: give {in_words(kinds[name])}"
-            ) from None
-    return values
-
-
-def as_kind(value: Any, kind: Any) -> Any:
-    """Return a value out of YAML as a type of the command line.
-
-    Raises:
-        TypeError: It is of another type.
-        ValueError: It has that type and cannot be a value of it.
-
-    Example:
-        >>> as_kind("1e-3", float), as_kind([400, 200], tuple[int, ...])
-        (0.001, (400, 200))
-    """
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(as_kind(item, get_args(kind)[0]) for item in value)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError
-        return value
-    choices = get_args(kind)
-    if choices:  # a union: X | None
-        return None if value is None else as_kind(value, choices[0])
-    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
-        return float(value)  # YAML takes 1e-3, without a point, for text
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise TypeError
-    return value
-
-
-def in_words(kind: Any) -> str:
-    """Return what values a type of the command line has.
-
-    >>> in_words(tuple[int, ...]), in_words(float | None)
-    ('a list, each a whole number', 'a number')
-    """
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
-    if get_origin(kind) is tuple:
-        return f"a list, each {in_words(get_args(kind)[0])}"
-    if get_args(kind):
-        return in_words(get_args(kind)[0])
-    known = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return known.get(kind, str(kind))
 
 
 def chosen_variant(words: Sequence[str], stored: dict[str, Any]) -> Variant | None:
@@ -315,59 +190,38 @@ METAVARS = {
 """What ``--help`` calls values that are places."""
 
 
-GROUPS = (CommonOptions, Parts, TrainingOptions)
-"""The options that every variant has."""
-
-
 def options_class(variant: Variant | None) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
-    helps = {name: said for group in GROUPS for name, said in documented(group).items()}
+    helps = {name: said for group in OPTION_GROUPS for name, said in documented(group).items()}
     helps |= {
-        name: f"{helps[name].rstrip('.')}: {', '.join(known)}."
+        name: f"{helps.get(name, name).rstrip('.')}: {', '.join(known)}."
         for name, known in (
             ("posterior", POSTERIORS),
             ("prior", PRIORS),
             ("objective", OBJECTIVES),
         )
     }
-    own: dict[str, tuple[Any, Any]] = {}
+    defaults = {f.name: f.default for group in OPTION_GROUPS for f in dataclasses.fields(group)}
     if variant is not None:
-        vae = get("vae").builder
-        helps |= documented(vae) | documented(variant.builder)
-        hints = get_type_hints(vae) | get_type_hints(variant.builder)
-        own = {k: (plain_type(hints[k]), p.default) for k, p in variant.options.items()}
-    common = {
-        f.name: (kind, f.default)
-        for cls in GROUPS
-        for f, kind in zip(dataclasses.fields(cls), get_type_hints(cls).values(), strict=True)
-    }
+        helps |= documented(get("vae").builder) | documented(variant.builder)
+        defaults |= {name: option.default for name, option in variant.options.items()}
     fields = [
         (
             name,
             Annotated[
                 kind, tyro.conf.arg(help=helps.get(name), metavar=METAVARS.get(name, metavar(kind)))
             ],
-            default,
+            defaults[name],
         )
-        for name, (kind, default) in (
-            own | {k: v for k, v in common.items() if k not in own}
-        ).items()
+        for name, kind in option_types(variant).items()
     ]
     return dataclasses.make_dataclass("TrainOptions", fields, frozen=True)
-
-
-def plain_type(kind: Any) -> Any:
-    """Return the type of an option on the command line, where no family can be typed."""
-    if kind == Sequence[int]:
-        return tuple[int, ...]
-    if kind == str | Family | None:
-        return str | None
-    return kind
 
 
 def documented(part: Any) -> dict[str, str]:
     """Return what a docstring says of each argument.
 
+    >>> from reparam.training.options import TrainingOptions
     >>> documented(TrainingOptions)["epochs"]
     'Passes over the training split.'
     """

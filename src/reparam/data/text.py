@@ -173,7 +173,7 @@ def vocabulary_of(options: Any) -> Vocabulary | None:
     """
     if not options or "symbols" not in options:
         return None
-    return Vocabulary(options["unit"], options["symbols"])
+    return Vocabulary(options.get("unit"), options["symbols"])
 
 
 def _read(path: str | os.PathLike[str] | None, unit: Unit) -> tuple[Path, str | bytes]:

@@ -20,6 +20,7 @@ from reparam.report.pictures import save
 from reparam.report.plots import save_figure
 from reparam.reproduce.result import Drawing, Findings, Result
 from reparam.seeding import reseed, seeded
+from reparam.terminal import stderr
 from reparam.training.runtime import resolve_device
 from reparam.version import __version__
 
@@ -92,7 +93,7 @@ class Protocol:
     def say(self, what: str) -> None:
         """Tell on standard error what comes next, where progress is shown."""
         if self.options.progress:
-            print(what, file=sys.stderr, flush=True)
+            print(what, file=stderr(), flush=True)
 
 
 Experiment = Callable[[Protocol], Findings]

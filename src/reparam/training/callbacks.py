@@ -1,6 +1,5 @@
 """Those who watch a run: a progress bar, a file of metrics, TensorBoard, pictures."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from reparam.priors import Absent
 from reparam.report.pictures import grid, save, side_by_side
 from reparam.seeding import seeded
 from reparam.spec import DataSpec
+from reparam.terminal import stderr, width
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.training.run_folder import as_line, read_rows
@@ -42,8 +42,8 @@ def progress_bar(stack: ExitStack, options: TrainingOptions, n_steps: int) -> Ca
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
+    console = Console(file=stderr(), width=width())
+    if not console.is_terminal or console.is_dumb_terminal:
         return EpochLines(options)
     bar = Progress(
         TextColumn("epoch {task.fields[epoch]}"),
@@ -108,7 +108,7 @@ class EpochLines:
             said = f"  training {_score(event.model, self._trained)}"
         seconds = time.perf_counter() - self._began
         label = f"epoch {event.epoch:>3}/{self._options.epochs}"
-        print(f"{label}{said}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
+        print(f"{label}{said}  ({seconds:.1f} s)", file=stderr(), flush=True)
 
 
 def metrics_file(path: Path, warn: Callable[[str], None]) -> Callback:

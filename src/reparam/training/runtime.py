@@ -4,6 +4,7 @@ One device needs nothing but torch. Several devices or nodes are lightning-fabri
 imported only then: its import takes as long as torch's.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -16,6 +17,12 @@ from reparam.training.optimizers import Optimizer
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
 """Precisions by name, and what lightning-fabric calls them."""
+
+
+_LOST = re.compile(
+    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
+)
+"""What torch says where a process that shares the work does not answer."""
 
 
 class Runtime(Protocol):
@@ -141,6 +148,15 @@ class SeveralDevices:
     def broadcast(self, value: str) -> str:
         """Return the text of the first process."""
         return str(self._fabric.broadcast(value))
+
+
+def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
+    """Return whether an error says that another process of the run is gone.
+
+    >>> lost_a_process(make_runtime("cpu", "float32"), RuntimeError("gloo: Connection closed"))
+    False
+    """
+    return runtime.world_size > 1 and _LOST.search(str(error)) is not None
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -1,8 +1,10 @@
 """The one training loop."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
 from pathlib import Path
@@ -13,7 +15,14 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch, concatenated, for_module, in_chunks
 from reparam.data.batches import Batches as ResidentBatches
-from reparam.errors import CheckpointError, DataError, Interrupted, NonFiniteError
+from reparam.errors import (
+    CheckpointError,
+    DataError,
+    Interrupted,
+    NonFiniteError,
+    ReparamError,
+    RunError,
+)
 from reparam.objectives.bounds import value_at
 from reparam.seeding import mixed_seed, reseed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
@@ -27,13 +36,16 @@ from reparam.training.checkpoint import (
 from reparam.training.events import Callback, Event
 from reparam.training.optimizers import Optimizer
 from reparam.training.options import TrainingOptions
-from reparam.training.runtime import Runtime
+from reparam.training.runtime import Runtime, lost_a_process
 from reparam.training.signals import StopSignal
 from reparam.training.step import Step
 from reparam.variants.recipe import Milestone, Recipe
 
 OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))
 """The names of what the optimizers remember of a parameter: Adam and Muon."""
+
+_NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
+"""What torch says of numbers that are not finite."""
 
 
 class Batches(Protocol):
@@ -199,7 +211,8 @@ class Trainer:
                 # The weights that a run begins with may come from anywhere: they are a part of it.
                 self.save()
             while not self._is_done:
-                self._train_epoch(stop, began)
+                with self._explained():
+                    self._train_epoch(stop, began)
         if self._best:
             self.current.load_state_dict(self._best)
         if self.step.average is not None:
@@ -210,10 +223,7 @@ class Trainer:
 
     def _train_epoch(self, stop: StopSignal, began: float) -> None:
         progress = self.progress
-        if progress.batch == 0:
-            # Every draw of an epoch follows from the seed and its number alone.
-            seed = mixed_seed(self.options.seed, progress.epoch, self.runtime.rank)
-            reseed(self.runtime.device, seed)
+        self._seed_draws()
         self.model.train()
         self._take_captured(stop, began)
         resumed = time.perf_counter()
@@ -227,6 +237,7 @@ class Trainer:
                     self._save_now_and_then()
             if is_inside:
                 self._stop_if_asked(stop)
+                self._seed_draws()
             resumed = time.perf_counter()
         # A window may reach over several epochs, so that every row is a mean over as many steps.
         self._check()
@@ -244,6 +255,45 @@ class Trainer:
             return
         self._save_now_and_then()
         self._stop_if_asked(stop)
+
+    def _seed_draws(self) -> None:
+        """Let all further draws follow from the seed and the place in the run alone.
+
+        Several processes do so before every step, since a checkpoint holds the random state of one
+        of them; a single one, whose state is stored, once an epoch.
+        """
+        progress, runtime = self.progress, self.runtime
+        place = (progress.epoch, runtime.rank)
+        if runtime.world_size > 1:
+            reseed(runtime.device, mixed_seed(self.options.seed, *place, progress.step))
+        elif progress.batch == 0:
+            reseed(runtime.device, mixed_seed(self.options.seed, *place))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what is wrong where an error of torch's is but its consequence.
+
+        Numbers that are not finite are refused by a distribution, a decomposition or a quantile
+        before the loss is looked at; and a process that is gone lets those fail that wait for it.
+        """
+        try:
+            yield
+        except ReparamError:
+            raise
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            if lost_a_process(self.runtime, error):
+                raise RunError(f"another process of this run has ended; {self._way_on}") from error
+            # Another process cannot be asked: it may be waiting within the step that failed.
+            table = self._window.table() if self._window.blocks else torch.empty(0)
+            self._require_finite(table, error)
+            self._require_finite_weights(error)
+            if _NON_FINITE.search(str(error)):
+                raise NonFiniteError(
+                    f"the loss is not finite at step {self.progress.step} (epoch "
+                    f"{self.progress.epoch + 1}): {likely_cause({}, self._lr, self.progress.step)};"
+                    f" {self._kept}"
+                ) from error
+            raise
 
     def _stop_if_asked(self, stop: StopSignal) -> None:
         """Save and leave where a signal came, to this process or, at whole windows, to another."""
@@ -369,30 +419,41 @@ class Trainer:
         if not self._window.blocks:
             return [], torch.empty(0)
         names, values = self._window.names, self._window.table()
-        bad = (~values.isfinite()).any(1).nonzero()
+        is_bad = not bool(values.isfinite().all())
+        is_bad_somewhere = bool(self.runtime.mean(torch.tensor([float(is_bad)])) > 0)
+        self._require_finite(values)
+        if is_bad_somewhere:
+            raise NonFiniteError("the loss is not finite in another process, which says where")
+        return names, values
+
+    def _require_finite(self, values: Tensor, cause: Exception | None = None) -> None:
+        """Refuse a window's table with values that are not finite."""
+        bad = (~values.isfinite()).flatten(1).any(1).nonzero() if len(values) else values
         if len(bad) == 0:
-            if self.runtime.mean(torch.zeros(1)) > 0:
-                raise NonFiniteError("the loss is not finite in another process, which says where")
-            return names, values
-        self.runtime.mean(torch.ones(1))
+            return
         index = int(bad[0])
         step = self.progress.step - len(values) + index
-        terms = dict(zip(names, values[index].tolist(), strict=True))
+        terms = dict(zip(self._window.names, values[index].tolist(), strict=True))
         said = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         raise NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.progress.epoch + 1}): {said}; "
-            f"{likely_cause(terms, self.step.turns[0].lr.peak, step)}; {self._kept}"
-        )
+            f"{likely_cause(terms, self._lr, step)}; {self._kept}"
+        ) from cause
 
-    def _require_finite_weights(self) -> None:
+    @property
+    def _lr(self) -> float:
+        """The highest learning rate."""
+        return self.step.turns[0].lr.peak
+
+    def _require_finite_weights(self, cause: Exception | None = None) -> None:
         """Refuse weights that a gradient has ruined, while the losses were still finite."""
         for name, parameter in self.model.named_parameters():
             if not parameter.isfinite().all():
                 raise NonFiniteError(
                     f"the weights of {name} are not finite after step {self.progress.step}, though "
                     "the loss was: a gradient overflowed; lower the learning rate "
-                    f"(--lr {self.step.turns[0].lr.peak / 10:g}); {self._kept}"
-                )
+                    f"(--lr {self._lr / 10:g}); {self._kept}"
+                ) from cause
 
     @property
     def _kept(self) -> str:
@@ -456,12 +517,16 @@ class Trainer:
     def _interrupted(self, number: int) -> Interrupted:
         place = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
         if self.checkpoints is None:
-            return Interrupted(f"stopped at {place}; nothing was saved, for want of out=", number)
+            return Interrupted(f"stopped at {place}; {self._way_on}", number)
         self.save()
-        run = self.checkpoints.parent
-        return Interrupted(
-            f"stopped at {place} and saved; go on with: reparam train --resume {run}", number
-        )
+        return Interrupted(f"stopped at {place} and saved; {self._way_on}", number)
+
+    @property
+    def _way_on(self) -> str:
+        """What to type to go on with a run that was cut short."""
+        if self.checkpoints is None:
+            return "nothing was saved, for want of out="
+        return f"go on with: reparam train --resume {self.checkpoints.parent}"
 
     def _save_now_and_then(self) -> None:
         if time.perf_counter() - self._saved_at >= self.options.checkpoint_every:
@@ -561,7 +626,7 @@ def likely_cause(terms: Mapping[str, float], lr: float, step: int) -> str:
     >>> likely_cause({"reconstruction": -100.0, "kl": float("inf")}, 1.0, step=9)
     'the KL overflowed, so a posterior scale ran away: lower the learning rate (--lr 0.1)'
     """
-    if step == 0:
+    if step == 0 and not isfinite(terms.get("loss", inf)):
         return (
             "no weight was changed yet, so the data are too large for networks that expect values "
             "around one: standardize them, (x - mean) / standard deviation"

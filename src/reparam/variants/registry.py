@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from reparam.arguments import as_declared
 from reparam.errors import OptionError, folded, unknown
+from reparam.memory import building
 from reparam.spec import DataSpec
 from reparam.variants.parts import PARTS, Parts, with_parts
 from reparam.variants.recipe import Recipe, Source, replace
@@ -90,7 +91,8 @@ def variant(
                 if option not in made.options:
                     raise unknown(f"option of {name!r}", option, made.options)
             given = _declared(inspect.signature(builder).bind(spec, *args, **kwargs), made.options)
-            recipe = builder(*given.args, **given.kwargs)
+            with building(**{**given.arguments, **kwargs}):
+                recipe = builder(*given.args, **given.kwargs)
             return replace(recipe, spec=recipe.spec or spec, source=_source(made, given, recipe))
 
         of_part = {option: part for part, options in owned.items() for option in options}
@@ -197,7 +199,8 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
     }
     given = {k: options[k] for k, parts in shared.items() if parts and options.get(k) is not None}
     own = recipe.objective
-    recipe = with_parts(recipe, Parts(**(given | others)))
+    with building(**options):
+        recipe = with_parts(recipe, Parts(**(given | others)))
     # An objective of the same kind keeps the variant's weights; posterior and prior are made anew.
     kept = "objective" if type(recipe.objective) is type(own) else None
     for option, part in found.owned.items():
