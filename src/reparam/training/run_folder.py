@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any
@@ -283,17 +282,21 @@ def next_free(root: str | Path, stem: str) -> Path:
         ...     next_free(folder, "digits-vae").name, next_free(folder, "digits-vae").name
         ('digits-vae-1', 'digits-vae-2')
     """
-    root = as_path(root)
+    root, number = as_path(root), 1
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for number in count(1):
-            place = root / f"{stem}-{number}"
-            try:
-                place.mkdir()
-            except FileExistsError:
-                continue
-            return place
+        while not _is_made(root / f"{stem}-{number}"):
+            number += 1
     except OSError as error:
         said = write_error(root / stem, error)
         raise WriteError(f"{said}; name another folder with --out") from error
-    raise AssertionError  # count has no end
+    return root / f"{stem}-{number}"
+
+
+def _is_made(place: Path) -> bool:
+    """Make a folder, and return whether it was not there before."""
+    try:
+        place.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -107,7 +107,7 @@ class Progress:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
+    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
 
 
 @dataclass
@@ -566,6 +566,15 @@ class Trainer:
             CheckpointError: It is one of another model, or was not written by this loop.
         """
         progress = Progress.from_values(checkpoint.values)
+        # A loader alone knows how many batches it gives in an epoch.
+        counts = isinstance(self.batches, ResidentBatches)
+        at = progress.epoch * len(self.batches) + progress.batch if counts else progress.step
+        if not progress.step == checkpoint.step == at:
+            raise CheckpointError(
+                f"the checkpoint after step {checkpoint.step} says that it is of step "
+                f"{progress.step}, batch {progress.batch} of epoch {progress.epoch}, which do not "
+                "go together: delete it to go on from the one before it"
+            )
         tensors = checkpoint.tensors
         load_weights(self.model, unflatten("model", tensors), "the checkpoint")
         try:
