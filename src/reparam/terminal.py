@@ -62,13 +62,13 @@ def ascii_for(sign: str) -> str:
     return "?"
 
 
-def _stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     sign = error.object[error.start]
     if "\udc80" <= sign <= "\udcff":
         # A byte of a file's name that was no text when it was read.
-        return bytes([ord(sign) - 0xDC00]), error.start + 1
+        return f"\\x{ord(sign) - 0xDC00:02x}", error.start + 1
     return ascii_for(sign), error.start + 1
 
 
