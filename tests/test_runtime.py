@@ -4,13 +4,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from reparam.errors import OptionError
-from reparam.training.runtime import make_runtime, resolve_device, resolve_precision
+import reparam as rp
+from reparam.data import Batches
+from reparam.errors import OptionError, RunError
+from reparam.training.checkpoint import load_checkpoint
+from reparam.training.events import Event
+from reparam.training.options import TrainingOptions
+from reparam.training.runtime import (
+    SingleDevice,
+    make_runtime,
+    resolve_device,
+    resolve_precision,
+)
+from reparam.training.trainer import Trainer
 
 
 def test_an_unknown_device_is_refused() -> None:
@@ -43,6 +55,78 @@ def test_autocast_lowers_a_matrix_product_and_nothing_else() -> None:
     with make_runtime("cpu", "float32").autocast():
         assert layer(torch.zeros(1, 3)).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
+
+
+class OneOfTwo(SingleDevice):
+    """One of two processes, as far as its own draws go: nothing is exchanged."""
+
+    def __init__(self, rank: int = 0, lost: str = "") -> None:
+        super().__init__(torch.device("cpu"), "float32")
+        self.rank, self.world_size, self.lost = rank, 2, lost
+
+    def backward(self, loss: torch.Tensor) -> None:
+        if self.lost:
+            raise RuntimeError(self.lost)
+        super().backward(loss)
+
+
+def one_of_two(runtime: OneOfTwo, folder: Path | None, callback: Any = None) -> Trainer:
+    torch.manual_seed(0)
+    data = rp.data.load("digits", binarize="dynamic")
+    recipe = rp.variants.vae(data.spec, latent_dim=2, hidden=[8])
+    options = TrainingOptions(epochs=2, batch_size=400, log_every=1, checkpoint_every=0)
+    batches = Batches(
+        data.split("train"), data.transform, 400, rank=runtime.rank, world_size=2, seed=0
+    )
+    watchers = [] if callback is None else [callback]
+    return Trainer(recipe, batches, options, runtime, checkpoints=folder, callbacks=watchers)
+
+
+class Stop(Exception):
+    """Raised by a callback."""
+
+
+def test_each_of_two_processes_resumes_to_its_own_draws(tmp_path: Path) -> None:
+    expected = [one_of_two(OneOfTwo(rank), None).fit().state_dict() for rank in (0, 1)]
+    assert any(not torch.equal(expected[0][name], expected[1][name]) for name in expected[0])
+
+    def stop(event: Event) -> None:
+        if event.kind == "log" and event.step == 6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        one_of_two(OneOfTwo(), tmp_path, stop).fit()
+    checkpoint = load_checkpoint(tmp_path, print)
+    assert checkpoint is not None
+    assert checkpoint.step == 5  # within the second epoch
+    resumed = one_of_two(OneOfTwo(), None)
+    resumed.restore(checkpoint)
+    found = resumed.fit().state_dict()
+    assert all(torch.equal(found[name], expected[0][name]) for name in found)
+    # The other process draws by its own number, whatever state was stored.
+    draws = []
+    for _ in range(2):
+        other = one_of_two(OneOfTwo(rank=1), None)
+        torch.manual_seed(17)
+        other.restore(checkpoint)
+        other._seed_draws()
+        draws.append(torch.rand(3))
+    resumed.restore(checkpoint)
+    resumed._seed_draws()
+    assert torch.equal(*draws)
+    assert not torch.equal(torch.rand(3), draws[0])
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1", "NCCL error"],
+)
+def test_a_process_that_is_gone_is_one_sentence(tmp_path: Path, said: str) -> None:
+    with pytest.raises(RunError, match="another process of this run has ended; go on with") as e:
+        one_of_two(OneOfTwo(lost=said), tmp_path / "run" / "checkpoints").fit()
+    assert str(e.value).endswith(f"reparam train --resume {tmp_path / 'run'}")
+    with pytest.raises(RuntimeError, match="shapes"):
+        one_of_two(OneOfTwo(lost="shapes differ"), None).fit()
 
 
 @pytest.mark.slow

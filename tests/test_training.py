@@ -19,7 +19,7 @@ from reparam.objectives import Terms
 from reparam.training.events import Event
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
-from reparam.training.trainer import Trainer
+from reparam.training.trainer import Trainer, likely_cause
 from reparam.variants import Player, Recipe
 
 N, DIM = 96, 5
@@ -481,6 +481,39 @@ class TestNonFinite:
             assert not (out / str(every) / "model.safetensors").exists()
         steps = sorted(path.stem for path in (out / "0" / "checkpoints").glob("*.json"))
         assert steps == ["step-000000002", "step-000000003"]
+
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            RuntimeError("normal expects all elements of std >= 0.0"),
+            ValueError("Expected parameter loc to satisfy the constraint Real()"),
+            torch.linalg.LinAlgError("linalg.eigh: the algorithm failed to converge"),
+        ],
+    )
+    @pytest.mark.parametrize("ruined", [True, False])
+    def test_is_said_whatever_notices_it_first(self, refusal: Exception, ruined: bool) -> None:
+        def objective(model: Center, batch: Batch) -> Terms:
+            if batch.step == 2:
+                if ruined:
+                    model.mean.data[1] = math.inf
+                raise refusal
+            return closeness(model, batch)
+
+        with pytest.raises(NonFiniteError if ruined else type(refusal)) as caught:
+            fit(Center(), points(), objective=objective, epochs=1, batch_size=24, lr=0.01)
+        if ruined:
+            assert "the weights of mean are not finite after step 2" in str(caught.value)
+            assert caught.value.__cause__ is refusal
+        else:
+            # What has another reason stays what it is.
+            assert caught.value is refusal
+
+    def test_of_a_player_in_the_first_step_is_no_fault_of_the_data(self) -> None:
+        said = likely_cause({"loss": 140.0, "critic/loss": math.nan}, lr=10.0, step=0)
+        assert (
+            said == "the weights themselves are no longer finite: lower the learning rate (--lr 1)"
+        )
+        assert "standardize" in likely_cause({"loss": math.nan}, lr=10.0, step=0)
 
     def test_without_a_folder_too(self) -> None:
         with pytest.raises(NonFiniteError, match="no checkpoint was written"):

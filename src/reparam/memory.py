@@ -18,7 +18,7 @@ from reparam.errors import OptionError, ReparamError
 _FAILURE = re.compile(
     r"can't allocate memory|bad_alloc|Storage size calculation overflowed|out of memory|"
     r"integer multiplication overflow|Unable to allocate|Cannot allocate memory|"
-    r"Overflow when unpacking"
+    r"Overflow when unpacking|array is too big"
 )
 _BYTES = re.compile(r"allocate (\d+) bytes")
 

@@ -80,7 +80,9 @@ def prepare_streams() -> None:
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            with suppress(OSError):
+            try:
+                os.fstat(number)
+            except OSError:
                 _discard(number)
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     codecs.register_error(STAND_INS, _stand_in)

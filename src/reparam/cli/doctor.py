@@ -181,8 +181,9 @@ def _check_size(stream: IO[bytes], size: int) -> None:
     shape, _, dtype = readers[version](stream)
     if dtype.hasobject:
         raise ValueError("it holds objects of Python, which are not read; give numbers")
-    if prod(shape) * dtype.itemsize > size:
+    needed, there = prod(shape) * dtype.itemsize, size - stream.tell()
+    if needed > there:
         raise ValueError(
-            f"it says that it has shape {shape}, which needs {prod(shape) * dtype.itemsize:,} "
-            f"bytes, and the file has {size:,}: it is cut short or damaged"
+            f"it says that it has shape {shape}, which needs {needed:,} bytes, and the file has "
+            f"{there:,}: it is cut short or damaged"
         )
