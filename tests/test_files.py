@@ -333,7 +333,9 @@ def is_text_without_encoding(call: ast.Call) -> bool:
         of = getattr(getattr(call.func, "value", None), "id", "")
         modes = [word for word in words if set(word) <= set("rwaxbt+")]
         is_binary = any("b" in mode for mode in modes)
-        return of not in ("os", "gzip", "tarfile", "Image") and not is_binary and not given
+        return (
+            of not in ("os", "gzip", "tarfile", "archive", "Image") and not is_binary and not given
+        )
     return False
 
 

@@ -210,7 +210,10 @@ def _under_limit() -> float:
             left.append(float(limit - pages * resource.getpagesize()))
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        limit, used = (
+            int((group / f"memory.{name}").read_text(encoding="ascii"))
+            for name in ("max", "current")
+        )
         left.append(float(limit - used))
     return min(left)
 
