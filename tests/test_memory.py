@@ -116,7 +116,7 @@ class TestAllocating:
         if not Path("/proc/meminfo").exists():
             pytest.skip("no /proc")
         # As much as there is of it all, at most.
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         whole = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
         assert 0 < available() <= whole["MemTotal"] + whole["SwapTotal"]
 

@@ -16,7 +16,6 @@ from reparam.cli import main as command_line
 from reparam.cli.main import VERBS, CtrlC, main
 from reparam.cli.table import print_table
 from reparam.data.sources import cache_folder
-from reparam.errors import DataError
 from reparam.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
 from reparam.training.options import TrainingOptions
 from reparam.training.schema import CommonOptions
@@ -118,13 +117,15 @@ class TestEncoding:
         assert main([]) == 0
         assert shown.getvalue().decode("latin-1").strip() == "2 ± 1 lambda - ||x|| <= ½..."
 
-    def test_names_of_files_keep_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bytes_of_names_that_are_no_text_are_escaped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         shown = io.BytesIO()
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="utf-8"))
         name = os.fsdecode(b"caf\xe9.png")
         monkeypatch.setattr(command_line, "_run", lambda *a: print(name))
         assert main([]) == 0
-        assert shown.getvalue().strip() == b"caf\xe9.png"
+        assert shown.getvalue().strip() == rb"caf\xe9.png"
 
     def test_every_stand_in_is_ascii(self) -> None:
         for sign in map(chr, range(0x80, 0x3000)):
@@ -285,5 +286,5 @@ def test_without_a_home_folder_downloads_need_a_place(monkeypatch: pytest.Monkey
 
     monkeypatch.delenv("REPARAM_CACHE", raising=False)
     monkeypatch.setattr(pooch, "os_cache", homeless)
-    with pytest.raises(DataError, match="set REPARAM_CACHE"):
+    with pytest.raises(OptionError, match="REPARAM_CACHE is not set"):
         cache_folder()
