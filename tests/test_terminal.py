@@ -16,6 +16,7 @@ from reparam.cli import main as command_line
 from reparam.cli.main import VERBS, CtrlC, main
 from reparam.cli.table import print_table
 from reparam.data.sources import cache_folder
+from reparam.errors import OptionError
 from reparam.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
 from reparam.training.options import TrainingOptions
 from reparam.training.schema import CommonOptions
