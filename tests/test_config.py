@@ -82,7 +82,7 @@ WRONG = [
     ("recorded.spec", {}, "shape among them"),
     ("recorded.spec.shape", 64, "shape=64: must be a list of whole numbers"),
     ("recorded.spec.shape", ["a", 8, 8], "shape=['a', 8, 8]: must be a whole number or a list"),
-    ("recorded.spec.shape", [1, 0, 8], "every size must be at least 1"),
+    ("recorded.spec.shape", [1, 0, 8], "must be at least 1"),
     ("recorded.spec.shape", [2**40, 2**40], "more entries than a tensor can hold"),
     ("recorded.spec.support", [], "unknown support"),
     ("recorded.spec.levels", "many", "levels='many': must be a whole number"),
