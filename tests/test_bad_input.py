@@ -229,7 +229,7 @@ class TestConfig:
             ("epochs: 2.5", "epochs=2.5"),
             ("seed: true", "seed=True"),
             ("lr: fast", "lr='fast' in the configuration: give a number"),
-            ("hidden: 16", "hidden=16 in the configuration: give a list"),
+            ("hidden: many", "hidden='many' in the configuration: give a list"),
             ("hidden: [a]", "hidden=['a']"),
             ("latent_dim: null", "latent_dim=None"),
             ("likelihood: 3", "likelihood=3 in the configuration: give text"),

@@ -131,6 +131,8 @@ def as_type(value: Any, kind: Any) -> Any:
         (0.001, (400, 200))
     """
     if get_origin(kind) is tuple:
+        if isinstance(value, int | float):
+            value = [value]  # one size is a list of one, as in Python
         if not isinstance(value, list | tuple):
             raise TypeError
         return tuple(as_type(item, get_args(kind)[0]) for item in value)
