@@ -250,7 +250,7 @@ class TestStopped:
 
         monkeypatch.setattr(Trainer, "_step", step)
         data = rp.data.load("digits")
-        with pytest.raises(Interrupted, match="nothing was saved, for want of out="):
+        with pytest.raises(Interrupted, match="nothing was saved, since no out was given"):
             rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, progress=False)
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

@@ -265,6 +265,10 @@ class TestReadOnly:
     def test_training_is_one_sentence(
         self, read_only: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        # A finished run has nothing to write.
+        assert main(["train", "--resume", str(read_only)]) == 0
+        (read_only / "model.json").unlink()
+        capsys.readouterr()
         said = refused(["train", "--resume", str(read_only)], capsys)
         assert "Read-only file system" in said
 

@@ -1,6 +1,7 @@
 """Memory: sizes that a machine cannot hold end in one sentence that names what to make smaller."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -38,7 +39,7 @@ def allocating(**sizes: Any) -> Iterator[None]:
         sizes: What the memory is for: options that are whole numbers or lists of them.
 
     Raises:
-        OptionError: The memory was not to be had.
+        OptionError: The memory could not be allocated.
 
     Example:
         >>> with allocating(n_samples=10**15, n_steps=10):
@@ -76,10 +77,12 @@ def building(**sizes: Any) -> Iterator[None]:
     free = available()
     # Where there is an accelerator, nothing but the weights themselves has to fit here.
     copies = 1 if torch.accelerator.is_available() else _COPIES.get()
-    total = 0
+    total, thread = 0, threading.get_ident()
 
     def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         nonlocal total
+        if threading.get_ident() != thread:
+            return  # the hook is one of the process
         if parameter is not None:
             total += copies * parameter.nbytes
         if total > free:
@@ -210,11 +213,14 @@ def _under_limit() -> float:
             left.append(float(limit - pages * resource.getpagesize()))
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
+        # What was read from files is given back where memory is needed.
+        stat = (group / "memory.stat").read_text(encoding="ascii").split()
+        cached = int(stat[stat.index("inactive_file") + 1])
         limit, used = (
             int((group / f"memory.{name}").read_text(encoding="ascii"))
             for name in ("max", "current")
         )
-        left.append(float(limit - used))
+        left.append(float(limit - used + cached))
     return min(left)
 
 

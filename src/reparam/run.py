@@ -15,6 +15,7 @@ from reparam import data as data_sets
 from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, to_device, weights_type
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
+from reparam.data.arrays import as_tensor
 from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.condition import condition_of, conditions
 from reparam.data.own import read
@@ -34,6 +35,7 @@ from reparam.errors import (
     DataError,
     OptionError,
     RunError,
+    ShapeError,
     SupportError,
     WriteError,
 )
@@ -47,7 +49,7 @@ from reparam.report.pictures import is_picturable
 from reparam.seeding import rng_state, seeded, set_rng_state
 from reparam.semi_supervised import infers_label
 from reparam.spec import DataSpec
-from reparam.terminal import stderr
+from reparam.terminal import note
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import (
     load_checkpoint,
@@ -170,6 +172,7 @@ class Run:
             asked = {k: v for k, v in asked.items() if k not in own} | {"path": str(path)}
         found = data_sets.load(**asked)
         self.preparation.check_dataset(found)
+        self._require_same_names(found)
         return found.conditioned(self.spec.condition)
 
     @property
@@ -194,13 +197,13 @@ class Run:
         if self.data is not None and data is self.data:
             return self.data
         known = self.preparation
-        if isinstance(data, DataLoader):
+        if isinstance(data, DataLoader | Stream):
+            loader = data.loader if isinstance(data, Stream) else data
             spec = with_changes(self.spec, condition=None, n_classes=self._n_classes)
-            found: Dataset | Stream = Stream(data, spec, known.transform)
+            found: Dataset | Stream = Stream(loader, spec, known.transform)
         elif isinstance(data, Dataset):
             known.check_dataset(data)
-            found = data
-        elif isinstance(data, Stream):
+            self._require_same_names(data)
             found = data
         else:
             x, y = read(data)
@@ -210,6 +213,26 @@ class Run:
                 self._require_classes("data", int(labels.max()) + 1)
             found = known.dataset(values, labels)
         return self._conditioned(found)
+
+    def _require_same_names(self, data: Dataset) -> None:
+        """Refuse data in which the numbers of characters or classes mean others than in training.
+
+        Raises:
+            OptionError: Another vocabulary, or other classes of a model that takes labels.
+        """
+        facts = self.config.get("recorded", {})
+        symbols = (facts.get("data") or {}).get("symbols")
+        if symbols is not None and (data.options or {}).get("symbols", symbols) != symbols:
+            raise OptionError(
+                f"{data.name!r} numbers its characters in another way than the text that the model "
+                "was trained on: load it with the symbols of that text, or by run.dataset(path=...)"
+            )
+        names = facts.get("class_names") or []
+        if self._n_classes and names and list(data.class_names or names) != list(names):
+            raise OptionError(
+                f"{data.name!r} has the classes {', '.join(data.class_names)}, and the model was "
+                f"trained on {', '.join(names)}: give data with the same classes in the same order"
+            )
 
     @property
     def _n_classes(self) -> int | None:
@@ -233,9 +256,7 @@ class Run:
             limit: How many, from the first; all when None.
         """
         if isinstance(data, Batch):
-            x = fitted(data.x, self.spec.shape)
-            check_values(x, self.spec)
-            return with_changes(data, x=x)
+            return self._checked(data)
         source = self._conditioned(self.dataset()) if data is None else self.prepared(data)
         if data is not None and not isinstance(data, Dataset):
             split = "train"  # plain arrays have no splits: all of what was given is meant
@@ -246,10 +267,11 @@ class Run:
             )
         batch = source.examples(split, seed=seed, limit=limit)
         if data is not None:
-            check_values(batch.x, self.spec)
+            if isinstance(data, Dataset):  # others were checked as they were prepared
+                check_values(batch.x, self.spec)
             far = far_from(batch.x, self.config.get("recorded", {}).get("range"))
             if far and source is not self.data:
-                _warn(far)
+                note(far)
         return batch
 
     @plain_modes()
@@ -317,7 +339,7 @@ class Run:
             try:
                 save_evaluation(self.folder.evaluation_file, facts, result.per_example)
             except WriteError as error:
-                _warn(f"{error}; what was measured is not kept")
+                note(f"{error}; what was measured is not kept")
         return result
 
     def kept_evaluation(self) -> "Evaluation | None":
@@ -415,6 +437,23 @@ class Run:
             self._require_classes(source.name, known)
             source = with_changes(source, spec=with_changes(source.spec, n_classes=n))
         return source.conditioned(self.spec.condition)
+
+    def _checked(self, batch: Batch) -> Batch:
+        """Return a batch, whose x is what the model is given, once it is seen to fit the model."""
+        x = fitted(as_tensor(batch.x, "x"), self.spec.shape)
+        check_values(x, self.spec)
+        if self.spec.support == "tokens":
+            x = x.long()
+        elif not x.is_floating_point():
+            x = x.float()
+        y = None if batch.y is None else as_labels(batch.y, len(x), self._n_classes)
+        c = None if batch.c is None else as_rows(batch.c, "c", len(x))
+        if c is not None and c.shape[1:] != (self.spec.context,):
+            raise ShapeError(
+                f"c has the shape {tuple(c.shape)}: the condition of this model has "
+                f"{self.spec.context} numbers for each example"
+            )
+        return with_changes(batch, x=x, y=y, c=c)
 
     def _require_classes(self, name: str, n_classes: int) -> None:
         """Refuse labels that the model was not trained under, where it takes labels."""
@@ -517,7 +556,8 @@ def fit(
     _require_fit(recipe, source.spec)
     make_trainable(recipe.model)
     if recipe.spec is not None:
-        source = source.conditioned(recipe.spec.condition)
+        # What the model was built for is what it is built for again: the data may hold less.
+        source = with_changes(source, spec=with_changes(recipe.spec, name=source.spec.name))
     precision = resolve_precision(precision, resolve_device(device), weights_type(recipe.model))
     if recipe.milestones and devices * nodes > 1:
         raise OptionError(
@@ -545,6 +585,8 @@ def fit(
         transform=Preparation(source.spec, source.transform).to_dict(),
         class_names=list(source.class_names),
         n_train=batches.n_examples,
+        is_stream=isinstance(source, Stream),
+        n_batches=len(batches),
         range=_range(source),
         # What is not kept is never resumed.
         train_sha256=None if out is None else _fingerprint(source),
@@ -569,16 +611,23 @@ def fit(
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     with ExitStack() as stack:
         stack.enter_context(allocating(batch_size=settings.batch_size, **sizes))
+        goes_on = folder is not None and resume and folder.holds_run
+        is_done = folder is not None and goes_on and folder.is_finished and _is_sound(folder)
         if folder is not None and runtime.rank == 0:
-            _begin(stack, folder, config, resume)
+            try:
+                _begin(stack, folder, config, goes_on)
+            except WriteError:
+                if not is_done:  # else there is nothing to write
+                    raise
+                _require_same(folder, config)
         if folder is not None:
             trainer.checkpoints = folder.checkpoints
             trainer.config_sha256 = config_sha256(folder.config()) if runtime.rank == 0 else None
-        if folder is not None and folder.is_finished and _is_sound(folder):
+        if folder is not None and is_done:
             run = load(folder.path, model=recipe.model, device=str(runtime.device))
             run.data = source
             if progress:
-                _warn(f"{folder.path} is finished already: nothing is left to train")
+                note(f"{folder.path} is finished already: nothing is left to train")
             return run
         watchers = [*callbacks, lambda event: _remember(run, event)]
         if runtime.rank == 0:
@@ -588,19 +637,19 @@ def fit(
         stack.enter_context(seeded(torch.device("cpu"), settings.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, _warn, trainer.config_sha256)
+            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.config_sha256)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress and trainer.progress.epoch < settings.epochs:
-                    _warn(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
+                    note(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
         trainer.fit()
         if progress and trainer.stopped_early:
-            _warn(trainer.stopped_early)
+            note(trainer.stopped_early)
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
             save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
-            run.rows = folder.metrics(_warn)
+            run.rows = folder.metrics(note)
     return run
 
 
@@ -609,16 +658,16 @@ def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> Ru
     if out is None:
         return None
     if callable(out):
-        out = runtime.broadcast(str(out()) if runtime.rank == 0 else "")
+        out = runtime.broadcast(str(as_path(out(), "out")) if runtime.rank == 0 else "")
     return RunFolder(as_path(out, "out"))
 
 
-def _begin(stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool) -> None:
+def _begin(stack: ExitStack, folder: RunFolder, config: dict[str, Any], goes_on: bool) -> None:
     """Hold the folder of a run until the stack is left, and begin the run or go on with it."""
-    if not (resume and folder.holds_run):
+    if not goes_on:
         folder.require_free()  # before the lock is put into somebody's folder
-    stack.enter_context(folder.locked(_warn))
-    if resume and folder.holds_run:
+    stack.enter_context(folder.locked(note))
+    if goes_on:
         _require_same(folder, config)
         folder.remove_unfinished()
     else:
@@ -630,7 +679,7 @@ def _is_sound(folder: RunFolder) -> bool:
     try:
         load_tensors(folder.model_file)
     except CheckpointError as error:
-        _warn(f"{error}; making the weights again from the newest checkpoint")
+        note(f"{error}; making the weights again from the newest checkpoint")
         return False
     return True
 
@@ -661,7 +710,7 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     weights = _weights(folder, stored)
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
-    return Run(module, spec, config, None, folder, folder.metrics(_warn))
+    return Run(module, spec, config, None, folder, folder.metrics(note))
 
 
 def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:
@@ -700,11 +749,11 @@ def _weights(folder: RunFolder, config: dict[str, Any]) -> Mapping[str, Tensor]:
         try:
             stored = load_stored(folder.model_file)
         except CheckpointError as error:
-            _warn(f"{error}; using the newest checkpoint instead")
+            note(f"{error}; using the newest checkpoint instead")
         else:
             _warn_of_another(folder.model_file, stored.config_sha256, config)
             return stored.tensors
-    checkpoint = load_checkpoint(folder.checkpoints, _warn)
+    checkpoint = load_checkpoint(folder.checkpoints, note)
     if checkpoint is None:
         raise RunError(
             f"{folder.path} has no weights yet: go on with reparam train --resume {folder.path}"
@@ -712,7 +761,7 @@ def _weights(folder: RunFolder, config: dict[str, Any]) -> Mapping[str, Tensor]:
     _warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
     if not folder.is_finished:
         epoch = Progress.from_values(checkpoint.values).epoch
-        _warn(
+        note(
             f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
             f"(epoch {epoch} of {config.get('epochs')}); "
             f"reparam train --resume {folder.path} goes on"
@@ -730,7 +779,7 @@ def _weights(folder: RunFolder, config: dict[str, Any]) -> Mapping[str, Tensor]:
 def _warn_of_another(place: Path, stored: str | None, config: dict[str, Any]) -> None:
     """Say where weights were trained under another configuration than that of their folder."""
     if stored is not None and stored != config_sha256(config):
-        _warn(
+        note(
             f"{place} was trained under another configuration than the config.yaml beside it: one "
             "of them is of another run, or was changed"
         )
@@ -738,32 +787,59 @@ def _warn_of_another(place: Path, stored: str | None, config: dict[str, Any]) ->
 
 def _require_same(folder: RunFolder, config: dict[str, Any]) -> None:
     stored = checked_config(folder.config(), str(folder.config_file))
+    before, now = stored["recorded"], config["recorded"]
     changed = differences(stored, config)
-    if stored["recorded"]["objective"] != config["recorded"]["objective"] and not changed:
-        changed = [f"objective ({stored['recorded']['objective']} in the run)"]
-    if stored["recorded"]["spec"] != config["recorded"]["spec"] and not changed:
-        changed = [f"data of shape {tuple(stored['recorded']['spec']['shape'])} in the run"]
-    if not changed:
-        _require_same_examples(folder, stored["recorded"], config["recorded"])
+    if before["objective"] != now["objective"] and not changed:
+        changed = [f"objective ({before['objective']} in the run)"]
     if changed:
         raise RunError(
             f"{folder.path} cannot go on with other options: {'; '.join(changed)}; "
-            "drop them, or train anew with another --out"
+            "drop them, or train anew in another folder"
         )
+    # The name may be that of a folder or a file, which may have moved.
+    pairs = {key: (before["spec"].get(key), now["spec"][key]) for key in now["spec"]}
+    apart = [
+        f"data of {key} {_shown(old)} in the run, {_shown(new)} now"
+        for key, (old, new) in pairs.items()
+        if key != "name" and old != new
+    ]
+    if apart:
+        raise RunError(
+            f"{folder.path} cannot go on with other data ({'; '.join(apart)}): give those that it "
+            "began with, or train anew in another folder"
+        )
+    _require_same_examples(folder, before, now)
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(tuple(value) if isinstance(value, list) else value)
 
 
 def _require_same_examples(
     folder: RunFolder, stored: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
     """Refuse to go on with other training examples than the run began with."""
+    n_batches = stored.get("n_batches", now["n_batches"])
+    if now["is_stream"] and n_batches != now["n_batches"]:
+        raise RunError(
+            f"{folder.path} cannot go on with {now['n_batches']:,} batches in an epoch, where it "
+            f"began with {n_batches:,}: give a loader with the same batch size"
+        )
     n_before, n_now = stored.get("n_train", now["n_train"]), now["n_train"]
     # Runs from before it was recorded have no fingerprint.
     before = stored.get("train_sha256") or now["train_sha256"]
+    if n_before == n_now and before != now["train_sha256"] and now["is_stream"]:
+        # Some loaders draw from where no seed reaches.
+        note(
+            f"{folder.path} began with other batches of a loader: if its data or their order are "
+            "others now, train anew in another folder"
+        )
+        return
     if n_before != n_now or before != now["train_sha256"]:
         differs = f"{n_before:,} in the run, {n_now:,} now" if n_before != n_now else "other values"
         raise RunError(
             f"{folder.path} cannot go on with other training examples ({differs}): give those that "
-            "it began with, or train anew with another out"
+            "it began with, or train anew in another folder"
         )
 
 
@@ -798,9 +874,9 @@ def _range(source: Dataset | Stream) -> list[float] | None:
 
 
 def _fingerprint(source: Dataset | Stream) -> str | None:
-    """Return what tells the training examples from others; None for batches of a loader."""
+    """Return what tells the training examples from others."""
     if isinstance(source, Stream):
-        return None
+        return source.first_sha256
     train = source.split("train")
     return fingerprint(train.x, train.y)
 
@@ -850,8 +926,8 @@ def _watchers(
         watchers.append(watch.progress_bar(stack, options, options.epochs * steps_per_epoch))
     if folder is None:
         return watchers
-    board = watch.TensorBoard(folder.events, stack, _warn)
-    watchers += [watch.metrics_file(folder.metrics_file, _warn), board]
+    board = watch.TensorBoard(folder.events, stack, note)
+    watchers += [watch.metrics_file(folder.metrics_file, note), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)
@@ -866,7 +942,3 @@ def _watchers(
 def _remember(run: Run, event: Event) -> None:
     if event.row:
         run.rows.append(dict(event.row))
-
-
-def _warn(message: str) -> None:
-    print(f"reparam: {message}", file=stderr())

@@ -168,6 +168,11 @@ def stderr() -> TextIO:
     return cast(TextIO, Lasting(sys.stderr))
 
 
+def note(message: str) -> None:
+    """Tell something on the way, on standard error."""
+    print(f"reparam: {message}", file=stderr(), flush=True)
+
+
 def width() -> int:
     """Return the number of the terminal's columns: 80 where none is known."""
     return shutil.get_terminal_size().columns

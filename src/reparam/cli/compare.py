@@ -13,7 +13,7 @@ from reparam.cli.parse import parse
 from reparam.comparing import compare
 from reparam.errors import OptionError
 from reparam.run import Run, load
-from reparam.terminal import stderr
+from reparam.terminal import note, stderr
 
 RunPaths = Annotated[
     tyro.conf.Positional[tuple[Path, ...]],
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         split=options.split,
         seed=options.seed,
         device=options.device,
-        tell=lambda said: print(f"reparam: {said}", file=stderr()),
+        tell=note,
     )
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
     if options.out is not None:

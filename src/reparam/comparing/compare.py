@@ -17,6 +17,7 @@ from reparam.evaluation.likelihood.importance import N_SAMPLES, NO_DENSITY
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
+from reparam.files import as_path
 from reparam.isolation import plain_modes
 from reparam.run import Run
 
@@ -213,7 +214,7 @@ def _has_data(run: Run) -> bool:
     A named set is what its name says, and may have to be downloaded first.
     """
     path = (run.config.get("recorded", {}).get("data") or {}).get("path")
-    return isinstance(run.data, Dataset) or (path is not None and Path(path).exists())
+    return isinstance(run.data, Dataset) or (path is not None and as_path(path).exists())
 
 
 def _agreed(

@@ -87,6 +87,8 @@ def _of_tensor(values: Tensor, name: str) -> Tensor:
         raise DataError(
             f"{name} is a tensor of {values.dtype}: real numbers are needed, so convert it"
         )
+    if values.is_floating_point() and values.element_size() == 1:
+        values = values.float()  # what torch computes with float8 is little
     return values.detach().cpu()
 
 
@@ -134,11 +136,17 @@ def _of_frame(values: Any, name: str) -> Any:
     # narwhals is not imported for what is no table.
     import narwhals as nw
 
-    if nw.dependencies.is_into_series(values):
-        column = nw.from_native(values, series_only=True).alias(name)
-        return _numbers(column.to_frame(), name)[:, 0]
-    if nw.dependencies.is_into_dataframe(values):
-        return _numbers(nw.from_native(values, eager_only=True), name)
+    try:
+        if nw.dependencies.is_into_series(values):
+            column = nw.from_native(values, series_only=True).alias(name)
+            return _numbers(column.to_frame(), name)[:, 0]
+        if nw.dependencies.is_into_dataframe(values):
+            return _numbers(nw.from_native(values, eager_only=True), name)
+    except nw.exceptions.NarwhalsError as error:
+        raise DataError(
+            f"{name} is a table that cannot be read ({_first_line(error)}): give an array of its "
+            "numbers, as .to_numpy() returns"
+        ) from error
     return values
 
 

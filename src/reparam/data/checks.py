@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,6 +58,8 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
         >>> closest_support(torch.tensor([0.0, 0.5, 1.0]))
         'unit'
     """
+    if x.dtype == torch.bool:
+        return "binary"
     low, high = (float(v) for v in x.aminmax())
     inside = low >= 0 and high <= 1
     if inside and not violations(x, "binary").any():
@@ -83,7 +86,8 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
     Raises:
         DataError: Says how many there are and where the first is.
     """
-    if not x.is_floating_point():
+    # The least and the largest value tell at half the cost whether all are finite.
+    if not x.is_floating_point() or bool(torch.stack(x.aminmax()).isfinite().all()):
         return
     bad = ~x.isfinite()
     if bad.any():
@@ -96,8 +100,15 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
         )
 
 
-def check_support(x: Tensor, support: Support, name: str = "x") -> None:
+def check_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> None:
     """Refuse values of x, with shape (N, *shape), outside the support.
+
+    Arguments:
+        x: The values.
+        support: The set that they must lie in.
+        name: What messages call them.
+        levels: For data given to a model: the grey levels of its training bytes, 256 where there
+            were none. None where the support itself can still be chosen.
 
     Raises:
         DataError: Says the range of x, the rule and the fix.
@@ -107,28 +118,42 @@ def check_support(x: Tensor, support: Support, name: str = "x") -> None:
         Traceback (most recent call last):
         reparam.errors.DataError: x ranges from 0 to 255 with 1 value outside support 'unit', ...
     """
+    if support == "unit" and x.is_floating_point():
+        low, high = x.aminmax()
+        if low >= 0 and high <= 1:
+            return
     bad = violations(x, support)
     if bad.any():
         n = int(bad.sum())
         raise DataError(
             f"{name} ranges from {float(x.min()):.4g} to {float(x.max()):.4g} with {n} "
             f"value{'s' * (n > 1)} outside support {support!r}, the first at index {first(bad)}: "
-            f"every value must be {RULES[support]}, so {fix(x, support)}"
+            f"every value must be {RULES[support]}, so {fix(x, support, levels)}"
         )
 
 
-def fix(x: Tensor, support: Support) -> str:
-    """Return what to do about values of x, with shape (N, *shape), outside the support."""
+def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
+    """Return what to do about values of x, with shape (N, *shape), outside the support.
+
+    Arguments:
+        x: The values.
+        support: The set that they must lie in.
+        levels: See ``check_support``.
+    """
     low, high = float(x.min()), float(x.max())
-    if support == "unit" and low >= 0 and 1 < high <= 255:
-        return "divide x by 255, or pass it as uint8"
+    top = 255 if levels is None else levels - 1
+    if support == "unit" and low >= 0 and 1 < high <= top:
+        return f"divide x by {top}, or pass it as uint8"
+    is_grey = support == "binary" and low >= 0 and high <= 1
     if support == "unit":
-        return "rescale x to [0, 1], or say support='real'"
-    if support == "binary" and low >= 0 and high <= 1:
-        return "threshold or round x, or say support='unit'"
-    if support == "binary":
-        return "binarize x, or say support='real'"
-    return "shift or round x to such values, or say support='real'"
+        what = "rescale x to [0, 1]"
+    elif support == "binary":
+        what = "threshold or round x" if is_grey else "binarize x"
+    else:
+        what = "shift or round x to such values"
+    if levels is not None:
+        return f"{what}, as in training"
+    return f"{what}, or say support={'unit' if is_grey else 'real'!r}"
 
 
 def first(where: Tensor) -> tuple[int, ...]:
@@ -172,22 +197,22 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
     if is_channels_last(values.shape[1:]):
         raise ShapeError(
             f"{name} has shape {tuple(values.shape)}, which looks like images with the channels "
-            f"last: the channels come first here, so {channels_first(name)}, or say "
-            f"shape={tuple(values.shape[1:])} if these are no channels"
+            f"last: the channels come first here, so {channels_first()}; if these are no channels, "
+            f"give data.from_arrays(x, shape={tuple(values.shape[1:])})"
         )
     return values
 
 
 def as_numbers(x: object, name: str = "x") -> Tensor:
-    """Return values with an axis of examples as uint8, int64 or finite float32.
+    """Return values with an axis of examples as uint8, bool, int64 or finite float32.
 
     Raises:
         DataError: No examples, NaN or infinite values, or no numbers.
         ShapeError: A single number.
 
     Example:
-        >>> as_numbers([[True, False]])
-        tensor([[1, 0]], dtype=torch.uint8)
+        >>> as_numbers([[3, 0]])
+        tensor([[3, 0]])
     """
     values = as_tensor(x, name)
     if values.ndim == 0:
@@ -201,9 +226,11 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
         narrow = values.float()
         check_finite(narrow, name, values)
         return narrow
-    if values.dtype == torch.bool:
-        return values.to(torch.uint8)
-    return values if values.dtype == torch.uint8 else values.long()
+    if values.dtype == torch.uint64 and bool((values.view(torch.int64) < 0).any()):
+        raise DataError(
+            f"{name} has whole numbers beyond 2^63 - 1: scale them, or convert them to floats"
+        )
+    return values if values.dtype in (torch.uint8, torch.bool) else values.long()
 
 
 def as_rows(values: object, name: str, n: int | None = None) -> Tensor:
@@ -258,9 +285,9 @@ def is_channels_last(shape: Sequence[int]) -> bool:
     return short > 1 and (shape[2] > 1 or long <= 4 * short)
 
 
-def channels_first(name: str) -> str:
-    """Return what to do about images with the channels last."""
-    return f"give {name}.transpose(0, 3, 1, 2) (of a tensor, {name}.permute(0, 3, 1, 2))"
+def channels_first() -> str:
+    """Return what to do about images x with the channels last."""
+    return "give x.transpose(0, 3, 1, 2) (of a tensor, x.permute(0, 3, 1, 2))"
 
 
 def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
@@ -292,12 +319,17 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
     if len(wanted) == 3 and given == (*wanted[1:], wanted[0]):
         raise ShapeError(
             f"{name} has examples of shape {given}, images with the channels last, where the model "
-            f"has {wanted}: the channels come first, so {channels_first(name)}"
+            f"has {wanted}: the channels come first, so {channels_first()}"
         )
     if sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
         raise ShapeError(
             f"{name} has examples of shape {given}, where the model has {wanted}: the axes are in "
             "another order, so transpose them"
+        )
+    if len(wanted) == 1 and is_channels_last(given):
+        raise ShapeError(
+            f"{name} has examples of shape {given}, images with the channels last, where the model "
+            f"has {wanted}: flatten them in the order that they had in training"
         )
     is_flat = 1 in (len(given), len(wanted)) and prod(given) == prod(wanted)
     if not is_flat and _without_ones(given) != _without_ones(wanted):
@@ -312,7 +344,7 @@ def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
 
 
-def check_values(x: Tensor, spec: DataSpec, name: str = "x") -> None:
+def check_values(x: Tensor, spec: DataSpec, name: str = "x", levels: int | None = 256) -> None:
     """Refuse examples x that are none of the data that a spec describes.
 
     This is the one check of values against a spec: of data that are given after training, of every
@@ -322,6 +354,7 @@ def check_values(x: Tensor, spec: DataSpec, name: str = "x") -> None:
         x: The examples as the model is given them, with shape (N, *spec.shape).
         spec: The shape and support of the data.
         name: What messages call the examples.
+        levels: See ``check_support``.
 
     Raises:
         ShapeError: Examples of another shape.
@@ -341,7 +374,7 @@ def check_values(x: Tensor, spec: DataSpec, name: str = "x") -> None:
             "give examples of the shape that the model was built for"
         )
     check_finite(x, name)
-    check_support(x, spec.support, name)
+    check_support(x, spec.support, name, levels)
     if spec.support in ("categorical", "tokens") and spec.levels is not None:
         check_top(x, spec.levels, name, "number the values as in training")
 
@@ -352,6 +385,8 @@ def check_top(x: Tensor, levels: int, name: str, fix: str) -> None:
     Raises:
         DataError: Says where the first is, the largest that is possible, and the fix.
     """
+    if int(x.max()) < levels:
+        return
     bad = x > levels - 1
     if bad.any():
         index = first(bad)
@@ -391,7 +426,7 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
     """Return labels as int64, with shape (N,), and -1 for a class that is not known.
 
     Arguments:
-        y: Integers {0, …, n_classes - 1}, and -1 or NaN where the class is not known.
+        y: Integers {0, …, n_classes - 1}, and -1 or NaN, or a mask, where the class is not known.
         n: The number of examples.
         n_classes: The number of classes; any when None.
         name: What messages call the labels.
@@ -403,6 +438,8 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
         >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
         tensor([ 0,  2, -1])
     """
+    if isinstance(y, np.ma.MaskedArray):
+        y = y.filled(UNLABELED)
     labels = as_tensor(y, name)
     if labels.shape != (n,):
         raise DataError(
@@ -425,16 +462,22 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
         )
     if n_classes is None and n > 0 and int(labels.max()) >= max(n, MANY_CLASSES):
         raise DataError(
-            f"{name} has the label {int(labels.max())} beside {n} examples: that is more classes "
+            f"{name} has the label {labels.max().item():.15g} beside {n} examples: more classes "
             "than examples, so number the classes from 0 without gaps, or say n_classes"
         )
     return labels.long()
 
 
-def as_support(x: Tensor, support: Support, name: str = "x") -> Tensor:
+def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> Tensor:
     """Return x, with shape (N, *shape), as values of a support are stored.
 
-    Grey levels and binary uint8 stay uint8, tokens are int64, all others float32.
+    Grey levels and binary bytes stay uint8, tokens are int64, all others float32.
+
+    Arguments:
+        x: The values.
+        support: The set that they must lie in.
+        name: What messages call them.
+        levels: See ``check_support``.
 
     Raises:
         DataError: Values outside the support.
@@ -445,7 +488,9 @@ def as_support(x: Tensor, support: Support, name: str = "x") -> Tensor:
     """
     if x.dtype == torch.uint8 and support == "unit":
         return x
-    check_support(x, support, name)
+    if x.dtype == torch.bool:
+        x = x.to(torch.uint8 if support == "binary" else torch.float32)
+    check_support(x, support, name, levels)
     if support == "tokens":
         return x.long()
     return x if x.dtype == torch.uint8 and support == "binary" else x.float()

@@ -44,7 +44,7 @@ REASONS = {
 """Why files are left out, as it is said after their number."""
 
 N_NAMED = 3
-"""So many names stand for all."""
+"""A note names at most so many files."""
 
 
 @dataclass(frozen=True, order=True)

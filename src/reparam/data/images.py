@@ -1,7 +1,6 @@
 """A folder of images of any size: squares of one size, of the user's own files."""
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
 from reparam.files import stored_path
 from reparam.spec import DataSpec
+from reparam.terminal import note
 
 TEST_SHARE, VALIDATION = 0.1, 0.05
 """The fractions of the images, and of those left, that become splits the folder does not have."""
@@ -138,8 +138,8 @@ def load_images(
         "dequantize": dequantize,
     }
     notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
-    for note in notes:
-        print(f"reparam: {note}", file=sys.stderr)
+    for said in notes:
+        note(said)
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
     return Dataset(folder.name, spec, splits, transform, class_names, options, notes)

@@ -11,7 +11,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from reparam.arguments import numbers
 from reparam.data.arrays import Array, as_tensor, is_array
-from reparam.data.checks import as_labels, as_support, as_values, closest_support
+from reparam.data.checks import (
+    as_labels,
+    as_support,
+    as_values,
+    check_top,
+    check_values,
+    closest_support,
+)
 from reparam.data.dataset import Dataset, Split
 from reparam.data.stream import Stream
 from reparam.data.transforms import Identity, Pixels, Transform
@@ -125,19 +132,42 @@ def as_dataset(data: object) -> Dataset | Stream:
         >>> as_dataset((np.zeros((6, 2)), np.arange(6) % 3)).spec.n_classes
         3
     """
-    if isinstance(data, Dataset | Stream):
+    if isinstance(data, Dataset):
+        check_splits(data)
+        return data
+    if isinstance(data, Stream):
         return data
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
     return from_arrays(*read(data))
 
 
+def check_splits(data: Dataset) -> None:
+    """Refuse a data set whose values or labels are none of those that its spec describes.
+
+    Values that go through a transform of the user's own are checked when they are drawn.
+
+    Raises:
+        DataError: Values outside the support, levels or labels beyond the last.
+        ShapeError: Examples of another shape.
+    """
+    for split, part in data.splits.items():
+        name = f"{split} x of {data.name!r}"
+        if isinstance(data.transform, Identity):
+            check_values(part.x, data.spec, name, levels=None)
+        elif isinstance(data.transform, Pixels):
+            check_top(part.x, data.transform.levels, name, "store levels alone")
+        if part.y is not None:
+            n_classes = data.spec.n_classes
+            as_labels(part.y, len(part), n_classes, f"{split} y of {data.name!r}")
+
+
 def read(data: object) -> tuple[Any, Any | None]:
     """Return the examples, with shape (N, *shape), and the labels, with shape (N,), of data.
 
     Arguments:
-        data: An array x of any kind that ``as_tensor`` takes, a pair (x, y) of them, or a torch
-            ``Dataset``, which is read into memory once.
+        data: An array x of any kind that ``as_tensor`` takes, a pair (x, y) of it and its labels,
+            or a torch ``Dataset``, which is read into memory once.
 
     Raises:
         DataError: Anything else.
@@ -148,8 +178,10 @@ def read(data: object) -> tuple[Any, Any | None]:
     """
     if isinstance(data, TorchDataset):
         return read_all(data)
-    if isinstance(data, tuple | list) and len(data) == 2 and all(map(is_array, data)):
-        return data[0], data[1]
+    if isinstance(data, tuple | list) and len(data) == 2 and is_array(data[0]):
+        y = data[1]
+        if y is None or is_array(y) or isinstance(y, list | tuple):
+            return data[0], y
     if is_array(data):
         return data, None
     raise DataError(

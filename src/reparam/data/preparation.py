@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from reparam.data.checks import as_support, check_support, check_top, check_values, fitted
+from reparam.data.checks import as_support, check_support, check_top, fitted
 from reparam.data.dataset import Dataset, Split
 from reparam.data.registry import DATASETS, transform_of
 from reparam.data.transforms import Identity, Pixels, Transform
@@ -16,10 +16,29 @@ from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
 FAR = 10.0
-"""Values beyond so many times the range of the training data were not prepared as these were."""
+"""How many ranges of the training data beyond it values are taken for ones of another scale."""
+
+NEAR, N_FOR_SCALE = 0.01, 100
+"""So many values within this share of the range of the training data are of another scale, too."""
 
 _HASHED_BYTES = 2**29
-"""Larger data are known by rows that are spread evenly over so many bytes, which takes a second."""
+"""Of larger data only rows that are spread evenly, of so many bytes in all, are hashed."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The transform of a run that was trained with one of the user's own, which is not stored."""
+
+    def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
+        """Refuse bytes, with shape (B, *shape).
+
+        Raises:
+            DataError: Always.
+        """
+        raise DataError(
+            "the run was trained with a transform of your own, which is not stored: apply it, and "
+            "give x itself as floats"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,8 +62,8 @@ class Preparation:
     def stored(self, values: Tensor, name: str = "x") -> tuple[Tensor, Transform]:
         """Return values as they are stored, with shape (N, *spec.shape), and what maps them to x.
 
-        Bytes are prepared as the bytes of the training data were. Where these were no bytes, bytes
-        are the numbers that they hold; of data in [0, 1] they are 256 grey levels. Floats are x
+        Bytes are prepared as the bytes of the training data were. If the training data were floats,
+        bytes are numbers; for data in [0, 1] they are 256 grey levels. Floats and booleans are x
         itself.
 
         Arguments:
@@ -56,22 +75,22 @@ class Preparation:
             ShapeError: Examples of another shape.
             DataError: Values that no training data could have had.
         """
-        values = fitted(values, self.spec.shape, name)
-        is_bytes = values.dtype == torch.uint8
-        if is_bytes and isinstance(self.transform, Pixels):
-            fix = "give bytes of the same scale, or x itself as floats"
-            check_top(values, self.transform.levels, name, fix)
+        values, spec = fitted(values, self.spec.shape, name), self.spec
+        levels = self.transform.levels if isinstance(self.transform, Pixels) else 256
+        if values.dtype == torch.uint8 and not isinstance(self.transform, Identity):
+            if isinstance(self.transform, Pixels):
+                fix = "give bytes of the same scale, or x itself as floats"
+                check_top(values, levels, name, fix)
+                if spec.support == "binary" and levels > 2:
+                    _refuse_two_darkest(values, levels, name)
             return values, self.transform
-        if is_bytes and self.spec.support == "unit":
-            if int(values.max()) <= 1:
-                raise DataError(
-                    f"{name} has the bytes 0 and 1 only, which could be shades in [0, 1] or the "
-                    "two darkest of 256 grey levels: give floats in [0, 1], as in training"
-                )
+        if values.dtype == torch.uint8 and spec.support == "unit":
+            _refuse_two_darkest(values, levels, name)
             return values, Pixels(256)
-        values = as_support(values, self.spec.support, name)
-        values = values if self.spec.support == "tokens" else values.float()
-        check_values(values, self.spec, name)
+        values = as_support(values, spec.support, name, levels)
+        values = values if spec.support == "tokens" else values.float()
+        if spec.support in ("categorical", "tokens") and spec.levels is not None:
+            check_top(values, spec.levels, name, "number the values as in training")
         return values, Identity()
 
     def dataset(self, x: Tensor, y: Tensor | None = None, name: str = "x") -> Dataset:
@@ -103,8 +122,22 @@ class Preparation:
                 check_support(part.x, own.support, f"{split} x of {data.name!r}")
 
     def to_dict(self) -> dict[str, Any] | None:
-        """Return the transform as plain values; None where it is the identity."""
-        return asdict(self.transform) if isinstance(self.transform, Pixels) else None
+        """Return the transform as plain values, ``{}`` for one that is not of this package.
+
+        None stands for the identity.
+        """
+        if isinstance(self.transform, Identity):
+            return None
+        return asdict(self.transform) if isinstance(self.transform, Pixels) else {}
+
+
+def _refuse_two_darkest(values: Tensor, levels: int, name: str) -> None:
+    """Refuse bytes that could be black and white as well as the two darkest of more levels."""
+    if int(values.max()) == 1:
+        raise DataError(
+            f"{name} has the bytes 0 and 1 only, which could be black and white or the two darkest "
+            f"of {levels} grey levels: give x itself as floats in [0, 1], or as booleans"
+        )
 
 
 def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
@@ -120,7 +153,9 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     """
     if "transform" in recorded:
         values = recorded["transform"]
-        return Preparation(spec, Identity() if values is None else Pixels(**values))
+        if values is None:
+            return Preparation(spec, Identity())
+        return Preparation(spec, Pixels(**values) if values else Unknown())
     options = recorded.get("data") or {}
     entry = DATASETS.get(options.get("name", ""))
     if entry is not None:
@@ -154,7 +189,8 @@ def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
         return ""
     (low, high), (least, largest) = trained, (float(value) for value in x.aminmax())
     room = FAR * max(high - low, abs(low), abs(high))
-    if low - room <= least and largest <= high + room:
+    is_narrow = x.numel() >= N_FOR_SCALE and largest - least < NEAR * (high - low)
+    if low - room <= least and largest <= high + room and not is_narrow:
         return ""
     return (
         f"x ranges from {least:.4g} to {largest:.4g}, and the training data from {low:.4g} to "
@@ -174,9 +210,12 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
         return f"it was built for examples of shape {shapes}"
     if data.support not in holding(recipe.support):
         return f"it was built for {recipe.support} data, and {data.name!r} is {data.support}"
-    if recipe.levels != data.levels and recipe.support == data.support:
-        own, theirs = (spec.levels or "no" for spec in (recipe, data))
-        return f"it was built for data of {own} levels, and {data.name!r} has {theirs}"
+    for what in ("levels", "n_classes"):
+        own, theirs = getattr(recipe, what), getattr(data, what)
+        is_wider = what == "n_classes" and None not in (own, theirs) and theirs <= own
+        if None not in (own, theirs) and own != theirs and not is_wider:
+            named = "classes" if what == "n_classes" else what
+            return f"it was built for data of {own} {named}, and {data.name!r} has {theirs}"
     return None
 
 
@@ -205,7 +244,9 @@ def fingerprint(x: Tensor, y: Tensor | None = None) -> str:
     """
     digest = sha256(f"{x.dtype} {tuple(x.shape)}".encode())
     every = -(-x.nbytes // _HASHED_BYTES)
-    digest.update(x[::every].cpu().contiguous().numpy().data)
-    if y is not None:
-        digest.update(y.cpu().contiguous().numpy().data)
+    for values in (x[::every], y):
+        if values is not None:
+            # As bytes, since NumPy does not have all types of torch.
+            plain = values.detach().cpu().contiguous()
+            digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -60,7 +60,7 @@ def cache_folder() -> Path:
     """Return ``$REPARAM_CACHE``, or the folder where the system keeps caches.
 
     Raises:
-        OptionError: Neither is known, for want of a home folder.
+        OptionError: Neither is known, since the home folder is not.
     """
     if os.environ.get("REPARAM_CACHE"):
         return as_path(os.environ["REPARAM_CACHE"], "REPARAM_CACHE")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from random import Random
 from typing import Any, get_args
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from reparam.arguments import numbers
 from reparam.batch import Batch
-from reparam.data.checks import as_labels, as_values, check_support, closest_support
+from reparam.data.checks import as_labels, as_numbers, as_support, as_values, closest_support
 from reparam.data.condition import (
     Condition,
     condition_of,
@@ -24,7 +25,7 @@ from reparam.data.condition import (
     require_all_labels,
     unlabeled,
 )
-from reparam.data.preparation import Preparation
+from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.draws import drawing_from
 from reparam.equality import by_value
@@ -37,7 +38,10 @@ from reparam.spec import DataSpec, Support
 NAME = "x of the DataLoader"
 
 N_LOOKED_AT = 16
-"""How many batches are looked at to see what a loader yields."""
+"""How many batches are looked at, at most, to see what a loader yields."""
+
+N_EXAMPLES = 1000
+"""After so many examples no more batches are looked at."""
 
 
 @by_value
@@ -49,6 +53,7 @@ class Stream:
         loader: What yields x, with shape (B, *shape), or (x, y).
         spec: The shape and support of x, after the transform.
         transform: What maps the values that the loader yields to x.
+        first_sha256: What tells the first batches under the seed 0 from others; None if unknown.
 
     Example:
         >>> stream = Stream.from_loader(DataLoader(torch.zeros(6, 4), batch_size=4))
@@ -59,6 +64,7 @@ class Stream:
     loader: DataLoader[Any]
     spec: DataSpec
     transform: Transform
+    first_sha256: str | None = None
 
     @classmethod
     @numbers(n_classes=1)
@@ -94,27 +100,24 @@ class Stream:
                 f"the DataLoader has {'no length' if n < 0 else '0 batches'}: an epoch needs a "
                 "known number of batches, so give its data set a __len__ of at least one batch"
             )
-        seen = [parts(item) for item in islice(pulled(loader, seed=0), N_LOOKED_AT)]
-        x, labels = seen[0][0], [y for _, y in seen if y is not None]
-        for other, _ in seen[1:]:
-            require_shape(other, tuple(x.shape[1:]))
-        if support is None:
-            # Of binary, unit and real the widest, in the order in which they are declared.
-            found = {closest_support(values, NAME) for values, _ in seen}
-            support = [known for known in get_args(Support) if known in found][-1]
+        seen = _Seen(support)
+        for item in islice(pulled(loader, seed=0), N_LOOKED_AT):
+            seen.add(*parts(item))
+            if seen.n >= N_EXAMPLES:
+                break
+        # Of binary, unit and real the widest, in the order in which they are declared.
+        support = [known for known in get_args(Support) if known in seen.supports][-1]
         transform: Transform = Identity()
-        if x.dtype == torch.uint8 and support in ("unit", "binary"):
+        if seen.dtype == torch.uint8 and support in ("unit", "binary"):
             transform = Pixels(256 if support == "unit" else 2)
-        if n_classes is None and labels:
+        if n_classes is None and seen.top_label is not None:
             named = getattr(loader.dataset, "classes", ())
-            n_classes = len(named) or max(int(y.max()) for y in labels) + 1 or None
-        levels = 256 if support == "unit" and x.dtype == torch.uint8 else None
+            n_classes = len(named) or seen.top_label + 1 or None
+        levels = 256 if support == "unit" and seen.dtype == torch.uint8 else None
         if support in ("categorical", "tokens"):
-            for values, _ in seen:
-                check_support(values, support, NAME)
-            levels = max(int(values.max()) for values, _ in seen) + 1
-        spec = DataSpec(tuple(x.shape[1:]), support, n_classes, levels, name=name)
-        return cls(loader, spec, transform)
+            levels = seen.top + 1
+        spec = DataSpec(seen.shape, support, n_classes, levels, name=name)
+        return cls(loader, spec, transform, seen.digest.hexdigest())
 
     @property
     def name(self) -> str:
@@ -187,7 +190,6 @@ class Stream:
             ShapeError: Examples of another shape.
         """
         x, y = parts(item)
-        require_shape(x, self.spec.shape)
         if y is not None:
             y = as_labels(y, len(x), self.spec.n_classes, "y of the DataLoader")
         stored, transform = Preparation(self.spec, self.transform).stored(x, NAME)
@@ -203,6 +205,35 @@ class Stream:
 
 
 @numbers()
+class _Seen:
+    """What the first batches of a loader tell of the data, without the batches themselves."""
+
+    def __init__(self, support: Support | None) -> None:
+        self.supports: set[Support] = set() if support is None else {support}
+        self.shape: tuple[int, ...] = ()
+        self.dtype: torch.dtype | None = None
+        self.top, self.n = 0, 0
+        self.top_label: int | None = None
+        self.digest = sha256()
+        self._declared = support
+
+    def add(self, x: Tensor, y: Tensor | None) -> None:
+        """Look at a batch x, with shape (B, *shape), and its labels, with shape (B,)."""
+        if self.n == 0:
+            self.shape, self.dtype = tuple(as_values(x, NAME).shape[1:]), x.dtype
+        require_shape(x, self.shape)
+        if self._declared is None:
+            self.supports.add(closest_support(x, NAME))
+        else:
+            as_support(x, self._declared, NAME)
+        if self._declared in ("categorical", "tokens"):
+            self.top = max(self.top, int(x.max()))
+        if y is not None:
+            self.top_label = max(int(y.max()), -1 if self.top_label is None else self.top_label)
+        self.digest.update(fingerprint(x, y).encode())
+        self.n += len(x)
+
+
 class StreamBatches:
     """The batches of a stream, moved to the device, with the interface of ``Batches``.
 
@@ -347,7 +378,7 @@ def parts(item: object) -> tuple[Tensor, Tensor | None]:
             f"the DataLoader yields a {type(x).__name__}: batches must be x or (x, y) with x a "
             "tensor, so give it a data set or collate_fn that makes those"
         )
-    values = as_values(x, NAME)
+    values = as_numbers(x, NAME)
     labels = None if y is None else as_labels(y, len(values), name="y of the DataLoader")
     return values, labels
 

@@ -12,7 +12,7 @@ from reparam.doctor import curves, encoder, latents, likelihood
 from reparam.doctor.finding import Diagnosis, Finding
 from reparam.doctor.patient import N_EXAMPLES, Patient, examples_of, patient_of
 from reparam.doctor.sample import DATA_CHECKS, Sample, grey, sample_of
-from reparam.errors import OptionError
+from reparam.errors import DataError, OptionError
 from reparam.isolation import plain_modes
 from reparam.run import Run
 from reparam.spec import Support
@@ -113,6 +113,11 @@ def examine_data(
     else:
         array: Any = data
         x = as_tensor(array, "x")
+        if x.ndim == 0 or x.numel() == 0:
+            raise DataError(
+                f"x has shape {tuple(x.shape)}: data need at least one example of at least one "
+                "value, so give some"
+            )
         n, name = len(x), "data"
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         whole, x = x, x[order[:n_examples]]

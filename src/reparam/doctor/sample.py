@@ -374,7 +374,7 @@ def axes(sample: Sample) -> Finding:
         "These look like images with the channels last, and the channels come first here: a "
         "convolution would take the height for channels",
         seen,
-        channels_first("x"),
+        channels_first(),
         figures,
     )
 

@@ -31,7 +31,7 @@ TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
 MOVABLE_KEYS = ("data_dir", "path")
 """What may differ when a run goes on: the data may lie elsewhere by now."""
 OF_OLD_IMAGES = {"image_channels": 3}
-"""Of runs on folders of images from before this was an option, when all images became RGB."""
+"""What runs on folders of images lack that began when all images became RGB."""
 
 
 def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:

@@ -77,7 +77,8 @@ OPTION_GROUPS = (CommonOptions, Parts, TrainingOptions)
 RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("reparam", "torch", "python", "machine", "command"), str),
     **dict.fromkeys(("objective", "device_used"), str),
-    **dict.fromkeys(("format", "threads", "n_train"), int),
+    **dict.fromkeys(("format", "threads", "n_train", "n_batches"), int),
+    "is_stream": bool,
     "train_sha256": str | None,
     "class_names": tuple[str, ...],
     "range": tuple[float, ...] | None,
@@ -231,7 +232,8 @@ def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         kinds = {**option_types(variant), **_RUN_NAMES}
         for name, value in typed(_among(config, kinds), kinds, where).items():
             # A whole number stays one where any number may stand.
-            found[name] = config[name] if type(config[name]) is int else _plain(value)
+            is_whole = type(config[name]) is int and not isinstance(value, tuple)
+            found[name] = config[name] if is_whole else _plain(value)
         training = {field.name for field in dataclasses.fields(TrainingOptions)}
         TrainingOptions(**_among(found, training))
         found["recorded"] = _checked_record(config["recorded"], where)
@@ -246,7 +248,12 @@ _RUN_NAMES: Mapping[str, Any] = {"variant": str | None, "data": str | None}
 
 
 def _checked_record(record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    typed(_among(record, RECORDED), RECORDED, where, "recorded.")
+    known = typed(_among(record, RECORDED), RECORDED, where, "recorded.")
+    if known.get("range") is not None and len(known["range"]) != 2:
+        raise OptionError(
+            f"recorded.range={_shown(record['range'])} in {where}: give the least value and the "
+            "largest"
+        )
     for key, needed in (("spec", "shape"), ("data", "name")):
         value = record.get(key)
         if value is None and key == "data":
@@ -264,12 +271,9 @@ def _checked_record(record: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise OptionError(
                 f"recorded.transform={_shown(transform)} in {where}: give keys and values"
             )
+        if transform and "levels" not in transform:
+            raise OptionError(f"recorded.transform={_shown(transform)} in {where}: give its levels")
         typed(transform, get_type_hints(Pixels), where, "recorded.transform.")
-    if len(record.get("range") or (0, 1)) != 2:
-        raise OptionError(
-            f"recorded.range={_shown(record['range'])} in {where}: give the least value and the "
-            "largest"
-        )
     preparation_of(DataSpec.from_dict(record["spec"]), record)
     return dict(record)
 

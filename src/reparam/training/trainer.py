@@ -525,7 +525,7 @@ class Trainer:
     def _way_on(self) -> str:
         """What to type to go on with a run that was cut short."""
         if self.checkpoints is None:
-            return "nothing was saved, for want of out="
+            return "nothing was saved, since no out was given"
         return f"go on with: reparam train --resume {self.checkpoints.parent}"
 
     def _save_now_and_then(self) -> None:
