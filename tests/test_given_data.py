@@ -423,3 +423,139 @@ def test_an_epoch_of_a_loader_follows_from_its_number_alone(kind: str) -> None:
     assert torch.equal(epoch(1, start=1), second[4:])
     assert torch.equal(generator.get_state(), state)
     assert np.array_equal(np.random.get_state()[1], python)  # noqa: NPY002
+
+
+def test_a_run_is_built_again_for_what_its_recipe_was_built_for(tmp_path: Path) -> None:
+    black = (TABLE > 0).astype(np.float32)
+    recipe = rp.variants.vae(rp.DataSpec((3,), "unit"), latent_dim=2, hidden=[5])
+    run = rp.fit(recipe, black, epochs=1, progress=False, out=tmp_path / "run")
+    assert run.spec.support == "unit"
+    expected = run.evaluate(black, n_samples=3).elbo
+    assert rp.load(tmp_path / "run").evaluate(black, n_samples=3).elbo == expected
+
+
+def test_a_recipe_knows_how_many_classes_there_are(tmp_path: Path) -> None:
+    y = np.arange(30) % 3
+    few = rp.DataSpec((3,), "real", n_classes=2, condition="label")
+    with pytest.raises(DataError, match="2 classes, and 'data' has 3"):
+        rp.fit(rp.variants.cvae(few, latent_dim=2, hidden=[5]), (TABLE, y), progress=False)
+    many = rp.DataSpec((3,), "real", n_classes=5, condition="label")
+    recipe = rp.variants.cvae(many, latent_dim=2, hidden=[5])
+    run = rp.fit(recipe, (TABLE, y), epochs=1, progress=False, out=tmp_path / "run")
+    loaded = rp.load(tmp_path / "run")
+    assert torch.equal(loaded.encode((TABLE, y)), run.encode((TABLE, y)))
+    assert loaded.sample(2, label=4).shape == (2, 3)
+
+
+def test_booleans_are_black_and_white_whatever_the_training_data_were(
+    runs: dict[str, rp.Run],
+) -> None:
+    data = rp.data.load("digits", binarize="dynamic")
+    run = fitted(data)
+    black = data.split("test").x >= 8
+    expected = run.encode(black.float())
+    assert torch.equal(run.encode(black), expected)
+    assert torch.equal(run.encode(black.numpy()), expected)
+    with pytest.raises(DataError, match="bytes 0 and 1 only"):
+        run.encode(black.to(torch.uint8))
+    grey = GREY > 99
+    assert torch.equal(runs["shades"].encode(grey), runs["shades"].encode(grey.astype(float)))
+    assert len(runs["shades"].encode(np.zeros((1, 1, 6, 4), np.uint8))) == 1  # black either way
+    assert rp.data.from_arrays(grey, support="unit").examples().x.max() == 1
+
+
+def test_labels_and_conditions_of_a_batch_are_checked() -> None:
+    x, y = torch.from_numpy(TABLE), torch.arange(30) % 3
+    run = fitted((x, y), make=lambda s: rp.variants.cvae(s, latent_dim=2, hidden=[5]))
+    c = torch.nn.functional.one_hot(y, 3).float()
+    expected = run.encode((x, y))
+    assert torch.allclose(run.encode(rp.Batch(x, y, c)), expected)
+    assert torch.allclose(run.encode(rp.Batch(x, y, c.long())), expected)
+    for batch, says in (
+        (rp.Batch(x, y + 1, c), "from 0 to 2"),
+        (rp.Batch(x, y[:4], c), "one label per example"),
+        (rp.Batch(x, y, c * torch.nan), "90 NaN"),
+        (rp.Batch(x, y, c[:, :2]), "3 numbers for each example"),
+    ):
+        with pytest.raises(ReparamError, match=says):
+            run.encode(batch)
+
+
+@pytest.mark.parametrize(
+    ("spec", "x", "y", "says"),
+    [
+        (rp.DataSpec((3,), "unit"), 255 * torch.rand(8, 3) + 1, None, "outside support 'unit'"),
+        (rp.DataSpec((3,), "real"), torch.full((8, 3), torch.nan), None, "24 NaN"),
+        (rp.DataSpec((4,), "real"), torch.rand(8, 3), None, r"shape \(3,\)"),
+        (rp.DataSpec((3,), "real", n_classes=2), torch.rand(8, 3), torch.arange(8), "from 0 to 1"),
+    ],
+)
+def test_a_data_set_by_hand_is_held_to_its_spec(
+    spec: rp.DataSpec, x: torch.Tensor, y: torch.Tensor | None, says: str
+) -> None:
+    data = rp.data.Dataset("mine", spec, {"train": rp.data.Split(x, y)})
+    with pytest.raises(ReparamError, match=says):
+        rp.fit(rp.variants.vae(spec, latent_dim=2, hidden=[5]), data, progress=False)
+
+
+def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be or not to be " * 20, encoding="utf-8")
+    (tmp_path / "b.txt").write_text("that is the question: " * 20, encoding="utf-8")
+    data = rp.data.load("text", path=tmp_path / "a.txt", window=8)
+    run = fitted(data, make=lambda s: rp.variants.text_vae(s, latent_dim=2, width=8))
+    other = rp.data.load("text", path=tmp_path / "b.txt", window=8)
+    with pytest.raises(OptionError, match="numbers its characters in another way"):
+        run.encode(other)
+    assert len(run.encode(run.dataset(path=tmp_path / "b.txt"))) > 0
+
+
+def test_flattened_images_keep_the_order_of_training() -> None:
+    run = fitted(RNG.random((20, 12)))
+    with pytest.raises(ShapeError, match="flatten them in the order"):
+        run.encode(RNG.random((5, 2, 2, 3)))
+    assert len(run.encode(RNG.random((5, 3, 2, 2)))) == 5
+
+
+def test_a_loader_may_give_flat_batches(runs: dict[str, rp.Run]) -> None:
+    flat = torch.from_numpy(GREY).reshape(30, -1)
+    loader = DataLoader(TensorDataset(flat), batch_size=7)
+    assert torch.equal(runs["grey"].encode(loader), runs["grey"].encode(GREY))
+
+
+def test_labels_may_be_a_list_or_masked() -> None:
+    y = np.ma.masked_equal(np.array([0, 9, 1, 0]), 9)
+    assert rp.data.from_arrays(TABLE[:4], y).labels.tolist() == [0, -1, 1, 0]
+    assert rp.data.as_dataset((TABLE[:4], [0, 1, 1, 0])).spec.n_classes == 2
+    assert rp.data.as_dataset((TABLE[:4], None)).labels is None
+
+
+def test_a_transform_of_ones_own_prepares_bytes_too(tmp_path: Path) -> None:
+    class Tenth:
+        def __call__(self, raw: torch.Tensor, generator: Any = None) -> torch.Tensor:
+            return raw / 2550
+
+    spec = rp.DataSpec((24,), "unit")
+    stored = torch.from_numpy(GREY).reshape(30, 24)
+    data = rp.data.Dataset("mine", spec, {"train": rp.data.Split(stored)}, Tenth())
+    run = fitted(data, out=tmp_path / "run")
+    assert torch.equal(run.encode(stored), run.encode(stored / 2550))
+    loaded = rp.load(tmp_path / "run")
+    assert torch.equal(loaded.encode(stored / 2550), run.encode(stored / 2550))
+    with pytest.raises(DataError, match="transform of your own"):
+        loaded.encode(stored)
+
+
+def test_a_loader_of_other_batches_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loader(x: Any, size: int = 10) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(torch.as_tensor(x)), batch_size=size)
+
+    stopped(tmp_path / "run", loader(TABLE))
+    make = lambda s: rp.variants.vae(s, latent_dim=2, hidden=[5])  # noqa: E731
+    how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True, "progress": False}
+    with pytest.raises(RunError, match="2 batches in an epoch, where it began with 3"):
+        rp.fit(make, loader(TABLE, 15), **how)
+    capsys.readouterr()
+    rp.fit(make, loader(TABLE[::-1].copy()), **how)
+    assert "began with other batches" in capsys.readouterr().err
