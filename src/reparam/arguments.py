@@ -297,6 +297,8 @@ def scalar(value: Any) -> Any:
     (3, 2.5, 0.1, 'x')
     """
     if not isinstance(value, np.generic):
+        if isinstance(value, np.ma.MaskedArray) or getattr(value, "is_meta", False):
+            return value  # they hold no number, or one that is not to be seen
         if not hasattr(value, "item") or getattr(value, "shape", None) != ():
             return value
         # torch has types that NumPy lacks; their numbers are exact in float64.

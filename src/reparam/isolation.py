@@ -31,6 +31,15 @@ Progress = Callable[[int, int], None]
 _alone = threading.RLock()
 
 
+class _Helping(threading.local):
+    """Whether a thread works for another one, which holds the lock."""
+
+    now = False
+
+
+_helping = _Helping()
+
+
 def _renew_lock() -> None:
     # A process that is forked while another thread holds the lock would wait for it forever.
     global _alone
@@ -59,9 +68,7 @@ def plain_modes() -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(kind):
-                # Inside a context of the caller nothing clears the cache, so that steps of training
-                # would go on with the weights of the first.
-                stack.enter_context(torch.autocast(kind, enabled=False, cache_enabled=False))
+                stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield
@@ -125,7 +132,9 @@ def isolated(
         (True, torch.float16)
     """
     with ExitStack() as stack:
-        stack.enter_context(_alone)
+        # A thread that works for the one that holds the lock would wait for it forever.
+        if not _helping.now:
+            stack.enter_context(_alone)
         # Only now, since another thread may have moved the model meanwhile.
         first = next(model.parameters(), torch.empty(0))
         target = first.device if device is None else torch.device(device)
@@ -221,7 +230,11 @@ class Workers(NamedTuple):
         def alone(number: int, piece: Piece) -> None:
             # Every thread has a gradient mode and generators of its own.
             with torch.no_grad(), branch(number):
-                work(piece)
+                before, _helping.now = _helping.now, True
+                try:
+                    work(piece)
+                finally:
+                    _helping.now = before
 
         run = map if self.pool is None else self.pool.map
         for _ in run(alone, count(), pieces):

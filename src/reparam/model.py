@@ -308,7 +308,14 @@ def as_latent(model: nn.Module) -> LatentModel:
                 f"{type(model).__name__} has no {name}: give a recipe, or a module with an "
                 "encoder, a decoder and a prior that return distributions"
             )
-    seen = LatentModel(**dict(model.named_children()))
+    parts = {name: getattr(model, name) for name in PARTS}
+    others = {
+        name: part
+        for name, part in model.named_children()
+        # Names of what a LatentModel has itself are not to be had as parts.
+        if name not in (*PARTS, "self") and not hasattr(LatentModel, name)
+    }
+    seen = LatentModel(**parts, **others)
     seen.training = model.training
     return seen
 
@@ -323,8 +330,8 @@ def is_latent(model: nn.Module) -> bool:
 
 
 def has_part(model: nn.Module, name: str) -> bool:
-    """Return whether a module has another of this name in it."""
-    return name in dict(model.named_children())
+    """Return whether a module has another of this name, as a submodule or a property."""
+    return isinstance(getattr(model, name, None), nn.Module)
 
 
 def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:

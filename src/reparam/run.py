@@ -1,5 +1,6 @@
 """Train a recipe on data, and come back to it: ``fit``, ``load`` and the ``Run`` of both."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -633,8 +634,11 @@ def fit(
         if runtime.rank == 0:
             watchers += _watchers(stack, source, settings, runtime, folder, len(batches), progress)
         trainer.callbacks = watchers
-        # A graph on the device knows only the global generator there, which is put back.
-        stack.enter_context(seeded(torch.device("cpu"), settings.seed))
+        # Training draws from torch's global state, which is put back: activation checkpointing,
+        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
+        # beside the main one draws from a generator of its own.
+        if threading.current_thread() is not threading.main_thread():
+            stack.enter_context(seeded(torch.device("cpu"), settings.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
             checkpoint = load_checkpoint(folder.checkpoints, note, trainer.config_sha256)

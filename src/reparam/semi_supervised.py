@@ -19,6 +19,7 @@ from reparam.distributions import Chain
 from reparam.distributions.chain import Factor, expanded
 from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
+from reparam.model import LatentModel
 from reparam.nn import MLP
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.mlp import flatten_example
@@ -282,7 +283,9 @@ def label_log_prob(model: nn.Module, x: Tensor) -> Tensor | None:
     True
     """
     label = getattr(getattr(model, "encoder", None), "label", None)
-    return None if label is None else label(x).logits
+    if label is None:
+        return None
+    return label(model.as_input(x) if isinstance(model, LatentModel) else x).logits
 
 
 def _repeated(c: Tensor | None, v: Tensor) -> Tensor | None:

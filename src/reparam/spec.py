@@ -6,7 +6,7 @@ from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
-from reparam.arguments import LARGEST, as_int, as_sizes, numbers
+from reparam.arguments import LARGEST, numbers
 from reparam.errors import DataError, OptionError, unknown
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
@@ -59,14 +59,8 @@ class DataSpec:
             raise unknown("support", str(self.support), get_args(Support))
         if not isinstance(self.name, str):
             raise OptionError(f"name={self.name!r}: must be text")
-        object.__setattr__(self, "shape", as_sizes("shape", self.shape, minimum=-LARGEST))
-        if any(n < 1 for n in self.shape):
-            raise OptionError(f"shape {self.shape}: every size must be at least 1")
         if self.dim > LARGEST:
             raise OptionError(f"shape={self.shape}: has more entries than a tensor can hold")
-        for number in ("n_classes", "levels", "dequantized_from"):
-            if getattr(self, number) is not None:
-                object.__setattr__(self, number, as_int(number, getattr(self, number), minimum=1))
 
     @property
     def dim(self) -> int:

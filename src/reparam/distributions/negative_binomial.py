@@ -11,6 +11,9 @@ from torch.types import _size
 from reparam.distributions.poisson import Poisson
 from reparam.distributions.wide import widened
 
+_STIRLING, _POISSON = 5.0, 90.0
+"""The least log θ for Stirling's series, of error below 1e-9, and the largest that matters."""
+
 
 class NegativeBinomial(Distribution):
     r"""Counts that vary more than those of a Poisson: their rate is a gamma variable.
@@ -20,8 +23,8 @@ class NegativeBinomial(Distribution):
               \Bigl(\frac{\mu}{\theta + \mu}\Bigr)^{x}, \qquad
               \mathrm{Var}[x] = \mu + \frac{\mu^2}{\theta}
 
-    The inverse dispersion θ leads to the Poisson as it grows. Terms are summed in float64, where
-    those of large counts cancel without a loss.
+    As the inverse dispersion θ grows, the distribution becomes a Poisson. Terms are summed in
+    float64.
 
     Arguments:
         log_mean: log μ, with shape (\*, *event).
@@ -76,10 +79,16 @@ class NegativeBinomial(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         x, log_mean = widened(value), widened(self.log_mean)
-        log_theta = widened(self.log_inverse_dispersion)
+        # Beyond this bound the distribution is a Poisson in every digit.
+        log_theta = widened(self.log_inverse_dispersion).clamp(max=_POISSON)
         theta, log_odds = log_theta.exp(), log_mean - log_theta
-        ways = torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
-        log_prob = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
+        ways = torch.lgamma(x + theta) - torch.lgamma(theta)
+        small = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
+        # log Γ(x + θ) / Γ(θ) by Stirling's series, where the difference of both would cancel.
+        series = (1 / (x + theta) - 1 / theta) / 12 - ((x + theta) ** -3 - theta**-3) / 360
+        gap = (x / theta).log1p() - log_odds.exp().log1p()
+        large = (x + theta) * gap - 0.5 * (x / theta).log1p() - x + x * log_mean + series
+        log_prob = torch.where(log_theta > _STIRLING, large, small) - torch.lgamma(x + 1)
         return log_prob.to(self.log_mean.dtype)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008

@@ -390,9 +390,9 @@ def impossible(n: int, n_examples: int, *, is_mass: bool) -> tuple[str, ...]:
     """
     if not n:
         return ()
-    what = "the last bit of z decides on it"
+    what = "rounding decides on it"
     if is_mass:
-        what = "it comes out above 0, where no probability has its logarithm"
+        what += ", or it comes out above 0, where no probability has its logarithm"
     return (
         f"log_likelihood is not to be had: for {n:,} of {n_examples:,} examples {what}, in float64 "
         "too; where the posterior is nearly singular or far from the prior, draws also from the "

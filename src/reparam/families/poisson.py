@@ -44,8 +44,8 @@ class Poisson(Family):
         return straight(mean)
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Return log(1 + x)."""
-        return x.log1p()
+        """Return log(1 + x); what noise has made of a small count may lie below 0."""
+        return x.clamp(min=0).log1p()
 
 
 def bent(raw: Tensor) -> Tensor:

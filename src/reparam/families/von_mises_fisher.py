@@ -36,6 +36,10 @@ class VonMisesFisher(Family):
 
     def __init__(self, event_shape: Shape, concentration: float | str = "learned") -> None:
         super().__init__(event_shape, 1)
+        if len(self.event_shape) != 1:
+            raise OptionError(
+                f"event_shape={tuple(self.event_shape)}: a direction has one axis, so give its size"
+            )
         (n,) = self.event_shape
         if n < 2:
             raise OptionError(f"latent_dim={n}: a sphere needs at least two coordinates")

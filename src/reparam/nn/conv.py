@@ -144,6 +144,8 @@ class ConvDecoder(nn.Module):
                 f"channels={tuple(channels)}, kernel_size={kernel_size}: "
                 "give at least one layer, no empty one, and an odd kernel"
             )
+        if len(out_size) != 2:
+            raise OptionError(f"out_size={tuple(out_size)}: give the height and the width")
         sizes = [tuple(out_size)]
         for _ in channels:
             sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.evaluation.latents.clustering import assigned_clusters
 from reparam.isolation import isolated
@@ -13,6 +14,7 @@ N_COLUMNS = 12
 _PAPER = 1.0
 
 
+@numbers(n_columns=1)
 def member_rows(model: LatentModel, batch: Batch, n_columns: int = N_COLUMNS) -> Tensor:
     """Return the first members of each cluster among examples, cluster by cluster.
 
@@ -43,6 +45,7 @@ def member_rows(model: LatentModel, batch: Batch, n_columns: int = N_COLUMNS) ->
     return rows.flatten(0, 1)
 
 
+@numbers(n_columns=1)
 def sample_rows(model: LatentModel, n_columns: int = N_COLUMNS, seed: int = 0) -> Tensor:
     r"""Return samples of each cluster, :math:`z \sim \mathcal N(\mu_k, \sigma_k^2)`, decoded.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
 from reparam.files import as_path, write_whole
 from reparam.spec import DataSpec
@@ -48,6 +49,7 @@ def check_picturable(spec: DataSpec) -> None:
         )
 
 
+@numbers(n_columns=1, min_side=0)
 def grid(images: Tensor, n_columns: int | None = None, min_side: int = 480) -> "Image":
     """Return images side by side, enlarged until small ones can be seen.
 
@@ -79,6 +81,7 @@ def grid(images: Tensor, n_columns: int | None = None, min_side: int = 480) -> "
     return _compose(shades, n_columns, tops, factor, gap)
 
 
+@numbers(n_columns=1, min_side=0)
 def side_by_side(
     inputs: Tensor,
     reconstructions: Tensor,

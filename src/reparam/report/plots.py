@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from reparam.arguments import numbers
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, principal_components
 from reparam.files import as_path, write_whole
@@ -148,6 +149,7 @@ def latent_scatter(
     return figure
 
 
+@numbers(n=1)
 def quantile_grid(
     decode: Callable[[Tensor], Tensor],
     shape: Sequence[int],

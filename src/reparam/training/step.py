@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from reparam.batch import Batch, for_module
@@ -90,6 +91,9 @@ class Step:
         for turn in self.turns:
             with self.runtime.autocast():
                 loss, named = turn.loss(batch.x, batch.y, batch.c, batch.step, batch.progress)
+            # Inside a context of the caller, even one that is off, weights that were cast in this
+            # step would be kept for the next.
+            torch.clear_autocast_cache()
             for optimizer in turn.optimizers:
                 optimizer.zero_grad()
             self.runtime.backward(loss)

@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 from reparam.conditional import Conditional
+from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.ladder import BottomUp, LadderEncoder, TopDown, steps
@@ -138,6 +139,8 @@ def conv_ladder_vae(
         >>> conv_ladder_vae(DataSpec((3, 32, 32), "real"), channels=8).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
+    if not maps:
+        raise OptionError(f"maps={tuple(maps)}: give the maps of at least one layer")
     shared: dict[str, Any] = {"depth": depth, "activation": activation}
     up = [Halved(spec.shape, channels, context=spec.context, **shared)]
     for _ in maps[1:]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from dataclasses import replace as with_changes
 from functools import partial
 from typing import Any
@@ -242,10 +242,13 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
         )
     if parts.start_at_mean:
         milestones = (*milestones, _started_at_mean(model))
-    # The same variant with the same parts builds it again: it keeps its source.
-    recipe = replace(
-        recipe, model=model, objective=objective, milestones=milestones, source=recipe.source
-    )
+    source = recipe.source
+    if source is not None:
+        # The same variant with the same parts builds it again.
+        usual = Parts()
+        chosen = {k: v for k, v in asdict(parts).items() if v != getattr(usual, k)}
+        source = with_changes(source, options={**source.options, **chosen})
+    recipe = replace(recipe, model=model, objective=objective, milestones=milestones, source=source)
     check(recipe)
     return recipe
 

@@ -210,7 +210,4 @@ def build(name: str, spec: DataSpec, **options: Any) -> Recipe:
                 f"{option}={options[option]}: an option of the {part} of {found.name!r}, which "
                 f"{part} {others[part]!r} takes the place of; drop one of them"
             )
-    if recipe.source is not None:
-        source = dataclasses.replace(recipe.source, options={**recipe.source.options, **others})
-        recipe = replace(recipe, source=source)
     return recipe
