@@ -2,6 +2,7 @@
 
 from math import log
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from reparam.distributions import NegativeBinomial, Poisson, base, center
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood.importance import is_discrete
+from reparam.semi_supervised import label_log_prob
 from reparam.spec import DataSpec
 from reparam.variants.parts import Parts, with_parts
 
@@ -192,3 +194,32 @@ def test_likelihoods_of_counts_are_refused_for_other_data() -> None:
     for name in ("poisson", "negative-binomial"):
         with pytest.raises(SupportError, match="is for count data, but 'data' is real-valued"):
             rp.variants.vae(DataSpec((3,), "real"), likelihood=name)
+
+
+@pytest.mark.parametrize("log_theta", [-5.0, 0.0, 4.9, 5.1, 12.0, 30.0, 40.0, 80.0])
+def test_the_negative_binomial_for_any_dispersion(log_theta: float) -> None:
+    with mpmath.workdps(120):
+        for x in (0, 1, 20, 10**6):
+            for log_mean in (-10.0, 1.0, 13.8):
+                m, t = mpmath.exp(log_mean), mpmath.exp(log_theta)
+                ways = mpmath.loggamma(x + t) - mpmath.loggamma(t) - mpmath.loggamma(x + 1)
+                exact = float(ways + t * mpmath.log(t / (t + m)) + x * mpmath.log(m / (t + m)))
+                p = NegativeBinomial(*torch.tensor([log_mean, log_theta], dtype=torch.float64))
+                found = float(p.log_prob(torch.tensor(x, dtype=torch.float64)))
+                assert found == pytest.approx(exact, rel=1e-9, abs=1e-9)
+
+
+def test_a_classifier_of_counts_is_asked_about_what_it_was_trained_on() -> None:
+    spec = DataSpec((3,), "counts", n_classes=2)
+    model = rp.variants.ss_vae(spec, latent_dim=2, hidden=[4]).model
+    x = torch.tensor([[0.0, 7.0, 4000.0]])
+    assert torch.equal(label_log_prob(model, x), model.encoder.label(x.log1p()).logits)
+
+
+def test_noise_below_zero_is_no_count_and_no_nan() -> None:
+    counts = torch.poisson(torch.full((40, 3), 2.0))
+    data = from_arrays(counts, support="counts")
+    run = rp.fit(
+        rp.variants.dae(data.spec, latent_dim=2, hidden=[4]), data, epochs=1, progress=False
+    )
+    assert bool(run.encode(counts).isfinite().all())

@@ -194,7 +194,11 @@ class TestParts:
         assert recipe.model.encoder is encoder
         assert recipe.model.prior is prior
         assert made.model.decoder is not recipe.model.decoder
-        assert made.source == recipe.source
+        assert made.source.options == {
+            **recipe.source.options,
+            "posterior": "full-covariance",
+            "prior": "mixture",
+        }
         with torch.no_grad():
             next(made.model.decoder.parameters()).zero_()
         assert next(recipe.model.decoder.parameters()).abs().sum() > 0
@@ -228,3 +232,28 @@ def test_an_objective_takes_a_batch(name: str) -> None:
 def test_an_objective_says_what_it_can_do_nothing_with() -> None:
     with pytest.raises(OptionError, match="Linear has no encoder"):
         rp.objectives.ELBO()(nn.Linear(6, 1), rp.Batch(X))
+
+
+class Propertied(nn.Module):
+    """Parts by other names, and a submodule that is called as a method of ``LatentModel`` is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        named = parts()
+        self.q, self.p, self.prior = named["encoder"], named["decoder"], named["prior"]
+        self.draw = nn.Linear(1, 1)
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.q
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self.p
+
+
+def test_parts_may_be_properties_and_submodules_have_any_name() -> None:
+    model = Propertied()
+    seen = as_latent(model)
+    assert seen.encoder is model.q
+    assert seen.draw_prior(3).shape[0] == 3

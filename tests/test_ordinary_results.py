@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+from torch.utils.checkpoint import checkpoint
 
 import reparam as rp
 from reparam import evaluation
@@ -354,3 +356,64 @@ MEASURES: dict[str, Callable[[Tensor], Any]] = {
 def test_codes_with_a_history_are_measured(name: str) -> None:
     measure = MEASURES[name]
     torch.testing.assert_close(measure(CODES.clone().requires_grad_(True) * 1.0), measure(CODES))
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_callers_autocast_keeps_no_weights_of_the_first_step(enabled: bool) -> None:
+    how: dict[str, Any] = {"precision": "bfloat16", "seed": 3}
+    expected = weights(fitted(**how))
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        assert torch.equal(weights(fitted(**how)), expected)
+
+
+class Recomputed(nn.Module):
+    """A network with dropout whose activations are computed again in the backward pass."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(X[0].numel(), 8), nn.Dropout(0.5), nn.Tanh())
+        self.again = again
+        self.out_shape = (8,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        if self.again and self.training:
+            return checkpoint(self.layers, x, use_reentrant=False)
+        return self.layers(x)
+
+
+def test_activation_checkpointing_changes_no_weight() -> None:
+    def trained_with(again: bool) -> Tensor:
+        torch.manual_seed(0)
+        model = rp.LatentModel(
+            rp.Conditional(Recomputed(again), rp.families.Gaussian(2)),
+            rp.Conditional(rp.nn.MLP(2, 4), rp.families.Gaussian(tuple(X.shape[1:]))),
+            rp.priors.StandardNormal(2),
+        )
+        return weights(fitted(model, precision="float32"))
+
+    assert torch.equal(trained_with(True), trained_with(False))
+
+
+class Teacher(nn.Module):
+    """A decoder that asks another run, as in distillation."""
+
+    def __init__(self, run: rp.Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, z: Tensor) -> Distribution:
+        mean = self.run.decode(z.flatten(0, -2)).reshape(*z.shape[:-1], *X.shape[1:])
+        return Independent(Normal(mean, 1.0), X.dim() - 1)
+
+
+def test_a_decoder_may_ask_another_run(trained: rp.Run) -> None:
+    encoder = rp.Conditional(rp.nn.MLP(X[0].numel(), 4), rp.families.Gaussian(2))
+    model = rp.LatentModel(encoder, Teacher(trained), rp.priors.StandardNormal(2))
+    n = torch.get_num_threads()
+    torch.set_num_threads(2)  # whose threads work for the one that holds the lock
+    try:
+        result = evaluation.evaluate(model, Batch(X), trained.spec, n_samples=2)
+    finally:
+        torch.set_num_threads(n)
+    assert result.elbo is not None

@@ -256,3 +256,15 @@ def test_a_part_left_as_it_is_changes_no_configuration() -> None:
     assert differences({}, {"start_at_mean": True}) == [
         "start_at_mean (False in the run, True now)"
     ]
+
+
+@pytest.mark.parametrize(
+    "parts", [{"prior": "vamp", "n_components": 4}, {"posterior": "iaf"}, {"prior": "mixture"}]
+)
+def test_a_recipe_with_other_parts_is_built_again(tmp_path: Path, parts: dict[str, object]) -> None:
+    x = torch.rand(20, 6).round()
+    recipe = rp.variants.vae(rp.data.from_arrays(x).spec, latent_dim=2, hidden=[4])
+    recipe = rp.variants.with_parts(recipe, rp.variants.Parts(**parts))  # type: ignore[arg-type]
+    run = rp.fit(recipe, x, epochs=1, progress=False, out=tmp_path / "run")
+    assert torch.equal(rp.load(tmp_path / "run").encode(x), run.encode(x))
+    assert {name: run.config[name] for name in parts} == parts
