@@ -77,7 +77,9 @@ def test_squared_error_is_the_documents_loss_less_a_constant() -> None:
 
 
 @pytest.mark.usefixtures("_few")
-@pytest.mark.parametrize("name", ["cifar10-ladder", "cifar10-mixture"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("cifar10-ladder", marks=pytest.mark.slow), "cifar10-mixture"]
+)
 def test_entry_runs_small(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A dense rung, a convolutional one and two likelihoods; the closed form takes seconds.
     rungs, likelihoods = RUNGS[::3], LIKELIHOODS[1:]
