@@ -275,6 +275,8 @@ class TestWalk:
         assert "Arguments:" not in said
 
     def test_denoise(self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert reparam(f"denoise {run} -n 2") == 0  # Gaussian noise leaves [0, 1]
+        capsys.readouterr()
         line = f"denoise {run} --corruption masking --level 0.25"
         assert reparam(f"{line} --out {tmp_path / 'd.png'}") == 0
         said = capsys.readouterr().out

@@ -146,7 +146,7 @@ ONES = np.ones((6, 3))
         (lambda: from_arrays(ONES, np.arange(6) / 2), DataError, ["y[1] is 0.5", "integers"]),
         (lambda: from_arrays(ONES, np.arange(6) * 10**6), DataError, ["5000000", "n_classes"]),
         (lambda: from_arrays(ONES, np.full(6, np.inf)), DataError, ["y[0] is inf"]),
-        (lambda: from_arrays(ONES, np.array(list("abcdef"))), DataError, ["y is", "convert"]),
+        (lambda: from_arrays(ONES, np.array(list("abcdef"))), DataError, ["'a'", "return_inverse"]),
         (
             lambda: from_arrays(ONES, np.arange(6), n_classes=4),
             DataError,

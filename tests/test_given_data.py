@@ -559,3 +559,36 @@ def test_a_loader_of_other_batches_is_noted(
     capsys.readouterr()
     rp.fit(make, loader(TABLE[::-1].copy()), **how)
     assert "began with other batches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cat", "dog", "cat"],
+        np.array(["cat", "dog", "cat"]),
+        np.array(["cat", None, "dog"], object),
+        pd.Series(["cat", "dog", "cat"]),
+        pl.Series(["cat", "dog", "cat"]),
+    ],
+)
+def test_names_of_classes_are_to_be_numbered(names: Any) -> None:
+    with pytest.raises(DataError, match=r"labels such as 'cat'.*return_inverse"):
+        rp.data.from_arrays(TABLE[:3], names)
+
+
+def test_none_is_an_unknown_label() -> None:
+    assert rp.data.from_arrays(TABLE[:4], [0, 1, None, 1]).labels.tolist() == [0, 1, -1, 1]
+    objects = np.array([2, np.nan, 0, None], object)
+    assert rp.data.from_arrays(TABLE[:4], objects).labels.tolist() == [2, -1, 0, -1]
+
+
+def test_a_shape_in_another_order_is_no_reshape() -> None:
+    x = RNG.integers(0, 256, (5, 16, 12, 3), dtype=np.uint8)
+    with pytest.raises(ShapeError, match="same axes in another order"):
+        rp.data.from_arrays(x, shape=(3, 16, 12))
+    assert rp.data.from_arrays(x.reshape(5, -1), shape=(3, 16, 12)).shape == (3, 16, 12)
+
+
+def test_runs_are_compared_and_not_their_paths() -> None:
+    with pytest.raises(OptionError, match=r"a str is no run: .*load"):
+        rp.compare(["runs/a", "runs/b"])  # type: ignore[list-item]

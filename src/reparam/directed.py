@@ -108,8 +108,8 @@ class DirectedModel(nn.Module):
         if batch.y is not None:
             if "y" in self.parents and bool((batch.y < 0).any()):
                 raise DataError(
-                    "some labels are not known (-1), and this model learns from all of them: drop "
-                    "labels_per_class, or train ss-vae"
+                    "some labels are not known (-1), and this model is one of the label too: leave "
+                    "these examples out, or train ss-vae"
                 )
             values["y"] = batch.y
         return values

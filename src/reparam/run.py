@@ -17,7 +17,14 @@ from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, to_device, weights_type
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
 from reparam.data.arrays import as_tensor
-from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
+from reparam.data.checks import (
+    as_labels,
+    as_numbers,
+    as_rows,
+    check_finite,
+    check_values,
+    fitted,
+)
 from reparam.data.condition import condition_of, conditions
 from reparam.data.own import read
 from reparam.data.preparation import (
@@ -28,6 +35,7 @@ from reparam.data.preparation import (
     preparation_of,
     spec_mismatch,
 )
+from reparam.data.registry import OWN_FILES
 from reparam.data.text import Vocabulary, vocabulary_of
 from reparam.directed import DirectedModel
 from reparam.equality import by_value
@@ -161,7 +169,9 @@ class Run:
         if options.get("name") == "faces":
             options = OF_OLD_IMAGES | options
         asked = {**options, "name": name or options["name"]}
-        if name is not None and name != options.get("name"):
+        if name in OWN_FILES and name != options.get("name"):
+            asked = {"name": name}
+        elif name is not None and name != options.get("name"):
             # Another data set keeps the way of binarizing, not the numbers that follow from size.
             asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
         if data_dir is not None:
@@ -410,6 +420,23 @@ class Run:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
+
+    @plain_modes()
+    def denoise(self, corrupted: Batch) -> Tensor:
+        """Return what the model makes of corrupted examples, with shape (N, *shape).
+
+        Unlike those of ``reconstruct``, the values may lie outside the support of the data.
+
+        Arguments:
+            corrupted: The examples, with shape (N, *shape), and their condition.
+
+        Raises:
+            ShapeError: Examples of another shape.
+            DataError: NaN or infinite values.
+        """
+        x = fitted(as_tensor(corrupted.x, "x"), self.spec.shape)
+        check_finite(x)
+        return self._in_chunks(self.latent_model.reconstruct, x, corrupted.c, seed=0)
 
     @plain_modes()
     def decode(self, z: object, c: object = None) -> Tensor:

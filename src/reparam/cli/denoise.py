@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     noise = noise_of(run, options.corruption, options.level)
     with seeded(torch.device("cpu"), options.seed):
         noisy = noise(batch.x)
-    cleaned = run.reconstruct(replace(batch, x=noisy))
+    cleaned = run.denoise(replace(batch, x=noisy))
     for name, images in (("corrupted", noisy), ("cleaned", cleaned)):
         mean, stderr = mean_and_stderr(psnr(batch.x, images))
         print(f"PSNR of the {name} examples: {mean:.2f} ± {stderr:.2f} dB")

@@ -83,6 +83,11 @@ def compare(
         >>> [one.name for one in compared.differences]
         ['vae-2']
     """
+    for run in runs:
+        if not isinstance(run, Run):
+            raise OptionError(
+                f"a {type(run).__name__} is no run: give those that fit and load(path) return"
+            )
     if len(runs) < 2:
         raise OptionError(f"{len(runs)} run to compare: give two or more")
     names = _names(runs)

@@ -68,9 +68,9 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
         return "unit"
     if not x.is_floating_point():
         raise DataError(
-            f"{name} has integers from {low:.0f} to {high:.0f}, which could be counts as well as "
-            "categories: say which by support='counts' or support='categorical' (grey levels are "
-            "uint8)"
+            f"{name} has integers from {low:.0f} to {high:.0f}, which could be counts, categories "
+            "or quantities: say which by support='counts', support='categorical' or support='real' "
+            "(of data.from_arrays), or give quantities as floats (grey levels are uint8)"
         )
     return "unit" if inside else "real"
 
@@ -142,7 +142,8 @@ def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
     """
     low, high = float(x.min()), float(x.max())
     top = 255 if levels is None else levels - 1
-    if support == "unit" and low >= 0 and 1 < high <= top:
+    # A little above 1 is no grey level.
+    if support == "unit" and low >= 0 and 2 < high <= top:
         return f"divide x by {top}, or pass it as uint8"
     is_grey = support == "binary" and low >= 0 and high <= 1
     if support == "unit":
@@ -185,6 +186,12 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
     """
     values = as_numbers(x, name)
     if shape is not None:
+        given = tuple(values.shape[1:])
+        if sorted(given) == sorted(shape) and _without_ones(given) != _without_ones(shape):
+            raise ShapeError(
+                f"{name} has examples of shape {given}, and shape={tuple(shape)} has the same axes "
+                "in another order, which no reshape gives: transpose them"
+            )
         if prod(shape) != prod(values.shape[1:]) or min(shape, default=1) < 1:
             raise ShapeError(
                 f"{name} has examples of shape {tuple(values.shape[1:])}, which do not fill shape "
@@ -422,6 +429,35 @@ def check_on_grid(x: Tensor, levels: int, name: str = "x") -> None:
         )
 
 
+def _numbered(y: object, name: str) -> object:
+    """Return labels with -1 for those that are masked or None.
+
+    Raises:
+        DataError: Names of classes.
+    """
+    if isinstance(y, Tensor):
+        return y
+    if isinstance(y, np.ma.MaskedArray):
+        return y.filled(UNLABELED)
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return y
+    if array.dtype.kind == "O" and array.ndim == 1:
+        missing = np.array([value is None or value != value for value in array.tolist()])
+        known = np.array(array[~missing].tolist())
+        if known.dtype.kind in "biuf":
+            filled = np.full(len(array), float(UNLABELED))
+            filled[~missing] = known
+            return filled
+    if array.dtype.kind in "OUS":
+        raise DataError(
+            f"{name} has labels such as {str(array.flat[0])!r}: classes are numbers from 0, which "
+            f"numpy.unique({name}, return_inverse=True)[1] gives (-1 where one is not known)"
+        )
+    return y
+
+
 def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
     """Return labels as int64, with shape (N,), and -1 for a class that is not known.
 
@@ -438,9 +474,7 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
         >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
         tensor([ 0,  2, -1])
     """
-    if isinstance(y, np.ma.MaskedArray):
-        y = y.filled(UNLABELED)
-    labels = as_tensor(y, name)
+    labels = as_tensor(_numbered(y, name), name)
     if labels.shape != (n,):
         raise DataError(
             f"{name} has shape {tuple(labels.shape)} beside {n} examples: "

@@ -95,7 +95,7 @@ def require_all_labels(y: Tensor | None) -> None:
     if n_unknown:
         raise DataError(
             f"{n_unknown:,} of {len(y):,} examples have no label to condition on (-1 or NaN): drop "
-            "the condition or these examples, or keep all labels (labels_per_class=None)"
+            "the condition or these examples, or train ss-vae"
         )
 
 

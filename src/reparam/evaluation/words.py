@@ -385,8 +385,8 @@ def impossible(n: int, n_examples: int, *, is_mass: bool) -> tuple[str, ...]:
 
     >>> impossible(0, 100, is_mass=True)
     ()
-    >>> impossible(2, 100, is_mass=True)[0][:58]
-    'log_likelihood is not to be had: for 2 of 100 examples it '
+    >>> impossible(2, 100, is_mass=True)[0][:54]
+    'log_likelihood is not to be had: for 2 of 100 examples'
     """
     if not n:
         return ()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam import data as data_sets
+from reparam.batch import Batch
 from reparam.corruption import Corruption
 from reparam.evaluation.samples import psnr
 from reparam.isolation import isolated
@@ -70,7 +71,7 @@ def autoencoders(protocol: Protocol) -> Findings:
             **NETWORKS,
             **own,
         )
-        cleaned[name] = runs[name].reconstruct(noisy)
+        cleaned[name] = runs[name].denoise(Batch(noisy))
         rebuilt = runs[name].reconstruct(x)
         error, error_stderr = mean_of((rebuilt - x).square().flatten(1).mean(1))
         norm, norm_stderr = mean_of(jacobian_norm(runs[name], x[:N_JACOBIANS]))
