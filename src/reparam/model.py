@@ -247,7 +247,7 @@ class LatentModel(nn.Module):
 
 @runtime_checkable
 class Latent(Protocol):
-    """What objectives ask of a model with latent variables; a module of your own may have it."""
+    """What objectives, figures and runs ask of a model; a module of your own may have it all."""
 
     def as_event(self, x: Tensor) -> Tensor:
         """Return x with the shape that ``likelihood`` describes."""
@@ -263,6 +263,22 @@ class Latent(Protocol):
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c)."""
+        ...
+
+    def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
+        """Draw z ~ p(z | c), with shape (n, D)."""
+        ...
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of q(z | x, c), with shape (B, D)."""
+        ...
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x | z, c), with shape (*, *event)."""
+        ...
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the decoded mean of the posterior, with shape (B, *event)."""
         ...
 
 
