@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Stream, StreamBatches, as_dataset, from_arrays, load
@@ -210,13 +210,15 @@ def test_everything_that_fit_takes() -> None:
         (torch.tensor(x), torch.tensor(y)),
         TensorDataset(torch.tensor(x), torch.tensor(y)),
         Items([(x[i], int(y[i])) for i in range(8)]),
+        Subset(TensorDataset(torch.tensor(x), torch.tensor(y)), range(8)),
         Items([(torch.tensor(x[i]), torch.tensor(y[i])) for i in range(8)]),
     ):
         got = as_dataset(data)
         assert got.images.tolist() == x.tolist()
         assert got.labels.tolist() == y.tolist()
         assert got.spec.n_classes == 2
-    for data in (x, torch.tensor(x), TensorDataset(torch.tensor(x)), Items(list(x))):
+    part = Subset(TensorDataset(torch.tensor(x)), range(8))
+    for data in (x, torch.tensor(x), TensorDataset(torch.tensor(x)), Items(list(x)), part):
         got = as_dataset(data)
         assert got.images.tolist() == x.tolist()
         assert got.labels is None

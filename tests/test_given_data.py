@@ -592,3 +592,18 @@ def test_a_shape_in_another_order_is_no_reshape() -> None:
 def test_runs_are_compared_and_not_their_paths() -> None:
     with pytest.raises(OptionError, match=r"a str is no run: .*load"):
         rp.compare(["runs/a", "runs/b"])  # type: ignore[list-item]
+
+
+def test_corrupted_examples_may_lie_outside_the_support(runs: dict[str, rp.Run]) -> None:
+    noisy = torch.from_numpy(GREY) / 255 + 0.5
+    expected = runs["grey"].denoise(rp.Batch(noisy))
+    assert torch.equal(runs["grey"].denoise(noisy), expected)
+    assert torch.equal(runs["grey"].denoise(noisy.numpy().reshape(30, -1)), expected)
+    with pytest.raises(DataError, match="720 NaN"):
+        runs["grey"].denoise(noisy * torch.nan)
+
+
+@pytest.mark.parametrize("temperature", [1e7, 1e39, 1e300])
+def test_a_temperature_has_a_measure(runs: dict[str, rp.Run], temperature: float) -> None:
+    with pytest.raises(OptionError, match=r"temperature=1e.*at most 1e"):
+        runs["real"].sample(3, temperature=temperature)

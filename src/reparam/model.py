@@ -191,6 +191,11 @@ class LatentModel(nn.Module):
             OptionError: Fewer than one example; a temperature that is negative or not finite, or
                 one for codes or directions, which have no size.
         """
+        if temperature > LARGEST_TEMPERATURE:
+            raise OptionError(
+                f"temperature={temperature:g}: a factor on z, whose entries are around one: must "
+                f"be at most {LARGEST_TEMPERATURE:g}"
+            )
         if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
                 f"temperature={temperature}: a factor on real vectors; codes and directions have "
@@ -290,6 +295,9 @@ class Generates(Protocol):
         """Return so many examples, with shape (n, *event)."""
         ...
 
+
+LARGEST_TEMPERATURE = 1e6
+"""A larger factor on z says nothing any more, and overflows."""
 
 PARTS = ("encoder", "decoder", "prior")
 """The parts that make a module a latent-variable model, which each return a distribution."""

@@ -422,21 +422,27 @@ class Run:
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
     @plain_modes()
-    def denoise(self, corrupted: Batch) -> Tensor:
+    def denoise(self, corrupted: object, c: object = None) -> Tensor:
         """Return what the model makes of corrupted examples, with shape (N, *shape).
 
         Unlike those of ``reconstruct``, the values may lie outside the support of the data.
 
         Arguments:
-            corrupted: The examples, with shape (N, *shape), and their condition.
+            corrupted: The examples as the model is given them, a tensor or an array with shape
+                (N, *shape), or a batch with their condition.
+            c: A condition for each of them, with shape (N, C), unless a batch has it.
 
         Raises:
             ShapeError: Examples of another shape.
             DataError: NaN or infinite values.
         """
-        x = fitted(as_tensor(corrupted.x, "x"), self.spec.shape)
+        if isinstance(corrupted, Batch):
+            c, corrupted = corrupted.c, corrupted.x
+        x = fitted(as_tensor(corrupted, "x"), self.spec.shape)
         check_finite(x)
-        return self._in_chunks(self.latent_model.reconstruct, x, corrupted.c, seed=0)
+        given = None if c is None else as_rows(c, "c", len(x))
+        x = x if x.is_floating_point() else x.float()
+        return self._in_chunks(self.latent_model.reconstruct, x, given, seed=0)
 
     @plain_modes()
     def decode(self, z: object, c: object = None) -> Tensor:

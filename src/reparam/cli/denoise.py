@@ -55,7 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     cleaned = run.denoise(replace(batch, x=noisy))
     for name, images in (("corrupted", noisy), ("cleaned", cleaned)):
         mean, stderr = mean_and_stderr(psnr(batch.x, images))
-        print(f"PSNR of the {name} examples: {mean:.2f} ± {stderr:.2f} dB")
+        error = "" if stderr is None else f" ± {stderr:.2f}"  # a single example has none
+        print(f"PSNR of the {name} examples: {mean:.2f}{error} dB")
     width = min(10, options.n)
     shown = [part[: options.n].split(width) for part in (batch.x, noisy, cleaned)]
     bands = torch.cat([row for band in zip(*shown, strict=True) for row in band])

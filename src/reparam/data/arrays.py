@@ -161,7 +161,8 @@ def _numbers(frame: Any, name: str) -> NDArray[Any]:
         more = ", ..." if len(other) > 4 else ""
         raise DataError(
             f"{name} has {len(other)} of {len(columns)} columns that hold no numbers: "
-            f"{listed}{more}; drop them, or number their values"
+            f"{listed}{more}; drop them, or number their values (sparse columns become dense by "
+            "x.sparse.to_dense())"
         )
     is_whole = all(column.dtype.is_integer() for column in columns)
     if not is_whole or any(column.null_count() for column in columns):

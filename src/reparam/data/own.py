@@ -211,6 +211,8 @@ def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None]:
     xs: list[Tensor] = []
     ys: list[Tensor] = []
     for i, item in enumerate(items):
+        if isinstance(item, tuple | list) and len(item) == 1:
+            item = item[0]  # as a part of a TensorDataset gives it
         x, y = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
         xs.append(as_item(x, i))
         if xs[i].shape != xs[0].shape:
