@@ -227,6 +227,9 @@ def test_an_objective_takes_a_batch(name: str) -> None:
     for wrong, kind in ((X, "Tensor"), ((X, X), "tuple"), (None, "NoneType")):
         with pytest.raises(OptionError, match=f"batch of type {kind}: {name} takes a Batch, so"):
             objective(model, wrong)
+    for x, said in ((X.numpy(), "x of an array"), (X[:0], "x of 0 examples")):
+        with pytest.raises(OptionError, match=said):
+            objective(model, rp.Batch(x))
 
 
 def test_an_objective_says_what_it_can_do_nothing_with() -> None:

@@ -102,6 +102,12 @@ def of_batches(call: Call) -> Call:
                 f"batch of type {type(batch).__name__}: {type(self).__name__} takes a Batch, so "
                 "give Batch(x), or Batch(x, y) with labels"
             )
+        if not isinstance(batch.x, Tensor) or len(batch.x) == 0:
+            what = f"of {len(batch.x)} examples" if isinstance(batch.x, Tensor) else "of an array"
+            raise OptionError(
+                f"x {what}: {type(self).__name__} takes a tensor of at least one example, so give "
+                "Batch(torch.as_tensor(x))"
+            )
         return call(self, model, batch)
 
     return cast(Call, checked)
