@@ -236,7 +236,7 @@ def write_error(path: str | Path, error: OSError) -> WriteError:
         )
     if isinstance(error, FileExistsError | NotADirectoryError):
         return WriteError(f"cannot write {path}: a file stands where a folder is needed")
-    return WriteError(f"cannot write {path}: {error.strerror or error}")
+    return WriteError(f"cannot write {path}: {reason(error)}")
 
 
 def write_json(path: str | Path, values: Any) -> Path:

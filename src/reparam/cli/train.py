@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -18,6 +17,7 @@ from reparam.training.config import (
     DATA_KEYS,
     MACHINE_KEYS,
     OF_OLD_IMAGES,
+    as_stored,
     read_config,
     recipe_of,
     training_options,
@@ -234,14 +234,3 @@ def documented(part: Any) -> dict[str, str]:
 def described(variant: Variant) -> str:
     """Return what ``--help`` says of a variant."""
     return f"Train {variant.name}. {variant.summary} ({variant.paper})"
-
-
-def as_stored(value: Any) -> Any:
-    """Return a value as YAML holds it."""
-    return (
-        list(value)
-        if isinstance(value, tuple)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-    )

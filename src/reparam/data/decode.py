@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reparam.data.folder import ImageFile, listed, printable
 from reparam.errors import DataError, OptionError
+from reparam.files import reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -183,6 +184,4 @@ def _reason(file: ImageFile, error: Exception) -> str:
         return (
             "it is in no format that Pillow reads" if os.path.getsize(file.path) else "it is empty"
         )
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return printable(str(error)) or type(error).__name__
+    return printable(reason(error)) or type(error).__name__

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from reparam.errors import DataError
-from reparam.files import as_path
+from reparam.files import as_path, reason
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".webp", ".avif", ".gif"),
@@ -303,10 +303,9 @@ def counted(n: int, what: str) -> str:
 
 def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> DataError:
     """Return the error for a file or folder in a folder of images that cannot be read."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DataError(
-        f"{printable(os.fspath(path))} cannot be read ({reason}): make it readable, or take it out "
-        "of the folder"
+        f"{printable(os.fspath(path))} cannot be read ({reason(error)}): make it readable, or "
+        "take it out of the folder"
     )
 
 

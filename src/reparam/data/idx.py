@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import DataError
-from reparam.files import read_regular
+from reparam.files import read_regular, reason
 
 # The third byte of an IDX file says the type of its entries.
 UINT8 = 0x08
@@ -97,7 +97,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror}): a readable file is needed there, so {FIX}"
+            f"{path} cannot be read ({reason(error)}): a readable file is needed there, so {FIX}"
         ) from error
 
 

@@ -28,10 +28,11 @@ IMAGE_KEYS = ("binarize", "dequantize", "validation", "labels_per_class")
 DATA_KEYS = ("data", "data_dir", *IMAGE_KEYS, *FILE_KEYS)
 MACHINE_KEYS = ("device", "precision", "devices", "nodes")
 TRAINING_KEYS = tuple(field.name for field in fields(TrainingOptions))
-MOVABLE_KEYS = ("data_dir", "path")
-"""What may differ when a run goes on: the data may lie elsewhere by now."""
 OF_OLD_IMAGES = {"image_channels": 3}
 """What runs on folders of images lack that began when all images became RGB."""
+
+MOVABLE_KEYS = ("data_dir", "path")
+"""What may differ when a run goes on: the data may lie elsewhere by now."""
 
 
 def recorded(spec: DataSpec, recipe: Recipe, **facts: Any) -> dict[str, Any]:
@@ -162,11 +163,16 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     return [
         f"{name} ({stored.get(name)} in the run, {asked.get(name)} now)"
         for name in names
-        if _plain(stored.get(name)) != _plain(asked.get(name))
+        if as_stored(stored.get(name)) != as_stored(asked.get(name))
     ]
 
 
-def _plain(value: Any) -> Any:
+def as_stored(value: Any) -> Any:
+    """Return the value of an option as YAML holds it: a list for a tuple.
+
+    >>> as_stored((400, 200))
+    [400, 200]
+    """
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -13,6 +13,7 @@ from reparam.data.transforms import Pixels
 from reparam.errors import OptionError, RunError, unknown
 from reparam.families import Family
 from reparam.spec import DataSpec
+from reparam.training.config import as_stored
 from reparam.training.options import TrainingOptions
 from reparam.variants import Parts, Variant, get
 
@@ -233,7 +234,7 @@ def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         for name, value in typed(_among(config, kinds), kinds, where).items():
             # A whole number stays one where any number may stand.
             is_whole = type(config[name]) is int and not isinstance(value, tuple)
-            found[name] = config[name] if is_whole else _plain(value)
+            found[name] = config[name] if is_whole else as_stored(value)
         training = {field.name for field in dataclasses.fields(TrainingOptions)}
         TrainingOptions(**_among(found, training))
         found["recorded"] = _checked_record(config["recorded"], where)
@@ -280,10 +281,6 @@ def _checked_record(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _among(values: Mapping[str, Any], names: Mapping[str, Any] | set[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(value: Any) -> str:
