@@ -147,7 +147,7 @@ class LatentModel(nn.Module):
         return x.reshape(-1, *event_shape)
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Return x as the encoder is given it: in the decoder's event shape, of counts log(1 + x).
+        """Return x as the encoder gets it: in the decoder's event shape; log(1 + x) for counts.
 
         Raises:
             ShapeError: x has another number of entries than an event.

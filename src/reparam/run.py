@@ -552,7 +552,7 @@ def fit(
         devices: Devices of each node, a process each.
         nodes: Nodes.
         capture: Whether each step is one CUDA graph, the same step without the host's share of the
-            time; None for yes where there is a GPU. What no graph can hold trains without.
+            time; None for yes where there is a GPU. A model that no graph can hold trains without.
         progress: Show progress on standard error.
         callbacks: Told of every event of training.
         options: Those of ``TrainingOptions``: epochs, batch_size, lr, kl_warmup, ema, seed …

@@ -16,10 +16,10 @@ from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
 FAR = 10.0
-"""How many ranges of the training data beyond it values are taken for ones of another scale."""
+"""New values have another scale if they lie further outside than 10 times the training range."""
 
 NEAR, N_FOR_SCALE = 0.01, 100
-"""So many values within this share of the range of the training data are of another scale, too."""
+"""They also have another scale if 100 or more of them span less than 1 % of the training range."""
 
 _HASHED_BYTES = 2**29
 """Of larger data only rows that are spread evenly, of so many bytes in all, are hashed."""

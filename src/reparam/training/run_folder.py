@@ -202,7 +202,7 @@ class RunFolder:
                 raise write_error(self.path, error) from error
             if warn is not None:
                 warn(
-                    f"the file system of {self.path} has no locks ({reason(error)}): see to it "
+                    f"the file system of {self.path} has no locks ({reason(error)}): make sure "
                     "that no other process trains this run"
                 )
         try:

@@ -208,8 +208,8 @@ def resolve_precision(
         raise unknown("precision", name, ["auto", *PRECISIONS])
     if weights in (torch.float16, torch.bfloat16):
         raise OptionError(
-            f"weights of type {weights}: what training adds to them is less than they can hold; "
-            "give model.float(), which precision='bfloat16' also computes with in bfloat16"
+            f"weights of type {weights}: the updates of training are too small for this type; give "
+            "model.float(), and precision='bfloat16' to compute in bfloat16"
         )
     if weights == torch.float64:
         if name not in ("auto", "float64"):
