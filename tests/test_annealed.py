@@ -17,7 +17,7 @@ from reparam.evaluation.likelihood.annealed import (
     annealed_importance,
     bidirectional,
 )
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
 
 BINARY = DataSpec((1, 4, 4), "binary")

@@ -14,13 +14,21 @@ import reparam as rp
 from reparam import data as rd
 from reparam import families, priors
 from reparam import nn as networks
-from reparam.arguments import as_bool, as_declared, as_float, as_int, as_sizes, numbers, scalar
-from reparam.corruption import Corruption
 from reparam.data.dataset import validation_size
-from reparam.equality import same
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError
-from reparam.ladder import BottomUp, TopDown
+from reparam.models.ladder import BottomUp, TopDown
+from reparam.objectives.corruption import Corruption
 from reparam.training.options import TrainingOptions
+from reparam.utils.arguments import (
+    as_bool,
+    as_declared,
+    as_float,
+    as_int,
+    as_sizes,
+    numbers,
+    scalar,
+)
+from reparam.utils.equality import same
 from reparam.variants import Milestone, Parts, Player, build, get, names
 
 IMAGES = rp.DataSpec((1, 8, 8), "binary", n_classes=3)
@@ -118,7 +126,7 @@ GIVEN_TO: dict[str, dict[str, Any]] = {
     "VonMisesFisher": {"event_shape": (4,), "concentration": 2.0},
     "Gaussian": {"event_shape": (8,), "places": (2, 2), "scale": 0.5},
     "Mixture": {"n_components": 2},
-    "Last": {"network": lambda: networks.MLP(2, 4)},
+    "TakeLast": {"network": lambda: networks.MLP(2, 4)},
     "Stacked": {"start": 0.5},
     "MaximumLikelihood": {},
     "DataSpec": {"levels": None, "dequantized_from": None},

@@ -341,7 +341,7 @@ class TestFullDisk:
             real(handle)
 
         with monkeypatch.context() as patch:
-            patch.setattr("reparam.files.os.fsync", fsync)
+            patch.setattr("reparam.utils.files.os.fsync", fsync)
             refused(line, "no space left on the disk for ", "go on with --resume", code=1)
         kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
         assert kept == [
@@ -369,7 +369,7 @@ class TestFullDisk:
     def test_while_the_folder_is_begun(
         self, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reparam.files.os.fsync", self.full)
+        monkeypatch.setattr("reparam.utils.files.os.fsync", self.full)
         refused(f"{TRAIN} --out run", "no space left on the disk for run/config.yaml", code=1)
         assert contents(tmp_path) == {}
 

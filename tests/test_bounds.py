@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from reparam.batch import Batch
-from reparam.conditional import Conditional
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO
 from reparam.errors import OptionError, ShapeError
 from reparam.families import FullCovarianceGaussian, Gaussian
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE, MaximumLikelihood, Terms
 from reparam.priors import StandardNormal

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from reparam.errors import CheckpointError, RunError
-from reparam.files import write_array, write_atomic, write_json
 from reparam.training.checkpoint import (
     FORMAT,
     Checkpoint,
@@ -24,6 +23,7 @@ from reparam.training.checkpoint import (
     save_tensors,
     unflatten,
 )
+from reparam.utils.files import write_array, write_atomic, write_json
 
 
 def tensors(value: float = 1.0) -> dict[str, Tensor]:
@@ -225,7 +225,7 @@ class TestFiles:
         def full(*arguments: Any) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(f"reparam.files.os.{call}", full)
+        monkeypatch.setattr(f"reparam.utils.files.os.{call}", full)
         with pytest.raises(RunError, match=r"no space left on the disk for .*a\.txt: free some"):
             write_atomic(path, "new")
         assert path.read_text() == "old"

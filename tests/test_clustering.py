@@ -15,7 +15,6 @@ import reparam as rp
 from reparam import families, priors, reproduce
 from reparam.batch import Batch
 from reparam.cli.main import main
-from reparam.conditional import Conditional
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.latents.clustering import (
@@ -26,11 +25,12 @@ from reparam.evaluation.latents.clustering import (
     majority_accuracy,
     normalized_mutual_information,
 )
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
-from reparam.nn.jitter import Jittered
-from reparam.objectives.clustering import ClusteringELBO, kl_to_components
-from reparam.report.clusters import member_rows, sample_rows
+from reparam.nn.random_affine import RandomAffine
+from reparam.objectives.clustering_elbo import ClusteringELBO, kl_to_components
+from reparam.plots.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
 
@@ -264,9 +264,9 @@ def test_rows_of_members_and_samples() -> None:
 class TestJitter:
     """The encoder's images in training."""
 
-    def seen(self, **sizes: float) -> Jittered:
+    def seen(self, **sizes: float) -> RandomAffine:
         off = {"degrees": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "bend": 0.0}
-        return Jittered(MLP((1, 21, 21)), (1, 21, 21), **(off | sizes))
+        return RandomAffine(MLP((1, 21, 21)), (1, 21, 21), **(off | sizes))
 
     def test_is_identity_in_evaluation_and_at_size_zero(self) -> None:
         x = torch.rand(3, 1, 21, 21)
@@ -307,9 +307,9 @@ class TestJitter:
         with pytest.raises(OptionError, match="scale=1"):
             self.seen(scale=1.0)
         with pytest.raises(OptionError, match="takes images"):
-            Jittered(MLP(64), (64,))
+            RandomAffine(MLP(64), (64,))
         with pytest.raises(OptionError, match="does not tell the shape"):
-            Jittered(nn.Flatten(), (1, 8, 8))
+            RandomAffine(nn.Flatten(), (1, 8, 8))
 
 
 def test_a_short_run_finds_three_shapes() -> None:

@@ -19,9 +19,9 @@ from torch.distributions import Independent, Normal
 
 import reparam as rp
 from reparam.cli.main import main
-from reparam.comparing import compare
-from reparam.comparing.comparison import WIDTH, Comparison, Entry, Group
-from reparam.comparing.paired import mean_over_seeds, paired_difference
+from reparam.comparison import compare
+from reparam.comparison.paired import mean_over_seeds, paired_difference
+from reparam.comparison.result import WIDTH, Comparison, Entry, Group
 from reparam.data import Dataset, Split
 from reparam.errors import OptionError, RunError, ShapeError
 from reparam.evaluation.per_example import (
@@ -30,10 +30,10 @@ from reparam.evaluation.per_example import (
     load_evaluation,
     save_evaluation,
 )
-from reparam.report.comparison import differences
+from reparam.plots.comparison import differences
 from reparam.reproduce.training import per_example as ledger_figures
+from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
-from reparam.training.run_folder import RunFolder
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
 

@@ -13,7 +13,7 @@ import reparam as rp
 from reparam.cli.main import main
 from reparam.data.condition import condition_of, conditions
 from reparam.errors import DataError, OptionError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
 from reparam.training.events import Event
 from reparam.variants import Recipe, build

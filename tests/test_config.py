@@ -19,8 +19,8 @@ from reparam.cli.main import VERBS, main
 from reparam.cli.parse import parse
 from reparam.cli.train import options_class
 from reparam.errors import DataError, OptionError, RunError
+from reparam.runs.schema import as_type, option_types
 from reparam.spec import DataSpec
-from reparam.training.schema import as_type, option_types
 from reparam.variants import get, names
 
 Edit = Callable[[str, Any], Path]

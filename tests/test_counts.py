@@ -16,7 +16,7 @@ from reparam.distributions import NegativeBinomial, Poisson, base, center
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood.importance import is_discrete
-from reparam.semi_supervised import label_log_prob
+from reparam.models.label_inference import label_log_prob
 from reparam.spec import DataSpec
 from reparam.variants.parts import Parts, with_parts
 

@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.conditional import Conditional, Unconditional
-from reparam.directed import DirectedModel, Node
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Bernoulli, Categorical
+from reparam.models.conditional import Conditional, Unconditional
+from reparam.models.directed import DirectedModel, Node
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 

@@ -18,20 +18,20 @@ from reparam import data, variants
 from reparam.batch import Batch
 from reparam.cli.main import main
 from reparam.data import Dataset
+from reparam.diagnostics import curves, encoder, examine, examine_data, latents, likelihood, sample
+from reparam.diagnostics.context import Context, patient_of
+from reparam.diagnostics.finding import Finding
 from reparam.distributions import CodeSequence, QuantizedCodes
 from reparam.distributions.autoregressive import Autoregressive
-from reparam.doctor import curves, encoder, examine, examine_data, latents, likelihood, sample
-from reparam.doctor.finding import Finding
-from reparam.doctor.patient import Patient, patient_of
 from reparam.errors import OptionError
 from reparam.evaluation import Evaluation
 from reparam.families import Gaussian
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, IWAE, MMD
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
-from reparam.run import Run
+from reparam.runs.run import Run
 from reparam.spec import DataSpec
 
 
@@ -92,7 +92,7 @@ def made(
     *,
     prior: nn.Module | None = None,
     objective: Any = ELBO(),  # noqa: B008
-) -> Patient:
+) -> Context:
     """A patient of these parts and examples, on data in memory."""
     model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
     source = data.from_arrays(x, support="real", test=x)
@@ -103,7 +103,7 @@ def made(
 NOISE = 0.5
 
 
-def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> Patient:
+def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> Context:
     """x = z + noise; its posterior is exact but for a shift and a width, in its own scale."""
     x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * (1 + NOISE**2) ** 0.5
     shrink = 1 / (1 + NOISE**2)
@@ -541,7 +541,7 @@ class TestOverfitting:
         assert severity(curves.overfitting(patient_of(healthy, digits))) != "problem"
 
 
-def curve(losses: Any, **config: Any) -> Patient:
+def curve(losses: Any, **config: Any) -> Context:
     """A patient whose run had these losses."""
     patient = linear_gaussian()
     rows = [

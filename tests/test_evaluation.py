@@ -20,13 +20,13 @@ from torch.distributions import (
 
 from reparam import evaluation, families, priors, variants
 from reparam.batch import Batch
-from reparam.conditional import Conditional
-from reparam.directed import DirectedModel
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.words import few_draws
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.directed import DirectedModel
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.spec import DataSpec
 

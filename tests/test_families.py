@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from reparam import families
-from reparam.conditional import Conditional, Unconditional
 from reparam.distributions import is_normalized
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.families import Family
+from reparam.models.conditional import Conditional, Unconditional
 
 
 def raw(*numbers: float) -> Tensor:

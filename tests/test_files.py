@@ -17,13 +17,18 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam import files
 from reparam.cli.main import main
 from reparam.data.cifar import ARCHIVE, read_archive
 from reparam.data.idx import read_idx, unpacked
 from reparam.data.sources import cache_folder
 from reparam.errors import DataError, OptionError, ReparamError
-from reparam.files import (
+from reparam.pictures import grid, save
+from reparam.plots.plots import kl_per_dimension, save_figure
+from reparam.reproduce import Options, reproduce
+from reparam.runs.config import read_config
+from reparam.runs.folder import RunFolder
+from reparam.utils import files
+from reparam.utils.files import (
     as_path,
     has_type,
     read_json,
@@ -33,11 +38,6 @@ from reparam.files import (
     stored_path,
     write_json,
 )
-from reparam.report.pictures import grid, save
-from reparam.report.plots import kl_per_dimension, save_figure
-from reparam.reproduce import Options, reproduce
-from reparam.training.config import read_config
-from reparam.training.run_folder import RunFolder
 
 SOURCE = Path(rp.__file__).parent
 TINY = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0 --device cpu"

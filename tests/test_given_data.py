@@ -148,7 +148,7 @@ def test_other_data_are_refused_at_every_entrance(
         run.encode,
         run.reconstruct,
         lambda data: run.evaluate(data, n_samples=2),
-        lambda data: rp.doctor.examine(run, data),
+        lambda data: rp.diagnostics.examine(run, data),
         lambda data: run.encode(DataLoader(TensorDataset(torch.as_tensor(data.copy())))),
     ]
     for entrance in entrances:
@@ -335,7 +335,7 @@ def test_images_with_the_channels_last_are_recognized(shape: tuple[int, ...]) ->
         with pytest.raises(ShapeError, match=r"channels last.*transpose"):
             rp.data.as_dataset(data)
     assert rp.data.from_arrays(x, shape=shape[1:]).shape == shape[1:]
-    finding = rp.doctor.examine_data(x)["axes"]
+    finding = rp.diagnostics.examine_data(x)["axes"]
     assert finding.severity == "problem"
     assert "channels last" in finding.said
 
@@ -344,7 +344,7 @@ def test_images_with_the_channels_last_are_recognized(shape: tuple[int, ...]) ->
 def test_other_shapes_are_not_taken_for_them(shape: tuple[int, ...]) -> None:
     x = RNG.integers(0, 256, shape, dtype=np.uint8)
     assert rp.data.as_dataset(x).shape == shape[1:]
-    assert rp.doctor.examine_data(x)["axes"].severity == "fine"
+    assert rp.diagnostics.examine_data(x)["axes"].severity == "fine"
 
 
 # ---------------------------------------------------------------- resume
@@ -388,7 +388,7 @@ def test_a_run_goes_on_with_the_examples_that_it_began_with(
 # ---------------------------------------------------------------- loaders
 
 
-class Jittered(torch.utils.data.Dataset[Any]):
+class RandomAffine(torch.utils.data.Dataset[Any]):
     """Items with augmentation out of three generators."""
 
     def __len__(self) -> int:
@@ -410,7 +410,7 @@ def test_an_epoch_of_a_loader_follows_from_its_number_alone(kind: str) -> None:
         "sampler": {"sampler": RandomSampler(range(12), generator=generator)},
         "persistent": {"shuffle": True, "num_workers": 1, "persistent_workers": True},
     }[kind]
-    stream = rp.data.Stream.from_loader(DataLoader(Jittered(), batch_size=4, **options))
+    stream = rp.data.Stream.from_loader(DataLoader(RandomAffine(), batch_size=4, **options))
     state, python = generator.get_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     batches = StreamBatches(stream, seed=1)
 

@@ -12,7 +12,6 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from reparam import families
 from reparam.batch import Batch
-from reparam.conditional import Conditional
 from reparam.distributions import (
     ContinuousBernoulli,
     CrossEntropy,
@@ -21,7 +20,8 @@ from reparam.distributions import (
 )
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.families import Family
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.priors import StandardNormal

@@ -13,7 +13,7 @@ import reparam as rp
 from reparam.cli.main import main
 from reparam.errors import OptionError, SupportError
 from reparam.families import Family
-from reparam.model import as_latent
+from reparam.models.latent import as_latent
 from reparam.variants import Parts, with_parts
 
 HOW = {"epochs": 2, "batch_size": 16, "device": "cpu", "progress": False, "precision": "float32"}
@@ -99,7 +99,7 @@ class TestFit:
 
     def test_has_its_doctor(self) -> None:
         run = rp.fit(Mine(), X, **HOW)
-        assert rp.doctor.examine(run, n_examples=32).findings
+        assert rp.diagnostics.examine(run, n_examples=32).findings
 
     def test_samples_as_the_module_does(self) -> None:
         run = rp.fit(Drawing(), X, **HOW)

@@ -15,7 +15,7 @@ from reparam.cli.main import main
 from reparam.distributions import HypersphericalUniform, VonMisesFisher, sphere
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.latents.activity import interpolate
-from reparam.run import Run
+from reparam.runs.run import Run
 
 DIMS = [2, 3, 4, 5, 11, 32, 64]
 KAPPAS = np.logspace(-3, 4, 57)

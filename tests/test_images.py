@@ -19,8 +19,8 @@ from reparam.cli.main import main
 from reparam.data.folder import ENDINGS, find_images
 from reparam.data.images import load_images
 from reparam.errors import DataError, OptionError
-from reparam.run import Run
-from reparam.training.config import differences
+from reparam.runs.config import differences
+from reparam.runs.run import Run
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 

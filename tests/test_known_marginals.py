@@ -21,7 +21,7 @@ from reparam.distributions import OneHotCodes
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance, bidirectional
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import PROPOSALS
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import IWAE
 
 W = torch.tensor([[1.2, -0.4], [0.3, 0.8], [-0.6, 0.5]])

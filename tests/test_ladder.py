@@ -19,8 +19,8 @@ from reparam.divergence import MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.evaluation import evaluate
 from reparam.families import Gaussian
-from reparam.ladder import BottomUp, LadderEncoder, TopDown, joined
-from reparam.model import LatentModel
+from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, joined
+from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build

@@ -10,7 +10,7 @@ from torch import nn
 import reparam as rp
 from reparam.cli.main import main
 from reparam.errors import OptionError, ReparamError
-from reparam.memory import (
+from reparam.utils.memory import (
     allocating,
     available,
     building,
@@ -25,7 +25,7 @@ SPEC = rp.DataSpec((1, 8, 8), "unit", levels=17)
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with one megabyte, and no other device."""
-    monkeypatch.setattr("reparam.memory.available", lambda device=None: 1e6)
+    monkeypatch.setattr("reparam.utils.memory.available", lambda device=None: 1e6)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda *a: False)
 
 
@@ -168,7 +168,7 @@ class TestUse:
         self, run: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         n_bytes = sum(p.nbytes for p in rp.load(run).model.parameters())
-        monkeypatch.setattr("reparam.memory.available", lambda device=None: 1.5 * n_bytes)
+        monkeypatch.setattr("reparam.utils.memory.available", lambda device=None: 1.5 * n_bytes)
         monkeypatch.setattr(torch.accelerator, "is_available", lambda *a: False)
         assert rp.load(run).spec.dim == 64
         with pytest.raises(OptionError, match=r"hidden=.*takes"):

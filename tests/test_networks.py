@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reparam.conditional import Conditional, features_shape
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Bernoulli, Categorical, Gaussian
-from reparam.nn import MLP, ConvDecoder, ConvEncoder, Last, head
+from reparam.models.conditional import Conditional, features_shape
+from reparam.nn import MLP, ConvDecoder, ConvEncoder, TakeLast, head
 from reparam.nn.activations import ACTIVATIONS, activation
 from reparam.nn.context import concatenate
 from reparam.nn.mlp import flatten_example
@@ -137,7 +137,7 @@ def test_a_gated_layer_is_one_linear_map_weighed_by_another() -> None:
 
 def test_the_last_entries_are_all_that_is_seen() -> None:
     inner = MLP(3, 4, context=2)
-    network = Last(inner, 3)
+    network = TakeLast(inner, 3)
     z, c = torch.randn(2, 5, 7), torch.randn(5, 2)
     assert torch.equal(network(z, c), inner(z[..., 4:], c))
     assert network.out_shape == inner.out_shape

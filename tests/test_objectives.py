@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch
-from reparam.corruption import Corruption
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation import total_correlation
 from reparam.evaluation.samples import psnr
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import (
     ELBO,
     IWAE,
@@ -38,6 +37,7 @@ from reparam.objectives.adversarial import (
     told,
 )
 from reparam.objectives.autoencoding import squared_jacobian
+from reparam.objectives.corruption import Corruption
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
 from reparam.variants import build

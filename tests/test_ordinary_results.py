@@ -221,7 +221,7 @@ def test_data_made_in_inference_mode_are_trained_on_and_evaluated() -> None:
 def test_data_and_figures_do_not_depend_on_modes(trained: rp.Run) -> None:
     def figures() -> list[object]:
         data = rp.data.from_arrays(X.numpy(), LABELS, validation=10)
-        findings = rp.doctor.examine(trained, data, n_examples=10).findings
+        findings = rp.diagnostics.examine(trained, data, n_examples=10).findings
         seen = [(found.name, found.severity, found.evidence) for found in findings]
         measured = trained.evaluate(data, split="validation", n_samples=2)
         return [data.examples(limit=3).x.tolist(), seen, str(measured)]

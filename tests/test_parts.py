@@ -10,8 +10,8 @@ import reparam as rp
 from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.errors import DataError, OptionError, ReparamError, SupportError
+from reparam.runs.config import differences
 from reparam.spec import DataSpec
-from reparam.training.config import differences
 from reparam.variants import build, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS, REFUSALS
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 from reparam import objectives
-from reparam.equality import same
 from reparam.errors import ReparamError
+from reparam.utils.equality import same
 from reparam.variants import Parts, build, get, names, with_parts
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
@@ -111,7 +111,7 @@ def test_runs_and_what_they_give() -> None:
         assert copied == found
         assert copied.per_example == found.per_example
     assert trained() != run
-    diagnosis = rp.doctor.examine(run, n_examples=16)
+    diagnosis = rp.diagnostics.examine(run, n_examples=16)
     assert sent(diagnosis) == diagnosis
     comparison = rp.compare([run, run], n_samples=3)
     assert sent(comparison) == comparison

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch
-from reparam.conditional import Conditional
 from reparam.distributions import Delta, GaussianMixture, OneHotCodes
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.evaluate import NO_ELBO
 from reparam.families import Bernoulli, Deterministic, Flow, GumbelSoftmax, VonMisesFisher
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.priors import Sphere, StandardNormal, UniformCodes

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from reparam.batch import Batch
-from reparam.conditional import Conditional
 from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError, SupportError
 from reparam.families import Family, Flow, FullCovarianceGaussian, Gaussian, Uniform
+from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.priors import ClassConditional, Mixture, Sphere, UniformCodes, Vamp
 from reparam.priors import Flow as FlowPrior

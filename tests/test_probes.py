@@ -20,7 +20,7 @@ from reparam.evaluation.latents.probes import (
     probe,
     training_rows,
 )
-from reparam.run import Run
+from reparam.runs.run import Run
 from reparam.spec import DataSpec
 
 

@@ -16,7 +16,7 @@ from reparam.distributions import Delta
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import Defensive, check_proposal, proposed, tuned
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
 
 BINARY = DataSpec((1, 4, 4), "binary")

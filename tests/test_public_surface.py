@@ -46,7 +46,7 @@ def test_every_name_of_the_package_is_there() -> None:
     for name in rp.__all__:
         assert getattr(rp, name) is not None
     assert set(rp.__all__) < set(dir(rp))
-    assert {"report", "training", "schedules", "variants"} <= set(rp.__all__)
+    assert {"plots", "training", "schedules", "variants"} <= set(rp.__all__)
     with pytest.raises(AttributeError, match=r"no attribute 'varients': did you mean 'variants'"):
         rp.varients  # noqa: B018
 

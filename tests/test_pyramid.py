@@ -9,7 +9,7 @@ from torch.nn import functional
 from reparam.batch import Batch
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Gaussian
-from reparam.nn import Halved, Pyramid, Residual
+from reparam.nn import Downsample, Pyramid, Residual
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants import build
@@ -142,8 +142,8 @@ def test_residual_layers_start_from_the_identity_and_halves_round_up() -> None:
     nn.init.zeros_(layer.conv.bias)
     h = torch.randn(2, 3, 5, 5)
     assert torch.equal(layer(h), h)
-    assert Halved((3, 13, 7), 4).out_shape == (4, 7, 4)
-    assert Halved((3, 13, 7), 4)(torch.zeros(2, 6, 3, 13, 7)).shape == (2, 6, 4, 7, 4)
+    assert Downsample((3, 13, 7), 4).out_shape == (4, 7, 4)
+    assert Downsample((3, 13, 7), 4)(torch.zeros(2, 6, 3, 13, 7)).shape == (2, 6, 4, 7, 4)
 
 
 def test_senseless_sizes_are_refused() -> None:

@@ -9,13 +9,13 @@ from torch.nn import functional
 
 import reparam as rp
 from reparam.batch import Batch
-from reparam.conditional import Conditional
 from reparam.distributions import CodeSequence, QuantizedCodes, nearest_code
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import code_usage, evaluate
 from reparam.families import Bernoulli, Quantized
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP, CausalTransformer, Codebook, ConvDecoder, ConvEncoder
 from reparam.objectives import VectorQuantized
 from reparam.priors import CodebookPrior

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import reparam as rp
 from reparam.cli.main import main
 from reparam.data.stream import StreamBatches
-from reparam.draws import FUSED_DROPOUT, TAKE_GENERATOR, _without_dropout, drawing_from
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
 from reparam.isolation import Workers, isolated
-from reparam.seeding import reseed, rng_state, seeded, set_rng_state
+from reparam.utils.generators import FUSED_DROPOUT, TAKE_GENERATOR, _without_dropout, drawing_from
+from reparam.utils.seeding import reseed, rng_state, seeded, set_rng_state
 
 CPU = torch.device("cpu")
 
@@ -398,7 +398,7 @@ def trained() -> SimpleNamespace:
 
 
 def _examined(t: SimpleNamespace) -> Any:
-    findings = rp.doctor.examine(t.run, n_examples=10, seed=4).findings
+    findings = rp.diagnostics.examine(t.run, n_examples=10, seed=4).findings
     return [(found.name, found.evidence) for found in findings]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from reparam import errors, variants
 from reparam.errors import OptionError, ReparamError, nearest, unknown
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, MaximumLikelihood
 from reparam.spec import DataSpec
 from reparam.variants import Player, Recipe, build, get, names, registry, replace, variant

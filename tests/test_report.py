@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from reparam.errors import DataError, OptionError, RunError, ShapeError
-from reparam.files import write_whole
-from reparam.report import pictures, plots
+from reparam import pictures
+from reparam.plots import plots
 from reparam.spec import DataSpec
+from reparam.utils.files import write_whole
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -18,7 +18,7 @@ from reparam.reproduce.published import (
     ZUKO_NETWORKS,
     last_epoch,
 )
-from reparam.run import Run
+from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.variants import build
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.errors import CheckpointError, DataError, OptionError, ReparamError, RunError
-from reparam.run import as_recipe
-from reparam.training.run_folder import RunFolder, next_free, read_rows
+from reparam.runs.folder import RunFolder, next_free
+from reparam.runs.run import as_recipe
+from reparam.training.metrics import read_rows
 
 
 def train(out: Path | None, **changes: Any) -> rp.Run:

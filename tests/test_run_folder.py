@@ -19,6 +19,8 @@ import yaml
 import reparam as rp
 from reparam.cli.main import main
 from reparam.errors import CheckpointError, OptionError, ReparamError, RunError, WriteError
+from reparam.runs.config import config_sha256
+from reparam.runs.folder import RunFolder, next_free
 from reparam.training import checkpoint as checkpoints
 from reparam.training.checkpoint import (
     Checkpoint,
@@ -27,8 +29,7 @@ from reparam.training.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from reparam.training.config import config_sha256
-from reparam.training.run_folder import RunFolder, next_free, read_rows
+from reparam.training.metrics import read_rows
 
 TINY = "--hidden 4 --latent-dim 2 --batch-size 512 --pictures-every 0 --device cpu"
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -19,9 +19,9 @@ from reparam.distributions.reordered import Reordered
 from reparam.errors import DataError, OptionError
 from reparam.evaluation import evaluate
 from reparam.evaluation.classification import accuracy
-from reparam.model import LatentModel
+from reparam.models.label_inference import LabelDecoder, LabelEncoder, LabelNetwork, LabelPrior
+from reparam.models.latent import LatentModel
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
-from reparam.semi_supervised import LabelDecoder, LabelEncoder, LabelNetwork, LabelPrior
 from reparam.spec import DataSpec
 from reparam.variants import build
 

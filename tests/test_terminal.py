@@ -17,9 +17,9 @@ from reparam.cli.main import VERBS, CtrlC, main
 from reparam.cli.table import print_table
 from reparam.data.sources import cache_folder
 from reparam.errors import OptionError
-from reparam.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
+from reparam.runs.schema import CommonOptions
 from reparam.training.options import TrainingOptions
-from reparam.training.schema import CommonOptions
+from reparam.utils.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
 from reparam.variants import Parts, get, names
 
 QUICK = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"

@@ -11,34 +11,34 @@
 
 from typing import TYPE_CHECKING
 
-from reparam.lazy import lazy
+from reparam.utils.lazy import lazy
 from reparam.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from reparam import data as data
+    from reparam import diagnostics as diagnostics
     from reparam import distributions as distributions
-    from reparam import doctor as doctor
     from reparam import evaluation as evaluation
     from reparam import families as families
     from reparam import nn as nn
     from reparam import objectives as objectives
+    from reparam import plots as plots
     from reparam import priors as priors
-    from reparam import report as report
     from reparam import training as training
     from reparam import variants as variants
     from reparam.batch import Batch as Batch
-    from reparam.comparing.compare import compare as compare
-    from reparam.conditional import Conditional as Conditional
-    from reparam.conditional import Unconditional as Unconditional
-    from reparam.corruption import Corruption as Corruption
-    from reparam.directed import DirectedModel as DirectedModel
-    from reparam.directed import Node as Node
+    from reparam.comparison.compare import compare as compare
     from reparam.divergence import kl as kl
     from reparam.errors import ReparamError as ReparamError
-    from reparam.model import LatentModel as LatentModel
-    from reparam.run import Run as Run
-    from reparam.run import fit as fit
-    from reparam.run import load as load
+    from reparam.models.conditional import Conditional as Conditional
+    from reparam.models.conditional import Unconditional as Unconditional
+    from reparam.models.directed import DirectedModel as DirectedModel
+    from reparam.models.directed import Node as Node
+    from reparam.models.latent import LatentModel as LatentModel
+    from reparam.objectives.corruption import Corruption as Corruption
+    from reparam.runs.run import Run as Run
+    from reparam.runs.run import fit as fit
+    from reparam.runs.run import load as load
     from reparam.spec import DataSpec as DataSpec
     from reparam.training import schedules as schedules
     from reparam.variants import Player as Player
@@ -51,31 +51,31 @@ _MODULES = {
     for name in (
         "data",
         "distributions",
-        "doctor",
+        "diagnostics",
         "evaluation",
         "families",
         "nn",
         "objectives",
         "priors",
-        "report",
+        "plots",
         "training",
         "variants",
     )
 } | {"schedules": "reparam.training.schedules"}
 _NAMES = {
     "Batch": "reparam.batch",
-    "compare": "reparam.comparing.compare",
-    "Conditional": "reparam.conditional",
-    "Unconditional": "reparam.conditional",
-    "Corruption": "reparam.corruption",
-    "DirectedModel": "reparam.directed",
-    "Node": "reparam.directed",
+    "compare": "reparam.comparison.compare",
+    "Conditional": "reparam.models.conditional",
+    "Unconditional": "reparam.models.conditional",
+    "Corruption": "reparam.objectives.corruption",
+    "DirectedModel": "reparam.models.directed",
+    "Node": "reparam.models.directed",
     "kl": "reparam.divergence",
     "ReparamError": "reparam.errors",
-    "LatentModel": "reparam.model",
-    "Run": "reparam.run",
-    "fit": "reparam.run",
-    "load": "reparam.run",
+    "LatentModel": "reparam.models.latent",
+    "Run": "reparam.runs.run",
+    "fit": "reparam.runs.run",
+    "load": "reparam.runs.run",
     "DataSpec": "reparam.spec",
     "Player": "reparam.variants",
     "Recipe": "reparam.variants",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from reparam.equality import by_value
+from reparam.utils.equality import by_value
 
 
 @by_value

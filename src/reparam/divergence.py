@@ -27,8 +27,8 @@ from reparam.distributions import (
     base,
     sphere,
 )
-from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.utils.equality import by_value
 
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"

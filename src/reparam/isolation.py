@@ -17,7 +17,7 @@ from torch import nn
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError
-from reparam.seeding import branches, seeded
+from reparam.utils.seeding import branches, seeded
 
 Piece = TypeVar("Piece")
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal, Uniform
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import (
     Autoregressive,
@@ -26,6 +25,7 @@ from reparam.errors import OptionError, SupportError
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.flows import masked_transforms
+from reparam.utils.arguments import numbers
 
 __all__ = [
     "Absent",
@@ -221,7 +221,7 @@ class Vamp(nn.Module):
         Tomczak & Welling, VAE with a VampPrior, AISTATS 2018, eq. 9.
 
     Example:
-        >>> from reparam.conditional import Conditional
+        >>> from reparam.models.conditional import Conditional
         >>> from reparam.families import Gaussian
         >>> encoder = Conditional(nn.Linear(4, 8), Gaussian(2))
         >>> Vamp(encoder, (4,), n_components=3)().sample((5,)).shape

@@ -6,8 +6,8 @@ from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
-from reparam.arguments import LARGEST, numbers
 from reparam.errors import DataError, OptionError, unknown
+from reparam.utils.arguments import LARGEST, numbers
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label"]

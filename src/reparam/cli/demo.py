@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reparam.cli.command import command
 from reparam.cli.parse import parse
-from reparam.training.run_folder import next_free
+from reparam.runs.folder import next_free
 
 
 @dataclass(frozen=True)

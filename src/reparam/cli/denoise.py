@@ -11,13 +11,13 @@ import tyro
 from reparam.cli.options import DataOptions
 from reparam.cli.output import write
 from reparam.cli.parse import parse
-from reparam.corruption import Corruption, Kind
 from reparam.errors import OptionError
 from reparam.evaluation.samples import psnr
 from reparam.evaluation.statistics import mean_and_stderr
-from reparam.report.pictures import grid
-from reparam.run import Run
-from reparam.seeding import seeded
+from reparam.objectives.corruption import Corruption, Kind
+from reparam.pictures import grid
+from reparam.runs.run import Run
+from reparam.utils.seeding import seeded
 
 SEEN = "bands of inputs, the same corrupted, and what the model makes of those"
 

@@ -13,17 +13,17 @@ import numpy as np
 import tyro
 
 from reparam import data as data_sets
-from reparam.arguments import as_int
 from reparam.cli.parse import parse
 from reparam.data import DATASETS
 from reparam.data.folder import ENDINGS, find_images
 from reparam.data.registry import OWN_FILES, Binarize
-from reparam.doctor import Diagnosis, examine, examine_data
+from reparam.diagnostics import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, folded, unknown
-from reparam.files import as_path
-from reparam.run import load
+from reparam.runs.folder import RunFolder
+from reparam.runs.run import load
 from reparam.spec import Support
-from reparam.training.run_folder import RunFolder
+from reparam.utils.arguments import as_int
+from reparam.utils.files import as_path
 
 ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""

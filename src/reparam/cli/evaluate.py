@@ -17,10 +17,10 @@ from reparam.evaluation.likelihood.importance import N_SAMPLES
 from reparam.evaluation.likelihood.proposal import TUNED
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
-from reparam.files import as_path
-from reparam.run import Run, load
+from reparam.runs.run import Run, load
 from reparam.spec import DataSpec
-from reparam.terminal import stderr
+from reparam.utils.files import as_path
+from reparam.utils.terminal import stderr
 
 _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
 

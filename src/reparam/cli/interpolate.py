@@ -13,8 +13,8 @@ from reparam.cli.parse import parse
 from reparam.divergence import is_direction
 from reparam.errors import OptionError
 from reparam.evaluation.latents.activity import interpolate
-from reparam.memory import allocating
-from reparam.report.pictures import grid
+from reparam.pictures import grid
+from reparam.utils.memory import allocating
 
 SEEN = "each row walks from the reconstruction of one example to that of another"
 

@@ -12,7 +12,7 @@ from types import FrameType, ModuleType
 from typing import Any, Self
 
 from reparam.errors import Interrupted, OptionError, ReparamError, folded, nearest, unknown
-from reparam.terminal import flush, prepare_streams, stderr
+from reparam.utils.terminal import flush, prepare_streams, stderr
 
 VERBS = {
     "demo": "train, measure and picture a VAE on embedded data, in a minute",
@@ -148,7 +148,7 @@ def outcome(error: BaseException) -> tuple[int | None, str]:
             # The reader of a pipe has left, as `head` does.
             return 141, ""
         case MemoryError() | RuntimeError():
-            from reparam.memory import memory_error
+            from reparam.utils.memory import memory_error
 
             needed = memory_error(error)
             return (None, "") if needed is None else (2, str(needed))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from reparam.arguments import as_int
 from reparam.data import Dataset
-from reparam.run import Run, load
+from reparam.runs.run import Run, load
+from reparam.utils.arguments import as_int
 
 RunPath = Annotated[
     tyro.conf.Positional[Path],

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from reparam.errors import OptionError, WriteError
-from reparam.files import write_array, write_atomic
-from reparam.report.pictures import check_picturable, save
+from reparam.pictures import check_picturable, save
 from reparam.spec import DataSpec
+from reparam.utils.files import write_array, write_atomic
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
-from reparam.arguments import LARGEST, as_int
 from reparam.errors import OptionError, unknown
-from reparam.files import as_path
-from reparam.terminal import wide_enough
+from reparam.utils.arguments import LARGEST, as_int
+from reparam.utils.files import as_path
+from reparam.utils.terminal import wide_enough
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from reparam.cli.options import DataOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import parse
 from reparam.evaluation import evaluate
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
+from reparam.pictures import grid, is_picturable, save
+from reparam.plots import plots
+from reparam.plots.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.priors import Mixture, StandardNormal
-from reparam.report import plots
-from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
-from reparam.report.pictures import grid, is_picturable, save
-from reparam.run import Run
+from reparam.runs.run import Run
 
 
 @dataclass(frozen=True)

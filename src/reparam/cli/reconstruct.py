@@ -10,7 +10,7 @@ import tyro
 from reparam.cli.options import DataOptions
 from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
-from reparam.report.pictures import side_by_side
+from reparam.pictures import side_by_side
 
 SEEN = "bands of inputs, as the model is given them, each above its reconstruction"
 

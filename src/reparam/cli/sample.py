@@ -10,8 +10,8 @@ import tyro
 from reparam.cli.options import RunOptions
 from reparam.cli.output import as_line, write, write_lines
 from reparam.cli.parse import parse
-from reparam.model import is_latent
-from reparam.report.pictures import grid
+from reparam.models.latent import is_latent
+from reparam.pictures import grid
 
 MEANS = "the means of p(x | z) for z drawn from the prior"
 DRAWS = "draws from p(x | z) for z drawn from the prior"

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from reparam.terminal import width
+from reparam.utils.terminal import width
 
 COLUMN = 12
 """The fewest columns of the terminal that a column of a table has on average."""

@@ -11,9 +11,8 @@ from reparam import data as data_sets
 from reparam.cli.command import command
 from reparam.cli.parse import metavar, parse
 from reparam.errors import OptionError, folded
-from reparam.run import Run, fit
-from reparam.semi_supervised import infers_label
-from reparam.training.config import (
+from reparam.models.label_inference import infers_label
+from reparam.runs.config import (
     DATA_KEYS,
     MACHINE_KEYS,
     OF_OLD_IMAGES,
@@ -22,8 +21,9 @@ from reparam.training.config import (
     recipe_of,
     training_options,
 )
-from reparam.training.run_folder import RunFolder, next_free
-from reparam.training.schema import OPTION_GROUPS, checked_config, option_types, typed
+from reparam.runs.folder import RunFolder, next_free
+from reparam.runs.run import Run, fit
+from reparam.runs.schema import OPTION_GROUPS, checked_config, option_types, typed
 from reparam.variants import Variant, get, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 

@@ -3,7 +3,7 @@
 from reparam.data.batches import Batches
 from reparam.data.dataset import Dataset, Split
 from reparam.data.images import load_images
-from reparam.data.own import as_dataset, from_arrays
+from reparam.data.in_memory import as_dataset, from_arrays
 from reparam.data.registry import DATASETS, load
 from reparam.data.stream import Stream, StreamBatches
 from reparam.data.text import Vocabulary, load_text

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.condition import Condition, conditioned, require_all_labels
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
 from reparam.errors import OptionError
-from reparam.seeding import mixed_seed
+from reparam.utils.arguments import numbers
+from reparam.utils.seeding import mixed_seed
 
 
 @numbers()

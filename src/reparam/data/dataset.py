@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers, scalar
 from reparam.batch import Batch
 from reparam.data.checks import UNLABELED
 from reparam.data.condition import condition_of, conditioned, require_all_labels
 from reparam.data.transforms import Identity, Transform
-from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import plain_modes
 from reparam.spec import Condition, DataSpec, Support
+from reparam.utils.arguments import numbers, scalar
+from reparam.utils.equality import by_value
 
 # Examples are drawn this many at a time whatever the limit, so that the first k of a draw are the
 # same for every k.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reparam.data.folder import ImageFile, listed, printable
 from reparam.errors import DataError, OptionError
-from reparam.files import reason
+from reparam.utils.files import reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image

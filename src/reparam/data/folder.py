@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from reparam.errors import DataError
-from reparam.files import as_path, reason
+from reparam.utils.files import as_path, reason
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".webp", ".avif", ".gif"),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import DataError
-from reparam.files import read_regular, reason
+from reparam.utils.files import read_regular, reason
 
 # The third byte of an IDX file says the type of its entries.
 UINT8 = 0x08

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.arguments import as_float, as_int, numbers
 from reparam.data.checks import UNLABELED
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.decode import Decoded, read_images
@@ -23,9 +22,10 @@ from reparam.data.folder import (
 )
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
-from reparam.files import stored_path
 from reparam.spec import DataSpec
-from reparam.terminal import note
+from reparam.utils.arguments import as_float, as_int, numbers
+from reparam.utils.files import stored_path
+from reparam.utils.terminal import note
 
 TEST_SHARE, VALIDATION = 0.1, 0.05
 """The fractions of the images, and of those left, that become splits the folder does not have."""

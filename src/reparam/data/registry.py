@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from reparam.arguments import numbers
 from reparam.data.cifar import ARCHIVE, FILES, FOLDER, SHAPE, read_cifar10
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.data.idx import FIX, read_idx
@@ -16,9 +15,10 @@ from reparam.data.sources import SOURCES, StrPath, find
 from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, folded, unknown
-from reparam.files import as_path, stored_path
 from reparam.isolation import plain_modes
 from reparam.spec import DataSpec, Support
+from reparam.utils.arguments import numbers
+from reparam.utils.files import as_path, stored_path
 
 Binarize = Literal["static", "threshold", "dynamic", "none"]
 

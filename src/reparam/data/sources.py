@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reparam.errors import DataError, OptionError
-from reparam.files import as_path
+from reparam.utils.files import as_path
 
 StrPath = str | os.PathLike[str]
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_numbers, as_support, as_values, closest_support
 from reparam.data.condition import (
@@ -27,13 +26,14 @@ from reparam.data.condition import (
 )
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.transforms import Identity, Pixels, Transform
-from reparam.draws import drawing_from
-from reparam.equality import by_value
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.isolation import plain_modes
-from reparam.seeding import mixed_seed
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
+from reparam.utils.arguments import numbers
+from reparam.utils.equality import by_value
+from reparam.utils.generators import drawing_from
+from reparam.utils.seeding import mixed_seed
 
 NAME = "x of the DataLoader"
 

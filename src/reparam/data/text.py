@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.data.dataset import Dataset, Split, validation_size
 from reparam.errors import DataError, OptionError, unknown
-from reparam.files import as_path, read_regular, reason, stored_path
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
+from reparam.utils.files import as_path, read_regular, reason, stored_path
 
 Unit = Literal["characters", "bytes"]
 

@@ -6,8 +6,8 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Generator, Tensor
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError, unknown
+from reparam.utils.arguments import numbers
 
 Binarization = Literal["none", "threshold", "dynamic"]
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
 
-from reparam.arguments import as_int
 from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.chain import Chain
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -20,7 +19,7 @@ from reparam.distributions.negative_binomial import NegativeBinomial
 from reparam.distributions.one_hot_codes import OneHotCodes
 from reparam.distributions.optimal_normal import OptimalNormal
 from reparam.distributions.poisson import Poisson
-from reparam.distributions.quantized import QuantizedCategorical
+from reparam.distributions.quantized_categorical import QuantizedCategorical
 from reparam.distributions.quantized_codes import (
     CodeSequence,
     CodeVectors,
@@ -30,6 +29,7 @@ from reparam.distributions.quantized_codes import (
 from reparam.distributions.reordered import Reordered
 from reparam.distributions.triangular_normal import TriangularNormal
 from reparam.distributions.von_mises_fisher import VonMisesFisher
+from reparam.utils.arguments import as_int
 
 __all__ = [
     "Autoregressive",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, constraints
 
-from reparam.arguments import as_int
+from reparam.utils.arguments import as_int
 
 
 class Autoregressive(Distribution):

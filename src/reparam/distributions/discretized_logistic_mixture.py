@@ -6,8 +6,8 @@ from torch.distributions import Categorical, Distribution, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 
-from reparam.arguments import as_int
 from reparam.errors import ShapeError
+from reparam.utils.arguments import as_int
 
 
 class _Levels(constraints.Constraint):

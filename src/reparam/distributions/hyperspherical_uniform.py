@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-from reparam.arguments import as_int
+from reparam.utils.arguments import as_int
 
 
 class _Sphere(constraints.Constraint):

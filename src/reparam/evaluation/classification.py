@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
-from reparam.directed import DirectedModel
 from reparam.distributions import base
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
-from reparam.semi_supervised import label_log_prob
+from reparam.models.directed import DirectedModel
+from reparam.models.label_inference import label_log_prob
+from reparam.utils.arguments import numbers
 
 
 class Accuracy(NamedTuple):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.directed import DirectedModel
 from reparam.distributions import is_normalized
 from reparam.evaluation.classification import accuracy_of_blocks, class_log_prob, correct
 from reparam.evaluation.likelihood.bits import bits, bits_stderr, log_cells, raw_bits
@@ -18,6 +17,7 @@ from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import finite_mean
 from reparam.evaluation.words import not_finite, note
 from reparam.isolation import Progress, blocks, in_float64
+from reparam.models.directed import DirectedModel
 from reparam.spec import DataSpec
 
 

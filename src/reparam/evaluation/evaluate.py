@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.data.checks import check_on_grid, check_values, fitted
-from reparam.directed import DirectedModel
 from reparam.divergence import MONTE_CARLO, is_real
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.classification import accuracy_of_blocks, class_log_prob, correct
@@ -51,8 +49,10 @@ from reparam.evaluation.words import (
 )
 from reparam.families import Family
 from reparam.isolation import Progress, Workers, blocks, isolated, workers
-from reparam.model import LatentModel, as_latent, is_latent
+from reparam.models.directed import DirectedModel
+from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
 
 # A block of examples has about so many draws, whatever the memory: what is drawn, and with it
 # every figure, depends on the seed and the number of draws alone.

@@ -10,8 +10,8 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from reparam.equality import by_value
-from reparam.files import read_json, read_regular, write_atomic, write_json
+from reparam.utils.equality import by_value
+from reparam.utils.files import read_json, read_regular, write_atomic, write_json
 
 CHECKSUM = "per_example_sha256"
 """The key of ``evaluation.json`` that ties it to the tensors beside it."""

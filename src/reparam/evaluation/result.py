@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, get_type_hints
 
 from reparam.evaluation.per_example import PerExample
-from reparam.files import has_type
+from reparam.utils.files import has_type
 
 Fields = dict[str, Any]
 """Figures by the names of the arguments of ``Evaluation``."""

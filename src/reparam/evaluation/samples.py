@@ -8,17 +8,17 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, in_type_of
-from reparam.conditional import Conditional
-from reparam.directed import DirectedModel
 from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
-from reparam.model import LatentModel, as_latent, is_latent
+from reparam.models.conditional import Conditional
+from reparam.models.directed import DirectedModel
+from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
 
 Features = Callable[[Tensor], Tensor]
 """From examples with shape (B, *shape) to their features, with shape (B, F)."""

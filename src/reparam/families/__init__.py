@@ -19,9 +19,9 @@ from reparam.families.gumbel_softmax import GumbelSoftmax
 from reparam.families.likelihoods import LIKELIHOODS, default_likelihood, likelihood
 from reparam.families.negative_binomial import NegativeBinomial
 from reparam.families.poisson import Poisson
-from reparam.families.quantized import Quantized
 from reparam.families.quantized_gray import QuantizedGray
 from reparam.families.uniform import Uniform
+from reparam.families.vector_quantized import Quantized
 from reparam.families.von_mises_fisher import VonMisesFisher
 
 __all__ = [

@@ -4,9 +4,9 @@ from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
+from reparam.utils.arguments import numbers
 
 
 @numbers()

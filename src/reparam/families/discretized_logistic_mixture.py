@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.distributions import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixtureDistribution,
 )
 from reparam.errors import OptionError, ShapeError
 from reparam.families.family import Family, Shape
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from reparam.arguments import as_sizes, numbers
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
+from reparam.utils.arguments import as_sizes, numbers
 
 Shape = int | Sequence[int]
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
-from reparam.arguments import numbers
 from reparam.distributions import Flow as FlowDistribution
 from reparam.errors import ShapeError
 from reparam.families.family import Family, Shape
 from reparam.nn.flows import masked_transforms
+from reparam.utils.arguments import numbers
 
 
 @numbers(n_transforms=1, passes=1)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from reparam.arguments import numbers
 from reparam.distributions import OptimalNormal
 from reparam.errors import OptionError, unknown
 from reparam.families.family import Family, Shape
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.distributions import OneHotCodes
 from reparam.errors import OptionError
 from reparam.families.family import Family
+from reparam.utils.arguments import numbers
 
 
 @numbers(n_variables=1)

@@ -3,10 +3,10 @@
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, unknown
 from reparam.families.family import Family, Shape
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -1,27 +1,27 @@
 """Networks: tensors in, features out. Depth and size are arguments."""
 
-from reparam.nn.blind import Blind
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
-from reparam.nn.jitter import Jittered
-from reparam.nn.last import Last
+from reparam.nn.ignore_context import IgnoreContext
 from reparam.nn.mlp import MLP
-from reparam.nn.pyramid import Halved, Pyramid, Residual
-from reparam.nn.stacked import Stacked
-from reparam.nn.text import TextDecoder, TextEncoder
+from reparam.nn.pyramid import Downsample, Pyramid, Residual
+from reparam.nn.random_affine import RandomAffine
+from reparam.nn.sequence import TextDecoder, TextEncoder
+from reparam.nn.sequential import Stacked
+from reparam.nn.take_last import TakeLast
 
 __all__ = [
-    "Blind",
+    "IgnoreContext",
     "CausalTransformer",
-    "Jittered",
-    "Last",
+    "RandomAffine",
+    "TakeLast",
     "Codebook",
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
-    "Halved",
+    "Downsample",
     "Pyramid",
     "Residual",
     "Stacked",

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError
 from reparam.nn.context import concatenate
+from reparam.utils.arguments import numbers
 
 Past = tuple[Tensor, Tensor]
 

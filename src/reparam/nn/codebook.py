@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -6,11 +6,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.nn.narrow import widen_narrow
+from reparam.utils.arguments import numbers
 
 Norm = Literal["batch"]
 """How feature maps are normalized."""

@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -7,10 +7,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import as_sizes, numbers
 from reparam.errors import ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+from reparam.utils.arguments import as_sizes, numbers
 
 GATED = "gated"
 """The activation that only dense layers have, because it has weights of its own."""

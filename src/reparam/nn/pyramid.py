@@ -7,11 +7,11 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.nn.conv import ConvEncoder, channels_last
+from reparam.utils.arguments import numbers
 
 
 @numbers(channels=1)
@@ -41,7 +41,7 @@ class Residual(nn.Module):
 
 
 @numbers(channels=1, depth=0, context=0)
-class Halved(nn.Module):
+class Downsample(nn.Module):
     """One step up a hierarchy: maps of half the height and width, and residual layers on them.
 
     Arguments:
@@ -55,7 +55,7 @@ class Halved(nn.Module):
         OptionError: A size below one, or maps of one place, which have no half.
 
     Example:
-        >>> Halved((3, 32, 32), 16).out_shape
+        >>> Downsample((3, 32, 32), 16).out_shape
         torch.Size([16, 16, 16])
     """
 

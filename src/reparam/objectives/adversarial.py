@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import base, center
 from reparam.errors import OptionError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
-from reparam.corruption import Corruption
 from reparam.distributions import center
 from reparam.errors import OptionError, SupportError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
+from reparam.objectives.corruption import Corruption
 from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.utils.arguments import numbers
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
-from reparam.equality import by_value
 from reparam.errors import OptionError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives.terms import Terms, of_latents
-from reparam.seeding import rng_state, set_rng_state
+from reparam.utils.arguments import numbers
+from reparam.utils.equality import by_value
+from reparam.utils.seeding import rng_state, set_rng_state
 
 Schedule = Callable[[Any], Any]
 """A number as a function of the optimizer step, such as those of ``training.schedules``.

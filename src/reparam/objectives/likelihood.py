@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from reparam.batch import Batch
-from reparam.directed import DirectedModel
+from reparam.models.directed import DirectedModel
 from reparam.objectives.terms import Terms, of_batches
 
 

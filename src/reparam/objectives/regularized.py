@@ -5,14 +5,14 @@ from math import log
 
 from torch.distributions import Independent, Normal
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Delta, base, rsample
 from reparam.divergence import kl, mmd
 from reparam.errors import SupportError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.utils.arguments import numbers
 
 
 @numbers()

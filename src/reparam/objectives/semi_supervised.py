@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.distributions import OneHotCategorical
 from torch.nn.functional import one_hot
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.distributions import Chain, rsample
 from reparam.divergence import CLOSED_FORM, kl
 from reparam.errors import DataError, OptionError
-from reparam.model import LatentModel
+from reparam.models.label_inference import StackedDecoder, StackedEncoder, StackedPrior
+from reparam.models.latent import LatentModel
 from reparam.objectives.terms import Terms, check_weights, of_latents
 from reparam.priors import StandardNormal
-from reparam.semi_supervised import StackedDecoder, StackedEncoder, StackedPrior
+from reparam.utils.arguments import numbers
 
 
 @numbers()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.equality import by_value
 from reparam.errors import OptionError
-from reparam.model import as_latent
+from reparam.models.latent import as_latent
+from reparam.utils.equality import by_value
 
 
 @by_value

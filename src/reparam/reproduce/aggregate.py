@@ -15,7 +15,7 @@ from reparam.reproduce.likelihoods import NETWORKS, RECIPE, dynamic_mnist
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import Scores, mean_of, per_example, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 LATENT_DIM = 10
 N_BLOCKS = 10

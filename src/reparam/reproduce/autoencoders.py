@@ -7,17 +7,17 @@ from torch import Tensor
 
 from reparam import data as data_sets
 from reparam.batch import Batch
-from reparam.corruption import Corruption
 from reparam.evaluation.samples import psnr
 from reparam.isolation import isolated
 from reparam.objectives.autoencoding import squared_jacobian
+from reparam.objectives.corruption import Corruption
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import mean_of, seconds_of, trained
-from reparam.run import Run
-from reparam.seeding import seeded
+from reparam.runs.run import Run
+from reparam.utils.seeding import seeded
 
 NOISE = Corruption("gaussian", 0.5)
 N_JACOBIANS = 1000

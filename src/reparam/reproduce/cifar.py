@@ -11,12 +11,12 @@ from torch import Tensor
 from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
-from reparam.report.plots import COLORS, latent_scatter, new_axes, new_figure
+from reparam.plots.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Drawing, Findings, Row
 from reparam.reproduce.training import evaluated, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

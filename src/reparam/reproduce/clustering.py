@@ -6,7 +6,7 @@ import torch
 
 from reparam import data as data_sets
 from reparam.evaluation.latents.clustering import Clustering, assigned_clusters, clustering
-from reparam.report.clusters import N_COLUMNS, member_rows, sample_rows
+from reparam.plots.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row

@@ -12,7 +12,7 @@ from reparam.reproduce.likelihoods import LATENT_DIM, NETWORKS, RECIPE, dynamic_
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, mean_of, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 N_GENERATED = 5000
 N_CODES = 32

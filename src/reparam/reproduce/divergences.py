@@ -12,9 +12,9 @@ from reparam.batch import Batch
 from reparam.distributions import base
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, Terms
-from reparam.report.plots import COLORS, new_axes, new_figure
+from reparam.plots.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import mean_of, per_example, trained

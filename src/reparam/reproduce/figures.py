@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.report.pictures import grid
-from reparam.report.plots import new_axes, new_figure
-from reparam.run import Run
+from reparam.pictures import grid
+from reparam.plots.plots import new_axes, new_figure
+from reparam.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, mean_of, per_example, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 SOURCE = "Burda, Grosse & Salakhutdinov, ICLR 2016, table 1"
 DATA = (

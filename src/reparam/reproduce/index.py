@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from reparam.errors import DataError
-from reparam.files import as_path, read_json, read_text, write_atomic
 from reparam.reproduce.result import Row
+from reparam.utils.files import as_path, read_json, read_text, write_atomic
 
 HEADING = """# Reproduced figures
 

@@ -7,16 +7,16 @@ from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 
 from reparam.batch import Batch, in_chunks
-from reparam.conditional import Conditional
 from reparam.data import Dataset
-from reparam.directed import DirectedModel, Node
 from reparam.families import Categorical
 from reparam.isolation import isolated
+from reparam.models.conditional import Conditional
+from reparam.models.directed import DirectedModel, Node
 from reparam.nn import ConvEncoder
 from reparam.objectives import MaximumLikelihood
 from reparam.reproduce.registry import Protocol
-from reparam.run import Run, fit
-from reparam.seeding import reseed
+from reparam.runs.run import Run, fit
+from reparam.utils.seeding import reseed
 from reparam.variants import Recipe
 from reparam.variants.observed import class_count
 

@@ -22,7 +22,7 @@ from reparam.reproduce.training import (
     seconds_of,
     trained,
 )
-from reparam.run import Run
+from reparam.runs.run import Run
 
 NETWORKS: dict[str, Any] = {"hidden": (300, 300)}
 LATENT_DIM = 40

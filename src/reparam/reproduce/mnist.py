@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
-from reparam.report.plots import COLORS, latent_scatter, new_axes, new_figure
+from reparam.plots.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

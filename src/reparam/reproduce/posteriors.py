@@ -6,24 +6,24 @@ import torch
 from torch.distributions import Distribution, Independent, Uniform
 
 from reparam import data as data_sets
-from reparam.conditional import Conditional
 from reparam.data import Dataset
 from reparam.divergence import CLOSED_FORM, kl
 from reparam.errors import SupportError
 from reparam.families import Gaussian
 from reparam.families import Uniform as UniformFamily
 from reparam.families import likelihood as likelihood_of
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP
+from reparam.plots.plots import COLORS, new_axes, new_figure
 from reparam.priors import StandardNormal
-from reparam.report.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.divergences import gaussian, numeric
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row, Rule
 from reparam.reproduce.training import Scores, mean_of, per_example, trained
-from reparam.run import Run, fit
-from reparam.seeding import reseed
+from reparam.runs.run import Run, fit
 from reparam.spec import DataSpec
+from reparam.utils.seeding import reseed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import Scores, mean_of, per_example, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 STDERR = "Standard errors are over images, paired for differences; one training run each."
 OWN_DRAW = (

@@ -15,13 +15,13 @@ import torch
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.evaluation.statistics import mean_and_stderr
-from reparam.files import as_path, read_json, write_json
-from reparam.report.pictures import save
-from reparam.report.plots import save_figure
+from reparam.pictures import save
+from reparam.plots.plots import save_figure
 from reparam.reproduce.result import Drawing, Findings, Result
-from reparam.seeding import reseed, seeded
-from reparam.terminal import stderr
 from reparam.training.runtime import resolve_device
+from reparam.utils.files import as_path, read_json, write_json
+from reparam.utils.seeding import reseed, seeded
+from reparam.utils.terminal import stderr
 from reparam.version import __version__
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import mean_of, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 LABELS_PER_CLASS = 10
 N_DRAWS = 3

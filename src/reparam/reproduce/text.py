@@ -10,12 +10,12 @@ from reparam.batch import Batch
 from reparam.data import Dataset, Vocabulary, load_text
 from reparam.data.sources import find
 from reparam.evaluation.latents.activity import interpolate
-from reparam.report.plots import loss_curves
+from reparam.plots.plots import loss_curves
 from reparam.reproduce.ngram import NGram
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, mean_of, seconds_of, trained
-from reparam.run import Run
+from reparam.runs.run import Run
 
 ORDERS = (1, 2, 3, 4, 5)
 RIVAL = 4

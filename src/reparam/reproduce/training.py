@@ -14,14 +14,14 @@ from reparam.data import Dataset
 from reparam.evaluation import Evaluation
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.per_example import data_sha256
-from reparam.files import read_json, write_json
 from reparam.isolation import isolated
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import Objective
 from reparam.reproduce.registry import Protocol
-from reparam.run import Run, fit
-from reparam.seeding import reseed
+from reparam.runs.run import Run, fit
 from reparam.training.checkpoint import load_tensors, save_tensors
+from reparam.utils.files import read_json, write_json
+from reparam.utils.seeding import reseed
 from reparam.variants import build, replace
 
 _BLOCK_DRAWS = 2**15

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from reparam.files import read_json
 from reparam.reproduce.registry import Options, Protocol, entry, get, reproduce
 from reparam.reproduce.result import Findings, Row
+from reparam.utils.files import read_json
 
 MEMBERS = (
     "better-bound",

@@ -11,19 +11,19 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch
 from reparam.data.condition import conditions
-from reparam.directed import DirectedModel
 from reparam.errors import ReparamError
 from reparam.families import CrossEntropy
-from reparam.files import write_atomic, write_error
-from reparam.model import as_latent, is_latent
+from reparam.models.directed import DirectedModel
+from reparam.models.latent import as_latent, is_latent
+from reparam.pictures import grid, save, side_by_side
 from reparam.priors import Absent
-from reparam.report.pictures import grid, save, side_by_side
-from reparam.seeding import seeded
 from reparam.spec import DataSpec
-from reparam.terminal import stderr, width
 from reparam.training.events import Callback, Event
+from reparam.training.metrics import as_line, read_rows
 from reparam.training.options import TrainingOptions
-from reparam.training.run_folder import as_line, read_rows
+from reparam.utils.files import write_atomic, write_error
+from reparam.utils.seeding import seeded
+from reparam.utils.terminal import stderr, width
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,9 +19,9 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from reparam.equality import by_value
 from reparam.errors import CheckpointError
-from reparam.files import read_json, read_regular, reason, write_atomic, write_json
+from reparam.utils.equality import by_value
+from reparam.utils.files import read_json, read_regular, reason, write_atomic, write_json
 
 FORMAT = 1
 """The version of the files; a run of a newer one is refused."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from reparam.equality import by_value
+from reparam.utils.equality import by_value
 
 
 @by_value

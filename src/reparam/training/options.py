@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from reparam.arguments import as_float, as_int
 from reparam.errors import OptionError, unknown
+from reparam.utils.arguments import as_float, as_int
 
 OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear", "constant", "stages"]

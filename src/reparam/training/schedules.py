@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.errors import OptionError, named
+from reparam.utils.arguments import numbers
 
 __all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
 

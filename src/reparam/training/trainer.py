@@ -24,7 +24,6 @@ from reparam.errors import (
     RunError,
 )
 from reparam.objectives.bounds import value_at
-from reparam.seeding import mixed_seed, reseed, rng_state, seeded, set_rng_state
 from reparam.training.capture import CapturedStep
 from reparam.training.checkpoint import (
     Checkpoint,
@@ -39,6 +38,7 @@ from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime, lost_a_process
 from reparam.training.signals import StopSignal
 from reparam.training.step import Step
+from reparam.utils.seeding import mixed_seed, reseed, rng_state, seeded, set_rng_state
 from reparam.variants.recipe import Milestone, Recipe
 
 OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))

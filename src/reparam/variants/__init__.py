@@ -4,18 +4,18 @@ from reparam.variants.adversarial import cvae_gan, vae_gan
 from reparam.variants.autoencoders import ae, cae, dae
 from reparam.variants.bounds import dreg, iwae
 from reparam.variants.classic import beta_vae, conv_vae, vae
-from reparam.variants.clustering import cluster_vae
+from reparam.variants.cluster_vae import cluster_vae
 from reparam.variants.hierarchical import conv_ladder_vae, hierarchical_vae, ladder_vae
 from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
 from reparam.variants.observed import classifier, directed
 from reparam.variants.parts import PARTS, REFUSALS, Parts, with_parts
 from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
-from reparam.variants.quantized import vq_vae
 from reparam.variants.recipe import Milestone, Player, Recipe, Source, replace
 from reparam.variants.registry import Variant, build, get, names, variant
 from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
-from reparam.variants.semi_supervised import ss_vae, ss_vae_stacked
-from reparam.variants.text import text_vae
+from reparam.variants.ss_vae import ss_vae, ss_vae_stacked
+from reparam.variants.text_vae import text_vae
+from reparam.variants.vq_vae import vq_vae
 
 __all__ = [
     "Milestone",

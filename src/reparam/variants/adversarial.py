@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reparam.conditional import Conditional
 from reparam.errors import OptionError
 from reparam.families import Bernoulli, Categorical
+from reparam.models.conditional import Conditional
 from reparam.nn import MLP, Stacked
 from reparam.objectives.adversarial import (
     Classification,

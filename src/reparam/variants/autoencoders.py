@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from reparam.corruption import Corruption, Kind
 from reparam.families import Deterministic
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives import Contractive, Reconstruction
+from reparam.objectives.corruption import Corruption, Kind
 from reparam.priors import Absent
 from reparam.spec import DataSpec
 from reparam.variants.classic import mlp_model

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reparam.conditional import Conditional
 from reparam.errors import SupportError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP, ConvDecoder, ConvEncoder
 from reparam.nn.conv import Norm
 from reparam.objectives import ELBO

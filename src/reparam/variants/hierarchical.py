@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from reparam.conditional import Conditional
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
-from reparam.ladder import BottomUp, LadderEncoder, TopDown, steps
-from reparam.model import LatentModel
-from reparam.nn import MLP, Halved, Last, Pyramid
+from reparam.models.conditional import Conditional
+from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, steps
+from reparam.models.latent import LatentModel
+from reparam.nn import MLP, Downsample, Pyramid, TakeLast
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.recipe import Recipe
@@ -53,7 +53,7 @@ def hierarchical_vae(
     encoder = BottomUp(spec.shape, latent_dims, hidden, above, **shared)
     sizes = latent_dims[::-1]
     prior = TopDown(sizes, below=[*steps(sizes, above[::-1], **shared)])
-    decoder = Last(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
+    decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
     return Recipe(LatentModel(encoder, conditional, prior), ELBO())
 
@@ -142,9 +142,9 @@ def conv_ladder_vae(
     if not maps:
         raise OptionError(f"maps={tuple(maps)}: give the maps of at least one layer")
     shared: dict[str, Any] = {"depth": depth, "activation": activation}
-    up = [Halved(spec.shape, channels, context=spec.context, **shared)]
+    up = [Downsample(spec.shape, channels, context=spec.context, **shared)]
     for _ in maps[1:]:
-        up.append(Halved(up[-1].out_shape, channels, **shared))
+        up.append(Downsample(up[-1].out_shape, channels, **shared))
     shapes = [(n, *net.out_shape[1:]) for n, net in zip(maps, up, strict=True)]
     latents = [
         Gaussian(prod(shape), min_scale=0.01, max_scale=10.0, places=shape[1:])

@@ -4,7 +4,7 @@ from typing import Any
 
 from reparam import priors
 from reparam.families import Gaussian
-from reparam.nn import Blind
+from reparam.nn import IgnoreContext
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.classic import mlp_model, vae
@@ -108,7 +108,7 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     spec = spec.conditioned("label")
     model = mlp_model(spec.conditioned(None), Gaussian, latent_dim, **net)
     for part in (model.encoder, model.decoder):
-        part.network = Blind(part.network)  # type: ignore[arg-type]
+        part.network = IgnoreContext(part.network)  # type: ignore[arg-type]
     model.prior = priors.ClassConditional(latent_dim, spec.context)
     return Recipe(model, ELBO(), spec=spec)
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace as with_changes
 from itertools import pairwise
 
-from reparam.conditional import Conditional, Unconditional
-from reparam.directed import DirectedModel, Node
 from reparam.errors import DataError, OptionError
 from reparam.families import Categorical, Family
 from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional, Unconditional
+from reparam.models.directed import DirectedModel, Node
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 from reparam.spec import DataSpec

@@ -11,10 +11,7 @@ import torch
 from torch import nn
 
 from reparam import priors
-from reparam.arguments import numbers
 from reparam.batch import Batch
-from reparam.conditional import Conditional
-from reparam.corruption import Corruption
 from reparam.data.condition import conditions
 from reparam.errors import OptionError, SupportError, named
 from reparam.families import (
@@ -27,7 +24,8 @@ from reparam.families import (
     Uniform,
     VonMisesFisher,
 )
-from reparam.model import LatentModel
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.objectives import (
     ELBO,
     IWAE,
@@ -39,8 +37,10 @@ from reparam.objectives import (
     Reconstruction,
     TotalCorrelation,
 )
-from reparam.seeding import seeded
+from reparam.objectives.corruption import Corruption
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
+from reparam.utils.seeding import seeded
 from reparam.variants.recipe import Milestone, Recipe, replace
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from reparam.arguments import as_float, numbers
 from reparam.batch import Batch
-from reparam.equality import by_value
 from reparam.errors import OptionError, unknown
 from reparam.objectives.terms import Objective
 from reparam.spec import DataSpec
+from reparam.utils.arguments import as_float, numbers
+from reparam.utils.equality import by_value
 
 
 @numbers()

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from reparam.arguments import as_declared
 from reparam.errors import OptionError, folded, unknown
-from reparam.memory import building
 from reparam.spec import DataSpec
+from reparam.utils.arguments import as_declared
+from reparam.utils.memory import building
 from reparam.variants.parts import PARTS, Parts, with_parts
 from reparam.variants.recipe import Recipe, Source, replace
 
@@ -144,12 +144,13 @@ def _plain(value: Any) -> Any:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all variants.
+    """Return the names of all variants: the VAE, then the others in the order of their papers.
 
-    >>> "vae" in names()
-    True
+    >>> names()[0]
+    'vae'
     """
-    return tuple(_VARIANTS)
+    found = sorted(_VARIANTS.values(), key=lambda v: (v.name != "vae", v.year, v.name))
+    return tuple(v.name for v in found)
 
 
 def get(name: str) -> Variant:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reparam.conditional import Conditional
 from reparam.families import Bernoulli, Deterministic
+from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.adversarial import DensityRatio, FactorVAE

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
-from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import blocks, isolated
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
+from reparam.utils.arguments import numbers
+from reparam.utils.equality import by_value
 
 ACTIVE_VARIANCE = 0.01
 """A dimension whose posterior mean varies less than this over the data is unused."""

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.classification import Accuracy, accuracy_of
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
-from reparam.model import LatentModel
-from reparam.objectives.clustering import mixture_of
+from reparam.models.latent import LatentModel
+from reparam.objectives.clustering_elbo import mixture_of
 from reparam.priors import Mixture
+from reparam.utils.arguments import numbers
 
 
 class Clustering(NamedTuple):

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, in_chunks
 from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation.result import Fields
 from reparam.isolation import blocks, isolated
-from reparam.model import LatentModel
-from reparam.seeding import seeded
+from reparam.models.latent import LatentModel
+from reparam.utils.arguments import numbers
+from reparam.utils.seeding import seeded
 
 MAX_DECOMPOSED = 10_000
 """An evaluation takes the aggregate posterior of at most so many examples, the first."""

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.arguments import numbers
 from reparam.batch import Batch
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.classification import Accuracy, accuracy_of
 from reparam.evaluation.latents.activity import encode_means
 from reparam.evaluation.result import Fields
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
+from reparam.utils.arguments import numbers
 
 N_TRAIN = 10_000
 """A probe learns from at most so many codes, chosen at random."""

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
-from reparam.arguments import numbers
 from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
-from reparam.equality import by_value
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.evaluation.likelihood.importance import CHANCE, held, inspect_decoder, is_discrete
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import blocks, in_float64, isolated
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
+from reparam.utils.arguments import numbers
+from reparam.utils.equality import by_value
 
 STARTS = ("prior", "posterior")
 SCHEDULES = ("sigmoid", "linear")

@@ -39,11 +39,11 @@ from reparam.distributions import (
     is_normalized,
 )
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
-from reparam.equality import by_value
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
 from reparam.isolation import Workers, in_float64
-from reparam.model import LatentModel
-from reparam.seeding import branches
+from reparam.models.latent import LatentModel
+from reparam.utils.equality import by_value
+from reparam.utils.seeding import branches
 
 N_SAMPLES = 500
 """How many draws an importance-sampled likelihood is made of, unless told otherwise."""

@@ -15,7 +15,7 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 from reparam.distributions import Delta, QuantizedCodes, base
 from reparam.divergence import check_comparable
 from reparam.errors import OptionError, SupportError, unknown
-from reparam.model import LatentModel
+from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
 
 POSTERIOR = "posterior"

@@ -1,0 +1,1 @@
+"""Models: conditionals, latent-variable models, directed models and their parts."""

@@ -1,0 +1,57 @@
+"""Noise that an autoencoder learns to undo."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from reparam.errors import OptionError, unknown
+from reparam.utils.arguments import numbers
+
+Kind = Literal["gaussian", "masking", "salt-and-pepper"]
+
+
+@numbers()
+@dataclass(frozen=True)
+class Corruption:
+    r"""A random change of x that leaves enough of it to be guessed.
+
+    - ``gaussian``: :math:`\tilde x = x + \sigma \varepsilon`, with the level σ.
+    - ``masking``: every entry is 0 with the level as its probability.
+    - ``salt-and-pepper``: every entry is, with the level as its probability, 0 or 1 by a fair coin.
+
+    Arguments:
+        kind: Which of them.
+        level: σ, or the share of entries that are changed.
+
+    Raises:
+        OptionError: Another kind; a negative level, or a share above one.
+
+    References:
+        Vincent et al., Stacked denoising autoencoders, JMLR 2010, section 3.3.
+
+    Example:
+        >>> Corruption("masking", 1.0)(torch.ones(3))
+        tensor([0., 0., 0.])
+    """
+
+    kind: Kind = "gaussian"
+    level: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown("corruption", str(self.kind), get_args(Kind))
+        if not 0 <= self.level < inf or (self.kind != "gaussian" and self.level > 1):
+            top = "finite" if self.kind == "gaussian" else "at most 1"
+            raise OptionError(f"level={self.level}: a {self.kind} level is at least 0 and {top}")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x corrupted, with the same shape; drawn anew at each call."""
+        if self.kind == "gaussian":
+            return x + self.level * torch.randn_like(x)
+        changed = torch.rand_like(x) < self.level
+        if self.kind == "masking":
+            return x.masked_fill(changed, 0.0)
+        return torch.where(changed, (torch.rand_like(x) < 0.5).to(x), x)

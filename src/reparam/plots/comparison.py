@@ -1,0 +1,79 @@
+"""A picture of a comparison: differences with error bars."""
+
+from typing import TYPE_CHECKING
+
+from reparam.comparison.paired import Estimate
+from reparam.comparison.result import FIGURES, Comparison
+from reparam.errors import DataError
+from reparam.evaluation.result import number_and_error
+from reparam.plots.plots import COLORS, new_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def differences(comparison: Comparison) -> "Figure":
+    """Plot the differences to the reference, each with its 95 % interval.
+
+    Where there are seeds, a thin bar is of both errors together, a thick one of that over test
+    points alone. A difference whose bar does not reach zero has a filled point, unless
+    the two have log-probabilities of different things.
+
+    Arguments:
+        comparison: Runs beside each other.
+
+    Raises:
+        DataError: Nothing was compared.
+
+    Example:
+        >>> import torch
+        >>> from reparam.evaluation import Evaluation
+        >>> from reparam.comparison.result import Entry, Group
+        >>> from reparam.evaluation.per_example import PerExample
+        >>> groups = [Group((Entry(name, None, 0, None, 1, "p(x)", name, Evaluation("test", 9, True,
+        ...     per_example=PerExample(elbo=torch.randn(9)))),)) for name in ("a", "b")]
+        >>> differences(Comparison(tuple(groups), groups[0])).axes[0].get_title()
+        'elbo'
+    """
+    found = comparison.differences
+    names = [name for name in FIGURES if any(name in one.figures for one in found)]
+    if not names:
+        raise DataError("no difference to draw: compare two runs or more that have one")
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(3.8 * columns + 1.2, (1.3 + 0.4 * len(found)) * rows + 0.4)
+    for i, name in enumerate(names):
+        axes = new_axes(figure, rows, columns, i + 1)
+        axes.axvline(0.0, color=COLORS[-1], linewidth=1.0)
+        for place, one in enumerate(found):
+            d = one.figures.get(name)
+            if d is None:
+                continue
+            color = COLORS[place % (len(COLORS) - 1)]
+            bars = [(d.margin, 1.2)]
+            if d.stderr_seeds is not None:
+                bars.append((d._replace(stderr_seeds=None).margin, 4.0))
+            for margin, width in bars:
+                if margin is not None:
+                    ends = [d.value - margin, d.value + margin]
+                    axes.plot(ends, [place, place], color=color, linewidth=width)
+            face = color if name in one.clear else "white"
+            axes.plot(
+                [d.value], [place], "o", color=color, markerfacecolor=face, markersize=5, zorder=3
+            )
+            axes.text(d.value, place - 0.15, _told(d), ha="center", va="bottom", fontsize=8)
+        labels = [one.name for one in found] if i % columns == 0 else [""] * len(found)
+        axes.set_yticks(range(len(found)), labels)
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_title(name.replace("_", "-"))
+        axes.set_xlabel("nats per example")
+        axes.locator_params(axis="x", nbins=6)
+    figure.suptitle(
+        f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
+    )
+    return figure
+
+
+def _told(difference: Estimate) -> str:
+    value, margin = number_and_error(difference.value, difference.margin)
+    return f"{value} {margin}".strip()

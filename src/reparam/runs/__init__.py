@@ -1,0 +1,1 @@
+"""Runs: train a recipe on data, keep it in a folder, and load it again."""

@@ -1,0 +1,244 @@
+"""The folder of a run: its layout, and who may write to it."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from reparam.errors import RunError, WriteError
+from reparam.training.checkpoint import check_format
+from reparam.training.metrics import read_rows
+from reparam.utils.files import (
+    TEMPORARY_PREFIX,
+    as_path,
+    read_json,
+    read_yaml,
+    reason,
+    remove_unfinished,
+    write_atomic,
+    write_error,
+)
+
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
+"""What a file system that has no locks answers, as some network and container mounts do."""
+
+
+class RunFolder:
+    """A run on disk. Nothing in it is executed when it is read.
+
+    ::
+
+        config.yaml          the options, and what was recorded when the run began
+        metrics.jsonl        one row of scalars a line
+        events/              the same for TensorBoard, with pictures
+        checkpoints/         the newest two states of training
+        pictures/            samples and reconstructions after every epoch
+        model.safetensors    the trained weights; their presence says that the run is finished
+        model.json           their checksum
+        evaluation.json      what was measured
+        evaluation.safetensors  the same of every example
+        lock                 held by the process that trains; empty, and stays when training ends
+
+    Arguments:
+        path: The folder; it need not exist yet.
+
+    Raises:
+        OptionError: The path is empty, or its home folder is not known.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = as_path(path, "run")
+        self.config_file = self.path / "config.yaml"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.events = self.path / "events"
+        self.checkpoints = self.path / "checkpoints"
+        self.pictures = self.path / "pictures"
+        self.model_file = self.path / "model.safetensors"
+        self.evaluation_file = self.path / "evaluation.json"
+        self.lock_file = self.path / "lock"
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run began here.
+
+        Raises:
+            RunError: The folder may not be looked into.
+        """
+        try:
+            # A link that leads nowhere, a pipe and a device are told of when they are read.
+            return self.config_file.exists() and not self.config_file.is_dir()
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}: {reason(error)}") from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run ended; its weights are written last, the checksum after them."""
+        return self.model_file.with_suffix(".json").is_file()
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """The checksum of the trained weights; None for a run that is not finished."""
+        try:
+            return str(read_json(self.model_file.with_suffix(".json"))["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def require_free(self) -> None:
+        """Refuse a folder that a new run cannot begin in; nothing is overwritten.
+
+        Raises:
+            RunError: The folder holds another run or other files, or is a file.
+        """
+        if self.holds_run:
+            raise RunError(
+                f"{self.path} holds another run: choose another --out, or go on with it by --resume"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, not a folder: choose another --out")
+        try:
+            names = os.listdir(self.path) if self.path.is_dir() else []
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}: {reason(error)}") from error
+        others = sorted(
+            name
+            for name in names
+            if name != self.lock_file.name and not name.startswith(TEMPORARY_PREFIX)
+        )
+        if others:
+            raise RunError(f"{self.path} is not empty (it holds {others[0]}): choose another --out")
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Make the folder and write the configuration of a new run.
+
+        Raises:
+            RunError: The folder holds another run or other files; nothing is overwritten.
+        """
+        import yaml
+
+        self.require_free()
+        self.remove_unfinished()
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_atomic(self.config_file, text)
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration.
+
+        Raises:
+            RunError: There is no run here, or its configuration is damaged.
+            CheckpointError: The run is of a newer format.
+        """
+        if not self.holds_run:
+            raise RunError(f"{self.path} holds no run (no config.yaml): give the folder of a run")
+        try:
+            config = read_yaml(self.config_file)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.config_file} cannot be read: {reason(error)}") from error
+        recorded = config.get("recorded") if isinstance(config, dict) else None
+        if not isinstance(recorded, dict):
+            raise RunError(f"{self.config_file} is no configuration of a run: it has no 'recorded'")
+        check_format(recorded.get("format"), self.config_file)
+        for key in ("spec", "objective"):
+            if key not in recorded:
+                raise RunError(f"{self.config_file} is damaged: 'recorded' has no {key!r}")
+        return config
+
+    def metrics(self, warn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of metrics.
+
+        Arguments:
+            warn: Told of rows that are damaged, which are left out, or that none can be read.
+        """
+        try:
+            return read_rows(self.metrics_file, warn)
+        except OSError as error:
+            if warn is not None:
+                warn(
+                    f"{self.metrics_file} cannot be read ({reason(error)}): the run is without its "
+                    "metrics"
+                )
+            return []
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half written; for the holder of the lock alone."""
+        for folder in (self.path, self.checkpoints, self.pictures):
+            remove_unfinished(folder)
+
+    @contextmanager
+    def locked(self, warn: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the run for this process alone; the lock goes with the process, however it ends.
+
+        Processes that this one starts do not inherit it. Where the file system has no locks, the
+        run goes on without one.
+
+        Arguments:
+            warn: Told where there can be no lock.
+
+        Raises:
+            RunError: Another process is training this run, or the folder cannot be written to.
+        """
+        import filelock
+
+        lock = filelock.FileLock(self.lock_file, blocking=False, fallback_to_soft=False)
+        is_new = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"another process is training {self.path}: wait for it, or stop it first"
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise write_error(self.path, error) from error
+            if warn is not None:
+                warn(
+                    f"the file system of {self.path} has no locks ({reason(error)}): make sure "
+                    "that no other process trains this run"
+                )
+        try:
+            yield
+        finally:
+            # Where no run began, as on a full disk, nothing is left. A process that has opened the
+            # file by now sees that it is gone, and does not take it for the lock.
+            with suppress(OSError):
+                if os.listdir(self.path) == [self.lock_file.name]:
+                    self.lock_file.unlink()
+                    if is_new:
+                        self.path.rmdir()
+            lock.release()
+
+
+def next_free(root: str | Path, stem: str) -> Path:
+    """Make the first of ``root/stem-1``, ``root/stem-2``, … that does not exist, and return it.
+
+    Of two processes that ask at the same moment each gets a folder of its own.
+
+    Raises:
+        WriteError: The folder cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     next_free(folder, "digits-vae").name, next_free(folder, "digits-vae").name
+        ('digits-vae-1', 'digits-vae-2')
+    """
+    root, number = as_path(root), 1
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while not _is_made(root / f"{stem}-{number}"):
+            number += 1
+    except OSError as error:
+        said = write_error(root / stem, error)
+        raise WriteError(f"{said}; name another folder with --out") from error
+    return root / f"{stem}-{number}"
+
+
+def _is_made(place: Path) -> bool:
+    """Make a folder, and return whether it was not there before."""
+    try:
+        place.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""The rows of metrics of a run: one mapping of scalars a line, as JSON."""
+
+import json
+from collections.abc import Callable, Mapping
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+
+from reparam.utils.files import read_regular
+
+METRICS_LIMIT = 2**30
+"""The largest file of metrics that is read, in bytes: some million rows."""
+
+HUGE = 1e300
+"""A larger figure is damage, and no plot could show it beside others."""
+
+
+def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a file of metrics; a last line that a killed process cut is dropped.
+
+    Arguments:
+        path: The file, of JSON lines; it need not exist.
+        warn: Told of rows that are damaged, which are left out.
+
+    Raises:
+        OSError: The file is there, and cannot be read.
+    """
+    try:
+        lines = read_regular(path, METRICS_LIMIT).split(b"\n")
+    except FileNotFoundError:
+        return []
+    whole, last = lines[:-1], lines[-1]
+    found = [_row(line) for line in (*whole, last) if line.strip()]
+    # Each step has one row of a split.
+    rows = {(row["split"], row["step"]): row for row in found if row is not None}
+    damaged = len(found) - len(rows) - bool(last.strip() and _row(last) is None)
+    if damaged and warn is not None:
+        warn(f"{path} is damaged: {damaged} of its {len(found)} rows are left out")
+    return list(rows.values())
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Return a row of metrics, NaN for what is null in it; None for a line that is no row."""
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or row.get("split") not in ("train", "validation"):
+        return None
+    if not all(type(row.get(name)) is int and row[name] >= 0 for name in ("epoch", "step")):
+        return None
+    figures = [value for name, value in row.items() if name != "split" and value is not None]
+    if not all(type(value) in (int, float) and not abs(value) > HUGE for value in figures):
+        return None
+    return {name: nan if value is None else value for name, value in row.items()}
+
+
+def as_line(row: Mapping[str, Any]) -> str:
+    """Return a row of metrics as a line of its file; what is not finite is null, as JSON has it.
+
+    >>> as_line({"step": 1, "loss": float("inf")})
+    '{"step": 1, "loss": null}\\n'
+    """
+    values = {k: v if isinstance(v, str) or isfinite(v) else None for k, v in row.items()}
+    return json.dumps(values) + "\n"

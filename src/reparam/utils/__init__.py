@@ -1,0 +1,1 @@
+"""Helpers that know nothing of models: arguments, files, memory, random numbers, terminals."""

@@ -1,0 +1,123 @@
+"""Random numbers: seeds that do not collide, and streams that belong to one computation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from reparam.utils.generators import drawing_from, own_generators
+
+
+def mixed_seed(*parts: int) -> int:
+    """Return one seed from several numbers, so that near numbers give unrelated streams.
+
+    >>> mixed_seed(0, 1) == mixed_seed(1, 0)
+    False
+    """
+    entropy = [part % 2**64 for part in parts]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draw from generators of this context, on the CPU and on one device.
+
+    The draws of this thread inside the context are those that follow ``torch.manual_seed(seed)``,
+    whatever other threads do. The global random state is neither read nor changed.
+
+    Arguments:
+        device: The device beside the CPU.
+        seed: The seed of both generators.
+
+    Example:
+        >>> state = torch.get_rng_state()
+        >>> with seeded(torch.device("cpu"), seed=0):
+        ...     torch.rand(3)
+        tensor([0.4963, 0.7682, 0.0885])
+        >>> bool((torch.get_rng_state() == state).all())
+        True
+    """
+    places = {"cpu": torch.device("cpu"), device.type: device}
+    places.pop("meta", None)  # It has no values, so nothing is drawn there.
+    with drawing_from(*(Generator(place).manual_seed(int(seed)) for place in places.values())):
+        yield
+
+
+def branches() -> Callable[[int], AbstractContextManager[None]]:
+    """Return a function from a number to a context for one of several pieces of work.
+
+    The draws of a piece depend on the generators of this thread and on the number alone, whatever
+    thread it runs in, and leave those generators as they are. Where this thread draws from the
+    global state, so do the pieces.
+
+    >>> with seeded(torch.device("cpu"), seed=0):
+    ...     branch = branches()
+    >>> with branch(1):
+    ...     one = torch.rand(3)
+    >>> with branch(1):
+    ...     bool((torch.rand(3) == one).all())
+    True
+    """
+    own = own_generators()
+    if not own:
+        return lambda number: nullcontext()
+    copy = Generator()
+    copy.set_state(own["cpu"].get_state())
+    base = int(torch.randint(2**62, (), generator=copy))
+    device = next((g.device for kind, g in own.items() if kind != "cpu"), torch.device("cpu"))
+    return lambda number: seeded(device, mixed_seed(base, number))
+
+
+def reseed(device: torch.device, seed: int) -> None:
+    """Seed what this thread draws from on the CPU and on a device.
+
+    >>> with seeded(torch.device("cpu"), seed=1):
+    ...     reseed(torch.device("cpu"), seed=0)
+    ...     torch.rand(3)
+    tensor([0.4963, 0.7682, 0.0885])
+    """
+    own = own_generators()
+    for generator in own.values():
+        generator.manual_seed(seed)
+    if "cpu" not in own:
+        # torch.manual_seed would reseed every accelerator of the process, used here or not.
+        torch.default_generator.manual_seed(seed)
+    if device.type == "cuda" and "cuda" not in own:
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps" and "mps" not in own:
+        torch.mps.manual_seed(seed)
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of what this thread draws from, on the CPU and a device, as CPU tensors."""
+    own = own_generators()
+    state = {"cpu": own["cpu"].get_state() if "cpu" in own else torch.get_rng_state()}
+    if device.type == "cpu":
+        return state
+    if device.type in own:
+        state["device"] = own[device.type].get_state()
+    elif device.type == "cuda":
+        state["device"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["device"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Bring what this thread draws from back to a state."""
+    own = own_generators()
+    if "cpu" in own:
+        own["cpu"].set_state(state["cpu"].cpu())
+    else:
+        torch.set_rng_state(state["cpu"].cpu())
+    if "device" not in state or device.type == "cpu":
+        return
+    if device.type in own:
+        own[device.type].set_state(state["device"].cpu())
+    elif device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"].cpu(), device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state["device"].cpu())

@@ -1,0 +1,80 @@
+"""Variants that find clusters without labels."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+
+from reparam.batch import Batch, in_chunks
+from reparam.families import Family, Gaussian
+from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
+from reparam.nn import MLP
+from reparam.nn.random_affine import RandomAffine
+from reparam.objectives.clustering_elbo import ClusteringELBO
+from reparam.priors import Mixture
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Milestone, Recipe
+from reparam.variants.registry import variant
+
+
+def start_clusters(model: LatentModel, examples: Batch) -> None:
+    """Start the clusters of a model at the codes of examples; no label is looked at."""
+    codes = [model.encode(part.x, part.c) for part in in_chunks(examples, 1000)]
+    cast(Mixture, model.prior).start(torch.cat(codes))
+
+
+@variant("cluster-vae", year=2017, paper="Jiang et al., IJCAI 2017")
+def cluster_vae(
+    spec: DataSpec,
+    n_clusters: int = 10,
+    latent_dim: int = 10,
+    hidden: Sequence[int] = (500, 500),
+    pretraining: float = 0.8,
+    jitter: bool = True,
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with a Gaussian for each cluster, which groups the data without labels.
+
+    .. math:: p(y) = \pi_y, \quad p(z \mid y) = \mathcal N(\mu_y, \mathrm{diag}(\sigma_y^2)), \quad
+              q(y \mid x) = p(y \mid z)
+
+    An autoencoder first; then a mixture of Gaussians is fitted to its codes and becomes the prior,
+    and the bound of Jiang et al. (VaDE) is trained. The encoder sees images a little turned, moved
+    and bent in training, so that the codes tell shapes rather than slants.
+
+    Use it to look for groups in data without labels, and to draw examples of each group.
+
+    Limits: the number of clusters must be guessed; a start that merges two groups stays so, and
+    groups need not be those that a person would make. What the encoder must not see, the decoder
+    cannot draw: with jitter, samples are smooth.
+
+    Arguments:
+        spec: The shape and support of the data.
+        n_clusters: The number of clusters.
+        latent_dim: The number of dimensions of z.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        pretraining: The share of all steps in which the model is an autoencoder.
+        jitter: Whether the encoder sees images distorted in training.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> cluster_vae(DataSpec((1, 28, 28), "binary"), n_clusters=3).model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+    prior = Mixture(latent_dim, n_clusters)
+    encoder = MLP(spec.shape, *hidden, context=spec.context, activation=activation)
+    decoder = MLP(latent_dim, *reversed(hidden), context=spec.context, activation=activation)
+    model = LatentModel(
+        encoder=Conditional(
+            RandomAffine(encoder, spec.shape) if spec.is_image and jitter else encoder,
+            Gaussian(latent_dim),
+        ),
+        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
+        prior=prior,
+    )
+    milestone = Milestone(start_clusters, at=pretraining)
+    return Recipe(model, ClusteringELBO(pretraining), milestones=(milestone,))

@@ -1,0 +1,80 @@
+"""Variants whose latents are codes from a learned codebook."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from reparam.batch import Batch
+from reparam.distributions import QuantizedCodes
+from reparam.families import Family, Quantized
+from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
+from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
+from reparam.objectives import VectorQuantized
+from reparam.priors import CodebookPrior
+from reparam.spec import DataSpec
+from reparam.variants.recipe import Milestone, Recipe
+from reparam.variants.registry import variant
+
+
+def start_codebook(model: LatentModel, examples: Batch) -> None:
+    """Start the codes of a model at what its encoder makes of examples."""
+    q = cast(QuantizedCodes, model.posterior(model.as_event(examples.x), examples.c))
+    cast(Codebook, model.codebook).start(q.vectors)
+
+
+@variant("vq-vae", year=2017, paper="van den Oord et al., NeurIPS 2017")
+def vq_vae(
+    spec: DataSpec,
+    n_codes: int = 64,
+    code_dim: int = 16,
+    channels: Sequence[int] = (16, 32, 64),
+    commitment: float = 0.25,
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Recipe:
+    r"""The VAE with discrete codes from a learned codebook, and an autoregressive prior over them.
+
+    .. math:: \mathcal L = \log p(x \mid z) + \sum_{i=1}^P \log p(k_i \mid k_{<i})
+              - \beta \sum_i \|v_i - \mathrm{sg}[e_{k_i}]\|^2, \qquad
+              k_i = \arg\min_k \|v_i - e_k\|
+
+    Convolutions shrink an image to a small map, each place of which is a code: 4 × 4 of them for
+    28 × 28 pixels. Two layers, channels=(32, 64), make 7 × 7, which tell more and are harder to
+    sample. The codes are moving averages of what they stand for; the prior, a small causal
+    transformer, learns beside them, and so the model samples. Its ELBO, log p(x | z) + log p(z), is
+    a true lower bound.
+
+    Use it to turn images into a few symbols, for compression or for a sequence model to work on.
+
+    Limits: images only; the posterior is a single point, so the bound is no tighter with more
+    draws.
+
+    Arguments:
+        spec: The shape and support of the data.
+        n_codes: The number of codes.
+        code_dim: The number of dimensions of a code.
+        channels: The filters of the encoder's layers, each of which halves the image.
+        commitment: β: how much the encoder pays for its distance from the codes.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> vq_vae(DataSpec((1, 28, 28), "binary")).model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "spatial": True}
+    encoder = ConvEncoder(spec.shape, channels, padding=1, **shared)
+    _, *places = encoder.out_shape
+    codebook = Codebook(n_codes, code_dim)
+    posterior = Quantized(codebook, places)
+    decoder = ConvDecoder(posterior.event_shape[0], spec.shape[1:], channels[::-1], **shared)
+    network = CausalTransformer(n_codes, posterior.n_positions, context=spec.context)
+    model = LatentModel(
+        encoder=Conditional(encoder, posterior),
+        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
+        prior=CodebookPrior(codebook, posterior.n_positions, network),
+        codebook=codebook,
+    )
+    start = Milestone(start_codebook, at=0, n_examples=1000)
+    return Recipe(model, VectorQuantized(commitment), milestones=(start,))
