@@ -1,0 +1,160 @@
+"""The experiments by name: their sources, protocols and sizes, and the options to run them.
+
+An experiment is a function from a ``Protocol`` to ``Findings``, in a file of its own, registered by
+the decorator ``experiment``. Its name is that of the file, with dashes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.ledger.rows import Findings
+from reparam.errors import OptionError, folded, unknown
+
+if TYPE_CHECKING:
+    from experiments.ledger.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run an experiment.
+
+    Arguments:
+        data_dir: The folder that holds the folder of the data set; no other place is searched.
+        seed: The seed of the weights, the order of the data and every draw.
+        seeds: The number of seeds, from that one on; figures are then means over them.
+        epochs: Passes over the training data; those of the protocol when None.
+        full: Whether to do the long run of an experiment that has one.
+        n_samples: Draws for each estimate; those of the protocol when None.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        runs: The folder of the training runs, which are continued; None to keep none.
+        progress: Whether to show progress on standard error.
+
+    Raises:
+        OptionError: A number that is too small.
+    """
+
+    data_dir: str | None = None
+    seed: int = 0
+    seeds: int = 1
+    epochs: int | None = None
+    full: bool = False
+    n_samples: int | None = None
+    device: str = "auto"
+    runs: Path | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("n_samples", 2), ("seeds", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name}={value}: must be at least {least}")
+        if self.runs is not None:
+            object.__setattr__(self, "runs", Path(self.runs).expanduser())
+
+
+Experiment = Callable[["Protocol"], Findings]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered experiment.
+
+    Arguments:
+        name: Its name on the command line.
+        experiment: The function that runs it.
+        source: The source of the published figures, or of the claim.
+        protocol: What is done, in a sentence.
+        data: The data set that it needs; None for none.
+        epochs: Passes over the training data; 0 if nothing is trained.
+        n_samples: Draws for each estimate; 0 if nothing is drawn.
+        minutes: About how long it takes on one core.
+        full_epochs: Passes in the long run; 0 if there is none.
+        full_samples: Draws for each estimate in the long run; 0 for as many as otherwise.
+    """
+
+    name: str
+    experiment: Experiment
+    source: str
+    protocol: str
+    data: str | None = None
+    epochs: int = 0
+    n_samples: int = 0
+    minutes: float = 0.5
+    full_epochs: int = 0
+    full_samples: int = 0
+
+    @property
+    def summary(self) -> str:
+        """The first line of the experiment's docstring."""
+        return (self.experiment.__doc__ or "").strip().partition("\n")[0]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def experiment(
+    *,
+    source: str,
+    protocol: str,
+    data: str | None = None,
+    epochs: int = 0,
+    n_samples: int = 0,
+    minutes: float = 0.5,
+    full_epochs: int = 0,
+    full_samples: int = 0,
+) -> Callable[[Experiment], Experiment]:
+    """Register a function as the experiment of its file; the arguments are those of ``Entry``."""
+
+    def register(function: Experiment) -> Experiment:
+        name = function.__module__.rpartition(".")[2].replace("_", "-")
+        _ENTRIES[name] = Entry(
+            name,
+            function,
+            source,
+            protocol,
+            data,
+            epochs,
+            n_samples,
+            minutes,
+            full_epochs,
+            full_samples,
+        )
+        return function
+
+    return register
+
+
+def names() -> list[str]:
+    """Return the names of all experiments, in alphabetical order; nothing is imported.
+
+    >>> names()[:2]
+    ['aggregate-posterior', 'autoencoders']
+    """
+    files = Path(__file__).parents[1].glob("*.py")
+    return sorted(f.stem.replace("_", "-") for f in files if not f.stem.startswith("_"))
+
+
+def get(name: str) -> Entry:
+    """Return the experiment of a name; underscores and capitals make no difference.
+
+    Raises:
+        OptionError: A name that does not exist, with the nearest one.
+
+    Example:
+        >>> get("Table_4_1").name
+        'table-4-1'
+    """
+    known = folded(name)
+    if known not in names():
+        raise unknown("experiment", name, names())
+    if known not in _ENTRIES:
+        import_module(f"experiments.{known.replace('-', '_')}")
+    return _ENTRIES[known]
+
+
+def entries() -> list[Entry]:
+    """Return all experiments, in alphabetical order."""
+    return [get(name) for name in names()]
