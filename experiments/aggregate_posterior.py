@@ -9,12 +9,12 @@ from torch import Tensor
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
     Scores,
     drawing,
-    experiment,
     mean_of,
     samples,
     seconds_of,
@@ -33,7 +33,7 @@ WEIGHTS: Mapping[str, dict[str, Any]] = {
 }
 
 
-@experiment(
+@Experiment(
     source=(
         "Chen et al., Isolating Sources of Disentanglement in Variational Autoencoders, NeurIPS "
         "2018, Kim & Mnih, Disentangling by Factorising, ICML 2018, and Zhao, Song & Ermon, "

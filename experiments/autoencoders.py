@@ -7,11 +7,11 @@ from torch import Tensor
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
     drawing,
-    experiment,
     mean_of,
     pictures,
     seconds_of,
@@ -25,7 +25,7 @@ LATENT_DIM = 40
 CONTRACTION = 0.3
 
 
-@experiment(
+@Experiment(
     source=(
         "Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, "
         "ICML 2008, and Rifai et al., Contractive Auto-Encoders: Explicit Invariance During "

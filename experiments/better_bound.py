@@ -1,10 +1,10 @@
 """The importance-weighted bound beside the ELBO."""
 
-from experiments.common import Findings, Protocol, experiment
+from experiments.common import Experiment, Findings, Protocol
 from experiments.common.contest import DATA, RECIPE, Contender, contest
 
 
-@experiment(
+@Experiment(
     source=(
         "Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, ICLR 2016, table 1, for "
         "the claim; the target is ours, a prototype of these networks had +1.64 at 20 epochs"

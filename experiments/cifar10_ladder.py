@@ -11,10 +11,10 @@ from torch import Tensor
 import reparam as rp
 from experiments.common import (
     Drawing,
+    Experiment,
     Findings,
     Protocol,
     Row,
-    experiment,
     losses,
     mean_of,
     row,
@@ -123,7 +123,7 @@ def linear_optimum(train: Tensor, x: Tensor, variance: float = 0.5) -> tuple[Ten
     return -0.5 * (distance + log_det + train.shape[-1] * log(2 * pi)), len(scales)
 
 
-@experiment(
+@Experiment(
     source=(
         "the report on autoencoders and VAEs from which this project began (its networks for "
         "CIFAR-10; its title and author were not recorded), with -92.6265 for the first and "

@@ -3,7 +3,7 @@
 from math import log
 from typing import Any
 
-from experiments.common import Findings, Protocol, Row, experiment, losses, row
+from experiments.common import Experiment, Findings, Protocol, Row, losses, row
 from experiments.common.color import bits_row, color_images, shown
 
 RECIPE: dict[str, Any] = {"batch_size": 8, "lr": 1.5e-3, "lr_warmup": 0.1, "kl_warmup": 0.2}
@@ -12,7 +12,7 @@ RECIPE: dict[str, Any] = {"batch_size": 8, "lr": 1.5e-3, "lr_warmup": 0.1, "kl_w
 LADDER: dict[str, Any] = {"maps": (8, 16), "channels": 64, "likelihood": "logistic-mixture"}
 
 
-@experiment(
+@Experiment(
     source=(
         "Salimans et al., PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture "
         "Likelihood and Other Modifications, ICLR 2017, section 2.1, for the likelihood; the "

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 import reparam as rp
-from experiments.common import Findings, Protocol, Row, experiment, mean_of, pictures, seconds_of
+from experiments.common import Experiment, Findings, Protocol, Row, mean_of, pictures, seconds_of
 
 # The distortions are those that digits are usually given; the share of pretraining and the widths
 # were chosen while the accuracy of early runs was being watched, on seeds 0 and 1.
@@ -18,7 +18,7 @@ PUBLISHED = 0.945
 """The accuracy that Jiang et al. print for MNIST, in their table 2."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Jiang et al., Variational Deep Embedding: An Unsupervised and Generative Approach to "
         "Clustering, IJCAI 2017, table 2"

@@ -1,10 +1,10 @@
 """A flow posterior beside the diagonal Gaussian."""
 
-from experiments.common import Findings, Protocol, experiment
+from experiments.common import Experiment, Findings, Protocol
 from experiments.common.contest import DATA, WARMED, Contender, contest
 
 
-@experiment(
+@Experiment(
     source=(
         "Kingma et al., Improved Variational Inference with Inverse Autoregressive Flow, NeurIPS "
         "2016, for the claim; the target is ours, a prototype had +0.42 at equal training time"

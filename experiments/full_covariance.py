@@ -1,10 +1,10 @@
 """A Gaussian posterior with a full covariance beside one with a diagonal covariance."""
 
-from experiments.common import Findings, Protocol, Row, Scores, experiment, mean_of
+from experiments.common import Experiment, Findings, Protocol, Row, Scores, mean_of
 from experiments.common.seeds import OVER_SEEDS, compared, gaps, seeds
 
 
-@experiment(
+@Experiment(
     source=(
         "Kingma & Welling, An Introduction to Variational Autoencoders, Foundations and Trends in "
         "Machine Learning 12(4), 2019, section 2.5.1"

@@ -4,10 +4,10 @@ from typing import Any
 
 from experiments.common import (
     STDERR,
+    Experiment,
     Findings,
     Protocol,
     Row,
-    experiment,
     mean_of,
     samples,
     seconds_of,
@@ -17,7 +17,7 @@ from experiments.common import (
 RECIPE: dict[str, Any] = {"batch_size": 128, "lr": 4e-3, "lr_warmup": 0.1}
 
 
-@experiment(
+@Experiment(
     source=(
         "Jang, Gu & Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017, for the "
         "model; the targets are ours, a prototype had -110.7 and -96.1 in 120 s"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import reparam as rp
-from experiments.common import Findings, Protocol, Row, experiment, mean_of, seconds_of
+from experiments.common import Experiment, Findings, Protocol, Row, mean_of, seconds_of
 from experiments.common.iwae import (
     DATA,
     EXACT,
@@ -31,7 +31,7 @@ PUBLISHED = {
 """The source's log-likelihoods by layers, objective and k."""
 
 
-@experiment(
+@Experiment(
     source=f"{SOURCE}, 3,280 epochs",
     protocol=(
         f"{DATA}, 500 importance samples each; 784-200-200-50 tanh with one layer, "

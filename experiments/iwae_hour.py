@@ -1,11 +1,11 @@
 """The network of the importance weighted autoencoders, k = 1, in an hour on two cores."""
 
 import reparam as rp
-from experiments.common import Findings, Protocol, experiment, reconstructions, row, seconds_of
+from experiments.common import Experiment, Findings, Protocol, reconstructions, row, seconds_of
 from experiments.common.iwae import DATA, ONE_LAYER, RECIPE, SOURCE, frozen_mnist
 
 
-@experiment(
+@Experiment(
     source=(
         f"{SOURCE}: -86.76 with k = 1; the best public run, with 100 latents and all images, has "
         "-86.35 (README of the repository nbip/IWAE-tf2)"

@@ -4,11 +4,11 @@ from typing import Any
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
     digest,
-    experiment,
     samples,
     score_rows,
     seconds_of,
@@ -22,7 +22,7 @@ LONG = {512: None, 256: -97.10}
 """Log-likelihoods by hidden units, after 30,000 and after 65,000 steps."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Altosaar, README of the repository altosaar/variational-autoencoder: 512 hidden units, in "
         "JAX, -96.72 after 30,000 steps; 256, in PyTorch, -100.31 after as many and -97.10 after "
@@ -49,7 +49,7 @@ def jaanli(protocol: Protocol) -> Findings:
     runs: dict[str, rp.Run] = {}
     for hidden, figure in published.items():
         what, name = f"{hidden} hidden units", f"jaanli-{hidden}-{protocol.epochs}"
-        options = {"latent_dim": 128, "hidden": (hidden, hidden)}
+        options: dict[str, Any] = {"latent_dim": 128, "hidden": (hidden, hidden)}
         run = protocol.train_variant(name, "vae", data, training=RECIPE, **options)
         runs[what] = run
         rows += score_rows(

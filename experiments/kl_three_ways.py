@@ -10,10 +10,10 @@ from torch.distributions import Distribution
 import reparam as rp
 from experiments.common import (
     COLORS,
+    Experiment,
     Findings,
     Protocol,
     Row,
-    experiment,
     mean_of,
     new_axes,
     new_figure,
@@ -39,7 +39,7 @@ def naive_penalty(mean: Tensor, scale: Tensor) -> Tensor:
     return mean.square() + scale.square().log().square()
 
 
-@experiment(
+@Experiment(
     source=(
         "Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014, appendix B, for the closed "
         "form of KL(N(μ, σ²)‖N(0, 1)); Su, Variational Autoencoders (1): So That Is What They Are "
@@ -103,7 +103,10 @@ def _penalty_of(q: Distribution) -> float:
 def _trained_rows(protocol: Protocol) -> list[Row]:
     """Return the test ELBO of a VAE trained with the KL, and of one trained with the penalty."""
     data = protocol.dataset("digits")
-    objectives = {"KL": rp.objectives.ELBO(), "naive penalty": rp.objectives.NaivePenalty()}
+    objectives: dict[str, rp.objectives.Objective] = {
+        "KL": rp.objectives.ELBO(),
+        "naive penalty": rp.objectives.NaivePenalty(),
+    }
     rows, found = [], {}
     for name, objective in objectives.items():
         run = protocol.train_variant(

@@ -3,7 +3,7 @@
 import torch
 
 import reparam as rp
-from experiments.common import Findings, Protocol, Row, experiment, mean_of, pictures, seconds_of
+from experiments.common import Experiment, Findings, Protocol, Row, mean_of, pictures, seconds_of
 from experiments.common.contest import NETWORKS, RECIPE
 from experiments.common.judge import digit_classifier, read_as
 
@@ -19,7 +19,7 @@ TARGETS = {
 """The wanted share for each variant and number of latent dimensions."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional "
         "Generative Models, NeurIPS 2015 (cvae), and Su, Variational Autoencoders (1): So That Is "

@@ -1,10 +1,10 @@
 """Two layers of latents beside one."""
 
-from experiments.common import Findings, Protocol, Row, experiment
+from experiments.common import Experiment, Findings, Protocol, Row
 from experiments.common.contest import DATA, WARMED, Contender, contest
 
 
-@experiment(
+@Experiment(
     source=(
         "Sønderby et al., Ladder Variational Autoencoders, NeurIPS 2016, for the claim; the "
         "targets are ours, a prototype had +0.59 at equal training time"

@@ -1,10 +1,10 @@
 """Learned priors beside the standard normal."""
 
-from experiments.common import Findings, Protocol, experiment
+from experiments.common import Experiment, Findings, Protocol
 from experiments.common.contest import DATA, WARMED, Contender, contest
 
 
-@experiment(
+@Experiment(
     source=(
         "Tomczak & Welling, VAE with a VampPrior, AISTATS 2018, table 1, and Chen et al., "
         "Variational Lossy Autoencoder, ICLR 2017, section 3.2, for the claims; the targets are "

@@ -1,10 +1,10 @@
 """M2, the VAE with the label as a latent variable, trained on a hundred labels."""
 
-from experiments.common import Findings, Protocol, experiment
+from experiments.common import Experiment, Findings, Protocol
 from experiments.common.few_labels import SOURCE, few_labels
 
 
-@experiment(
+@Experiment(
     source=SOURCE,
     protocol=(
         "MNIST, 60,000 training images, 10 of each class with a label, binarized anew in each "

@@ -1,10 +1,10 @@
 """M1 + M2, a semi-supervised VAE on the features of another VAE, trained on a hundred labels."""
 
-from experiments.common import Findings, Protocol, experiment
+from experiments.common import Experiment, Findings, Protocol
 from experiments.common.few_labels import SOURCE, few_labels
 
 
-@experiment(
+@Experiment(
     source=SOURCE,
     protocol=(
         "MNIST, 60,000 training images, 10 of each class with a label, binarized anew in each "

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 import reparam as rp
-from experiments.common import COLORS, Findings, Protocol, Row, experiment, new_axes, new_figure
+from experiments.common import COLORS, Experiment, Findings, Protocol, Row, new_axes, new_figure
 
 X, WEIGHT, NOISE, WIDTH = 1.0, 0.8, 0.5, 0.7
 """x, w and s of p(x | z) = N(wz, s²), and σ of q(z | x) = N(φ, σ²)."""
@@ -68,7 +68,7 @@ class Estimate(NamedTuple):
         return float(self.mean[index]), float(self.stderr[index])
 
 
-@experiment(
+@Experiment(
     source=(
         "Kingma & Welling, An Introduction to Variational Autoencoders, Foundations and Trends in "
         "Machine Learning 12(4), 2019, section 2.4: ∇φ E_q[f] is not E_q[∇φ f]"

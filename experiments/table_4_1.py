@@ -3,7 +3,7 @@
 from typing import Any
 
 import reparam as rp
-from experiments.common import Findings, Protocol, Row, experiment, losses, reconstructions, row
+from experiments.common import Experiment, Findings, Protocol, Row, losses, reconstructions, row
 
 # Ours: the source gives neither. Chosen on 5,000 images held out of the training images, where
 # the largest model reached an ELBO of -101.0; learning rates from 1e-3 to 4e-3 were compared.
@@ -25,7 +25,7 @@ NO_LIKELIHOOD = (
 )
 
 
-@experiment(
+@Experiment(
     source=(
         "the report on autoencoders and VAEs from which this project began (table 4-1; its title "
         "and author were not recorded), whose figures are in the column 'published'"

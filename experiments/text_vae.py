@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import reparam as rp
-from experiments.common import Findings, Protocol, Row, experiment, mean_of, row, seconds_of
+from experiments.common import Experiment, Findings, Protocol, Row, mean_of, row, seconds_of
 from experiments.common.ngram import NGram
 from reparam.data.sources import find
 
@@ -25,7 +25,7 @@ STRIDE = 16
 RECIPE: dict[str, Any] = {"batch_size": 64, "lr": 3e-3}
 
 
-@experiment(
+@Experiment(
     source=(
         "Bowman et al., Generating Sentences from a Continuous Space, CoNLL 2016, for the model; "
         "the target is an interpolated n-gram (Chen & Goodman, An Empirical Study of Smoothing "

@@ -3,13 +3,13 @@
 from typing import Any
 
 import reparam as rp
-from experiments.common import Findings, Protocol, experiment, reconstructions, row, seconds_of
+from experiments.common import Experiment, Findings, Protocol, reconstructions, row, seconds_of
 
 # Ours, set once and not searched: the source has Adam at 1e-4 and batch 32.
 RECIPE: dict[str, Any] = {"batch_size": 64, "lr": 2e-3, "lr_warmup": 0.1}
 
 
-@experiment(
+@Experiment(
     source=(
         "TensorFlow tutorials, Convolutional Variational Autoencoder, latent 2; a public run of "
         "its code has a test ELBO of -155.9 after 10 epochs"

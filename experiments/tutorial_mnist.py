@@ -1,10 +1,10 @@
 """The VAE of grey MNIST digits that many tutorials have, with the default recipe."""
 
-from experiments.common import Findings, Protocol, experiment, losses, reconstructions, row
+from experiments.common import Experiment, Findings, Protocol, losses, reconstructions, row
 from experiments.table_4_1 import BEST_TARGET, NO_LIKELIHOOD
 
 
-@experiment(
+@Experiment(
     source=(
         "Choi, PyTorch Tutorial for Deep Learning Researchers, variational_autoencoder/main.py, "
         "which prints no test figure; 'published' is the test ELBO of its loop, run once as it is "
@@ -23,8 +23,14 @@ from experiments.table_4_1 import BEST_TARGET, NO_LIKELIHOOD
 def tutorial_mnist(protocol: Protocol) -> Findings:
     """The tutorials' VAE of MNIST, with the default recipe."""
     data = protocol.dataset("mnist", binarize="none")
-    options = {"latent_dim": 20, "hidden": (400,), "likelihood": "cross-entropy"}
-    run = protocol.train_variant("tutorial-mnist", "vae", data, **options)
+    run = protocol.train_variant(
+        "tutorial-mnist",
+        "vae",
+        data,
+        latent_dim=20,
+        hidden=(400,),
+        likelihood="cross-entropy",
+    )
     found = protocol.evaluate(run, data)
     rows = (
         row("test ELBO", found, "elbo", published=-104.2, target=BEST_TARGET),

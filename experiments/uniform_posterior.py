@@ -7,11 +7,11 @@ from torch.distributions import Distribution
 import reparam as rp
 from experiments.common import (
     COLORS,
+    Experiment,
     Findings,
     Protocol,
     Row,
     Scores,
-    experiment,
     new_axes,
     new_figure,
 )
@@ -27,7 +27,7 @@ NESTED = (((0.0, 1.0), (0.0, 2.0)), ((-0.1, 0.1), (-1.0, 1.0)))
 """Intervals, the first of each pair inside the second."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Su, Variational Autoencoders (1): So That Is What They Are (in Chinese), Scientific "
         "Spaces 5253, 2018, for the question why the posterior is not uniform"

@@ -5,12 +5,12 @@ from typing import Any
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
     Scores,
     digest,
-    experiment,
     mean_of,
     samples,
     score_rows,
@@ -38,7 +38,7 @@ ON_SHORT = -86.5
 """The target of the short run, ours: a smaller vamp prior on plain networks has -86.15."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Tomczak & Welling, VAE with a VampPrior, AISTATS 2018, table 1: standard to vamp prior "
         "84.50 to 82.38 on dynamic and 88.56 to 85.57 on static images, in nats of -log p(x), "

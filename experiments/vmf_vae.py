@@ -1,9 +1,9 @@
 """A hyperspherical VAE with a learned and with a fixed concentration."""
 
-from experiments.common import STDERR, Findings, Protocol, experiment, samples, sphere
+from experiments.common import STDERR, Experiment, Findings, Protocol, samples, sphere
 
 
-@experiment(
+@Experiment(
     source=f"{sphere.SOURCE}; the target is ours, a prototype had -97.1 in 200 s",
     protocol=f"{sphere.DATA}; 80 epochs, and a fifth of them with the fixed κ = 20",
     data="mnist",

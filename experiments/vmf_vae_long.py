@@ -1,9 +1,9 @@
 """A hyperspherical VAE, trained for as long as a public run."""
 
-from experiments.common import STDERR, Findings, Protocol, experiment, samples, sphere
+from experiments.common import STDERR, Experiment, Findings, Protocol, samples, sphere
 
 
-@experiment(
+@Experiment(
     source=sphere.SOURCE,
     protocol=f"{sphere.DATA}; 500 epochs",
     data="mnist",

@@ -7,10 +7,10 @@ from torch import Tensor
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
-    experiment,
     mean_of,
     pictures,
     row,
@@ -25,7 +25,7 @@ N_CODES = 32
 TRAINING: dict[str, Any] = {"batch_size": 64, "lr": 4e-3}
 
 
-@experiment(
+@Experiment(
     source=(
         "van den Oord, Vinyals & Kavukcuoglu, Neural Discrete Representation Learning, NeurIPS "
         "2017, for the model; MNIST is not measured there, the targets are ours"

@@ -12,11 +12,11 @@ from torch import Tensor
 import reparam as rp
 from experiments.common import (
     COLORS,
+    Experiment,
     Findings,
     Protocol,
     Row,
     drawing,
-    experiment,
     mean_of,
     new_axes,
     new_figure,
@@ -49,7 +49,7 @@ class _Measured(NamedTuple):
     distances: Tensor
 
 
-@experiment(
+@Experiment(
     source=(
         "Su, Variational Autoencoders (1): So That Is What They Are (in Chinese), Scientific "
         "Spaces 5253, 2018, for the claims that without the KL the noise vanishes, and that with "

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.common import Findings, Options, Protocol, Row, experiment, get, reproduce
+from experiments.common import Experiment, Findings, Options, Protocol, Row, get, reproduce
 from experiments.ledger.records import read_json
 
 MEMBERS = (
@@ -27,7 +27,7 @@ MEMBERS = (
 )
 
 
-@experiment(
+@Experiment(
     source="those of the experiments, in their own sections",
     protocol=(
         "every entry that measures a variant, one after the other, each by its own protocol; with "

@@ -4,11 +4,11 @@ from typing import Any
 
 import reparam as rp
 from experiments.common import (
+    Experiment,
     Findings,
     Protocol,
     Row,
     digest,
-    experiment,
     mean_of,
     reconstructions,
     seconds_of,
@@ -28,7 +28,7 @@ PUBLISHED, LONG = -65.8, -63.1
 """The training ELBO of the source after 64 epochs, and of the same networks after 96."""
 
 
-@experiment(
+@Experiment(
     source=(
         "Zuko documentation, tutorial Variational autoencoders: training ELBO -65.8 after 64 "
         "epochs, in 7 min 9 s on a GPU; Pyro documentation, Variational Autoencoder with a "

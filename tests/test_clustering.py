@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 import reparam as rp
-from reparam import families, priors, reproduce
+from experiments.ledger.registry import Options
+from experiments.ledger.run import reproduce
+from reparam import families, priors
 from reparam.batch import Batch
 from reparam.cli.main import main
 from reparam.errors import OptionError, ShapeError, SupportError
@@ -359,8 +361,8 @@ def test_the_entry_of_the_ledger_runs_small(
     labels = torch.arange(60) % 10
     few = rp.data.from_arrays(x, labels, test=(x, labels), name="noise")
     monkeypatch.setattr(rp.data, "load", lambda *args, **options: few)
-    options = reproduce.Options(epochs=2, device="cpu", progress=False)
-    result = reproduce.reproduce("cluster-vae", options, out=tmp_path / "clusters.json")
+    options = Options(epochs=2, device="cpu", progress=False)
+    result = reproduce("cluster-vae", options, out=tmp_path / "clusters.json")
     values = result.to_dict()
     mean, *rest = values["rows"]
     assert (mean["target"], mean["published"], mean["rule"]) == (0.90, 0.945, "at least")

@@ -31,8 +31,6 @@ from reparam.evaluation.per_example import (
     save_evaluation,
 )
 from reparam.plots.comparison import differences
-from reparam.reproduce.training import per_example as ledger_figures
-from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
@@ -559,24 +557,6 @@ class TestCommand:
         path.write_text(text[::-1])
         compare(loaded, n_samples=2, tell=said.append)
         assert len(said) == 2
-
-    def test_figures_for_the_ledger_follow_the_weights(self, tmp_path: Path) -> None:
-        x = torch.rand(40, 6).round()
-        data = rp.data.from_arrays(x, test=x)
-        found = []
-        for seed in (0, 1):
-            torch.manual_seed(seed)
-            recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
-            run = rp.fit(recipe, data, epochs=1, progress=False, seed=seed)
-            run.folder = RunFolder(tmp_path / "run")
-            run.folder.path.mkdir(exist_ok=True)
-            save_tensors(run.folder.model_file, run.model.state_dict(), {})
-            found += [ledger_figures(run, x, 3, 0), ledger_figures(run, x, 3, 0)]
-            fresh = ledger_figures(replace(run, folder=None), x, 3, 0)
-            assert torch.equal(found[-1].elbo, fresh.elbo)
-        assert torch.equal(found[0].elbo, found[1].elbo)
-        assert not torch.equal(found[1].elbo, found[2].elbo)
-        assert len(list((tmp_path / "run").glob("per-example-3-0-*.safetensors"))) == 2
 
     def test_needs_the_data_of_a_run_that_was_not_evaluated(self, tmp_path: Path) -> None:
         x = torch.rand(40, 6).round()

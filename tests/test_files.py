@@ -17,6 +17,8 @@ import pytest
 import torch
 
 import reparam as rp
+from experiments.ledger.registry import Options
+from experiments.ledger.run import reproduce
 from reparam.cli.main import main
 from reparam.data.cifar import ARCHIVE, read_archive
 from reparam.data.idx import read_idx, unpacked
@@ -24,7 +26,6 @@ from reparam.data.sources import cache_folder
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.pictures import grid, save
 from reparam.plots.plots import kl_per_dimension, save_figure
-from reparam.reproduce import Options, reproduce
 from reparam.runs.config import read_config
 from reparam.runs.folder import RunFolder
 from reparam.utils import files

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 import reparam as rp
-from reparam.reproduce.judge import class_probabilities, confidence, digit_classifier, read_as
-from reparam.reproduce.registry import Options, Protocol
+from experiments.common.judge import class_probabilities, confidence, digit_classifier, read_as
+from experiments.ledger.protocol import Protocol
+from experiments.ledger.registry import Options
 
 
 def test_the_judge_reads_digits_and_is_kept(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
-"""The ledger: what it lists, runs, writes and refuses, and the measures it adds to the package."""
+"""The experiments and their ledger: what they list, run, write and refuse, and their measures."""
 
 import json
 import os
+import re
 import signal
 import struct
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +16,35 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from reparam import reproduce as ledger
+import reparam as rp
+from experiments.common import seeds
+from experiments.common.divergences import gaussian, interval, monte_carlo, numeric, refusal
+from experiments.kl_three_ways import naive_penalty
+from experiments.ledger import provenance
+from experiments.ledger.command import print_result
+from experiments.ledger.page import write_page
+from experiments.ledger.protocol import Protocol, digest
+from experiments.ledger.registry import Options, experiments, get, names
+from experiments.ledger.rows import Findings, Result, Row, measured
+from experiments.ledger.run import reproduce
+from experiments.swapped_gradient import (
+    PLACES,
+    Detached,
+    exact_elbo,
+    finite_differences,
+    gradients,
+)
+from experiments.table_4_1 import PUBLISHED
+from experiments.without_kl import nearest_distance
+from reparam.cli import reproduce as verb
 from reparam.cli.main import main
-from reparam.cli.reproduce import print_result
 from reparam.errors import DataError, Interrupted, OptionError
-from reparam.objectives import ELBO
-from reparam.reproduce import Findings, Options, Result, Row, entries, get, registry, reproduce
-from reparam.reproduce.divergences import gaussian, monte_carlo, naive_penalty, numeric
-from reparam.reproduce.gradients import PLACES, exact_elbo, finite_differences, gradients
-from reparam.reproduce.index import write_page
-from reparam.reproduce.mnist import MODELS, PUBLISHED
-from reparam.reproduce.noise import nearest_distance
-from reparam.reproduce.posteriors import interval, refusal
-from reparam.reproduce.registry import Protocol
-from reparam.reproduce.result import measured
-from reparam.reproduce.training import trained
+from reparam.runs.folder import RunFolder
+from reparam.training.checkpoint import save_tensors
 
+ROOT = Path(__file__).parents[1]
 QUICK = {"epochs": 1, "n_samples": 20}
-LIGHT = [entry.name for entry in entries() if entry.data is None]
+LIGHT = [found.name for found in experiments() if found.data is None]
 
 
 def quick(name: str, **options: object) -> Options:
@@ -52,35 +68,80 @@ def write_mnist(folder: Path, n: int = 96) -> Path:
     return folder
 
 
-def test_list_tells_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_has_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "--list"]) == 0
     said = capsys.readouterr().out
-    for entry in entries():
-        assert entry.name in said
-        assert entry.summary.endswith(".")
-        assert entry.source
-        assert entry.protocol
+    for found in experiments():
+        assert found.name in said
+        assert found.summary.endswith(".")
+        assert found.protocol
 
 
-def test_unknown_entry_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", names())
+def test_source_is_a_citation(name: str) -> None:
+    """Every source has a title, and a year where it is a paper; none is "a tutorial" or so."""
+    source = get(name).source
+    vague = r"^(a|an|the|two) (public |)(document|tutorial|library)|\bet al\., [A-Z]+ \d{4}"
+    assert re.search(vague, source) is None
+    assert re.search(r"\b(19|20)\d\d\b|README|[Tt]utorial|not recorded|sections", source)
+
+
+def test_only_the_verb_imports_the_experiments() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "src").rglob("*.py")
+        if re.search(r"^\s*(from|import) experiments\b", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert found == {"src/reparam/cli/reproduce.py"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["src/reparam"]
+
+
+def test_experiments_use_no_private_names() -> None:
+    for path in (ROOT / "experiments").rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"^(from|import) reparam[\w.]*\._", text, re.MULTILINE), path
+        assert not re.search(r"^from reparam[\w.]* import .*\b_", text, re.MULTILINE), path
+
+
+def test_elsewhere_the_verb_names_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verb, "ROOT", tmp_path)
+    assert main(["reproduce", "table-4-1"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "in a clone of the repository" in told
+
+
+def test_the_package_runs_the_experiments_in_a_clone(tmp_path: Path) -> None:
+    """In another folder, and as a module in the root, from processes without this one's path."""
+    words = ["swapped-gradient", "--n-samples", "100"]
+    for command, folder in (
+        (["-m", "reparam", "reproduce", *words], tmp_path),
+        (["-m", "experiments", *words], ROOT),
+    ):
+        said = subprocess.check_output([sys.executable, *command], cwd=folder, text=True)
+        assert "reparameterized, mean of the draws" in said
+
+
+def test_unknown_experiment_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "tabel-4-1"]) == 2
     assert "did you mean 'table-4-1'?" in capsys.readouterr().err
     assert get("Without_KL").name == "without-kl"
 
 
-def test_no_entry_is_asked_for_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce"]) == 2
     assert "table-4-1" in capsys.readouterr().err
 
 
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(OptionError, match="registered already"):
-        registry.entry("table-4-1", source="x", protocol="y")(lambda protocol: Findings(()))
-
-
 @pytest.mark.parametrize("name", LIGHT)
-def test_light_entry_runs_small(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger.posteriors, "N_SEEDS", 2)
+def test_light_experiment_runs_small(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds, "N_SEEDS", 2)
     before = torch.random.get_rng_state()
     out = tmp_path / "result.json"
     result = reproduce(name, quick(name), out=out, command="reparam reproduce")
@@ -101,7 +162,7 @@ def test_light_entry_runs_small(name: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
-def test_mnist_entry_runs_small(
+def test_mnist_experiment_runs_small(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data_dir = write_mnist(tmp_path / "data")
@@ -122,9 +183,8 @@ def test_mnist_entry_runs_small(
 
 
 def test_the_published_table_is_the_documents() -> None:
-    assert set(PUBLISHED) == set(MODELS)
-    assert PUBLISHED["hidden 200, latent 20"] == (-118.023, -106.975, 0.0224)
-    assert PUBLISHED["hidden 400, latent 10"] == (-113.538, -104.684, 0.0207)
+    assert PUBLISHED[200, 20] == (-118.023, -106.975, 0.0224)
+    assert PUBLISHED[400, 10] == (-113.538, -104.684, 0.0207)
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
@@ -144,7 +204,7 @@ def test_missing_data_are_refused(
         ("swapped-gradient", {"data_dir": "somewhere"}, "needs no data"),
         ("without-kl", {"epochs": 0}, "at least 1"),
         ("without-kl", {"n_samples": 1}, "at least 2"),
-        ("without-kl", {"seed": -1}, "0 or more"),
+        ("without-kl", {"seed": -1}, "at least 0"),
     ],
 )
 def test_senseless_options_are_refused(name: str, options: dict[str, object], said: str) -> None:
@@ -158,7 +218,7 @@ def test_a_file_with_something_else_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="something else"):
         reproduce("swapped-gradient", quick("swapped-gradient"), out=out)
     assert out.read_text() == '{"name": "mine"}'
-    with pytest.raises(OptionError, match=r"end the name in \.json"):
+    with pytest.raises(OptionError, match=r"must end in \.json"):
         reproduce("swapped-gradient", quick("swapped-gradient"), out=tmp_path / "result.txt")
     again = tmp_path / "again.json"
     for seed in (0, 1):
@@ -168,36 +228,71 @@ def test_a_file_with_something_else_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_kept_runs_are_taken_up_again(tmp_path: Path) -> None:
-    data = ledger.divergences.data_sets.load("digits")
+    data = rp.data.load("digits")
     protocol = Protocol(Options(runs=tmp_path, progress=False, device="cpu"), 1, 10)
     options = {"latent_dim": 2, "hidden": (8,)}
-    first = trained(protocol, "small", "vae", data, objective=ELBO(beta=0.5), **options)
+    objective = rp.objectives.ELBO(beta=0.5)
+    first = protocol.train_variant("small", "vae", data, objective=objective, **options)
     written = (tmp_path / "small" / "model.safetensors").stat().st_mtime_ns
-    second = trained(protocol, "small", "vae", data, objective=ELBO(beta=0.5), **options)
+    second = protocol.train_variant("small", "vae", data, objective=objective, **options)
     assert (tmp_path / "small" / "model.safetensors").stat().st_mtime_ns == written
     weights = [run.model.state_dict() for run in (first, second)]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    x = data.examples("test").x
+    measured_first = protocol.scores(first, x)
+    (kept,) = (tmp_path / "small").glob("scores-*.safetensors")
+    written = kept.stat().st_mtime_ns
+    measured_again = protocol.scores(second, x)
+    assert kept.stat().st_mtime_ns == written
+    assert torch.equal(measured_first.elbo, measured_again.elbo)
+
+
+def test_kept_scores_follow_the_weights(tmp_path: Path) -> None:
+    x = torch.rand(40, 6).round()
+    data = rp.data.from_arrays(x, test=x)
+    protocol = Protocol(Options(progress=False, device="cpu", runs=tmp_path), 1, 3)
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
+        run = rp.fit(recipe, data, epochs=1, progress=False, seed=seed)
+        run.folder = RunFolder(tmp_path / "run")
+        run.folder.path.mkdir(exist_ok=True)
+        save_tensors(run.folder.model_file, run.model.state_dict(), {})
+        found += [protocol.scores(run, x), protocol.scores(run, x)]
+        fresh = protocol.scores(replace(run, folder=None), x)
+        assert torch.equal(found[-1].elbo, fresh.elbo)
+    assert torch.equal(found[0].elbo, found[1].elbo)
+    assert not torch.equal(found[1].elbo, found[2].elbo)
+    assert len(list((tmp_path / "run").glob("scores-3-0-*.safetensors"))) == 2
+
+
+def test_digest_is_that_of_an_evaluation() -> None:
+    data = rp.data.load("digits")
+    run = rp.fit(rp.variants.vae(data.spec, latent_dim=1), data, epochs=1, progress=False)
+    batch = data.examples("test", limit=5)
+    assert run.evaluate(batch, n_samples=2).to_dict()["data_sha256"] == digest(batch.x)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--runs", "kept"], "stopped; the same command goes on with the runs in kept"),
-        ([], "with --runs FOLDER the same command goes on where it stopped"),
+        (["--runs", "kept"], "stopped; the same command continues with the runs in kept"),
+        ([], "the same command continues where it stopped"),
     ],
 )
-def test_a_stopped_entry_says_how_it_goes_on(
+def test_a_stopped_experiment_says_how_to_continue(
     words: list[str],
     said: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Training by itself would say to resume its own run, which is no way on with an entry."""
+    """The message of training tells how to resume that run, not the experiment."""
 
     def stop(*_: object, **__: object) -> None:
         raise Interrupted("go on with: reparam train --resume", signal.SIGTERM)
 
-    monkeypatch.setattr("reparam.cli.reproduce.reproduce", stop)
+    monkeypatch.setattr("experiments.ledger.run.reproduce", stop)
     assert main(["reproduce", "table-4-1", *words]) == 143
     told = capsys.readouterr().err
     assert said in told
@@ -217,6 +312,7 @@ def test_a_stopped_entry_says_how_it_goes_on(
         (Row("a", float("nan"), target=1.0), False),
         (Row("a", None, target=1.0), False),
         (Row("a", 1.0), None),
+        (Row("a", 2.0, target=1.0, valid=False), False),
     ],
 )
 def test_a_row_is_held_to_its_target(row: Row, met: bool | None) -> None:
@@ -251,7 +347,7 @@ def test_table_has_only_the_columns_that_say_something(capsys: pytest.CaptureFix
 
 
 def test_commit_is_that_of_the_source() -> None:
-    found = registry.commit()
+    found = provenance.commit()
     assert found is None or len(found.removesuffix("-dirty")) == 40
 
 
@@ -259,8 +355,8 @@ def test_gradients_of_the_ledger() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         through = gradients(Normal, 4000)
-        corrected = gradients(ledger.gradients._Severed, 4000, score=True)
-        swapped = gradients(ledger.gradients._Severed, 4000)
+        corrected = gradients(Detached, 4000, score=True)
+        swapped = gradients(Detached, 4000)
     exact = finite_differences()
     phi = PLACES.clone().requires_grad_()
     (derivative,) = torch.autograd.grad(exact_elbo(phi).sum(), phi)
@@ -285,7 +381,7 @@ def test_divergences_of_the_ledger() -> None:
     scale = torch.tensor([1.0, 2.0])
     assert naive_penalty(torch.zeros(2), scale)[0] == 0
     assert naive_penalty(torch.zeros(2), scale)[1] == pytest.approx(np.log(4.0) ** 2)
-    with pytest.raises(OptionError, match="Normal and Uniform"):
+    with pytest.raises(OptionError, match="Normal or Uniform"):
         numeric(torch.distributions.Laplace(0.0, 1.0), p)
 
 
@@ -311,8 +407,9 @@ STORED = sorted((Path(__file__).parents[1] / "docs" / "reproduced").glob("*.json
 @pytest.mark.parametrize("file", STORED, ids=lambda file: file.stem)
 def test_stored_results_are_those_of_the_ledger(file: Path) -> None:
     result = json.loads(file.read_text(encoding="utf-8"))
-    (found,) = [entry for entry in entries() if entry.name == result["name"] == file.stem]
-    assert result["protocol"] == found.protocol
+    assert result["name"] == file.stem
+    found = get(file.stem)
+    assert (result["protocol"], result["source"]) == (found.protocol, found.source)
     assert result["seed"] == 0
     assert not result["commit"].endswith("-dirty")
     assert all((file.parent / name).is_file() for name in result["figures"])
@@ -333,7 +430,7 @@ def test_a_page_of_somebody_elses_stays(tmp_path: Path) -> None:
     (folder / STORED[0].name).write_bytes(STORED[0].read_bytes())
     own = tmp_path / "results.md"
     own.write_text("# My results\n")
-    with pytest.raises(DataError, match="no page of results"):
+    with pytest.raises(DataError, match="not a page of results"):
         write_page(folder)
     assert own.read_text() == "# My results\n"
 

@@ -9,11 +9,13 @@ from scipy.stats import multivariate_normal
 from torch.distributions import Normal
 
 import reparam as rp
+from experiments import cifar10_ladder
+from experiments.cifar10_ladder import LIKELIHOODS, RUNGS, linear_optimum
+from experiments.ledger.registry import Options, get
+from experiments.ledger.run import reproduce
 from reparam.data import Dataset, Pixels, Split
 from reparam.errors import OptionError
 from reparam.families import likelihood
-from reparam.reproduce import Options, cifar, get, reproduce
-from reparam.reproduce.cifar import LIKELIHOODS, RUNGS, linear_optimum
 from reparam.spec import DataSpec
 
 
@@ -39,7 +41,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
         assert options["validation"] == 0
         return few_colors()
 
-    monkeypatch.setattr(cifar.data_sets, "load", load)
+    monkeypatch.setattr(rp.data, "load", load)
 
 
 def test_the_linear_optimum_is_a_gaussian_of_that_covariance() -> None:
@@ -83,9 +85,9 @@ def test_squared_error_is_the_documents_loss_less_a_constant() -> None:
 def test_entry_runs_small(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A dense rung, a convolutional one and two likelihoods; the closed form takes seconds.
     rungs, likelihoods = RUNGS[::3], LIKELIHOODS[1:]
-    monkeypatch.setattr(cifar, "RUNGS", rungs)
-    monkeypatch.setattr(cifar, "LIKELIHOODS", likelihoods)
-    monkeypatch.setattr(cifar, "_linear", lambda data: (torch.zeros(9), 3))
+    monkeypatch.setattr(cifar10_ladder, "RUNGS", rungs)
+    monkeypatch.setattr(cifar10_ladder, "LIKELIHOODS", likelihoods)
+    monkeypatch.setattr(cifar10_ladder, "linear_optimum", lambda *_: (torch.zeros(9), 3))
     options = Options(epochs=1, n_samples=2, progress=False, device="cpu", runs=tmp_path / "runs")
     result = reproduce(name, options, out=tmp_path / "found.json")
     assert result.met is False  # one epoch on a few images of noise

@@ -10,14 +10,14 @@ import torch
 from scipy import stats
 from torch import nn
 
+import reparam as rp
+from experiments import jaanli, vampprior_mlp, zuko_vae
+from experiments.ledger.protocol import Protocol
+from experiments.ledger.registry import Options, get
+from experiments.ledger.run import _protocol, reproduce
+from experiments.vampprior_mlp import MODELS, NETWORKS
+from experiments.zuko_vae import last_epoch
 from reparam.data import Dataset, Pixels, Split
-from reparam.reproduce import Options, get, published, registry, reproduce
-from reparam.reproduce.published import (
-    VAMP_MODELS,
-    VAMP_NETWORKS,
-    ZUKO_NETWORKS,
-    last_epoch,
-)
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.variants import build
@@ -37,10 +37,11 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (place / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
         labels = struct.pack(">II", 0x801, 96) + bytes(i % 10 for i in range(96))
         (place / f"{part}-labels-idx1-ubyte").write_bytes(labels)
-    monkeypatch.setattr(published, "HELD_OUT", 16)
+    monkeypatch.setattr(vampprior_mlp, "HELD_OUT", 16)
+    monkeypatch.setattr(jaanli, "HELD_OUT", 16)
     # What is measured here are not the networks.
-    monkeypatch.setattr(published, "JAANLI_PUBLISHED", {512: -96.72, 8: -100.31})
-    monkeypatch.setattr(published, "ZUKO_NETWORKS", {**ZUKO_NETWORKS, "hidden": (8, 8)})
+    monkeypatch.setattr(jaanli, "PUBLISHED", {512: -96.72, 8: -100.31})
+    monkeypatch.setattr(zuko_vae, "NETWORKS", {**zuko_vae.NETWORKS, "hidden": (8, 8)})
     return str(tmp_path / "data")
 
 
@@ -65,13 +66,13 @@ def test_the_long_run_of_the_vamp_prior_has_both_draws_and_keeps_to_the_paper(
     data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, object]] = []
-    trained = published.trained
+    trained = Protocol.train_variant
 
     def watched(*args: object, **options: object) -> Run:
         asked.append(options)
         return trained(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(published, "trained", watched)
+    monkeypatch.setattr(Protocol, "train_variant", watched)
     options = Options(
         data_dir=data_dir, epochs=2, n_samples=2, full=True, device="cpu", progress=False
     )
@@ -100,16 +101,17 @@ def test_the_long_run_of_the_vamp_prior_has_both_draws_and_keeps_to_the_paper(
 def test_the_long_run_may_have_draws_of_its_own() -> None:
     asked = [Options(), Options(full=True), Options(full=True, n_samples=7)]
     entry = get("vampprior-mlp")
-    assert [registry._protocol(entry, each).n_samples for each in asked] == [1000, 5000, 7]
-    assert registry._protocol(get("jaanli"), Options(full=True)).n_samples == 1000
+    assert [_protocol(entry, each).n_samples for each in asked] == [1000, 5000, 7]
+    assert _protocol(get("jaanli"), Options(full=True)).n_samples == 1000
 
 
 def test_the_three_ways_of_binarizing_are_three_data_sets(data_dir: str) -> None:
-    protocol = registry.Protocol(Options(data_dir=data_dir), 1, 2)
+    protocol = Protocol(Options(data_dir=data_dir), 1, 2)
     found = {
-        how: published.binarized(protocol, how, 16) for how in ("dynamic", "static", "threshold")
+        how: protocol.dataset("mnist", binarize=how, validation=16)
+        for how in ("dynamic", "static", "threshold")
     }
-    grey = published.data_sets.load("mnist", data_dir=data_dir, binarize="none", validation=16)
+    grey = rp.data.load("mnist", data_dir=data_dir, binarize="none", validation=16)
     p = grey.examples("test").x
     for data in found.values():
         assert data.support == "binary"
@@ -135,14 +137,14 @@ def test_the_networks_are_those_of_the_sources() -> None:
         model = build(name, spec, **options).model
         return [tuple(m.weight.shape) for m in model.modules() if isinstance(m, nn.Linear)]
 
-    variant, options = VAMP_MODELS["vamp prior"]
+    variant, options = MODELS["vamp prior"]
     # Of each gated layer both linear maps at once.
     gated = [(600, 784), (600, 300), (80, 300), (600, 40), (600, 300), (784, 300)]
-    assert weights(variant, **VAMP_NETWORKS, **options) == gated
+    assert weights(variant, **NETWORKS, **options) == gated
     assert weights("vae", hidden=(512, 512), latent_dim=128) == [
         *[(512, 784), (512, 512), (256, 512), (512, 128), (512, 512), (784, 512)]
     ]
-    found = weights("flow-prior-vae", **ZUKO_NETWORKS)
+    found = weights("flow-prior-vae", **zuko_vae.NETWORKS)
     assert found[:6] == [
         *[(1024, 784), (1024, 1024), (32, 1024), (1024, 16), (1024, 1024), (784, 1024)]
     ]
@@ -180,6 +182,6 @@ def test_steps_are_those_of_the_sources() -> None:
     """Full batches and one of the rest, over 50,000 images."""
     split = Split(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8))
     data = Dataset("x", DataSpec((1, 1, 1), "binary"), {"train": split}, Pixels(2))
-    steps = -(-len(data.split("train")) // published.JAANLI["batch_size"])
+    steps = -(-len(data.split("train")) // jaanli.RECIPE["batch_size"])
     assert 29_500 < steps * get("jaanli").epochs <= 30_000
     assert 64_500 < steps * get("jaanli").full_epochs <= 65_000

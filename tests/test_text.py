@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 import reparam as rp
+from experiments.common.ngram import NGram
+from experiments.ledger.registry import Options
+from experiments.ledger.run import reproduce
 from reparam.batch import Batch
 from reparam.cli.main import main
 from reparam.cli.output import as_line
@@ -19,8 +22,6 @@ from reparam.distributions import Autoregressive, center
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
-from reparam.reproduce import Options, reproduce
-from reparam.reproduce.ngram import NGram
 from reparam.spec import DataSpec
 
 SENTENCE = "the rain in spain stays mainly in the plain.\n"

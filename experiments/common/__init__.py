@@ -19,7 +19,7 @@ from experiments.common.measures import (
     seconds_of,
 )
 from experiments.ledger.protocol import Protocol, Scores, digest
-from experiments.ledger.registry import Options, experiment, get
+from experiments.ledger.registry import Experiment, Options, get
 from experiments.ledger.rows import Drawing, Findings, Row
 from experiments.ledger.run import reproduce
 
@@ -27,6 +27,7 @@ __all__ = [
     "COLORS",
     "STDERR",
     "Drawing",
+    "Experiment",
     "Findings",
     "Options",
     "Protocol",
@@ -34,7 +35,6 @@ __all__ = [
     "Scores",
     "digest",
     "drawing",
-    "experiment",
     "get",
     "losses",
     "mean_of",

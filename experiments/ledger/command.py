@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from experiments.ledger.registry import Options, entries, names
+from experiments.ledger.registry import Options, experiments, names
 from experiments.ledger.rows import Result, table, verdict
 from reparam.cli.table import print_table
 from reparam.errors import Interrupted, OptionError
@@ -44,7 +44,10 @@ def print_list() -> None:
     """Print the table of experiments."""
     print_table(
         ("experiment", "what it shows", "data", "minutes on one core"),
-        [(e.name, e.summary.rstrip("."), e.data or "none", f"{e.minutes:g}") for e in entries()],
+        [
+            (e.name, e.summary.rstrip("."), e.data or "none", f"{e.minutes:g}")
+            for e in experiments()
+        ],
     )
     print(
         "\nreparam reproduce NAME --out FILE.json stores the figures, with plots beside the file."

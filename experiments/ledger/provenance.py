@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from reparam.version import __version__
+import reparam as rp
 
 FORMAT = 1
 """The format of a stored result."""
@@ -39,7 +39,7 @@ def provenance(command: str, *, device: str = "cpu", threads: int) -> dict[str, 
     return {
         "format": FORMAT,
         "command": command,
-        "version": __version__,
+        "version": rp.__version__,
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(device, threads),

@@ -1,11 +1,11 @@
 """The experiments by name: their sources, protocols and sizes, and the options to run them.
 
 An experiment is a function from a ``Protocol`` to ``Findings``, in a file of its own, registered by
-the decorator ``experiment``. Its name is that of the file, with dashes.
+the decorator ``Experiment``. Its name is that of the file, with dashes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,16 +55,11 @@ class Options:
             object.__setattr__(self, "runs", Path(self.runs).expanduser())
 
 
-Experiment = Callable[["Protocol"], Findings]
-
-
 @dataclass(frozen=True)
-class Entry:
-    """A registered experiment.
+class Experiment:
+    """An experiment; as a decorator it registers a function under the name of its file.
 
     Arguments:
-        name: Its name on the command line.
-        experiment: The function that runs it.
         source: The source of the published figures, or of the claim.
         protocol: What is done, in a sentence.
         data: The data set that it needs; None for none.
@@ -73,10 +68,10 @@ class Entry:
         minutes: About how long it takes on one core.
         full_epochs: Passes in the long run; 0 if there is none.
         full_samples: Draws for each estimate in the long run; 0 for as many as otherwise.
+        name: Its name, set when it is registered.
+        run: The function, set when it is registered.
     """
 
-    name: str
-    experiment: Experiment
     source: str
     protocol: str
     data: str | None = None
@@ -85,46 +80,24 @@ class Entry:
     minutes: float = 0.5
     full_epochs: int = 0
     full_samples: int = 0
+    name: str = ""
+    run: Callable[["Protocol"], Findings] = lambda protocol: Findings(())
+
+    def __call__(
+        self, function: Callable[["Protocol"], Findings]
+    ) -> Callable[["Protocol"], Findings]:
+        """Register a function, and return it."""
+        name = function.__module__.rpartition(".")[2].replace("_", "-")
+        _EXPERIMENTS[name] = replace(self, name=name, run=function)
+        return function
 
     @property
     def summary(self) -> str:
-        """The first line of the experiment's docstring."""
-        return (self.experiment.__doc__ or "").strip().partition("\n")[0]
+        """The first line of the docstring of the function."""
+        return (self.run.__doc__ or "").strip().partition("\n")[0]
 
 
-_ENTRIES: dict[str, Entry] = {}
-
-
-def experiment(
-    *,
-    source: str,
-    protocol: str,
-    data: str | None = None,
-    epochs: int = 0,
-    n_samples: int = 0,
-    minutes: float = 0.5,
-    full_epochs: int = 0,
-    full_samples: int = 0,
-) -> Callable[[Experiment], Experiment]:
-    """Register a function as the experiment of its file; the arguments are those of ``Entry``."""
-
-    def register(function: Experiment) -> Experiment:
-        name = function.__module__.rpartition(".")[2].replace("_", "-")
-        _ENTRIES[name] = Entry(
-            name,
-            function,
-            source,
-            protocol,
-            data,
-            epochs,
-            n_samples,
-            minutes,
-            full_epochs,
-            full_samples,
-        )
-        return function
-
-    return register
+_EXPERIMENTS: dict[str, Experiment] = {}
 
 
 def names() -> list[str]:
@@ -137,7 +110,7 @@ def names() -> list[str]:
     return sorted(f.stem.replace("_", "-") for f in files if not f.stem.startswith("_"))
 
 
-def get(name: str) -> Entry:
+def get(name: str) -> Experiment:
     """Return the experiment of a name; underscores and capitals make no difference.
 
     Raises:
@@ -150,11 +123,11 @@ def get(name: str) -> Entry:
     known = folded(name)
     if known not in names():
         raise unknown("experiment", name, names())
-    if known not in _ENTRIES:
+    if known not in _EXPERIMENTS:
         import_module(f"experiments.{known.replace('-', '_')}")
-    return _ENTRIES[known]
+    return _EXPERIMENTS[known]
 
 
-def entries() -> list[Entry]:
+def experiments() -> list[Experiment]:
     """Return all experiments, in alphabetical order."""
     return [get(name) for name in names()]

@@ -13,7 +13,7 @@ import reparam as rp
 from experiments.ledger.protocol import Protocol
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import read_json, write_json
-from experiments.ledger.registry import Entry, Options, get
+from experiments.ledger.registry import Experiment, Options, get
 from experiments.ledger.rows import Findings, Result
 from reparam.errors import OptionError
 
@@ -77,7 +77,7 @@ def reproduce(
     return result
 
 
-def _protocol(entry: Entry, options: Options, folder: Path | None = None) -> Protocol:
+def _protocol(entry: Experiment, options: Options, folder: Path | None = None) -> Protocol:
     """Return the protocol of a run, if every option has a meaning for the experiment."""
     for name in ("epochs", "n_samples", "data_dir", "runs", "full"):
         lacks = {
@@ -98,12 +98,12 @@ def _seeds(options: Options) -> range:
     return range(options.seed, options.seed + options.seeds)
 
 
-def _with_seed(entry: Entry, protocol: Protocol, seed: int) -> Findings:
+def _with_seed(entry: Experiment, protocol: Protocol, seed: int) -> Findings:
     """Run an experiment with one seed; the random state is the same afterwards."""
     options = replace(protocol.options, seed=seed, seeds=1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return entry.experiment(replace(protocol, options=options))
+        return entry.run(replace(protocol, options=options))
 
 
 def _over_seeds(findings: Sequence[Findings]) -> Findings:
