@@ -1,20 +1,21 @@
 """Measure training on a GPU: rates, each beside its target.
 
-    python benchmarks/gpu.py --data-dir DIR --repeats 3 --out benchmarks/results/cuda.json
-    python benchmarks/gpu.py --data-dir DIR --resume
+    python -m benchmarks.gpu --data-dir DIR --repeats 3 --out benchmarks/results/cuda.json
+    python -m benchmarks.gpu --data-dir DIR --resume
 
-Every record is written as soon as it is there, and ``--resume`` leaves those out: no measurement
-takes ten minutes. Rates of what would take longer are measured and projected. Each measurement is a
-function of the options that returns one record; they run in turn, and then again. What is counted
-is training after start-up: from the first step of an epoch to its end, the first epoch, in which
-kernels are chosen and graphs are captured, told apart.
+Every record is written at once, and ``--resume`` leaves out those that are there. No measurement
+takes ten minutes; longer jobs are projected from measured rates. Each job is a function of the
+options that returns one record; all run in turn, and then again. The times are those of training
+after start-up, from the first step of an epoch to its end. The first epoch, in which kernels are
+chosen and graphs are captured, is left out of the rates.
 """
 
 import argparse
 import json
+import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,17 +25,17 @@ from typing import Any, Literal
 import torch
 
 import reparam as rp
+from experiments.ledger.provenance import provenance
+from experiments.ledger.records import Record, Records
+from experiments.ledger.rows import Row, markdown
 from reparam.data import Dataset
-from reparam.training.events import Event
+from reparam.training import Event
 
-HERE = Path(__file__).parent
 IWAE_STEPS = 9.77e6
 """Steps of the protocol of Burda et al.: 3,280 passes over MNIST in batches of 20."""
 
 TUTORIAL_ELBO = -104.3
-"""What the tutorial's loop has on the test images after its 15 epochs."""
-
-Record = dict[str, Any]
+"""The test ELBO of the tutorial's loop after its 15 epochs."""
 
 
 def mnist(options: argparse.Namespace, binarize: Literal["dynamic", "none"] = "dynamic") -> Dataset:
@@ -79,7 +80,7 @@ def mnist_job(options: argparse.Namespace) -> Record:
     run, found = timed(recipe, data, options, epochs=6, batch_size=128, lr=1e-2)
     result = run.evaluate(n_samples=10, device=options.device)
     found |= {"elbo": result.elbo, "elbo_stderr": result.elbo_stderr}
-    # What falls short of the tutorial's ELBO is not the same job, however fast.
+    # A run below the tutorial's ELBO has not done the same job.
     found["valid"] = result.elbo is not None and result.elbo >= TUTORIAL_ELBO
     return found | {"value": sum(found["seconds"]), "unit": "s of training", "target": 1.0}
 
@@ -129,44 +130,50 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="training images; 0 for all")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--resume", action="store_true", help="leave out what is there already")
-    parser.add_argument("--out", default=str(HERE / "results" / "cuda.json"))
+    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "cuda.json"))
     options = parser.parse_args()
     is_gpu = options.device.startswith("cuda")
     if is_gpu and not torch.cuda.is_available():
         sys.exit("no GPU is here; --device cpu only shows that the functions run")
-    out = Path(options.out)
-    results: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if is_gpu else "cpu",
-        "torch": torch.__version__,
-        "repeats": options.repeats,
+    device = torch.cuda.get_device_name() if is_gpu else "cpu"
+    words = shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]])
+    facts = {
+        **provenance(words, device=device, threads=torch.get_num_threads()),
+        "seed": 0,
         "limit": options.limit,
         "importance": options.importance,
-        "records": [],
     }
-    if options.resume and out.exists():
-        before = json.loads(out.read_text(encoding="utf-8"))
-        for key in results.keys() - {"records", "repeats"}:
-            if before[key] != results[key]:
-                sys.exit(f"{out} was measured with {key} {before[key]!r}: begin anew")
-        results["records"] = before["records"]
-    records: list[Record] = results["records"]
-    done = {(record["job"], record["repetition"]) for record in records}
-    out.parent.mkdir(parents=True, exist_ok=True)
+    fixed = ("machine", "limit", "importance")
+    store = Records(Path(options.out), facts, resume=options.resume, fixed=fixed)
     for repetition in range(options.repeats):
         for name in options.jobs or JOBS:
-            if (name, repetition) in done:
-                continue
-            records.append({"job": name, "repetition": repetition, **JOBS[name](options)})
-            print(json.dumps(records[-1]), flush=True)
-            out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    for name in options.jobs or JOBS:
-        mine = [record for record in records if record["job"] == name]
-        values = sorted(record["value"] for record in mine)
-        wanted = "" if mine[0]["target"] is None else f", wanted at most {mine[0]['target']:g}"
-        low, high = values[0], values[-1]
-        short = "" if all(r.get("valid", True) for r in mine) else "; the ELBO was not reached"
-        unit = mine[0]["unit"]
-        print(f"{name}: {median(values):.4g} {unit} ({low:.4g} to {high:.4g}){wanted}{short}")
+            key = {"job": name, "repetition": repetition}
+            if not store.has(**key):
+                store.add({**key, **JOBS[name](options)})
+                print(json.dumps(store.records[-1]), flush=True)
+    print("\n".join(markdown([row for name in JOBS for row in rows(name, store.records)])))
+
+
+def rows(job: str, records: Sequence[Record]) -> list[Row]:
+    """Return the row of a job, with the median and the range over repetitions."""
+    mine = [record for record in records if record["job"] == job]
+    if not mine:
+        return []
+    values = [record["value"] for record in mine]
+    spread = (min(values), max(values))
+    valid = all(record.get("valid", True) for record in mine)
+    unit, target = mine[0]["unit"], mine[0]["target"]
+    return [
+        Row(
+            job,
+            median(values),
+            unit=unit,
+            spread=spread,
+            target=target,
+            rule="at most",
+            valid=valid,
+        )
+    ]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""From the records of a measurement to a page."""
+"""The page of a measurement."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs import JOBS
-from jobs.to_elbo import RECIPE, in_words
-from settings import Row
+from benchmarks.jobs import JOBS
+from benchmarks.jobs.to_elbo import RECIPE, in_words
+from experiments.ledger.provenance import words
+from experiments.ledger.rows import Row, markdown, verdict
 
 Results = Mapping[str, Any]
 
@@ -14,72 +15,55 @@ def rows_of(results: Results) -> list[Row]:
     """Return the rows of all jobs that were measured."""
     found = []
     for name, job in JOBS.items():
-        found += job.rows([record for record in results["pieces"] if record["job"] == name])
+        found += job.rows([record for record in results["records"] if record["job"] == name])
     return found
 
 
-def table(results: Results) -> str:
-    """Return the rows as a table."""
-    lines = [
-        "| job | against | target | measured: median (range) | met |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows_of(results):
-        sign = "≥" if row.at_least else "≤"
-        wanted = "" if row.target is None else f"{sign} {row.target:g}"
-        met = {True: "yes", False: "**no**", None: ""}[row.met]
-        lines.append(f"| {row.job} | {row.against} | {wanted} | {row.ratio} | {met} |")
-    return "\n".join(lines)
-
-
 def missed(rows: Sequence[Row]) -> str:
-    """Return what is to be said of the targets as a whole."""
-    judged = [row for row in rows if row.met is not None]
-    failed = [row for row in judged if not row.met]
-    lines = [f"{len(judged) - len(failed)} of {len(judged)} targets are met."]
-    if failed:
-        lines += ["Missed:", ""]
-    for row in failed:
-        why = "" if row.valid else "; the comparison does not hold"
-        found = f"{row.ratio.median:.2f} where {row.target:g} is wanted{why}"
-        lines.append(f"- {row.job}, against {row.against}: {found}.")
-    return "\n".join(lines)
+    """Return the number of targets that are met, and the list of the others."""
+    lines = [f"{verdict(rows)}.", ""]
+    for row in rows:
+        if row.met is False:
+            why = "" if row.valid else "; the comparison does not hold"
+            found = f"{row.ours:.2f} where {row.target:g} is wanted{why}"
+            lines.append(f"- {row.what}, against {row.against}: {found}.")
+    return "\n".join(lines).strip()
 
 
 def noise(results: Results, rows: Sequence[Row]) -> str:
     """Return how far repetitions differ, and how busy the machine was."""
-    if not rows:
+    spreads = {row.spread[1] / row.spread[0]: row for row in rows if row.spread is not None}
+    if not spreads:
         return "Nothing was measured."
-    widest = max(rows, key=lambda row: max(row.ratio.values) / min(row.ratio.values))
-    factor = max(widest.ratio.values) / min(widest.ratio.values)
-    busiest = max(record["load_before"] for record in results["pieces"])
+    factor = max(spreads)
+    row = spreads[factor]
+    busiest = max(record["load_before"] for record in results["records"])
     return (
-        f"Between repetitions the least steady ratio, {widest.job} against {widest.against}, "
-        f"varied by a factor of {factor:.2f}. The load of the machine, which the pieces before one "
-        f"are a part of, was at most {busiest:.1f} when a piece began. A difference smaller than "
-        "the range of a row says nothing."
+        f"Between repetitions the least steady ratio, {row.what} against {row.against}, varied by "
+        f"a factor of {factor:.2f}. The load of the machine when a piece began, to which the "
+        f"pieces before it contribute, was at most {busiest:.1f}. A difference smaller than the "
+        "range of a row is not significant."
     )
 
 
 def page(results: Results) -> str:
     """Return the page of the documentation."""
     rows = rows_of(results)
-    machine = results["machine"]
-    words = " ".join(in_words(RECIPE))
-    notes = {row.note: f"- {row.job}: {row.note}." for row in reversed(rows) if row.note}
-    instructions = ", ".join(machine["bfloat16"]) or "no instructions for bfloat16"
+    recipe = " ".join(in_words(RECIPE))
+    notes = {row.note: f"- {row.what}: {row.note}." for row in reversed(rows) if row.note}
+    instructions = ", ".join(results["machine"]["bfloat16"]) or "no instructions for bfloat16"
     return f"""# Benchmarks
 
-Written by `make bench`; do not edit. Ratios of processes that ran in turn on one machine, never
-promises in seconds: yours is another.
+Written by `make bench`; do not edit. Ratios of processes that ran in turn on one machine, which
+another machine changes; medians over repetitions, with the smallest and the largest value.
 
-{table(results)}
+{chr(10).join(markdown(rows))}
 
 {missed(rows)}
 
-Measured on {results["began"][:10]} at commit {results["commit"]}: {machine["processor"]},
-{machine["cores"]} cores, {instructions}; torch {results["torch"]}, {results["threads"]} threads,
-{results["repeats"]} repetitions. Every record is in `benchmarks/results/cpu.json`. The command:
+Measured on {words(results)},
+{instructions}; {results["repeats"]} repetitions. Every record is in `benchmarks/results/cpu.json`.
+The command:
 
     {results["command"]}
 
@@ -95,8 +79,9 @@ Medians over repetitions.
 
 ## What is compared
 
-The network is 784-400-20 and back, the pixels are grey and scored by cross-entropy, as in a
-well-known tutorial; such an ELBO is no likelihood, and only a yardstick.
+The network is 784-400-20 and back, the pixels are grey and scored by cross-entropy, as in the
+tutorial of Yunjey Choi (PyTorch Tutorial for Deep Learning Researchers). Such an ELBO is not a
+bound on a likelihood, and serves for comparison only.
 
 - (a) is the tutorial's way: a `DataLoader` that turns one picture at a time into a tensor, Adam at
   1e-3, batches of 128, 15 epochs, the loss read in every step. Its pass over the test images after
@@ -104,8 +89,7 @@ well-known tutorial; such an ELBO is no likelihood, and only a yardstick.
 - (b) is pythae 0.1.2 in an environment of its own with the same torch: its trainer, its
   checkpoints, the same network, optimizer and batches. For the time to an ELBO it is evaluated
   after every epoch and stops once it is there; the time of these evaluations is taken off.
-- (c) is the loop that a careful person writes by hand: images in memory as float32, picked by
-  index.
+- (c) is a careful loop written by hand: images in memory as float32, selected by index.
 - (d) is the time of the matrix products alone, measured in the same run at the job's own shapes
   with everything in place: forward, gradients of the weights, gradients of the inputs save the
   first layer's; for the likelihood those of the decoder. In bfloat16 and in float32: `reparam`
@@ -114,9 +98,9 @@ well-known tutorial; such an ELBO is no likelihood, and only a yardstick.
 Process start to the ELBO: whole processes, from before the start of Python to after its end, with
 reading the data, and with writing what each of them writes. One evaluator, which shares no code
 with any of them, measures the test ELBO of all weights afterwards, 10 draws for each of the 10,000
-test images; it is part of nobody's time. `reparam` runs
+test images; its time is not counted. `reparam` runs
 
-    reparam train vae {words}
+    reparam train vae {recipe}
 
 all of which was chosen on 5,000 images held out of the training set. It reaches the same ELBO in
 fewer epochs, so that this ratio is partly the recipe's; the throughput is the code's alone.
@@ -124,9 +108,9 @@ Repetition r has seed r in every contender. The comparison holds if more than ha
 repetitions reach the tutorial's ELBO.
 
 Training throughput: the median epoch, without the first one. The loops of the others clip no
-gradients, and `reparam` is told not to either; one row tells what its clipping, which is the
-default, costs. The log-likelihood is that of
-`run.evaluate`, whose other figures are computed along the way, on the first test images; time grows
-in proportion to their number. pythae takes images one by one, so that some tens of them tell its
-rate. Memory is the largest resident set of the process. Importing: whole processes, of Python too.
+gradients, and here `reparam` does not either; one row has the cost of its clipping, which is the
+default. The log-likelihood is that of `run.evaluate`, whose other figures are computed along the
+way, on the first test images; time grows in proportion to their number. pythae takes images one by
+one, so that some tens of them are enough for its rate. Memory is the largest resident set of the
+process. Importing: whole processes, of Python too.
 """

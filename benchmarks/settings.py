@@ -1,28 +1,29 @@
-"""What a whole measurement is given, and the pieces that it is made of."""
+"""The settings of a measurement, the pieces that it consists of, and the arithmetic of its rows."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
+
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
 
-Record = dict[str, Any]
-"""What a piece was measured to be: what ``process.run`` returns, and which piece it is."""
-
 
 @dataclass(frozen=True)
 class Settings:
-    """What every piece is told.
+    """The options of a measurement that all pieces share.
 
     Arguments:
         data_dir: The folder that holds ``mnist`` and ``cifar10``.
         threads: torch's threads, in every contender.
         work: A folder for weights and runs.
-        pythae: The interpreter that has pythae; None to go without.
-        quick: Small sizes: to see whether all works, not to measure.
+        pythae: The interpreter that has pythae; None to leave pythae out.
+        quick: Whether sizes are small, to test the benchmarks and not to measure.
         images: Test images whose log-likelihood is estimated.
         epochs: Epochs of the tutorial.
     """
@@ -42,7 +43,7 @@ class Settings:
         return [str(python or sys.executable), str(CONTENDERS / f"{name}.py"), *words]
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that fix the threads; the reparam command has no option for it."""
+        """Return the environment variables that set the number of threads."""
         return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
 
 
@@ -50,10 +51,10 @@ class Piece(NamedTuple):
     """One process to measure.
 
     Arguments:
-        contender: Whose it is.
-        command: The command line, made when its turn comes, given the records before it.
-        measure: What else is to be run on what it leaves behind, untimed, and whose result is
-            kept as ``checked``.
+        contender: The name of the contender.
+        command: Returns the command line, given the records before it.
+        measure: Returns the command line of a process that is not timed, which measures the
+            output of this one; its result is kept as ``checked``.
     """
 
     contender: str
@@ -62,7 +63,7 @@ class Piece(NamedTuple):
 
 
 def fixed(scripts: Mapping[str, list[str]]) -> list[Piece]:
-    """Return a piece for each contender, whose command line is known beforehand."""
+    """Return a piece for each contender, with a command line that depends on no record."""
 
     def piece(name: str, words: list[str]) -> Piece:
         return Piece(name, lambda _: words)
@@ -71,79 +72,17 @@ def fixed(scripts: Mapping[str, list[str]]) -> list[Piece]:
 
 
 class Job(NamedTuple):
-    """A job: what is run in each repetition, and what the records say.
+    """A job: the processes of each repetition, and the rows that follow from their records.
 
     Arguments:
         name: Its name on the command line.
-        pieces: The pieces of repetition number ``r``, in their order.
-        rows: The rows of the table that follow from the records.
+        pieces: Returns the pieces of repetition number ``r``, in their order.
+        rows: Returns the rows of the table.
     """
 
     name: str
     pieces: Callable[[Settings, int], list[Piece]]
-    rows: Callable[[Sequence[Record]], list["Row"]]
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of two contenders, one value for each repetition, which ran side by side.
-
-    Arguments:
-        values: The ratios of the repetitions.
-    """
-
-    values: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The median, the mean of the middle two where their number is even.
-
-        >>> Ratio((3.0, 1.0, 2.0)).median, Ratio((1.0, 2.0)).median
-        (2.0, 1.5)
-        """
-        ordered, n = sorted(self.values), len(self.values)
-        return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-
-    def __str__(self) -> str:
-        low, high = min(self.values), max(self.values)
-        return f"{self.median:.2f} ({low:.2f} to {high:.2f})"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table.
-
-    Arguments:
-        job: What is measured.
-        against: What it is compared with.
-        ratio: How much better, or how much of it, one value for each repetition.
-        target: The wanted ratio; None for a row that is only told.
-        at_least: Whether the ratio should be at least the target, or at most.
-        note: What else there is to know, such as the figures themselves.
-        valid: Whether the comparison holds at all, such as the same ELBO being reached.
-    """
-
-    job: str
-    against: str
-    ratio: Ratio
-    target: float | None = None
-    at_least: bool = True
-    note: str = ""
-    valid: bool = True
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target is met by the median; None without one.
-
-        >>> Row("x", "y", Ratio((1.0, 2.0, 3.0)), target=2.0).met
-        True
-        >>> Row("x", "y", Ratio((1.0,)), target=0.9, at_least=False).met
-        False
-        """
-        if self.target is None:
-            return None
-        value = self.ratio.median
-        return self.valid and (value >= self.target if self.at_least else value <= self.target)
+    rows: Callable[[Sequence[Record]], list[Row]]
 
 
 def by_repetition(records: Sequence[Record], contender: str) -> dict[int, Record]:
@@ -157,35 +96,42 @@ def ratio(
     below: str,
     value: Callable[[Record], float],
     of_below: Callable[[Record], float] | None = None,
-) -> Ratio | None:
-    """Return a value of one contender over that of another, repetition by repetition.
+    **row: Any,
+) -> list[Row]:
+    """Return the row of a value of one contender over that of another; none without records.
 
-    >>> two = [{"contender": "a", "repetition": 0, "wall_s": 6.0},
-    ...        {"contender": "b", "repetition": 0, "wall_s": 2.0}]
-    >>> ratio(two, "a", "b", lambda record: record["wall_s"])
-    Ratio(values=(3.0,))
+    The ratio is taken in each repetition, in which both ran one after the other; the row has the
+    median and the range.
+
+    Arguments:
+        records: The records of a job.
+        above: The contender in the numerator.
+        below: The contender in the denominator.
+        value: Returns the value of a record.
+        of_below: Returns the value of a record of the denominator; ``value`` when None.
+        row: Arguments of the row, such as ``what``, ``against`` and ``target``.
+
+    Example:
+        >>> two = [{"contender": "a", "repetition": 0, "wall_s": 6.0},
+        ...        {"contender": "b", "repetition": 0, "wall_s": 2.0}]
+        >>> (found,) = ratio(two, "a", "b", lambda record: record["wall_s"], what="time")
+        >>> found.ours, found.spread
+        (3.0, (3.0, 3.0))
     """
     tops, bottoms = by_repetition(records, above), by_repetition(records, below)
-    both = sorted(tops.keys() & bottoms.keys())
-    if not both:
-        return None
     second = of_below or value
-    return Ratio(tuple(value(tops[r]) / second(bottoms[r]) for r in both))
-
-
-def middle(values: Sequence[float]) -> float:
-    """Return the median."""
-    return Ratio(tuple(values)).median
+    both = sorted(tops.keys() & bottoms.keys())
+    ratios = [value(tops[r]) / second(bottoms[r]) for r in both]
+    if not ratios:
+        return []
+    return [Row(ours=median(ratios), spread=(min(ratios), max(ratios)), unit="", **row)]
 
 
 def figures(records: Sequence[Record], value: Callable[[Record], float], unit: str) -> str:
-    """Return the medians of all contenders, in their order, as words."""
+    """Return the medians of all contenders, in their order, as text."""
     names = dict.fromkeys(r["contender"] for r in records)
-    parts = []
-    for name in names:
-        found = [value(r) for r in by_repetition(records, name).values()]
-        parts.append(f"{name} {in_figures(middle(found))} {unit}")
-    return ", ".join(parts)
+    found = {name: [value(r) for r in by_repetition(records, name).values()] for name in names}
+    return ", ".join(f"{name} {in_figures(median(v))} {unit}" for name, v in found.items())
 
 
 def in_figures(value: float) -> str:
@@ -198,11 +144,11 @@ def in_figures(value: float) -> str:
 
 
 def per_second(record: Mapping[str, Any]) -> float:
-    """Return the images a second of the epochs of a record; the first, a warm-up, is left out.
+    """Return the images per second of the epochs of a record, without the first, a warm-up.
 
     >>> per_second({"result": {"seconds": [9.0, 2.0, 4.0, 3.0], "n_images": 60}})
     20.0
     """
     result = record["result"]
-    counted = result["seconds"][1:] or result["seconds"]
-    return result["n_images"] / middle(counted)
+    rate: float = result["n_images"] / median(result["seconds"][1:] or result["seconds"])
+    return rate

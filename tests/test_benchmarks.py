@@ -20,20 +20,25 @@ import torch
 from torch.nn import functional as F
 
 import reparam as rp
+from benchmarks import measure, process, report, settings
+from benchmarks.jobs import likelihood, throughput, to_elbo
+from experiments.ledger.provenance import provenance
+from experiments.ledger.records import Records
+from reparam.errors import DataError
 
-HERE = Path(__file__).parents[1] / "benchmarks"
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "benchmarks"
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
 
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Scripts find each other beside themselves; what they imported is forgotten afterwards."""
+    """Contenders are scripts that import each other; their modules are removed afterwards."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(HERE / "contenders")
-    monkeypatch.syspath_prepend(HERE)
     yield
     for name in set(sys.modules) - before:
-        if str(HERE) in str(getattr(sys.modules[name], "__file__", "")):
+        if str(HERE / "contenders") in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
 
 
@@ -203,7 +208,7 @@ def record(contender: str, repetition: int, **more: Any) -> dict[str, Any]:
 
 def test_throughput_is_compared_repetition_by_repetition() -> None:
     """Twice as fast in one repetition and four times in the other, whatever disturbed both."""
-    rows = load("jobs.throughput").rows(
+    rows = throughput.rows(
         [
             record("tutorial", 0, result={"seconds": [9, 4], "n_images": 8}),
             record("reparam", 0, result={"seconds": [9, 2], "n_images": 8, "precision": "float32"}),
@@ -216,8 +221,8 @@ def test_throughput_is_compared_repetition_by_repetition() -> None:
         ]
     )
     first, share = rows
-    assert (first.ratio.values, first.ratio.median, first.met) == ((2.0, 4.0), 3.0, False)
-    assert share.ratio.values == (0.5, 0.1)
+    assert (first.spread, first.ours, first.met) == ((2.0, 4.0), 3.0, False)
+    assert share.spread == (0.1, 0.5)
 
 
 def elbo_records(ours: float) -> list[dict[str, Any]]:
@@ -236,70 +241,75 @@ def elbo_records(ours: float) -> list[dict[str, Any]]:
 
 
 def test_time_to_the_elbo_counts_where_it_was_reached() -> None:
-    rows = load("jobs.to_elbo").rows
+    rows = to_elbo.rows
     tutorial, pythae, memory = rows(elbo_records(-103.9))
-    assert (tutorial.ratio.median, tutorial.met) == (15.0, True)
+    assert (tutorial.ours, tutorial.met) == (15.0, True)
     # The search for the number of pythae's epochs is taken off.
-    assert (pythae.ratio.median, pythae.met) == (6.0, True)
-    assert (memory.ratio.median, memory.met) == (1.2, True)
+    assert (pythae.ours, pythae.met) == (6.0, True)
+    assert (memory.ours, memory.met) == (1.2, True)
     worse = rows(elbo_records(-104.1))[0]
-    assert worse.ratio.median == 15.0
+    assert worse.ours == 15.0
     assert worse.met is False
 
 
 def test_likelihood_is_compared_per_image_and_draw() -> None:
     limit = {"per_second": 50_000.0}
-    found = load("jobs.likelihood").rows(
-        [
-            record("limit", 0, result={"float32": limit, "bfloat16": limit}),
-            record(
-                "reparam",
-                0,
-                result={
-                    "seconds": 2.4,
-                    "n_images": 20,
-                    "samples": 5000,
-                    "log_likelihood_of_first": -100.0,
-                },
-            ),
-            record(
-                "pythae",
-                0,
-                result={
-                    "seconds": 3.0,
-                    "seconds_by_default": 6.0,
-                    "n_images": 5,
-                    "samples": 5000,
-                    "log_likelihood": -100.2,
-                },
-            ),
-        ]
-    )
+    ours = {"seconds": 2.4, "n_images": 20, "samples": 5000, "log_likelihood_of_first": -100.0}
+    theirs = {"seconds": 3.0, "seconds_by_default": 6.0, "n_images": 5, "samples": 5000}
+    records = [
+        record("limit", 0, result={"float32": limit, "bfloat16": limit}),
+        record("reparam", 0, result=ours, peak_mb=300.0),
+        record("pythae", 0, result={**theirs, "log_likelihood": -100.2}),
+    ]
+    found = likelihood.rows(records)
     # The limit takes 0.1 s an image, we 0.12, pythae 1.2 and at its best 0.6.
-    assert [row.ratio.median for row in found] == pytest.approx([1.2, 1.2, 10.0, 5.0])
+    assert [row.ours for row in found] == pytest.approx([1.2, 1.2, 10.0, 5.0])
     assert [row.met for row in found] == [True, None, True, None]
+    # Estimates that differ by nats are not of the same likelihood.
+    records[-1] = record("pythae", 0, result={**theirs, "log_likelihood": -103.0})
+    assert [row.met for row in likelihood.rows(records)] == [True, None, False, None]
 
 
 def test_page_names_what_was_missed() -> None:
-    pieces = [{"job": "to-elbo", "load_before": 0.5, **r} for r in elbo_records(-104.1)]
-    results = {
-        "pieces": pieces,
-        "machine": {"processor": "a processor", "cores": 2, "bfloat16": []},
-        "torch": "2",
-        "threads": 2,
-        "repeats": 1,
-        "commit": "abc",
-        "command": "python benchmarks/run.py",
-        "began": "2026-01-02T03:04:05+00:00",
-    }
-    page = load("report").page(results)
-    assert "1 of 3 targets are met." in page
-    assert "15.00 where 10 is wanted; the comparison does not hold" in page
-    assert "| peak memory of the same | (a) the tutorial's loop | ≤ 1.3 | 1.20" in page
+    records = [{"job": "to-elbo", "load_before": 0.5, **r} for r in elbo_records(-104.1)]
+    facts = provenance("python benchmarks/run.py", threads=2)
+    text = report.page({**facts, "seed": 0, "repeats": 1, "records": records})
+    assert "1 of 3 targets met." in text
+    assert "15.00 where 10 is wanted; the comparison does not hold" in text
+    line = (
+        "| peak memory of the same | (a) the tutorial's loop | 1.20 (1.20 to 1.20) | ≤ 1.3 | yes |"
+    )
+    assert line in text
+
+
+def test_page_is_made_of_the_stored_records() -> None:
+    stored = json.loads((HERE / "results" / "cpu.json").read_text("utf-8"))
+    assert report.page(stored) == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+
+
+def test_records_are_resumed_on_the_same_machine_only(tmp_path: Path) -> None:
+    facts = {**provenance("measure", threads=1), "quick": False}
+    fixed = ("machine", "quick")
+    path = tmp_path / "records.json"
+    first = Records(path, facts, resume=False, fixed=fixed)
+    first.add({"job": "a", "repetition": 0, "value": 1.0})
+    again = Records(path, facts, resume=True, fixed=fixed)
+    assert again.has(job="a", repetition=0)
+    assert not again.has(job="a", repetition=1)
+    with pytest.raises(DataError, match="quick=False, now it is True"):
+        Records(path, {**facts, "quick": True}, resume=True, fixed=fixed)
+    assert not Records(path, facts, resume=False, fixed=fixed).has(job="a")
+
+
+def test_the_measuring_process_stays_without_torch() -> None:
+    """The peak memory of a process begins with that of its parent."""
+    code = "import sys, benchmarks.measure; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
+    words = [sys.executable, "benchmarks/run.py", "--help"]
+    assert "--resume" in subprocess.check_output(words, cwd=ROOT, text=True)
 
 
 def test_process_is_measured_and_its_failure_told() -> None:
-    process = load("process")
     found = process.run([sys.executable, "-c", "print('{\"a\": 1}')"], {})
     assert found["result"] == {"a": 1}
     with pytest.raises(process.ContenderError, match="no such thing"):
@@ -311,23 +321,22 @@ def test_process_is_measured_and_its_failure_told() -> None:
 def test_peak_memory_is_that_of_the_process() -> None:
     """Seen from a small process, as run.py is: on Linux a child begins with its parent's peak."""
     big = [sys.executable, "-c", "x = bytearray(100 * 2**20)"]
-    code = f"import process; print(process.run({big!r}, {{}})['peak_mb'])"
-    found = subprocess.check_output([sys.executable, "-c", code], cwd=HERE, text=True)
+    code = f"from benchmarks import process; print(process.run({big!r}, {{}})['peak_mb'])"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
     assert 100 < float(found) < 160
 
 
-@pytest.mark.parametrize("name", ["process", "settings", "run"])
-def test_examples_in_docstrings(name: str) -> None:
-    found = doctest.testmod(load(name))
+@pytest.mark.parametrize("module", [process, settings, measure])
+def test_examples_in_docstrings(module: ModuleType) -> None:
+    found = doctest.testmod(module)
     assert found.attempted > 0
     assert found.failed == 0
 
 
 def test_commands_are_told_without_the_places_of_this_machine() -> None:
-    run, settings = load("run"), load("settings")
     some = settings.Settings(data_dir="/there", threads=1, work=Path("/here"))
     words = some.script("elbo", weights=Path("/here/run"))
-    told = run.public(words, some)
+    told = measure.public(words, some)
     assert told == (
         "python benchmarks/contenders/elbo.py --data-dir=DATA --threads=1 --weights=WORK/run"
     )

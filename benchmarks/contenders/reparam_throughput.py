@@ -15,7 +15,7 @@ from mnist import arguments, tell
 
 import reparam as rp
 from reparam.data import Dataset
-from reparam.training.events import Event
+from reparam.training import Event
 
 
 def load(name: str, data_dir: str, limit: int) -> Dataset:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from settings import Job, Piece, Record, Row, Settings, figures, fixed, per_second, ratio
+from benchmarks.settings import Job, Piece, Settings, figures, fixed, per_second, ratio
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 IMAGES = 25_000
 """Training images that are used, half of all: time grows in proportion."""
 
 
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
-    """Return two plain loops and reparam; nothing where the photographs are not there."""
+    """Return two plain loops and reparam; nothing without the images."""
     if not (Path(settings.data_dir) / "cifar10" / "cifar-10-batches-bin").is_dir():
         return []
     common: dict[str, Any] = {
@@ -35,16 +37,15 @@ def rows(records: Sequence[Record]) -> list[Row]:
         return []
     n_images = records[0]["result"]["n_images"]
     said = f"{figures(records, per_second, 'images/s')}, on epochs of {n_images:,} images"
-    job = "convolutional VAE on CIFAR-10, one epoch"
-    found = []
+    what = "convolutional VAE on CIFAR-10, one epoch"
+    found: list[Row] = []
     for above, below, against, target in (
         ("reparam", "by hand", "a plain loop over tensors in memory, float32", 1.5),
         ("reparam", "loader", "a plain loop over a DataLoader of pictures", None),
         ("reparam float32", "by hand", "the first of these, both in float32", None),
     ):
-        values = ratio(records, above, below, per_second)
-        if values is not None:
-            found.append(Row(job, against, values, target, note=said))
+        more = {"what": what, "against": against, "target": target, "note": said}
+        found += ratio(records, above, below, per_second, **more)
     return found
 
 

@@ -1,9 +1,12 @@
-"""What importing costs, beside importing torch."""
+"""The time of importing reparam, over that of importing torch."""
 
 import sys
 from collections.abc import Sequence
+from statistics import median
 
-from settings import Job, Piece, Record, Row, Settings, by_repetition, figures, fixed, middle, ratio
+from benchmarks.settings import Job, Piece, Settings, by_repetition, figures, fixed, ratio
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 TIMES = 3
 """Processes of each kind in a repetition, since each is short; the median counts."""
@@ -32,19 +35,25 @@ def rows(records: Sequence[Record]) -> list[Row]:
     """Return the times over that of torch."""
     records = merged(records)
     said = figures(records, lambda r: r["wall_s"], "s")
-    found = []
-    for name, job, target in (
+    found: list[Row] = []
+    for name, what, target in (
         ("reparam", "import reparam", 1.15),
         ("all that trains", "import reparam, with fit, load, data and variants", 1.15),
         ("help", "reparam --help, which must not import torch", 1.0),
     ):
-        values = ratio(records, name, "torch", lambda r: r["wall_s"])
-        if values is None:
-            continue
         loaded = any(r["result"]["torch"] for r in by_repetition(records, name).values())
-        note = f"{said}; torch is {'' if loaded else 'not '}imported"
-        valid = name != "help" or not loaded
-        found.append(Row(job, "import torch", values, target, False, note, valid))
+        found += ratio(
+            records,
+            name,
+            "torch",
+            lambda r: r["wall_s"],
+            what=what,
+            against="import torch",
+            target=target,
+            rule="at most",
+            note=f"{said}; torch is {'' if loaded else 'not '}imported",
+            valid=name != "help" or not loaded,
+        )
     return found
 
 
@@ -59,7 +68,7 @@ def merged(records: Sequence[Record]) -> list[Record]:
                 if r["repetition"] == repetition and r["contender"].rpartition(" ")[0] == name
             ]
             if same:
-                time = middle([r["wall_s"] for r in same])
+                time = median([r["wall_s"] for r in same])
                 found.append({**same[0], "contender": name, "wall_s": time})
     return found
 

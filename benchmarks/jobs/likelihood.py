@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from settings import Job, Piece, Record, Row, Settings, by_repetition, figures, fixed, ratio
+from benchmarks.settings import Job, Piece, Settings, by_repetition, figures, fixed, ratio
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 PYTHAE_IMAGES = 30
-"""Images that pythae is measured on: it takes them one by one, so that the rate is the same."""
+"""Images for pythae, which takes them one by one, so that its rate does not depend on them."""
 TOLERANCE = 1.0
-"""Nats by which two estimates on so few images may differ: their own repetitions do by tenths."""
+"""Nats by which two estimates on so few images may differ; repetitions differ by tenths."""
 
 
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
@@ -24,7 +26,7 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
     few = 2 if settings.quick else PYTHAE_IMAGES
     ours: dict[str, Any] = {"run": run, "samples": samples, "limit": images, "first": few}
     scripts = {
-        # A run that is there is not trained again; it is measured by nobody.
+        # An existing run is not trained again; its time is not measured.
         "(training)": train,
         "limit": settings.script("limit", job="likelihood", budget=0.1 if settings.quick else 1.0),
         "reparam": settings.script("reparam_likelihood", **ours),
@@ -45,21 +47,22 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
 
 def seconds_per_image(record: Record) -> float:
     """Return the seconds of one image."""
-    return record["result"]["seconds"] / record["result"]["n_images"]
+    return float(record["result"]["seconds"] / record["result"]["n_images"])
 
 
 def seconds_by_default(record: Record) -> float:
     """Return the seconds of one image as pythae is called by default."""
-    return record["result"]["seconds_by_default"] / record["result"]["n_images"]
+    return float(record["result"]["seconds_by_default"] / record["result"]["n_images"])
 
 
-def agreement(records: Sequence[Record]) -> tuple[bool, str]:
-    """Return whether both estimate the same on the same images, and the figures in words."""
+def agree(records: Sequence[Record]) -> bool:
+    """Return whether reparam and pythae estimate the same on the same images."""
     ours, theirs = by_repetition(records, "reparam"), by_repetition(records, "pythae")
+    if not theirs:
+        return True
     mine = mean(r["result"]["log_likelihood_of_first"] for r in ours.values())
     other = mean(r["result"]["log_likelihood"] for r in theirs.values())
-    said = f"on the same images reparam estimates {mine:.2f} nats, pythae {other:.2f}"
-    return abs(mine - other) <= TOLERANCE, said
+    return bool(abs(mine - other) <= TOLERANCE)
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
@@ -72,36 +75,40 @@ def rows(records: Sequence[Record]) -> list[Row]:
     n_images = ours[0]["result"]["n_images"]
     measured = [r for r in records if r["contender"] != "limit"]
     said = figures(measured, lambda r: 1000 * seconds_per_image(r), "ms per image")
-    job = f"log-likelihood, {samples:,} samples, {n_images:,} images"
-    found = []
+    more = {"what": f"log-likelihood, {samples:,} samples, {n_images:,} images", "note": said}
+    found: list[Row] = []
     for precision, target in (("float32", 1.5), ("bfloat16", None)):
 
         def limit(record: Record, precision: str = precision) -> float:
-            return samples / record["result"][precision]["per_second"]
+            rate: float = record["result"][precision]["per_second"]
+            return samples / rate
 
-        values = ratio(records, "reparam", "limit", seconds_per_image, limit)
-        if values is not None:
-            against = f"(d) the limit: the decoder's matrix products alone, {precision}"
-            found.append(Row(job, against, values, target, at_least=False, note=said))
-    for against, seconds, target in (
+        against = f"(d) the limit: the decoder's matrix products alone, {precision}"
+        held = {"against": against, "target": target, "rule": "at most", **more}
+        found += ratio(records, "reparam", "limit", seconds_per_image, limit, **held)
+    for how, seconds, wanted in (
         ("get_nll(x, n_samples), as it is by default", seconds_by_default, 8.0),
         ("get_nll without gradients, at the best batch size", seconds_per_image, None),
     ):
-        values = ratio(records, "pythae", "reparam", seconds, seconds_per_image)
-        if values is not None:
-            n = by_repetition(records, "pythae")[0]["result"]["n_images"]
-            found.append(
-                Row(job, f"(b) pythae's {against}, on {n} images", values, target, note=said)
-            )
-    values = ratio(records, "reparam, 64 MiB", "reparam", lambda r: r["peak_mb"])
-    if values is not None:
-        said = figures(
-            [r for r in records if r["contender"].startswith("reparam")],
-            lambda r: r["peak_mb"],
-            "MiB at the peak",
-        )
-        found.append(Row("memory of it with max_memory_mb=64", "with 512", values, note=said))
-    return found
+        for first in by_repetition(records, "pythae").values():
+            against = f"(b) pythae's {how}, on {first['result']['n_images']} images"
+        held = {"against": against, "target": wanted, "valid": agree(records), **more}
+        found += ratio(records, "pythae", "reparam", seconds, seconds_per_image, **held)
+    both = [r for r in records if r["contender"].startswith("reparam")]
+    return found + ratio(
+        records,
+        "reparam, 64 MiB",
+        "reparam",
+        peak,
+        what="memory of it with max_memory_mb=64",
+        against="with 512",
+        note=figures(both, peak, "MiB at the peak"),
+    )
+
+
+def peak(record: Record) -> float:
+    """Return the peak memory in MiB."""
+    return float(record["peak_mb"])
 
 
 JOB = Job("likelihood", pieces, rows)

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from settings import (
+from benchmarks.settings import (
     Job,
     Piece,
-    Record,
-    Row,
     Settings,
     by_repetition,
     figures,
@@ -15,6 +13,8 @@ from settings import (
     per_second,
     ratio,
 )
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
@@ -40,40 +40,45 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
 
 def rows(records: Sequence[Record]) -> list[Row]:
     """Return how many times faster, and which share of the limit."""
-    job = "training throughput, batch 128"
+    what = "training throughput, batch 128"
     contenders = [r for r in records if r["contender"] != "limit"]
-    said = figures(contenders, per_second, "images/s") if contenders else ""
-    found = []
+    note = figures(contenders, per_second, "images/s") if contenders else ""
+    found: list[Row] = []
     for name, against, target in (
         ("tutorial", "(a) the tutorial's loop", 4.5),
         ("pythae", "(b) pythae's trainer", 2.0),
         ("by hand", "(c) a loop by hand over tensors in memory, float32", 1.3),
     ):
-        values = ratio(records, "reparam", name, per_second)
-        if values is not None:
-            found.append(Row(job, against, values, target, note=said))
-    for name, what in (
+        more = {"what": what, "against": against, "target": target, "note": note}
+        found += ratio(records, "reparam", name, per_second, **more)
+    for name, how in (
         ("reparam, clipping", "gradients clipped as by default"),
         ("reparam float32", "in float32"),
     ):
-        values = ratio(records, name, "by hand", per_second)
-        if values is not None:
-            found.append(Row(f"{job}, {what}", "(c) the same", values))
+        more = {"what": f"{what}, {how}", "against": "(c) the same"}
+        found += ratio(records, name, "by hand", per_second, **more)
     used = [r["result"]["precision"] for r in by_repetition(records, "reparam").values()]
-    for name, precision in (("reparam", used[0] if used else ""), ("reparam float32", "float32")):
-        share = ratio(records, name, "limit", per_second, of_limit(precision, "per_second"))
-        if share is None:
-            continue
-        limits = list(by_repetition(records, "limit").values())
-        rate = figures(limits, of_limit(precision, "gigaflops"), "GFLOP/s")
-        against = f"(d) the limit: matrix products alone, {precision}"
-        wanted = 0.55 if name == "reparam" else None
-        found.append(Row(f"{job}, {precision}", against, share, wanted, note=rate))
+    limits = list(by_repetition(records, "limit").values())
+    for name, precision, wanted in (
+        ("reparam", used[0] if used else "", 0.55),
+        ("reparam float32", "float32", None),
+    ):
+        found += ratio(
+            records,
+            name,
+            "limit",
+            per_second,
+            of_limit(precision, "per_second"),
+            what=f"{what}, {precision}",
+            against=f"(d) the limit: matrix products alone, {precision}",
+            target=wanted,
+            note=figures(limits, of_limit(precision, "gigaflops"), "GFLOP/s") if used else "",
+        )
     return found
 
 
 def of_limit(precision: str, what: str) -> Callable[[Record], float]:
-    """Return what takes a figure of one precision out of a record of the limit."""
+    """Return a function that returns a figure of one precision of a record of the limit."""
     return lambda record: float(record["result"][precision][what])
 
 

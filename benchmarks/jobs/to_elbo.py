@@ -1,4 +1,4 @@
-"""From the start of a process to the test ELBO that the tutorial ends with; and the memory."""
+"""The time from the start of a process to the tutorial's test ELBO, and the peak memory."""
 
 import shutil
 import sys
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from settings import Job, Piece, Ratio, Record, Row, Settings, by_repetition, figures, ratio
+from benchmarks.settings import Job, Piece, Settings, by_repetition, figures, ratio
+from experiments.ledger.records import Record
+from experiments.ledger.rows import Row
 
 RECIPE = {
     "data": "mnist",
@@ -61,7 +63,7 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
         return settings.script("pythae_vae", **more, **common)
 
     def with_reparam(_: Sequence[Record]) -> list[str]:
-        # What a run that was stopped left there is not to be met again.
+        # An interrupted run must not be resumed.
         shutil.rmtree(run, ignore_errors=True)
         words = in_words({**RECIPE, "epochs": 1} if settings.quick else RECIPE)
         place = [f"--data-dir={settings.data_dir}", f"--seed={repetition}", f"--out={run}"]
@@ -83,7 +85,7 @@ def pieces(settings: Settings, repetition: int) -> list[Piece]:
 
 def wall(record: Record) -> float:
     """Return the seconds of the whole process, less those of the search for pythae's epochs."""
-    return record["wall_s"] - (record["result"] or {}).get("searching", 0.0)
+    return float(record["wall_s"] - (record["result"] or {}).get("searching", 0.0))
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
@@ -97,21 +99,25 @@ def rows(records: Sequence[Record]) -> list[Row]:
         f"{figures(records, wall, 's')}; test ELBO {elbos}; reparam at or above the tutorial's in "
         f"{len(reached)} of {len(both)} repetitions"
     )
-    job = "process start to the tutorial's test ELBO"
-    found = []
+    more = {"what": "process start to the tutorial's test ELBO", "note": said, "valid": enough}
+    found: list[Row] = []
     for name, against, target in (
         ("tutorial", "(a) the tutorial's loop, 15 epochs", 10.0),
         ("pythae", "(b) pythae, until it reaches it", 5.0),
     ):
-        values: Ratio | None = ratio(records, name, "reparam", wall)
-        if values is not None:
-            found.append(Row(job, against, values, target, note=said, valid=enough))
-    memory = ratio(records, "reparam", "tutorial", lambda r: r["peak_mb"])
-    if memory is not None:
-        said = figures(records, lambda r: r["peak_mb"], "MiB")
-        against = "(a) the tutorial's loop"
-        found.append(Row("peak memory of the same", against, memory, 1.3, False, note=said))
-    return found
+        held = {"against": against, "target": target, **more}
+        found += ratio(records, name, "reparam", wall, **held)
+    return found + ratio(
+        records,
+        "reparam",
+        "tutorial",
+        lambda r: r["peak_mb"],
+        what="peak memory of the same",
+        against="(a) the tutorial's loop",
+        target=1.3,
+        rule="at most",
+        note=figures(records, lambda r: r["peak_mb"], "MiB"),
+    )
 
 
 JOB = Job("to-elbo", pieces, rows)
