@@ -1,6 +1,6 @@
 """The page of a measurement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.jobs import JOBS
@@ -8,7 +8,7 @@ from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
 
-Results = Mapping[str, Any]
+Results = dict[str, Any]
 
 
 def rows_of(results: Results) -> list[Row]:

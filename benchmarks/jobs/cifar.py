@@ -44,7 +44,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
         ("reparam", "loader", "a plain loop over a DataLoader of pictures", None),
         ("reparam float32", "by hand", "the first of these, both in float32", None),
     ):
-        more = {"what": what, "against": against, "target": target, "note": said}
+        more: dict[str, Any] = {"what": what, "against": against, "target": target, "note": said}
         found += ratio(records, above, below, per_second, **more)
     return found
 

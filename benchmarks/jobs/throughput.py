@@ -49,7 +49,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
         ("pythae", "(b) pythae's trainer", 2.0),
         ("by hand", "(c) a loop by hand over tensors in memory, float32", 1.3),
     ):
-        more = {"what": what, "against": against, "target": target, "note": note}
+        more: dict[str, Any] = {"what": what, "against": against, "target": target, "note": note}
         found += ratio(records, "reparam", name, per_second, **more)
     for name, how in (
         ("reparam, clipping", "gradients clipped as by default"),

@@ -99,13 +99,17 @@ def rows(records: Sequence[Record]) -> list[Row]:
         f"{figures(records, wall, 's')}; test ELBO {elbos}; reparam at or above the tutorial's in "
         f"{len(reached)} of {len(both)} repetitions"
     )
-    more = {"what": "process start to the tutorial's test ELBO", "note": said, "valid": enough}
+    more: dict[str, Any] = {
+        "what": "process start to the tutorial's test ELBO",
+        "note": said,
+        "valid": enough,
+    }
     found: list[Row] = []
     for name, against, target in (
         ("tutorial", "(a) the tutorial's loop, 15 epochs", 10.0),
         ("pythae", "(b) pythae, until it reaches it", 5.0),
     ):
-        held = {"against": against, "target": target, **more}
+        held: dict[str, Any] = {"against": against, "target": target, **more}
         found += ratio(records, name, "reparam", wall, **held)
     return found + ratio(
         records,
