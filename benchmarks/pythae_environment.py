@@ -34,11 +34,7 @@ def make(folder: Path, torch_version: str, constraints: Path) -> Path:
         return python
     venv.create(folder, clear=True, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "-c", str(constraints)]
-    for what in (
-        [f"torch=={torch_version}"],
-        ["--no-deps", f"pythae=={VERSION}"],
-        list(NEEDS),
-    ):
+    for what in ([f"torch=={torch_version}"], ["--no-deps", f"pythae=={VERSION}"], list(NEEDS)):
         subprocess.run([*pip, *what], check=True)  # noqa: S603
     done.touch()
     return python

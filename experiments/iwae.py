@@ -4,29 +4,15 @@ from typing import Any
 
 import reparam as rp
 from experiments.common import Experiment, Findings, Protocol, Row, mean_of, seconds_of
-from experiments.common.iwae import (
-    DATA,
-    EXACT,
-    ONE_LAYER,
-    RECIPE,
-    SOURCE,
-    TWO_LAYERS,
-    frozen_mnist,
-)
+from experiments.common.iwae import DATA, EXACT, ONE_LAYER, RECIPE, SOURCE, TWO_LAYERS, frozen_mnist
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "1 layer": ("vae", ONE_LAYER),
     "2 layers": ("hierarchical-vae", TWO_LAYERS),
 }
 PUBLISHED = {
-    "1 layer": {
-        "VAE": {1: -86.76, 5: -86.47, 50: -86.35},
-        "IWAE": {5: -85.54, 50: -84.78},
-    },
-    "2 layers": {
-        "VAE": {1: -85.33, 5: -85.01, 50: -84.78},
-        "IWAE": {5: -83.89, 50: -82.90},
-    },
+    "1 layer": {"VAE": {1: -86.76, 5: -86.47, 50: -86.35}, "IWAE": {5: -85.54, 50: -84.78}},
+    "2 layers": {"VAE": {1: -85.33, 5: -85.01, 50: -84.78}, "IWAE": {5: -83.89, 50: -82.90}},
 }
 """The source's log-likelihoods by layers, objective and k."""
 

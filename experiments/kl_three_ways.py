@@ -68,11 +68,7 @@ def kl_three_ways(protocol: Protocol) -> Findings:
         rows += [
             Row(f"{name}: closed form", exact),
             Row(
-                f"{name}: numeric grid",
-                numeric(q, p),
-                target=exact,
-                rule="within",
-                tolerance=1e-6,
+                f"{name}: numeric grid", numeric(q, p), target=exact, rule="within", tolerance=1e-6
             ),
             Row(
                 f"{name}: Monte Carlo",

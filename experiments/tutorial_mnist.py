@@ -24,12 +24,7 @@ def tutorial_mnist(protocol: Protocol) -> Findings:
     """The tutorials' VAE of MNIST, with the default recipe."""
     data = protocol.dataset("mnist", binarize="none")
     run = protocol.train_variant(
-        "tutorial-mnist",
-        "vae",
-        data,
-        latent_dim=20,
-        hidden=(400,),
-        likelihood="cross-entropy",
+        "tutorial-mnist", "vae", data, latent_dim=20, hidden=(400,), likelihood="cross-entropy"
     )
     found = protocol.evaluate(run, data)
     rows = (

@@ -24,12 +24,7 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "vamp prior": ("vamp-vae", {"n_components": 500}),
 }
 # The source's, but for its normalized gradients and its constant rate.
-SOURCE: dict[str, Any] = {
-    "batch_size": 100,
-    "lr": 5e-4,
-    "lr_warmup": 0.0,
-    "early_stopping": 50,
-}
+SOURCE: dict[str, Any] = {"batch_size": 100, "lr": 5e-4, "lr_warmup": 0.0, "early_stopping": 50}
 # Ours: chosen on the images held out, from runs of 10 epochs.
 SHORT: dict[str, Any] = {"batch_size": 100, "lr": 3e-3, "lr_warmup": 0.1}
 WANTED = {"dynamic": -82.38, "static": -85.57}

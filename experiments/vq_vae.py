@@ -83,10 +83,7 @@ def vq_vae(protocol: Protocol) -> Findings:
         Row("clear digits among its draws", *mean_of(clear["vq-vae"]), unit="", target=0.8),
         Row("clear digits among draws of the vae", *mean_of(clear["vae"]), unit=""),
         Row(
-            "clear digits among real ones",
-            *mean_of(is_clear(judge, test.x)),
-            unit="",
-            beside=True,
+            "clear digits among real ones", *mean_of(is_clear(judge, test.x)), unit="", beside=True
         ),
     )
     notes = (

@@ -154,10 +154,7 @@ class Protocol:
         return self.train(name, recipe, data, seed=seed, epochs=epochs, **training)
 
     def evaluate(
-        self,
-        run: rp.Run,
-        data: rp.data.Dataset | rp.Batch,
-        n_samples: int | None = None,
+        self, run: rp.Run, data: rp.data.Dataset | rp.Batch, n_samples: int | None = None
     ) -> dict[str, Any]:
         """Return the figures of a run as ``evaluation.json`` names them.
 
