@@ -17,13 +17,13 @@ LIMIT_S = 1800.0
 
 
 class ContenderError(Exception):
-    """A contender failed; the message has the end of what it said."""
+    """A contender failed; the message has the end of its output."""
 
 
 def run(
     command: Sequence[str], environment: Mapping[str, str], limit_s: float = LIMIT_S
 ) -> dict[str, Any]:
-    """Run a command to its end, and return what it took and the JSON that it printed last.
+    """Run a command to its end, and return its costs and the JSON that it printed last.
 
     Arguments:
         command: The program and its arguments.

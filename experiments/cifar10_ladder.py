@@ -132,7 +132,7 @@ def linear_optimum(train: Tensor, x: Tensor, variance: float = 0.5) -> tuple[Ten
     protocol=(
         "CIFAR-10, 50,000 training images in [0, 1]; rungs with hidden 400 and latent 20, latent "
         "256, hidden 2048, convolutions of 32-64-128-256 filters with batch normalization, and "
-        "LeakyReLU 0.2, on the document's loss; then the last one with a learned and with the "
+        "LeakyReLU 0.2, on the report's loss; then the last one with a learned and with the "
         "optimal variance, and with a discretized mixture of logistics on the 256 levels; Adam, "
         "batch 64, with warm-up and cosine decay; measured on the 10,000 test images"
     ),
@@ -169,7 +169,7 @@ def cifar10_ladder(protocol: Protocol) -> Findings:
         if rung in RUNGS:
             runs[rung.what] = run
             elbo = None if found["elbo"] is None else found["elbo"] + constant
-            what = f"{rung.what}: ELBO on the document's scale"
+            what = f"{rung.what}: ELBO on the report's scale"
             target = rung.published or CONVOLUTIONAL
             more: dict[str, Any] = {"published": rung.published, "target": target}
             rows.append(row(what, {**found, "elbo": elbo}, "elbo", seconds=seconds, **more))

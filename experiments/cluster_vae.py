@@ -40,7 +40,7 @@ def cluster_vae(protocol: Protocol) -> Findings:
     labels = test.y if test.y is not None else torch.empty(0)
     found = {}
     figures: dict[str, Any] = {}
-    first = N_SEEDS * protocol.seed  # another seed of the entry is three others of the runs
+    first = N_SEEDS * protocol.seed  # another seed of the experiment is three others of the runs
     seconds = 0.0
     for seed in range(first, first + N_SEEDS):
         name = f"cluster-vae-{seed}"

@@ -158,10 +158,12 @@ def _figure(n_samples: int) -> Figure:
             label="KL: Monte Carlo",
         )
         axes.plot(fine, penalty, "--", color=COLORS[1], linewidth=2, label="naive penalty")
-        axes.set_xlabel(label)
-        axes.set_ylabel("nats")
-        axes.set_ylim(-0.4, 10)
-        axes.set_title(("Over the width of q = N(0, σ²)", "Over the mean of q = N(μ, 1)")[i])
+        axes.set(
+            xlabel=label,
+            ylabel="nats",
+            ylim=(-0.4, 10),
+            title=("Over the width of q = N(0, σ²)", "Over the mean of q = N(μ, 1)")[i],
+        )
         if i == 0:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")

@@ -201,9 +201,11 @@ def _figure(exact: Tensor, through: Estimate, swapped: Estimate, corrected: Esti
         axes.errorbar(
             phi, found.mean.tolist(), error, fmt=marker, color=color, label=label, markersize=5
         )
-    axes.set_xlabel("φ, the mean of q(z | x)")
-    axes.set_ylabel("∂ELBO / ∂φ")
-    axes.set_title("Mean gradient (bars: four standard errors)")
+    axes.set(
+        xlabel="φ, the mean of q(z | x)",
+        ylabel="∂ELBO / ∂φ",
+        title="Mean gradient (bars: four standard errors)",
+    )
     axes.legend(loc="upper right")
     axes = new_axes(figure, 1, 2, 2)
     for label, found, color, marker in (
@@ -213,8 +215,10 @@ def _figure(exact: Tensor, through: Estimate, swapped: Estimate, corrected: Esti
         spread = found.spread.tolist()
         axes.plot(phi, spread, f"{marker}-", color=color, label=label, markersize=5)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("φ, the mean of q(z | x)")
-    axes.set_ylabel("standard deviation of one draw")
-    axes.set_title("Noise of two unbiased gradients")
+    axes.set(
+        xlabel="φ, the mean of q(z | x)",
+        ylabel="standard deviation of one draw",
+        title="Noise of two unbiased gradients",
+    )
     axes.legend(loc="upper center")
     return figure

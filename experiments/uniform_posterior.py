@@ -116,10 +116,12 @@ def _figure() -> Figure:
         equal = [closed_form(gaussian(middle, w / 12**0.5), p) for w in widths]
         label = "Gaussian, same mean and variance"
         axes.plot(widths, equal, "--", color=color, linewidth=1.3, label=label)
-    axes.set_xscale("log")
-    axes.set_ylim(0, 8)
-    axes.set_xlabel("width w of the uniform U[m - w/2, m + w/2]")
-    axes.set_ylabel("KL from N(0, 1), nats")
-    axes.set_title("Finite, but above that of the Gaussian of the same variance")
+    axes.set(
+        xscale="log",
+        ylim=(0, 8),
+        xlabel="width w of the uniform U[m - w/2, m + w/2]",
+        ylabel="KL from N(0, 1), nats",
+        title="Finite, but above that of the Gaussian of the same variance",
+    )
     axes.legend(loc="upper right", fontsize=8)
     return figure

@@ -211,10 +211,12 @@ def _figure(seen: dict[float, _Measured], plane: _Measured) -> Figure:
     for beta, color in zip(BETAS, colors, strict=True):
         values = seen[beta].scales.flatten().clamp(min=bins[0]).tolist()
         axes.hist(values, bins=bins, color=color, alpha=0.75, label=f"β = {beta:g}")
-    axes.set_xscale("log")
-    axes.set_xlabel("posterior σ of a latent dimension")
-    axes.set_ylabel("training images × dimensions")
-    axes.set_title("Scales of the posteriors")
+    axes.set(
+        xscale="log",
+        xlabel="posterior σ of a latent dimension",
+        ylabel="training images × dimensions",
+        title="Scales of the posteriors",
+    )
     axes.legend(loc="upper left")
     _codes(new_axes(figure, 2, 2, 4), plane, colors[1])
     return figure
@@ -238,9 +240,11 @@ def _codes(axes: Axes, seen: _Measured, color: str) -> None:
             0, radius, f"{share:.0%}", ha="center", va="center", fontsize=9, backgroundcolor="white"
         )
     limit = 1.1 * max(3.1, float(seen.codes.abs().max()))
-    axes.set_xlim(-limit, limit)
-    axes.set_ylim(-limit, limit)
-    axes.set_aspect("equal")
-    axes.set_xlabel("z₁")
-    axes.set_ylabel("z₂")
-    axes.set_title("β = 1, 2 dimensions: all posteriors, and N(0, I) as circles")
+    axes.set(
+        xlim=(-limit, limit),
+        ylim=(-limit, limit),
+        aspect="equal",
+        xlabel="z₁",
+        ylabel="z₂",
+        title="β = 1, 2 dimensions: all posteriors, and N(0, I) as circles",
+    )

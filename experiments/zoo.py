@@ -30,8 +30,9 @@ MEMBERS = (
 @Experiment(
     source="those of the experiments, in their own sections",
     protocol=(
-        "every entry that measures a variant, one after the other, each by its own protocol; with "
-        "--out FILE.json each result is kept beside the file, and what is there is not run again"
+        "every experiment that measures a variant, one after the other, each by its own protocol; "
+        "with --out FILE.json each result is kept beside the file, and what is there is not run "
+        "again"
     ),
     data="mnist",
     minutes=240,

@@ -76,7 +76,7 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return an image and a label, which nobody uses here."""
+        """Return an image, and a label that is not used."""
         return to_tensor(Image.fromarray(self.data[index])), 0
 
 

@@ -1,4 +1,4 @@
-"""Measure the test ELBO of one network, whoever trained it: part of nobody's time.
+"""Measure the test ELBO of one network, of any contender; its time is not counted.
 
     python elbo.py --weights run/model.safetensors --data-dir DIR
 

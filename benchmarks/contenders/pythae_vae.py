@@ -92,7 +92,7 @@ class Watch(TrainingCallback):
         self.began = time.perf_counter()
 
     def on_epoch_end(self, training_config: BaseTrainerConfig, **_: object) -> None:
-        """Note the time, then look where the ELBO stands."""
+        """Note the time, then measure the ELBO."""
         ended = time.perf_counter()
         self.seconds.append(ended - self.began)
         if self.x is None:

@@ -29,7 +29,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, data_dir: str, limit: int) -> None:
         self.data = torch.tensor(read_images(data_dir, "train")[: limit or None])
-        # Labels that nobody uses, which torchvision reads all the same.
+        # Unused, but torchvision reads the labels too.
         self.targets = torch.zeros(len(self.data), dtype=torch.long)
 
     def __len__(self) -> int:

@@ -36,9 +36,7 @@ def picture_axes(axes: Axes, images: Tensor, title: str, n_columns: int | None =
     """Show images with shape (N, C, H, W) as a grid, with a title."""
     shown = np.asarray(grid(images, n_columns=n_columns))
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(title)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(title=title, xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
 
@@ -115,9 +113,11 @@ def losses(
     if lows:
         margin = 0.05 * (max(highs) - min(lows)) or 1.0
         axes.set_ylim(min(lows) - margin, max(*highs, *lows) + margin)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"loss, {unit} (lower is better)")
-    axes.set_title("Loss while training" + (", and on the test images at the end" if test else ""))
+    axes.set(
+        xlabel="epoch",
+        ylabel=f"loss, {unit} (lower is better)",
+        title="Loss while training" + (", and on the test images at the end" if test else ""),
+    )
     axes.legend(loc="upper right")
     return figure
 
