@@ -23,10 +23,11 @@ def run(name: str | None, options: Options, out: Path | None, command: str) -> N
         OptionError: No experiment, or one that does not exist.
         Interrupted: Training was stopped.
     """
-    from experiments.ledger.run import reproduce
-
     if name is None:
         raise OptionError(f"name an experiment: {', '.join(names())}")
+    # It imports torch.
+    from experiments.ledger.run import reproduce
+
     try:
         result = reproduce(name, options, out=out, command=command)
     except Interrupted as error:
