@@ -205,7 +205,7 @@ def downloaded() -> str:
     """Return reparam's cache, into which MNIST is downloaded if it is not there."""
     return said_by(
         sys.executable,
-        "from reparam import data; from reparam.data.sources import cache_folder; "
+        "from reparam import data; from reparam.data.download import cache_folder; "
         "data.load('mnist'); print(cache_folder())",
     )
 

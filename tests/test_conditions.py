@@ -60,8 +60,8 @@ def echo(data: rp.data.Dataset) -> rp.Run:
 def test_a_condition_is_the_label_as_one_of_k() -> None:
     spec = SPEC.conditioned("label")
     assert (spec.context, SPEC.context) == (3, 0)
-    assert condition_of(SPEC) is None
-    c = condition_of(spec)(LABELS)  # type: ignore[misc]
+    assert condition_of(SPEC, LABELS, None) is None
+    c = condition_of(spec, LABELS, None)
     np.testing.assert_array_equal(c, np.eye(3)[LABELS])
     assert rp.DataSpec.from_dict(spec.to_dict()) == spec
     assert spec.conditioned(None) == SPEC
@@ -75,7 +75,7 @@ def test_conditions_to_generate_come_in_turn_or_all_alike() -> None:
     for label in (-1, 3):
         with pytest.raises(OptionError, match="the labels of 'rows' are 0 to 2"):
             conditions(spec, 4, label=label)
-    with pytest.raises(OptionError, match="train one with --condition label"):
+    with pytest.raises(OptionError, match="train one with condition='label'"):
         conditions(SPEC, 4, label=0)
 
 

@@ -1,10 +1,12 @@
-"""Arrays of any library as dense tensors of numbers, or one sentence that says how to convert them.
+"""Arrays and tables of any library as dense tensors, or one sentence on how to convert them.
 
-A container whose numbers could be read in a wrong way (a mask that would be dropped, a sparse
-matrix that would become one object, fields of different types) is refused, never guessed.
+A container whose numbers could be read wrongly (a mask that would be dropped, a sparse matrix that
+would become one object, fields of different types) is refused. Tables of pandas, polars and others
+are read through narwhals, which is imported only for objects that may be tables.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.errors import DataError
+from reparam.errors import DataError, unknown
 
 Array = Tensor | NDArray[Any]
 
@@ -25,22 +27,118 @@ _KINDS = {
 }
 """The kinds of NumPy arrays that hold no real numbers, and what to do."""
 
+_PLAIN = (str, bytes, list, tuple, dict, set, int, float, type, type(None))
+"""What is neither an array nor a table."""
 
-def is_array(values: Any) -> bool:
-    """Return whether values are an array, or a table, of some library, whatever they hold.
+_PARTS = ("x", "y", "covariates")
+"""The keys of data in a mapping."""
+
+
+def is_array(values: object) -> bool:
+    """Return whether values are an array or a table of some library, whatever they hold.
 
     >>> is_array(np.zeros(3)), is_array("zeros"), is_array([0.0])
     (True, False, False)
     """
     if isinstance(values, Tensor | np.ndarray) or _is_of("scipy.sparse", values):
         return True
-    if isinstance(values, str | bytes | list | tuple | dict | set | int | float | type | None):
+    if isinstance(values, _PLAIN):
         return False
+    # Arrays of other libraries declare themselves by NumPy's protocol.
+    return table_of(values, "x") is not None or hasattr(values, "__array__")
+
+
+def table_of(values: object, name: str) -> Any | None:
+    """Return a DataFrame or a Series as a frame of narwhals; None for anything else.
+
+    Arguments:
+        values: Anything.
+        name: What messages call the values, and the name of the column that a Series becomes.
+
+    Raises:
+        DataError: A table that is not in memory, such as a LazyFrame of polars.
+    """
+    if isinstance(values, (np.ndarray, np.generic, Tensor, *_PLAIN)):
+        return None
     import narwhals as nw
 
-    # Arrays of other libraries declare themselves by NumPy's protocol.
-    is_table = nw.dependencies.is_into_dataframe(values) or nw.dependencies.is_into_series(values)
-    return is_table or hasattr(values, "__array__")
+    table: Any = values
+    try:
+        if nw.dependencies.is_into_series(table):
+            return nw.from_native(table, series_only=True).alias(name).to_frame()
+        if nw.dependencies.is_into_dataframe(table):
+            return nw.from_native(table, eager_only=True)
+    except nw.exceptions.NarwhalsError as error:
+        raise DataError(
+            f"{name} is a table that cannot be read ({_first_line(error)}): give an array of its "
+            "numbers, as .to_numpy() returns"
+        ) from error
+    return None
+
+
+def columns_of(values: object, name: str) -> dict[str, NDArray[Any]] | None:
+    """Return the columns of a table, float64 or objects that are text; None for other data.
+
+    Arguments:
+        values: A DataFrame, or a mapping from names to one value or to one for each row. A missing
+            number is NaN, a missing text None.
+        name: What messages call the values.
+
+    Raises:
+        DataError: A column of dates, or of other objects than text.
+
+    Example:
+        >>> columns_of({"age": [40], "sex": ["F"]}, "c")
+        {'age': array([40.]), 'sex': array(['F'], dtype=object)}
+    """
+    if isinstance(values, Mapping):
+        return {str(key): _column(column, f"{name}[{key!r}]") for key, column in values.items()}
+    frame = table_of(values, name)
+    if frame is None:
+        return None
+    columns = {}
+    for column in frame.iter_columns():
+        is_number = column.dtype.is_numeric() or str(column.dtype) == "Boolean"
+        given = _floats(column) if is_number else column.to_list()
+        columns[str(column.name)] = _column(given, f"{name}[{column.name!r}]")
+    return columns
+
+
+def _column(values: object, name: str) -> NDArray[Any]:
+    array = np.asarray(values.tolist() if isinstance(values, Tensor) else values)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64)
+    listed = [None if v is None or v != v else v for v in array.ravel().tolist()]
+    other = [v for v in listed if not isinstance(v, str | None)]
+    if array.dtype.kind not in "OU" or other or array.ndim > 1:
+        shown = other[0] if other else array.dtype
+        raise DataError(
+            f"{name} holds {shown!r}: a column of numbers or of text is needed, so convert it"
+        )
+    return np.array(listed, object).reshape(array.shape)
+
+
+def parts_of(data: object) -> tuple[Any, Any, Any] | None:
+    """Return x, y and covariates, each None where it is missing, of a tuple or mapping of them.
+
+    Anything else than (x,), (x, y), (x, y, covariates) or a mapping with the key ``x`` gives None.
+
+    Raises:
+        OptionError: A key that is not one of the three.
+
+    Example:
+        >>> parts_of((3, 1)), parts_of({"x": 3, "covariates": 2}), parts_of(3)
+        ((3, 1, None), (3, None, 2), None)
+    """
+    if isinstance(data, Mapping) and "x" in data:
+        for key in data:
+            if key not in _PARTS:
+                raise unknown("key of the data", key, _PARTS)
+        return data["x"], data.get("y"), data.get("covariates")
+    if isinstance(data, tuple | list) and 1 <= len(data) <= len(_PARTS):
+        x, y, covariates = (*data, None, None)[:3]
+        return x, y, covariates
+    return None
 
 
 def as_tensor(values: object, name: str) -> Tensor:
@@ -73,7 +171,11 @@ def as_tensor(values: object, name: str) -> Tensor:
                 f"known, so fill them by {name}.filled(value), or leave these examples out"
             )
         values = values.data
-    return _of_array(_of_frame(values, name), name)
+    frame = table_of(values, name)
+    if frame is None:
+        return _of_array(values, name)
+    rows = _of_array(_numbers(frame, name), name)
+    return rows[:, 0] if np.ndim(values) == 1 else rows  # type: ignore[arg-type]
 
 
 def _of_tensor(values: Tensor, name: str) -> Tensor:
@@ -88,7 +190,7 @@ def _of_tensor(values: Tensor, name: str) -> Tensor:
             f"{name} is a tensor of {values.dtype}: real numbers are needed, so convert it"
         )
     if values.is_floating_point() and values.element_size() == 1:
-        values = values.float()  # what torch computes with float8 is little
+        values = values.float()  # torch computes little in float8
     return values.detach().cpu()
 
 
@@ -129,27 +231,6 @@ def _of_array(values: Any, name: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64) if wide else array)
 
 
-def _of_frame(values: Any, name: str) -> Any:
-    """Return the array of a DataFrame or a Series; anything else as it is."""
-    if isinstance(values, np.ndarray | np.generic | int | float | list | tuple):
-        return values
-    # narwhals is not imported for what is no table.
-    import narwhals as nw
-
-    try:
-        if nw.dependencies.is_into_series(values):
-            column = nw.from_native(values, series_only=True).alias(name)
-            return _numbers(column.to_frame(), name)[:, 0]
-        if nw.dependencies.is_into_dataframe(values):
-            return _numbers(nw.from_native(values, eager_only=True), name)
-    except nw.exceptions.NarwhalsError as error:
-        raise DataError(
-            f"{name} is a table that cannot be read ({_first_line(error)}): give an array of its "
-            "numbers, as .to_numpy() returns"
-        ) from error
-    return values
-
-
 def _numbers(frame: Any, name: str) -> NDArray[Any]:
     """Return the columns of a frame of narwhals, with shape (rows, columns)."""
     import narwhals as nw
@@ -166,9 +247,16 @@ def _numbers(frame: Any, name: str) -> NDArray[Any]:
         )
     is_whole = all(column.dtype.is_integer() for column in columns)
     if not is_whole or any(column.null_count() for column in columns):
-        return np.stack([column.cast(nw.Float64).to_numpy() for column in columns], axis=1)
+        return np.stack([_floats(column) for column in columns], axis=1)
     array: NDArray[Any] = frame.to_numpy()
     return array
+
+
+def _floats(column: Any) -> NDArray[np.float64]:
+    import narwhals as nw
+
+    numbers: NDArray[np.float64] = column.cast(nw.Float64).to_numpy()
+    return numbers
 
 
 def _is_of(module: str, values: object) -> bool:

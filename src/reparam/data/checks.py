@@ -1,21 +1,17 @@
-"""Checks that values and labels are what they are said to be, for data from outside."""
+"""Checks of the values x of data from outside: finite, in their support, of one shape.
+
+Every message gives the range or the index of the values, the rule, and the fix.
+"""
 
 from collections.abc import Sequence
 from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reparam.data.arrays import as_tensor
 from reparam.errors import DataError, ShapeError
 from reparam.spec import DataSpec, Support
-
-UNLABELED = -1
-"""What stands for the label of an example whose class is not known."""
-
-MANY_CLASSES = 10_000
-"""From here on more classes than examples are taken for a mistake, such as identifiers."""
 
 IMAGE_CHANNELS = (1, 3, 4)
 """How many channels an image has: grey, color, and color with transparency."""
@@ -427,79 +423,6 @@ def check_on_grid(x: Tensor, levels: int, name: str = "x") -> None:
             f"{levels} levels k / {levels - 1}: the likelihood is one of levels, so scale the "
             f"values as in training, or round them to k / {levels - 1}"
         )
-
-
-def _numbered(y: object, name: str) -> object:
-    """Return labels with -1 for those that are masked or None.
-
-    Raises:
-        DataError: Names of classes.
-    """
-    if isinstance(y, Tensor):
-        return y
-    if isinstance(y, np.ma.MaskedArray):
-        return y.filled(UNLABELED)
-    try:
-        array = np.asarray(y)
-    except (TypeError, ValueError):
-        return y
-    if array.dtype.kind == "O" and array.ndim == 1:
-        missing = np.array([value is None or value != value for value in array.tolist()])
-        known = np.array(array[~missing].tolist())
-        if known.dtype.kind in "biuf":
-            filled = np.full(len(array), float(UNLABELED))
-            filled[~missing] = known
-            return filled
-    if array.dtype.kind in "OUS":
-        raise DataError(
-            f"{name} has labels such as {str(array.flat[0])!r}: classes are numbers from 0, which "
-            f"numpy.unique({name}, return_inverse=True)[1] gives (-1 where one is not known)"
-        )
-    return y
-
-
-def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
-    """Return labels as int64, with shape (N,), and -1 for a class that is not known.
-
-    Arguments:
-        y: Integers {0, …, n_classes - 1}, and -1 or NaN, or a mask, where the class is not known.
-        n: The number of examples.
-        n_classes: The number of classes; any when None.
-        name: What messages call the labels.
-
-    Raises:
-        DataError: Labels of another length, below -1, beyond the classes or not integers.
-
-    Example:
-        >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
-        tensor([ 0,  2, -1])
-    """
-    labels = as_tensor(_numbered(y, name), name)
-    if labels.shape != (n,):
-        raise DataError(
-            f"{name} has shape {tuple(labels.shape)} beside {n} examples: "
-            f"one label per example is needed, so give {name} the shape ({n},)"
-        )
-    if labels.is_floating_point():
-        labels = torch.where(labels.isnan(), float(UNLABELED), labels)
-    else:
-        labels = labels.long()
-    bad = (labels < UNLABELED) | (labels != labels.round()) | labels.isinf()
-    if n_classes is not None:
-        bad |= labels >= n_classes
-    if bad.any():
-        index = first(bad)[0]
-        raise DataError(
-            f"{name}[{index}] is {labels[index].item()}: labels must be integers from 0"
-            f"{'' if n_classes is None else f' to {n_classes - 1}'} (or -1 where the class is not "
-            "known), so number the classes from 0"
-        )
-    if n_classes is None and n > 0 and int(labels.max()) >= max(n, MANY_CLASSES):
-        raise DataError(
-            f"{name} has the label {labels.max().item():.15g} beside {n} examples: more classes "
-            "than examples, so number the classes from 0 without gaps, or say n_classes"
-        )
-    return labels.long()
 
 
 def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reparam import data as data_sets
 from reparam.data import Dataset
-from reparam.data.registry import Binarize
+from reparam.data.image_set import Binarize
 from reparam.evaluation.per_example import data_sha256
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.data import Dataset, Vocabulary, load_text
-from reparam.data.sources import find
+from reparam.data.download import Remote, find
 from reparam.evaluation.latents.activity import interpolate
 from reparam.plots.plots import loss_curves
 from reparam.reproduce.ngram import NGram
@@ -16,6 +16,11 @@ from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import evaluated, mean_of, seconds_of, trained
 from reparam.runs.run import Run
+
+SHAKESPEARE = Remote(
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+    {"input.txt": "md5:6fb458f1232090904fb40fe944165e91"},
+)
 
 ORDERS = (1, 2, 3, 4, 5)
 RIVAL = 4
@@ -48,7 +53,7 @@ RECIPE: dict[str, Any] = {"batch_size": 64, "lr": 3e-3}
 )
 def text_vae(protocol: Protocol) -> Findings:
     """A VAE of Shakespeare's characters, against n-grams, with a latent code that is used."""
-    path = find("tinyshakespeare", [("input.txt",)], protocol.options.data_dir)[0]
+    path = find("tinyshakespeare", [("input.txt",)], SHAKESPEARE, protocol.options.data_dir)[0]
     data = load_text(path, stride=STRIDE)
     window = data.spec.dim
     grams = ngrams(data)

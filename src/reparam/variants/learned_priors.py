@@ -35,7 +35,9 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
         torch.Size([5, 20])
     """
     model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
+    model.prior = priors.Vamp(
+        model.encoder, spec.shape, n_components, spec.context, spec.label_context
+    )
     return Recipe(model, ELBO(), milestones=started(model.prior))
 
 
@@ -105,7 +107,7 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    spec = spec.conditioned("label")
+    spec = spec.conditioned(spec.condition or "label")
     model = mlp_model(spec.conditioned(None), Gaussian, latent_dim, **net)
     for part in (model.encoder, model.decoder):
         part.network = IgnoreContext(part.network)  # type: ignore[arg-type]
@@ -137,4 +139,4 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    return vae(spec.conditioned("label"), latent_dim, **net)
+    return vae(spec.conditioned(spec.condition or "label"), latent_dim, **net)

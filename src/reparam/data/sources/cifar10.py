@@ -1,4 +1,10 @@
-"""CIFAR-10 in its official binary version, in which nothing is pickled."""
+"""CIFAR-10: 60,000 color photographs of 32 × 32 pixels, in the official binary version.
+
+Nothing in this version is pickled.
+
+References:
+    Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+"""
 
 import gzip
 import tarfile
@@ -9,20 +15,28 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Split
+from reparam.data.download import Remote
 from reparam.data.idx import FIX, LARGEST, read_bytes, reading
+from reparam.data.image_set import ImageSet
+from reparam.data.registry import SOURCES
 from reparam.errors import DataError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
 FILES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 
-# A file holds this many records, each a label and 32 x 32 pixels of red, then green, then blue.
+OBJECTS = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
 RECORDS = 10_000
+"""The number of records of a file: a label, then 32 × 32 pixels of red, of green and of blue."""
 SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
 
 
-def read_cifar10(paths: Sequence[Path]) -> dict[str, Split]:
+def read(paths: Sequence[Path]) -> dict[str, Split]:
     """Return the official train and test splits, x uint8 with shape (N, 3, 32, 32).
 
     Arguments:
@@ -33,30 +47,27 @@ def read_cifar10(paths: Sequence[Path]) -> dict[str, Split]:
     """
     archives = [path for path in paths if path.name == ARCHIVE]
     if archives:
-        contents = read_archive(archives[0])
-        where = {name: f"{name} in {archives[0]}" for name in FILES}
+        found = read_archive(archives[0])
+        contents = {f"{name} in {archives[0]}": found[name] for name in FILES}
     else:
-        size = RECORDS * RECORD_BYTES
-        contents = {name: read_bytes(path, size) for name, path in zip(FILES, paths, strict=True)}
-        where = {name: str(path) for name, path in zip(FILES, paths, strict=True)}
+        contents = {str(path): read_bytes(path, RECORDS * RECORD_BYTES) for path in paths}
     parts = []
-    for name in FILES:
-        content = contents[name]
-        require_size(where[name], len(content))
+    for place, content in contents.items():
+        require_size(place, len(content))
         rows = np.frombuffer(content, np.uint8).reshape(RECORDS, RECORD_BYTES)
         if rows[:, 0].max() > 9:
             raise DataError(
-                f"{where[name]} has the label {rows[:, 0].max()}: labels are 0 to 9, so {FIX}"
+                f"{place} has the label {rows[:, 0].max()}: labels are 0 to 9, so {FIX}"
             )
         parts.append(rows)
     return {"train": as_split(parts[:5]), "test": as_split(parts[5:])}
 
 
 def require_size(place: str, size: int) -> None:
-    """Refuse a file that is not as long as its records.
+    """Refuse a file that is shorter or longer than its records.
 
     Raises:
-        DataError: It is shorter or longer.
+        DataError: It is.
     """
     expected = RECORDS * RECORD_BYTES
     if size != expected:
@@ -84,10 +95,10 @@ def require_small(path: Path, size: int) -> None:
 
 
 def read_archive(path: Path) -> Mapping[str, bytes]:
-    """Return the content of each of ``FILES``, read where it lies in the official archive.
+    """Return the content of each of ``FILES`` in the official archive.
 
-    Nothing is unpacked, so that no path in the archive is ever followed, a folder that cannot be
-    written to will do, and half an unpacked archive cannot exist.
+    Nothing is unpacked to disk: no path in the archive is followed, the folder may be read-only,
+    and no half-unpacked archive is left behind.
 
     Raises:
         DataError: An archive that is damaged, lacks a file, or unpacks to more than it should.
@@ -95,7 +106,7 @@ def read_archive(path: Path) -> Mapping[str, bytes]:
     contents: dict[str, bytes] = {}
     size = 0
     with reading(path, "tar.gz archive"), gzip.open(path) as unzipped:
-        # "|" reads straight through: seeking back in gzip would decompress it again.
+        # "|" never seeks: seeking back in gzip would decompress everything again.
         with tarfile.open(fileobj=unzipped, mode="r|") as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
@@ -105,10 +116,30 @@ def read_archive(path: Path) -> Mapping[str, bytes]:
                     contents[name] = file.read()
                 size += member.size
                 require_small(path, size)
-        # gzip checks its sum at the end only.
+        # gzip compares its checksum only at the end.
         while unzipped.read(2**20):
             require_small(path, unzipped.tell())
     missing = [name for name in FILES if name not in contents]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}: the archive has 6 parts, so {FIX}")
     return contents
+
+
+SOURCES.add(
+    "cifar10",
+    ImageSet(
+        name="cifar10",
+        description="color photographs of animals and vehicles, of Krizhevsky",
+        n_train=50_000,
+        n_test=10_000,
+        shape=SHAPE,
+        levels=256,
+        class_names=OBJECTS,
+        read=read,
+        files=[(f"{FOLDER}/{file}", file, ARCHIVE) for file in FILES],
+        remote=Remote(
+            "https://www.cs.toronto.edu/~kriz/", {ARCHIVE: "md5:c32a1d4ab5d03f1284b67883e8d87530"}
+        ),
+        dequantize=True,
+    ),
+)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.folder import ImageFile, listed, printable
+from reparam.data.image_folder import ImageFile, listed, printable
 from reparam.errors import DataError, OptionError
 from reparam.utils.files import reason
 
