@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         load_images(tmp_path / "nowhere")
     with pytest.raises(DataError, match="is a file"):
         load_images(folder / "0.png")
-    with pytest.raises(DataError, match="path=None: .*give the path of their folder"):
+    with pytest.raises(DataError, match=r"path=None: .*give the path of their folder"):
         rp.data.load("images")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"has 0 images .*at least 3"):
@@ -150,9 +150,9 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         load_images(folder, 0)
     with pytest.raises(OptionError, match="test_share=1"):
         load_images(folder, test_share=1)
-    with pytest.raises(OptionError, match="binarize='dynamic': an option of data .*'mnist'.* and not of 'images'"):
+    with pytest.raises(OptionError, match=r"binarize='dynamic': .*'mnist'.* not of 'images'"):
         rp.data.load("images", path=folder, binarize="dynamic")
-    with pytest.raises(OptionError, match="window=3: an option of data 'text' and not of 'images'"):
+    with pytest.raises(OptionError, match=r"window=3: .* of data 'text' and not of 'images'"):
         rp.data.load("images", path=folder, window=3)
 
 
@@ -618,6 +618,23 @@ def test_runs_from_before_there_was_grey_keep_three_channels(tmp_path: Path) -> 
     # Another folder has its own splits, whatever share was that of the first.
     other = run.dataset(path=splits_of(tmp_path / "other", "train", "test"))
     assert len(other.split("test")) == 20
+
+
+def test_runs_from_before_faces_were_named_images_go_on(tmp_path: Path) -> None:
+    folder, run = write(tmp_path / "some"), tmp_path / "run"
+    model = ["--hidden", "4", "--latent-dim", "2", "--epochs", "1", "--device", "cpu"]
+    words = ["--data", "images", "--path", str(folder), "--size", "4", "--out", str(run)]
+    assert main(["train", "vae", *words, *model]) == 0
+    expected = rp.load(run).dataset().images
+    config = run / "config.yaml"
+    older = config.read_text().replace("data: images", "data: faces")
+    config.write_text(older.replace("name: images", "name: faces"))
+    assert older.count("faces") == 1
+    assert torch.equal(rp.load(run).dataset().images, expected)
+    assert main(["train", "--resume", str(run)]) == 0
+    data = rp.data.load("faces", path=folder, size=4)
+    assert data.options is not None
+    assert data.options["name"] == "images"
 
 
 def test_commands_say_once_what_is_left_out(

@@ -200,7 +200,7 @@ class Mixture(nn.Module):
             parameter.data.copy_(torch.from_numpy(value))
 
 
-@numbers(context=0)
+@numbers(context=0, label_context=0)
 class Vamp(nn.Module):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 

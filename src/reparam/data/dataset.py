@@ -98,7 +98,7 @@ class Dataset:
         notes: Remarks on the files that were read, such as those that were left out.
 
     Raises:
-        DataError: No ``train`` split, or a split without the covariates of the condition.
+        DataError: No ``train`` split, or another number of covariates than in the spec.
 
     Example:
         >>> data = Dataset("ones", DataSpec((2,), "real"), {"train": Split(torch.ones(5, 2))})
@@ -123,10 +123,11 @@ class Dataset:
             )
         n = len(self.spec.covariates)
         for name, split in self.splits.items() if self.spec.given_covariates else ():
-            if split.covariates is None or split.covariates.shape[1] != n:
+            if split.covariates is not None and split.covariates.shape[1] != n:
                 raise DataError(
-                    f"the split {name!r} of {self.name!r} lacks the {n} covariates of its spec "
-                    f"({', '.join(self.spec.covariates)}): give covariates with {n} columns"
+                    f"the split {name!r} of {self.name!r} has {split.covariates.shape[1]} "
+                    f"covariates, and its spec names {n} ({', '.join(self.spec.covariates)}): give "
+                    "as many"
                 )
 
     def __repr__(self) -> str:

@@ -114,6 +114,11 @@ def from_arrays(
             labels[part] = as_labels(y_given, n, n_classes, part.replace("x", "y"))
         if c_given is not None:
             rows[part], names = as_covariates(c_given, n, names)
+    if rows and len(rows) < len(given):
+        raise DataError(
+            f"covariates are given for {next(iter(rows))} alone: give them for x and test x, or "
+            "for neither"
+        )
     kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]
     if kinds[0] != kinds[-1]:
         raise ShapeError(
