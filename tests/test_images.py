@@ -627,9 +627,11 @@ def test_runs_from_before_faces_were_named_images_go_on(tmp_path: Path) -> None:
     assert main(["train", "vae", *words, *model]) == 0
     expected = rp.load(run).dataset().images
     config = run / "config.yaml"
-    older = config.read_text().replace("data: images", "data: faces")
-    config.write_text(older.replace("name: images", "name: faces"))
-    assert older.count("faces") == 1
+    older = config.read_text()
+    for key in ("data", "name"):
+        assert f"{key}: images\n" in older
+        older = older.replace(f"{key}: images\n", f"{key}: faces\n")
+    config.write_text(older)
     assert torch.equal(rp.load(run).dataset().images, expected)
     assert main(["train", "--resume", str(run)]) == 0
     data = rp.data.load("faces", path=folder, size=4)
