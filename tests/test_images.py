@@ -246,7 +246,7 @@ def test_links_are_followed_and_each_file_counts_once(tmp_path: Path) -> None:
         "cat/hard.png",
         *(f"dog/{number}.png" for number in (0, 1, 3, 4)),
     ]
-    assert [(some.reason, some.count) for some in found.left_out] == [("again", 5)]
+    assert {why: len(files) for why, files in found.left_out.items() if files} == {"again": 5}
     both = tmp_path / "both"
     both.mkdir()
     for name in ("cat", "dog"):
@@ -264,7 +264,7 @@ def test_folders_full_of_links_to_each_other_end(tmp_path: Path) -> None:
     # There are more than 12! ways along these links.
     found = find_images(tmp_path)
     assert len(found.images) == 12
-    assert found.left_out[0].count == 144
+    assert len(found.left_out["again"]) == 144
 
 
 def splits_of(folder: Path, *tops: str, classes: tuple[str, ...] = ("cat", "dog")) -> Path:

@@ -157,8 +157,15 @@ def as_tensor(values: object, name: str) -> Tensor:
         >>> as_tensor(np.arange(3), "x")
         tensor([0, 1, 2])
     """
-    if isinstance(values, Tensor):
-        return _of_tensor(values, name)
+    found = _of_tensor(values, name) if isinstance(values, Tensor) else _of_other(values, name)
+    if found.dtype == torch.uint64 and bool((found.view(torch.int64) < 0).any()):
+        raise DataError(
+            f"{name} has whole numbers beyond 2^63 - 1: scale them, or convert them to floats"
+        )
+    return found.long() if found.dtype == torch.uint64 else found
+
+
+def _of_other(values: object, name: str) -> Tensor:
     if _is_of("scipy.sparse", values):
         raise DataError(
             f"{name} is a sparse matrix of SciPy: a dense array is needed, so give {name}.toarray()"
@@ -220,15 +227,10 @@ def _of_array(values: Any, name: str) -> Tensor:
         )
     # Torch takes neither foreign byte orders nor negative strides, and warns of read-only memory.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
-    wide = kind in "iu" and array.dtype != np.uint8
-    if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise DataError(
-            f"{name} has whole numbers up to {int(array.max())}, more than 64 bits with a sign "
-            "hold: scale them, or convert them to floats"
-        )
     if array.dtype == np.longdouble:
         array = array.astype(np.float64)
-    return torch.from_numpy(array.astype(np.int64) if wide else array)
+    keeps = array.dtype in (np.uint8, np.uint64) or kind not in "iu"
+    return torch.from_numpy(array if keeps else array.astype(np.int64))
 
 
 def _numbers(frame: Any, name: str) -> NDArray[Any]:

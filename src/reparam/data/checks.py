@@ -229,10 +229,6 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
         narrow = values.float()
         check_finite(narrow, name, values)
         return narrow
-    if values.dtype == torch.uint64 and bool((values.view(torch.int64) < 0).any()):
-        raise DataError(
-            f"{name} has whole numbers beyond 2^63 - 1: scale them, or convert them to floats"
-        )
     return values if values.dtype in (torch.uint8, torch.bool) else values.long()
 
 

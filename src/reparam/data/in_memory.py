@@ -26,7 +26,7 @@ from reparam.data.covariates import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.labels import as_labels, numbered_classes
 from reparam.data.stream import Stream
-from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.data.transforms import Identity, Pixels, scale_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import plain_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -135,13 +135,7 @@ def from_arrays(
         for part, v in values.items()
     }
     stored = splits["train"].x
-    levels: int | None = None
-    if chosen in ("categorical", "tokens"):
-        levels = 1 + max(int(split.x.max()) for split in splits.values())
-    transform: Transform = Identity()
-    if stored.dtype == torch.uint8:
-        transform = Pixels(2 if chosen == "binary" else 256)
-        levels = 256 if chosen == "unit" else None
+    transform, levels = scale_of(stored.dtype, chosen, max(int(v.max()) for v in values.values()))
     if n_classes is None:
         # Without any known label there are no classes.
         n_classes = len(classes) or max((int(y.max()) + 1 for y in labels.values()), default=0)

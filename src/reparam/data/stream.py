@@ -19,7 +19,7 @@ from reparam.data.dataset import Split
 from reparam.data.labels import as_labels
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.seeded_loader import pulled
-from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.data.transforms import Transform, scale_of
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.isolation import plain_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -98,25 +98,25 @@ class Stream:
             )
         names: tuple[str, ...] = ()
         supports: set[Support] = set() if support is None else {support}
-        first: Tensor | None = None
-        n_seen, levels, top_label, digest = 0, 0, None, sha256()
+        shape: tuple[int, ...] = ()
+        dtype, top, top_label = torch.float32, 0, -1
+        n_seen, has_labels, digest = 0, False, sha256()
         for item in islice(pulled(loader, seed=0), N_LOOKED_AT):
             x, y, covariates = parts(item)
-            first = as_values(x, NAME) if first is None else first
-            if x.shape[1:] != first.shape[1:]:
+            if n_seen == 0:
+                shape, dtype = tuple(as_values(x, NAME).shape[1:]), x.dtype
+            if tuple(x.shape[1:]) != shape:
                 raise ShapeError(
                     f"the DataLoader yields examples of shape {tuple(x.shape[1:])} after some of "
-                    f"shape {tuple(first.shape[1:])}: all must have one shape, so crop, pad or "
-                    "resize them"
+                    f"shape {shape}: all must have one shape, so crop, pad or resize them"
                 )
             if support is None:
                 supports.add(closest_support(x, NAME))
             else:
                 as_support(x, support, NAME)
-            if support in ("categorical", "tokens"):
-                levels = max(levels, int(x.max()) + 1)
+            top = max(top, int(x.max()))
             if y is not None:
-                top_label = max(int(y.max()), -1 if top_label is None else top_label)
+                has_labels, top_label = True, max(top_label, int(y.max()))
             if covariates is not None:
                 covariates, names = as_covariates(covariates, len(x), names)
             digest.update(fingerprint(Split(x, y, covariates)).encode())
@@ -125,18 +125,15 @@ class Stream:
                 break
         # Of binary, unit and real the widest, in the order in which they are declared.
         support = [known for known in get_args(Support) if known in supports][-1]
-        transform: Transform = Identity()
-        if first is not None and first.dtype == torch.uint8 and support in ("unit", "binary"):
-            transform = Pixels(256 if support == "unit" else 2)
-            levels = 256 if support == "unit" else 0
-        if n_classes is None and top_label is not None:
+        transform, levels = scale_of(dtype, support, top)
+        if n_classes is None and has_labels:
             named = getattr(loader.dataset, "classes", ())
             n_classes = len(named) or top_label + 1 or None
         spec = DataSpec(
-            shape=() if first is None else tuple(first.shape[1:]),
+            shape=shape,
             support=support,
             n_classes=n_classes,
-            levels=levels or None,
+            levels=levels,
             condition="covariates" if names else None,
             name=name,
             covariates=names,

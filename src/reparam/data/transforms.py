@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from reparam.errors import OptionError, unknown
+from reparam.spec import Support
 from reparam.utils.arguments import numbers
 
 Binarization = Literal["none", "threshold", "dynamic"]
@@ -95,6 +96,22 @@ class Pixels:
             # In float32 255 + u can round up to 256, and a density on [0, 1) is infinite at 1.
             return u.add_(raw).div_(self.levels).clamp_(max=1 - 2**-24)
         return raw.float().div_(top)
+
+
+def scale_of(dtype: torch.dtype, support: Support, top: int) -> tuple[Transform, int | None]:
+    """Return the transform of values as they are stored, and the number of levels of x, if any.
+
+    Arguments:
+        dtype: The type of the stored values; uint8 are grey levels, or black and white.
+        support: The set that contains every entry of x.
+        top: The largest value.
+
+    >>> scale_of(torch.uint8, "unit", 255), scale_of(torch.int64, "tokens", 7)
+    ((Pixels(levels=256, binarize='none', dequantize=False), 256), (Identity(), 8))
+    """
+    if dtype == torch.uint8 and support in ("unit", "binary"):
+        return Pixels(256 if support == "unit" else 2), 256 if support == "unit" else None
+    return Identity(), top + 1 if support in ("categorical", "tokens") else None
 
 
 def check_one_way(binarize: str, dequantize: bool) -> None:
