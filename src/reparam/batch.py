@@ -105,7 +105,7 @@ def to_device(batch: Batch, device: torch.device | str) -> Batch:
 
 
 def _mapped(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
-    """Return a batch with a function of its x, y and c, as far as they are there."""
+    """Return a batch with a function applied to its x, y and c."""
     y = None if batch.y is None else function(batch.y)
     c = None if batch.c is None else function(batch.c)
     return replace(batch, x=function(batch.x), y=y, c=c)

@@ -1,8 +1,7 @@
 """Arrays and tables of any library as dense tensors, or one sentence on how to convert them.
 
 A container whose numbers could be read wrongly (a mask that would be dropped, a sparse matrix that
-would become one object, fields of different types) is refused. Tables of pandas, polars and others
-are read through narwhals, which is imported only for objects that may be tables.
+would become one object, fields of different types) is refused.
 """
 
 import sys
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reparam.data.tables import PLAIN, first_line, numbers_of, table_of
 from reparam.errors import DataError, unknown
 
 Array = Tensor | NDArray[Any]
@@ -25,97 +25,24 @@ _KINDS = {
     "M": "dates: real numbers are needed, so convert them, for example to days since the first",
     "m": "time spans: real numbers are needed, so convert them, for example to seconds",
 }
-"""The kinds of NumPy arrays that hold no real numbers, and what to do."""
-
-_PLAIN = (str, bytes, list, tuple, dict, set, int, float, type, type(None))
-"""What is neither an array nor a table."""
+"""The kinds of NumPy arrays without real numbers, and how to convert them."""
 
 _PARTS = ("x", "y", "covariates")
 """The keys of data in a mapping."""
 
 
 def is_array(values: object) -> bool:
-    """Return whether values are an array or a table of some library, whatever they hold.
+    """Return whether values are an array or a table of some library, of any content.
 
     >>> is_array(np.zeros(3)), is_array("zeros"), is_array([0.0])
     (True, False, False)
     """
     if isinstance(values, Tensor | np.ndarray) or _is_of("scipy.sparse", values):
         return True
-    if isinstance(values, _PLAIN):
+    if isinstance(values, PLAIN):
         return False
     # Arrays of other libraries declare themselves by NumPy's protocol.
     return table_of(values, "x") is not None or hasattr(values, "__array__")
-
-
-def table_of(values: object, name: str) -> Any | None:
-    """Return a DataFrame or a Series as a frame of narwhals; None for anything else.
-
-    Arguments:
-        values: Anything.
-        name: What messages call the values, and the name of the column that a Series becomes.
-
-    Raises:
-        DataError: A table that is not in memory, such as a LazyFrame of polars.
-    """
-    if isinstance(values, (np.ndarray, np.generic, Tensor, *_PLAIN)):
-        return None
-    import narwhals as nw
-
-    table: Any = values
-    try:
-        if nw.dependencies.is_into_series(table):
-            return nw.from_native(table, series_only=True).alias(name).to_frame()
-        if nw.dependencies.is_into_dataframe(table):
-            return nw.from_native(table, eager_only=True)
-    except nw.exceptions.NarwhalsError as error:
-        raise DataError(
-            f"{name} is a table that cannot be read ({_first_line(error)}): give an array of its "
-            "numbers, as .to_numpy() returns"
-        ) from error
-    return None
-
-
-def columns_of(values: object, name: str) -> dict[str, NDArray[Any]] | None:
-    """Return the columns of a table, float64 or objects that are text; None for other data.
-
-    Arguments:
-        values: A DataFrame, or a mapping from names to one value or to one for each row. A missing
-            number is NaN, a missing text None.
-        name: What messages call the values.
-
-    Raises:
-        DataError: A column of dates, or of other objects than text.
-
-    Example:
-        >>> columns_of({"age": [40], "sex": ["F"]}, "c")
-        {'age': array([40.]), 'sex': array(['F'], dtype=object)}
-    """
-    if isinstance(values, Mapping):
-        return {str(key): _column(column, f"{name}[{key!r}]") for key, column in values.items()}
-    frame = table_of(values, name)
-    if frame is None:
-        return None
-    columns = {}
-    for column in frame.iter_columns():
-        is_number = column.dtype.is_numeric() or str(column.dtype) == "Boolean"
-        given = _floats(column) if is_number else column.to_list()
-        columns[str(column.name)] = _column(given, f"{name}[{column.name!r}]")
-    return columns
-
-
-def _column(values: object, name: str) -> NDArray[Any]:
-    array = np.asarray(values.tolist() if isinstance(values, Tensor) else values)
-    if array.dtype.kind in "biuf":
-        return array.astype(np.float64)
-    listed = [None if v is None or v != v else v for v in array.ravel().tolist()]
-    other = [v for v in listed if not isinstance(v, str | None)]
-    if array.dtype.kind not in "OU" or other or array.ndim > 1:
-        shown = other[0] if other else array.dtype
-        raise DataError(
-            f"{name} holds {shown!r}: a column of numbers or of text is needed, so convert it"
-        )
-    return np.array(listed, object).reshape(array.shape)
 
 
 def parts_of(data: object) -> tuple[Any, Any, Any] | None:
@@ -145,13 +72,13 @@ def as_tensor(values: object, name: str) -> Tensor:
     """Return a dense tensor of real numbers on the CPU, which shares memory where it can.
 
     Arguments:
-        values: A tensor; a NumPy array, or what NumPy turns into one; a DataFrame or a Series of
+        values: A tensor; a NumPy array, or an object that NumPy converts; a DataFrame or Series of
             pandas, polars or another library that narwhals knows, whose missing values become NaN.
-        name: What messages call the values.
+        name: The name of the values in messages.
 
     Raises:
-        DataError: Anything that is no dense array of real numbers; the message says how to convert
-            it.
+        DataError: Anything that is no dense array of real numbers; the message tells how to
+            convert it.
 
     Example:
         >>> as_tensor(np.arange(3), "x")
@@ -181,7 +108,7 @@ def _of_other(values: object, name: str) -> Tensor:
     frame = table_of(values, name)
     if frame is None:
         return _of_array(values, name)
-    rows = _of_array(_numbers(frame, name), name)
+    rows = _of_array(numbers_of(frame, name), name)
     return rows[:, 0] if np.ndim(values) == 1 else rows  # type: ignore[arg-type]
 
 
@@ -206,7 +133,7 @@ def _of_array(values: Any, name: str) -> Tensor:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{name} is a {type(values).__name__} that makes no array ({_first_line(error)}): give "
+            f"{name} is a {type(values).__name__} that makes no array ({first_line(error)}): give "
             "a tensor or an array of numbers"
         ) from error
     kind = array.dtype.kind
@@ -233,39 +160,7 @@ def _of_array(values: Any, name: str) -> Tensor:
     return torch.from_numpy(array if keeps else array.astype(np.int64))
 
 
-def _numbers(frame: Any, name: str) -> NDArray[Any]:
-    """Return the columns of a frame of narwhals, with shape (rows, columns)."""
-    import narwhals as nw
-
-    columns = list(frame.iter_columns())  # by place, since pandas has columns without a name
-    other = [c for c in columns if not (c.dtype.is_numeric() or c.dtype == nw.Boolean)]
-    if other:
-        listed = ", ".join(f"{column.name} ({column.dtype})" for column in other[:4])
-        more = ", ..." if len(other) > 4 else ""
-        raise DataError(
-            f"{name} has {len(other)} of {len(columns)} columns that hold no numbers: "
-            f"{listed}{more}; drop them, or number their values (sparse columns become dense by "
-            "x.sparse.to_dense())"
-        )
-    is_whole = all(column.dtype.is_integer() for column in columns)
-    if not is_whole or any(column.null_count() for column in columns):
-        return np.stack([_floats(column) for column in columns], axis=1)
-    array: NDArray[Any] = frame.to_numpy()
-    return array
-
-
-def _floats(column: Any) -> NDArray[np.float64]:
-    import narwhals as nw
-
-    numbers: NDArray[np.float64] = column.cast(nw.Float64).to_numpy()
-    return numbers
-
-
 def _is_of(module: str, values: object) -> bool:
     """Return whether values are of a class of a module, without importing it."""
     kind = type(values).__module__
     return module in sys.modules and (kind == module or kind.startswith(f"{module}."))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")

@@ -1,6 +1,6 @@
 """The condition c of a model p(x | c): the one-hot label, real covariates, or both side by side.
 
-``DataSpec.condition`` says which; c has the shape (B, C) with C = ``DataSpec.context``.
+``DataSpec.condition`` defines it; c has the shape (B, C) with C = ``DataSpec.context``.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from reparam.batch import Batch
-from reparam.data.arrays import Array, as_tensor, columns_of
+from reparam.data.arrays import Array, as_tensor
 from reparam.data.covariates import as_covariates
+from reparam.data.tables import columns_of
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.data.arrays import as_tensor, columns_of
+from reparam.data.arrays import as_tensor
 from reparam.data.checks import check_finite
+from reparam.data.tables import columns_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.spec import DataSpec
 

@@ -146,7 +146,7 @@ class Dataset:
 
     @property
     def support(self) -> Support:
-        """The set that an entry of x lies in."""
+        """The set that contains every entry of x."""
         return self.spec.support
 
     @property
@@ -175,7 +175,7 @@ class Dataset:
         Arguments:
             split: The name of the split.
             seed: The seed of the draw.
-            limit: How many examples, from the first; all when None.
+            limit: The number of examples, from the first; all when None.
 
         Raises:
             OptionError: A split that does not exist, or a limit below one.

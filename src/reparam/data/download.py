@@ -70,7 +70,7 @@ def find(
         return []
     if data_dir is not None:
         folder = as_path(data_dir, "data_dir") / name
-        missing = absent(folder, wanted)
+        found, missing = search(folder, wanted)
         if missing:
             raise DataError(
                 f"{name}: {folder} {'lacks' if folder.is_dir() else 'is no folder with'} "
@@ -78,38 +78,38 @@ def find(
                 "that is searched: put the official files there, or leave data_dir out to have "
                 "them downloaded"
             )
-        return located(folder, wanted)
+        return found
     if os.environ.get("REPARAM_DATA_DIR"):
         folder = as_path(os.environ["REPARAM_DATA_DIR"], "REPARAM_DATA_DIR") / name
-        if not absent(folder, wanted):
-            return located(folder, wanted)
+        found, missing = search(folder, wanted)
+        if not missing:
+            return found
     folder = cache_folder() / name
-    for file in absent(folder, wanted):
-        # Several files may be in one archive.
-        if file in absent(folder, wanted):
-            download(name, file, remote, folder)
-    return located(folder, wanted)
+    found, missing = search(folder, wanted)
+    for file in missing:
+        download(name, file, remote, folder)
+    return search(folder, wanted)[0] if missing else found
 
 
-def absent(folder: Path, wanted: Sequence[Sequence[str]]) -> list[str]:
-    """Return, for each wanted file that the folder lacks, the last of its possible paths.
+def search(folder: Path, wanted: Sequence[Sequence[str]]) -> tuple[list[Path], list[str]]:
+    """Return the paths of the wanted files in a folder, and for each missing one its last path.
 
     Raises:
         DataError: The folder cannot be read.
     """
+    found, missing = [], []
     try:
-        names = [paths[-1] for paths in wanted if not any((folder / p).is_file() for p in paths)]
+        for paths in wanted:
+            there = [folder / path for path in paths if (folder / path).is_file()]
+            found += there[:1]
+            missing += [] if there else [paths[-1]]
     except OSError as error:
         raise DataError(
             f"cannot look into {folder} ({error.strerror or error}): make it readable, or name "
             "another place as data_dir"
         ) from error
-    return list(dict.fromkeys(names))
-
-
-def located(folder: Path, wanted: Sequence[Sequence[str]]) -> list[Path]:
-    """Return the first existing path of each wanted file in a folder that lacks none."""
-    return [next(folder / p for p in paths if (folder / p).is_file()) for paths in wanted]
+    # Several files may be in one archive.
+    return found, list(dict.fromkeys(missing))
 
 
 def download(name: str, file: str, remote: Remote, folder: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.arrays import Array, as_tensor, columns_of, is_array, parts_of, table_of
+from reparam.data.arrays import Array, as_tensor, is_array, parts_of
 from reparam.data.checks import (
     as_support,
     as_values,
@@ -26,6 +26,7 @@ from reparam.data.covariates import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.labels import as_labels, numbered_classes
 from reparam.data.stream import Stream
+from reparam.data.tables import columns_apart, table_of
 from reparam.data.transforms import Identity, Pixels, scale_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import plain_modes
@@ -156,37 +157,6 @@ def _names(covariates: object) -> list[str]:
     named = [covariates] if isinstance(covariates, str) else covariates
     is_named = isinstance(named, list | tuple) and all(isinstance(name, str) for name in named)
     return list(named) if is_named else []  # type: ignore[call-overload]
-
-
-def columns_apart(
-    table: object, label: str | None, covariates: Sequence[str], name: str = "x"
-) -> tuple[Any, Any, Any]:
-    """Return a table without some columns, the column of labels, and the table of covariates.
-
-    Arguments:
-        table: A DataFrame.
-        label: The name of the column of labels; None without one.
-        covariates: The names of the columns of covariates.
-        name: The name of the table in messages.
-
-    Raises:
-        DataError: An array, which has no named columns.
-        OptionError: A column that does not exist.
-    """
-    frame = table_of(table, name)
-    wanted = [*([] if label is None else [label]), *covariates]
-    if frame is None:
-        raise DataError(
-            f"{name} is a {type(table).__name__} without the named columns {', '.join(wanted)}: "
-            "give a DataFrame, or arrays for y and covariates"
-        )
-    for column in wanted:
-        if column not in frame.columns:
-            raise unknown(f"column of {name}", column, map(str, frame.columns))
-    x = frame.select([column for column in frame.columns if column not in wanted])
-    found = None if label is None else columns_of(frame.select(label).to_native(), name)
-    beside = frame.select(covariates).to_native() if covariates else None
-    return x.to_native(), None if found is None else found[str(label)], beside
 
 
 def as_dataset(data: object) -> Dataset | Stream:

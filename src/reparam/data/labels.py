@@ -20,7 +20,7 @@ MANY_CLASSES = 10_000
 
 
 def _numbered(y: object, name: str) -> object:
-    """Return labels with -1 for those that are masked or None.
+    """Return labels with -1 for masked values and None.
 
     Raises:
         DataError: Names of classes.
@@ -76,13 +76,13 @@ def numbered_classes(
 
 
 def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
-    """Return labels as int64, with shape (N,), and -1 for a class that is not known.
+    """Return labels as int64, with shape (N,), and -1 for an unknown class.
 
     Arguments:
-        y: Integers {0, …, n_classes - 1}, and -1 or NaN, or a mask, where the class is not known.
+        y: Integers {0, …, n_classes - 1}, and -1, NaN, None or a mask for an unknown class.
         n: The number of examples.
         n_classes: The number of classes; any when None.
-        name: What messages call the labels.
+        name: The name of the labels in messages.
 
     Raises:
         DataError: Labels of another length, below -1, beyond the classes or not integers.

@@ -22,10 +22,10 @@ from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
 FAR = 10.0
-"""New values have another scale if they lie further outside than 10 times the training range."""
+"""Values further outside the training range than this multiple of it have another scale."""
 
 NEAR, N_FOR_SCALE = 0.01, 100
-"""They also have another scale if 100 or more of them span less than 1 % of the training range."""
+"""So have at least 100 values that span less than 1 % of the training range."""
 
 _HASHED_BYTES = 2**29
 """Of larger data only evenly spaced rows of this many bytes in all are hashed."""
@@ -119,16 +119,15 @@ class Preparation:
             DataError: Values outside the support.
         """
         theirs, own = data.spec, self.spec
-        said = [(f"of shape {spec.shape}", spec.support, _levels(spec)) for spec in (own, theirs)]
+        kinds = [(s.support, s.shape, s.levels, s.dequantized_from) for s in (own, theirs)]
         # Another binarization gives other draws of the same kind of x. Floats are x itself; those
         # of a narrower support are also in a wider one.
-        if theirs.shape != own.shape or (isinstance(data.transform, Pixels) and said[0] != said[1]):
-            with_levels = said[0][:2] == said[1][:2]
-            (shape, support, levels), (other_shape, other_support, other_levels) = said
+        if theirs.shape != own.shape or (
+            isinstance(data.transform, Pixels) and len(set(kinds)) > 1
+        ):
             raise OptionError(
-                f"the model was trained on {support} data {shape}{levels if with_levels else ''}, "
-                f"but {data.name!r} is {other_support} {other_shape}"
-                f"{other_levels if with_levels else ''}: give data of the same kind"
+                f"the model was trained on data {_kind(own)}, but {data.name!r} is "
+                f"{_kind(theirs)}: give data of the same kind"
             )
         if own.given_covariates and theirs.covariates not in ((), own.covariates):
             raise OptionError(
@@ -147,7 +146,7 @@ class Preparation:
 
 
 def _refuse_two_darkest(values: Tensor, levels: int, name: str) -> None:
-    """Refuse bytes that could be black and white as well as the two darkest of more levels."""
+    """Refuse bytes that could be black and white, or the two darkest of more levels."""
     if int(values.max()) == 1:
         raise DataError(
             f"{name} has the bytes 0 and 1 only, which could be black and white or the two darkest "
@@ -180,11 +179,12 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
 
 
-def _levels(spec: DataSpec) -> str:
-    """Return the levels of data, in words."""
-    said = "" if spec.levels is None else f" with {spec.levels} levels"
+def _kind(spec: DataSpec) -> str:
+    """Return the support, shape and levels of data in words."""
+    levels = "" if spec.levels is None else f" with {spec.levels} levels"
     n = spec.dequantized_from
-    return said if n is None else f"{said} with noise over {n} levels"
+    noise = "" if n is None else f" with noise over {n} levels"
+    return f"{spec.support} of shape {spec.shape}{levels}{noise}"
 
 
 def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
@@ -236,7 +236,7 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
 
 
 def holding(support: str) -> tuple[str, ...]:
-    """Return the supports whose values all lie in a support, itself among them.
+    """Return the supports that are subsets of a support, itself included.
 
     >>> holding("unit")
     ('binary', 'unit')

@@ -127,8 +127,7 @@ class Stream:
         support = [known for known in get_args(Support) if known in supports][-1]
         transform, levels = scale_of(dtype, support, top)
         if n_classes is None and has_labels:
-            named = getattr(loader.dataset, "classes", ())
-            n_classes = len(named) or top_label + 1 or None
+            n_classes = len(_classes(loader)) or top_label + 1 or None
         spec = DataSpec(
             shape=shape,
             support=support,
@@ -153,7 +152,7 @@ class Stream:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, if the data set of the loader has them."""
-        return tuple(map(str, getattr(self.loader.dataset, "classes", ())))
+        return _classes(self.loader)
 
     @property
     def support(self) -> Support:
@@ -292,3 +291,8 @@ def parts(item: object, n_classes: int | None = None) -> tuple[Tensor, Tensor | 
     if y is not None:
         y = as_labels(y, len(values), n_classes, "y of the DataLoader")
     return values, y, covariates
+
+
+def _classes(loader: DataLoader[Any]) -> tuple[str, ...]:
+    """Return the names of the classes, as the data sets of torchvision have them, if any."""
+    return tuple(map(str, getattr(loader.dataset, "classes", ())))
