@@ -117,10 +117,10 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")
 def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE whose encoder and decoder are given the label.
+    r"""The VAE whose encoder and decoder are given the label, or another condition of the data.
 
-    .. math:: \log p(x \mid y) \ge \mathbb E_{q(z \mid x, y)}[\log p(x \mid z, y)]
-              - \mathrm{KL}(q(z \mid x, y) \| p(z))
+    .. math:: \log p(x \mid c) \ge \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
+              - \mathrm{KL}(q(z \mid x, c) \| p(z))
 
     Use it to generate what is asked for: ``reparam sample RUN --label 2``. The code is free for
     everything but the class, such as slant and stroke.
@@ -129,7 +129,7 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     the class from z and mind the label less.
 
     Arguments:
-        spec: The shape and support of the data, with labels.
+        spec: The shape and support of the data, with labels, or with a condition of their own.
         latent_dim: The number of dimensions of z.
         net: The other options of ``vae``.
 
