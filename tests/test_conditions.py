@@ -454,7 +454,7 @@ X = torch.zeros(4, 2)
         ({"covariates": {"sex": ["F", "M", "F"]}}, "3 rows beside 4"),
         ({"covariates": {"sex": ["F", "M", None, "F"]}}, "None in row 2"),
         ({"covariates": {"day": [np.datetime64("2020-01-01")] * 4}}, "numbers or of text"),
-        ({"covariates": torch.zeros(4, 1), "test": X}, "covariates are given for x alone"),
+        ({"covariates": torch.zeros(4, 1), "test": X}, "test x has no covariates"),
         ({"condition": "covariates"}, "no covariates to condition on"),
         ({"condition": "covariate"}, "did you mean 'covariates'"),
         ({"covariates": ["age"]}, "named columns age: give a DataFrame"),

@@ -523,6 +523,20 @@ def test_condition() -> None:
     assert "give y" in sentence(error)
 
 
+def test_indexed_batches_are_those_of_the_epoch() -> None:
+    split = rd.Split(torch.arange(10.0), torch.tensor([0, -1] * 5))
+    batches = rd.Batches(split, rd.Identity(), 3, seed=2)
+    indexed = batches.indexed()
+    assert indexed is not None
+    order = indexed.order(4)
+    assert order is not None
+    parts = [indexed.at(part).x.tolist() for part in order.split(3)]
+    assert parts == [batch.x.tolist() for batch in batches.epoch(4)]
+    # With labeled examples repeated, or shared among processes, a batch is more or less than that.
+    assert rd.Batches(split, rd.Identity(), 4, repeat_labeled=True).indexed() is None
+    assert rd.Batches(split, rd.Identity(), 4, world_size=2).indexed() is None
+
+
 def test_batch_size_below_one() -> None:
     with pytest.raises(OptionError) as error:
         rd.Batches(rd.Split(torch.ones(3, 2)), rd.Identity(), 0)

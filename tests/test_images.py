@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         load_images(tmp_path / "nowhere")
     with pytest.raises(DataError, match="is a file"):
         load_images(folder / "0.png")
-    with pytest.raises(DataError, match=r"path=None: .*give the path of their folder"):
+    with pytest.raises(DataError, match="is a folder of your own: give its place as path="):
         rp.data.load("images")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"has 0 images .*at least 3"):

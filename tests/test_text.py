@@ -115,7 +115,7 @@ def test_bad_files_and_options_are_refused_in_a_sentence(
 
 
 def test_text_needs_a_path_and_other_data_take_none() -> None:
-    with pytest.raises(DataError, match=r"path=None: .*give the path of their file"):
+    with pytest.raises(DataError, match="is a file of your own: give its place as path="):
         rp.data.load("text")
     with pytest.raises(OptionError, match=r"path='a\.txt'"):
         rp.data.load("digits", path="a.txt")

@@ -5,6 +5,7 @@ Data are examples x, and optionally their labels y and their covariates: x alone
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -98,58 +99,53 @@ def from_arrays(
     given: dict[str, tuple[Any, Any, Any]] = {"x": (x, y, covariates)}
     if test is not None:
         given["test x"] = read(test)
-    values: dict[str, Tensor] = {}
-    labels: dict[str, Tensor] = {}
-    rows: dict[str, Tensor] = {}
+    splits: dict[str, Split] = {}
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    for part, (examples, y_given, c_given) in given.items():
+    for part, (examples, labels, rows) in given.items():
         if label is not None or columns:
             examples, column, table = columns_apart(examples, label, columns, part)
-            c_given = table if columns else c_given
+            rows = table if columns else rows
             if label is not None:
-                y_given, classes = numbered_classes(column, classes, label)
-        values[part] = as_values(examples, part, shape)
-        n = len(values[part])
-        if y_given is not None:
-            labels[part] = as_labels(y_given, n, n_classes, part.replace("x", "y"))
-        if c_given is not None:
-            rows[part], names = as_covariates(c_given, n, names)
-    if rows and len(rows) < len(given):
-        raise DataError(
-            f"covariates are given for {next(iter(rows))} alone: give them for x and test x, or "
-            "for neither"
-        )
-    kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]
+                labels, classes = numbered_classes(column, classes, label)
+        values = as_values(examples, part, shape)
+        if labels is not None:
+            labels = as_labels(labels, len(values), n_classes, part.replace("x", "y"))
+        if rows is not None:
+            rows, names = as_covariates(rows, len(values), names)
+        splits[part] = Split(values, labels, rows)
+    without = [part for part, split in splits.items() if names and split.covariates is None]
+    if without:
+        raise DataError(f"{without[0]} has no covariates: give them for x and test x, or for none")
+    kinds = [f"shape {tuple(s.x.shape[1:])} and type {s.x.dtype}" for s in splits.values()]
     if kinds[0] != kinds[-1]:
         raise ShapeError(
             f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
             "convert one of them"
         )
     # Of binary, unit and real the widest, in the order in which they are declared.
-    closest = [support] if support else [closest_support(v, part) for part, v in values.items()]
+    closest = [support] if support else [closest_support(s.x, part) for part, s in splits.items()]
     chosen = max(closest, key=KNOWN.index)
-    splits = {
-        "train" if part == "x" else "test": Split(
-            as_support(v, chosen, part), labels.get(part), rows.get(part)
-        )
-        for part, v in values.items()
-    }
-    stored = splits["train"].x
-    transform, levels = scale_of(stored.dtype, chosen, max(int(v.max()) for v in values.values()))
+    top = max(int(split.x.max()) for split in splits.values())
     if n_classes is None:
         # Without any known label there are no classes.
-        n_classes = len(classes) or max((int(y.max()) + 1 for y in labels.values()), default=0)
+        tops = [int(split.y.max()) + 1 for split in splits.values() if split.y is not None]
+        n_classes = len(classes) or max(tops, default=0) or None
+    stored = {
+        "train" if part == "x" else "test": replace(split, x=as_support(split.x, chosen, part))
+        for part, split in splits.items()
+    }
+    transform, levels = scale_of(stored["train"].x.dtype, chosen, top)
     spec = DataSpec(
-        shape=tuple(stored.shape[1:]),
+        shape=tuple(stored["train"].x.shape[1:]),
         support=chosen,
-        n_classes=n_classes or None,
+        n_classes=n_classes,
         levels=levels,
         condition=condition or ("covariates" if names else None),
         name=name,
         covariates=names,
     )
-    return Dataset(name, spec, splits, transform, classes).with_validation(validation, seed)
+    return Dataset(name, spec, stored, transform, classes).with_validation(validation, seed)
 
 
 def _names(covariates: object) -> list[str]:

@@ -143,8 +143,7 @@ def load(
             )
     if source.path is not None and path is None:
         raise DataError(
-            f"path=None: data {name!r} are of your own, so give the path of their "
-            f"{source.path.lower()}"
+            f"data {name!r} is a {source.path.lower()} of your own: give its place as path="
         )
     return source.load(**given)
 

@@ -117,10 +117,12 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")
 def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE whose encoder and decoder are given the label, or another condition of the data.
+    r"""The VAE whose encoder and decoder are given the label.
 
     .. math:: \log p(x \mid c) \ge \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
               - \mathrm{KL}(q(z \mid x, c) \| p(z))
+
+    The condition c is the one-hot label, unless the data are conditioned on covariates.
 
     Use it to generate what is asked for: ``reparam sample RUN --label 2``. The code is free for
     everything but the class, such as slant and stroke.
