@@ -268,6 +268,15 @@ def test_columns_of_a_table_are_covariates(make: Callable[[pd.DataFrame], Any]) 
     assert rp.DataSpec.from_dict(both.spec.to_dict()) == both.spec
 
 
+def test_categories_are_one_hot_even_if_they_are_numbers() -> None:
+    site = pd.DataFrame({"site": pd.Categorical([3, 10, 3, 7])})
+    data = rp.data.from_arrays(torch.zeros(4, 2), covariates=site)
+    assert data.spec.covariates == ("site=10", "site=3", "site=7")
+    assert data.examples().c.argmax(1).tolist() == [1, 0, 1, 2]
+    numbers = rp.data.from_arrays(torch.zeros(4, 2), covariates={"site": [3, 10, 3, 7]})
+    assert numbers.examples().c.tolist() == [[3], [10], [3], [7]]
+
+
 def test_covariates_stay_with_their_examples() -> None:
     x = torch.arange(20.0)[:, None]
     data = rp.data.from_arrays(x, covariates=10 * x, validation=5, seed=3)

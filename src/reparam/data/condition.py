@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from reparam.batch import Batch
-from reparam.data.arrays import Array, as_tensor
+from reparam.data.arrays import Array
 from reparam.data.covariates import as_covariates
-from reparam.data.tables import columns_of
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
@@ -104,10 +103,6 @@ def conditions(
                 f"covariates=None: this model is conditioned on {', '.join(names)}: give them, "
                 f"with shape ({n}, {len(names)})"
             )
-        if columns_of(covariates, "covariates") is None:
-            given = as_tensor(covariates, "covariates")
-            if given.ndim == 1 and len(names) == len(given) > 1:
-                covariates = given.expand(n, -1)
         rows, _ = as_covariates(covariates, n, names)
     return condition_of(spec, y, rows)
 

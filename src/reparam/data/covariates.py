@@ -23,14 +23,15 @@ NAME = "covariates"
 
 
 def as_covariates(
-    values: object, n: int | None, names: Sequence[str] = ()
+    values: object, n: int, names: Sequence[str] = ()
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Return covariates as finite float32, with shape (N, C), and their C names.
 
     Arguments:
-        values: An array with shape (N, C), or (N,) for one covariate; a DataFrame; or a mapping
-            from the names of columns to their values, of which a single one stands for all rows.
-        n: The number of examples N; the number of rows when None.
+        values: An array with shape (N, C), (N,) for one covariate, or (C,) for the same row in all
+            examples; a DataFrame; or a mapping from the names of columns to their values, of which
+            a single one stands for all rows.
+        n: The number of examples N.
         names: The names of the covariates to encode; those that the values define when empty.
 
     Raises:
@@ -47,7 +48,9 @@ def as_covariates(
     columns = columns_of(values, NAME)
     if columns is None:
         rows = as_tensor(values, NAME).to(torch.float32)
-        rows = rows[:, None] if rows.ndim == 1 else rows
+        if rows.ndim == 1:
+            is_row = len(rows) == len(names) > 1
+            rows = rows.expand(n, -1) if is_row else rows[:, None]
         found = tuple(names) or tuple(f"c{i}" for i in range(rows.shape[-1] if rows.ndim else 0))
     else:
         found = tuple(names) or _names(columns)
@@ -56,9 +59,9 @@ def as_covariates(
         said = f" ({', '.join(found)})" if names else ""
         raise ShapeError(
             f"{NAME} has shape {tuple(rows.shape)}: one row of {len(found) or 'C'} numbers{said} "
-            f"for each example is needed, so give it the shape ({n or 'N'}, {len(found) or 'C'})"
+            f"for each example is needed, so give it the shape ({n}, {len(found) or 'C'})"
         )
-    if len(rows) == 0 or len(rows) != (n or len(rows)):
+    if len(rows) != n:
         raise DataError(f"{NAME} has {len(rows)} rows beside {n} examples: give one row for each")
     check_finite(rows, NAME)
     return rows, found
@@ -87,6 +90,7 @@ def columns_among(names: Sequence[str], columns: Sequence[str]) -> list[str]:
 
 
 def _names(columns: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of the covariates that columns define."""
     names: list[str] = []
     for name, column in columns.items():
         is_text = column.dtype.kind == "O"
@@ -97,10 +101,10 @@ def _names(columns: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
 
 
 def _encoded(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], n: int | None
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], n: int
 ) -> NDArray[np.float64]:
     """Return the covariates of these names out of columns, with shape (N, C)."""
-    n_rows = max((column.size for column in columns.values() if column.ndim), default=n or 1)
+    n_rows = max((column.size for column in columns.values() if column.ndim), default=n)
     rows = np.zeros((n_rows, len(names)))
     codes: dict[str, list[int]] = {}
     for i, name in enumerate(names):
@@ -131,6 +135,7 @@ def _encoded(
 
 
 def _text_column(name: str, columns: Mapping[str, NDArray[Any]]) -> str:
+    """Return the column of text of which a covariate is one class."""
     found = next((column for column in columns if name.startswith(f"{column}=")), None)
     if found is None:
         raise DataError(

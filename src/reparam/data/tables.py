@@ -64,10 +64,13 @@ def columns_of(values: object, name: str) -> dict[str, NDArray[Any]] | None:
     frame = table_of(values, name)
     if frame is None:
         return None
+    import narwhals as nw
+
     columns = {}
     for column in frame.iter_columns():
-        is_number = column.dtype.is_numeric() or str(column.dtype) == "Boolean"
-        given = _floats(column) if is_number else column.to_list()
+        given = _floats(column) if _is_number(column) else column.to_list()
+        if column.dtype in (nw.Categorical, nw.Enum):
+            given = [None if v is None or v != v else str(v) for v in given]
         columns[str(column.name)] = _column(given, f"{name}[{column.name!r}]")
     return columns
 
@@ -105,10 +108,8 @@ def columns_apart(
 
 def numbers_of(frame: Any, name: str) -> NDArray[Any]:
     """Return the columns of a frame of narwhals, with shape (rows, columns)."""
-    import narwhals as nw
-
     columns = list(frame.iter_columns())  # by place, since pandas has columns without a name
-    other = [c for c in columns if not (c.dtype.is_numeric() or c.dtype == nw.Boolean)]
+    other = [column for column in columns if not _is_number(column)]
     if other:
         listed = ", ".join(f"{column.name} ({column.dtype})" for column in other[:4])
         more = ", ..." if len(other) > 4 else ""
@@ -125,6 +126,7 @@ def numbers_of(frame: Any, name: str) -> NDArray[Any]:
 
 
 def _column(values: object, name: str) -> NDArray[Any]:
+    """Return a column as float64, or as objects that are text or None."""
     array = np.asarray(values.tolist() if isinstance(values, Tensor) else values)
     if array.dtype.kind in "biuf":
         return array.astype(np.float64)
@@ -136,6 +138,10 @@ def _column(values: object, name: str) -> NDArray[Any]:
             f"{name} holds {shown!r}: a column of numbers or of text is needed, so convert it"
         )
     return np.array(listed, object).reshape(array.shape)
+
+
+def _is_number(column: Any) -> bool:
+    return bool(column.dtype.is_numeric()) or str(column.dtype) == "Boolean"
 
 
 def _floats(column: Any) -> NDArray[np.float64]:
