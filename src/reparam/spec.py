@@ -57,7 +57,6 @@ class DataSpec:
     covariates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "covariates", tuple(self.covariates))
         if self.condition is not None and self.condition not in get_args(Condition):
             raise unknown("condition", str(self.condition), get_args(Condition))
         if self.given_label and self.n_classes is None:
@@ -142,4 +141,4 @@ class DataSpec:
         names = values.get("covariates", ())
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise OptionError(f"covariates={names!r}: must be a list of names")
-        return cls(**values)
+        return cls(**{**values, "covariates": tuple(names)})
