@@ -173,7 +173,7 @@ def downloaded() -> str:
     """Return the cache of reparam, after a download of MNIST if it is not there."""
     # In a separate process: this one must not import torch.
     code = (
-        "import reparam as rp; from reparam.data.sources import cache_folder; "
+        "import reparam as rp; from reparam.data.download import cache_folder; "
         "rp.data.load('mnist'); print(cache_folder())"
     )
     return subprocess.check_output([sys.executable, "-c", code], text=True).strip()  # noqa: S603

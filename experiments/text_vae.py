@@ -9,7 +9,12 @@ from torch import Tensor
 import reparam as rp
 from experiments.common import Experiment, Findings, Protocol, Row, mean_of, row, seconds_of
 from experiments.common.ngram import NGram
-from reparam.data.sources import find
+from reparam.data.download import Remote, find
+
+SHAKESPEARE = Remote(
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+    {"input.txt": "md5:6fb458f1232090904fb40fe944165e91"},
+)
 
 ORDERS = (1, 2, 3, 4, 5)
 RIVAL = 4
@@ -46,7 +51,7 @@ RECIPE: dict[str, Any] = {"batch_size": 64, "lr": 3e-3}
 )
 def text_vae(protocol: Protocol) -> Findings:
     """A VAE of Shakespeare's characters, against n-grams, with a latent code that is used."""
-    path = find("tinyshakespeare", [("input.txt",)], protocol.options.data_dir)[0]
+    path = find("tinyshakespeare", [("input.txt",)], SHAKESPEARE, protocol.options.data_dir)[0]
     data = rp.data.load_text(path, stride=STRIDE)
     window = data.spec.dim
     grams = ngrams(data)

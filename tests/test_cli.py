@@ -264,7 +264,7 @@ class TestWalk:
         assert set(names()) <= listed
         assert reparam("data") == 0
         listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
-        assert set(rp.data.DATASETS) <= listed
+        assert set(rp.data.SOURCES) <= listed
 
     @pytest.mark.parametrize("name", names())
     def test_models_tells_of_each(self, capsys: pytest.CaptureFixture[str], name: str) -> None:

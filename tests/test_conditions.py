@@ -1,18 +1,21 @@
-"""A condition on the label: from the data through every part to the command line."""
+"""A condition on the label or on covariates: from the data through every part to the samples."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 import reparam as rp
 from reparam.cli.main import main
 from reparam.data.condition import condition_of, conditions
-from reparam.errors import DataError, OptionError
+from reparam.errors import DataError, OptionError, ReparamError
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
 from reparam.training.events import Event
@@ -60,8 +63,8 @@ def echo(data: rp.data.Dataset) -> rp.Run:
 def test_a_condition_is_the_label_as_one_of_k() -> None:
     spec = SPEC.conditioned("label")
     assert (spec.context, SPEC.context) == (3, 0)
-    assert condition_of(SPEC) is None
-    c = condition_of(spec)(LABELS)  # type: ignore[misc]
+    assert condition_of(SPEC, LABELS, None) is None
+    c = condition_of(spec, LABELS, None)
     np.testing.assert_array_equal(c, np.eye(3)[LABELS])
     assert rp.DataSpec.from_dict(spec.to_dict()) == spec
     assert spec.conditioned(None) == SPEC
@@ -75,7 +78,7 @@ def test_conditions_to_generate_come_in_turn_or_all_alike() -> None:
     for label in (-1, 3):
         with pytest.raises(OptionError, match="the labels of 'rows' are 0 to 2"):
             conditions(spec, 4, label=label)
-    with pytest.raises(OptionError, match="train one with --condition label"):
+    with pytest.raises(OptionError, match="train one with condition='label'"):
         conditions(SPEC, 4, label=0)
 
 
@@ -228,3 +231,277 @@ def test_the_command_line_goes_all_the_way(
     capsys.readouterr()
     assert main(["sample", run, "--label", "12"]) != 0
     assert "the labels of 'digits' are 0 to 9" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- covariates
+
+
+TABLE = pd.DataFrame(
+    {
+        "height": [1.5, -0.2, 0.3, 2.0, 1.1, -1.0],
+        "age": [40, 31, 25, 60, 33, 52],
+        "weight": [0.1, 0.2, -0.3, 0.4, -0.5, 0.6],
+        "sex": ["M", "F", "F", "M", "F", "M"],
+        "group": ["b", "a", "a", "c", "b", "a"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda table: table, lambda table: pl.DataFrame(table.to_dict("list"))]
+)
+def test_columns_of_a_table_are_covariates(make: Callable[[pd.DataFrame], Any]) -> None:
+    data = rp.data.from_arrays(make(TABLE), "group", covariates=["sex", "age"], test=make(TABLE))
+    assert data.spec.covariates == ("sex=F", "sex=M", "age")
+    assert data.class_names == ("a", "b", "c")
+    np.testing.assert_allclose(data.images, TABLE[["height", "weight"]])
+    assert data.labels.tolist() == [1, 0, 0, 2, 1, 0]
+    is_male = (TABLE["sex"] == "M").to_numpy()
+    expected = np.stack([~is_male, is_male, TABLE["age"]], 1)
+    for split in ("train", "test"):
+        np.testing.assert_allclose(data.examples(split).c, expected)
+    both = data.conditioned("label+covariates")
+    assert both.spec.context == 6
+    np.testing.assert_allclose(
+        both.examples().c, np.concatenate([np.eye(3)[data.labels], expected], 1)
+    )
+    assert rp.DataSpec.from_dict(both.spec.to_dict()) == both.spec
+
+
+def test_categories_are_one_hot_even_if_they_are_numbers() -> None:
+    site = pd.DataFrame({"site": pd.Categorical([3, 10, 3, 7])})
+    data = rp.data.from_arrays(torch.zeros(4, 2), covariates=site)
+    assert data.spec.covariates == ("site=10", "site=3", "site=7")
+    assert data.examples().c.argmax(1).tolist() == [1, 0, 1, 2]
+    numbers = rp.data.from_arrays(torch.zeros(4, 2), covariates={"site": [3, 10, 3, 7]})
+    assert numbers.examples().c.tolist() == [[3], [10], [3], [7]]
+
+
+def test_covariates_stay_with_their_examples() -> None:
+    x = torch.arange(20.0)[:, None]
+    data = rp.data.from_arrays(x, covariates=10 * x, validation=5, seed=3)
+    for name, split in data.splits.items():
+        batch = data.examples(name)
+        assert torch.equal(batch.c, 10 * split.x)
+        for part in rp.data.Batches(split, data.transform, 4, seed=1, spec=data.spec).epoch(0):
+            assert torch.equal(part.c, 10 * part.x)
+
+
+@pytest.mark.parametrize("kind", ["tuple", "mapping", "torch dataset", "loader", "loader of dicts"])
+def test_training_gives_every_batch_its_covariates(kind: str) -> None:
+    x = torch.randn(9, 3)
+    c = torch.stack([x.sum(1), x[:, 0] ** 2], 1)
+    rows = [{"x": row, "covariates": beside} for row, beside in zip(x, c, strict=True)]
+    pairs = torch.utils.data.TensorDataset(x, torch.arange(9) % 3, c)
+    source: Any = {
+        "tuple": (x, None, c),
+        "mapping": {"x": x, "covariates": c.numpy()},
+        "torch dataset": pairs,
+        "loader": torch.utils.data.DataLoader(pairs, batch_size=3, shuffle=True),
+        "loader of dicts": torch.utils.data.DataLoader(rows, batch_size=3),  # type: ignore[arg-type]
+    }[kind]
+    seen: list[rp.Batch] = []
+    real = rp.objectives.ELBO()
+
+    def objective(model: Any, batch: rp.Batch) -> Any:
+        seen.append(batch)
+        return real(model, batch)
+
+    make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 3, "device": "cpu", "progress": False}
+    run = rp.fit(make, source, objective=objective, **options)
+    assert sum(map(len, seen)) == 9
+    for batch in seen:
+        expected = torch.stack([batch.x.sum(1), batch.x[:, 0] ** 2], 1)
+        torch.testing.assert_close(batch.c, expected)
+    assert run.spec.covariates == ("c0", "c1")
+    assert len(run.encode(source)) == 9
+
+
+class Shift(nn.Module):
+    """p(x | z, c) = N(W z + A c, σ²): a linear decoder whose marginal is known."""
+
+    def __init__(self, w: Tensor, a: Tensor, sigma: float) -> None:
+        super().__init__()
+        self.w, self.a, self.sigma = nn.Parameter(w), nn.Parameter(a), sigma
+
+    def forward(self, z: Tensor, c: Tensor) -> Distribution:
+        return Independent(Normal(z @ self.w.T + c @ self.a.T, self.sigma), 1)
+
+
+class Inverse(nn.Module):
+    """The exact posterior of ``Shift`` under a standard normal prior."""
+
+    def __init__(self, decoder: Shift) -> None:
+        super().__init__()
+        w, self.decoder = decoder.w.detach(), (decoder,)
+        precision = torch.eye(w.shape[1]) + w.T @ w / decoder.sigma**2
+        self.register_buffer("gain", torch.linalg.solve(precision, w.T) / decoder.sigma**2)
+        self.register_buffer("scale", torch.linalg.cholesky(precision.inverse()))
+
+    def forward(self, x: Tensor, c: Tensor) -> Distribution:
+        loc = (x - c @ self.decoder[0].a.detach().T) @ self.gain.T
+        return MultivariateNormal(loc, scale_tril=self.scale)
+
+
+def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() -> None:
+    w, a, sigma = torch.randn(4, 2), torch.randn(4, 3), 0.7
+    c = torch.randn(50, 3)
+    marginal = MultivariateNormal(c @ a.T, w @ w.T + sigma**2 * torch.eye(4))
+    x = marginal.sample()
+    decoder = Shift(w.clone(), a.clone(), sigma)
+    data = rp.data.from_arrays(x, covariates=c, test=(x, None, c))
+    model = LatentModel(Inverse(decoder), decoder, StandardNormal(2))
+    recipe = Recipe(model, rp.objectives.ELBO(), spec=data.spec)
+    run = rp.fit(recipe, data, epochs=1, lr=1e-12, precision="float32", progress=False)
+    found = run.evaluate(n_samples=3, device="cpu")
+    # Under the exact posterior the importance weight of every draw is p(x | c).
+    expected = float(marginal.log_prob(x).mean())
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-4)
+    assert found.condition == "covariates"
+    # p(x | c) of the model has the mean A c.
+    drawn = run.sample(20_000, covariates=c[0])
+    error = (drawn.mean(0) - a @ c[0]) / (drawn.std(0) / 20_000**0.5)
+    assert error.abs().max() < 4.5
+
+
+# A prior alone can shift x only through z, whose own noise takes longer to vanish.
+@pytest.mark.parametrize(("name", "tolerance"), [("cvae", 0.15), ("class-prior-vae", 0.8)])
+def test_a_model_of_noise_around_covariates_nears_its_entropy(name: str, tolerance: float) -> None:
+    c = torch.randn(2000, 2)
+    a, sigma = torch.tensor([[2.0, 0.0], [-1.0, 1.0]]), 0.5
+    x = c @ a.T + sigma * torch.randn(2000, 2)
+    data = rp.data.from_arrays(x[:1500], covariates=c[:1500], test=(x[1500:], None, c[1500:]))
+    make = lambda spec: build(name, spec, latent_dim=2, hidden=(32,))  # noqa: E731
+    run = rp.fit(make, data, epochs=40, lr=5e-3, batch_size=100, device="cpu", progress=False)
+    entropy = np.log(2 * np.pi * np.e * sigma**2)  # of two independent Gaussians, in nats
+    covariance = a @ a.T + sigma**2 * torch.eye(2)
+    marginal = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
+    found = -run.evaluate(n_samples=50, device="cpu").log_likelihood
+    # Without c no model is below the entropy of the marginal.
+    assert entropy - 0.15 < found < entropy + tolerance
+    assert found < marginal - 1
+
+
+@pytest.mark.parametrize("prior", ["flow", "vamp", "mixture", "class-conditional"])
+def test_every_prior_takes_covariates(prior: str, tmp_path: Path) -> None:
+    x, c = torch.randn(40, 3), 100 * torch.randn(40, 2)  # no one-hot code is so large
+    data = rp.data.from_arrays(x, torch.arange(40) % 4, covariates=c)
+    spec = data.conditioned("label+covariates").spec
+    recipe = build("vae", spec, latent_dim=2, hidden=(4,), prior=prior)
+    run = rp.fit(recipe, data, epochs=1, out=tmp_path, device="cpu", progress=False)
+    given: Any = {"covariates": [3.0, -200.0], "label": 1}
+    loaded = rp.load(tmp_path)
+    assert loaded.spec == run.spec
+    assert torch.equal(loaded.sample(5, **given), run.sample(5, **given))
+    everything = {"x": x, "y": torch.arange(40) % 4, "covariates": c}
+    assert torch.equal(loaded.encode(everything), run.encode(data, split="train"))
+
+
+def test_pseudo_inputs_start_at_the_covariates_of_examples() -> None:
+    x, y, c = torch.randn(6, 3), torch.arange(6) % 2, 100 * torch.randn(6, 2)
+    data = rp.data.from_arrays(x, y, covariates=c).conditioned("label+covariates")
+    seen: list[Tensor] = []
+
+    def encoder(x: Tensor, c: Tensor) -> Distribution:
+        seen.append(c)
+        return Independent(Normal(x, 1.0), 1)
+
+    prior: Any = rp.priors.Vamp(encoder, (3,), 6, data.spec.context, data.spec.label_context)
+    prior.start(data.examples())
+    prior()
+    assert torch.equal(seen[0][:, 2:], c)
+    torch.testing.assert_close(seen[0][:, :2].sum(1), torch.ones(6))
+    assert torch.equal(seen[0][:, :2].argmax(1), y)
+
+
+def test_a_run_takes_a_table_and_covariates_by_name() -> None:
+    table = TABLE.drop(columns="group")
+    data = rp.data.from_arrays(table, covariates=["age", "sex"])
+    make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
+    run = rp.fit(make, data, epochs=1, device="cpu", progress=False)
+    expected = run.encode(data, split="train")
+    assert torch.equal(run.encode(table), expected)
+    beside = table[["sex", "age"]]
+    given = {"x": table[["height", "weight"]], "covariates": beside}
+    assert torch.equal(run.encode(given), expected)
+    assert torch.equal(
+        run.sample(3, covariates={"age": 40, "sex": "F"}), run.sample(3, covariates=[40.0, 1, 0])
+    )
+    for covariates, says in (
+        ({"age": 40}, "covariates lacks 'sex'"),
+        ({"age": 40, "sex": "X"}, "'X' in row 0: give one of the classes F, M"),
+        ({"age": 40, "sex": None}, "None in row 0: give one of the classes F, M"),
+        ({"age": "old", "sex": "F"}, "'old': numbers are needed"),
+        ({"age": 40, "sex": "F", "sexx": "F"}, "unknown covariate 'sexx'"),
+        ({"age": [40, 41], "sex": "F"}, "2 rows beside 3 examples"),
+        ({"age": [40, 41, np.nan], "sex": "F"}, "1 NaN"),
+        ([40.0, 1.0], r"\(age, sex=F, sex=M\) for each example"),
+        (None, "conditioned on age, sex=F, sex=M: give them"),
+    ):
+        with pytest.raises(ReparamError, match=says) as error:
+            run.sample(3, covariates=covariates)
+        assert "\n" not in str(error.value)
+    with pytest.raises(OptionError, match=r"label=1: .*condition='label'"):
+        run.sample(3, label=1, covariates=[40.0, 1, 0])
+    with pytest.raises(DataError, match="no covariates to condition on"):
+        run.encode(table[["height", "weight"]].to_numpy())
+    other = rp.data.from_arrays(table, covariates=["sex", "age"])
+    with pytest.raises(OptionError, match="the same in the same order"):
+        run.encode(other, split="train")
+
+
+X = torch.zeros(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"covariates": torch.zeros(3, 2)}, "3 rows beside 4 examples"),
+        ({"covariates": torch.zeros(4, 2, 2)}, r"shape \(4, 2, 2\)"),
+        ({"covariates": torch.full((4, 1), torch.inf)}, "4 NaN or infinite"),
+        ({"covariates": {"sex": ["F", "M", "F"]}}, "3 rows beside 4"),
+        ({"covariates": {"sex": ["F", "M", None, "F"]}}, "None in row 2"),
+        ({"covariates": {"day": [np.datetime64("2020-01-01")] * 4}}, "numbers or of text"),
+        ({"covariates": torch.zeros(4, 1), "test": X}, "test x has no covariates"),
+        ({"condition": "covariates"}, "no covariates to condition on"),
+        ({"condition": "covariate"}, "did you mean 'covariates'"),
+        ({"covariates": ["age"]}, "named columns age: give a DataFrame"),
+        ({"y": "class"}, "named columns class: give a DataFrame"),
+    ],
+)
+def test_covariates_are_checked_where_they_enter(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ReparamError, match=says) as error:
+        rp.data.from_arrays(X, **given)
+    assert "\n" not in str(error.value)
+
+
+def test_columns_that_do_not_exist_are_named() -> None:
+    with pytest.raises(OptionError, match=r"unknown column of x 'aeg'.*did you mean 'age'"):
+        rp.data.from_arrays(TABLE, covariates=["aeg"])
+    with pytest.raises(OptionError, match="unknown key of the data 'c'"):
+        rp.data.as_dataset({"x": X, "c": X})
+    test = TABLE.assign(group="z")
+    with pytest.raises(DataError, match="'group' is 'z': give one of the classes a, b, c"):
+        rp.data.from_arrays(TABLE.drop(columns="sex"), "group", test=test.drop(columns="sex"))
+
+
+def test_a_recipe_is_built_for_its_covariates() -> None:
+    data = rp.data.from_arrays(X, covariates={"age": [1, 2, 3, 4]})
+    recipe = build("vae", data.spec, latent_dim=2, hidden=(4,))
+    other = rp.data.from_arrays(X, covariates={"height": [1, 2, 3, 4]})
+    for source, has in ((other, "height"), (X, "none")):
+        with pytest.raises(DataError, match=f"built for the covariates age, and 'data' has {has}"):
+            rp.fit(recipe, source, epochs=1, device="cpu", progress=False)
+    # A model without a condition is trained without the covariates of its data.
+    plain = build("vae", data.spec.conditioned(None), latent_dim=2, hidden=(4,))
+    run = rp.fit(plain, data, epochs=1, device="cpu", progress=False)
+    assert run.encode(X).shape == (4, 2)
+
+
+def test_pictures_under_covariates_are_under_those_of_examples(tmp_path: Path) -> None:
+    x = torch.rand(30, 1, 4, 4).round()
+    data = rp.data.from_arrays(x, covariates=x.mean((1, 2, 3))[:, None], validation=6)
+    make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
+    rp.fit(make, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
+    assert (tmp_path / "pictures" / "samples-epoch-001.png").exists()

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 
 import reparam.data as rd
 from reparam.batch import Batch
-from reparam.data import cifar
 from reparam.data.idx import read_idx
+from reparam.data.registry import SOURCES
+from reparam.data.sources import cifar10
 from reparam.errors import DataError, OptionError, ReparamError
 
 RECORDS = 6
@@ -84,10 +86,11 @@ def sentence(error: pytest.ExceptionInfo[ReparamError]) -> str:
 def _no_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPARAM_DATA_DIR", raising=False)
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path / "cache"))
-    for name, source in rd.sources.SOURCES.items():
-        nowhere = rd.sources.Source("http://127.0.0.1:1/", source.sums)
-        monkeypatch.setitem(rd.sources.SOURCES, name, nowhere)
-    monkeypatch.setattr(cifar, "RECORDS", RECORDS)
+    for name, source in SOURCES.items():
+        if isinstance(source, rd.ImageSet) and source.remote is not None:
+            remote = replace(source.remote, url="http://127.0.0.1:1/")
+            monkeypatch.setitem(SOURCES._entries, name, replace(source, remote=remote))
+    monkeypatch.setattr(cifar10, "RECORDS", RECORDS)
 
 
 # ---------------------------------------------------------------- files
@@ -361,12 +364,13 @@ def test_unknown_split_names_the_nearest() -> None:
 
 
 def test_registry_says_what_load_gives() -> None:
-    assert list(rd.DATASETS) == ["digits", "mnist", "fashion-mnist", "cifar10"]
-    entry, data = rd.DATASETS["digits"], rd.load("digits", validation=0)
+    assert set(rd.SOURCES) == {"digits", "mnist", "fashion-mnist", "cifar10", "text", "images"}
+    entry, data = rd.SOURCES["digits"], rd.load("digits", validation=0)
+    assert isinstance(entry, rd.ImageSet)
     assert (entry.n_train, entry.n_test) == (len(data.split("train")), len(data.split("test")))
     assert (entry.shape, entry.class_names) == (data.shape, data.class_names)
     assert "scikit-learn" in entry.where
-    assert "downloaded" in rd.DATASETS["mnist"].where
+    assert "downloaded" in rd.SOURCES["mnist"].where
 
 
 def test_import_brings_torch_and_numpy_only() -> None:
@@ -510,15 +514,27 @@ def test_binarization_is_fresh_each_epoch() -> None:
 
 
 def test_condition() -> None:
-    def one_hot(y: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.one_hot(y, 10).float()
-
-    batch = next(digits_batches(condition=one_hot).epoch(0))
+    spec = rd.load("digits").spec.conditioned("label")
+    batch = next(digits_batches(spec=spec).epoch(0))
     assert batch.c.argmax(1).tolist() == batch.y.tolist()
     assert next(digits_batches().epoch(0)).c is None
     with pytest.raises(DataError) as error:
-        rd.Batches(rd.Split(torch.ones(3, 2)), rd.Identity(), 2, condition=one_hot)
+        rd.Batches(rd.Split(torch.ones(3, 2)), rd.Identity(), 2, spec=spec)
     assert "give y" in sentence(error)
+
+
+def test_indexed_batches_are_those_of_the_epoch() -> None:
+    split = rd.Split(torch.arange(10.0), torch.tensor([0, -1] * 5))
+    batches = rd.Batches(split, rd.Identity(), 3, seed=2)
+    indexed = batches.indexed()
+    assert indexed is not None
+    order = indexed.order(4)
+    assert order is not None
+    parts = [indexed.at(part).x.tolist() for part in order.split(3)]
+    assert parts == [batch.x.tolist() for batch in batches.epoch(4)]
+    # With labeled examples repeated, or shared among processes, a batch is more or less than that.
+    assert rd.Batches(split, rd.Identity(), 4, repeat_labeled=True).indexed() is None
+    assert rd.Batches(split, rd.Identity(), 4, world_size=2).indexed() is None
 
 
 def test_batch_size_below_one() -> None:

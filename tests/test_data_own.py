@@ -155,14 +155,18 @@ ONES = np.ones((6, 3))
         (lambda: from_arrays(ONES, test=(ONES, np.zeros(2, int))), DataError, ["test y"]),
         (lambda: as_dataset([[1.0, 2.0]]), DataError, ["list", "tensor or array", "DataLoader"]),
         (lambda: as_dataset("mnist"), DataError, ["str"]),
-        (lambda: as_dataset((ONES, ONES, ONES)), DataError, ["tuple"]),
+        (lambda: as_dataset((ONES, None, ONES, ONES)), DataError, ["tuple"]),
         (lambda: as_dataset(Items([])), DataError, ["0 items"]),
-        (lambda: as_dataset(Items([{"x": 1}])), DataError, ["dict", "item 0"]),
+        (lambda: as_dataset(Items([{"image": 1}])), DataError, ["dict", "item 0"]),
         (lambda: as_dataset(Items([ONES[0], ONES[0, :2]])), DataError, ["item 1", "(2,)", "crop"]),
-        (lambda: as_dataset(Items([(ONES[0], 1), ONES[0]])), DataError, ["1 of 2"]),
+        (
+            lambda: as_dataset(Items([(ONES[0], 1), ONES[0]])),
+            DataError,
+            ["1 of 2 items"],
+        ),
         (lambda: as_dataset(DataLoader(Items([]))), DataError, ["0 batches"]),
         (lambda: as_dataset(DataLoader(Endless())), DataError, ["no length", "__len__"]),
-        (lambda: as_dataset(DataLoader(Items([{"x": 1}]))), DataError, ["dict", "collate_fn"]),
+        (lambda: as_dataset(DataLoader(Items([{"image": 1}]))), DataError, ["dict", "collate_fn"]),
         (lambda: as_dataset(DataLoader(Items([with_nan()[2]]))), DataError, ["1 NaN"]),
     ],
 )
@@ -325,8 +329,8 @@ def test_a_stream_of_tokens_ends_at_the_last() -> None:
 
 def test_a_stream_is_conditioned_on_its_labels() -> None:
     stream = as_dataset(DataLoader(Noisy(), batch_size=5))
-    batch = next(StreamBatches(stream, condition=lambda y: y[:, None].float()).epoch(0))
-    assert batch.c[:, 0].tolist() == batch.y.tolist()
+    batch = next(StreamBatches(stream.conditioned("label")).epoch(0))
+    assert batch.c.argmax(1).tolist() == batch.y.tolist()
     bare = as_dataset(DataLoader(torch.rand(6, 2)))
     with pytest.raises(DataError, match="no labels"):
-        StreamBatches(bare, condition=lambda y: y)
+        StreamBatches(bare.conditioned("label"))

@@ -6,14 +6,14 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reparam.data import load
-from reparam.data.sources import SOURCES, Source
+from reparam.data import SOURCES, ImageSet, Remote, load
 from reparam.errors import DataError
 
 NAMES = [
@@ -72,7 +72,10 @@ class Server:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
     sums = {n: f"md5:{hashlib.md5(b).hexdigest()}" for n, b in files(label=1).items()}  # noqa: S324
-    monkeypatch.setitem(SOURCES, "mnist", Source(server.url, sums))
+    mnist = SOURCES["mnist"]
+    assert isinstance(mnist, ImageSet)
+    served = replace(mnist, remote=Remote(server.url, sums))
+    monkeypatch.setitem(SOURCES._entries, "mnist", served)
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("REPARAM_DATA_DIR", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -180,7 +183,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
     elif kind == "404":
         server.content.clear()
     else:
-        SOURCES["mnist"] = Source("http://127.0.0.1:1/", SOURCES["mnist"].sums)
+        server.close()
     message = refused()
     assert "could not be downloaded from http://127.0.0.1" in message
     assert f"by hand into {tmp_path / 'cache/mnist'}" in message
@@ -205,9 +208,13 @@ def test_a_cache_that_is_a_file(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_official_sums_are_sums() -> None:
-    for source in SOURCES.values():
-        assert source.url.endswith("/")
-        for sum_ in source.sums.values():
+    remotes = [source.remote for source in SOURCES.values() if isinstance(source, ImageSet)]
+    assert len(remotes) == 4
+    for remote in remotes:
+        if remote is None:  # of digits, which are embedded
+            continue
+        assert remote.url.endswith("/")
+        for sum_ in remote.sums.values():
             kind, digest = sum_.split(":")
             assert kind == "md5"
             assert len(bytes.fromhex(digest)) == 16

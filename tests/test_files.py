@@ -20,9 +20,9 @@ import reparam as rp
 from experiments.ledger.registry import Options
 from experiments.ledger.run import reproduce
 from reparam.cli.main import main
-from reparam.data.cifar import ARCHIVE, read_archive
+from reparam.data.download import cache_folder
 from reparam.data.idx import read_idx, unpacked
-from reparam.data.sources import cache_folder
+from reparam.data.sources.cifar10 import ARCHIVE, read_archive
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.pictures import grid, save
 from reparam.plots.plots import kl_per_dimension, save_figure
@@ -411,11 +411,11 @@ class TestUnpacked:
             (tmp_path / ARCHIVE).write_bytes(buffer.getvalue())
             return tmp_path / ARCHIVE
 
-        monkeypatch.setattr("reparam.data.cifar.RECORDS", 1)
+        monkeypatch.setattr("reparam.data.sources.cifar10.RECORDS", 1)
         with pytest.raises(
             DataError, match=r"data_batch_1\.bin in .* has more than the 3073 bytes"
         ):
             read_archive(archive("data_batch_1.bin", 3074))
-        monkeypatch.setattr("reparam.data.cifar.LARGEST", 2**16)
+        monkeypatch.setattr("reparam.data.sources.cifar10.LARGEST", 2**16)
         with pytest.raises(DataError, match="unpacks to more than 65536 bytes"):
             read_archive(archive("other", 2**17))

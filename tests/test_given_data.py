@@ -227,7 +227,7 @@ FIELDS = np.zeros(4, dtype=[("height", "f4"), ("n", "i4")])
         (torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), "nested"),
         (torch.empty(2, 2, device="meta"), "meta"),
         ([[1.0], [2.0]], "list"),
-        ({"x": TABLE}, "dict"),
+        ({"inputs": TABLE}, "dict"),
     ],
 )
 def test_what_holds_no_numbers_is_refused_with_what_to_do(given: Any, says: str) -> None:

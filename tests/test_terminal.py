@@ -15,7 +15,7 @@ import pytest
 from reparam.cli import main as command_line
 from reparam.cli.main import VERBS, CtrlC, main
 from reparam.cli.table import print_table
-from reparam.data.sources import cache_folder
+from reparam.data.download import cache_folder
 from reparam.errors import OptionError
 from reparam.runs.schema import CommonOptions
 from reparam.training.options import TrainingOptions

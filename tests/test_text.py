@@ -17,7 +17,8 @@ from experiments.ledger.run import reproduce
 from reparam.batch import Batch
 from reparam.cli.main import main
 from reparam.cli.output import as_line
-from reparam.data.text import UNKNOWN, Vocabulary, load_text, vocabulary_of
+from reparam.data.sources.text import load_text
+from reparam.data.vocabulary import UNKNOWN, Vocabulary, vocabulary_of
 from reparam.distributions import Autoregressive, center
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation.likelihood.importance import inspect_decoder
@@ -97,12 +98,12 @@ def test_bytes_hold_any_text() -> None:
         (None, {}, "No such file"),
         (b"", {}, "is empty"),
         (b"short", {}, "a file of at least 192"),
-        (b"\xff" * 999, {}, "use unit bytes"),
+        (b"\xff" * 999, {}, "use unit='bytes'"),
         (b"x" * 999, {"unit": "words"}, "unknown unit"),
         (b"x" * 999, {"window": 0}, "window=0"),
         (b"x" * 999, {"test_share": 1.0}, "test_share=1.0"),
-        (b"x" * 999, {"binarize": "dynamic"}, "unknown option of data 'text' 'binarize'"),
-        (b"x" * 999, {"widow": 8}, "did you mean 'window'"),
+        (b"x" * 999, {"binarize": "dynamic"}, "binarize='dynamic': .*and not of 'text'"),
+        (b"x" * 999, {"size": 8}, "size=8: an option of data 'images' and not of 'text'"),
     ],
 )
 def test_bad_files_and_options_are_refused_in_a_sentence(
@@ -115,7 +116,7 @@ def test_bad_files_and_options_are_refused_in_a_sentence(
 
 
 def test_text_needs_a_path_and_other_data_take_none() -> None:
-    with pytest.raises(DataError, match="--path FILE"):
+    with pytest.raises(DataError, match="is a file of your own: give its place as path="):
         rp.data.load("text")
     with pytest.raises(OptionError, match=r"path='a\.txt'"):
         rp.data.load("digits", path="a.txt")

@@ -1,6 +1,7 @@
-"""What an objective is given: one minibatch."""
+"""The minibatch: examples x, labels y and conditions c, as an objective takes them."""
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,11 +18,12 @@ class Batch:
     Arguments:
         x: The examples, with shape (B, *shape).
         y: Their labels, with shape (B,); None without labels.
-        c: What the model is conditioned on, with shape (B, C); None for an unconditional model.
-        step: The number of optimizer steps taken before this batch, for schedules. None outside
-            training, where every schedule has its last value.
-        progress: The share of all steps that were taken before this batch; 1 outside training.
-            Both are tensors without dimensions where the step is to be recorded as a graph.
+        c: The condition of each, with shape (B, C): the one-hot label, real covariates or both, as
+            ``DataSpec.condition`` defines it. None for an unconditional model.
+        step: The number of optimizer steps before this batch, for schedules. None outside
+            training, where every schedule has its final value.
+        progress: The fraction of all steps before this batch; 1 outside training. Both are
+            tensors without dimensions where the step is recorded as a CUDA graph.
     """
 
     x: Tensor
@@ -35,7 +37,7 @@ class Batch:
 
 
 def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
-    """Return a batch in parts of at most so many examples.
+    """Yield a batch in consecutive parts of at most ``size`` examples.
 
     >>> import torch
     >>> [len(part) for part in in_chunks(Batch(torch.zeros(5, 2)), 2)]
@@ -43,13 +45,11 @@ def in_chunks(batch: Batch, size: int) -> Iterator[Batch]:
     """
     for start in range(0, len(batch), size):
         part = slice(start, start + size)
-        y = None if batch.y is None else batch.y[part]
-        c = None if batch.c is None else batch.c[part]
-        yield replace(batch, x=batch.x[part], y=y, c=c)
+        yield _mapped(batch, operator.itemgetter(part))
 
 
 def concatenated(batches: Sequence[Batch], n: int) -> Batch:
-    """Return the first n examples of several batches as one.
+    """Return the first ``n`` examples of several batches as one batch.
 
     >>> concatenated([Batch(torch.zeros(3, 2)), Batch(torch.ones(3, 2))], 4).x[:, 0]
     tensor([0., 0., 0., 1.])
@@ -64,7 +64,7 @@ def concatenated(batches: Sequence[Batch], n: int) -> Batch:
 
 
 def weights_type(module: nn.Module) -> torch.dtype | None:
-    """Return the type of a module's weights; None for one without any in floats.
+    """Return the floating-point type of a module's weights; None for a module without such.
 
     >>> weights_type(nn.Linear(2, 1).double())
     torch.float64
@@ -73,7 +73,7 @@ def weights_type(module: nn.Module) -> torch.dtype | None:
 
 
 def in_type_of(module: nn.Module, values: Tensor) -> Tensor:
-    """Return floats in the type of a module's weights; whole numbers as they are.
+    """Return floats in the type of a module's weights; integers unchanged.
 
     >>> in_type_of(nn.Linear(2, 1).double(), torch.zeros(2)).dtype
     torch.float64
@@ -83,14 +83,12 @@ def in_type_of(module: nn.Module, values: Tensor) -> Tensor:
 
 
 def for_module(batch: Batch, module: nn.Module) -> Batch:
-    """Return a batch whose floats have the type of a module's weights."""
-    x = in_type_of(module, batch.x)
-    c = None if batch.c is None else in_type_of(module, batch.c)
-    return batch if x is batch.x and c is batch.c else replace(batch, x=x, c=c)
+    """Return a batch with its floats in the type of a module's weights."""
+    return _mapped(batch, lambda values: in_type_of(module, values))
 
 
 def to_device(batch: Batch, device: torch.device | str) -> Batch:
-    """Return a batch on a device, without the history of its tensors.
+    """Return a batch on a device, detached from the graph of its tensors.
 
     >>> with torch.inference_mode():
     ...     batch = Batch(torch.ones(2))
@@ -98,13 +96,16 @@ def to_device(batch: Batch, device: torch.device | str) -> Batch:
     False
     """
 
-    y = None if batch.y is None else _moved(batch.y, device)
-    c = None if batch.c is None else _moved(batch.c, device)
-    return replace(batch, x=_moved(batch.x, device), y=y, c=c)
+    def moved(values: Tensor) -> Tensor:
+        there = values.detach().to(device)
+        # Tensors of torch.inference_mode cannot be saved for a gradient.
+        return there.clone() if there.is_inference() else there
+
+    return _mapped(batch, moved)
 
 
-def _moved(values: Tensor, device: torch.device | str) -> Tensor:
-    """Return values on a device, without their history, in the same memory where that can be."""
-    there = values.detach().to(device)
-    # What was made under torch.inference_mode cannot be saved for a gradient.
-    return there.clone() if there.is_inference() else there
+def _mapped(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch with a function applied to its x, y and c."""
+    y = None if batch.y is None else function(batch.y)
+    c = None if batch.c is None else function(batch.c)
+    return replace(batch, x=function(batch.x), y=y, c=c)

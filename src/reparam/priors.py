@@ -200,7 +200,7 @@ class Mixture(nn.Module):
             parameter.data.copy_(torch.from_numpy(value))
 
 
-@numbers(context=0)
+@numbers(context=0, label_context=0)
 class Vamp(nn.Module):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
@@ -213,6 +213,7 @@ class Vamp(nn.Module):
         shape: The shape of one x.
         n_components: The number of pseudo-inputs K.
         context: The size of a condition c; 0 without one.
+        label_context: The number of first entries of c that are a one-hot label; all when None.
 
     Raises:
         OptionError: A size below one.
@@ -234,9 +235,11 @@ class Vamp(nn.Module):
         shape: Sequence[int],
         n_components: int = 500,
         context: int = 0,
+        label_context: int | None = None,
     ) -> None:
         super().__init__()
         check_sizes(n_components=n_components, size=prod(shape))
+        self.label_context = context if label_context is None else label_context
         # The weights of the encoder are the model's: a tuple keeps them out of this module's own.
         self._encoder = (encoder,)
         self.pseudo_inputs = nn.Parameter(torch.rand(n_components, *shape))
@@ -248,12 +251,17 @@ class Vamp(nn.Module):
         n = min(len(examples), len(self.pseudo_inputs))
         self.pseudo_inputs.data[:n] = examples.x[:n].reshape(-1, *self.pseudo_inputs.shape[1:])
         if examples.c is not None:
-            self.pseudo_logits.data[:n] = 4.0 * examples.c[:n]
+            k = self.label_context
+            self.pseudo_logits.data[:n, :k] = 4.0 * examples.c[:n, :k]
+            self.pseudo_logits.data[:n, k:] = examples.c[:n, k:]
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z); a condition is ignored."""
         (encoder,) = self._encoder
-        own = (self.pseudo_logits.softmax(-1),) if hasattr(self, "pseudo_logits") else ()
+        own: tuple[Tensor, ...] = ()
+        if hasattr(self, "pseudo_logits"):
+            label, covariates = self.pseudo_logits.tensor_split([self.label_context], -1)
+            own = (torch.cat([label.softmax(-1), covariates], -1),)
         q = encoder(self.pseudo_inputs, *own)
         logits = self.pseudo_inputs.new_zeros(len(self.pseudo_inputs))
         normal = base(q)

@@ -1,4 +1,9 @@
-"""What a model must know of its data: shape, support and classes."""
+"""The specification of data: what a model has to know to be built for them.
+
+A ``DataSpec`` holds the shape and support of one example x, the number of classes of its label y,
+the names of its covariates, and which of these make up the condition c that every part of a
+conditional model p(x | c) is given.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,30 +15,32 @@ from reparam.errors import DataError, OptionError, unknown
 from reparam.utils.arguments import LARGEST, numbers
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
-Condition = Literal["label"]
+Condition = Literal["label", "covariates", "label+covariates"]
 
 
 @numbers(n_classes=1, levels=1, dequantized_from=1)
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape and support of one example x, and the number of classes of its label.
+    """The shape and support of one example x, and what accompanies it.
 
     Arguments:
         shape: The shape of x, for images (channels, height, width).
-        support: The set that an entry of x lies in: ``binary`` {0, 1}, ``unit`` [0, 1], ``real``,
-            ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
+        support: The set that contains every entry of x: ``binary`` {0, 1}, ``unit`` [0, 1],
+            ``real``, ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
         n_classes: The number of classes of the labels; None without labels.
         levels: How many values an entry can take. With support ``unit`` the entries lie on the grid
             k / (levels - 1). None where x is continuous.
         dequantized_from: The number of levels before uniform noise made x continuous,
-            x = (k + u) / levels with u ~ U[0, 1); what turns a density into bits per dimension.
-        condition: What every part of a model is given beside its input: the ``label``, as one of K
-            numbers that is one; None for nothing.
-        name: What messages call the data.
+            x = (k + u) / levels with u ~ U[0, 1); it turns a density into bits per dimension.
+        condition: What c consists of: the ``label``, one-hot; the ``covariates``, real numbers;
+            ``label+covariates``, in this order; None for a model without a condition.
+        name: The name of the data in messages.
+        covariates: The names of the C covariates, in order. ``sex=F`` is an entry of the one-hot
+            code of a categorical column ``sex``.
 
     Raises:
-        OptionError: A support or condition that does not exist, or a size or number that is none.
-        DataError: A condition on labels that do not exist.
+        OptionError: An unknown support or condition, or an impossible size.
+        DataError: A condition on labels or covariates that the data do not have.
 
     Example:
         >>> DataSpec((1, 28, 28), "binary", n_classes=10).dim
@@ -47,13 +54,19 @@ class DataSpec:
     dequantized_from: int | None = None
     condition: Condition | None = None
     name: str = "data"
+    covariates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.condition is not None and self.condition not in get_args(Condition):
             raise unknown("condition", str(self.condition), get_args(Condition))
-        if self.condition == "label" and self.n_classes is None:
+        if self.given_label and self.n_classes is None:
             raise DataError(
                 f"{self.name!r} has no labels to condition on: give labels, or drop the condition"
+            )
+        if self.given_covariates and not self.covariates:
+            raise DataError(
+                f"{self.name!r} has no covariates to condition on: give covariates, or drop the "
+                "condition"
             )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
@@ -68,9 +81,24 @@ class DataSpec:
         return prod(self.shape)
 
     @property
+    def given_label(self) -> bool:
+        """Whether the label is a part of the condition c."""
+        return self.condition in ("label", "label+covariates")
+
+    @property
+    def given_covariates(self) -> bool:
+        """Whether the covariates are a part of the condition c."""
+        return self.condition in ("covariates", "label+covariates")
+
+    @property
+    def label_context(self) -> int:
+        """The number of first entries of the condition c that are the one-hot label."""
+        return (self.n_classes or 0) if self.given_label else 0
+
+    @property
     def context(self) -> int:
         """The size of the condition c; 0 without one."""
-        return (self.n_classes or 0) if self.condition == "label" else 0
+        return self.label_context + (len(self.covariates) if self.given_covariates else 0)
 
     def conditioned(self, condition: Condition | None) -> "DataSpec":
         """Return the spec of the same data under a condition.
@@ -86,8 +114,9 @@ class DataSpec:
         return len(self.shape) == 3 and self.shape[0] in (1, 3)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON and YAML hold them."""
-        return asdict(self) | {"shape": list(self.shape)}
+        """Return plain values for JSON and YAML; ``covariates`` only where there are some."""
+        values = asdict(self) | {"shape": list(self.shape), "covariates": list(self.covariates)}
+        return {key: value for key, value in values.items() if key != "covariates" or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
@@ -109,4 +138,7 @@ class DataSpec:
                 raise OptionError(f"the data spec has no {key}: give one")
         if not isinstance(values["shape"], list | tuple):
             raise OptionError(f"shape={values['shape']!r}: must be a list of whole numbers")
-        return cls(**values)
+        names = values.get("covariates", ())
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise OptionError(f"covariates={names!r}: must be a list of names")
+        return cls(**{**values, "covariates": tuple(names)})

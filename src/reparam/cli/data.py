@@ -1,13 +1,11 @@
-"""``reparam data``: the data sets there are."""
+"""``reparam data``: the table of data sets and of kinds of own files."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
-from reparam.data import DATASETS
-from reparam.data.registry import OWN_FILES, Entry
+from reparam.data import SOURCES, ImageSet
 
 
 @dataclass(frozen=True)
@@ -15,13 +13,13 @@ class Options:
     """List the data sets: their size, how they are prepared, and where they come from."""
 
 
-def prepared(entry: Entry) -> str:
-    """Return how a data set is prepared unless one asks otherwise."""
-    if entry.dequantize:
-        return f"{entry.levels} levels, dequantized"
-    if entry.binarize == "none":
-        return f"{entry.levels} levels"
-    return f"binarize {entry.binarize}"
+def preparation(images: ImageSet) -> str:
+    """Return the default preparation of a data set of images."""
+    if images.dequantize:
+        return f"{images.levels} levels, dequantized"
+    if images.binarize == "none":
+        return f"{images.levels} levels"
+    return f"binarize {images.binarize}"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,21 +29,23 @@ def main(arguments: Sequence[str]) -> None:
         ("data set", "what it is", "train + test", "shape", "by default", "where from"),
         [
             (
-                entry.name,
-                entry.description,
-                f"{entry.n_train:,} + {entry.n_test:,}",
-                " × ".join(map(str, entry.shape)),
-                prepared(entry),
-                entry.where,
+                name,
+                source.description,
+                f"{source.n_train:,} + {source.n_test:,}",
+                " × ".join(map(str, source.shape)),
+                preparation(source),
+                source.where,
             )
-            for entry in DATASETS.values()
+            for name, source in SOURCES.items()
+            if isinstance(source, ImageSet)
         ],
     )
     print(
-        "\nEach is looked for in a folder of its name under --data-dir, or else under "
-        "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded when it is in none of them. "
-        "digits needs no file.\n\nFiles of your own, by --path:"
+        "\nEach is searched in a folder of its name under --data-dir, or else under "
+        "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded if it is in none of them. "
+        "digits needs no file.\n\nOther data, as --data NAME:"
     )
-    for name, load in OWN_FILES.items():
-        said = (inspect.getdoc(load) or "").partition("\n")[0]
-        print(f"  --data {name} --path {'FOLDER' if name == 'faces' else 'FILE'}: {said}")
+    for name, source in SOURCES.items():
+        if not isinstance(source, ImageSet):
+            place = "" if source.path is None else f" --path {source.path}"
+            print(f"  {name}{place}: {source.description}")

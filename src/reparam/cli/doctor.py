@@ -14,11 +14,11 @@ import tyro
 
 from reparam import data as data_sets
 from reparam.cli.parse import parse
-from reparam.data import DATASETS
-from reparam.data.folder import ENDINGS, find_images
-from reparam.data.registry import OWN_FILES, Binarize
+from reparam.data import SOURCES
+from reparam.data.image_folder import ENDINGS, find_images
+from reparam.data.image_set import Binarize
 from reparam.diagnostics import Diagnosis, examine, examine_data
-from reparam.errors import DataError, OptionError, folded, unknown
+from reparam.errors import DataError, OptionError, unknown
 from reparam.runs.folder import RunFolder
 from reparam.runs.run import load
 from reparam.spec import Support
@@ -46,7 +46,7 @@ class Options:
     data_dir: str | None = None
     """The folder that holds the data set's folder; nothing else is looked at then."""
     path: str | None = None
-    """A file of your own: where that of the run is now, or of the data sets text and faces."""
+    """A file of your own: where that of the run is now, or of the data text and images."""
     binarize: Binarize | None = None
     """Of data: how grey images become binary; each data set has its own way."""
     dequantize: bool | None = None
@@ -105,7 +105,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     """
     given = {k: getattr(options, k) for k in ("data_dir", "binarize", "dequantize", "path")}
     given = {k: v for k, v in given.items() if v is not None}
-    if folded(options.target) in (*DATASETS, *OWN_FILES):
+    if options.target in SOURCES:
         return {"name": options.target, **given}
     if place.is_dir():
         if not find_images(place).images:
@@ -113,7 +113,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
                 f"{place} holds no run (no config.yaml) and no images "
                 f"({', '.join(ENDINGS)}): give the folder of a run, or of images"
             )
-        return {"name": "faces", **given, "path": str(place)}
+        return {"name": "images", **given, "path": str(place)}
     if place.is_file() and place.suffix.lower() in TABLES:
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
@@ -122,7 +122,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
         )
     if place.is_file():
         return {"name": "text", **given, "path": str(place)}
-    raise unknown("run or data set", options.target, [*DATASETS, *OWN_FILES])
+    raise unknown("run or data set", options.target, SOURCES)
 
 
 def read_array(path: Path) -> Any:

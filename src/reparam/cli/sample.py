@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Options, "sample", arguments)
     run = options.load()
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)
-    means = {} if is_drawn else {"mean": True}
+    means: dict[str, Any] = {} if is_drawn else {"mean": True}
     examples = run.sample(options.n, seed=options.seed, label=options.label, **means)
     if run.vocabulary is not None:
         lines = [as_line(text) for text in run.vocabulary.texts(examples)]

@@ -100,7 +100,7 @@ def print_next(run: Run) -> None:
     if run.config.get("variant") == "dae":
         print(f"  {reparam} denoise {path}")
     if run.config.get("variant") not in ("classifier", "ae", "dae", "cae"):
-        takes_label = run.spec.condition == "label" or infers_label(run.model)
+        takes_label = run.spec.given_label or infers_label(run.model)
         print(f"  {reparam} sample {path}{' --label 0' if takes_label else ''}")
     print(f"  {reparam} plot {path}")
     print(f"  tensorboard --logdir {run.folder.events}")
@@ -143,7 +143,7 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
             raise OptionError("--config and --resume: a run goes on with its own options; drop one")
         config = checked_config(folder.config(), str(folder.config_file))
         del config["recorded"]
-        if config.get("data") == "faces":
+        if config.get("data") == "images":
             config = OF_OLD_IMAGES | config
         for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
             if config.get(key) is None:

@@ -1,10 +1,11 @@
-"""Arrays of any library as dense tensors of numbers, or one sentence that says how to convert them.
+"""Arrays and tables of any library as dense tensors, or one sentence on how to convert them.
 
-A container whose numbers could be read in a wrong way (a mask that would be dropped, a sparse
-matrix that would become one object, fields of different types) is refused, never guessed.
+A container whose numbers could be read wrongly (a mask that would be dropped, a sparse matrix that
+would become one object, fields of different types) is refused.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.errors import DataError
+from reparam.data.tables import PLAIN, first_line, numbers_of, table_of
+from reparam.errors import DataError, unknown
 
 Array = Tensor | NDArray[Any]
 
@@ -23,44 +25,74 @@ _KINDS = {
     "M": "dates: real numbers are needed, so convert them, for example to days since the first",
     "m": "time spans: real numbers are needed, so convert them, for example to seconds",
 }
-"""The kinds of NumPy arrays that hold no real numbers, and what to do."""
+"""The kinds of NumPy arrays without real numbers, and how to convert them."""
+
+_PARTS = ("x", "y", "covariates")
+"""The keys of data in a mapping."""
 
 
-def is_array(values: Any) -> bool:
-    """Return whether values are an array, or a table, of some library, whatever they hold.
+def is_array(values: object) -> bool:
+    """Return whether values are an array or a table of some library, of any content.
 
     >>> is_array(np.zeros(3)), is_array("zeros"), is_array([0.0])
     (True, False, False)
     """
     if isinstance(values, Tensor | np.ndarray) or _is_of("scipy.sparse", values):
         return True
-    if isinstance(values, str | bytes | list | tuple | dict | set | int | float | type | None):
+    if isinstance(values, PLAIN):
         return False
-    import narwhals as nw
-
     # Arrays of other libraries declare themselves by NumPy's protocol.
-    is_table = nw.dependencies.is_into_dataframe(values) or nw.dependencies.is_into_series(values)
-    return is_table or hasattr(values, "__array__")
+    return table_of(values, "x") is not None or hasattr(values, "__array__")
+
+
+def parts_of(data: object) -> tuple[Any, Any, Any] | None:
+    """Return x, y and covariates, each None where it is missing, of a tuple or mapping of them.
+
+    Anything else than (x,), (x, y), (x, y, covariates) or a mapping with the key ``x`` gives None.
+
+    Raises:
+        OptionError: A key that is not one of the three.
+
+    Example:
+        >>> parts_of((3, 1)), parts_of({"x": 3, "covariates": 2}), parts_of(3)
+        ((3, 1, None), (3, None, 2), None)
+    """
+    if isinstance(data, Mapping) and "x" in data:
+        for key in data:
+            if key not in _PARTS:
+                raise unknown("key of the data", key, _PARTS)
+        return data["x"], data.get("y"), data.get("covariates")
+    if isinstance(data, tuple | list) and 1 <= len(data) <= len(_PARTS):
+        x, y, covariates = (*data, None, None)[:3]
+        return x, y, covariates
+    return None
 
 
 def as_tensor(values: object, name: str) -> Tensor:
     """Return a dense tensor of real numbers on the CPU, which shares memory where it can.
 
     Arguments:
-        values: A tensor; a NumPy array, or what NumPy turns into one; a DataFrame or a Series of
+        values: A tensor; a NumPy array, or an object that NumPy converts; a DataFrame or Series of
             pandas, polars or another library that narwhals knows, whose missing values become NaN.
-        name: What messages call the values.
+        name: The name of the values in messages.
 
     Raises:
-        DataError: Anything that is no dense array of real numbers; the message says how to convert
-            it.
+        DataError: Anything that is no dense array of real numbers; the message tells how to
+            convert it.
 
     Example:
         >>> as_tensor(np.arange(3), "x")
         tensor([0, 1, 2])
     """
-    if isinstance(values, Tensor):
-        return _of_tensor(values, name)
+    found = _of_tensor(values, name) if isinstance(values, Tensor) else _of_other(values, name)
+    if found.dtype == torch.uint64 and bool((found.view(torch.int64) < 0).any()):
+        raise DataError(
+            f"{name} has whole numbers beyond 2^63 - 1: scale them, or convert them to floats"
+        )
+    return found.long() if found.dtype == torch.uint64 else found
+
+
+def _of_other(values: object, name: str) -> Tensor:
     if _is_of("scipy.sparse", values):
         raise DataError(
             f"{name} is a sparse matrix of SciPy: a dense array is needed, so give {name}.toarray()"
@@ -73,7 +105,11 @@ def as_tensor(values: object, name: str) -> Tensor:
                 f"known, so fill them by {name}.filled(value), or leave these examples out"
             )
         values = values.data
-    return _of_array(_of_frame(values, name), name)
+    frame = table_of(values, name)
+    if frame is None:
+        return _of_array(values, name)
+    rows = _of_array(numbers_of(frame, name), name)
+    return rows[:, 0] if np.ndim(values) == 1 else rows  # type: ignore[arg-type]
 
 
 def _of_tensor(values: Tensor, name: str) -> Tensor:
@@ -88,7 +124,7 @@ def _of_tensor(values: Tensor, name: str) -> Tensor:
             f"{name} is a tensor of {values.dtype}: real numbers are needed, so convert it"
         )
     if values.is_floating_point() and values.element_size() == 1:
-        values = values.float()  # what torch computes with float8 is little
+        values = values.float()  # torch computes little in float8
     return values.detach().cpu()
 
 
@@ -97,7 +133,7 @@ def _of_array(values: Any, name: str) -> Tensor:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{name} is a {type(values).__name__} that makes no array ({_first_line(error)}): give "
+            f"{name} is a {type(values).__name__} that makes no array ({first_line(error)}): give "
             "a tensor or an array of numbers"
         ) from error
     kind = array.dtype.kind
@@ -118,64 +154,13 @@ def _of_array(values: Any, name: str) -> Tensor:
         )
     # Torch takes neither foreign byte orders nor negative strides, and warns of read-only memory.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
-    wide = kind in "iu" and array.dtype != np.uint8
-    if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise DataError(
-            f"{name} has whole numbers up to {int(array.max())}, more than 64 bits with a sign "
-            "hold: scale them, or convert them to floats"
-        )
     if array.dtype == np.longdouble:
         array = array.astype(np.float64)
-    return torch.from_numpy(array.astype(np.int64) if wide else array)
-
-
-def _of_frame(values: Any, name: str) -> Any:
-    """Return the array of a DataFrame or a Series; anything else as it is."""
-    if isinstance(values, np.ndarray | np.generic | int | float | list | tuple):
-        return values
-    # narwhals is not imported for what is no table.
-    import narwhals as nw
-
-    try:
-        if nw.dependencies.is_into_series(values):
-            column = nw.from_native(values, series_only=True).alias(name)
-            return _numbers(column.to_frame(), name)[:, 0]
-        if nw.dependencies.is_into_dataframe(values):
-            return _numbers(nw.from_native(values, eager_only=True), name)
-    except nw.exceptions.NarwhalsError as error:
-        raise DataError(
-            f"{name} is a table that cannot be read ({_first_line(error)}): give an array of its "
-            "numbers, as .to_numpy() returns"
-        ) from error
-    return values
-
-
-def _numbers(frame: Any, name: str) -> NDArray[Any]:
-    """Return the columns of a frame of narwhals, with shape (rows, columns)."""
-    import narwhals as nw
-
-    columns = list(frame.iter_columns())  # by place, since pandas has columns without a name
-    other = [c for c in columns if not (c.dtype.is_numeric() or c.dtype == nw.Boolean)]
-    if other:
-        listed = ", ".join(f"{column.name} ({column.dtype})" for column in other[:4])
-        more = ", ..." if len(other) > 4 else ""
-        raise DataError(
-            f"{name} has {len(other)} of {len(columns)} columns that hold no numbers: "
-            f"{listed}{more}; drop them, or number their values (sparse columns become dense by "
-            "x.sparse.to_dense())"
-        )
-    is_whole = all(column.dtype.is_integer() for column in columns)
-    if not is_whole or any(column.null_count() for column in columns):
-        return np.stack([column.cast(nw.Float64).to_numpy() for column in columns], axis=1)
-    array: NDArray[Any] = frame.to_numpy()
-    return array
+    keeps = array.dtype in (np.uint8, np.uint64) or kind not in "iu"
+    return torch.from_numpy(array if keeps else array.astype(np.int64))
 
 
 def _is_of(module: str, values: object) -> bool:
     """Return whether values are of a class of a module, without importing it."""
     kind = type(values).__module__
     return module in sys.modules and (kind == module or kind.startswith(f"{module}."))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")

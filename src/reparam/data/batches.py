@@ -1,4 +1,4 @@
-"""Minibatches of data that are resident on the device, picked there by index."""
+"""Minibatches of data that are resident on the device, selected there by index."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import Condition, conditioned, require_all_labels
+from reparam.data.condition import check_condition, conditioned
 from reparam.data.dataset import Split
+from reparam.data.labels import labeled_among
 from reparam.data.transforms import Transform
 from reparam.errors import OptionError
+from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import mixed_seed
 
@@ -18,32 +20,32 @@ from reparam.utils.seeding import mixed_seed
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
 
-    The order of an epoch depends on (seed, epoch) alone. The transform draws from the device's
-    global generator and skipped batches draw nothing, so an epoch taken up at batch k with the
-    generator's state of then continues exactly.
+    The order of an epoch depends on (seed, epoch) alone. The transform draws from the global
+    generator of the device and skipped batches draw nothing: an epoch that is resumed at batch k
+    with the generator state of that moment continues exactly.
 
-    With ``repeat_labeled``, where some labels are known and others are not (-1), a batch has
+    With ``repeat_labeled``, where some labels are known and others are not (-1), a batch holds
     ``batch_size`` examples of the epoch and then ``batch_size // 4`` labeled ones, so that a
-    hundred labels among thousands of examples count in every step. They come in random orders,
-    each of all labeled examples, that follow from (seed, epoch, batch). ``n_examples`` and the
-    number of batches are those of the epoch alone.
+    hundred labels among thousands of examples count in every step. These come in random orders of
+    all labeled examples, which depend on (seed, epoch, batch). ``n_examples`` and the number of
+    batches are those of the epoch alone.
 
     Arguments:
         split: The stored examples.
-        transform: What maps stored values to x.
+        transform: The map from stored values to x.
         batch_size: Examples of the epoch per batch; the last batch of an epoch may be shorter.
-        device: Where the examples lie and batches are made.
-        shuffle: Whether every epoch has an order of its own.
+        device: The device of the examples and batches.
+        shuffle: Whether every epoch has its own order.
         seed: The seed of the orders.
-        condition: What maps labels, with shape (B,), to c, with shape (B, C).
-        repeat_labeled: Whether labeled examples come again in every batch, for an objective that
-            learns from few of them.
+        spec: The data, whose condition every batch has; None for no condition.
+        repeat_labeled: Whether every batch repeats labeled examples, for an objective that learns
+            from few of them.
         rank: The number of this process among those that share every batch.
-        world_size: How many processes share every batch; each has the same number of its examples.
+        world_size: The number of processes that share every batch, in equal parts.
 
     Raises:
         OptionError: A batch size below one, or below the number of processes.
-        DataError: A condition without labels, or with unknown ones.
+        DataError: A condition without its labels or covariates, or with unknown labels.
 
     Example:
         >>> from reparam.data.transforms import Identity
@@ -56,6 +58,9 @@ class Batches:
         [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
+    has_exact_length = True
+    """Whether every epoch has exactly ``len`` batches."""
+
     def __init__(
         self,
         split: Split,
@@ -64,22 +69,23 @@ class Batches:
         device: torch.device | str = "cpu",
         shuffle: bool = True,
         seed: int = 0,
-        condition: Condition | None = None,
+        spec: DataSpec | None = None,
         repeat_labeled: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if batch_size < 1:
             raise OptionError(f"batch_size={batch_size}: give at least 1")
-        if condition is not None:
-            require_all_labels(split.y)
+        if spec is not None:
+            check_condition(spec, split.y, split.covariates)
         self.x = split.x.to(device)
         self.y = None if split.y is None else split.y.to(device)
+        self.covariates = None if split.covariates is None else split.covariates.to(device)
         self.transform = transform
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
-        self.condition = condition
+        self.spec = spec
         self.rank = rank
         self.world_size = world_size
         if batch_size < world_size:
@@ -96,7 +102,8 @@ class Batches:
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.x), self.batch_size)
-        # Processes take equal shares of a batch, so that a rest without one for each is left out.
+        # The shares of a batch are equal, so that a rest with fewer examples than processes is
+        # left out.
         return whole + (rest >= self.world_size)
 
     @numbers(epoch=0, start=0)
@@ -124,16 +131,22 @@ class Batches:
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
+        x = self.transform(_picked(self.x, index))
         y = None if self.y is None else _picked(self.y, index)
-        return conditioned(self.transform(_picked(self.x, index)), y, self.condition)
+        covariates = None if self.covariates is None else _picked(self.covariates, index)
+        return Batch(x, y) if self.spec is None else conditioned(self.spec, x, y, covariates)
+
+    def indexed(self) -> "Batches | None":
+        """Return these batches if each follows from an index alone, see ``is_plain``, else None."""
+        return self if self.is_plain else None
 
     @property
     def is_plain(self) -> bool:
-        """Whether a batch is what its part of the order says, without further examples."""
+        """Whether batch k is ``at`` of the k-th part of ``order``, without further examples."""
         return self.labeled is None and self.world_size == 1
 
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
-        """Return the labeled examples that a batch has beside those of the epoch."""
+        """Return the labeled examples that a batch holds beside those of the epoch."""
         n, n_extra = len(labeled), max(self.world_size, self.batch_size // 4)
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, number))
         orders = [torch.randperm(n, generator=generator) for _ in range(0, n_extra, n)]
@@ -149,18 +162,5 @@ class Batches:
 def _picked(values: Tensor, index: Tensor | slice) -> Tensor:
     if isinstance(index, slice):
         return values[index]
-    # Of whole examples this is a copy of rows; an index of a tensor goes entry by entry, which
-    # takes ten times as long.
+    # Ten times as fast as values[index], which copies entry by entry.
     return values.index_select(0, index)
-
-
-def labeled_among(y: Tensor | None) -> Tensor | None:
-    """Return where labels are known, with shape (M,); None where all of them are, or none is.
-
-    >>> labeled_among(torch.tensor([-1, 4, -1, 0])), labeled_among(torch.tensor([4, 0]))
-    (tensor([1, 3]), None)
-    """
-    if y is None:
-        return None
-    (known,) = (y.cpu() >= 0).nonzero(as_tuple=True)
-    return known if 0 < len(known) < len(y) else None

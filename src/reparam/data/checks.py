@@ -1,9 +1,11 @@
-"""Checks that values and labels are what they are said to be, for data from outside."""
+"""Checks of the values x of data from outside: finite, in their support, of one shape.
+
+Every message gives the range or the index of the values, the rule, and the fix.
+"""
 
 from collections.abc import Sequence
 from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,16 +13,9 @@ from reparam.data.arrays import as_tensor
 from reparam.errors import DataError, ShapeError
 from reparam.spec import DataSpec, Support
 
-UNLABELED = -1
-"""What stands for the label of an example whose class is not known."""
-
-MANY_CLASSES = 10_000
-"""From here on more classes than examples are taken for a mistake, such as identifiers."""
-
 IMAGE_CHANNELS = (1, 3, 4)
-"""How many channels an image has: grey, color, and color with transparency."""
+"""The possible numbers of channels of an image: grey, color, and color with transparency."""
 
-# What an entry must be, as messages say it.
 RULES: dict[Support, str] = {
     "binary": "0 or 1",
     "unit": "in [0, 1]",
@@ -29,6 +24,7 @@ RULES: dict[Support, str] = {
     "tokens": "one of 0, 1, 2, …",
     "real": "a finite number",
 }
+"""The rule for an entry of x in messages, by support."""
 
 
 def violations(x: Tensor, support: Support) -> Tensor:
@@ -80,13 +76,13 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
 
     Arguments:
         x: The values.
-        name: What messages call them.
+        name: The name of the values in messages.
         given: The values before they were rounded to float32.
 
     Raises:
-        DataError: Says how many there are and where the first is.
+        DataError: Gives their number and the index of the first.
     """
-    # The least and the largest value tell at half the cost whether all are finite.
+    # The extremes are finite if and only if all values are; this is twice as fast.
     if not x.is_floating_point() or bool(torch.stack(x.aminmax()).isfinite().all()):
         return
     bad = ~x.isfinite()
@@ -105,13 +101,13 @@ def check_support(x: Tensor, support: Support, name: str = "x", levels: int | No
 
     Arguments:
         x: The values.
-        support: The set that they must lie in.
-        name: What messages call them.
-        levels: For data given to a model: the grey levels of its training bytes, 256 where there
-            were none. None where the support itself can still be chosen.
+        support: The set that must contain them.
+        name: The name of the values in messages.
+        levels: For data given to a model the number of grey levels of its training bytes, 256 if
+            there were none; None if the support itself can still be chosen.
 
     Raises:
-        DataError: Says the range of x, the rule and the fix.
+        DataError: Gives the range of x, the rule and the fix.
 
     Example:
         >>> check_support(torch.tensor([0.0, 255.0]), "unit")
@@ -133,16 +129,16 @@ def check_support(x: Tensor, support: Support, name: str = "x", levels: int | No
 
 
 def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
-    """Return what to do about values of x, with shape (N, *shape), outside the support.
+    """Return the fix for values of x, with shape (N, *shape), outside the support.
 
     Arguments:
         x: The values.
-        support: The set that they must lie in.
+        support: The set that must contain them.
         levels: See ``check_support``.
     """
     low, high = float(x.min()), float(x.max())
     top = 255 if levels is None else levels - 1
-    # A little above 1 is no grey level.
+    # Values slightly above 1 are no grey levels.
     if support == "unit" and low >= 0 and 2 < high <= top:
         return f"divide x by {top}, or pass it as uint8"
     is_grey = support == "binary" and low >= 0 and high <= 1
@@ -172,7 +168,7 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
 
     Arguments:
         x: A tensor or array with one example per row.
-        name: What messages call it.
+        name: The name of the values in messages.
         shape: The shape to give each example; as it is when None.
 
     Raises:
@@ -233,23 +229,19 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
         narrow = values.float()
         check_finite(narrow, name, values)
         return narrow
-    if values.dtype == torch.uint64 and bool((values.view(torch.int64) < 0).any()):
-        raise DataError(
-            f"{name} has whole numbers beyond 2^63 - 1: scale them, or convert them to floats"
-        )
     return values if values.dtype in (torch.uint8, torch.bool) else values.long()
 
 
 def as_rows(values: object, name: str, n: int | None = None) -> Tensor:
-    """Return rows of numbers, as codes are, with shape (N, ...) and in floats.
+    """Return rows of numbers, such as codes, as floats with shape (N, ...).
 
     Arguments:
-        values: A tensor, an array or a list; a single row may come without its first axis.
-        name: What messages call it.
-        n: How many rows there must be; any number when None.
+        values: A tensor, an array or a list; a single row may lack its first axis.
+        name: The name of the values in messages.
+        n: The number of rows; any when None.
 
     Raises:
-        DataError: What is no array of finite numbers.
+        DataError: Anything that is no array of finite numbers.
         ShapeError: A single number, or another number of rows.
 
     Example:
@@ -280,8 +272,8 @@ def _no_axis_of_examples(values: Tensor, name: str) -> ShapeError:
 def is_channels_last(shape: Sequence[int]) -> bool:
     """Return whether the shape of one example is that of an image with the channels last.
 
-    A map with one channel whose sides differ more than fourfold is taken for a series with channels
-    first: its last axis of one says nothing.
+    A map with one channel last whose sides differ more than fourfold is taken for a series with
+    the channels first.
 
     >>> is_channels_last((16, 16, 3)), is_channels_last((3, 16, 16)), is_channels_last((16, 131, 1))
     (True, False, False)
@@ -293,20 +285,20 @@ def is_channels_last(shape: Sequence[int]) -> bool:
 
 
 def channels_first() -> str:
-    """Return what to do about images x with the channels last."""
+    """Return the fix for images x with the channels last."""
     return "give x.transpose(0, 3, 1, 2) (of a tensor, x.permute(0, 3, 1, 2))"
 
 
 def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
-    """Return examples with a shape that they fit in one way alone.
+    """Return examples in a shape that they fit unambiguously.
 
-    Flattened examples, and axes of size one that are there or missing, have one meaning. Axes in
-    another order have none: they would fill the shape with the wrong values.
+    Flattened examples, and additional or missing axes of size one, are unambiguous. Axes in another
+    order are refused: they would fill the shape with the wrong values.
 
     Arguments:
         values: The examples, with the shape (N, *given).
         shape: The shape of one example.
-        name: What messages call the examples.
+        name: The name of the examples in messages.
 
     Raises:
         ShapeError: Examples of another shape, or with their axes in another order.
@@ -316,6 +308,7 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
         (torch.Size([5, 1, 8, 8]), torch.Size([5, 64]))
     """
     given, wanted = tuple(values.shape[1:]), tuple(shape)
+    is_flat = 1 in (len(given), len(wanted)) and prod(given) == prod(wanted)
     if given == wanted:
         return values
     if tuple(values.shape) == wanted:
@@ -324,27 +317,16 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
             f"counts the examples, so give {name}[None]"
         )
     if len(wanted) == 3 and given == (*wanted[1:], wanted[0]):
-        raise ShapeError(
-            f"{name} has examples of shape {given}, images with the channels last, where the model "
-            f"has {wanted}: the channels come first, so {channels_first()}"
-        )
-    if sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
-        raise ShapeError(
-            f"{name} has examples of shape {given}, where the model has {wanted}: the axes are in "
-            "another order, so transpose them"
-        )
-    if len(wanted) == 1 and is_channels_last(given):
-        raise ShapeError(
-            f"{name} has examples of shape {given}, images with the channels last, where the model "
-            f"has {wanted}: flatten them in the order that they had in training"
-        )
-    is_flat = 1 in (len(given), len(wanted)) and prod(given) == prod(wanted)
-    if not is_flat and _without_ones(given) != _without_ones(wanted):
-        raise ShapeError(
-            f"{name} has examples of shape {given}, where the model has {wanted}: give examples of "
-            "the shape that the model was built for"
-        )
-    return values.reshape(len(values), *wanted)
+        fix = f"these are images with the channels last, so {channels_first()}"
+    elif sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
+        fix = "the axes are in another order, so transpose them"
+    elif len(wanted) == 1 and is_channels_last(given):
+        fix = "these are images with the channels last, so flatten them in the order of training"
+    elif not is_flat and _without_ones(given) != _without_ones(wanted):
+        fix = "give examples of the shape that the model was built for"
+    else:
+        return values.reshape(len(values), *wanted)
+    raise ShapeError(f"{name} has examples of shape {given}, where the model has {wanted}: {fix}")
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
@@ -352,15 +334,15 @@ def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_values(x: Tensor, spec: DataSpec, name: str = "x", levels: int | None = 256) -> None:
-    """Refuse examples x that are none of the data that a spec describes.
+    """Refuse examples x that contradict a spec.
 
-    This is the one check of values against a spec: of data that are given after training, of every
-    batch of a loader, and of what is scored.
+    This is the only check of values against a spec: of data that are given after training, and of
+    examples to be evaluated.
 
     Arguments:
-        x: The examples as the model is given them, with shape (N, *spec.shape).
+        x: The examples as the model takes them, with shape (N, *spec.shape).
         spec: The shape and support of the data.
-        name: What messages call the examples.
+        name: The name of the examples in messages.
         levels: See ``check_support``.
 
     Raises:
@@ -377,8 +359,8 @@ def check_values(x: Tensor, spec: DataSpec, name: str = "x", levels: int | None 
         raise DataError(f"{name} has no examples: give at least one")
     if tuple(x.shape[1:]) != spec.shape:
         raise ShapeError(
-            f"{name} has examples of shape {tuple(x.shape[1:])}, where the model has {spec.shape}: "
-            "give examples of the shape that the model was built for"
+            f"{name} has examples of shape {tuple(x.shape[1:])}: the model was built for the shape "
+            f"{spec.shape}, so give such examples"
         )
     check_finite(x, name)
     check_support(x, spec.support, name, levels)
@@ -387,130 +369,60 @@ def check_values(x: Tensor, spec: DataSpec, name: str = "x", levels: int | None 
 
 
 def check_top(x: Tensor, levels: int, name: str, fix: str) -> None:
-    """Refuse whole numbers beyond the last of so many levels.
+    """Refuse whole numbers from ``levels`` on.
 
     Raises:
-        DataError: Says where the first is, the largest that is possible, and the fix.
+        DataError: Gives the index of the first, the largest possible value, and the fix.
     """
     if (x.dtype == torch.uint8 and levels > 255) or int(x.max()) < levels:
         return
     bad = x > levels - 1
     if bad.any():
-        index = first(bad)
         raise DataError(
-            f"{name}[{', '.join(map(str, index))}] is {x[index].item():g}: the model has {levels} "
-            f"values, from 0 to {levels - 1}, so {fix}"
+            f"{_first_value(x, bad, name)}: the model has {levels} values, from 0 to "
+            f"{levels - 1}, so {fix}"
         )
 
 
 def check_on_grid(x: Tensor, levels: int, name: str = "x") -> None:
-    """Refuse values between the levels k / (levels - 1), which have no probability.
+    """Refuse values between the levels k / (levels - 1), whose probability is zero.
 
     Arguments:
         x: Values in [0, 1].
         levels: The number of levels.
-        name: What messages call the values.
+        name: The name of the values in messages.
 
     Raises:
-        DataError: Says where the first is, and the fix.
+        DataError: Gives the index of the first, and the fix.
 
     Example:
         >>> check_on_grid(torch.tensor([0.0, 0.5, 1.0]), levels=3)
     """
     k = x.double() * (levels - 1)
-    # Half-precision and float32 arithmetic put a level off its place by far less than this.
+    # Rounding errors of half precision and float32 are far smaller than this.
     bad = (k - k.round()).abs() > 1e-2
     if bad.any():
-        index = first(bad)
         raise DataError(
-            f"{name}[{', '.join(map(str, index))}] is {x[index].item():.4g}, between two of the "
-            f"{levels} levels k / {levels - 1}: the likelihood is one of levels, so scale the "
-            f"values as in training, or round them to k / {levels - 1}"
+            f"{_first_value(x, bad, name)}, between two of the {levels} levels k / {levels - 1}: "
+            "the likelihood is one of levels, so scale the values as in training, or round them "
+            f"to k / {levels - 1}"
         )
 
 
-def _numbered(y: object, name: str) -> object:
-    """Return labels with -1 for those that are masked or None.
-
-    Raises:
-        DataError: Names of classes.
-    """
-    if isinstance(y, Tensor):
-        return y
-    if isinstance(y, np.ma.MaskedArray):
-        return y.filled(UNLABELED)
-    try:
-        array = np.asarray(y)
-    except (TypeError, ValueError):
-        return y
-    if array.dtype.kind == "O" and array.ndim == 1:
-        missing = np.array([value is None or value != value for value in array.tolist()])
-        known = np.array(array[~missing].tolist())
-        if known.dtype.kind in "biuf":
-            filled = np.full(len(array), float(UNLABELED))
-            filled[~missing] = known
-            return filled
-    if array.dtype.kind in "OUS":
-        raise DataError(
-            f"{name} has labels such as {str(array.flat[0])!r}: classes are numbers from 0, which "
-            f"numpy.unique({name}, return_inverse=True)[1] gives (-1 where one is not known)"
-        )
-    return y
-
-
-def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
-    """Return labels as int64, with shape (N,), and -1 for a class that is not known.
-
-    Arguments:
-        y: Integers {0, …, n_classes - 1}, and -1 or NaN, or a mask, where the class is not known.
-        n: The number of examples.
-        n_classes: The number of classes; any when None.
-        name: What messages call the labels.
-
-    Raises:
-        DataError: Labels of another length, below -1, beyond the classes or not integers.
-
-    Example:
-        >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
-        tensor([ 0,  2, -1])
-    """
-    labels = as_tensor(_numbered(y, name), name)
-    if labels.shape != (n,):
-        raise DataError(
-            f"{name} has shape {tuple(labels.shape)} beside {n} examples: "
-            f"one label per example is needed, so give {name} the shape ({n},)"
-        )
-    if labels.is_floating_point():
-        labels = torch.where(labels.isnan(), float(UNLABELED), labels)
-    else:
-        labels = labels.long()
-    bad = (labels < UNLABELED) | (labels != labels.round()) | labels.isinf()
-    if n_classes is not None:
-        bad |= labels >= n_classes
-    if bad.any():
-        index = first(bad)[0]
-        raise DataError(
-            f"{name}[{index}] is {labels[index].item()}: labels must be integers from 0"
-            f"{'' if n_classes is None else f' to {n_classes - 1}'} (or -1 where the class is not "
-            "known), so number the classes from 0"
-        )
-    if n_classes is None and n > 0 and int(labels.max()) >= max(n, MANY_CLASSES):
-        raise DataError(
-            f"{name} has the label {labels.max().item():.15g} beside {n} examples: more classes "
-            "than examples, so number the classes from 0 without gaps, or say n_classes"
-        )
-    return labels.long()
+def _first_value(x: Tensor, bad: Tensor, name: str) -> str:
+    index = first(bad)
+    return f"{name}[{', '.join(map(str, index))}] is {x[index].item():.4g}"
 
 
 def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> Tensor:
-    """Return x, with shape (N, *shape), as values of a support are stored.
+    """Return x, with shape (N, *shape), in the type in which values of a support are stored.
 
     Grey levels and binary bytes stay uint8, tokens are int64, all others float32.
 
     Arguments:
         x: The values.
-        support: The set that they must lie in.
-        name: What messages call them.
+        support: The set that must contain them.
+        name: The name of the values in messages.
         levels: See ``check_support``.
 
     Raises:

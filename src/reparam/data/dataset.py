@@ -1,15 +1,19 @@
-"""A data set in memory: named splits of stored values, and the transform that makes them x."""
+"""A data set in memory: named splits of stored values, and the transform that makes them x.
+
+Values are stored as they were given, for example as bytes, and become x batch by batch. A data set
+with labels or covariates can be conditioned on them, see ``Dataset.conditioned``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.checks import UNLABELED
-from reparam.data.condition import condition_of, conditioned, require_all_labels
+from reparam.data.condition import check_condition, conditioned
+from reparam.data.labels import UNLABELED
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import plain_modes
@@ -17,23 +21,24 @@ from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers, scalar
 from reparam.utils.equality import by_value
 
-# Examples are drawn this many at a time whatever the limit, so that the first k of a draw are the
-# same for every k.
 CHUNK = 1024
+"""The number of examples in one draw of a transform, whatever the limit: the first k examples of a
+draw are then the same for every k."""
 
 
 @by_value
 @dataclass(frozen=True)
 class Split:
-    """Stored examples and their labels.
+    """Stored examples, their labels and their covariates.
 
     Arguments:
         x: Stored values, with shape (N, *shape): uint8 levels, or float32 as they are.
-        y: Labels, int64 with shape (N,), ``UNLABELED`` where the class is not known; None without
+        y: Labels, int64 with shape (N,), ``UNLABELED`` where the class is unknown; None without
             labels.
+        covariates: Covariates, float32 with shape (N, C); None without any.
 
     Raises:
-        DataError: No examples, or another number of labels than of examples.
+        DataError: No examples, or another number of labels or covariates than of examples.
 
     Example:
         >>> len(Split(torch.zeros(5, 2)))
@@ -42,47 +47,58 @@ class Split:
 
     x: Tensor
     y: Tensor | None = None
+    covariates: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if len(self.x) == 0:
+        n = len(self.x)
+        if n == 0:
             raise DataError(
                 f"x has shape {tuple(self.x.shape)}: data need at least one example, so give some"
             )
-        if self.y is not None and self.y.shape != self.x.shape[:1]:
+        if self.y is not None and self.y.shape != (n,):
             raise DataError(
-                f"y has shape {tuple(self.y.shape)} beside {len(self.x)} examples: "
-                f"one label per example is needed, so give y the shape ({len(self.x)},)"
+                f"y has shape {tuple(self.y.shape)} beside {n} examples: "
+                f"one label per example is needed, so give y the shape ({n},)"
+            )
+        c = self.covariates
+        if c is not None and (c.ndim != 2 or len(c) != n):
+            raise DataError(
+                f"covariates has shape {tuple(c.shape)} beside {n} examples: one row for each is "
+                f"needed, so give covariates the shape ({n}, C)"
             )
 
     def __repr__(self) -> str:
         labels = "no labels" if self.y is None else "labels"
-        return f"Split({len(self):,} examples of shape {tuple(self.x.shape[1:])}, {labels})"
+        more = "" if self.covariates is None else f", {self.covariates.shape[1]} covariates"
+        return f"Split({len(self):,} examples of shape {tuple(self.x.shape[1:])}, {labels}{more})"
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, index: Tensor) -> "Split":
+    def take(self, index: Tensor | slice) -> "Split":
         """Return the examples at ``index``, with shape (M,)."""
-        return Split(self.x[index], None if self.y is None else self.y[index])
+        y = None if self.y is None else self.y[index]
+        covariates = None if self.covariates is None else self.covariates[index]
+        return Split(self.x[index], y, covariates)
 
 
 @by_value
 @dataclass(frozen=True)
 class Dataset:
-    """Named splits, and what turns their stored values into x.
+    """Named splits, and the transform from their stored values to x.
 
     Arguments:
-        name: What messages and run folders call it.
+        name: Its name in messages and run folders.
         spec: The shape and support of x, after the transform.
         splits: ``train``, and ``validation`` and ``test`` where they exist.
-        transform: What maps stored values to x.
+        transform: The map from stored values to x.
         class_names: The names of the classes, in the order of the labels.
         options: The plain values from which ``load(**options)`` makes the same data set again;
-            None for data that came from memory.
-        notes: What is worth knowing of how they were read, such as what was left out.
+            None for data from memory.
+        notes: Remarks on the files that were read, such as those that were left out.
 
     Raises:
-        DataError: No ``train`` split.
+        DataError: No ``train`` split, or another number of covariates than in the spec.
 
     Example:
         >>> data = Dataset("ones", DataSpec((2,), "real"), {"train": Split(torch.ones(5, 2))})
@@ -97,6 +113,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     options: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    is_stream: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if "train" not in self.splits:
@@ -104,6 +121,14 @@ class Dataset:
                 f"{self.name} has the splits {', '.join(self.splits) or 'none'}: "
                 "one must be 'train', so name it so"
             )
+        n = len(self.spec.covariates)
+        for name, split in self.splits.items() if self.spec.given_covariates else ():
+            if split.covariates is not None and split.covariates.shape[1] != n:
+                raise DataError(
+                    f"the split {name!r} of {self.name!r} has {split.covariates.shape[1]} "
+                    f"covariates, and its spec names {n} ({', '.join(self.spec.covariates)}): give "
+                    "as many"
+                )
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
@@ -121,7 +146,7 @@ class Dataset:
 
     @property
     def support(self) -> Support:
-        """The set that an entry of x lies in."""
+        """The set that contains every entry of x."""
         return self.spec.support
 
     @property
@@ -130,7 +155,7 @@ class Dataset:
         return self.spec.shape
 
     def split(self, name: str) -> Split:
-        """Return the split of that name.
+        """Return the split of a name.
 
         Raises:
             OptionError: A split that the data set does not have.
@@ -150,7 +175,7 @@ class Dataset:
         Arguments:
             split: The name of the split.
             seed: The seed of the draw.
-            limit: How many examples, from the first; all when None.
+            limit: The number of examples, from the first; all when None.
 
         Raises:
             OptionError: A split that does not exist, or a limit below one.
@@ -159,9 +184,7 @@ class Dataset:
         stored = self.split(split)
         if limit is not None and limit < 1:
             raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
-        condition = condition_of(self.spec)
-        if condition is not None:
-            require_all_labels(stored.y)
+        check_condition(self.spec, stored.y, stored.covariates)
         n = len(stored) if limit is None else min(limit, len(stored))
         generator = torch.Generator().manual_seed(seed)
         x = torch.empty(0)
@@ -171,13 +194,17 @@ class Dataset:
                 x = chunk.new_empty(n, *chunk.shape[1:])
             x[start : start + CHUNK] = chunk[: n - start]
         y = None if stored.y is None else stored.y[:n].cpu()
-        return conditioned(x, y, condition)
+        covariates = None if stored.covariates is None else stored.covariates[:n].cpu()
+        return conditioned(self.spec, x, y, covariates)
 
     def conditioned(self, condition: Condition | None) -> "Dataset":
-        """Return the same data with a condition c of every example, such as its label.
+        """Return the same data with a condition c of every example.
+
+        Arguments:
+            condition: ``label``, ``covariates``, ``label+covariates``, or None for no condition.
 
         Raises:
-            DataError: A condition on labels that do not exist.
+            DataError: A condition on labels or covariates that do not exist.
 
         Example:
             >>> data = Dataset("ones", DataSpec((2,), "real", 3), {
@@ -190,17 +217,17 @@ class Dataset:
     @plain_modes()
     @numbers()
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
-        """Return the data set with a validation split taken out of train at random.
+        """Return the data set with a random validation split taken out of train.
 
-        Both parts keep the order that they had in train.
+        Both parts keep the order of train.
 
         Arguments:
-            size: How many examples, or as a float below one which fraction of train; 0 for none.
+            size: The number of examples, or as a float below one the fraction of train; 0 for
+                none.
             seed: The seed of the permutation.
 
         Raises:
-            OptionError: A size that leaves nothing to train on, or a validation split there
-                already.
+            OptionError: A size that leaves nothing to train on, or an existing validation split.
         """
         train = self.splits["train"]
         n = validation_size(size, len(train))
@@ -221,12 +248,12 @@ class Dataset:
     @plain_modes()
     @numbers()
     def with_labels_per_class(self, n: int, seed: int = 0) -> "Dataset":
-        """Return the data set with the labels of n random training examples of each class.
+        """Return the data set with the labels of ``n`` random training examples of each class.
 
         The other labels of train become ``UNLABELED``; those of other splits stay.
 
         Arguments:
-            n: How many examples of each class keep their label.
+            n: The number of examples of each class that keep their label.
             seed: The seed of the choice.
 
         Raises:
@@ -258,7 +285,7 @@ class Dataset:
 
 
 def validation_size(size: int | float, n_train: int) -> int:
-    """Return how many of ``n_train`` examples a size or fraction asks for.
+    """Return the number of validation examples that a size or fraction of ``n_train`` is.
 
     Raises:
         OptionError: A size that is negative or leaves nothing to train on.
@@ -269,7 +296,7 @@ def validation_size(size: int | float, n_train: int) -> int:
     """
     number = scalar(size)
     n = int(number * n_train) if isinstance(number, float) and 0 <= number < 1 else number
-    # 1.0 could be all examples as well as one of them.
+    # 1.0 is ambiguous: all examples, or one of them.
     if isinstance(n, float) and n.is_integer() and n > 1:
         n = int(n)
     if isinstance(n, bool) or not (isinstance(n, int) and 0 <= n < n_train):
@@ -278,3 +305,15 @@ def validation_size(size: int | float, n_train: int) -> int:
             "or a fraction of the training examples from 0.0 to below 1.0"
         )
     return n
+
+
+def check_share(test_share: float) -> None:
+    """Refuse a fraction of the data that no test split can be.
+
+    Raises:
+        OptionError: It is negative, or leaves nothing to train on.
+    """
+    if not 0 <= test_share < 1:
+        raise OptionError(
+            f"test_share={test_share}: the fraction of the data must be at least 0 and below 1"
+        )

@@ -1,4 +1,8 @@
-"""IDX files, the format of MNIST and Fashion-MNIST, gzipped or not."""
+"""IDX files, the format of MNIST and Fashion-MNIST, gzipped or not.
+
+A file is a magic number (0, 0, type, number of axes), the size of each axis as 4 bytes, and the
+entries. Damaged files, and files that unpack to far more than they should, are refused.
+"""
 
 import errno
 import gzip
@@ -17,25 +21,26 @@ from torch import Tensor
 from reparam.errors import DataError
 from reparam.utils.files import read_regular, reason
 
-# The third byte of an IDX file says the type of its entries.
 UINT8 = 0x08
+"""The third byte of an IDX file of unsigned bytes."""
 
 GZIP = b"\x1f\x8b"
+"""The first bytes of a gzip file."""
 
 FIX = "replace it with the official file, or delete it so that it is downloaded again"
 
 
 LARGEST = 2**30
-"""The largest file that is read, in bytes, packed and unpacked."""
+"""The largest size of a file in bytes, compressed and decompressed."""
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Return what a file holds, decompressed if it begins as gzip does.
+    """Return the content of a file, decompressed if it is gzip.
 
     Arguments:
         path: The file.
-        limit: How many bytes are expected. Of what is longer so many and one more are returned: a
-            small file may unpack to more than the memory holds.
+        limit: The expected number of bytes. At most one more is returned, since a small file may
+            decompress to more than the memory can hold.
 
     Raises:
         DataError: A file that is missing or unreadable, or gzip that is corrupt or cut short.
@@ -45,7 +50,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def unpacked(stored: bytes, limit: int) -> bytes:
-    """Return stored bytes, decompressed if they begin as gzip does, up to one byte over a limit.
+    """Return stored bytes, decompressed if they are gzip, up to one byte over a limit.
 
     Raises:
         EOFError: The end is missing.
@@ -59,8 +64,8 @@ def unpacked(stored: bytes, limit: int) -> bytes:
         return stored[: limit + 1]
     parts: list[bytes] = []
     left = limit + 1
-    # At once: a file object would decompress in small pieces, which takes half as long again. A
-    # gzip file is one member or more, each with a checksum, which zlib compares.
+    # In one call, which is faster than a file object. A gzip file has one member or more, each with
+    # a checksum, which zlib compares.
     while stored and left:
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         parts.append(member.decompress(stored, left))
@@ -73,14 +78,14 @@ def unpacked(stored: bytes, limit: int) -> bytes:
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into one sentence.
+    """Turn an error of reading a file into one sentence.
 
     Arguments:
         path: The file.
-        kind: What it should be.
+        kind: The expected kind of file, in words.
 
     Raises:
-        DataError: The file is missing or unreadable, or is not a whole file of its kind.
+        DataError: The file is missing or unreadable, or is not a whole file of this kind.
     """
     try:
         yield
@@ -102,10 +107,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def read_idx(path: Path, n_axes: int) -> Tensor:
-    """Return the array in an IDX file of unsigned bytes, with as many axes as expected.
+    """Return the array in an IDX file of unsigned bytes with the expected number of axes.
 
     Arguments:
-        path: The file, gzipped or not whatever it is called.
+        path: The file, gzipped or not, whatever its name.
         n_axes: The number of axes: 3 for images, with shape (N, height, width), 1 for labels.
 
     Raises:

@@ -1,6 +1,11 @@
-"""The user's own data: tensors, arrays, torch data sets and loaders, checked before use."""
+"""The user's own data: arrays, tables, torch data sets and loaders, checked where they enter.
 
-from collections.abc import Iterable, Sized
+Data are examples x, and optionally their labels y and their covariates: x alone, a tuple (x, y) or
+(x, y, covariates), or a mapping with these three names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -9,21 +14,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.arrays import Array, as_tensor, is_array
+from reparam.data.arrays import Array, as_tensor, is_array, parts_of
 from reparam.data.checks import (
-    as_labels,
     as_support,
     as_values,
+    check_finite,
     check_top,
     check_values,
     closest_support,
 )
+from reparam.data.covariates import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
+from reparam.data.labels import as_labels, numbered_classes
 from reparam.data.stream import Stream
-from reparam.data.transforms import Identity, Pixels, Transform
+from reparam.data.tables import columns_apart, table_of
+from reparam.data.transforms import Identity, Pixels, scale_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import plain_modes
-from reparam.spec import DataSpec, Support
+from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers
 
 KNOWN: tuple[Support, ...] = get_args(Support)
@@ -33,97 +41,128 @@ KNOWN: tuple[Support, ...] = get_args(Support)
 @numbers(n_classes=1)
 def from_arrays(
     x: Array,
-    y: Array | None = None,
+    y: Array | str | None = None,
     *,
+    covariates: Array | Mapping[str, object] | Sequence[str] | None = None,
+    condition: Condition | None = None,
     support: Support | None = None,
     n_classes: int | None = None,
     name: str = "data",
     validation: int | float = 0,
-    test: Array | tuple[Array, Array] | None = None,
+    test: Array | tuple[Array, ...] | Mapping[str, object] | None = None,
     shape: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Return a data set of tensors or arrays.
+    """Return a data set of tensors, arrays or tables.
 
     uint8 values are grey levels of 256, scaled to [0, 1]. Other values stay as they are; without
-    a declared support it is the smallest that holds them: binary, unit or real.
+    a declared support it is the smallest that contains them: binary, unit or real.
 
     Arguments:
-        x: The examples, with shape (N, *shape).
-        y: Their labels {0, …, n_classes - 1}, with shape (N,).
-        support: The set that an entry of x lies in. Integers wider than uint8 need it said.
+        x: The examples, with shape (N, *shape), or a DataFrame with one column for each entry.
+        y: Their labels {0, …, n_classes - 1}, with shape (N,); or the name of the column of x that
+            holds the labels, numbered in sorted order if they are text.
+        covariates: Real numbers that the model is conditioned on: an array with shape (N, C), a
+            DataFrame or a mapping of columns; or the names of the columns of x that hold them. A
+            column of text is one-hot by its sorted classes.
+        condition: The condition of the model: ``label``, ``covariates`` or ``label+covariates``;
+            None for ``covariates`` if there are some, and else for no condition.
+        support: The set that contains every entry of x; needed for integers wider than uint8.
         n_classes: The number of classes; the largest label + 1 when None.
-        name: What messages call the data.
-        validation: How many examples, or which fraction, are held out of x for validation.
-        test: The test examples, or a pair of them and their labels.
+        name: The name of the data in messages.
+        validation: The number or fraction of the examples that are held out for validation.
+        test: The test examples in any form of data: x, (x, y), (x, y, covariates), a mapping, or
+            a table with the same columns as x.
         shape: The shape to give each example, for images (channels, height, width).
         seed: The seed of the choice of validation examples.
 
     Raises:
         DataError: Empty data, NaN or infinite values, values outside the support, integers that
-            could be counts as well as categories, or labels that are none.
-        ShapeError: Examples that do not have ``shape``.
-        OptionError: An unknown support, or a validation split that leaves nothing to train on.
+            could be counts as well as categories, invalid labels or covariates.
+        ShapeError: Examples that do not fill ``shape``, or another number of covariates.
+        OptionError: An unknown support or column, or a validation split that leaves nothing to
+            train on.
 
     Example:
         >>> data = from_arrays(torch.rand(100, 4).round(), validation=0.1)
         >>> data.support, len(data.split("train")), len(data.split("validation"))
         ('binary', 90, 10)
+        >>> import pandas
+        >>> table = pandas.DataFrame({"a": [0.1, 2.0], "sex": ["F", "M"], "class": ["u", "v"]})
+        >>> from_arrays(table, "class", covariates=["sex"]).spec.covariates
+        ('sex=F', 'sex=M')
     """
     if support is not None and support not in KNOWN:
         raise unknown("support", str(support), KNOWN)
-    given = {"train": (x, y)}
+    label = y if isinstance(y, str) else None
+    columns = _names(covariates)
+    given: dict[str, tuple[Any, Any, Any]] = {"x": (x, y, covariates)}
     if test is not None:
-        is_pair = isinstance(test, tuple | list) and len(test) == 2
-        given["test"] = (test[0], test[1]) if is_pair else (test, None)  # type: ignore[assignment]
-    named = {split: "x" if split == "train" else f"{split} x" for split in given}
-    values = {split: as_values(pair[0], named[split], shape) for split, pair in given.items()}
-    kinds = [f"shape {tuple(v.shape[1:])} and type {v.dtype}" for v in values.values()]
+        given["test x"] = read(test)
+    splits: dict[str, Split] = {}
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    for part, (examples, labels, rows) in given.items():
+        if label is not None or columns:
+            examples, column, table = columns_apart(examples, label, columns, part)
+            rows = table if columns else rows
+            if label is not None:
+                labels, classes = numbered_classes(column, classes, label)
+        values = as_values(examples, part, shape)
+        if labels is not None:
+            labels = as_labels(labels, len(values), n_classes, part.replace("x", "y"))
+        if rows is not None:
+            rows, names = as_covariates(rows, len(values), names)
+        splits[part] = Split(values, labels, rows)
+    without = [part for part, split in splits.items() if names and split.covariates is None]
+    if without:
+        raise DataError(f"{without[0]} has no covariates: give them for x and test x, or for none")
+    kinds = [f"shape {tuple(s.x.shape[1:])} and type {s.x.dtype}" for s in splits.values()]
     if kinds[0] != kinds[-1]:
         raise ShapeError(
             f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
             "convert one of them"
         )
     # Of binary, unit and real the widest, in the order in which they are declared.
-    if support is None:
-        chosen = max((closest_support(v, named[s]) for s, v in values.items()), key=KNOWN.index)
-    else:
-        chosen = support
-    for split, v in values.items():
-        values[split] = as_support(v, chosen, named[split])
-    splits, seen = {}, []
-    for split, (_, labels) in given.items():
-        if labels is not None:
-            labels = as_labels(
-                labels, len(values[split]), n_classes, named[split].replace("x", "y")
-            )
-            seen.append(int(labels.max()) + 1)
-        splits[split] = Split(values[split], labels)
-    levels: int | None = None
-    if chosen in ("categorical", "tokens"):
-        levels = 1 + max(int(v.max()) for v in values.values())
-    transform: Transform = Identity()
-    if values["train"].dtype == torch.uint8:
-        transform = Pixels(2 if chosen == "binary" else 256)
-        levels = 256 if chosen == "unit" else None
+    closest = [support] if support else [closest_support(s.x, part) for part, s in splits.items()]
+    chosen = max(closest, key=KNOWN.index)
+    top = max(int(split.x.max()) for split in splits.values())
+    if n_classes is None:
+        # Without any known label there are no classes.
+        tops = [int(split.y.max()) + 1 for split in splits.values() if split.y is not None]
+        n_classes = len(classes) or max(tops, default=0) or None
+    stored = {
+        "train" if part == "x" else "test": replace(split, x=as_support(split.x, chosen, part))
+        for part, split in splits.items()
+    }
+    transform, levels = scale_of(stored["train"].x.dtype, chosen, top)
     spec = DataSpec(
-        shape=tuple(values["train"].shape[1:]),
+        shape=tuple(stored["train"].x.shape[1:]),
         support=chosen,
-        # Where no label at all is known, there are no classes.
-        n_classes=(max(seen, default=0) or None) if n_classes is None else n_classes,
+        n_classes=n_classes,
         levels=levels,
+        condition=condition or ("covariates" if names else None),
         name=name,
+        covariates=names,
     )
-    return Dataset(name, spec, splits, transform).with_validation(validation, seed)
+    return Dataset(name, spec, stored, transform, classes).with_validation(validation, seed)
+
+
+def _names(covariates: object) -> list[str]:
+    """Return the names of columns that stand for covariates; none for covariates themselves."""
+    named = [covariates] if isinstance(covariates, str) else covariates
+    is_named = isinstance(named, list | tuple) and all(isinstance(name, str) for name in named)
+    return list(named) if is_named else []  # type: ignore[call-overload]
 
 
 def as_dataset(data: object) -> Dataset | Stream:
     """Return any data that ``fit`` takes as a data set or a stream of batches.
 
     Arguments:
-        data: A ``Dataset`` or ``Stream``; a tensor or array x with shape (N, *shape), or a pair
-            (x, y); a torch ``Dataset`` of x or (x, y), which is read into memory once; or a torch
-            ``DataLoader``, which is asked anew each epoch, so that its augmentation counts.
+        data: A ``Dataset`` or ``Stream``; an array or table x with shape (N, *shape), a tuple
+            (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
+            items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
+            is iterated anew each epoch, so that its augmentation counts.
 
     Raises:
         DataError: Anything else, or data that ``from_arrays`` refuses.
@@ -139,16 +178,17 @@ def as_dataset(data: object) -> Dataset | Stream:
         return data
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
-    return from_arrays(*read(data))
+    x, y, covariates = read(data)
+    return from_arrays(x, y, covariates=covariates)
 
 
 def check_splits(data: Dataset) -> None:
-    """Refuse a data set whose values or labels are none of those that its spec describes.
+    """Refuse a data set whose values, labels or covariates contradict its spec.
 
     Values that go through a transform of the user's own are checked when they are drawn.
 
     Raises:
-        DataError: Values outside the support, levels or labels beyond the last.
+        DataError: Values outside the support, levels or labels beyond the last, or NaN.
         ShapeError: Examples of another shape.
     """
     for split, part in data.splits.items():
@@ -158,16 +198,19 @@ def check_splits(data: Dataset) -> None:
         elif isinstance(data.transform, Pixels):
             check_top(part.x, data.transform.levels, name, "store levels alone")
         if part.y is not None:
-            n_classes = data.spec.n_classes
-            as_labels(part.y, len(part), n_classes, f"{split} y of {data.name!r}")
+            as_labels(part.y, len(part), data.spec.n_classes, f"{split} y of {data.name!r}")
+        if part.covariates is not None:
+            check_finite(part.covariates, f"{split} covariates of {data.name!r}")
 
 
-def read(data: object) -> tuple[Any, Any | None]:
-    """Return the examples, with shape (N, *shape), and the labels, with shape (N,), of data.
+def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:
+    """Return the examples x, the labels y and the covariates of data, the latter None if missing.
 
     Arguments:
-        data: An array x of any kind that ``as_tensor`` takes, a pair (x, y) of it and its labels,
-            or a torch ``Dataset``, which is read into memory once.
+        data: An array or table x that ``as_tensor`` takes, a tuple (x, y) or (x, y, covariates),
+            a mapping with these keys, or a torch ``Dataset``, which is read into memory once.
+        spec: The data that a model was trained on; columns of a table x that hold the covariates
+            of a condition are taken out of it.
 
     Raises:
         DataError: Anything else.
@@ -178,67 +221,71 @@ def read(data: object) -> tuple[Any, Any | None]:
     """
     if isinstance(data, TorchDataset):
         return read_all(data)
-    if isinstance(data, tuple | list) and len(data) == 2 and is_array(data[0]):
-        y = data[1]
-        if y is None or is_array(y) or isinstance(y, list | tuple):
-            return data[0], y
-    if is_array(data):
-        return data, None
-    raise DataError(
-        f"data of type {type(data).__name__} cannot be used: give a reparam Dataset, a tensor or "
-        "array x, a DataFrame, a pair (x, y) of them, a torch Dataset or a torch DataLoader"
-    )
+    found = (data, None, None) if is_array(data) else parts_of(data)
+    if found is None or not is_array(found[0]):
+        raise DataError(
+            f"data of type {type(data).__name__} cannot be used: give a reparam Dataset, a tensor "
+            "or array x, a DataFrame, a tuple (x, y) or (x, y, covariates) of them, a mapping with "
+            "these names, a torch Dataset or a torch DataLoader"
+        )
+    x, y, covariates = found
+    frame = table_of(x, "x") if spec is not None and covariates is None else None
+    if spec is not None and frame is not None and spec.given_covariates:
+        x, _, covariates = columns_apart(x, None, columns_among(spec.covariates, frame.columns))
+    return x, y, covariates
 
 
-def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None]:
-    """Return the examples, with shape (N, *shape), and labels, with shape (N,), of a torch Dataset.
+def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the examples, labels and covariates of all items of a torch Dataset.
 
     Raises:
-        DataError: Items that are neither x nor (x, y), or that differ in shape.
+        DataError: Items that are not x, (x, y), (x, y, covariates) or a mapping of these, or that
+            differ in shape.
 
     Example:
-        >>> x, y = read_all(TensorDataset(torch.zeros(4, 3), torch.arange(4)))
+        >>> x, y, _ = read_all(TensorDataset(torch.zeros(4, 3), torch.arange(4)))
         >>> x.shape, y.shape
         (torch.Size([4, 3]), torch.Size([4]))
     """
-    if isinstance(data, TensorDataset) and len(data.tensors) in (1, 2):
-        return data.tensors[0], data.tensors[1] if len(data.tensors) == 2 else None
+    if isinstance(data, TensorDataset) and len(data.tensors) <= 3:
+        x, *rest = data.tensors
+        return x, rest[0] if rest else None, rest[1] if len(rest) > 1 else None
     items: Iterable[Any]
     if isinstance(data, IterableDataset) or not isinstance(data, Sized):
         items = iter(data)
     else:
         items = (data[i] for i in range(len(data)))
-    xs: list[Tensor] = []
-    ys: list[Tensor] = []
+    found: tuple[list[Tensor], ...] = ([], [], [])
     for i, item in enumerate(items):
-        if isinstance(item, tuple | list) and len(item) == 1:
-            item = item[0]  # as a part of a TensorDataset gives it
-        x, y = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
-        xs.append(as_item(x, i))
-        if xs[i].shape != xs[0].shape:
+        for values, value in zip(found, parts_of(item) or (item, None, None), strict=True):
+            if value is not None or values is found[0]:
+                values.append(as_item(value, i))
+        if found[0][i].shape != found[0][0].shape:
             raise DataError(
-                f"item {i} has shape {tuple(xs[i].shape)} and item 0 {tuple(xs[0].shape)}: "
-                "all examples must have one shape, so crop, pad or resize them"
+                f"item {i} has shape {tuple(found[0][i].shape)} and item 0 "
+                f"{tuple(found[0][0].shape)}: all examples must have one shape, so crop, pad or "
+                "resize them"
             )
-        if y is not None:
-            ys.append(as_item(y, i))
+    xs, ys, rows = found
     if not xs:
         raise DataError(
             "the torch Dataset has 0 items: data need at least one example, so give some"
         )
-    if ys and (len(ys) != len(xs) or any(y.shape != () for y in ys)):
-        raise DataError(
-            f"{len(ys)} of {len(xs)} items have a label, and not every label is one integer: "
-            "label all items alike or none, so mend the torch Dataset"
-        )
-    return torch.stack(xs), torch.stack(ys) if ys else None
+    for values, said, n_axes in ((ys, "a label", 0), (rows, "covariates", 1)):
+        is_uneven = len({value.shape for value in values}) > 1 or len(values) != len(xs)
+        if values and (is_uneven or values[0].ndim != n_axes):
+            raise DataError(
+                f"{len(values)} of {len(xs)} items have {said}, and not all of them are alike: a "
+                "label is one integer and covariates are one vector, so give all items alike"
+            )
+    return torch.stack(xs), torch.stack(ys) if ys else None, torch.stack(rows) if rows else None
 
 
 def as_item(value: object, i: int) -> Tensor:
-    """Return part of item ``i`` of a torch Dataset as a tensor of any shape.
+    """Return a part of item ``i`` of a torch Dataset as a tensor of any shape.
 
     Raises:
-        DataError: A mapping, a text or another thing that is no array of numbers.
+        DataError: A mapping, a text or another object that is no array of numbers.
 
     Example:
         >>> as_item(7, 0)
@@ -248,7 +295,8 @@ def as_item(value: object, i: int) -> Tensor:
         value, "__array_interface__"
     ):
         raise DataError(
-            f"item {i} of the torch Dataset holds a {type(value).__name__}: items must be x or "
-            "(x, y) with x a tensor, array or image, so wrap the Dataset in one that gives those"
+            f"item {i} of the torch Dataset holds a {type(value).__name__}: items must be x, "
+            "(x, y) or (x, y, covariates) with x a tensor, array or image, so wrap the Dataset in "
+            "one that gives those"
         )
     return as_tensor(value, f"item {i}")

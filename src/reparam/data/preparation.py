@@ -1,4 +1,8 @@
-"""Data given to a model after training, prepared exactly as the training data were."""
+"""The preparation of data that a model is given after training: the same as of its training data.
+
+A ``Preparation`` holds the spec of x and the transform that made x of stored values. It is recorded
+in a run folder and read again from there.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,25 +13,27 @@ import torch
 from torch import Generator, Tensor
 
 from reparam.data.checks import as_support, check_support, check_top, fitted
+from reparam.data.covariates import covariates_for
 from reparam.data.dataset import Dataset, Split
-from reparam.data.registry import DATASETS, transform_of
+from reparam.data.image_set import ImageSet
+from reparam.data.registry import SOURCES
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 
 FAR = 10.0
-"""New values have another scale if they lie further outside than 10 times the training range."""
+"""Values further outside the training range than this multiple of it have another scale."""
 
 NEAR, N_FOR_SCALE = 0.01, 100
-"""They also have another scale if 100 or more of them span less than 1 % of the training range."""
+"""So have at least 100 values that span less than 1 % of the training range."""
 
 _HASHED_BYTES = 2**29
-"""Of larger data only rows that are spread evenly, of so many bytes in all, are hashed."""
+"""Of larger data only evenly spaced rows of this many bytes in all are hashed."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """The transform of a run that was trained with one of the user's own, which is not stored."""
+    """The transform of a run that was trained with a user's own, which is not stored."""
 
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
         """Refuse bytes, with shape (B, *shape).
@@ -43,11 +49,11 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How values become the x of a model: what its data are, and what made them of stored values.
+    """The spec of the x of a model, and the transform that made x of stored training values.
 
     Arguments:
-        spec: The shape and support of x.
-        transform: What maps stored values to x. ``Pixels`` where the training data were bytes.
+        spec: The shape and support of x, and the condition.
+        transform: The map from stored values to x: ``Pixels`` if the training data were bytes.
 
     Example:
         >>> grey = Preparation(DataSpec((2,), "unit", levels=256), Pixels(256))
@@ -60,16 +66,16 @@ class Preparation:
     transform: Transform
 
     def stored(self, values: Tensor, name: str = "x") -> tuple[Tensor, Transform]:
-        """Return values as they are stored, with shape (N, *spec.shape), and what maps them to x.
+        """Return values as they are stored, with shape (N, *spec.shape), and their map to x.
 
-        Bytes are prepared as the bytes of the training data were. If the training data were floats,
+        Bytes are prepared like the bytes of the training data. If the training data were floats,
         bytes are numbers; for data in [0, 1] they are 256 grey levels. Floats and booleans are x
         itself.
 
         Arguments:
             values: uint8, int64 or float32, with shape (N, *spec.shape), or flattened, or without
                 axes of size one.
-            name: What messages call the values.
+            name: The name of the values in messages.
 
         Raises:
             ShapeError: Examples of another shape.
@@ -93,46 +99,54 @@ class Preparation:
             check_top(values, spec.levels, name, "number the values as in training")
         return values, Identity()
 
-    def dataset(self, x: Tensor, y: Tensor | None = None, name: str = "x") -> Dataset:
-        """Return examples, with shape (N, *shape), and their labels, as a data set of one split."""
-        stored, transform = self.stored(x, name)
-        return Dataset(name, replace(self.spec, name=name), {"train": Split(stored, y)}, transform)
+    def dataset(self, x: Tensor, y: Tensor | None = None, covariates: object = None) -> Dataset:
+        """Return examples, their labels and their covariates as a data set with one split.
+
+        Arguments:
+            x: The examples, as ``stored`` takes them.
+            y: Their labels, with shape (N,).
+            covariates: Their covariates, with shape (N, C) or as a table.
+        """
+        stored, transform = self.stored(x)
+        split = Split(stored, y, covariates_for(self.spec, covariates, len(x)))
+        return Dataset("x", replace(self.spec, name="x"), {"train": split}, transform)
 
     def check_dataset(self, data: Dataset) -> None:
-        """Refuse a data set whose x are of another kind than the model's.
+        """Refuse a data set whose x or covariates differ in kind from those of the model.
 
         Raises:
-            OptionError: Another shape, or bytes that are prepared in another way.
+            OptionError: Another shape, other covariates, or bytes that are prepared otherwise.
             DataError: Values outside the support.
         """
         theirs, own = data.spec, self.spec
-        said = [(f"of shape {spec.shape}", spec.support, _levels(spec)) for spec in (own, theirs)]
-        # Binarizing in another way gives other draws of the same kind of x; floats are x itself,
-        # and those of a narrower support are among those of a wider one.
-        if theirs.shape != own.shape or (isinstance(data.transform, Pixels) and said[0] != said[1]):
-            with_levels = said[0][:2] == said[1][:2]
-            (shape, support, levels), (other_shape, other_support, other_levels) = said
+        kinds = [(s.support, s.shape, s.levels, s.dequantized_from) for s in (own, theirs)]
+        # Another binarization gives other draws of the same kind of x. Floats are x itself; those
+        # of a narrower support are also in a wider one.
+        if theirs.shape != own.shape or (
+            isinstance(data.transform, Pixels) and len(set(kinds)) > 1
+        ):
             raise OptionError(
-                f"the model was trained on {support} data {shape}{levels if with_levels else ''}, "
-                f"but {data.name!r} is {other_support} {other_shape}"
-                f"{other_levels if with_levels else ''}: give data of the same kind"
+                f"the model was trained on data {_kind(own)}, but {data.name!r} is "
+                f"{_kind(theirs)}: give data of the same kind"
+            )
+        if own.given_covariates and theirs.covariates not in ((), own.covariates):
+            raise OptionError(
+                f"{data.name!r} has the covariates {', '.join(theirs.covariates)}, and the model "
+                f"was trained on {', '.join(own.covariates)}: give the same in the same order"
             )
         if isinstance(data.transform, Identity):
             for split, part in data.splits.items():
                 check_support(part.x, own.support, f"{split} x of {data.name!r}")
 
     def to_dict(self) -> dict[str, Any] | None:
-        """Return the transform as plain values, ``{}`` for one that is not of this package.
-
-        None stands for the identity.
-        """
+        """Return the transform as plain values: None for the identity, ``{}`` for a user's own."""
         if isinstance(self.transform, Identity):
             return None
         return asdict(self.transform) if isinstance(self.transform, Pixels) else {}
 
 
 def _refuse_two_darkest(values: Tensor, levels: int, name: str) -> None:
-    """Refuse bytes that could be black and white as well as the two darkest of more levels."""
+    """Refuse bytes that could be black and white, or the two darkest of more levels."""
     if int(values.max()) == 1:
         raise DataError(
             f"{name} has the bytes 0 and 1 only, which could be black and white or the two darkest "
@@ -141,12 +155,12 @@ def _refuse_two_darkest(values: Tensor, levels: int, name: str) -> None:
 
 
 def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
-    """Return the preparation of a run, out of what it recorded of its data.
+    """Return the preparation of a run from its record.
 
     Arguments:
         spec: The shape and support of x.
-        recorded: ``transform``, as ``Preparation.to_dict`` wrote it. A run from before that was
-            recorded has the options of its data, as ``data``.
+        recorded: ``transform``, as ``Preparation.to_dict`` wrote it; in older runs ``data``, the
+            options of the data.
 
     >>> preparation_of(DataSpec((2,), "binary"), {"transform": {"levels": 2}}).transform
     Pixels(levels=2, binarize='none', dequantize=False)
@@ -157,28 +171,28 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
             return Preparation(spec, Identity())
         return Preparation(spec, Pixels(**values) if values else Unknown())
     options = recorded.get("data") or {}
-    entry = DATASETS.get(options.get("name", ""))
-    if entry is not None:
-        how = transform_of(entry.levels, options["binarize"], options["dequantize"])
-        return Preparation(spec, how)
+    source = SOURCES[options["name"]] if options.get("name") in SOURCES else None
+    if isinstance(source, ImageSet):
+        return Preparation(spec, source.transform(options["binarize"], options["dequantize"]))
     levels = spec.dequantized_from or (spec.levels if spec.support == "unit" else None)
     is_noisy = spec.dequantized_from is not None
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
 
 
-def _levels(spec: DataSpec) -> str:
-    """Return the levels of data, in words."""
-    said = "" if spec.levels is None else f" with {spec.levels} levels"
+def _kind(spec: DataSpec) -> str:
+    """Return the support, shape and levels of data in words."""
+    levels = "" if spec.levels is None else f" with {spec.levels} levels"
     n = spec.dequantized_from
-    return said if n is None else f"{said} with noise over {n} levels"
+    noise = "" if n is None else f" with noise over {n} levels"
+    return f"{spec.support} of shape {spec.shape}{levels}{noise}"
 
 
 def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
-    """Return, in words, that x is of another scale than the training data; "" where it is not.
+    """Return a remark on x of another scale than the training data; "" for the same scale.
 
     Arguments:
         x: Values of any shape.
-        trained: The least and the largest training value; None where the support tells the range.
+        trained: The least and the largest training value; None if the support defines the range.
 
     >>> far_from(torch.tensor([900.0]), [-3.0, 4.0])
     'x ranges from 900 to 900, and the training data from -3 to 4: prepare x as they were prepared'
@@ -199,7 +213,7 @@ def far_from(x: Tensor, trained: Sequence[float] | None) -> str:
 
 
 def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
-    """Return, in words, why a model built for one kind of data cannot learn from another.
+    """Return why a model built for one kind of data cannot learn from another; None if it can.
 
     >>> spec_mismatch(DataSpec((2,), "unit"), DataSpec((2,), "real"))
     "it was built for unit data, and 'data' is real"
@@ -210,17 +224,19 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
         return f"it was built for examples of shape {shapes}"
     if data.support not in holding(recipe.support):
         return f"it was built for {recipe.support} data, and {data.name!r} is {data.support}"
-    for what in ("levels", "n_classes"):
-        own, theirs = getattr(recipe, what), getattr(data, what)
-        is_wider = what == "n_classes" and None not in (own, theirs) and theirs <= own
-        if None not in (own, theirs) and own != theirs and not is_wider:
-            named = "classes" if what == "n_classes" else what
-            return f"it was built for data of {own} {named}, and {data.name!r} has {theirs}"
+    pairs = (("levels", recipe.levels, data.levels), ("classes", recipe.n_classes, data.n_classes))
+    for what, own, theirs in pairs:
+        is_wider = what == "classes" and own is not None and theirs is not None and theirs <= own
+        if own is not None and theirs is not None and own != theirs and not is_wider:
+            return f"it was built for data of {own} {what}, and {data.name!r} has {theirs}"
+    if recipe.given_covariates and data.covariates != recipe.covariates:
+        own_names, names = (", ".join(spec.covariates) or "none" for spec in (recipe, data))
+        return f"it was built for the covariates {own_names}, and {data.name!r} has {names}"
     return None
 
 
 def holding(support: str) -> tuple[str, ...]:
-    """Return the supports whose values all lie in a support, itself among them.
+    """Return the supports that are subsets of a support, itself included.
 
     >>> holding("unit")
     ('binary', 'unit')
@@ -231,20 +247,17 @@ def holding(support: str) -> tuple[str, ...]:
     return (support,)
 
 
-def fingerprint(x: Tensor, y: Tensor | None = None) -> str:
-    r"""Return what tells training examples from others: a SHA-256 of their stored values.
-
-    Arguments:
-        x: The examples as they are stored, with shape (N, \*shape).
-        y: Their labels, with shape (N,); None without labels.
+def fingerprint(split: Split) -> str:
+    """Return the SHA-256 of the stored values of examples, which identifies training data.
 
     Example:
-        >>> fingerprint(torch.zeros(3, 2)) == fingerprint(torch.zeros(4, 2))
+        >>> fingerprint(Split(torch.zeros(3, 2))) == fingerprint(Split(torch.zeros(4, 2)))
         False
     """
+    x = split.x
     digest = sha256(f"{x.dtype} {tuple(x.shape)}".encode())
     every = -(-x.nbytes // _HASHED_BYTES)
-    for values in (x[::every], y):
+    for values in (x[::every], split.y, split.covariates):
         if values is not None:
             # As bytes, since NumPy does not have all types of torch.
             plain = values.detach().cpu().contiguous()

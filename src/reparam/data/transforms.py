@@ -1,4 +1,8 @@
-"""How stored values become x: scaled, binarized or dequantized, on the device they lie on."""
+"""Transforms from stored values to x on their device: scaled, binarized or dequantized.
+
+For a level r of K and u ~ U[0, 1): scaled x = r / (K - 1), binarized x ~ Bernoulli(r / (K - 1)),
+dequantized x = (r + u) / K.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -7,13 +11,14 @@ import torch
 from torch import Generator, Tensor
 
 from reparam.errors import OptionError, unknown
+from reparam.spec import Support
 from reparam.utils.arguments import numbers
 
 Binarization = Literal["none", "threshold", "dynamic"]
 
 
 class Transform(Protocol):
-    """Anything that turns stored values into x, drawing from ``generator`` if it draws."""
+    """A function from stored values to x, which draws from ``generator`` if it draws at all."""
 
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
         """Return x, with the shape (B, *shape) of ``raw``."""
@@ -22,7 +27,7 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """Values that are stored as the x they are.
+    """The transform of values that are stored as x itself.
 
     Example:
         >>> Identity()(torch.tensor([0.5]))
@@ -39,7 +44,7 @@ class Identity:
 class Pixels:
     """Grey values {0, …, levels - 1}, stored as uint8, as float32.
 
-    A binarization that is drawn once (``static``) is stored as drawn: it is ``Pixels(levels=2)``.
+    The binarization ``static`` is stored as it was drawn: its transform is ``Pixels(levels=2)``.
 
     Arguments:
         levels: The number of grey values, 2 to 256.
@@ -66,19 +71,15 @@ class Pixels:
             raise OptionError(f"levels={self.levels}: values stored as uint8 have 2 to 256 levels")
         if self.binarize not in get_args(Binarization):
             raise unknown("binarization", str(self.binarize), get_args(Binarization))
-        if self.dequantize and self.binarize != "none":
-            raise OptionError(
-                f"binarize={self.binarize!r} with dequantize=True: binary values have no levels to "
-                "smooth, so set one of the two only"
-            )
+        check_one_way(self.binarize, self.dequantize)
 
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
         """Return x.
 
         Arguments:
             raw: Values {0, …, levels - 1}, uint8 with shape (B, *shape).
-            generator: What noise is drawn from, on the device of ``raw``; the device's global
-                generator when None.
+            generator: The generator of the noise, on the device of ``raw``; the global generator
+                of the device when None.
         """
         top = self.levels - 1
         if self.binarize == "threshold":
@@ -95,3 +96,32 @@ class Pixels:
             # In float32 255 + u can round up to 256, and a density on [0, 1) is infinite at 1.
             return u.add_(raw).div_(self.levels).clamp_(max=1 - 2**-24)
         return raw.float().div_(top)
+
+
+def scale_of(dtype: torch.dtype, support: Support, top: int) -> tuple[Transform, int | None]:
+    """Return the transform of values as they are stored, and the number of levels of x, if any.
+
+    Arguments:
+        dtype: The type of the stored values; uint8 are grey levels, or black and white.
+        support: The set that contains every entry of x.
+        top: The largest value.
+
+    >>> scale_of(torch.uint8, "unit", 255), scale_of(torch.int64, "tokens", 7)
+    ((Pixels(levels=256, binarize='none', dequantize=False), 256), (Identity(), 8))
+    """
+    if dtype == torch.uint8 and support in ("unit", "binary"):
+        return Pixels(256 if support == "unit" else 2), 256 if support == "unit" else None
+    return Identity(), top + 1 if support in ("categorical", "tokens") else None
+
+
+def check_one_way(binarize: str, dequantize: bool) -> None:
+    """Refuse to binarize and to dequantize the same values.
+
+    Raises:
+        OptionError: Both are asked for.
+    """
+    if dequantize and binarize != "none":
+        raise OptionError(
+            f"binarize={binarize!r} with dequantize=True: binary values have no levels to smooth, "
+            "so set one of the two only"
+        )

@@ -297,7 +297,7 @@ def _evaluate_latent(
         kl_draws = n_samples if figures[0].kl_method == MONTE_CARLO else None
         further |= decomposition_fields(model, batch, each, work.seed, kl_draws=kl_draws)
     # An encoder that is given the label would be asked for what it was told.
-    if spec.condition != "label" and (work.probe or latent_dim <= SMALL_CODE):
+    if not spec.given_label and (work.probe or latent_dim <= SMALL_CODE):
         further |= probe_fields(model, codes, batch, probe_train, work.seed)
     n_impossible = int(sum(int(f.impossible.sum()) for f in figures))
     could_tune = work.proposal != TUNED and is_tunable(_posterior_of(model, batch, work.device))

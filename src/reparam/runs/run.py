@@ -15,17 +15,11 @@ from torch.utils.data import DataLoader
 from reparam import data as data_sets
 from reparam.batch import Batch, in_chunks, to_device, weights_type
 from reparam.data import Batches, Dataset, Stream, StreamBatches, as_dataset
-from reparam.data.arrays import as_tensor
-from reparam.data.checks import (
-    as_labels,
-    as_numbers,
-    as_rows,
-    check_finite,
-    check_values,
-    fitted,
-)
-from reparam.data.condition import condition_of, conditions
+from reparam.data.arrays import Array, as_tensor
+from reparam.data.checks import as_numbers, as_rows, check_finite, check_values, fitted
+from reparam.data.condition import conditions
 from reparam.data.in_memory import read
+from reparam.data.labels import as_labels
 from reparam.data.preparation import (
     Preparation,
     far_from,
@@ -34,8 +28,8 @@ from reparam.data.preparation import (
     preparation_of,
     spec_mismatch,
 )
-from reparam.data.registry import OWN_FILES
-from reparam.data.text import Vocabulary, vocabulary_of
+from reparam.data.registry import SOURCES, current_name
+from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import (
     CheckpointError,
     DataError,
@@ -166,12 +160,14 @@ class Run:
                 "this run was trained on data in memory: name a data set of the same kind with "
                 "--data or, in Python, give the data themselves as data="
             )
-        if options.get("name") == "faces":
+        own = current_name(options.get("name", ""))
+        if own == "images":
             options = OF_OLD_IMAGES | options
-        asked = {**options, "name": name or options["name"]}
-        if name in OWN_FILES and name != options.get("name"):
+        name = own if name is None else current_name(name)
+        asked = {**options, "name": name}
+        if name != own and SOURCES[name].path is not None:
             asked = {"name": name}
-        elif name is not None and name != options.get("name"):
+        elif name != own:
             # Another data set keeps the way of binarizing, not the numbers that follow from size.
             asked = {k: v for k, v in asked.items() if k in ("name", "binarize", "dequantize")}
         if data_dir is not None:
@@ -179,8 +175,8 @@ class Run:
         if path is not None and stored_path(as_path(path).absolute()) != asked.get("path"):
             # The number of validation examples is that of the other file, as are the splits that
             # a folder has.
-            own = ("validation", "test_share") if asked["name"] == "faces" else ("validation",)
-            asked = {k: v for k, v in asked.items() if k not in own} | {"path": str(path)}
+            of_file = ("validation", "test_share") if name == "images" else ("validation",)
+            asked = {k: v for k, v in asked.items() if k not in of_file} | {"path": str(path)}
         found = data_sets.load(**asked)
         self.preparation.check_dataset(found)
         self._require_same_names(found)
@@ -217,12 +213,12 @@ class Run:
             self._require_same_names(data)
             found = data
         else:
-            x, y = read(data)
+            x, y, covariates = read(data, self.spec)
             values = as_numbers(x)
             labels = None if y is None else as_labels(y, len(values))
             if labels is not None:
                 self._require_classes("data", int(labels.max()) + 1)
-            found = known.dataset(values, labels)
+            found = known.dataset(values, labels, covariates)
         return self._conditioned(found)
 
     def _require_same_names(self, data: Dataset) -> None:
@@ -249,7 +245,7 @@ class Run:
     def _n_classes(self) -> int | None:
         """The number of classes that the model was given; None where it takes no labels."""
         is_observed = isinstance(self.model, DirectedModel) and "y" in self.model.parents
-        takes_labels = self.spec.context or is_observed or infers_label(self.model)
+        takes_labels = self.spec.given_label or is_observed or infers_label(self.model)
         return self.spec.n_classes if takes_labels else None
 
     @plain_modes()
@@ -373,7 +369,12 @@ class Run:
     @plain_modes()
     @numbers()
     def sample(
-        self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
+        self,
+        n_samples: int,
+        seed: int = 0,
+        label: int | None = None,
+        covariates: Array | Mapping[str, object] | None = None,
+        **options: Any,
     ) -> Tensor:
         """Draw examples from the model, with shape (n, *shape).
 
@@ -382,6 +383,8 @@ class Run:
             seed: Of every draw.
             label: The label to generate, for a model under the condition ``label``, which has the
                 classes in turn when None, or one that infers the label, which then draws it.
+            covariates: For a model under a condition on covariates: their values, with shape
+                (n, C), or (C,) for the same in all examples, or a mapping from their names.
             options: Passed on to ``LatentModel.sample``: ``mean`` for the means of p(x | z), as
                 pictures show them, and ``temperature``.
         """
@@ -389,7 +392,7 @@ class Run:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
-        c = conditions(spec, n_samples, label)
+        c = conditions(spec, n_samples, label, covariates)
         # The draws, and the codes or means that they come from.
         require_memory(2 * 4 * n_samples * self.spec.dim, self.device, n_samples=n_samples)
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
@@ -915,7 +918,7 @@ def _fingerprint(source: Dataset | Stream) -> str | None:
     if isinstance(source, Stream):
         return source.first_sha256
     train = source.split("train")
-    return fingerprint(train.x, train.y)
+    return fingerprint(train)
 
 
 def _batches(
@@ -927,16 +930,14 @@ def _batches(
                 f"devices={runtime.world_size}: the batches of a DataLoader cannot be shared among "
                 "devices; give its data set instead"
             )
-        return StreamBatches(
-            source, device=runtime.device, seed=options.seed, condition=condition_of(source.spec)
-        )
+        return StreamBatches(source, device=runtime.device, seed=options.seed)
     return Batches(
         source.split("train"),
         source.transform,
         options.batch_size,
         device=runtime.device,
         seed=options.seed,
-        condition=condition_of(source.spec),
+        spec=source.spec,
         repeat_labeled=repeat_labeled,
         rank=runtime.rank,
         world_size=runtime.world_size,

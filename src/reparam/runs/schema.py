@@ -5,14 +5,15 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from reparam.data.image_set import Binarize
 from reparam.data.preparation import preparation_of
-from reparam.data.registry import Binarize
-from reparam.data.text import Unit
+from reparam.data.registry import current_name
 from reparam.data.transforms import Pixels
+from reparam.data.vocabulary import Unit
 from reparam.errors import OptionError, RunError, unknown
 from reparam.families import Family
 from reparam.runs.config import as_stored
-from reparam.spec import DataSpec
+from reparam.spec import Condition, DataSpec
 from reparam.training.options import TrainingOptions
 from reparam.utils.arguments import LARGEST, as_int
 from reparam.variants import Parts, Variant, get
@@ -29,7 +30,7 @@ class CommonOptions:
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: Training examples held out for validation: a number, or a share below 1.
         labels_per_class: Training examples of each class that keep their label; all by default.
-        path: A file of your own with data=text, a folder of images with data=faces.
+        path: A file of your own with data=text, a folder of images with data=images.
         unit: What a token of a text is.
         window: Tokens of an example of a text; 64 by default.
         stride: From a training window to the next; as many by default, so that none overlap.
@@ -37,7 +38,7 @@ class CommonOptions:
             default.
         size: The height and width that images of a folder are brought to; 64 by default.
         image_channels: Of images of a folder: 1 for grey, 3 for RGB; what they are by default.
-        condition: What every part of the model is given beside its input: label, or nothing.
+        condition: The condition of every part of the model: label, covariates or both; or none.
         beta: The weight of the KL, where the objective has one.
         device: auto, cpu, cuda, cuda:1 ...
         precision: auto (bfloat16 where the machine computes in it), float32, bfloat16 or float64.
@@ -61,7 +62,7 @@ class CommonOptions:
     test_share: float | None = None
     size: int | None = None
     image_channels: int | None = None
-    condition: Literal["label"] | None = None
+    condition: Condition | None = None
     beta: float | None = None
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
@@ -238,6 +239,8 @@ def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         training = {field.name for field in dataclasses.fields(TrainingOptions)}
         TrainingOptions(**_among(found, training))
         found["recorded"] = _checked_record(config["recorded"], where)
+        if found.get("data") is not None:
+            found["data"] = current_name(found["data"])
     except OptionError as error:
         said = str(error)
         raise RunError(said if where in said else f"{where}: {said}") from error

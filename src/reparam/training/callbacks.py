@@ -236,7 +236,7 @@ def pictures(
 def epoch_pictures(model: nn.Module, examples: Batch, spec: DataSpec) -> dict[str, "Image"]:
     """Return the pictures that a model can make, by name."""
     made = {}
-    samples = sample_images(model, N_PICTURED, spec)
+    samples = sample_images(model, N_PICTURED, spec, examples.c)
     if samples is not None:
         made["samples"] = grid(samples.cpu())
     if is_latent(model):
@@ -246,7 +246,9 @@ def epoch_pictures(model: nn.Module, examples: Batch, spec: DataSpec) -> dict[st
     return made
 
 
-def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | None:
+def sample_images(
+    model: nn.Module, n_samples: int, spec: DataSpec, c: Tensor | None = None
+) -> Tensor | None:
     """Return images as pictures show them, with shape (n, *shape); None where none are generated.
 
     They are the means of p(x | z), for z drawn from the prior, and draws where there is no z. Under
@@ -255,7 +257,10 @@ def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | 
     shape = spec.shape
     if is_latent(model):
         model = as_latent(model)
-        c = conditions(spec, n_samples)
+        if spec.given_covariates and c is not None:
+            c = c[torch.arange(n_samples) % len(c)]  # no other covariates are known
+        else:
+            c = conditions(spec, n_samples)
         if c is not None:
             c = c.to(next(model.parameters()).device)
         if isinstance(model.prior, Absent):

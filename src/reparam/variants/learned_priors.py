@@ -35,7 +35,9 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
         torch.Size([5, 20])
     """
     model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
+    model.prior = priors.Vamp(
+        model.encoder, spec.shape, n_components, spec.context, spec.label_context
+    )
     return Recipe(model, ELBO(), milestones=started(model.prior))
 
 
@@ -105,7 +107,7 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    spec = spec.conditioned("label")
+    spec = spec.conditioned(spec.condition or "label")
     model = mlp_model(spec.conditioned(None), Gaussian, latent_dim, **net)
     for part in (model.encoder, model.decoder):
         part.network = IgnoreContext(part.network)  # type: ignore[arg-type]
@@ -117,8 +119,10 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
 def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     r"""The VAE whose encoder and decoder are given the label.
 
-    .. math:: \log p(x \mid y) \ge \mathbb E_{q(z \mid x, y)}[\log p(x \mid z, y)]
-              - \mathrm{KL}(q(z \mid x, y) \| p(z))
+    .. math:: \log p(x \mid c) \ge \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
+              - \mathrm{KL}(q(z \mid x, c) \| p(z))
+
+    The condition c is the one-hot label, unless the data are conditioned on covariates.
 
     Use it to generate what is asked for: ``reparam sample RUN --label 2``. The code is free for
     everything but the class, such as slant and stroke.
@@ -127,7 +131,7 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
     the class from z and mind the label less.
 
     Arguments:
-        spec: The shape and support of the data, with labels.
+        spec: The shape and support of the data, with labels, or with a condition of their own.
         latent_dim: The number of dimensions of z.
         net: The other options of ``vae``.
 
@@ -137,4 +141,4 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    return vae(spec.conditioned("label"), latent_dim, **net)
+    return vae(spec.conditioned(spec.condition or "label"), latent_dim, **net)

@@ -12,7 +12,6 @@ from torch import nn
 
 from reparam import priors
 from reparam.batch import Batch
-from reparam.data.condition import conditions
 from reparam.errors import OptionError, SupportError, named
 from reparam.families import (
     Deterministic,
@@ -294,7 +293,8 @@ def check(recipe: Recipe) -> None:
         return
     dtype = torch.long if spec.support == "tokens" else torch.float32
     x = torch.zeros(4, *spec.shape, dtype=dtype)
-    batch = Batch(x, torch.zeros(4, dtype=torch.long), conditions(spec, 4), step=0, progress=0.0)
+    c = torch.zeros(4, spec.context) if spec.context else None
+    batch = Batch(x, torch.zeros(4, dtype=torch.long), c, step=0, progress=0.0)
     with seeded(torch.get_default_device(), 0), torch.no_grad():
         # A copy: what networks count or average while training is none of this batch's business.
         recipe.objective(deepcopy(recipe.model).train(), batch)
@@ -349,7 +349,7 @@ def vamp(model: LatentModel, spec: DataSpec, n_components: int | None) -> priors
         # for each of them.
         family = getattr(model.encoder, "family", None)
         n_components = 500 if isinstance(family, Gaussian) else 50
-    return priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
+    return priors.Vamp(model.encoder, spec.shape, n_components, spec.context, spec.label_context)
 
 
 def _encoder(model: LatentModel) -> Conditional:

@@ -1,11 +1,15 @@
-"""What a folder of images holds: the images, their splits and classes, and what is left out."""
+"""The contents of a folder of images: the images, their splits and classes, and other files.
+
+Folders named after splits are the splits, other subfolders are classes. Files that are left out are
+counted by reason and named in notes, so that nothing is dropped silently.
+"""
 
 import os
 import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush
 from pathlib import Path
@@ -17,20 +21,20 @@ ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".webp", ".avif", ".gif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""The names of files that are taken for images end so, in small letters or capitals."""
+"""The endings of the names of image files, in any case."""
 
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""The names of folders that are splits, in small letters or capitals."""
+"""The names of folders that are splits, in any case."""
 
 SYSTEM_NAMES = (
     *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
     *("thumbs.db", "ehthumbs.db", "desktop.ini"),
 )
-"""What operating systems leave in folders without a leading dot, in small letters or capitals."""
+"""Names of system files and folders without a leading dot, in any case."""
 
 REASONS = {
     "hidden folder": "in hidden folders",
@@ -41,10 +45,10 @@ REASONS = {
     "again": "there already under another name",
     "beside": "beside the folders of the splits",
 }
-"""Why files are left out, as it is said after their number."""
+"""The reasons for leaving files out, as they follow the number of files in a note."""
 
 N_NAMED = 3
-"""A note names at most so many files."""
+"""The largest number of files that a note names."""
 
 
 @dataclass(frozen=True, order=True)
@@ -52,9 +56,9 @@ class ImageFile:
     """An image in a folder.
 
     Arguments:
-        parts: The names of the folders that lead to it, and its own, from the folder of the data
-            set on; see ``spelled``.
-        path: Where it is.
+        parts: The names of its folders, from the folder of the data set on, and its own; see
+            ``spelled``.
+        path: The file.
     """
 
     parts: tuple[str, ...]
@@ -72,38 +76,17 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Files of a folder that are not in its data set, for one reason.
-
-    Arguments:
-        reason: One of ``REASONS``.
-        count: How many files.
-        names: Their names, or those of the hidden folders that they lie in.
-
-    Example:
-        >>> print(LeftOut("ending", 4, ("a.csv", "b.csv", "c.csv", "d.csv")))
-        4 without the ending of an image (a.csv, b.csv, c.csv, …)
-    """
-
-    reason: str
-    count: int
-    names: Sequence[str]
-
-    def __str__(self) -> str:
-        return f"{self.count:,} {REASONS[self.reason]} ({listed(self.names)})"
-
-
-@dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder by split, and what was left out.
+    """The images of a folder by split, and the files that were left out.
 
     Arguments:
         path: The folder.
         splits: The images by split, in the order of their names; without folders for splits all
             of them are ``train``.
-        has_splits: Whether there are folders for splits; those of the classes then lie in them.
-        left_out: What is in no split.
-        empty: Folders without images where those of splits and classes are.
+        has_splits: Whether there are folders for splits; they then contain those of the classes.
+        left_out: For each of ``REASONS`` the names of files, or of hidden folders, and the number
+            of files of each.
+        empty: Folders without images beside those of splits and classes.
 
     Example:
         >>> def folder(*names):
@@ -118,7 +101,7 @@ class ImageFolder:
     path: Path
     splits: Mapping[str, Sequence[ImageFile]]
     has_splits: bool = False
-    left_out: Sequence[LeftOut] = ()
+    left_out: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     empty: Sequence[str] = ()
 
     @property
@@ -133,27 +116,32 @@ class ImageFolder:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The subfolders that are classes: two or more, where all training images lie in some."""
+        """The subfolders that are classes: two or more, which contain all training images."""
         if any(self.class_of(image) is None for image in self.splits["train"]):
             return ()
         names = {name for image in self.images if (name := self.class_of(image)) is not None}
         return tuple(sorted(names)) if len(names) > 1 else ()
 
     def class_of(self, image: ImageFile) -> str | None:
-        """Return the subfolder that an image lies in, below that of its split; None for none."""
+        """Return the subfolder of an image, below that of its split; None without one."""
         inner = image.parts[1:] if self.has_splits else image.parts
         return inner[0] if len(inner) > 1 else None
 
     @property
     def omissions(self) -> str:
-        """How many files were left out and why, in words; empty if none were."""
-        n = sum(some.count for some in self.left_out)
-        reasons = ", ".join(map(str, self.left_out))
-        return f"left out {counted(n, 'file')}: {reasons}" if n else ""
+        """The number of files that were left out, by reason; empty if there are none."""
+        parts, total = [], 0
+        for key, text in REASONS.items():
+            files = [(name, count) for name, count in self.left_out.get(key, ()) if count]
+            n = sum(count for _, count in files)
+            total += n
+            if n:
+                parts.append(f"{n:,} {text} ({listed(sorted({name for name, _ in files}))})")
+        return f"left out {counted(total, 'file')}: {', '.join(parts)}" if total else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, and what may be otherwise than its owner thinks."""
+        """Remarks on files that were left out, and on splits and classes that may surprise."""
         return tuple(note for note in (self.omissions, *self._surprises()) if note)
 
     def _surprises(self) -> Iterator[str]:
@@ -182,19 +170,18 @@ class ImageFolder:
 def find_images(path: str | os.PathLike[str]) -> ImageFolder:
     """Return the images in a folder and its subfolders.
 
-    Links are followed. Each folder and each file counts once, under a name without a link if it
-    has one, so that no image is in two splits and links that lead in circles end.
+    Links are followed. Each folder and file counts once, under a name without a link if it has
+    one: no image is in two splits, and circular links end.
 
     Raises:
         DataError: A folder that is missing or cannot be read, or has images for validation or
             test and none to train on.
     """
     folder = as_path(path).absolute()
-    _require_folder(folder)
     found: list[tuple[int, ImageFile, str | tuple[int, int]]] = []
     folders: list[tuple[str, ...]] = []
     left_out: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    # What is reached through the fewest links comes first.
+    # Places reached through the fewest links come first.
     waiting: list[tuple[int, tuple[str, ...], str]] = [(0, (), str(folder))]
     seen: set[str | tuple[int, int]] = set()
     while waiting:
@@ -210,7 +197,8 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
             name = printable("/".join(inner))
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
                 if entry.is_dir(follow_symlinks=False):
-                    left_out["hidden folder"].append((printable(inner[-1]), _n_files(entry.path)))
+                    n_files = sum(len(files) for _, _, files in os.walk(entry.path))
+                    left_out["hidden folder"].append((printable(inner[-1]), n_files))
                 else:
                     left_out["hidden"].append((name, 1))
                 continue
@@ -241,13 +229,13 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
         folder,
         splits or {"train": images},
         bool(splits),
-        [some for reason in REASONS if (some := _summed(reason, left_out[reason])).count],
+        left_out,
         _empty(folders, images, bool(splits)),
     )
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder of this name holds; None for any other name.
+    """Return the split that a folder of this name is; None for any other name.
 
     >>> split_of("Train"), split_of("val"), split_of("cat")
     ('train', 'validation', None)
@@ -256,10 +244,10 @@ def split_of(name: str) -> str | None:
 
 
 def spelled(name: str) -> str:
-    """Return the name of a file in the one spelling that it has on every machine.
+    """Return the name of a file in the spelling that is the same on every machine.
 
-    Bytes are read as UTF-8 whatever the locale; those that are none become surrogates, as Python
-    has them. Unicode is in its composed form (NFC), which some file systems take apart.
+    Bytes are read as UTF-8 in any locale, invalid ones as surrogates. Unicode is in its composed
+    form (NFC), which some file systems decompose.
 
     >>> spelled("cafe\N{COMBINING ACUTE ACCENT}") == "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
     True
@@ -283,7 +271,7 @@ def printable(name: str) -> str:
 
 
 def listed(names: Collection[str]) -> str:
-    """Return the first names of some, and a sign that there are more.
+    """Return the first few names, and an ellipsis if there are more.
 
     >>> listed(["a", "b"]), listed(["a", "b", "c", "d"])
     ('a, b', 'a, b, c, …')
@@ -309,42 +297,26 @@ def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Dat
     )
 
 
-def _require_folder(folder: Path) -> None:
-    """Refuse what is no folder that can be read.
-
-    Raises:
-        DataError: It is missing, a file, or cannot be read.
-    """
-    try:
-        os.scandir(folder).close()
-    except FileNotFoundError:
-        problem = "does not exist"
-    except NotADirectoryError:
-        problem = "is a file"
-    except (OSError, ValueError) as error:
-        raise unreadable(folder, error) from error
-    else:
-        return
-    raise DataError(f"{printable(str(folder))} {problem}: give the path of a folder of images")
-
-
 def _entries(place: str) -> list["os.DirEntry[str]"]:
-    """Return what is in a folder, in the order of the names."""
+    """Return the entries of a folder in the order of their names."""
     try:
         with os.scandir(place) as entries:
             return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        problem = "is a file" if isinstance(error, NotADirectoryError) else "does not exist"
+        raise DataError(
+            f"{printable(place)} {problem}: give the path of a folder of images"
+        ) from error
     except OSError as error:
         raise unreadable(place, error) from error
 
 
 def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
-    """Return what kind of file it is, or that a link leads to; None for a broken link."""
+    """Return the status of a file, or of the target of a link; None for a broken link."""
     try:
         return os.stat(entry.path)
-    except PermissionError as error:
-        raise unreadable(entry.path, error) from error
     except OSError as error:
-        if entry.is_symlink():
+        if entry.is_symlink() and not isinstance(error, PermissionError):
             return None
         raise unreadable(entry.path, error) from error
 
@@ -352,31 +324,19 @@ def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
 def _identity(
     entry: "os.DirEntry[str]", real: str, status: os.stat_result
 ) -> str | tuple[int, int]:
-    """Return what is the same for all names of one file, in a folder whose real path is given."""
+    """Return a key that all names of one file share, given the real path of its folder."""
     if status.st_nlink > 1 and status.st_ino:
         return status.st_dev, status.st_ino
     return os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
 
 
-def _n_files(folder: str) -> int:
-    """Return the number of files in a folder and its subfolders, as far as they can be read."""
-    return sum(len(files) for _, _, files in os.walk(folder))
-
-
-def _summed(reason: str, files: Iterable[tuple[str, int]]) -> LeftOut:
-    """Return what was left out for one reason, with each name once."""
-    counted = [(name, count) for name, count in files if count]
-    names = sorted({name for name, _ in counted})
-    return LeftOut(reason, sum(count for _, count in counted), names)
-
-
 def _in_splits(
     folder: Path, images: Sequence[ImageFile]
 ) -> tuple[dict[str, list[ImageFile]], list[ImageFile]]:
-    """Return the images by the split in whose folder they lie, and those in none of them.
+    """Return the images by the folder of their split, and those in no such folder.
 
-    Without folders for splits there are no splits. ``train`` alone is one only where nothing else
-    is: beside other folders with images it is a class, such as the vehicle.
+    Without folders for splits there are no splits. ``train`` beside other folders with images and
+    without another split is a class, such as the vehicle.
 
     Raises:
         DataError: Images for validation or test, and none to train on.
@@ -403,7 +363,7 @@ def _in_splits(
 def _empty(
     folders: Iterable[tuple[str, ...]], images: Iterable[ImageFile], has_splits: bool
 ) -> list[str]:
-    """Return the folders without images among those of splits and of classes."""
+    """Return the folders of splits and of classes that have no images."""
     holds = {image.parts[:depth] for image in images for depth in (1, 2)}
     classes_too = 2 if has_splits else 1
     empty = [

@@ -1,4 +1,4 @@
-"""From files of images of any kind to the pixels of squares of one size."""
+"""The pixels of image files of any kind, as squares of one size, read by Pillow."""
 
 import os
 import struct
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.folder import ImageFile, listed, printable
+from reparam.data.image_folder import ImageFile, listed, printable
 from reparam.errors import DataError, OptionError
 from reparam.utils.files import reason
 
@@ -27,12 +27,12 @@ WHITE_OF_16_BITS = 65535
 
 @dataclass(frozen=True)
 class Decoded:
-    """The pixels of images, and what was noticed about the files.
+    """The pixels of images, and remarks on their files.
 
     Arguments:
         x: The pixels by split, uint8 with shape (N, C, size, size).
         grey: The names of images in which red, green and blue are equal everywhere.
-        framed: The names of files with further frames or pages, which are left out.
+        framed: The names of files with further frames or pages, which were left out.
     """
 
     x: dict[str, Tensor]
@@ -48,10 +48,10 @@ def read_images(
     Arguments:
         splits: The images by split.
         size: The height and width.
-        image_channels: 1 for grey, 3 for RGB; None for 1 where all images are grey, else 3.
+        image_channels: 1 for grey, 3 for RGB; when None 1 if all images are grey, else 3.
 
     Raises:
-        DataError: Files that are damaged, or have levels without a known range.
+        DataError: Files that are damaged, or whose levels have no known range.
         OptionError: A size whose pixels do not fit in memory.
     """
     files = [file for part in splits.values() for file in part]
@@ -67,12 +67,12 @@ def read_images(
         ) from error
     grey, framed, damaged = [], [], []
     with warnings.catch_warnings():
-        # Pillow warns of large images, and of metadata that matter little beside the pixels.
+        # Pillow warns of large images and of damaged metadata.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for row, file in zip(chain.from_iterable(x.values()), files, strict=True):
             try:
                 pixels, more = _pixels(file, size, "L" if image_channels == 1 else "RGB")
-            # What a decoder raises for damaged bytes is anything, from KeyError to MemoryError.
+            # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
             except Exception as error:
                 damaged.append((file, error))
                 continue
@@ -89,7 +89,7 @@ def read_images(
 
 
 def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
-    """Return the middle square of an image, in a mode of Pillow, with a side of so many pixels.
+    """Return the central square of an image, resized to ``size`` pixels, in a mode of Pillow.
 
     >>> from PIL import Image
     >>> squared(Image.new("L", (30, 20), 7), 4).getpixel((0, 0))
@@ -97,9 +97,9 @@ def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
     """
     from PIL import Image, ImageOps
 
-    image.load()  # so that an error from here on is one of the metadata
+    image.load()  # later errors are then of the metadata
     try:
-        # Cameras store how they were held, which the pixels do not show.
+        # The orientation of the camera is in the metadata, not in the pixels.
         upright = ImageOps.exif_transpose(image)
     except (SyntaxError, ValueError, LookupError, struct.error):
         upright = image
@@ -110,7 +110,7 @@ def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
 
 
 def in_color(image: "Image") -> "Image":
-    """Return an image of any mode in RGB, on white where it is transparent.
+    """Return an image of any mode in RGB, blended with white by its transparency.
 
     >>> from PIL import Image
     >>> in_color(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
@@ -133,7 +133,7 @@ def in_color(image: "Image") -> "Image":
 
 @cache
 def _lab_to_rgb() -> "ImageCmsTransform":
-    """Return what turns the colors of CIELAB, which Pillow does not convert by itself, into RGB."""
+    """Return the transform from CIELAB to sRGB, which Pillow's convert does not have."""
     from PIL import ImageCms
 
     lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
@@ -151,12 +151,12 @@ def _pixels(
     from PIL import Image
 
     with Image.open(file.path) as image:
-        # Pillow brings the 16 bits of these formats into its mode of 32 bits.
+        # Pillow stores the 16 bits of these formats in its mode of 32 bits.
         if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
             raise ValueError(f"Pillow's mode {image.mode} has no known range; 8 and 16 bits have")
-        # The further pictures of a camera's file are small copies and maps of depth.
+        # The further images of a camera's file (MPO) are previews and depth maps.
         more = image.format != "MPO" and getattr(image, "is_animated", False)
-        # A large photograph is decoded at a part of its size, which takes a part of the time.
+        # A large JPEG is decoded at a fraction of its size, which is faster.
         image.draft("RGB", (4 * size, 4 * size))
         pixels = np.array(squared(image, size, mode))
     return pixels.reshape(size, size, -1), more

@@ -1,0 +1,213 @@
+"""A folder of the user's own images of any size, cropped to squares of one size."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reparam.data.dataset import Dataset, Split, check_share, validation_size
+from reparam.data.image_decoding import Decoded, read_images
+from reparam.data.image_folder import (
+    ENDINGS,
+    SPLITS,
+    ImageFile,
+    ImageFolder,
+    counted,
+    find_images,
+    listed,
+    printable,
+)
+from reparam.data.labels import UNLABELED
+from reparam.data.registry import SOURCES, OwnFiles
+from reparam.data.transforms import Pixels
+from reparam.errors import DataError, OptionError
+from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
+from reparam.utils.files import stored_path
+from reparam.utils.terminal import note
+
+TEST_SHARE, VALIDATION = 0.1, 0.05
+"""The default fractions of all images, and of the others, for splits that the folder lacks."""
+
+
+@numbers(size=1)
+def load_images(
+    path: str | os.PathLike[str],
+    size: int = 64,
+    *,
+    image_channels: int | None = None,
+    validation: int | float | None = None,
+    test_share: float | None = None,
+    dequantize: bool = True,
+) -> Dataset:
+    """Return a data set of a folder of images, each cropped to a square and resized.
+
+    **Files.** All files at any depth whose names end in one of ``ENDINGS``. Hidden files and
+    folders (``.ipynb_checkpoints``, ``__MACOSX``, ``Thumbs.db`` …), files with other endings,
+    broken links and special files are left out. Links are followed. Each file and folder counts
+    once, however many links lead to it: under a name without a link if it has one, else under the
+    first of its names. The files that were left out are counted and named in the ``notes`` of the
+    data set and on standard error.
+
+    **Splits.** Folders ``train`` (``training``), ``val`` (``valid``, ``validation``, ``dev``) and
+    ``test`` (``testing``) directly inside the folder, in any case, are the splits; images beside
+    them are left out. Validation or test without train is an error. ``train`` beside other folders
+    than these is a class. A missing split is taken out of train. It depends only on the names of
+    the files in the folder, so that it is the same on every machine; the bytes of names are read
+    as UTF-8, and accents are composed (NFC).
+
+    **Classes.** If all training images are in two or more subfolders, these are the classes, the
+    same for all splits; deeper subfolders belong to them. A held-out image in no subfolder has an
+    unknown label. Bytes of names that are not UTF-8 are escaped.
+
+    **Pixels.** The central square is resized with an antialiasing filter. The orientation in the
+    EXIF data is applied if it can be read; color profiles are not. Of animated files and files of
+    several pages the first image counts. Transparent images are blended with white. Palettes,
+    CMYK, YCbCr and CIELAB become RGB. In 16 bits, 65535 is white; levels of 32 bits and floats
+    have no known range and are an error, as are damaged files. If the pixels of all images are
+    grey, there is one channel; otherwise all images have three.
+
+    Arguments:
+        path: The folder.
+        size: The height and width of each x.
+        image_channels: 1 for grey, 3 for RGB; the images' own when None.
+        validation: The number of images that are held out for validation, or as a float their
+            fraction of the images outside test; 5 % when None. Only 0 or None if the folder has
+            this split.
+        test_share: The fraction of the images that is the test split; 0.1 when None. Only 0 or
+            None if the folder has this split.
+        dequantize: Whether uniform noise makes the 256 levels continuous.
+
+    Raises:
+        DataError: A folder that is missing, cannot be read or has too few images, or images that
+            are damaged.
+        OptionError: A size below one, a number of channels other than 1 and 3, or a fraction out
+            of range or for a split that the folder has.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     for number in range(20):
+        ...         Image.new("RGB", (30, 40), (number, 0, 0)).save(f"{folder}/{number}.png")
+        ...     load_images(folder, size=8).splits["train"]
+        Split(18 examples of shape (3, 8, 8), no labels)
+    """
+    if image_channels not in (None, 1, 3):
+        raise OptionError(
+            f"image_channels={image_channels}: give 1 for grey, 3 for RGB, or None for the images' "
+            "own"
+        )
+    check_share(test_share or 0)
+    folder = find_images(path)
+    _require_enough(folder)
+    parts, division = _divided(folder, validation, test_share)
+    decoded = read_images(parts, size, image_channels)
+    classes = folder.classes
+    splits = {
+        name: Split(decoded.x[name], _labels(folder, part, classes)) for name, part in parts.items()
+    }
+    n_channels = splits["train"].x.shape[1]
+    spec = DataSpec(
+        (n_channels, size, size),
+        "unit",
+        n_classes=len(classes) or None,
+        levels=None if dequantize else 256,
+        dequantized_from=256 if dequantize else None,
+        name=folder.name,
+    )
+    options = {
+        "name": "images",
+        "path": stored_path(folder.path),
+        "size": size,
+        "image_channels": n_channels,
+        **division,
+        "dequantize": dequantize,
+    }
+    notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
+    for said in notes:
+        note(said)
+    transform = Pixels(256, dequantize=dequantize)
+    class_names = tuple(map(printable, classes))
+    return Dataset(folder.name, spec, splits, transform, class_names, options, notes)
+
+
+def _require_enough(folder: ImageFolder) -> None:
+    n = len(folder.images)
+    if n < 3:
+        omissions = f" ({folder.omissions})" if folder.left_out else ""
+        raise DataError(
+            f"{printable(str(folder.path))} has {counted(n, 'image')} ({', '.join(ENDINGS)}): a "
+            "data set needs at least 3, one to train on and one for each of validation and test, "
+            f"so give another folder{omissions}"
+        )
+
+
+def _divided(
+    folder: ImageFolder, validation: int | float | None, test_share: float | None
+) -> tuple[dict[str, list[ImageFile]], dict[str, Any]]:
+    """Return the images by split, and the options that reproduce this division.
+
+    Raises:
+        OptionError: A size that is out of range, or of a split that the folder has.
+    """
+    # In the order of a hash of its name an image keeps its split, whatever the order on disk.
+    rest = sorted(folder.splits["train"], key=lambda image: image.digest)
+    parts = {name: list(part) for name, part in folder.splits.items() if name != "train"}
+    options: dict[str, Any] = {"validation": validation, "test_share": test_share}
+    for option, split in (("test_share", "test"), ("validation", "validation")):
+        asked = options[option]
+        if split in parts:
+            if asked:
+                raise OptionError(
+                    f"{option}={asked}: {printable(str(folder.path))} has a folder for the split "
+                    f"{split!r}, so none is taken out of train: leave {option} out, or give a "
+                    "folder without that split"
+                )
+            options[option] = None
+            continue
+        if split == "test":
+            share = options[option] = TEST_SHARE if asked is None else asked
+            n = int(len(rest) * share)
+        else:
+            n = options[option] = validation_size(VALIDATION if asked is None else asked, len(rest))
+        parts[split], rest = rest[:n], rest[n:]
+    parts["train"] = rest
+    return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
+
+
+def _labels(
+    folder: ImageFolder, images: Sequence[ImageFile], classes: Sequence[str]
+) -> Tensor | None:
+    """Return the numbers of the classes, int64 with shape (N,); None without classes."""
+    if not classes:
+        return None
+    numbers = {name: number for number, name in enumerate(classes)}
+    found = (folder.class_of(image) for image in images)
+    return torch.tensor(
+        [UNLABELED if name is None else numbers[name] for name in found], dtype=torch.int64
+    )
+
+
+def _notes_of_pixels(decoded: Decoded, image_channels: int | None) -> list[str]:
+    """Return the remarks on frames that were left out, and on grey images among others."""
+    notes = []
+    n = sum(map(len, decoded.x.values()))
+    if decoded.framed:
+        files = counted(len(decoded.framed), "file")
+        notes.append(
+            f"left out all but the first frame or page of {files} ({listed(decoded.framed)})"
+        )
+    if image_channels is None and 0 < len(decoded.grey) < n:
+        notes.append(
+            f"{len(decoded.grey):,} of {n:,} images are grey ({listed(decoded.grey)}) and get "
+            "three channels, as the others have; image_channels=1 makes all of them grey"
+        )
+    return notes
+
+
+SOURCES.add(
+    "images", OwnFiles("a folder of images, cropped to squares of one size", "FOLDER", load_images)
+)
