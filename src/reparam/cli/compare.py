@@ -1,18 +1,20 @@
-"""``reparam compare``: runs beside each other, and differences on the same test points."""
+"""``reparam compare``: compare runs: figures, and paired differences on the same test points."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from reparam.cli.output import show
 from reparam.cli.parse import parse
 from reparam.comparison import compare
 from reparam.errors import OptionError
-from reparam.runs.run import Run, load
+from reparam.runs.load import load
+from reparam.runs.options import Proposal
+from reparam.runs.run import Run
 from reparam.utils.terminal import note, stderr
 
 RunPaths = Annotated[
@@ -26,27 +28,27 @@ RunPaths = Annotated[
 class Options:
     """Compare runs on the same examples: figures, and paired differences with standard errors.
 
-    What the folders of the runs keep of an evaluation is used; what is missing is measured now.
-    Runs that differ in the seed only are averaged.
+    The figures that the folders of the runs keep are used; missing ones are measured now. Runs that
+    differ in the seed only are averaged.
     """
 
     runs: RunPaths
     to: str | None = None
     """The run or group that the others are compared with, by name; the first by default."""
     n_samples: int | None = None
-    """Importance samples for each example; what the runs were evaluated with, else 500."""
-    proposal: Literal["posterior", "defensive", "tuned"] | None = None
-    """Where they come from; as the runs were evaluated, else the posterior."""
+    """The number of importance samples; that of the runs' evaluations by default, else 500."""
+    proposal: Proposal | None = None
+    """Their distribution; that of the runs' evaluations, else the posterior."""
     split: str = "test"
     """The split of the data."""
     data: str | None = None
     """Another data set than that of the runs."""
     data_dir: str | None = None
-    """The folder that holds the data set's folder; nothing else is looked at then."""
+    """The folder that holds the data set's folder; no other place is searched then."""
     seed: int = 0
-    """Of every draw."""
+    """The seed of every draw."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
+    """The device: auto, cpu, cuda, cuda:1 ..."""
     out: Path | None = None
     """A picture of the differences, such as comparison.png."""
     json: bool = False
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
         device=options.device,
         tell=note,
     )
-    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+    show(found.to_dict() if options.json else found, Options)
     if options.out is not None:
         from reparam.plots.comparison import differences
         from reparam.plots.plots import save_figure

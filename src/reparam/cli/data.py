@@ -1,4 +1,4 @@
-"""``reparam data``: the data sets there are."""
+"""``reparam data``: list the data sets."""
 
 import inspect
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Options:
 
 
 def prepared(entry: Entry) -> str:
-    """Return how a data set is prepared unless one asks otherwise."""
+    """Return how a data set is prepared by default."""
     if entry.dequantize:
         return f"{entry.levels} levels, dequantized"
     if entry.binarize == "none":
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> None:
         ],
     )
     print(
-        "\nEach is looked for in a folder of its name under --data-dir, or else under "
-        "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded when it is in none of them. "
-        "digits needs no file.\n\nFiles of your own, by --path:"
+        "\nEach is read from a folder of its name under --data-dir; without it, under "
+        "$REPARAM_DATA_DIR\nor from the cache, and is downloaded if it is in neither. "
+        "digits needs no file.\n\nYour own files, by --path:"
     )
     for name, load in OWN_FILES.items():
         said = (inspect.getdoc(load) or "").partition("\n")[0]

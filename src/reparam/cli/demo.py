@@ -1,4 +1,7 @@
-"""``reparam demo``: from nothing to numbers and pictures, in a minute, without a network."""
+"""``reparam demo``: train, measure and picture a VAE on embedded data, in a minute.
+
+It needs no network.
+"""
 
 import shlex
 import time
@@ -15,7 +18,7 @@ from reparam.runs.folder import next_free
 class Options:
     """Train the default variant on scikit-learn's digits, measure it and draw its pictures.
 
-    Every command is printed before it runs, so that you can type the next one.
+    Every command is printed before it runs.
     """
 
     out: Path | None = None
@@ -23,7 +26,7 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the commands of the walk, one after the other."""
+    """Run the commands one after the other."""
     from reparam.cli.main import run_verb
 
     options = parse(Options, "demo", arguments)
@@ -43,10 +46,10 @@ def main(arguments: Sequence[str]) -> None:
         print(f"\n$ {reparam} {shlex.join(words)}", flush=True)
         run_verb(words[0], words[1:])
     print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
-    print(f"  {run}/samples.png          digits that the model made up")
-    print(f"  {run}/reconstructions.png  test digits, each above what the model makes of it")
+    print(f"  {run}/samples.png          digits drawn from the model")
+    print(f"  {run}/reconstructions.png  test digits, each above its reconstruction")
     print(f"  {run}/interpolation.png    walks from digit to digit through the latent space")
-    print(f"  {run}/pictures/latent.png  where the model puts each class")
+    print(f"  {run}/pictures/latent.png  the codes of each class")
     print("\nThen try a latent space that fits on paper, or larger digits:")
     print(f"  {reparam} train vae --data digits --latent-dim 2 --epochs 60")
     print(f"  {reparam} train vae --data mnist")

@@ -1,6 +1,5 @@
-"""``reparam doctor``: what is amiss with a run or with data, and what to change."""
+"""``reparam doctor``: find what is wrong with a run or with data, and what to change."""
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import tyro
 
 from reparam import data as data_sets
+from reparam.cli.output import show
 from reparam.cli.parse import parse
 from reparam.data import DATASETS
 from reparam.data.folder import ENDINGS, find_images
@@ -20,7 +20,7 @@ from reparam.data.registry import OWN_FILES, Binarize
 from reparam.diagnostics import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, folded, unknown
 from reparam.runs.folder import RunFolder
-from reparam.runs.run import load
+from reparam.runs.load import load
 from reparam.spec import Support
 from reparam.utils.arguments import as_int
 from reparam.utils.files import as_path
@@ -29,12 +29,12 @@ ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""
 
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
-"""Files of tables, which as text would be their digits and commas."""
+"""Files of tables; as text they would be digits and commas."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Say in words what is amiss with a run or with data, what shows it, and what to change."""
+    """Find what is wrong with a run or with data, what shows it, and what to change."""
 
     target: Annotated[
         tyro.conf.Positional[str],
@@ -44,40 +44,37 @@ class Options:
         ),
     ]
     data_dir: str | None = None
-    """The folder that holds the data set's folder; nothing else is looked at then."""
+    """The folder that holds the data set's folder; no other place is searched then."""
     path: str | None = None
-    """A file of your own: where that of the run is now, or of the data sets text and faces."""
+    """Your own file: the place of the run's file now, or that of the data sets text and faces."""
     binarize: Binarize | None = None
-    """Of data: how grey images become binary; each data set has its own way."""
+    """How grey images of a data set become binary; each data set has a default of its own."""
     dequantize: bool | None = None
-    """Of data: whether uniform noise makes pixel levels continuous."""
+    """Whether uniform noise makes pixel levels of a data set continuous."""
     support: Support | None = None
-    """Of a .npy file: the set that its entries are said to lie in."""
+    """The set that contains the entries of a .npy file."""
     n_examples: int = 1000
-    """At most so many random examples of each split are looked at."""
+    """The largest number of random examples of each split to examine."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
+    """The device: auto, cpu, cuda, cuda:1 ..."""
     seed: int = 0
-    """Of every draw."""
+    """The seed of every draw."""
     all: bool = False
-    """Show the evidence of what is fine too."""
+    """Show the evidence of checks that passed, too."""
     json: bool = False
     """Print JSON."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Examine a run or data, and print what was found."""
+    """Examine a run or data, and print the findings."""
     options = parse(Options, "doctor", arguments)
     as_int("seed", options.seed)
     found = diagnosis(options)
-    if options.json:
-        print(json.dumps(found.to_dict(), indent=2))
-    else:
-        print(found.report(options.all))
+    show(found.to_dict() if options.json else found.report(options.all), Options)
 
 
 def diagnosis(options: Options) -> Diagnosis:
-    """Return what is found about the run or data that the options name.
+    """Return the findings about the run or data that the options name.
 
     Raises:
         OptionError: No run, data set or file of this name, or an option that it does not have.
@@ -86,14 +83,14 @@ def diagnosis(options: Options) -> Diagnosis:
     limits: dict[str, Any] = {"n_examples": options.n_examples, "seed": options.seed}
     if RunFolder(place).holds_run:
         for name in ("binarize", "dequantize", "support"):
-            if getattr(options, name) is not None:
-                raise OptionError(f"--{name}: a run has its own way of preparing data; drop it")
+            if vars(options)[name] is not None:
+                raise OptionError(f"{name}=: a run prepares data in its own way; drop it")
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
     if place.suffix in ARRAYS and place.is_file():
         return examine_data(read_array(place), support=options.support, **limits)
     if options.support is not None:
-        raise OptionError("--support: it is known of data sets and texts; for .npy files only")
+        raise OptionError("support=: a data set has its own; give it for .npy files only")
     return examine_data(data_sets.load(**named(options, place)), **limits)
 
 
@@ -103,8 +100,8 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     Raises:
         OptionError: There is neither a data set nor a file of this name.
     """
-    given = {k: getattr(options, k) for k in ("data_dir", "binarize", "dequantize", "path")}
-    given = {k: v for k, v in given.items() if v is not None}
+    names = ("data_dir", "binarize", "dequantize", "path")
+    given = {k: v for k, v in vars(options).items() if k in names and v is not None}
     if folded(options.target) in (*DATASETS, *OWN_FILES):
         return {"name": options.target, **given}
     if place.is_dir():
@@ -116,9 +113,9 @@ def named(options: Options, place: Path) -> dict[str, Any]:
         return {"name": "faces", **given, "path": str(place)}
     if place.is_file() and place.suffix.lower() in TABLES:
         raise OptionError(
-            f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save); else the folder of a run, a data set, a plain text, "
-            "or a folder of images"
+            f"{place} is a table, which cannot be read yet: give its columns of numbers as a "
+            f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
+            "folder of images"
         )
     if place.is_file():
         return {"name": "text", **given, "path": str(place)}
@@ -166,7 +163,7 @@ def _array_of_archive(path: Path) -> Any:
 
 
 def _check_size(stream: IO[bytes], size: int) -> None:
-    """Refuse an array that says that it is larger than its file, before memory is taken for it.
+    """Refuse an array whose header declares more than its file holds, before memory is taken.
 
     Raises:
         ValueError: No array, or one of another size than its file.
@@ -184,6 +181,6 @@ def _check_size(stream: IO[bytes], size: int) -> None:
     needed, there = prod(shape) * dtype.itemsize, size - stream.tell()
     if needed > there:
         raise ValueError(
-            f"it says that it has shape {shape}, which needs {needed:,} bytes, and the file has "
+            f"it declares the shape {shape}, which needs {needed:,} bytes, and the file has "
             f"{there:,}: it is cut short or damaged"
         )

@@ -15,7 +15,8 @@ from reparam.models.directed import DirectedModel, Node
 from reparam.nn import ConvEncoder
 from reparam.objectives import MaximumLikelihood
 from reparam.reproduce.registry import Protocol
-from reparam.runs.run import Run, fit
+from reparam.runs.fit import fit
+from reparam.runs.run import Run
 from reparam.utils.seeding import reseed
 from reparam.variants import Recipe
 from reparam.variants.observed import class_count

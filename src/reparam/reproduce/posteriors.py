@@ -21,7 +21,8 @@ from reparam.reproduce.divergences import gaussian, numeric
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row, Rule
 from reparam.reproduce.training import Scores, mean_of, per_example, trained
-from reparam.runs.run import Run, fit
+from reparam.runs.fit import fit
+from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.utils.seeding import reseed
 

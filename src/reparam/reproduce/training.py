@@ -18,7 +18,8 @@ from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.objectives import Objective
 from reparam.reproduce.registry import Protocol
-from reparam.runs.run import Run, fit
+from reparam.runs.fit import fit
+from reparam.runs.run import Run
 from reparam.training.checkpoint import load_tensors, save_tensors
 from reparam.utils.files import read_json, write_json
 from reparam.utils.seeding import reseed
