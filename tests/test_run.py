@@ -276,7 +276,7 @@ class TestRandomState:
 
 class TestSplit:
     def test_that_does_not_exist_names_those_that_do(self, trained: rp.Run) -> None:
-        said = r"'digits' has no split 'tets', only train, validation, test: name one of them as split="
+        said = r"no split 'tets', only train, validation, test: name one of them as split="
         for method in (trained.examples, trained.evaluate, trained.encode, trained.reconstruct):
             with pytest.raises(OptionError, match=said):
                 method(split="tets")

@@ -113,7 +113,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
         return {"name": "faces", **given, "path": str(place)}
     if place.is_file() and place.suffix.lower() in TABLES:
         raise OptionError(
-            f"{place} is a table, which cannot be read yet: give its columns of numbers as a "
+            f"{place} is a table, which is not read here: give its columns of numbers as a "
             f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
             "folder of images"
         )
