@@ -16,8 +16,8 @@ import yaml
 import reparam as rp
 from reparam.cli.doctor import read_array
 from reparam.cli.main import main, verbs
-from reparam.cli.model_options import options_class
 from reparam.cli.parse import option_types, parse
+from reparam.cli.train_options import options_class
 from reparam.errors import DataError, OptionError, RunError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared

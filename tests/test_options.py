@@ -10,8 +10,8 @@ import yaml
 
 import reparam as rp
 from reparam.cli.flags import in_flags, types_of
-from reparam.cli.model_options import options_class
 from reparam.cli.parse import option_types, parse
+from reparam.cli.train_options import options_class
 from reparam.errors import OptionError
 from reparam.evaluation import evaluate
 from reparam.runs.options import DataOptions, EvaluationOptions

@@ -60,12 +60,13 @@ def types_of(options: type | None) -> dict[str, Any]:
     Arguments:
         options: The dataclass of the options of the verb; None for train.
     """
-    from reparam.cli.model_options import FolderOptions
     from reparam.cli.parse import option_types
+    from reparam.cli.train_options import FolderOptions
     from reparam.runs.stored import COMMON
-    from reparam.variants import Parts, get, names
+    from reparam.variants import names
+    from reparam.variants.options import options_of
 
-    found = {k: p.annotation for name in names() for k, p in get(name).options.items()}
-    for group in (Parts, *COMMON, FolderOptions, *([] if options is None else [options])):
+    found = {o.name: o.type for name in names() for o in options_of(name).values()}
+    for group in (*COMMON, FolderOptions, *([] if options is None else [options])):
         found |= option_types(group)
     return found

@@ -6,15 +6,20 @@ from functools import partial
 from typing import Any
 
 from reparam.cli.command import command
-from reparam.cli.model_options import FolderOptions, options_class, with_values
 from reparam.cli.parse import parse, parse_known
-from reparam.errors import OptionError, folded
+from reparam.cli.train_options import (
+    FolderOptions,
+    chosen_variant,
+    options_class,
+    stored_options,
+    with_values,
+)
+from reparam.errors import OptionError
 from reparam.models.label_inference import infers_label
 from reparam.runs.config import recipe_of
 from reparam.runs.fit import fit
-from reparam.runs.folder import RunFolder, next_free
+from reparam.runs.folder import next_free
 from reparam.runs.run import Run
-from reparam.runs.stored import COMMON, checked_config, read_config
 from reparam.variants import Variant, get, names
 
 
@@ -62,52 +67,6 @@ def train(variant: Variant, options: Any) -> Run:
         **asdict(options.machine),
         **asdict(options.training),
     )
-
-
-def stored_options(folder: FolderOptions) -> dict[str, Any]:
-    """Return the options of the run to resume, or of a file; the words replace them."""
-    place = RunFolder(folder.resume or folder.out or ".")
-    if folder.resume is None or not place.holds_run:
-        if folder.config is None:
-            return {}
-        own = (option for name in names() for option in get(name).options)
-        common = (option for group in COMMON for option in asdict(group()))
-        return read_config(folder.config, sorted({"variant", "out", *common, *own}))
-    if folder.config is not None:
-        raise OptionError("--config and --resume: a run goes on with its own options; drop one")
-    config = checked_config(place.config(), str(place.config_file))
-    for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
-        if config[key] is None:
-            raise OptionError(
-                f"the {what} in Python, so {place.path} goes on there: "
-                "fit(model, data, out=..., resume=True)"
-            )
-    return config
-
-
-def chosen_variant(
-    named: str | None, stored: str | None, folder: FolderOptions, words: Sequence[str]
-) -> Variant:
-    """Return the variant: the first word, or that of the stored options.
-
-    Raises:
-        OptionError: No variant, an unknown one, or another one than that of the run to resume.
-    """
-    if named is not None:
-        variant = get(named)
-        if folder.resume is not None and stored not in (None, variant.name):
-            raise OptionError(
-                f"the run's variant is {stored!r}, not {variant.name!r}: name its own"
-            )
-        return variant
-    if stored is not None:
-        return get(str(stored))
-    late = [word for word in words if folded(word) in names()]
-    if late:
-        raise OptionError(f"name the variant first: reparam train {late[0]} ...")
-    if folder.resume:
-        raise OptionError(f"{folder.resume} holds no run: name a variant to begin one there")
-    raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
 
 
 def print_next(run: Run) -> None:

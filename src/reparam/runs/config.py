@@ -27,7 +27,8 @@ from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.training.schedules import linear
 from reparam.utils.files import stored_path
 from reparam.utils.seeding import seeded
-from reparam.variants import PARTS, Recipe, build, get, replace
+from reparam.variants import Recipe, build, get, replace
+from reparam.variants.options import options_of
 from reparam.version import __version__
 
 MOVABLE_KEYS = ("data_dir", "path")
@@ -140,7 +141,7 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
             "this run's model was composed by hand: give it, as in reparam.load(run, model=model)"
         )
     variant = get(config["variant"])
-    options = {name: config[name] for name in (*variant.options, *PARTS) if name in config}
+    options = {name: config[name] for name in options_of(variant.name) if name in config}
     with seeded(torch.get_default_device(), config.get("seed", 0)):
         recipe = build(variant.name, spec.conditioned(config.get("condition")), **options)
     if config.get("beta") is not None and "beta" not in variant.options:

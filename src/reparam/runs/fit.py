@@ -37,6 +37,7 @@ from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
+from reparam.runs.stored import among
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
 from reparam.training.checkpoint import load_checkpoint, save_tensors
@@ -177,25 +178,11 @@ def fit(
         >>> run.sample(3).shape
         torch.Size([3, 1, 8, 8])
     """
-    factories: dict[str, Any] = {"optimizer": optimizer, "scheduler": scheduler}
-    factories = {name: made for name, made in factories.items() if callable(made)}
-    options = TrainingOptions(
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer="adam" if callable(optimizer) else optimizer,
-        lr=lr,
-        lr_warmup=lr_warmup,
-        lr_schedule=lr_schedule,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        kl_warmup=kl_warmup,
-        ema=ema,
-        early_stopping=early_stopping,
-        seed=seed,
-        log_every=log_every,
-        checkpoint_every=checkpoint_every,
-        pictures_every=pictures_every,
-    )
+    given = locals()
+    factories = {k: given[k] for k in ("optimizer", "scheduler") if callable(given[k])}
+    # The configuration has the name of an optimizer; a function is recorded beside it.
+    names = {"optimizer": "adam"} if "optimizer" in factories else {}
+    options = TrainingOptions(**among(given, TrainingOptions) | names)
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     type_of_weights = weights_type(recipe.model)
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
@@ -220,7 +207,7 @@ def fit(
         device_used=str(runtime.device),
         # A run without a folder never goes on.
         **recorded_data(source, with_fingerprint=out is not None),
-        **{name: described(factories.get(name)) for name in ("optimizer", "scheduler")},
+        **{name: described(made) for name, made in factories.items()},
     )
     recipe = warmed_up(recipe, options.kl_warmup, len(batches))
     sizes = recipe.source.options if recipe.source else {}

@@ -1,7 +1,6 @@
 """Whether the run of a folder may go on: with the same options, data and training examples."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from reparam.runs.folder import RunFolder
 from reparam.runs.stored import as_stored, checked_config, up_to_date
 from reparam.training.checkpoint import load_tensors
 from reparam.utils.terminal import note
-from reparam.variants import Parts
+from reparam.variants.options import options_of
 
 
 def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
@@ -28,7 +27,7 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
     before, now = stored["recorded"], config["recorded"]
     changed = differences(stored, config)
     for part in ("objective", "optimizer", "scheduler"):
-        if before[part] != now[part] and not changed:
+        if before[part] != now.get(part) and not changed:
             changed.append(f"{part} ({before[part]} in the run)")
     if changed:
         raise RunError(
@@ -83,9 +82,9 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0, "optimizer": "adam"})
     ['lr (0.1 in the run, 0.2 now)']
     """
-    # A part that is not named is the variant's own.
-    parts = {f.name: f.default for f in fields(Parts)}
-    stored, asked = parts | up_to_date(stored), parts | up_to_date(asked)
+    variant = stored.get("variant") or asked.get("variant") or "vae"
+    usual = {option.name: option.default for option in options_of(variant).values()}
+    stored, asked = usual | up_to_date(stored), usual | up_to_date(asked)
     return [
         f"{name} ({stored.get(name)} in the run, {asked.get(name)} now)"
         for name in stored | asked

@@ -31,7 +31,8 @@ from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
 from reparam.runs.config import recipe_of
 from reparam.runs.folder import RunFolder
-from reparam.runs.options import Proposal
+from reparam.runs.options import EvaluationOptions, Proposal
+from reparam.runs.stored import among
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
 from reparam.training.runtime import resolve_device
@@ -264,6 +265,7 @@ class Run:
             progress: A function that is called with (examples done, examples in all).
             say: A function that is called with a line of words before a part that takes long.
         """
+        options = EvaluationOptions(**among(locals(), EvaluationOptions))
         # Half of what the package would import; training needs none of it.
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
@@ -279,23 +281,11 @@ class Run:
             if labels is not None and bool((labels >= 0).any()):
                 some = source.split("train").take(training_rows(labels, seed))
                 probed = self.examples(with_changes(source, splits={"train": some}), "train", seed)
-        with allocating(
-            n_samples=n_samples,
-            annealed=annealed,
-            sample_quality=sample_quality,
-            max_memory_mb=max_memory_mb,
-        ):
+        with allocating(max_memory_mb=max_memory_mb, **vars(options)):
             result = evaluate(
                 self.model,
                 self.examples(source, split, seed),
                 self.spec,
-                n_samples=n_samples,
-                proposal=proposal,
-                annealed=annealed,
-                annealed_temperatures=annealed_temperatures,
-                probe=probe,
-                sample_quality=sample_quality,
-                sample_means=sample_means,
                 features=features,
                 train=first,
                 probe_train=probed,
@@ -305,6 +295,7 @@ class Run:
                 max_memory_mb=max_memory_mb,
                 progress=progress,
                 say=say,
+                **vars(options),
             )
         if not isinstance(source, Dataset):
             return result

@@ -1,17 +1,28 @@
-"""The options of ``reparam train``: those of a variant, and the groups that every variant has."""
+"""The options of ``reparam train``: those of a variant, and the groups that every variant has.
 
-from collections.abc import Mapping
+Their defaults are those of the dataclasses, or the values of a YAML file or of the run to resume.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
-from reparam.errors import OptionError, unknown
+from reparam.errors import OptionError, folded, unknown
+from reparam.runs.folder import RunFolder
 from reparam.runs.options import DataOptions, ModelOptions
-from reparam.runs.stored import among, option_types, plain_type, typed
+from reparam.runs.stored import (
+    among,
+    checked_config,
+    option_types,
+    plain_type,
+    read_config,
+    typed,
+)
 from reparam.training.options import MachineOptions, TrainingOptions
-from reparam.variants import Variant
+from reparam.variants import Variant, get, names
 from reparam.variants.options import Option, documented, options_of
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
@@ -100,3 +111,48 @@ def with_values(cls: type[Any], variant: str, values: Mapping[str, Any], where: 
         return cls(**{name: group(**among(found, group)) for name, group in groups.items()})
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from error
+
+
+def stored_options(folder: FolderOptions) -> dict[str, Any]:
+    """Return the options of the run to resume, or of a file; the words replace them."""
+    place = RunFolder(folder.resume or folder.out or ".")
+    if folder.resume is None or not place.holds_run:
+        if folder.config is None:
+            return {}
+        known = {option for name in names() for option in option_types(name)}
+        return read_config(folder.config, sorted({"variant", "out", *known}))
+    if folder.config is not None:
+        raise OptionError("--config and --resume: a run goes on with its own options; drop one")
+    config = checked_config(place.config(), str(place.config_file))
+    for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
+        if config[key] is None:
+            raise OptionError(
+                f"the {what} in Python, so {place.path} goes on there: "
+                "fit(model, data, out=..., resume=True)"
+            )
+    return config
+
+
+def chosen_variant(
+    named: str | None, stored: str | None, folder: FolderOptions, words: Sequence[str]
+) -> Variant:
+    """Return the variant: the first word, or that of the stored options.
+
+    Raises:
+        OptionError: No variant, an unknown one, or another one than that of the run to resume.
+    """
+    if named is not None:
+        variant = get(named)
+        if folder.resume is not None and stored not in (None, variant.name):
+            raise OptionError(
+                f"the run's variant is {stored!r}, not {variant.name!r}: name its own"
+            )
+        return variant
+    if stored is not None:
+        return get(str(stored))
+    late = [word for word in words if folded(word) in names()]
+    if late:
+        raise OptionError(f"name the variant first: reparam train {late[0]} ...")
+    if folder.resume:
+        raise OptionError(f"{folder.resume} holds no run: name a variant to begin one there")
+    raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")
