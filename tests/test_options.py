@@ -113,6 +113,8 @@ class TestFlags:
             ("a larger n_samples=, or out=...", "a larger --n-samples, or --out ..."),
             ("n=0: give at least 1", "-n 0: give at least 1"),
             ("size=3 of n_samples", "size=3 of n_samples"),
+            ("runs/n=3 and n=3/run hold runs", "runs/n=3 and n=3/run hold runs"),
+            ("(n=3), n_samples=0.5.", "(-n 3), --n-samples 0.5."),
             ("as in fit(model, n_samples=3)", "as in fit(model, n_samples=3)"),
             ("run/config.yaml: n_samples='x': no", "run/config.yaml: n_samples='x': no"),
             ("recorded.n_samples=3, --n-samples=3", "recorded.n_samples=3, --n-samples=3"),

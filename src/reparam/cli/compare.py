@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _run(path: Path, options: Options) -> Run:
-    """Return a run, with the data that were asked for."""
+    """Return a run, with the data of the options."""
     run = load(path, device=options.device)
     if options.data is None and options.data_dir is None:
         return run

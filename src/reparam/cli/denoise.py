@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def noise_of(run: Run, kind: Kind | None, level: float | None) -> Corruption:
-    """Return the noise that was asked for; by default that of the training of the run."""
+    """Return the noise of the options; by default that of the training of the run."""
     own = (run.config.get("corruption"), run.config.get("level"))
     kind = kind or own[0] or "gaussian"
     level = own[1] if level is None and kind == own[0] else level

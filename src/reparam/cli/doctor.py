@@ -3,10 +3,9 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import IO, Annotated, Any
-from zipfile import BadZipFile, ZipFile
+from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import tyro
@@ -27,6 +26,12 @@ from reparam.utils.files import as_path
 
 ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""
+
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, EOFError, MemoryError, ArithmeticError),
+    *(NotImplementedError, BadZipFile, zlib.error),
+)
+"""The errors of files that are no arrays, or damaged ones."""
 
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 """Files of tables; as text they would be digits and commas."""
@@ -129,58 +134,23 @@ def read_array(path: Path) -> Any:
         DataError: A file that is damaged, or holds objects or nothing.
     """
     try:
-        found = _array_of_archive(path) if path.suffix == ".npz" else _array(path)
-    except (OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
+        # A map into the file needs no memory for an array that a damaged header declares.
+        with np.errstate(over="raise"):
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            found = np.array(loaded)
+        else:
+            with loaded:
+                found = loaded["x" if "x" in loaded else loaded.files[0]]
+    except UNREADABLE as error:
         said = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as an array: {said}") from error
-    except (BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged archive: {error}") from error
-    except MemoryError as error:
-        raise DataError(f"{path} is larger than the memory: give a part of it") from error
+        raise DataError(
+            f"{path} cannot be read as an array of numbers ({said}): it is cut short or damaged, "
+            "larger than the memory, or holds something else"
+        ) from error
     if found.ndim == 0 or found.size == 0:
         raise DataError(
             f"{path} has shape {found.shape}: give at least one example, a row each, with at least "
             "one entry"
         )
     return found
-
-
-def _array(path: Path) -> Any:
-    with path.open("rb") as stream:
-        _check_size(stream, path.stat().st_size)
-    return np.load(path, allow_pickle=False)
-
-
-def _array_of_archive(path: Path) -> Any:
-    """Return the array ``x`` of an archive, or else the first."""
-    with ZipFile(path) as archive:
-        names = archive.namelist()
-        name = "x.npy" if "x.npy" in names else names[0]
-        with archive.open(name) as stream:
-            _check_size(stream, archive.getinfo(name).file_size)
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[name.removesuffix(".npy")]
-
-
-def _check_size(stream: IO[bytes], size: int) -> None:
-    """Refuse an array whose header declares more than its file holds, before memory is taken.
-
-    Raises:
-        ValueError: No array, or one of another size than its file.
-    """
-    version = np.lib.format.read_magic(stream)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError("it has named columns; give one array of numbers, a row for each example")
-    shape, _, dtype = readers[version](stream)
-    if dtype.hasobject:
-        raise ValueError("it holds objects of Python, which are not read; give numbers")
-    needed, there = prod(shape) * dtype.itemsize, size - stream.tell()
-    if needed > there:
-        raise ValueError(
-            f"it declares the shape {shape}, which needs {needed:,} bytes, and the file has "
-            f"{there:,}: it is cut short or damaged"
-        )

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     run = options.run.load()
     if options.features is not None and options.evaluation.sample_quality == 0:
         raise OptionError(
-            f"features={options.features}: they are for samples, so give their number, such as "
+            f"features={options.features!r}: they are for samples, so give their number, such as "
             "sample_quality=5000"
         )
     before = run.kept_evaluation()
@@ -109,7 +109,7 @@ def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
     if run.spec.shape != other.spec.shape or not alike or other.spec.condition is not None:
         condition = f" under condition {other.spec.condition!r}" if other.spec.condition else ""
         raise OptionError(
-            f"features={path}: it was trained on {other.spec.support} data of shape "
+            f"features={str(path)!r}: it was trained on {other.spec.support} data of shape "
             f"{other.spec.shape}{condition}, and this run on {run.spec.support} data of shape "
             f"{run.spec.shape}: give a run on data of the same kind without a condition"
         )
@@ -127,13 +127,13 @@ def _function(named: str) -> NamedFeatures:
         # The module is the user's own, and may fail in any way.
         said = " ".join(str(error).split())
         raise OptionError(
-            f"features={named}: {said}; give MODULE:FUNCTION, such as mine:f for "
+            f"features={named!r}: {said}; give MODULE:FUNCTION, such as mine:f for "
             "a function f in mine.py, or the folder of a run"
         ) from error
     finally:
         sys.path.remove("")
     if not callable(function):
-        raise OptionError(f"features={named}: a {type(function).__name__} is no function of x")
+        raise OptionError(f"features={named!r}: a {type(function).__name__} is no function of x")
     return NamedFeatures(function, named)
 
 
@@ -143,7 +143,7 @@ def _tried(features: NamedFeatures, spec: DataSpec) -> NamedFeatures:
     Raises:
         OptionError: The function fails, or returns something else.
     """
-    said = f"features={features.name}"
+    said = f"features={features.name!r}"
     try:
         found = features(torch.zeros(2, *spec.shape))
     except (Exception, SystemExit) as error:

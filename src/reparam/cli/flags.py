@@ -12,12 +12,17 @@ _ARGUMENT = re.compile(
     r"""
       fit\(\.\.\.,\ out=(?P<run>'[^']*'|"[^"]*"),\ resume=True\)
     | (?P<stays>[\w.]+\([^()]*\) | \.yaml:\ [\w.]+=)
-    | (?<![\w.-])(?P<name>[a-z]\w*)=
-      (?P<value>'[^']*' | "[^"]*" | \[[^\]]*\] | \([^)]*\) | \.\.\. | [^\s,;:()]*[^\s,;:().])?
+    | (?<![\w./\\-])(?P<name>[a-z]\w*)=
+      (?P<value>'[^']*' | "[^"]*" | \[[^\]]*\] | \([^)]*\) | \.\.\.
+        | [^\s,;:()'"/\\]*[^\s,;:()'"/\\.])?
+      (?=\.*(?:[\s,;:)]|\Z))
     """,
     re.VERBOSE,
 )
-"""A call that goes on with a run, what stays as it is (a call, a key of a file), or an argument."""
+"""A call that goes on with a run, what stays as it is (a call, a key of a file), or an argument.
+
+A part of a path, such as ``runs/seed=3/a``, is no argument.
+"""
 
 
 def in_flags(text: str, types: Callable[[], Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ def show(report: object, options: type) -> None:
     """Print a report in the words of the command line, or a mapping as JSON.
 
     Arguments:
-        report: What a verb of the library returned; its figures as a mapping for JSON.
+        report: A result of the library; a mapping of its figures for JSON.
         options: The dataclass of the options of the verb.
     """
     if isinstance(report, Mapping):

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def train(variant: Variant, options: Any) -> Run:
-    """Train a variant as the options say.
+    """Train a variant with the given options.
 
     Raises:
         ReparamError: Impossible options, damaged data, or a folder that cannot be used.

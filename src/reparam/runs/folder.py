@@ -68,7 +68,7 @@ class RunFolder:
         """Whether a run began here.
 
         Raises:
-            RunError: The folder may not be looked into.
+            RunError: The folder cannot be read.
         """
         try:
             # A broken link, a pipe and a device are refused when they are read.

@@ -84,7 +84,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is measured, and with how many draws.
+    """The figures to measure, and the number of draws.
 
     Arguments:
         n_samples: The number of importance samples for each example.

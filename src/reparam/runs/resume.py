@@ -18,7 +18,7 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
 
     Arguments:
         folder: The folder of the run.
-        config: The configuration that is asked for now.
+        config: The configuration to go on with.
 
     Raises:
         RunError: A difference, which the message names.

@@ -240,8 +240,8 @@ class Run:
         """Measure the model: every figure in nats, with its standard error.
 
         A run with a folder keeps the figures of its data sets there, as ``evaluation.json``, and
-        those of every example as ``evaluation.safetensors``. If the folder cannot be written to,
-        a note says so.
+        those of every example as ``evaluation.safetensors``. A note is printed if the folder cannot
+        be written to.
 
         Arguments:
             data: The data to measure on; None for the run's own data.
@@ -263,10 +263,10 @@ class Run:
             max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
             keep: Whether the folder keeps the figures.
             progress: A function that is called with (examples done, examples in all).
-            say: A function that is called with a line of words before a part that takes long.
+            say: A function that is called with a sentence before a slow part.
         """
         options = EvaluationOptions(**among(locals(), EvaluationOptions))
-        # Half of what the package would import; training needs none of it.
+        # Half of the imports of the package, which training does not need.
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
         from reparam.evaluation.latents.probes import training_rows

@@ -1,4 +1,8 @@
-"""The terminal: streams that may be closed, full, narrow, or unable to show a sign."""
+"""The terminal: streams that may be closed, full or narrow, or lack characters; notes on them.
+
+Help, tables and notes are written for any width and any encoding. What cannot be written never ends
+a training run.
+"""
 
 import codecs
 import io
@@ -10,10 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
 STAND_INS = "reparam.stand-ins"
-"""The name, for ``codecs``, of writing ASCII for signs that an encoding lacks."""
+"""The name, for ``codecs``, of the error handler that writes ASCII for missing characters."""
 
 NARROWEST = 40
-"""The fewest columns that help is laid out for; a narrower terminal breaks its lines."""
+"""The smallest width of help, in columns; a narrower terminal breaks its lines."""
 
 _SIGNS = {
     **dict.fromkeys("‐‑–—−─━", "-"),
@@ -42,7 +46,7 @@ _SIGNS = {
 
 
 def ascii_for(sign: str) -> str:
-    """Return what stands for a sign where only ASCII can be written.
+    """Return the ASCII text for a character, for an encoding that lacks it.
 
     >>> [ascii_for(sign) for sign in "±λΣøé…\N{SNOWMAN}"]
     ['+-', 'lambda', 'Sigma', 'o', 'e', '...', '?']
@@ -67,7 +71,7 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
         raise error
     sign = error.object[error.start]
     if "\udc80" <= sign <= "\udcff":
-        # A byte of a file's name that was no text when it was read.
+        # A byte of a file's name that is not valid text.
         return f"\\x{ord(sign) - 0xDC00:02x}", error.start + 1
     return ascii_for(sign), error.start + 1
 
@@ -75,8 +79,8 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 def prepare_streams() -> None:
     """Open the standard streams that are closed, and let both outputs write any text.
 
-    A file that is opened while the number of a stream is free takes its place, so that what is
-    meant for the terminal would be written into it.
+    Otherwise the next file that is opened would get the number of a closed stream, and the output
+    for the terminal.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -92,7 +96,7 @@ def prepare_streams() -> None:
 
 
 def _discard(number: int) -> None:
-    """Let what is written to a file of this number go nowhere."""
+    """Discard what is written to a file of this number."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, number)
     if nowhere != number:
@@ -100,11 +104,11 @@ def _discard(number: int) -> None:
 
 
 def flush(stream: TextIO) -> None:
-    """Write what is left of a standard stream.
+    """Write the rest of a standard stream.
 
     Raises:
-        OSError: It cannot be written. All that is left goes nowhere then, so that Python does not
-            try again when it ends.
+        OSError: It cannot be written. The rest is discarded, so that Python does not try again when
+            it ends.
     """
     try:
         stream.flush()
@@ -115,13 +119,10 @@ def flush(stream: TextIO) -> None:
 
 
 class Lasting(io.TextIOBase):
-    """A stream that stays silent where the one below it cannot be written any more.
-
-    What is told on the way must end no training: not because the pipe that it goes through is
-    closed, nor because a disk is full.
+    """A stream that ignores errors of writing: a closed pipe or a full disk ends no training.
 
     Arguments:
-        stream: The stream below; None where there is none.
+        stream: The stream to write to; None for none.
 
     Example:
         >>> closed = io.StringIO()
@@ -134,37 +135,37 @@ class Lasting(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream below."""
+        """The encoding of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write a text, if that can be done."""
+        """Write a text, if possible."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is left, if that can be done."""
+        """Write the rest, if possible."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether the stream below is a terminal."""
+        """Return whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self._stream is not None and self._stream.isatty()
         return False
 
     def fileno(self) -> int:
-        """Return the number of the stream below."""
+        """Return the file number of the stream."""
         if self._stream is None:
             raise OSError("there is no stream")
         return self._stream.fileno()
 
 
 def stderr() -> TextIO:
-    """Return standard error as it is now, for what is told on the way."""
+    """Return the current standard error, for notes and progress."""
     return cast(TextIO, Lasting(sys.stderr))
 
 
@@ -193,7 +194,7 @@ def worded(words: Callable[[str], str]) -> Iterator[None]:
 
 
 def width() -> int:
-    """Return the number of the terminal's columns: 80 where none is known."""
+    """Return the number of columns of the terminal, 80 if unknown."""
     return shutil.get_terminal_size().columns
 
 
