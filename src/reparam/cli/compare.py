@@ -2,26 +2,20 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from reparam.cli.options import ExampleOptions
 from reparam.cli.output import show
 from reparam.cli.parse import parse
 from reparam.comparison import compare
 from reparam.errors import OptionError
 from reparam.runs.load import load
 from reparam.runs.options import Proposal
-from reparam.runs.run import Run
 from reparam.utils.terminal import note, stderr
-
-RunPaths = Annotated[
-    tyro.conf.Positional[tuple[Path, ...]],
-    tyro.conf.arg(metavar="RUN RUN ...", help="The folders of the runs."),
-]
-"""The folders of two runs or more, as arguments without a name."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +24,29 @@ class Options:
 
     The figures that the folders of the runs keep are used; missing ones are measured now. Runs that
     differ in the seed only are averaged.
+
+    Arguments:
+        runs: The folders of the runs.
+        to: The run or group that the others are compared with, by name; the first by
+            default.
+        n_samples: The number of importance samples; that of the runs' evaluations by
+            default, else 500.
+        proposal: Their distribution; that of the runs' evaluations, else the posterior.
+        seed: The seed of every draw.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        out: A picture of the differences, such as comparison.png.
+        json: Print JSON.
     """
 
-    runs: RunPaths
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    examples: ExampleOptions
     to: str | None = None
-    """The run or group that the others are compared with, by name; the first by default."""
     n_samples: int | None = None
-    """The number of importance samples; that of the runs' evaluations by default, else 500."""
     proposal: Proposal | None = None
-    """Their distribution; that of the runs' evaluations, else the posterior."""
-    split: str = "test"
-    """The split of the data."""
-    data: str | None = None
-    """Another data set than that of the runs."""
-    data_dir: str | None = None
-    """The folder that holds the data set's folder; no other place is searched then."""
     seed: int = 0
-    """The seed of every draw."""
     device: str = "auto"
-    """The device: auto, cpu, cuda, cuda:1 ..."""
     out: Path | None = None
-    """A picture of the differences, such as comparison.png."""
     json: bool = False
-    """Print JSON."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -68,11 +62,11 @@ def main(arguments: Sequence[str]) -> None:
 
         plot_format(options.out)
     found = compare(
-        [_run(path, options) for path in options.runs],
+        [options.examples.given_to(load(path, device=options.device)) for path in options.runs],
         to=options.to,
         n_samples=options.n_samples,
         proposal=options.proposal,
-        split=options.split,
+        split=options.examples.split,
         seed=options.seed,
         device=options.device,
         tell=note,
@@ -84,11 +78,3 @@ def main(arguments: Sequence[str]) -> None:
 
         save_figure(differences(found), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)
-
-
-def _run(path: Path, options: Options) -> Run:
-    """Return a run, with the data of the options."""
-    run = load(path, device=options.device)
-    if options.data is None and options.data_dir is None:
-        return run
-    return replace(run, data=run.dataset(options.data, options.data_dir))

@@ -19,15 +19,17 @@ class Options:
     """Train the default variant on scikit-learn's digits, measure it and draw its pictures.
 
     Every command is printed before it runs.
+
+    Arguments:
+        out: The folder of the run; runs/demo-N by default.
     """
 
     out: Path | None = None
-    """The folder of the run; runs/demo-N by default."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the commands one after the other."""
-    from reparam.cli.main import run_verb
+    from reparam.cli.main import verb_of
 
     options = parse(Options, "demo", arguments)
     run = str(options.out or next_free("runs", "demo"))
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     ]
     for words in commands:
         print(f"\n$ {reparam} {shlex.join(words)}", flush=True)
-        run_verb(words[0], words[1:])
+        verb_of(words[0]).main(words[1:])
     print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
     print(f"  {run}/samples.png          digits drawn from the model")
     print(f"  {run}/reconstructions.png  test digits, each above its reconstruction")

@@ -26,18 +26,21 @@ class Options:
 
     It takes any run with latent variables. A run of the variant dae was trained for it, and gets
     the noise that it was trained on.
+
+    Arguments:
+        corruption: The noise; that of the run by default, else gaussian.
+        level: The standard deviation, or the share of entries changed; that of the run,
+            else 0.5.
+        n: The number of examples in the picture; the figures are those of the whole split.
+        out: The file, .png or .npy; in the run's folder by default.
     """
 
     run: RunOptions
     examples: ExampleOptions
     corruption: Kind | None = None
-    """The noise; that of the run by default, else gaussian."""
     level: float | None = None
-    """The standard deviation, or the share of entries changed; that of the run, else 0.5."""
     n: Count = 20
-    """The number of examples in the picture; the figures are those of the whole split."""
     out: Path | None = None
-    """The file, .png or .npy; in the run's folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -39,35 +39,36 @@ TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 
 @dataclass(frozen=True)
 class Options:
-    """Find what is wrong with a run or with data, what shows it, and what to change."""
+    """Find what is wrong with a run or with data, what shows it, and what to change.
 
-    target: Annotated[
-        tyro.conf.Positional[str],
-        tyro.conf.arg(
-            metavar="RUN|DATA",
-            help="The folder of a run; or a data set, a text, a folder of images or a .npy file.",
-        ),
-    ]
+    Arguments:
+        target: The folder of a run; or a data set, a text, a folder of images or a .npy file.
+        data_dir: The folder that holds the data set's folder; no other place is searched
+            then.
+        path: Your own file: the place of the run's file now, or that of the data sets text
+            and faces.
+        binarize: How grey images of a data set become binary; each data set has a default
+            of its own.
+        dequantize: Whether uniform noise makes pixel levels of a data set continuous.
+        support: The set that contains the entries of a .npy file.
+        n_examples: The largest number of random examples of each split to examine.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        seed: The seed of every draw.
+        all: Show the evidence of checks that passed, too.
+        json: Print JSON.
+    """
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|DATA")]
     data_dir: str | None = None
-    """The folder that holds the data set's folder; no other place is searched then."""
     path: str | None = None
-    """Your own file: the place of the run's file now, or that of the data sets text and faces."""
     binarize: Binarize | None = None
-    """How grey images of a data set become binary; each data set has a default of its own."""
     dequantize: bool | None = None
-    """Whether uniform noise makes pixel levels of a data set continuous."""
     support: Support | None = None
-    """The set that contains the entries of a .npy file."""
     n_examples: int = 1000
-    """The largest number of random examples of each split to examine."""
     device: str = "auto"
-    """The device: auto, cpu, cuda, cuda:1 ..."""
     seed: int = 0
-    """The seed of every draw."""
     all: bool = False
-    """Show the evidence of checks that passed, too."""
     json: bool = False
-    """Print JSON."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -11,12 +11,15 @@ from reparam.cli.parse import parse
 
 @dataclass(frozen=True)
 class Options:
-    """Write the posterior means of a split as an array of shape (examples, latent dimensions)."""
+    """Write the posterior means of a split as an array of shape (examples, latent dimensions).
+
+    Arguments:
+        out: The file, ending in .npy; codes.npy in the run's folder by default.
+    """
 
     run: RunOptions
     examples: ExampleOptions
     out: Path | None = None
-    """The file, ending in .npy; codes.npy in the run's folder by default."""
 
 
 def main(arguments: Sequence[str]) -> None:

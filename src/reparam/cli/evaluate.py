@@ -29,16 +29,20 @@ _SLOW = ("annealed_", "sample_mmd", "fid", "kid")
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a run: ELBO, log-likelihood, reconstruction and KL in nats, with standard errors."""
+    """Measure a run: ELBO, log-likelihood, reconstruction and KL in nats, with standard errors.
+
+    Arguments:
+        features: The features for FID and KID: a run's folder, for those of its encoder or
+            classifier; or MODULE:FUNCTION, a function of your own from x, with shape (B,
+            *shape), to (B, F).
+        json: Print JSON, as it is also written to the run's evaluation.json.
+    """
 
     run: RunOptions
     examples: ExampleOptions
     evaluation: EvaluationOptions
     features: str | None = None
-    """The features for FID and KID: a run's folder, for those of its encoder or classifier; or
-    MODULE:FUNCTION, a function of your own from x, with shape (B, *shape), to (B, F)."""
     json: bool = False
-    """Print JSON, as it is also written to the run's evaluation.json."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -21,16 +21,18 @@ class Options:
     """Decode the points between the codes of two examples, a pair of them in each row.
 
     Text is printed: both examples, and between them the most likely text of each point.
+
+    Arguments:
+        n: How many pairs.
+        steps: The number of pictures in each row, with the ends.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
     run: RunOptions
     examples: ExampleOptions
     n: Count = 8
-    """How many pairs."""
     steps: int = 10
-    """The number of pictures in each row, with the ends."""
     out: Path | None = None
-    """The file, .png or .npy; in the run's folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:

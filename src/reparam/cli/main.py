@@ -200,15 +200,6 @@ def _run(arguments: list[str], ctrl_c: CtrlC) -> None:
     verb.main(arguments[1:])
 
 
-def run_verb(verb: str, arguments: Sequence[str]) -> None:
-    """Run one verb.
-
-    Raises:
-        OptionError: A verb that does not exist, with the nearest one.
-    """
-    verb_of(verb).main(list(arguments))
-
-
 def verb_of(verb: str) -> ModuleType:
     """Return the module of a verb.
 

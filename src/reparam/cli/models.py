@@ -16,10 +16,13 @@ from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 @dataclass(frozen=True)
 class Options:
-    """List the variants, each a name for a composition; or describe one of them."""
+    """List the variants, each a name for a composition; or describe one of them.
+
+    Arguments:
+        name: The variant to describe: its paper, its formula, its use and its limits.
+    """
 
     name: tyro.conf.Positional[str | None] = None
-    """The variant to describe: its paper, its formula, its use and its limits."""
 
 
 def main(arguments: Sequence[str]) -> None:

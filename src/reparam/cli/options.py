@@ -1,6 +1,6 @@
 """The options that several verbs share: a run, and examples to give it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +18,17 @@ Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The run, and what computes."""
+    """The run, and what computes.
 
-    folder: Annotated[
-        tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN", help="The folder of the run.")
-    ]
+    Arguments:
+        folder: The folder of the run.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        seed: The seed of every draw.
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     device: str = "auto"
-    """The device: auto, cpu, cuda, cuda:1 ..."""
     seed: int = 0
-    """The seed of every draw."""
 
     def load(self) -> Run:
         """Return the run, on the device.
@@ -40,20 +42,29 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ExampleOptions:
-    """The examples: those of the run's own data, or of other data prepared alike."""
+    """The examples: those of the run's own data, or of other data prepared alike.
+
+    Arguments:
+        data: The data set; that of the run by default.
+        data_dir: The folder that holds the data set's folder; no other place is searched
+            then.
+        path: Another file, for a run on a file of your own.
+        split: The split of the data set.
+    """
 
     data: str | None = None
-    """The data set; that of the run by default."""
     data_dir: Path | None = None
-    """The folder that holds the data set's folder; no other place is searched then."""
     path: Path | None = None
-    """Another file, for a run on a file of your own."""
     split: str = "test"
-    """The split of the data set."""
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data set, prepared as the run's own."""
         return run.dataset(self.data, self.data_dir, self.path)
+
+    def given_to(self, run: Run) -> Run:
+        """Return the run with the data set in place of its own, if another one is named."""
+        is_other = any(place is not None for place in (self.data, self.data_dir, self.path))
+        return replace(run, data=self.dataset(run)) if is_other else run
 
     def of(self, run: Run, seed: int, limit: int | None = None) -> Batch:
         """Return the examples for a run, from the first, under one frozen draw."""

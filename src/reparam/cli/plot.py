@@ -22,12 +22,14 @@ class Options:
 
     With two latents, also the scatter itself and, of a standard normal prior, the 15 × 15 grid of
     decoded quantiles; of clusters of images, a row of members and a row of samples for each.
+
+    Arguments:
+        out: The folder of the pictures; the run's own by default.
     """
 
     run: RunOptions
     examples: ExampleOptions
     out: Path | None = None
-    """The folder of the pictures; the run's own by default."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -17,14 +17,16 @@ class Options:
     """Show inputs, each above its reconstruction; --out FILE.npy writes the reconstructions.
 
     Text is printed: each input, and below it the most likely text of its code.
+
+    Arguments:
+        n: The number of examples.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
     run: RunOptions
     examples: ExampleOptions
     n: Count = 32
-    """The number of examples."""
     out: Path | None = None
-    """The file, .png or .npy; in the run's folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:

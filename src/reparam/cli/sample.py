@@ -20,17 +20,19 @@ class Options:
 
     The examples are the means of p(x | z), as is usual in pictures, or with --draw draws from it.
     Text is always drawn, and printed, one example on each line.
+
+    Arguments:
+        n: The number of examples.
+        label: The label to generate, for a model under a condition; all in turn by default.
+        draw: Write draws from p(x | z) instead of its means; also in a file .npy.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
     run: RunOptions
     n: Count = 64
-    """The number of examples."""
     label: int | None = None
-    """The label to generate, for a model under a condition; all in turn by default."""
     draw: bool = False
-    """Write draws from p(x | z) instead of its means; also in a file .npy."""
     out: Path | None = None
-    """The file, .png or .npy; in the run's folder by default. For text .txt or .npy."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -25,55 +25,46 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
     """
     stored = checked_config(folder.config(), str(folder.config_file))
     before, now = stored["recorded"], config["recorded"]
-    changed = differences(stored, config)
-    for part in ("objective", "optimizer", "scheduler"):
-        if before[part] != now.get(part) and not changed:
-            changed.append(f"{part} ({before[part]} in the run)")
-    if changed:
-        raise RunError(
-            f"{folder.path} cannot go on with other options: {'; '.join(changed)}; "
-            "drop them, or train anew in another folder"
-        )
-    changed = [
+    parts = [
+        f"{part} ({before[part]} in the run)"
+        for part in ("objective", "optimizer", "scheduler")
+        if before[part] != now.get(part)
+    ]
+    spec = [
         f"data of {key} {_shown(before['spec'].get(key))} in the run, {_shown(value)} now"
         for key, value in now["spec"].items()
         # The name may be that of a folder or a file, which may have been moved.
         if key != "name" and before["spec"].get(key) != value
     ]
-    if changed:
-        raise RunError(
-            f"{folder.path} cannot go on with other data ({'; '.join(changed)}): give the data "
-            "that it began with, or train anew in another folder"
-        )
-    _check_examples(folder, before, now)
+    for what, found in (
+        ("options", differences(stored, config) or parts[:1]),
+        ("data", spec),
+        ("training examples", _other_examples(folder, before, now)),
+    ):
+        if found:
+            raise RunError(
+                f"{folder.path} cannot go on with other {what}: {'; '.join(found)}; give those "
+                "that it began with, or train anew in another folder"
+            )
 
 
-def _check_examples(folder: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    is_stream = now["is_stream"]
-    if is_stream and before["n_batches"] not in (None, now["n_batches"]):
-        raise RunError(
-            f"{folder.path} cannot go on with {now['n_batches']:,} batches in an epoch, where it "
-            f"began with {before['n_batches']:,}: give a loader with the same batch size"
-        )
-    has_same_size = before["n_train"] in (None, now["n_train"])
-    if has_same_size and before["train_sha256"] in (None, now["train_sha256"]):
-        return
-    if has_same_size and is_stream:
-        # Some loaders draw from a state that no seed determines.
-        note(
-            f"{folder.path} began with other batches of a loader: if its data or their order have "
-            "changed, train anew in another folder"
-        )
-        return
-    differs = (
-        "other values"
-        if has_same_size
-        else f"{before['n_train']:,} in the run, {now['n_train']:,} now"
+def _other_examples(
+    folder: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[str]:
+    """Return, in words, how the training examples differ from those that the run began with."""
+    for key, what in (("n_batches", "batches in an epoch: "), ("n_train", "")):
+        if before[key] not in (None, now[key]) and (now["is_stream"] or key == "n_train"):
+            return [f"{what}{before[key]:,} in the run, {now[key]:,} now"]
+    if before["train_sha256"] in (None, now["train_sha256"]):
+        return []
+    if not now["is_stream"]:
+        return ["other values"]
+    # Some loaders draw from a state that no seed determines.
+    note(
+        f"{folder.path} began with other batches of a loader: if its data or their order have "
+        "changed, train anew in another folder"
     )
-    raise RunError(
-        f"{folder.path} cannot go on with other training examples ({differs}): give the examples "
-        "that it began with, or train anew in another folder"
-    )
+    return []
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
