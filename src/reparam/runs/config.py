@@ -71,8 +71,8 @@ def flat(
     return config | asdict(machine)
 
 
-def recorded(spec: DataSpec, objective: Objective, **facts: Any) -> dict[str, Any]:
-    """Return what a run stores beside its options: versions, machine, data and ``facts``."""
+def recorded(spec: DataSpec, objective: Objective) -> dict[str, Any]:
+    """Return the facts that a run stores beside its options: versions, machine and spec."""
     return {
         "format": FORMAT,
         "reparam": __version__,
@@ -83,7 +83,6 @@ def recorded(spec: DataSpec, objective: Objective, **facts: Any) -> dict[str, An
         "command": " ".join(map(stored_path, [Path(sys.argv[0]).name, *sys.argv[1:]])),
         "objective": described(objective),
         "spec": spec.to_dict(),
-        **facts,
     }
 
 

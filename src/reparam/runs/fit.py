@@ -199,16 +199,15 @@ def fit(
         world_size=runtime.world_size,
     )
     config = flat(recipe, source.options if isinstance(source, Dataset) else None, options, machine)
-    config["recorded"] = recorded(
-        source.spec,
-        recipe.objective,
-        n_train=batches.n_examples,
-        n_batches=len(batches),
-        device_used=str(runtime.device),
+    config["recorded"] = {
+        **recorded(source.spec, recipe.objective),
+        "n_train": batches.n_examples,
+        "n_batches": len(batches),
+        "device_used": str(runtime.device),
         # A run without a folder never goes on.
         **recorded_data(source, with_fingerprint=out is not None),
         **{name: described(made) for name, made in factories.items()},
-    )
+    }
     recipe = warmed_up(recipe, options.kl_warmup, len(batches))
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
