@@ -1,8 +1,4 @@
-"""The terminal: streams that may be closed, full or narrow, or lack characters; notes on them.
-
-Help, tables and notes are written for any width and any encoding. What cannot be written never ends
-a training run.
-"""
+"""The terminal: streams that may be closed, full, narrow, or unable to show a sign."""
 
 import codecs
 import io
@@ -14,10 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
 STAND_INS = "reparam.stand-ins"
-"""The name, for ``codecs``, of the error handler that writes ASCII for missing characters."""
+"""The name, for ``codecs``, of writing ASCII for signs that an encoding lacks."""
 
 NARROWEST = 40
-"""The smallest width of help, in columns; a narrower terminal breaks its lines."""
+"""The fewest columns that help is laid out for; a narrower terminal breaks its lines."""
 
 _SIGNS = {
     **dict.fromkeys("‐‑–—−─━", "-"),
@@ -46,7 +42,7 @@ _SIGNS = {
 
 
 def ascii_for(sign: str) -> str:
-    """Return the ASCII text for a character, for an encoding that lacks it.
+    """Return what stands for a sign where only ASCII can be written.
 
     >>> [ascii_for(sign) for sign in "±λΣøé…\N{SNOWMAN}"]
     ['+-', 'lambda', 'Sigma', 'o', 'e', '...', '?']
@@ -71,7 +67,7 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
         raise error
     sign = error.object[error.start]
     if "\udc80" <= sign <= "\udcff":
-        # A byte of a file's name that is not valid text.
+        # A byte of a file's name that was no text when it was read.
         return f"\\x{ord(sign) - 0xDC00:02x}", error.start + 1
     return ascii_for(sign), error.start + 1
 
@@ -79,8 +75,8 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 def prepare_streams() -> None:
     """Open the standard streams that are closed, and let both outputs write any text.
 
-    Otherwise the next file that is opened would get the number of a closed stream, and the output
-    for the terminal.
+    A file that is opened while the number of a stream is free takes its place, so that what is
+    meant for the terminal would be written into it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -96,7 +92,7 @@ def prepare_streams() -> None:
 
 
 def _discard(number: int) -> None:
-    """Discard what is written to a file of this number."""
+    """Let what is written to a file of this number go nowhere."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, number)
     if nowhere != number:
@@ -104,11 +100,11 @@ def _discard(number: int) -> None:
 
 
 def flush(stream: TextIO) -> None:
-    """Write the rest of a standard stream.
+    """Write what is left of a standard stream.
 
     Raises:
-        OSError: It cannot be written. The rest is discarded, so that Python does not try again when
-            it ends.
+        OSError: It cannot be written. All that is left goes nowhere then, so that Python does not
+            try again when it ends.
     """
     try:
         stream.flush()
@@ -119,10 +115,13 @@ def flush(stream: TextIO) -> None:
 
 
 class Lasting(io.TextIOBase):
-    """A stream that ignores errors of writing: a closed pipe or a full disk ends no training.
+    """A stream that stays silent where the one below it cannot be written any more.
+
+    What is told on the way must end no training: not because the pipe that it goes through is
+    closed, nor because a disk is full.
 
     Arguments:
-        stream: The stream to write to; None for none.
+        stream: The stream below; None where there is none.
 
     Example:
         >>> closed = io.StringIO()
@@ -135,42 +134,42 @@ class Lasting(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream."""
+        """The encoding of the stream below."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write a text, if possible."""
+        """Write a text, if that can be done."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write the rest, if possible."""
+        """Write what is left, if that can be done."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
+        """Return whether the stream below is a terminal."""
         with suppress(OSError, ValueError):
             return self._stream is not None and self._stream.isatty()
         return False
 
     def fileno(self) -> int:
-        """Return the file number of the stream."""
+        """Return the number of the stream below."""
         if self._stream is None:
             raise OSError("there is no stream")
         return self._stream.fileno()
 
 
 def stderr() -> TextIO:
-    """Return the current standard error, for notes and progress."""
+    """Return standard error as it is now, for what is told on the way."""
     return cast(TextIO, Lasting(sys.stderr))
 
 
 def note(message: str) -> None:
-    """Print a note on standard error, in the words of the interface in use: see ``worded``."""
+    """Print a message on standard error, in the words of the interface in use: see ``worded``."""
     print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
 
 
@@ -179,7 +178,7 @@ _wording: list[Callable[[str], str]] = [str]
 
 @contextmanager
 def worded(words: Callable[[str], str]) -> Iterator[None]:
-    """Let a function reword every note, as the command line does with names of arguments.
+    """Within the context, reword every note, as the command line does with names of arguments.
 
     >>> import contextlib, sys
     >>> with contextlib.redirect_stderr(sys.stdout), worded(str.upper):
@@ -194,13 +193,13 @@ def worded(words: Callable[[str], str]) -> Iterator[None]:
 
 
 def width() -> int:
-    """Return the number of columns of the terminal, 80 if unknown."""
+    """Return the number of the terminal's columns: 80 where none is known."""
     return shutil.get_terminal_size().columns
 
 
 @contextmanager
 def wide_enough(columns: int = NARROWEST) -> Iterator[None]:
-    """Lay out text for a terminal of at least this number of columns.
+    """Within the context, take the terminal to be at least this number of columns wide.
 
     >>> with wide_enough():
     ...     width() >= NARROWEST
