@@ -9,24 +9,26 @@ from reparam.cli.main import main, verbs
 
 VERB = '''"""``reparam double``: print twice a number."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.errors import OptionError
 
 
 @dataclass(frozen=True)
 class Options:
-    """Print twice a number."""
+    """Print twice a number.
+
+    Arguments:
+        number: The number.
+    """
 
     number: int = 4
-    """The number."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Print it."""
-    options = parse(Options, "double", arguments)
     if options.number < 0:
         raise OptionError(f"number={options.number}: must be 0 or more")
     print(2 * options.number)

@@ -1,7 +1,6 @@
 """``reparam compare``: compare runs: figures, and paired differences on the same test points."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import tyro
 
 from reparam.cli.options import ExampleOptions
 from reparam.cli.output import show
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.comparison import compare
 from reparam.errors import OptionError
 from reparam.runs.load import load
@@ -49,9 +48,9 @@ class Options:
     json: bool = False
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Compare runs and print the table."""
-    options = parse(Options, "compare", arguments)
     if len(options.runs) < 2:
         raise OptionError(
             f"{len(options.runs) or 'no'} run given: compare needs two or more, as in "

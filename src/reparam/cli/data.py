@@ -1,10 +1,9 @@
 """``reparam data``: list the data sets."""
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.data import DATASETS
 from reparam.data.registry import OWN_FILES, Entry
@@ -24,9 +23,9 @@ def prepared(entry: Entry) -> str:
     return f"binarize {entry.binarize}"
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Print the table of data sets."""
-    parse(Options, "data", arguments)
     print_table(
         ("data set", "what it is", "train + test", "shape", "by default", "where from"),
         [

@@ -5,12 +5,11 @@ It needs no network.
 
 import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.command import command
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.runs.folder import next_free
 
 
@@ -27,11 +26,11 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Run the commands one after the other."""
     from reparam.cli.main import verb_of
 
-    options = parse(Options, "demo", arguments)
     run = str(options.out or next_free("runs", "demo"))
     reparam = command()
     began = time.perf_counter()

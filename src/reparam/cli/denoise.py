@@ -1,6 +1,5 @@
 """``reparam denoise``: reconstruct corrupted inputs with a run."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 
 from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import write
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.errors import OptionError
 from reparam.evaluation.samples import psnr
 from reparam.evaluation.statistics import mean_and_stderr
@@ -43,9 +42,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Corrupt the examples of a split, reconstruct them, and write both."""
-    options = parse(Options, "denoise", arguments)
     if options.n < 1:
         raise OptionError(f"n={options.n}: give at least 1")
     run = options.run.load()

@@ -1,7 +1,6 @@
 """``reparam doctor``: find what is wrong with a run or with data, and what to change."""
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import tyro
 
 from reparam import data as data_sets
 from reparam.cli.output import show
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.data import DATASETS
 from reparam.data.folder import ENDINGS, find_images
 from reparam.data.registry import OWN_FILES, Binarize
@@ -71,9 +70,9 @@ class Options:
     json: bool = False
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Examine a run or data, and print the findings."""
-    options = parse(Options, "doctor", arguments)
     as_int("seed", options.seed)
     found = diagnosis(options)
     show(found.to_dict() if options.json else found.report(options.all), Options)

@@ -1,12 +1,11 @@
 """``reparam encode``: write the latent codes of a split."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import write
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Encode a split and write the codes."""
-    options = parse(Options, "encode", arguments)
     run = options.run.load()
     codes = run.encode(options.examples.of(run, options.run.seed))
     write(options.out, options.run.folder / "codes.npy", codes, run.spec, None)

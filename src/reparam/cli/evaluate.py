@@ -1,7 +1,6 @@
 """``reparam evaluate``: measure a run: likelihood, ELBO, KL, with standard errors."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from math import nan
@@ -11,7 +10,7 @@ import torch
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import show
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.proposal import TUNED
 from reparam.evaluation.result import Evaluation
@@ -45,9 +44,9 @@ class Options:
     json: bool = False
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Evaluate a run and print the figures."""
-    options = parse(Options, "evaluate", arguments)
     run = options.run.load()
     if options.features is not None and options.evaluation.sample_quality == 0:
         raise OptionError(

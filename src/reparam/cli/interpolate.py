@@ -1,12 +1,11 @@
 """``reparam interpolate``: walk between examples through the latent space."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.divergence import is_direction
 from reparam.errors import OptionError
 from reparam.evaluation.latents.activity import interpolate
@@ -35,9 +34,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Interpolate between the first examples of a split and write the pictures."""
-    options = parse(Options, "interpolate", arguments)
     if options.n < 1 or options.steps < 2:
         raise OptionError(f"n={options.n}, steps={options.steps}: at least 1 pair and 2 steps")
     run = options.run.load()

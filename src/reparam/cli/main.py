@@ -1,8 +1,8 @@
 """The command ``reparam``: find the verb, run it, and turn errors into one sentence.
 
 A verb is a module of this package whose docstring begins with ``reparam VERB`` and a summary, as
-that of ``train`` does. Its function ``main`` gets the words after the verb. Help lists the verbs
-without importing them, or torch.
+that of ``train`` does. Its function ``main`` gets the words after the verb, or with the decorator
+``verb`` the options that they give. Help lists the verbs without importing them, or torch.
 """
 
 import gc

@@ -1,13 +1,12 @@
 """``reparam models``: list the variants, or describe one."""
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
 
 import tyro
 
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
@@ -25,9 +24,9 @@ class Options:
     name: tyro.conf.Positional[str | None] = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Print the table of variants, or the entry of one."""
-    options = parse(Options, "models", arguments)
     if options.name is not None:
         print(described(get(options.name)))
         return

@@ -5,9 +5,10 @@ an unknown option, refuses empty words, and turns tyro's boxes into one sentence
 """
 
 import dataclasses
+import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from itertools import takewhile
 from pathlib import Path
@@ -43,6 +44,22 @@ def optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         str_from_instance=lambda v: ["None"] if v is None else spec.str_from_instance(v),
         choices=None if spec.choices is None else (*spec.choices, "None"),
     )
+
+
+def verb(function: Callable[[T], None]) -> Callable[[Sequence[str]], None]:
+    """Return the function of a verb's words, for a function of its options.
+
+    The options are the dataclass that annotates the argument of the function, and the verb has the
+    name of its module.
+    """
+    options: type[T] = get_type_hints(function)["options"]
+    name = function.__module__.rpartition(".")[2]
+
+    @functools.wraps(function)
+    def of_words(arguments: Sequence[str]) -> None:
+        function(parse(options, name, arguments))
+
+    return of_words
 
 
 def parse(

@@ -1,12 +1,11 @@
 """``reparam plot``: draw loss curves and the latent space."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import elsewhere
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.evaluation import evaluate
 from reparam.models.latent import LatentModel
 from reparam.pictures import grid, is_picturable, save
@@ -32,9 +31,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Draw the plots of a run and print their files."""
-    options = parse(Options, "plot", arguments)
     run = options.run.load()
     folder = options.out or options.run.folder / "pictures"
     with elsewhere(options.out):

@@ -1,12 +1,11 @@
 """``reparam reconstruct``: show inputs beside their reconstructions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.pictures import side_by_side
 
 SEEN = "bands of inputs of the model, each above its reconstruction"
@@ -29,9 +28,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Reconstruct the first examples of a split and write them."""
-    options = parse(Options, "reconstruct", arguments)
     run = options.run.load()
     batch = options.examples.of(run, options.run.seed, options.n)
     made = run.reconstruct(batch)

@@ -1,12 +1,11 @@
 """``reparam sample``: draw examples from a run's prior."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.options import Count, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.models.latent import is_latent
 from reparam.pictures import grid
 
@@ -35,9 +34,9 @@ class Options:
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Draw examples and write them."""
-    options = parse(Options, "sample", arguments)
     run = options.run.load()
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)
     seed = options.run.seed
