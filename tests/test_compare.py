@@ -463,7 +463,7 @@ class TestCommand:
         capsys.readouterr()
         assert reparam(f"compare {a} {b}") == 2
         said = capsys.readouterr().err
-        assert "a was evaluated with n_samples=3 and b-0 with n_samples=5" in said
+        assert "a was evaluated with --n-samples 3 and b-0 with --n-samples 5" in said
         assert said.count("\n") == 1
         assert reparam(f"compare {a} {b} --n-samples 2") == 0
         assert "evaluating a" in capsys.readouterr().err
@@ -492,7 +492,8 @@ class TestCommand:
         assert reparam(f"evaluate {b} --n-samples 3") == 0
         capsys.readouterr()
         assert reparam(f"compare {a} {b}") == 2
-        assert "proposal=defensive and b-0 with proposal=posterior" in capsys.readouterr().err
+        said = "--proposal defensive and b-0 with --proposal posterior"
+        assert said in capsys.readouterr().err
         assert reparam(f"evaluate {b} --n-samples 4") == 0
         capsys.readouterr()
         assert reparam(f"compare {a} {b}") == 2

@@ -820,7 +820,7 @@ class TestCommand:
         [
             (["minst"], "did you mean 'mnist'"),
             (["digits", "--support", "real"], "for .npy files only"),
-            (["digits", "--seed", "-1"], "seed=-1"),
+            (["digits", "--seed", "-1"], "--seed -1: "),
             (["FOLDER"], "holds no run (no config.yaml) and no images"),
             (["TABLE"], "is a table, which is not read here"),
         ],

@@ -554,7 +554,7 @@ def test_a_loader_of_other_batches_is_noted(
     stopped(tmp_path / "run", loader(TABLE))
     make = lambda s: rp.variants.vae(s, latent_dim=2, hidden=[5])  # noqa: E731
     how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True, "progress": False}
-    with pytest.raises(RunError, match="2 batches in an epoch, where it began with 3"):
+    with pytest.raises(RunError, match="batches in an epoch: 3 in the run, 2 now"):
         rp.fit(make, loader(TABLE, 15), **how)
     capsys.readouterr()
     rp.fit(make, loader(TABLE[::-1].copy()), **how)

@@ -43,10 +43,10 @@ class Mine(nn.Module):
 class Drawing(Mine):
     """One that draws examples in a way of its own."""
 
-    def sample(self, n_samples: int, share: float = 0.5) -> Tensor:
+    def sample(self, n_samples: int, temperature: float = 0.5) -> Tensor:
         """Return coins."""
         self.n_asked += n_samples
-        return (torch.rand(n_samples, 6) < share).float()
+        return (torch.rand(n_samples, 6) < temperature).float()
 
 
 class Judged:
@@ -105,7 +105,7 @@ class TestFit:
         run = rp.fit(Drawing(), X, **HOW)
         assert run.sample(5).shape == (5, 6)
         assert run.model.n_asked == 5
-        assert run.sample(4, share=0.0).sum() == 0
+        assert run.sample(4, temperature=0.0).sum() == 0
         assert torch.equal(run.sample(4, seed=2), run.sample(4, seed=2))
 
     @pytest.mark.parametrize(

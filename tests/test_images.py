@@ -19,8 +19,9 @@ from reparam.cli.main import main
 from reparam.data.image_folder import ENDINGS, find_images
 from reparam.data.sources.images import load_images
 from reparam.errors import DataError, OptionError
-from reparam.runs.config import differences
+from reparam.runs.resume import differences
 from reparam.runs.run import Run
+from reparam.runs.stored import up_to_date
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 
@@ -608,7 +609,7 @@ def test_runs_from_before_there_was_grey_keep_three_channels(tmp_path: Path) -> 
         picture(number, mode="L").save(tmp_path / f"{number}.png")
     stored = {"name": "faces", "path": str(tmp_path), "size": 4, "test_share": 0.1}
     spec = rp.DataSpec((3, 4, 4), "unit", dequantized_from=256, name="some")
-    run = Run(torch.nn.Linear(1, 1), spec, {"recorded": {"data": stored}})
+    run = Run(torch.nn.Linear(1, 1), spec, up_to_date({"recorded": {"data": stored}}))
     assert run.dataset().shape == (3, 4, 4)
     asked = {"data": "faces", "image_channels": 3}
     assert differences({"data": "faces"}, asked) == []

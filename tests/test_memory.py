@@ -139,13 +139,13 @@ class TestUse:
         ("words", "said"),
         [
             ("sample {run} -n 1000000000000000", "n_samples=1000000000000000: takes 512 PB"),
-            ("interpolate {run} --steps 1000000000000000", "steps=1000000000000000: takes 4 PB"),
-            ("train vae --hidden 1000000000000", "hidden=[1000000000000]: takes 256 TB"),
+            ("interpolate {run} --steps 1000000000000000", "--steps 1000000000000000: takes 4 PB"),
+            ("train vae --hidden 1000000000000", "--hidden 1000000000000: takes 256 TB"),
             (
                 "train vae --objective iwae --n-importance 1000000000000000",
-                "n_importance=1000000000000000: takes",
+                "--n-importance 1000000000000000: takes",
             ),
-            ("train vae --devices 4096", "batch_size=128: 4096 devices share a batch"),
+            ("train vae --devices 4096", "--batch-size 128: 4096 devices share a batch"),
         ],
     )
     def test_on_the_command_line(

@@ -10,7 +10,7 @@ import reparam as rp
 from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.errors import DataError, OptionError, ReparamError, SupportError
-from reparam.runs.config import differences
+from reparam.runs.resume import differences
 from reparam.spec import DataSpec
 from reparam.variants import build, names
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS, REFUSALS

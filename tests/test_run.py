@@ -14,8 +14,8 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.errors import CheckpointError, DataError, OptionError, ReparamError, RunError
+from reparam.runs.fit import as_recipe
 from reparam.runs.folder import RunFolder, next_free
-from reparam.runs.run import as_recipe
 from reparam.training.metrics import read_rows
 
 
@@ -93,7 +93,7 @@ class TestLoad:
         run = rp.fit(by_hand(), bits(), out=out, epochs=1, progress=False)
         assert run.encode(split="train").shape == (40, 2)
         loaded = rp.load(out, model=by_hand())
-        with pytest.raises(RunError, match=r"in memory: name a data set .* --data or, .* as data="):
+        with pytest.raises(RunError, match=r"in memory: give them, or the name of .* as data="):
             loaded.evaluate()
         assert loaded.encode(bits()).shape == (40, 2)
         assert loaded.evaluate(bits(), n_samples=3).n_examples == 40
@@ -106,7 +106,9 @@ class TestLoad:
     def test_before_the_first_checkpoint(self, folder: Path) -> None:
         for path in [*folder.glob("model.*"), *folder.glob("checkpoints/*")]:
             path.unlink()
-        with pytest.raises(RunError, match="has no weights yet: go on with reparam train"):
+        with pytest.raises(
+            RunError, match=r"has no weights yet: go on with fit\(\.\.\., out=.*, resume=True\)"
+        ):
             rp.load(folder)
 
     def test_of_an_unfinished_run_takes_the_checkpoint(self, folder: Path, trained: rp.Run) -> None:
@@ -187,7 +189,7 @@ class TestRun:
             )
         # Pixels that are given are those of the split: all but the name is the same, and what
         # training examples are asked for.
-        result = trained.evaluate(n_samples=3, train=None)
+        result = trained.evaluate(n_samples=3, train=False)
         assert replace(given, split="test", data="digits", binarize="threshold") == result
 
     def test_reconstruct_is_decode_of_encode(self, trained: rp.Run) -> None:
@@ -274,7 +276,7 @@ class TestRandomState:
 
 class TestSplit:
     def test_that_does_not_exist_names_those_that_do(self, trained: rp.Run) -> None:
-        said = r"'digits' has no split 'tets', only train, validation, test: name one of them \(spl"
+        said = r"no split 'tets', only train, validation, test: name one of them as split="
         for method in (trained.examples, trained.evaluate, trained.encode, trained.reconstruct):
             with pytest.raises(OptionError, match=said):
                 method(split="tets")

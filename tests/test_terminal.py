@@ -13,12 +13,12 @@ import pooch
 import pytest
 
 from reparam.cli import main as command_line
-from reparam.cli.main import VERBS, CtrlC, main
+from reparam.cli.main import CtrlC, main, verbs
 from reparam.cli.table import print_table
 from reparam.data.download import cache_folder
 from reparam.errors import OptionError
-from reparam.runs.schema import CommonOptions
-from reparam.training.options import TrainingOptions
+from reparam.runs.options import DataOptions, ModelOptions
+from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
 from reparam.variants import Parts, get, names
 
@@ -40,7 +40,7 @@ def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 class TestWidth:
-    @pytest.mark.parametrize("verb", VERBS)
+    @pytest.mark.parametrize("verb", verbs())
     def test_one_column_has_help(
         self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -273,7 +273,8 @@ class TestCtrlC:
 def test_without_docstrings_there_is_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for part in (CommonOptions, Parts, TrainingOptions, *(get(name).builder for name in names())):
+    groups = (ModelOptions, DataOptions, TrainingOptions, MachineOptions)
+    for part in (*groups, Parts, *(get(name).builder for name in names())):
         monkeypatch.setattr(part, "__doc__", None)
     said = help_of(["train", "beta-vae"], capsys)
     assert "--beta" in said

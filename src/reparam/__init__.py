@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from reparam.models.directed import Node as Node
     from reparam.models.latent import LatentModel as LatentModel
     from reparam.objectives.corruption import Corruption as Corruption
+    from reparam.runs.fit import fit as fit
+    from reparam.runs.load import load as load
     from reparam.runs.run import Run as Run
-    from reparam.runs.run import fit as fit
-    from reparam.runs.run import load as load
     from reparam.spec import DataSpec as DataSpec
     from reparam.training import schedules as schedules
     from reparam.variants import Player as Player
@@ -74,8 +74,8 @@ _NAMES = {
     "ReparamError": "reparam.errors",
     "LatentModel": "reparam.models.latent",
     "Run": "reparam.runs.run",
-    "fit": "reparam.runs.run",
-    "load": "reparam.runs.run",
+    "fit": "reparam.runs.fit",
+    "load": "reparam.runs.load",
     "DataSpec": "reparam.spec",
     "Player": "reparam.variants",
     "Recipe": "reparam.variants",

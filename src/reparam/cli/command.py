@@ -1,4 +1,4 @@
-"""What to type to run this very program."""
+"""The command that runs this program."""
 
 import os
 import shutil

@@ -1,61 +1,56 @@
-"""``reparam compare``: runs beside each other, and differences on the same test points."""
+"""``reparam compare``: compare runs: figures, and paired differences on the same test points."""
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from reparam.cli.parse import parse
+from reparam.cli.options import ExampleOptions
+from reparam.cli.output import show
+from reparam.cli.parse import verb
 from reparam.comparison import compare
 from reparam.errors import OptionError
-from reparam.runs.run import Run, load
+from reparam.runs.load import load
+from reparam.runs.options import Proposal
 from reparam.utils.terminal import note, stderr
-
-RunPaths = Annotated[
-    tyro.conf.Positional[tuple[Path, ...]],
-    tyro.conf.arg(metavar="RUN RUN ...", help="The folders of the runs."),
-]
-"""The folders of two runs or more, as arguments without a name."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Compare runs on the same examples: figures, and paired differences with standard errors.
 
-    What the folders of the runs keep of an evaluation is used; what is missing is measured now.
-    Runs that differ in the seed only are averaged.
+    The figures that the folders of the runs keep are used; missing ones are measured now. Runs that
+    differ in the seed only are averaged.
+
+    Arguments:
+        runs: The folders of the runs.
+        to: The run or group that the others are compared with, by name; the first by
+            default.
+        n_samples: The number of importance samples; that of the runs' evaluations by
+            default, else 500.
+        proposal: Their distribution; that of the runs' evaluations, else the posterior.
+        seed: The seed of every draw.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        out: A picture of the differences, such as comparison.png.
+        json: Print JSON.
     """
 
-    runs: RunPaths
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    examples: ExampleOptions
     to: str | None = None
-    """The run or group that the others are compared with, by name; the first by default."""
     n_samples: int | None = None
-    """Importance samples for each example; what the runs were evaluated with, else 500."""
-    proposal: Literal["posterior", "defensive", "tuned"] | None = None
-    """Where they come from; as the runs were evaluated, else the posterior."""
-    split: str = "test"
-    """The split of the data."""
-    data: str | None = None
-    """Another data set than that of the runs."""
-    data_dir: str | None = None
-    """The folder that holds the data set's folder; nothing else is looked at then."""
+    proposal: Proposal | None = None
     seed: int = 0
-    """Of every draw."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
     out: Path | None = None
-    """A picture of the differences, such as comparison.png."""
     json: bool = False
-    """Print JSON."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Compare runs and print the table."""
-    options = parse(Options, "compare", arguments)
     if len(options.runs) < 2:
         raise OptionError(
             f"{len(options.runs) or 'no'} run given: compare needs two or more, as in "
@@ -66,27 +61,19 @@ def main(arguments: Sequence[str]) -> None:
 
         plot_format(options.out)
     found = compare(
-        [_run(path, options) for path in options.runs],
+        [options.examples.given_to(load(path, device=options.device)) for path in options.runs],
         to=options.to,
         n_samples=options.n_samples,
         proposal=options.proposal,
-        split=options.split,
+        split=options.examples.split,
         seed=options.seed,
         device=options.device,
         tell=note,
     )
-    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+    show(found.to_dict() if options.json else found, Options)
     if options.out is not None:
         from reparam.plots.comparison import differences
         from reparam.plots.plots import save_figure
 
         save_figure(differences(found), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)
-
-
-def _run(path: Path, options: Options) -> Run:
-    """Return a run, with the data that were asked for."""
-    run = load(path, device=options.device)
-    if options.data is None and options.data_dir is None:
-        return run
-    return replace(run, data=run.dataset(options.data, options.data_dir))

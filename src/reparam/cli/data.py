@@ -1,9 +1,8 @@
-"""``reparam data``: the table of data sets and of kinds of own files."""
+"""``reparam data``: list the data sets."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.data import SOURCES, ImageSet
 
@@ -22,9 +21,9 @@ def preparation(images: ImageSet) -> str:
     return f"binarize {images.binarize}"
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Print the table of data sets."""
-    parse(Options, "data", arguments)
     print_table(
         ("data set", "what it is", "train + test", "shape", "by default", "where from"),
         [
@@ -41,8 +40,8 @@ def main(arguments: Sequence[str]) -> None:
         ],
     )
     print(
-        "\nEach is searched in a folder of its name under --data-dir, or else under "
-        "$REPARAM_DATA_DIR,\nthen in the cache, and is downloaded if it is in none of them. "
+        "\nEach is read from a folder of its name under --data-dir; without it, under "
+        "$REPARAM_DATA_DIR\nor from the cache, and is downloaded if it is in neither. "
         "digits needs no file.\n\nOther data, as --data NAME:"
     )
     for name, source in SOURCES.items():

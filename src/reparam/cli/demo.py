@@ -1,13 +1,15 @@
-"""``reparam demo``: from nothing to numbers and pictures, in a minute, without a network."""
+"""``reparam demo``: train, measure and picture a VAE on embedded data, in a minute.
+
+It needs no network.
+"""
 
 import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reparam.cli.command import command
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.runs.folder import next_free
 
 
@@ -15,18 +17,20 @@ from reparam.runs.folder import next_free
 class Options:
     """Train the default variant on scikit-learn's digits, measure it and draw its pictures.
 
-    Every command is printed before it runs, so that you can type the next one.
+    Every command is printed before it runs.
+
+    Arguments:
+        out: The folder of the run; runs/demo-N by default.
     """
 
     out: Path | None = None
-    """The folder of the run; runs/demo-N by default."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the commands of the walk, one after the other."""
-    from reparam.cli.main import run_verb
+@verb
+def main(options: Options) -> None:
+    """Run the commands one after the other."""
+    from reparam.cli.main import verb_of
 
-    options = parse(Options, "demo", arguments)
     run = str(options.out or next_free("runs", "demo"))
     reparam = command()
     began = time.perf_counter()
@@ -41,12 +45,12 @@ def main(arguments: Sequence[str]) -> None:
     ]
     for words in commands:
         print(f"\n$ {reparam} {shlex.join(words)}", flush=True)
-        run_verb(words[0], words[1:])
+        verb_of(words[0]).main(words[1:])
     print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
-    print(f"  {run}/samples.png          digits that the model made up")
-    print(f"  {run}/reconstructions.png  test digits, each above what the model makes of it")
+    print(f"  {run}/samples.png          digits drawn from the model")
+    print(f"  {run}/reconstructions.png  test digits, each above its reconstruction")
     print(f"  {run}/interpolation.png    walks from digit to digit through the latent space")
-    print(f"  {run}/pictures/latent.png  where the model puts each class")
+    print(f"  {run}/pictures/latent.png  the codes of each class")
     print("\nThen try a latent space that fits on paper, or larger digits:")
     print(f"  {reparam} train vae --data digits --latent-dim 2 --epochs 60")
     print(f"  {reparam} train vae --data mnist")

@@ -1,26 +1,24 @@
-"""``reparam doctor``: what is amiss with a run or with data, and what to change."""
+"""``reparam doctor``: find what is wrong with a run or with data, and what to change."""
 
-import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import IO, Annotated, Any
-from zipfile import BadZipFile, ZipFile
+from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import tyro
 
 from reparam import data as data_sets
-from reparam.cli.parse import parse
+from reparam.cli.output import show
+from reparam.cli.parse import verb
 from reparam.data import SOURCES
 from reparam.data.image_folder import ENDINGS, find_images
 from reparam.data.image_set import Binarize
 from reparam.diagnostics import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, unknown
 from reparam.runs.folder import RunFolder
-from reparam.runs.run import load
+from reparam.runs.load import load
 from reparam.spec import Support
 from reparam.utils.arguments import as_int
 from reparam.utils.files import as_path
@@ -28,56 +26,60 @@ from reparam.utils.files import as_path
 ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""
 
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, EOFError, MemoryError, ArithmeticError),
+    *(NotImplementedError, BadZipFile, zlib.error),
+)
+"""The errors of files that are no arrays, or damaged ones."""
+
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
-"""Files of tables, which as text would be their digits and commas."""
+"""Files of tables; as text they would be digits and commas."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Say in words what is amiss with a run or with data, what shows it, and what to change."""
+    """Find what is wrong with a run or with data, what shows it, and what to change.
 
-    target: Annotated[
-        tyro.conf.Positional[str],
-        tyro.conf.arg(
-            metavar="RUN|DATA",
-            help="The folder of a run; or a data set, a text, a folder of images or a .npy file.",
-        ),
-    ]
+    Arguments:
+        target: The folder of a run; or a data set, a text, a folder of images or a .npy file.
+        data_dir: The folder that holds the data set's folder; no other place is searched
+            then.
+        path: Your own file: the place of the run's file now, or that of the data sets text
+            and images.
+        binarize: How grey images of a data set become binary; each data set has a default
+            of its own.
+        dequantize: Whether uniform noise makes pixel levels of a data set continuous.
+        support: The set that contains the entries of a .npy file.
+        n_examples: The largest number of random examples of each split to examine.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        seed: The seed of every draw.
+        all: Show the evidence of checks that passed, too.
+        json: Print JSON.
+    """
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|DATA")]
     data_dir: str | None = None
-    """The folder that holds the data set's folder; nothing else is looked at then."""
     path: str | None = None
-    """A file of your own: where that of the run is now, or of the data text and images."""
     binarize: Binarize | None = None
-    """Of data: how grey images become binary; each data set has its own way."""
     dequantize: bool | None = None
-    """Of data: whether uniform noise makes pixel levels continuous."""
     support: Support | None = None
-    """Of a .npy file: the set that its entries are said to lie in."""
     n_examples: int = 1000
-    """At most so many random examples of each split are looked at."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
     seed: int = 0
-    """Of every draw."""
     all: bool = False
-    """Show the evidence of what is fine too."""
     json: bool = False
-    """Print JSON."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Examine a run or data, and print what was found."""
-    options = parse(Options, "doctor", arguments)
+@verb
+def main(options: Options) -> None:
+    """Examine a run or data, and print the findings."""
     as_int("seed", options.seed)
     found = diagnosis(options)
-    if options.json:
-        print(json.dumps(found.to_dict(), indent=2))
-    else:
-        print(found.report(options.all))
+    show(found.to_dict() if options.json else found.report(options.all), Options)
 
 
 def diagnosis(options: Options) -> Diagnosis:
-    """Return what is found about the run or data that the options name.
+    """Return the findings about the run or data that the options name.
 
     Raises:
         OptionError: No run, data set or file of this name, or an option that it does not have.
@@ -86,14 +88,14 @@ def diagnosis(options: Options) -> Diagnosis:
     limits: dict[str, Any] = {"n_examples": options.n_examples, "seed": options.seed}
     if RunFolder(place).holds_run:
         for name in ("binarize", "dequantize", "support"):
-            if getattr(options, name) is not None:
-                raise OptionError(f"--{name}: a run has its own way of preparing data; drop it")
+            if vars(options)[name] is not None:
+                raise OptionError(f"{name}=: a run prepares data in its own way; drop it")
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
     if place.suffix in ARRAYS and place.is_file():
         return examine_data(read_array(place), support=options.support, **limits)
     if options.support is not None:
-        raise OptionError("--support: it is known of data sets and texts; for .npy files only")
+        raise OptionError("support=: a data set has its own; give it for .npy files only")
     return examine_data(data_sets.load(**named(options, place)), **limits)
 
 
@@ -103,8 +105,8 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     Raises:
         OptionError: There is neither a data set nor a file of this name.
     """
-    given = {k: getattr(options, k) for k in ("data_dir", "binarize", "dequantize", "path")}
-    given = {k: v for k, v in given.items() if v is not None}
+    names = ("data_dir", "binarize", "dequantize", "path")
+    given = {k: v for k, v in vars(options).items() if k in names and v is not None}
     if options.target in SOURCES:
         return {"name": options.target, **given}
     if place.is_dir():
@@ -117,8 +119,8 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     if place.is_file() and place.suffix.lower() in TABLES:
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save); else the folder of a run, a data set, a plain text, "
-            "or a folder of images"
+            f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
+            "folder of images"
         )
     if place.is_file():
         return {"name": "text", **given, "path": str(place)}
@@ -132,58 +134,23 @@ def read_array(path: Path) -> Any:
         DataError: A file that is damaged, or holds objects or nothing.
     """
     try:
-        found = _array_of_archive(path) if path.suffix == ".npz" else _array(path)
-    except (OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
+        # A map into the file needs no memory for an array that a damaged header declares.
+        with np.errstate(over="raise"):
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            found = np.array(loaded)
+        else:
+            with loaded:
+                found = loaded["x" if "x" in loaded else loaded.files[0]]
+    except UNREADABLE as error:
         said = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as an array: {said}") from error
-    except (BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged archive: {error}") from error
-    except MemoryError as error:
-        raise DataError(f"{path} is larger than the memory: give a part of it") from error
+        raise DataError(
+            f"{path} cannot be read as an array of numbers ({said}): it is cut short or damaged, "
+            "larger than the memory, or holds something else"
+        ) from error
     if found.ndim == 0 or found.size == 0:
         raise DataError(
             f"{path} has shape {found.shape}: give at least one example, a row each, with at least "
             "one entry"
         )
     return found
-
-
-def _array(path: Path) -> Any:
-    with path.open("rb") as stream:
-        _check_size(stream, path.stat().st_size)
-    return np.load(path, allow_pickle=False)
-
-
-def _array_of_archive(path: Path) -> Any:
-    """Return the array ``x`` of an archive, or else the first."""
-    with ZipFile(path) as archive:
-        names = archive.namelist()
-        name = "x.npy" if "x.npy" in names else names[0]
-        with archive.open(name) as stream:
-            _check_size(stream, archive.getinfo(name).file_size)
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[name.removesuffix(".npy")]
-
-
-def _check_size(stream: IO[bytes], size: int) -> None:
-    """Refuse an array that says that it is larger than its file, before memory is taken for it.
-
-    Raises:
-        ValueError: No array, or one of another size than its file.
-    """
-    version = np.lib.format.read_magic(stream)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError("it has named columns; give one array of numbers, a row for each example")
-    shape, _, dtype = readers[version](stream)
-    if dtype.hasobject:
-        raise ValueError("it holds objects of Python, which are not read; give numbers")
-    needed, there = prod(shape) * dtype.itemsize, size - stream.tell()
-    if needed > there:
-        raise ValueError(
-            f"it says that it has shape {shape}, which needs {needed:,} bytes, and the file has "
-            f"{there:,}: it is cut short or damaged"
-        )

@@ -1,15 +1,11 @@
-"""``reparam interpolate``: the shortest walks between examples through the latent space."""
+"""``reparam interpolate``: walk between examples through the latent space."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from reparam.cli.options import DataOptions
+from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.divergence import is_direction
 from reparam.errors import OptionError
 from reparam.evaluation.latents.activity import interpolate
@@ -20,30 +16,34 @@ SEEN = "each row walks from the reconstruction of one example to that of another
 
 
 @dataclass(frozen=True)
-class Options(DataOptions):
+class Options:
     """Decode the points between the codes of two examples, a pair of them in each row.
 
-    Text is printed: both examples, and between them the greedy text of each point.
+    Text is printed: both examples, and between them the most likely text of each point.
+
+    Arguments:
+        n: How many pairs.
+        steps: The number of pictures in each row, with the ends.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
-    """How many pairs."""
+    run: RunOptions
+    examples: ExampleOptions
+    n: Count = 8
     steps: int = 10
-    """Pictures in each row, the ends included."""
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Interpolate between the first examples of a split and write the pictures."""
-    options = parse(Options, "interpolate", arguments)
     if options.n < 1 or options.steps < 2:
         raise OptionError(f"n={options.n}, steps={options.steps}: at least 1 pair and 2 steps")
-    run = options.load()
-    batch = run.examples(options.dataset(run), options.split, options.seed, 2 * options.n)
+    run = options.run.load()
+    batch = options.examples.of(run, options.run.seed, 2 * options.n)
     codes = run.encode(batch)
     if len(codes) < 2:
-        raise OptionError(f"split {options.split!r} has one example: a walk needs two")
+        raise OptionError(f"split {options.examples.split!r} has one example: a walk needs two")
     codes = codes[: len(codes) // 2 * 2]
     c = batch.c
     prior = run.latent_model.prior_distribution(None if c is None else c.to(run.device))
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     with allocating(n=options.n, steps=options.steps):
         walks = interpolate(codes[0::2], codes[1::2], options.steps, on_sphere=on_sphere)
     if c is not None:
-        # The condition walks as the code does, from that of one example to that of the other.
+        # The condition is interpolated as the code is.
         c = interpolate(c[0 : len(codes) : 2], c[1 : len(codes) : 2], options.steps).flatten(0, 1)
     images = run.decode(walks.flatten(0, 1), c)
     if run.vocabulary is not None:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
         return write_lines(options.out, lines, images)
     return write(
         options.out,
-        options.run / "interpolation.png",
+        options.run.folder / "interpolation.png",
         images,
         run.spec,
         lambda: grid(images.cpu(), n_columns=options.steps),

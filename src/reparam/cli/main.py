@@ -1,35 +1,51 @@
-"""The command ``reparam``: find the verb, and turn errors into one sentence."""
+"""The command ``reparam``: find the verb, run it, and turn errors into one sentence.
+
+A verb is a module of this package whose docstring begins with ``reparam VERB`` and a summary, as
+that of ``train`` does. Its function ``main`` gets the words after the verb, or with the decorator
+``verb`` the options that they give. Help lists the verbs without importing them, or torch.
+"""
 
 import gc
 import os
+import pkgutil
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
 from types import FrameType, ModuleType
 from typing import Any, Self
 
+import reparam.cli
+from reparam.cli.flags import in_flags, types_of
 from reparam.errors import Interrupted, OptionError, ReparamError, folded, nearest, unknown
-from reparam.utils.terminal import flush, prepare_streams, stderr
+from reparam.utils.terminal import flush, prepare_streams, stderr, worded
 
-VERBS = {
-    "demo": "train, measure and picture a VAE on embedded data, in a minute",
-    "train": "train a variant on data",
-    "evaluate": "measure a run: likelihood, ELBO, KL, with standard errors",
-    "compare": "set runs beside each other: paired differences on the same test points",
-    "doctor": "say in words what is amiss with a run or data, and what to change",
-    "sample": "draw examples from a run's prior",
-    "reconstruct": "show inputs beside their reconstructions",
-    "denoise": "let a run clean corrupted inputs",
-    "interpolate": "walk between examples through the latent space",
-    "encode": "write the latent codes of a split",
-    "plot": "draw loss curves and the latent space",
-    "models": "list the variants",
-    "data": "list the data sets",
-    "reproduce": "run a published or instructive experiment again",
-}
+FIRST = ("demo", "train", "evaluate")
+"""The verbs of a first session, which help lists first."""
+
+
+def verbs() -> dict[str, str]:
+    """Return the summaries of all verbs, by name.
+
+    >>> verbs()["train"]
+    'train a variant on data'
+    """
+    found = {}
+    for module in pkgutil.iter_modules(reparam.cli.__path__):
+        name = f"reparam.cli.{module.name}"
+        spec = find_spec(name)
+        if spec is not None and isinstance(spec.loader, InspectLoader):
+            text = spec.loader.get_source(name) or ""
+            summary = re.match(rf'"""``reparam {module.name}``: (.+?)\.(?:"""|\n)', text)
+            if summary is not None:
+                found[module.name] = summary[1]
+    first = [verb for verb in FIRST if verb in found]
+    return {verb: found[verb] for verb in (*first, *sorted(found.keys() - first))}
 
 
 def usage() -> str:
@@ -40,8 +56,9 @@ def usage() -> str:
     """
     from reparam.version import __version__
 
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {said}" for verb, said in VERBS.items()]
+    found = verbs()
+    width = max(map(len, found))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in found.items()]
     return "\n".join(
         [
             "usage: reparam VERB [OPTIONS]",
@@ -50,7 +67,7 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "reparam VERB --help tells the options of a verb; start with: reparam demo",
+            "reparam VERB --help shows the options of a verb; start with: reparam demo",
         ]
     )
 
@@ -61,22 +78,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     Arguments:
         argv: The words after ``reparam``; those that the process was started with when None.
     """
-    with CtrlC(is_process=argv is None) as ctrl_c:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def as_typed(message: str) -> str:
+        module = sys.modules.get(f"reparam.cli.{arguments[0]}") if arguments else None
+        options = None if module is None else vars(module).get("Options")
+        return in_flags(message, lambda: types_of(options))
+
+    with CtrlC(is_process=argv is None) as ctrl_c, worded(as_typed):
         try:
             prepare_streams()
             try:
-                _run(list(sys.argv[1:] if argv is None else argv), ctrl_c)
+                _run(arguments, ctrl_c)
             finally:
                 flush(sys.stdout)
             return 0
         except (Exception, KeyboardInterrupt) as error:
-            # What ends an interrupted import depends on whose code was being run.
+            # An interrupted import ends with an exception of the code that was running.
             was_stopped = ctrl_c.came and not isinstance(error, Interrupted)
             code, said = outcome(KeyboardInterrupt() if was_stopped else error)
             if code is None:
                 raise
             if said:
-                print(f"reparam: {said}", file=stderr())
+                print(f"reparam: {as_typed(said)}", file=stderr())
             return code
         finally:
             with suppress(OSError):
@@ -84,13 +108,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class CtrlC:
-    """What Ctrl-C does while a command runs: it leaves at once during imports, later it raises.
+    """The effect of Ctrl-C: it ends the process during imports, and raises later.
 
-    An exception that is raised within the import of a library may come out as another one, or not
-    at all.
+    An exception that is raised within the import of a library may become another one, or get lost.
 
     Arguments:
-        is_process: Whether the process is this command's alone. If not, nothing leaves it.
+        is_process: Whether the process runs this command only. If not, Ctrl-C never ends it.
     """
 
     def __init__(self, is_process: bool) -> None:
@@ -100,7 +123,7 @@ class CtrlC:
 
     def __enter__(self) -> Self:
         is_main = threading.current_thread() is threading.main_thread()
-        # A shell lets commands in the background ignore it.
+        # A shell makes commands in the background ignore it.
         if is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self._before = signal.signal(signal.SIGINT, self._handle)
         if self._is_process:
@@ -130,7 +153,7 @@ class CtrlC:
 
 
 def outcome(error: BaseException) -> tuple[int | None, str]:
-    """Return the exit code of an error, and what is said of it; None for one that nobody foresaw.
+    """Return the exit code of an error, and its message; None for an unexpected error.
 
     >>> outcome(OptionError("n=0: must be at least 1"))
     (2, 'n=0: must be at least 1')
@@ -145,7 +168,7 @@ def outcome(error: BaseException) -> tuple[int | None, str]:
         case KeyboardInterrupt():
             return 128 + signal.SIGINT, "stopped"
         case BrokenPipeError():
-            # The reader of a pipe has left, as `head` does.
+            # The reader of a pipe has ended, as `head` does.
             return 141, ""
         case MemoryError() | RuntimeError():
             from reparam.utils.memory import memory_error
@@ -170,20 +193,11 @@ def _run(arguments: list[str], ctrl_c: CtrlC) -> None:
         return
     # OpenMP's threads wait for each other in a spin, by default for so long that a second process
     # on the same cores makes a run two times slower. Too short a spin ends within every step, which
-    # costs a fifth; this one ends between them. It is read when torch is imported.
+    # costs a fifth of the speed; this one ends between steps. Torch reads it when it is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     verb = verb_of(arguments[0])
     ctrl_c.leaves_at_once = False
     verb.main(arguments[1:])
-
-
-def run_verb(verb: str, arguments: Sequence[str]) -> None:
-    """Run one verb.
-
-    Raises:
-        OptionError: A verb that does not exist, with the nearest one.
-    """
-    verb_of(verb).main(list(arguments))
 
 
 def verb_of(verb: str) -> ModuleType:
@@ -192,22 +206,23 @@ def verb_of(verb: str) -> ModuleType:
     Raises:
         OptionError: A verb that does not exist, with the nearest one.
     """
-    if verb not in VERBS:
-        if nearest(verb, VERBS, cutoff=0.7) is None:
+    known = verbs()
+    if verb not in known:
+        if nearest(verb, known, cutoff=0.7) is None:
             from reparam.variants import names
 
             name = folded(verb)
             if name in names():
                 raise OptionError(f"{verb!r} is a variant: train it with reparam train {name}")
-        raise unknown("verb", verb, VERBS)
+        raise unknown("verb", verb, known)
     return _imported(f"reparam.cli.{verb}")
 
 
 def _imported(name: str) -> ModuleType:
-    """Import a module, and let the garbage collector forget what lives as long as the process.
+    """Import a module, and exclude from garbage collection what lives as long as the process.
 
-    It would look through torch's objects many times while they are made and once more when the
-    process ends: half a second of every command.
+    The collector would look through torch's objects many times during the import and once more at
+    the end of the process: half a second of every command.
     """
     if name in sys.modules or not gc.isenabled():
         return import_module(name)

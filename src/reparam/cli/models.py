@@ -1,13 +1,12 @@
-"""``reparam models``: the variants there are, and what each of them is."""
+"""``reparam models``: list the variants, or describe one."""
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
 
 import tyro
 
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
@@ -16,41 +15,44 @@ from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 @dataclass(frozen=True)
 class Options:
-    """List the variants, each a name for a composition; or tell what one of them is."""
+    """List the variants, each a name for a composition; or describe one of them.
+
+    Arguments:
+        name: The variant to describe: its paper, its formula, its use and its limits.
+    """
 
     name: tyro.conf.Positional[str | None] = None
-    """The variant to tell of: its paper, its formula, its use and its limits."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Print the table of variants, or the entry of one."""
-    options = parse(Options, "models", arguments)
     if options.name is not None:
-        print(told(get(options.name)))
+        print(described(get(options.name)))
         return
     found = [get(name) for name in names()]
     print_table(
         ("variant", "what it is", "paper"),
         [(v.name, v.summary.rstrip("."), v.paper) for v in found],
     )
-    print("\nParts that go with any variant whose encoder is a network and a family:")
+    print("\nParts for any variant whose encoder is a network and a family:")
     for kind, known in (("posterior", POSTERIORS), ("prior", PRIORS), ("objective", OBJECTIVES)):
         print(f"  --{kind:<9}  {', '.join(known)}")
     print("  --condition  label")
-    print("\nLikelihoods, with --likelihood, and the data they are for:")
+    print("\nLikelihoods, with --likelihood, and their data:")
     for name, (supports, _) in LIKELIHOODS.items():
         print(f"  {name:<20}  {', '.join(supports)}")
     print("\nNot together:")
     for what, reason in REFUSALS:
         print(f"  {what}: {reason}")
-    print("\nreparam models VARIANT tells of one: its formula, its use and its limits.")
-    print("reparam train VARIANT --help tells its options.")
+    print("\nreparam models VARIANT describes one: its formula, its use and its limits.")
+    print("reparam train VARIANT --help shows its options.")
 
 
-def told(variant: Variant) -> str:
-    """Return what there is to know of a variant.
+def described(variant: Variant) -> str:
+    """Return the description of a variant.
 
-    >>> told(get("beta-vae")).splitlines()[0]
+    >>> described(get("beta-vae")).splitlines()[0]
     'beta-vae: Higgins et al., ICLR 2017'
     """
     text = inspect.getdoc(variant.builder) or ""

@@ -1,55 +1,71 @@
-"""The options that several verbs share."""
+"""The options that several verbs share: a run, and examples to give it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from reparam.batch import Batch
 from reparam.data import Dataset
-from reparam.runs.run import Run, load
+from reparam.runs.load import load
+from reparam.runs.run import Run
 from reparam.utils.arguments import as_int
 
-RunPath = Annotated[
-    tyro.conf.Positional[Path],
-    tyro.conf.arg(metavar="RUN", help="The folder of the run."),
-]
-"""The folder of a run, as a first argument without a name."""
+Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
+"""A number of examples, as -n."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which run, and where to compute."""
+    """The run, and what computes.
 
-    run: RunPath
+    Arguments:
+        folder: The folder of the run.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        seed: The seed of every draw.
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
     seed: int = 0
-    """Of every draw."""
 
     def load(self) -> Run:
         """Return the run, on the device.
 
         Raises:
-            OptionError: A seed that is none.
+            OptionError: A seed that is no whole number from 0 on.
         """
         as_int("seed", self.seed)
-        return load(self.run, device=self.device)
+        return load(self.folder, device=self.device)
 
 
 @dataclass(frozen=True)
-class DataOptions(RunOptions):
-    """Which run, and which examples to give it."""
+class ExampleOptions:
+    """The examples: those of the run's own data, or of other data prepared alike.
+
+    Arguments:
+        data: The data set; that of the run by default.
+        data_dir: The folder that holds the data set's folder; no other place is searched
+            then.
+        path: Another file, for a run on a file of your own.
+        split: The split of the data set.
+    """
 
     data: str | None = None
-    """The data set; that of the run by default."""
-    data_dir: str | None = None
-    """The folder that holds the data set's folder; nothing else is looked at then."""
-    path: str | None = None
-    """Another file, for a run on a file of your own."""
+    data_dir: Path | None = None
+    path: Path | None = None
     split: str = "test"
-    """The split of it."""
 
     def dataset(self, run: Run) -> Dataset:
-        """Return the data asked for, prepared as the run's own."""
+        """Return the data set, prepared as the run's own."""
         return run.dataset(self.data, self.data_dir, self.path)
+
+    def given_to(self, run: Run) -> Run:
+        """Return the run with the data set in place of its own, if another one is named."""
+        is_other = any(place is not None for place in (self.data, self.data_dir, self.path))
+        return replace(run, data=self.dataset(run)) if is_other else run
+
+    def of(self, run: Run, seed: int, limit: int | None = None) -> Batch:
+        """Return the examples for a run, from the first, under one frozen draw."""
+        return run.examples(self.dataset(run), self.split, seed, limit)

@@ -1,12 +1,14 @@
-"""Where a verb's result goes: a picture, an array, or text."""
+"""The result of a verb: a report, a picture, an array, or text."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from reparam.cli.flags import in_flags, types_of
 from reparam.errors import OptionError, WriteError
 from reparam.pictures import check_picturable, save
 from reparam.spec import DataSpec
@@ -16,12 +18,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@contextmanager
-def elsewhere(out: Path | None) -> Iterator[None]:
-    """Say that ``--out`` names another place, where the run's own folder cannot be written to.
+def show(report: object, options: type) -> None:
+    """Print a report in the words of the command line, or a mapping as JSON.
 
     Arguments:
-        out: The place that was asked for; None for the run's folder.
+        report: A result of the library; a mapping of its figures for JSON.
+        options: The dataclass of the options of the verb.
+    """
+    if isinstance(report, Mapping):
+        print(json.dumps(report, indent=2))
+    else:
+        print(in_flags(str(report), lambda: types_of(options)))
+
+
+@contextmanager
+def elsewhere(out: Path | None) -> Iterator[None]:
+    """Advise ``--out`` if the run's own folder cannot be written to.
+
+    Arguments:
+        out: The place that was given; None for the run's folder.
 
     Raises:
         WriteError: The place cannot be written to.
@@ -42,18 +57,18 @@ def write(
     picture: Callable[[], "Image"] | None,
     said: str = "",
 ) -> None:
-    """Write values as an array where the file ends in ``.npy``, as a picture elsewhere.
+    """Write values as an array to a file that ends in ``.npy``, and as a picture to others.
 
     Arguments:
         out: The file; None for the default.
         default: The file in the run's folder.
         values: The values.
-        spec: What the values are.
-        picture: Makes the picture of them; None for what has none.
-        said: What is seen in it, printed behind its name.
+        spec: The shape and support of the values.
+        picture: The function that makes their picture; None for values without one.
+        said: The description of the picture, printed behind its name.
 
     Raises:
-        OptionError: An ending that is not understood, or data that no picture can show.
+        OptionError: An unknown ending, or data that no picture can show.
         RunError: The file cannot be written.
     """
     path = out or default
@@ -71,10 +86,10 @@ def write(
 
 
 def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:
-    """Print lines of text, or write them to a file; one that ends in ``.npy`` takes the tokens.
+    """Print lines of text, or write them to a file; a file that ends in ``.npy`` gets the tokens.
 
     Raises:
-        OptionError: An ending that is not understood.
+        OptionError: An unknown ending.
         RunError: The file cannot be written.
     """
     if out is None:
@@ -90,7 +105,7 @@ def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:
 
 
 def as_line(text: str) -> str:
-    """Return a text on one line: ⏎ for the end of a line, and codes for what cannot be seen.
+    """Return a text on one line: ⏎ for the end of a line, and escapes for invisible signs.
 
     >>> as_line("a b\\nc\\t")
     'a b⏎c\\\\t'

@@ -1,12 +1,11 @@
-"""``reparam plot``: loss curves, and the latent space as a map."""
+"""``reparam plot``: draw loss curves and the latent space."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.options import DataOptions
+from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import elsewhere
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.evaluation import evaluate
 from reparam.models.latent import LatentModel
 from reparam.pictures import grid, is_picturable, save
@@ -17,36 +16,40 @@ from reparam.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Options(DataOptions):
+class Options:
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
     With two latents, also the scatter itself and, of a standard normal prior, the 15 × 15 grid of
     decoded quantiles; of clusters of images, a row of members and a row of samples for each.
+
+    Arguments:
+        out: The folder of the pictures; the run's own by default.
     """
 
+    run: RunOptions
+    examples: ExampleOptions
     out: Path | None = None
-    """The folder of the pictures; the run's own by default."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Draw the plots of a run and print where they are."""
-    options = parse(Options, "plot", arguments)
-    run = options.load()
-    folder = options.out or options.run / "pictures"
+@verb
+def main(options: Options) -> None:
+    """Draw the plots of a run and print their files."""
+    run = options.run.load()
+    folder = options.out or options.run.folder / "pictures"
     with elsewhere(options.out):
         made = draw(run, options, folder)
     for path in made:
         print(path)
 
 
-def draw(run: Run, options: DataOptions, folder: Path) -> list[Path]:
-    """Draw all that a run has to show, and return the files."""
+def draw(run: Run, options: Options, folder: Path) -> list[Path]:
+    """Draw all plots that a run has, and return their files."""
     made: list[Path] = []
     batch = None
-    if isinstance(run.model, LatentModel) and (options.data or run.has_named_data):
-        # A split that does not exist is said before anything is drawn.
-        data = options.dataset(run)
-        batch = run.examples(data, options.split, options.seed)
+    if isinstance(run.model, LatentModel) and (options.examples.data or run.has_named_data):
+        # An unknown split is refused before anything is drawn.
+        data = options.examples.dataset(run)
+        batch = run.examples(data, options.examples.split, options.run.seed)
     if run.rows:
         made.append(folder / "curves.png")
         plots.save_figure(plots.loss_curves(run.rows), made[-1])

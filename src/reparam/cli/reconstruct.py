@@ -1,38 +1,38 @@
-"""``reparam reconstruct``: inputs beside what the model makes of them."""
+"""``reparam reconstruct``: show inputs beside their reconstructions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from reparam.cli.options import DataOptions
+from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.pictures import side_by_side
 
-SEEN = "bands of inputs, as the model is given them, each above its reconstruction"
+SEEN = "bands of inputs of the model, each above its reconstruction"
 
 
 @dataclass(frozen=True)
-class Options(DataOptions):
+class Options:
     """Show inputs, each above its reconstruction; --out FILE.npy writes the reconstructions.
 
-    Text is printed: what was read, and below it the greedy text of its code.
+    Text is printed: each input, and below it the most likely text of its code.
+
+    Arguments:
+        n: The number of examples.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 32
-    """How many."""
+    run: RunOptions
+    examples: ExampleOptions
+    n: Count = 32
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Reconstruct the first examples of a split and write them."""
-    options = parse(Options, "reconstruct", arguments)
-    run = options.load()
-    batch = run.examples(options.dataset(run), options.split, options.seed, options.n)
+    run = options.run.load()
+    batch = options.examples.of(run, options.run.seed, options.n)
     made = run.reconstruct(batch)
     if run.vocabulary is not None:
         pairs = zip(run.vocabulary.texts(batch.x), run.vocabulary.texts(made), strict=True)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         return write_lines(options.out, lines, made)
     return write(
         options.out,
-        options.run / "reconstructions.png",
+        options.run.folder / "reconstructions.png",
         made,
         run.spec,
         lambda: side_by_side(batch.x, made),

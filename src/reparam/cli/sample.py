@@ -1,15 +1,11 @@
-"""``reparam sample``: what a run's prior generates."""
+"""``reparam sample``: draw examples from a run's prior."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-import tyro
-
-from reparam.cli.options import RunOptions
+from reparam.cli.options import Count, RunOptions
 from reparam.cli.output import as_line, write, write_lines
-from reparam.cli.parse import parse
+from reparam.cli.parse import verb
 from reparam.models.latent import is_latent
 from reparam.pictures import grid
 
@@ -18,30 +14,33 @@ DRAWS = "draws from p(x | z) for z drawn from the prior"
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options:
     """Generate examples from a run's prior, as a picture or (--out FILE.npy) as an array.
 
-    They are the means of p(x | z), as is usual in pictures, or with --draw draws from it. Text is
-    always drawn, and printed, each example on a line of its own.
+    The examples are the means of p(x | z), as is usual in pictures, or with --draw draws from it.
+    Text is always drawn, and printed, one example on each line.
+
+    Arguments:
+        n: The number of examples.
+        label: The label to generate, for a model under a condition; all in turn by default.
+        draw: Write draws from p(x | z) instead of its means; also in a file .npy.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """
 
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
-    """How many."""
+    run: RunOptions
+    n: Count = 64
     label: int | None = None
-    """The label to generate, for a model under a condition; all in turn by default."""
     draw: bool = False
-    """Give draws from p(x | z), and not its means; also in a file .npy."""
     out: Path | None = None
-    """The file, .png or .npy; in the run\'s folder by default. For text .txt or .npy."""
 
 
-def main(arguments: Sequence[str]) -> None:
+@verb
+def main(options: Options) -> None:
     """Draw examples and write them."""
-    options = parse(Options, "sample", arguments)
-    run = options.load()
+    run = options.run.load()
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)
-    means: dict[str, Any] = {} if is_drawn else {"mean": True}
-    examples = run.sample(options.n, seed=options.seed, label=options.label, **means)
+    seed = options.run.seed
+    examples = run.sample(options.n, seed=seed, label=options.label, mean=not is_drawn)
     if run.vocabulary is not None:
         lines = [as_line(text) for text in run.vocabulary.texts(examples)]
         return write_lines(options.out, lines, examples)
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     name += f"-label-{options.label}.png" if labeled else ".png"
     return write(
         options.out,
-        options.run / name,
+        options.run.folder / name,
         examples,
         run.spec,
         lambda: grid(examples.cpu()),

@@ -121,7 +121,7 @@ def compare(
             options: dict[str, Any] = {} if usual else {"proposal": of}
             if not keep:
                 # Without a file to fill, what the training examples say is not needed.
-                options["train"] = None
+                options["train"] = False
             found = run.evaluate(
                 split=split, n_samples=n, seed=seed, device=device, keep=keep, **options
             )

@@ -1,4 +1,8 @@
-"""The folder of a run: its layout, and who may write to it."""
+"""The folder of a run: its layout, its lock, and what it holds.
+
+A run begins with ``config.yaml`` and ends with ``model.json``; a file gets its name only when it is
+complete. One process at a time may write to the folder: it holds the lock.
+"""
 
 import errno
 import os
@@ -22,7 +26,7 @@ from reparam.utils.files import (
 )
 
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
-"""What a file system that has no locks answers, as some network and container mounts do."""
+"""The errors of a file system that has no locks, as some network and container mounts."""
 
 
 class RunFolder:
@@ -33,13 +37,13 @@ class RunFolder:
         config.yaml          the options, and what was recorded when the run began
         metrics.jsonl        one row of scalars a line
         events/              the same for TensorBoard, with pictures
-        checkpoints/         the newest two states of training
+        checkpoints/         the two newest states of training
         pictures/            samples and reconstructions after every epoch
-        model.safetensors    the trained weights; their presence says that the run is finished
-        model.json           their checksum
-        evaluation.json      what was measured
-        evaluation.safetensors  the same of every example
-        lock                 held by the process that trains; empty, and stays when training ends
+        model.safetensors    the trained weights of a finished run
+        model.json           their checksum, written last
+        evaluation.json      the figures that were measured
+        evaluation.safetensors  the figures of every example
+        lock                 an empty file, locked by the process that trains
 
     Arguments:
         path: The folder; it need not exist yet.
@@ -64,17 +68,17 @@ class RunFolder:
         """Whether a run began here.
 
         Raises:
-            RunError: The folder may not be looked into.
+            RunError: The folder cannot be read.
         """
         try:
-            # A link that leads nowhere, a pipe and a device are told of when they are read.
+            # A broken link, a pipe and a device are refused when they are read.
             return self.config_file.exists() and not self.config_file.is_dir()
         except OSError as error:
             raise RunError(f"cannot read {self.path}: {reason(error)}") from error
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run ended; its weights are written last, the checksum after them."""
+        """Whether training ended; the weights are written last, and their checksum after them."""
         return self.model_file.with_suffix(".json").is_file()
 
     @property
@@ -86,17 +90,18 @@ class RunFolder:
             return None
 
     def require_free(self) -> None:
-        """Refuse a folder that a new run cannot begin in; nothing is overwritten.
+        """Refuse a folder in which a new run cannot begin; nothing is overwritten.
 
         Raises:
             RunError: The folder holds another run or other files, or is a file.
         """
         if self.holds_run:
             raise RunError(
-                f"{self.path} holds another run: choose another --out, or go on with it by --resume"
+                f"{self.path} holds another run: choose another out=..., or go on with it by "
+                "resume=True"
             )
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is a file, not a folder: choose another --out")
+            raise RunError(f"{self.path} is a file, not a folder: choose another out=...")
         try:
             names = os.listdir(self.path) if self.path.is_dir() else []
         except OSError as error:
@@ -107,10 +112,12 @@ class RunFolder:
             if name != self.lock_file.name and not name.startswith(TEMPORARY_PREFIX)
         )
         if others:
-            raise RunError(f"{self.path} is not empty (it holds {others[0]}): choose another --out")
+            raise RunError(
+                f"{self.path} is not empty (it holds {others[0]}): choose another out=..."
+            )
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write the configuration of a new run.
+        """Create the folder and write the configuration of a new run.
 
         Raises:
             RunError: The folder holds another run or other files; nothing is overwritten.
@@ -148,32 +155,33 @@ class RunFolder:
         """Return the rows of metrics.
 
         Arguments:
-            warn: Told of rows that are damaged, which are left out, or that none can be read.
+            warn: Called with a sentence if rows are damaged, which are left out, or if the file
+                cannot be read.
         """
         try:
             return read_rows(self.metrics_file, warn)
         except OSError as error:
             if warn is not None:
                 warn(
-                    f"{self.metrics_file} cannot be read ({reason(error)}): the run is without its "
-                    "metrics"
+                    f"{self.metrics_file} cannot be read ({reason(error)}): the run is loaded "
+                    "without its metrics"
                 )
             return []
 
     def remove_unfinished(self) -> None:
-        """Remove what a killed process left half written; for the holder of the lock alone."""
+        """Remove the files that a killed process did not finish, while holding the lock."""
         for folder in (self.path, self.checkpoints, self.pictures):
             remove_unfinished(folder)
 
     @contextmanager
     def locked(self, warn: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Hold the run for this process alone; the lock goes with the process, however it ends.
+        """Lock the folder for this process; the lock ends with the process, however it ends.
 
-        Processes that this one starts do not inherit it. Where the file system has no locks, the
+        Processes that this one starts do not inherit the lock. On a file system without locks the
         run goes on without one.
 
         Arguments:
-            warn: Told where there can be no lock.
+            warn: Called with a sentence if the file system has no locks.
 
         Raises:
             RunError: Another process is training this run, or the folder cannot be written to.
@@ -200,8 +208,8 @@ class RunFolder:
         try:
             yield
         finally:
-            # Where no run began, as on a full disk, nothing is left. A process that has opened the
-            # file by now sees that it is gone, and does not take it for the lock.
+            # If no run began, as on a full disk, nothing is left. A process that has opened the
+            # file by now sees that it is gone, and does not use it as the lock.
             with suppress(OSError):
                 if os.listdir(self.path) == [self.lock_file.name]:
                     self.lock_file.unlink()
@@ -211,9 +219,9 @@ class RunFolder:
 
 
 def next_free(root: str | Path, stem: str) -> Path:
-    """Make the first of ``root/stem-1``, ``root/stem-2``, … that does not exist, and return it.
+    """Create the first of ``root/stem-1``, ``root/stem-2``, … that does not exist, and return it.
 
-    Of two processes that ask at the same moment each gets a folder of its own.
+    Two processes that ask at the same moment get two folders.
 
     Raises:
         WriteError: The folder cannot be made.
@@ -231,12 +239,12 @@ def next_free(root: str | Path, stem: str) -> Path:
             number += 1
     except OSError as error:
         said = write_error(root / stem, error)
-        raise WriteError(f"{said}; name another folder with --out") from error
+        raise WriteError(f"{said}; name another folder as out=...") from error
     return root / f"{stem}-{number}"
 
 
 def _is_made(place: Path) -> bool:
-    """Make a folder, and return whether it was not there before."""
+    """Create a folder, and return whether it did not exist before."""
     try:
         place.mkdir()
     except FileExistsError:

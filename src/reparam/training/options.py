@@ -1,15 +1,19 @@
-"""The options of a training run, and the recipe that stands behind their defaults."""
+"""The options of a training run, and the recipe that their defaults make.
+
+The dataclasses are the one place where these options are declared: ``fit`` takes their fields as
+arguments, ``config.yaml`` stores them, and the command line reads their names, types, defaults and
+descriptions.
+"""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from reparam.errors import OptionError, unknown
-from reparam.utils.arguments import as_float, as_int
+from reparam.utils.arguments import as_float, as_int, numbers
 
 OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear", "constant", "stages"]
-NAMES: dict[str, Any] = {"optimizer": OptimizerName, "lr_schedule": ScheduleName}
-"""The options that are a name, and what they may be."""
+PrecisionName = Literal["auto", "float32", "bfloat16", "float64"]
 
 
 @dataclass(frozen=True)
@@ -17,24 +21,26 @@ class TrainingOptions:
     """How to train: an optimizer, a short warm-up, a cosine decay to zero.
 
     Arguments:
-        epochs: Passes over the training split.
-        batch_size: Examples of each step.
+        epochs: The number of passes over the training split.
+        batch_size: The number of examples of each step.
         optimizer: Adam, or Muon for the matrices and Adam for the rest: fewer steps of more cost,
             for networks without convolutions and batches of some hundred examples.
         lr: The highest learning rate.
+        lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
             all (constant), or in eight stages to a tenth.
-        lr_warmup: The share of all steps in which the learning rate rises to it.
+        weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
-        kl_warmup: Epochs in which the weight of the KL rises from 0.
+        kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of an average of the weights, which then is the model; 0 for none.
-        early_stopping: Stop after so many epochs without a better validation ELBO, and keep the
-            best weights; 0 to train to the end.
-        seed: Of the order of the data, of every draw, and of the first weights of a model that
-            ``fit`` or the command line builds.
-        log_every: Steps between two rows of metrics; at most those of an epoch.
-        checkpoint_every: Seconds between two checkpoints, at least; a killed run loses no more.
-        pictures_every: Epochs between two pictures; 0 for none.
+        early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
+            the best weights; 0 to train to the end.
+        seed: The seed of the order of the data, of every draw, and of the first weights of a model
+            that is built from a variant.
+        log_every: The number of steps between two rows of metrics; at most those of an epoch.
+        checkpoint_every: The least number of seconds between two checkpoints; a killed run loses
+            no more.
+        pictures_every: The number of epochs between two pictures; 0 for none.
 
     Raises:
         OptionError: A value out of its range.
@@ -54,6 +60,7 @@ class TrainingOptions:
     lr: float = 5e-3
     lr_warmup: float = 0.2
     lr_schedule: ScheduleName = "cosine"
+    weight_decay: float = 0.0
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
     ema: float = 0.0
@@ -64,28 +71,48 @@ class TrainingOptions:
     pictures_every: int = 1
 
     def __post_init__(self) -> None:
-        for name, among in NAMES.items():
-            if getattr(self, name) not in get_args(among):
-                raise unknown(name, str(getattr(self, name)), get_args(among))
+        values = vars(self)
+        for name, names in (("optimizer", OptimizerName), ("lr_schedule", ScheduleName)):
+            if values[name] not in get_args(names):
+                raise unknown(name, str(values[name]), get_args(names))
         for name in ("epochs", "batch_size", "log_every"):
-            self._set(name, as_int(name, getattr(self, name), minimum=1))
+            values[name] = as_int(name, values[name], minimum=1)
         for name in ("early_stopping", "pictures_every", "seed"):
-            self._set(name, as_int(name, getattr(self, name)))
-        for name in ("clip_norm", "kl_warmup", "checkpoint_every"):
-            # No limit, and no checkpoint, are infinite.
-            value = as_float(name, getattr(self, name), minimum=0.0, finite=name == "kl_warmup")
-            self._set(name, value)
-        self._set("lr", as_float("lr", self.lr, minimum=0.0, open_ends=True))
+            values[name] = as_int(name, values[name])
+        for name in ("weight_decay", "kl_warmup"):
+            values[name] = as_float(name, values[name], minimum=0.0)
+        for name in ("clip_norm", "checkpoint_every"):
+            # An infinite value means no limit, and no checkpoint.
+            values[name] = as_float(name, values[name], minimum=0.0, finite=False)
+        values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
         for name in ("ema", "lr_warmup"):
-            share = as_float(name, getattr(self, name))
+            values[name] = share = as_float(name, values[name])
             if not 0 <= share < 1:
                 raise OptionError(f"{name}={share}: must be at least 0 and below 1")
-            self._set(name, share)
         if self.kl_warmup > self.epochs:
             raise OptionError(
                 f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the "
-                "KL would never have its full weight; warm up in fewer"
+                "KL would never have its full weight; warm up in fewer epochs"
             )
 
-    def _set(self, name: str, value: float) -> None:
-        object.__setattr__(self, name, value)
+
+@numbers(devices=1, nodes=1)
+@dataclass(frozen=True)
+class MachineOptions:
+    """What computes, and in which precision.
+
+    Arguments:
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        precision: The precision of the networks: auto is bfloat16 where the machine computes in it,
+            and float64 for weights in float64.
+        devices: The number of devices of each node, a process each.
+        nodes: The number of nodes.
+
+    Raises:
+        OptionError: Fewer than one device or node.
+    """
+
+    device: str = "auto"
+    precision: PrecisionName = "auto"
+    devices: int = 1
+    nodes: int = 1

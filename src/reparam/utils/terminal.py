@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
@@ -169,8 +169,27 @@ def stderr() -> TextIO:
 
 
 def note(message: str) -> None:
-    """Tell something on the way, on standard error."""
-    print(f"reparam: {message}", file=stderr(), flush=True)
+    """Print a message on standard error, in the words of the interface in use: see ``worded``."""
+    print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
+
+
+_wording: list[Callable[[str], str]] = [str]
+
+
+@contextmanager
+def worded(words: Callable[[str], str]) -> Iterator[None]:
+    """Within the context, reword every note, as the command line does with names of arguments.
+
+    >>> import contextlib, sys
+    >>> with contextlib.redirect_stderr(sys.stdout), worded(str.upper):
+    ...     note("epochs=3")
+    reparam: EPOCHS=3
+    """
+    _wording.append(words)
+    try:
+        yield
+    finally:
+        _wording.remove(words)
 
 
 def width() -> int:
@@ -179,8 +198,8 @@ def width() -> int:
 
 
 @contextmanager
-def wide_enough() -> Iterator[None]:
-    """Hold the terminal to be at least as wide as ``NARROWEST``.
+def wide_enough(columns: int = NARROWEST) -> Iterator[None]:
+    """Within the context, take the terminal to be at least this number of columns wide.
 
     >>> with wide_enough():
     ...     width() >= NARROWEST
@@ -188,7 +207,7 @@ def wide_enough() -> Iterator[None]:
     """
     before = os.environ.get("COLUMNS")
     try:
-        os.environ["COLUMNS"] = str(max(width(), NARROWEST))
+        os.environ["COLUMNS"] = str(max(width(), columns))
         yield
     finally:
         del os.environ["COLUMNS"]

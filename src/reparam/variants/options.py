@@ -44,7 +44,10 @@ def options_of(variant: str) -> dict[str, Option]:
         for name, parameter in found.options.items()
     }
     kinds, said = get_type_hints(Parts), documented(Parts)
-    parts = {f.name: Option(f.name, kinds[f.name], f.default, said[f.name]) for f in fields(Parts)}
+    parts = {
+        f.name: Option(f.name, kinds[f.name], f.default, said.get(f.name, ""))
+        for f in fields(Parts)
+    }
     return own | {name: option for name, option in parts.items() if name not in own}
 
 

@@ -1,0 +1,77 @@
+"""The words of the command line for the words of the library.
+
+Messages of the library speak of Python arguments, such as ``n_samples=500``. On the command line
+they become the options that people type, such as ``--n-samples 500``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_ARGUMENT = re.compile(
+    r"""
+      fit\(\.\.\.,\ out=(?P<run>'[^']*'|"[^"]*"),\ resume=True\)
+    | (?P<stays>[\w.]+\([^()]*\) | \.yaml:\ [\w.]+=)
+    | (?<![\w./\\-])(?P<name>[a-z]\w*)=
+      (?P<value>'[^']*' | "[^"]*" | \[[^\]]*\] | \([^)]*\) | \.\.\.
+        | [^\s,;:()'"/\\]*[^\s,;:()'"/\\.])?
+      (?=\.*(?:[\s,;:)]|\Z))
+    """,
+    re.VERBOSE,
+)
+"""A call that goes on with a run, what stays as it is (a call, a key of a file), or an argument.
+
+A part of a path, such as ``runs/seed=3/a``, is no argument.
+"""
+
+
+def in_flags(text: str, types: Callable[[], Mapping[str, Any]]) -> str:
+    """Return a text with the options of the command line in place of Python arguments.
+
+    Arguments:
+        text: A message, a note or a report.
+        types: A function that returns the types of the options by name; it is called only for a
+            text that has an argument in it.
+
+    Example:
+        >>> options = {"n_samples": int, "hidden": tuple[int, ...], "probe": bool, "prior": str}
+        >>> in_flags("n_samples=0: must be at least 1; try hidden=[8, 8]", lambda: options)
+        '--n-samples 0: must be at least 1; try --hidden 8 8'
+        >>> in_flags("set prior='vamp', probe=True or a larger n_samples=", lambda: options)
+        'set --prior vamp, --probe or a larger --n-samples'
+        >>> in_flags("as in fit(model, n_samples=...), of size=3", lambda: options)
+        'as in fit(model, n_samples=...), of size=3'
+    """
+
+    def words(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"] or ""
+        if match["run"] is not None:
+            return f"reparam train --resume {match['run'][1:-1]}"
+        if name is None or name not in known:
+            return match[0]
+        flag = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+        if value == "" or (value == "True" and known[name] != bool | None):
+            return flag
+        plain = value[1:-1] if value[0] in "[('\"" else value
+        return f"{flag} {plain.replace(',', '') if value[0] in '[(' else plain}"
+
+    known = types() if _ARGUMENT.search(text) else {}
+    return _ARGUMENT.sub(words, text)
+
+
+def types_of(options: type | None) -> dict[str, Any]:
+    """Return the types of the options of a verb and of those of training, by name.
+
+    Arguments:
+        options: The dataclass of the options of the verb; None for train.
+    """
+    from reparam.cli.parse import option_types
+    from reparam.cli.train_options import FolderOptions
+    from reparam.runs.stored import COMMON
+    from reparam.variants import names
+    from reparam.variants.options import options_of
+
+    found = {o.name: o.type for name in names() for o in options_of(name).values()}
+    for group in (*COMMON, FolderOptions, *([] if options is None else [options])):
+        found |= option_types(group)
+    return found

@@ -1,0 +1,158 @@
+"""The options of ``reparam train``: those of a variant, and the groups that every variant has.
+
+Their defaults are those of the dataclasses, or the values of a YAML file or of the run to resume.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from reparam.errors import OptionError, folded, unknown
+from reparam.runs.folder import RunFolder
+from reparam.runs.options import DataOptions, ModelOptions
+from reparam.runs.stored import (
+    among,
+    checked_config,
+    option_types,
+    plain_type,
+    read_config,
+    typed,
+)
+from reparam.training.options import MachineOptions, TrainingOptions
+from reparam.variants import Variant, get, names
+from reparam.variants.options import Option, documented, options_of
+from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+
+# --resume alone means the folder of --out.
+OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
+    nargs=(0, 1),
+    metavar="[RUN]",
+    instance_from_str=lambda words: words[0] if words else "",
+    is_instance=lambda value: value is None or isinstance(value, str),
+    str_from_instance=lambda value: ["None"] if value is None else [value],
+)
+
+NAMES = {"posterior": POSTERIORS, "prior": PRIORS, "objective": OBJECTIVES}
+"""The parts that are chosen by name."""
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """The folder of the run, and a file of options.
+
+    Arguments:
+        out: The folder of the run; runs/DATA-VARIANT-N by default.
+        resume: Go on with the run in this folder, or in --out; a new one begins if there is none.
+        config: A YAML file of options; the options on the command line replace them.
+    """
+
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    resume: Annotated[str | None, OPTIONAL_RUN] = None
+    config: Annotated[str | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+
+
+GROUPS: Mapping[str, type[Any]] = {
+    "data": DataOptions,
+    "training": TrainingOptions,
+    "machine": MachineOptions,
+    "folder": FolderOptions,
+}
+"""The groups of options that every variant has, beside those of its model."""
+
+
+def options_class(variant: Variant) -> type[Any]:
+    """Return the dataclass of all options of a variant, in groups."""
+    own = options_of(variant.name)
+    helps, types = documented(ModelOptions), get_type_hints(ModelOptions)
+    common = {
+        f.name: Option(f.name, types[f.name], f.default, helps.get(f.name, ""))
+        for f in fields(ModelOptions)
+    }
+    model = make_dataclass(
+        "Model",
+        [
+            (o.name, Annotated[plain_type(o.type), tyro.conf.arg(help=_help(o))], o.default)
+            for o in {**own, **{k: o for k, o in common.items() if k not in own}}.values()
+        ],
+        frozen=True,
+        namespace={"__doc__": f"The options of {variant.name}, and of its parts."},
+    )
+    return make_dataclass("Options", [("model", model), *GROUPS.items()], frozen=True)
+
+
+def _help(option: Option) -> str:
+    if option.name not in NAMES:
+        return option.help
+    return f"{(option.help or option.name).rstrip('.')}: {', '.join(NAMES[option.name])}."
+
+
+def with_values(cls: type[Any], variant: str, values: Mapping[str, Any], where: str) -> Any:
+    """Return options with values that were read from YAML.
+
+    Arguments:
+        cls: The dataclass of all options of the variant.
+        variant: The name of the variant.
+        values: Values by the names of options.
+        where: The file of the values, for messages.
+
+    Raises:
+        OptionError: An option that the variant does not have, or a value of another type.
+    """
+    types = {**option_types(variant), "out": str | None}
+    groups = get_type_hints(cls)
+    try:
+        for name in values:
+            if name not in types and name != "recorded":
+                raise unknown(f"option of {variant!r}", name, types)
+        found = typed(values, types)
+        return cls(**{name: group(**among(found, group)) for name, group in groups.items()})
+    except OptionError as error:
+        raise OptionError(f"{where}: {error}") from error
+
+
+def stored_options(folder: FolderOptions) -> dict[str, Any]:
+    """Return the options of the run to resume, or of a file; the words replace them."""
+    place = RunFolder(folder.resume or folder.out or ".")
+    if folder.resume is None or not place.holds_run:
+        if folder.config is None:
+            return {}
+        known = {option for name in names() for option in option_types(name)}
+        return read_config(folder.config, sorted({"variant", "out", *known}))
+    if folder.config is not None:
+        raise OptionError("--config and --resume: a run goes on with its own options; drop one")
+    config = checked_config(place.config(), str(place.config_file))
+    for key, what in (("variant", "model was composed by hand"), ("data", "data were given")):
+        if config[key] is None:
+            raise OptionError(
+                f"the {what} in Python, so {place.path} goes on there: "
+                "fit(model, data, out=..., resume=True)"
+            )
+    return config
+
+
+def chosen_variant(
+    named: str | None, stored: str | None, folder: FolderOptions, words: Sequence[str]
+) -> Variant:
+    """Return the variant: the first word, or that of the stored options.
+
+    Raises:
+        OptionError: No variant, an unknown one, or another one than that of the run to resume.
+    """
+    if named is not None:
+        variant = get(named)
+        if folder.resume is not None and stored not in (None, variant.name):
+            raise OptionError(
+                f"the run's variant is {stored!r}, not {variant.name!r}: name its own"
+            )
+        return variant
+    if stored is not None:
+        return get(str(stored))
+    late = [word for word in words if folded(word) in names()]
+    if late:
+        raise OptionError(f"name the variant first: reparam train {late[0]} ...")
+    if folder.resume:
+        raise OptionError(f"{folder.resume} holds no run: name a variant to begin one there")
+    raise OptionError(f"which variant? Name one first: reparam train {'|'.join(names())}")

@@ -1,0 +1,420 @@
+"""Train a model on data: check both, prepare the machine, train, and keep the run in its folder."""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from dataclasses import replace as with_changes
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from reparam.batch import to_device, weights_type
+from reparam.data import Dataset, Stream, as_dataset
+from reparam.data.given import recorded_data, training_batches
+from reparam.data.preparation import holding, spec_mismatch
+from reparam.errors import DataError, OptionError, SupportError, WriteError, unknown
+from reparam.isolation import make_trainable, plain_modes
+from reparam.models.conditional import Conditional
+from reparam.models.latent import as_latent
+from reparam.objectives import ELBO, Objective
+from reparam.pictures import is_picturable
+from reparam.runs.config import (
+    RepeatsLabeled,
+    config_sha256,
+    described,
+    flat,
+    recorded,
+    warmed_up,
+)
+from reparam.runs.folder import RunFolder
+from reparam.runs.load import load
+from reparam.runs.resume import check_same, is_sound
+from reparam.runs.run import Run
+from reparam.runs.stored import among
+from reparam.spec import DataSpec
+from reparam.training import callbacks as watch
+from reparam.training.checkpoint import load_checkpoint, save_tensors
+from reparam.training.events import Callback, Event
+from reparam.training.options import (
+    MachineOptions,
+    OptimizerName,
+    PrecisionName,
+    ScheduleName,
+    TrainingOptions,
+)
+from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
+from reparam.training.trainer import Trainer
+from reparam.utils.files import as_path
+from reparam.utils.memory import allocating, require_memory
+from reparam.utils.seeding import rng_state, seeded, set_rng_state
+from reparam.utils.terminal import note
+from reparam.variants import Recipe, replace
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Let a function refuse an unknown option with the nearest name.
+
+    Raises:
+        OptionError: An unknown option.
+
+    Example:
+        >>> known_options(lambda epochs: epochs)(epoch=3)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: unknown option of <lambda> 'epoch': did you mean 'epochs'? ...
+    """
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*args: Given.args, **options: Given.kwargs) -> Found:
+        for name in options:
+            if name not in known:
+                raise unknown(f"option of {function.__name__}", name, known)
+        return function(*args, **options)
+
+    return checked
+
+
+@known_options
+@plain_modes()
+def fit(
+    model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
+    data: object,
+    objective: Objective | None = None,
+    *,
+    epochs: int = 15,
+    batch_size: int = 128,
+    optimizer: OptimizerName | OptimizerFactory = "adam",
+    scheduler: SchedulerFactory | None = None,
+    lr: float = 5e-3,
+    lr_warmup: float = 0.2,
+    lr_schedule: ScheduleName = "cosine",
+    weight_decay: float = 0.0,
+    clip_norm: float = 1.0,
+    kl_warmup: float = 0.0,
+    ema: float = 0.0,
+    early_stopping: int = 0,
+    seed: int = 0,
+    log_every: int = 50,
+    checkpoint_every: float = 5.0,
+    pictures_every: int = 1,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    capture: bool | None = None,
+    out: str | Path | Callable[[], Path] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a model on data.
+
+    Arguments:
+        model: A recipe, as variants return it; a variant itself, or any function from a
+            ``DataSpec`` to a recipe, whose weights are drawn under the seed of the run; a
+            ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
+            modules too. Such a module is trained as it is, with all that is in it: objectives and
+            figures see a ``LatentModel`` of its parts, and ``Run.sample`` calls its own ``sample``
+            where it has one.
+        data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
+            ``DataLoader``.
+        objective: The objective; None for the recipe's, and the ELBO for a bare model.
+        epochs: The number of passes over the training split.
+        batch_size: The number of examples of each step.
+        optimizer: ``adam`` or ``muon``; or a function from parameters to a torch optimizer.
+        scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
+            the warm-up and schedule below.
+        lr: The highest learning rate.
+        lr_warmup: The share of all steps in which the learning rate rises to it.
+        lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
+        weight_decay: The decoupled weight decay of the optimizer; 0 for none.
+        clip_norm: The largest norm of the gradient; 0 for no limit.
+        kl_warmup: The number of epochs in which the weight of the KL rises from 0.
+        ema: The decay of an average of the weights, which then is the model; 0 for none.
+        early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
+            the best weights; 0 to train to the end.
+        seed: The seed of the order of the data, of every draw, and of the weights of a model that
+            is built here.
+        log_every: The number of steps between two rows of metrics.
+        checkpoint_every: The least number of seconds between two checkpoints.
+        pictures_every: The number of epochs between two pictures; 0 for none.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in
+            float64), ``float32``, ``bfloat16``, ``float64``.
+        devices: The number of devices of each node, a process each.
+        nodes: The number of nodes.
+        capture: Whether each step is one CUDA graph, which takes the same step without the time of
+            the host; None for yes on a GPU. A model that no graph can hold trains without.
+        out: The folder of the run, or a function that makes it, which is called after all checks.
+            None writes nothing.
+        resume: Go on with the run in ``out`` if there is one.
+        progress: Show progress on standard error.
+        callbacks: Functions that are called with every event of training.
+
+    Raises:
+        OptionError: An option that is unknown or out of range.
+        DataError: Data that are damaged, or that the model cannot learn from.
+        RunError: The folder holds another run, or a run with other options.
+        NonFiniteError: A loss became infinite or not a number.
+        Interrupted: Ctrl-C or SIGTERM stopped the run, which can go on.
+
+    Example:
+        >>> from reparam import data, variants
+        >>> digits = data.load("digits")
+        >>> recipe = variants.vae(digits.spec, latent_dim=2, hidden=[32])
+        >>> run = fit(recipe, digits, epochs=1, progress=False)
+        >>> run.sample(3).shape
+        torch.Size([3, 1, 8, 8])
+    """
+    given = locals()
+    factories = {k: given[k] for k in ("optimizer", "scheduler") if callable(given[k])}
+    # The configuration has the name of an optimizer; a function is recorded beside it.
+    names = {"optimizer": "adam"} if "optimizer" in factories else {}
+    options = TrainingOptions(**among(given, TrainingOptions) | names)
+    recipe, source = _recipe_and_data(model, data, objective, options.seed)
+    type_of_weights = weights_type(recipe.model)
+    resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
+    machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
+    runtime = _runtime(recipe, machine, options.batch_size)
+    batches = training_batches(
+        source,
+        options.batch_size,
+        device=runtime.device,
+        seed=options.seed,
+        repeat_labeled=isinstance(recipe.objective, RepeatsLabeled)
+        and recipe.objective.repeats_labeled,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
+    config = flat(recipe, source.options if isinstance(source, Dataset) else None, options, machine)
+    config["recorded"] = {
+        **recorded(source.spec, recipe.objective),
+        "n_train": batches.n_examples,
+        "n_batches": len(batches),
+        "device_used": str(runtime.device),
+        # A run without a folder never goes on.
+        **recorded_data(source, with_fingerprint=out is not None),
+        **{name: described(made) for name, made in factories.items()},
+    }
+    recipe = warmed_up(recipe, options.kl_warmup, len(batches))
+    sizes = recipe.source.options if recipe.source else {}
+    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
+    # The gradient, and two moments of the optimizer.
+    require_memory(3 * n_bytes, runtime.device, **sizes)
+    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+    validation = None
+    if "validation" in source.splits:
+        validation = to_device(source.examples("validation"), runtime.device)
+    # All options are checked before the folder is begun.
+    trainer = Trainer(
+        recipe, batches, options, runtime, validation=validation, capture=capture, **factories
+    )
+    folder = _folder(out, runtime)
+    run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
+    with ExitStack() as stack:
+        stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
+        if folder is not None:
+            if _begin(stack, folder, config, resume, run.is_main):
+                run = load(folder.path, model=recipe.model, device=str(runtime.device))
+                run.data = source
+                if progress:
+                    note(f"{folder.path} is finished already: nothing is left to train")
+                return run
+            trainer.checkpoints = folder.checkpoints
+            trainer.config_sha256 = config_sha256(folder.config()) if run.is_main else None
+        watchers = [*callbacks, lambda event: _remember(run, event)]
+        if run.is_main:
+            n_steps = options.epochs * len(batches)
+            watchers += _watchers(stack, source, options, runtime, folder, n_steps, progress)
+        trainer.callbacks = watchers
+        # Training draws from torch's global state, which is put back: activation checkpointing,
+        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
+        # beside the main one draws from a generator of its own.
+        if threading.current_thread() is not threading.main_thread():
+            stack.enter_context(seeded(torch.device("cpu"), options.seed))
+        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
+        if folder is not None and resume:
+            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.config_sha256)
+            if checkpoint is not None:
+                trainer.restore(checkpoint)
+                if progress and trainer.progress.epoch < options.epochs:
+                    note(f"going on from epoch {trainer.progress.epoch + 1} of {options.epochs}")
+        trainer.fit()
+        if progress and trainer.stopped_early:
+            note(trainer.stopped_early)
+        if folder is not None and run.is_main:
+            finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
+            weights = recipe.model.state_dict()
+            save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
+            run.rows = folder.metrics(note)
+    return run
+
+
+def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:
+    """Return the recipe of a model and an objective.
+
+    Raises:
+        OptionError: A module without an objective that lacks a part of a latent-variable model.
+
+    Example:
+        >>> as_recipe(nn.Linear(1, 1))
+        Traceback (most recent call last):
+        reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
+    """
+    if isinstance(model, Recipe):
+        return model if objective is None else replace(model, objective=objective)
+    if objective is None:
+        as_latent(model)  # refuses what lacks a part; the user's own objective may need fewer
+    return Recipe(model, ELBO() if objective is None else objective)
+
+
+def _recipe_and_data(
+    model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
+    data: object,
+    objective: Objective | None,
+    seed: int,
+) -> tuple[Recipe, Dataset | Stream]:
+    """Return a recipe and data that fit each other, under one spec."""
+    if isinstance(model, Run):
+        raise OptionError(
+            "model is a Run, which holds a trained model: give run.model to train that one further"
+        )
+    if not callable(model) and not isinstance(model, Recipe):
+        raise OptionError(
+            f"model of type {type(model).__name__}: give a recipe, such as "
+            "variants.vae(data.spec), a variant itself or a torch module"
+        )
+    source = as_dataset(data)
+    if not isinstance(model, Recipe | nn.Module):
+        with seeded(torch.device("cpu"), seed):
+            model = model(source.spec)
+    recipe = as_recipe(model, objective)
+    _check_fits(recipe, source.spec)
+    make_trainable(recipe.model)
+    if recipe.spec is not None:
+        # The spec of the model builds it again; the data may have fewer classes or values.
+        source = with_changes(source, spec=with_changes(recipe.spec, name=source.spec.name))
+    return recipe, source
+
+
+def _check_fits(recipe: Recipe, data: DataSpec) -> None:
+    """Refuse data that a recipe was not built for.
+
+    Raises:
+        DataError: Another shape, a wider support or other levels than the recipe's.
+        SupportError: Values that the likelihood of a model composed by hand does not describe.
+    """
+    if recipe.spec is not None:
+        said = spec_mismatch(recipe.spec, data)
+        if said is not None:
+            raise DataError(
+                f"the recipe does not fit the data: {said}; build it for the spec of these data"
+            )
+        return
+    decoder = dict(recipe.model.named_children()).get("decoder")
+    if not isinstance(decoder, Conditional):
+        return
+    supports = decoder.family.supports
+    if supports and not any(data.support in holding(support) for support in supports):
+        raise SupportError(
+            f"the decoder's {type(decoder.family).__name__} describes {' or '.join(supports)} "
+            f"data, and {data.name!r} is {data.support}: give another family, or data of that kind"
+        )
+
+
+def _runtime(recipe: Recipe, machine: MachineOptions, batch_size: int) -> Runtime:
+    """Return the runtime of the devices that train a recipe."""
+    n_devices = machine.devices * machine.nodes
+    if recipe.milestones and n_devices > 1:
+        raise OptionError(
+            f"devices={machine.devices}, nodes={machine.nodes}: this model starts a part of itself "
+            "(a prior, a codebook, or the decoder with start_at_mean=True) from training examples, "
+            "which one process does; use one device"
+        )
+    if batch_size < n_devices:
+        raise OptionError(
+            f"batch_size={batch_size}: {n_devices} devices share a batch, so it needs at least one "
+            "example for each"
+        )
+    return make_runtime(**asdict(machine), has_players=bool(recipe.players))
+
+
+def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> RunFolder | None:
+    """Return the folder of a run, the same in all its processes; the first one makes it."""
+    if out is None:
+        return None
+    if callable(out):
+        out = runtime.broadcast(str(as_path(out(), "out")) if runtime.rank == 0 else "")
+    return RunFolder(as_path(out, "out"))
+
+
+def _begin(
+    stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool, is_main: bool
+) -> bool:
+    """Begin the run of a folder or go on with it, and return whether it is finished already.
+
+    The folder is locked until the stack is left.
+    """
+    goes_on = resume and folder.holds_run
+    is_done = goes_on and folder.is_finished and is_sound(folder)
+    if not is_main:
+        return is_done
+    if not goes_on:
+        folder.require_free()  # before the lock is put into somebody's folder
+    try:
+        stack.enter_context(folder.locked(note))
+        if goes_on:
+            check_same(folder, config)
+            folder.remove_unfinished()
+        else:
+            folder.begin(config)
+    except WriteError:
+        if not is_done:  # else there is nothing to write
+            raise
+        check_same(folder, config)
+    return is_done
+
+
+def _watchers(
+    stack: ExitStack,
+    source: Dataset | Stream,
+    options: TrainingOptions,
+    runtime: Runtime,
+    folder: RunFolder | None,
+    n_steps: int,
+    progress: bool,
+) -> list[Callback]:
+    """Return the callbacks that show progress and write metrics and pictures."""
+    watchers: list[Callback] = []
+    if progress:
+        watchers.append(watch.progress_bar(stack, options, n_steps))
+    if folder is None:
+        return watchers
+    board = watch.TensorBoard(folder.events, stack, note)
+    watchers += [watch.metrics_file(folder.metrics_file, note), board]
+    if options.pictures_every and is_picturable(source.spec):
+        split = "validation" if "validation" in source.splits else "train"
+        examples = to_device(source.examples(split, limit=32), runtime.device)
+        watchers.append(
+            watch.pictures(
+                folder.pictures, source.spec, examples, options, runtime.device, board.picture
+            )
+        )
+    return watchers
+
+
+def _remember(run: Run, event: Event) -> None:
+    if event.row:
+        run.rows.append(dict(event.row))

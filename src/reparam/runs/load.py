@@ -1,0 +1,81 @@
+"""Read a run back from its folder: the configuration, the model it describes, and its weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from reparam.errors import CheckpointError, RunError
+from reparam.isolation import plain_modes
+from reparam.runs.config import recipe_of
+from reparam.runs.folder import RunFolder
+from reparam.runs.resume import warn_of_another
+from reparam.runs.run import Run
+from reparam.runs.stored import checked_config
+from reparam.spec import DataSpec
+from reparam.training.checkpoint import load_checkpoint, load_stored, load_weights, unflatten
+from reparam.training.runtime import resolve_device
+from reparam.training.trainer import Progress
+from reparam.utils.memory import without_training
+from reparam.utils.terminal import note
+from reparam.variants import Recipe
+
+
+@plain_modes()
+def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
+    """Return a run from its folder. Nothing in the folder is executed.
+
+    Arguments:
+        run: The folder.
+        model: The model of a run that was composed by hand; its weights are replaced.
+        device: The device of the model.
+
+    Raises:
+        RunError: There is no run, or it has no weights yet, or its model is not known.
+        CheckpointError: The weights are damaged, or those of another model.
+    """
+    folder = RunFolder(run)
+    stored = folder.config()
+    config = checked_config(stored, str(folder.config_file))
+    spec = DataSpec.from_dict(config["recorded"]["spec"])
+    if model is None:
+        with without_training():
+            model = recipe_of(config, spec)
+    module = model.model if isinstance(model, Recipe) else model
+    if config.get("precision") == "float64":
+        module.double()
+    load_weights(module, _weights(folder, stored), str(folder.path))
+    module.to(resolve_device(device)).eval()
+    return Run(module, spec, config, None, folder, folder.metrics(note))
+
+
+def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Return the final weights; without them, those of the newest checkpoint."""
+    if folder.is_finished:
+        try:
+            stored = load_stored(folder.model_file)
+        except CheckpointError as error:
+            note(f"{error}; using the newest checkpoint instead")
+        else:
+            warn_of_another(folder.model_file, stored.config_sha256, config)
+            return stored.tensors
+    way_on = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
+    checkpoint = load_checkpoint(folder.checkpoints, note)
+    if checkpoint is None:
+        raise RunError(f"{folder.path} has no weights yet: {way_on}")
+    warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
+    if not folder.is_finished:
+        epoch = Progress.from_values(checkpoint.values).epoch
+        note(
+            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
+            f"(epoch {epoch} of {config.get('epochs')}); {way_on}"
+        )
+    for name in ("best", "average.module", "model"):  # in the order of the end of training
+        weights = unflatten(name, checkpoint.tensors)
+        if weights:
+            return weights
+    raise CheckpointError(
+        f"the newest checkpoint in {folder.checkpoints} holds no weights: delete it to go on from "
+        "the one before it"
+    )

@@ -1,0 +1,109 @@
+"""The options of a run that are not those of training: its model, its data and its evaluation.
+
+Each dataclass is the one place where its options are declared, as ``TrainingOptions`` and
+``MachineOptions`` are for theirs. ``fit`` and ``Run.evaluate`` take the fields as arguments,
+``config.yaml`` stores them, and the command line reads their names, types, defaults and
+descriptions.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reparam import data as data_sets
+from reparam.data import Dataset
+from reparam.data.image_set import Binarize
+from reparam.data.vocabulary import Unit
+from reparam.spec import Condition
+
+Proposal = Literal["posterior", "defensive", "tuned"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The options of the model that every variant has.
+
+    Arguments:
+        condition: The condition of every part of the model: label, covariates or both; or none.
+        beta: The weight of the KL, for an objective that has one.
+    """
+
+    condition: Condition | None = None
+    beta: float | None = None
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set, and how it is prepared.
+
+    Arguments:
+        data: The name of the data set; 'reparam data' lists them.
+        data_dir: The folder that holds the data set's folder; no other place is searched then.
+        binarize: How grey images become binary; each data set has a default of its own.
+        dequantize: Whether uniform noise makes pixel levels continuous.
+        validation: The training examples held out for validation: a number, or a share below 1.
+        labels_per_class: The number of training examples of each class that keep their label; all
+            by default.
+        path: The user's own file for data='text', or folder of images for data='images'.
+        unit: The unit of a token of a text.
+        window: The number of tokens of an example of a text; 64 by default.
+        stride: The distance from one training window to the next; the window by default, so that
+            none overlap.
+        test_share: The share of the user's own file or folder that is held out as test; 0.1 by
+            default.
+        size: The height and width that images of a folder are resized to; 64 by default.
+        image_channels: The channels of images of a folder: 1 for grey, 3 for RGB; those of the
+            files by default.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    binarize: Binarize | None = None
+    dequantize: bool | None = None
+    validation: float | None = None
+    labels_per_class: int | None = None
+    path: str | None = None
+    unit: Unit | None = None
+    window: int | None = None
+    stride: int | None = None
+    test_share: float | None = None
+    size: int | None = None
+    image_channels: int | None = None
+
+    def load(self) -> Dataset:
+        """Return the data set.
+
+        Raises:
+            OptionError: An unknown data set, or an option that it does not have.
+            DataError: Files that are missing or damaged.
+        """
+        given: dict[str, Any] = {k: v for k, v in vars(self).items() if v is not None}
+        if self.validation is not None and self.validation.is_integer():
+            given["validation"] = int(self.validation)
+        return data_sets.load(given.pop("data"), **given)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """The figures to measure, and the number of draws.
+
+    Arguments:
+        n_samples: The number of importance samples for each example.
+        proposal: Where they are drawn from: posterior is q(z|x); defensive mixes it with the prior;
+            tuned fits a proposal to each example, which takes 3 to 4 times as long.
+        annealed: The number of examples whose log p(x) is also estimated by annealed importance
+            sampling, with bounds on its error; one to two seconds for each example of a small
+            network.
+        annealed_temperatures: The number of steps of annealing.
+        probe: Also probe codes of more than 256 dimensions; smaller ones are always probed.
+        sample_quality: The number of samples of the model to compare with as many examples; 0 for
+            none.
+        sample_means: Compare means of p(x | z), as pictures show them, instead of draws.
+    """
+
+    n_samples: int = 500
+    proposal: Proposal = "posterior"
+    annealed: int = 0
+    annealed_temperatures: int = 100
+    probe: bool = False
+    sample_quality: int = 0
+    sample_means: bool = False
