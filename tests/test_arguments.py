@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from math import inf, nan
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -351,6 +351,53 @@ class TestByItself:
             as_declared("pair", [1.0], tuple[float, float])
         with pytest.raises(OptionError, match="n=None: must be a whole number"):
             as_declared("n", None, int)
+
+    @pytest.mark.parametrize(
+        ("value", "annotation", "found"),
+        [
+            ("text", str, "text"),
+            (None, str | None, None),
+            ("auto", Literal["auto", "cpu"], "auto"),
+            (None, Literal["auto"] | None, None),
+            (True, bool | None, True),
+            (["a", "b"], tuple[str, ...], ("a", "b")),
+            ([], tuple[str, ...], ()),
+            (3, tuple[int, ...] | None, (3,)),
+            ([1, 2.5], tuple[float, ...] | None, (1.0, 2.5)),
+            ("1e-3", float, 0.001),
+            ("1e-3", float | None, 0.001),
+            ("1e-3", float | Literal["auto"], 0.001),
+            ("auto", float | Literal["auto"], "auto"),
+            ("1e-3", float | str, "1e-3"),
+            (["1e-3", 2], Sequence[float], (0.001, 2.0)),
+            ({"a": 1}, dict[str, int], {"a": 1}),
+        ],
+    )
+    def test_values_of_a_file(self, value: Any, annotation: Any, found: Any) -> None:
+        read = as_declared("x", value, annotation, parse=True)
+        assert read == found
+        assert type(read) is type(found)
+
+    @pytest.mark.parametrize(
+        ("value", "annotation", "said"),
+        [
+            (3, str, "x=3: must be text"),
+            (3, str | None, "x=3: must be text or None"),
+            (None, str, "x=None: must be text"),
+            ("tpu", Literal["auto", "cpu"], "x='tpu': must be one of auto, cpu"),
+            (["cpu"], Literal["auto", "cpu"] | None, "must be one of auto, cpu or None"),
+            ("ab", tuple[str, ...], "x='ab': must be a list"),
+            ([1], tuple[str, ...], "x=1: must be text"),
+            ("1e-3", int, "x='1e-3': must be a whole number"),
+            ("many", float, "x='many': must be a number"),
+            ("many", float | Literal["auto"], "must be a number or one of auto"),
+            ("true", bool, "x='true': must be True or False"),
+            ([1], dict[str, int], r"x=\[1\]: must be a dict"),
+        ],
+    )
+    def test_values_of_another_type(self, value: Any, annotation: Any, said: str) -> None:
+        with pytest.raises(OptionError, match=f"{said}$"):
+            as_declared("x", value, annotation, parse=True)
 
     def test_what_has_no_meaning_stays(self) -> None:
         assert scalar("x") == "x"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import numpy as np
 
@@ -150,38 +150,56 @@ def as_bool(name: str, value: Any) -> bool:
 
 
 def as_declared(
-    name: str, value: Any, annotation: Any, minimum: int | None = None, *, finite: bool = True
+    name: str,
+    value: Any,
+    annotation: Any,
+    minimum: int | None = None,
+    *,
+    finite: bool = True,
+    parse: bool = False,
 ) -> Any:
-    """Return a value as its annotation declares it, where that is about numbers.
+    """Return a value as the type that its annotation declares.
 
     Arguments:
         name: The argument, as the message calls it.
-        value: What was given.
-        annotation: ``int``, ``float``, ``bool``, a ``Sequence`` or ``tuple`` of them, or a union of
-            these with None and with what is no number; a value of another kind is returned as it
-            is.
-        minimum: The least value; by default any number, and sizes from 1 on.
+        value: The value as it was given.
+        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, a class; a ``Sequence`` or
+            ``tuple`` of these; or a union of these, with or without None. Any other annotation
+            accepts every value and returns it unchanged.
+        minimum: The least number; None for any number, and for whole numbers of a sequence, which
+            are sizes, 1.
         finite: Whether an infinite number is refused.
+        parse: Whether a number may be written as text; YAML reads ``1e-3`` as text.
 
     Raises:
-        OptionError: A value that has no meaning as what is declared.
+        OptionError: A value that is not of the declared type.
 
     Example:
         >>> as_declared("hidden", np.array([8]), Sequence[int])
         (8,)
         >>> as_declared("n_components", None, int | None), as_declared("beta", 2, float | str)
         (None, 2.0)
+        >>> as_declared("lr", "1e-3", float, parse=True)
+        0.001
+        >>> as_declared("precision", "half", Literal["float32", "bfloat16"] | None)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: precision='half': must be one of float32, bfloat16 or None
     """
     kinds = _kinds(annotation)
     sequences = [kind for kind in kinds if get_origin(kind) in (Sequence, tuple)]
     numbers = [kind for kind in (bool, int, float) if kind in kinds]
     others = [kind for kind in kinds if kind not in (*sequences, *numbers, NoneType)]
+    if parse and float in numbers and str not in others:
+        value = _parsed(value)
     is_number = isinstance(scalar(value), Real) or (bool(sequences) and _is_sequence(value))
-    is_other = not is_number and any(_is_one(value, kind) for kind in others)
-    if is_other or (value is None and NoneType in kinds) or not (sequences or numbers):
+    is_number = is_number and bool(numbers or sequences)
+    is_other = not is_number and any(_is_a(value, kind) for kind in others)
+    if is_other or (value is None and NoneType in kinds):
         return value
+    if others and not is_number:
+        raise OptionError(f"{name}={value!r}: must be {in_words(annotation)}")
     if sequences:
-        return _sequence(name, value, get_args(sequences[0]), minimum, finite)
+        return _sequence(name, value, get_args(sequences[0]), minimum, finite, parse)
     if bool in numbers:
         return as_bool(name, value)
     if int in numbers and (float not in numbers or isinstance(scalar(value), Integral)):
@@ -189,14 +207,49 @@ def as_declared(
     return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
 
 
+def in_words(annotation: Any) -> str:
+    """Return the values of a type in words, for messages.
+
+    >>> in_words(tuple[int, ...]), in_words(float | None)
+    ('a list of whole numbers', 'a number or None')
+    >>> in_words(Literal["auto", "cpu"] | int)
+    'one of auto, cpu or a whole number'
+    """
+    return " or ".join(_in_words(kind) for kind in _kinds(annotation))
+
+
+_WORDS: Mapping[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("True or False", "truth values"),
+    str: ("text", "texts"),
+    NoneType: ("None", "None"),
+}
+"""The values of a type, as one and as several."""
+
+
+def _in_words(kind: Any) -> str:
+    if kind in _WORDS:
+        return _WORDS[kind][0]
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) in (Sequence, tuple):
+        item, *rest = get_args(kind)
+        several = _WORDS[item][1] if item in _WORDS else f"values, each {in_words(item)}"
+        return f"a list of {several}" if rest in ([], [...]) else f"{len(rest) + 1} {several}"
+    return f"a {getattr(kind, '__name__', kind)}"  # typing's own forms have no name
+
+
 def _kinds(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def _is_one(value: Any, kind: Any) -> bool:
-    """Return whether a value is of a kind that is no number; a kind that is no class may be any."""
+def _is_a(value: Any, kind: Any) -> bool:
+    """Return whether a value is of a type that is no number; what is no class accepts any value."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str | int) and value in get_args(kind)
     kind = get_origin(kind) or kind
-    return isinstance(value, kind) if isinstance(kind, type) else True
+    return isinstance(value, kind) if isinstance(kind, type) and kind is not Any else True
 
 
 def _is_sequence(value: Any) -> bool:
@@ -205,28 +258,40 @@ def _is_sequence(value: Any) -> bool:
     )
 
 
+def _parsed(value: Any) -> Any:
+    """Return the number that a text writes; what writes none is returned unchanged."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _sequence(
-    name: str, value: Any, items: tuple[Any, ...], minimum: int | None, finite: bool
-) -> Any:
-    """Return a sequence whose items are declared; sizes where they are whole numbers."""
+    name: str, value: Any, items: tuple[Any, ...], minimum: int | None, finite: bool, parse: bool
+) -> tuple[Any, ...]:
+    """Return a sequence whose items are declared; whole numbers are sizes."""
     declared = items[0]
     if declared is int:
         return as_sizes(name, value, 1 if minimum is None else minimum)
-    if not _is_about_numbers(declared):
-        return value
     given = value.tolist() if hasattr(value, "tolist") else value
     if not _is_sequence(given):
         raise OptionError(f"{name}={value!r}: must be a list")
     if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
-        raise OptionError(f"{name}={value!r}: must be {len(items)} numbers")
-    return tuple(as_declared(name, item, declared, minimum, finite=finite) for item in given)
+        raise OptionError(f"{name}={value!r}: must be {_in_words(tuple[items])}")  # type: ignore[misc]
+    return tuple(
+        as_declared(name, item, declared, minimum, finite=finite, parse=parse) for item in given
+    )
 
 
-def _is_about_numbers(annotation: Any) -> bool:
-    """Return whether an annotation is, or has in it, one that ``as_declared`` converts."""
+def is_about_numbers(annotation: Any) -> bool:
+    """Return whether an annotation declares numbers: one, several, or one among other types.
+
+    >>> is_about_numbers(float | str), is_about_numbers(Sequence[int]), is_about_numbers(str)
+    (True, True, False)
+    """
     return any(
         kind in (bool, int, float)
-        or (get_origin(kind) in (Sequence, tuple) and _is_about_numbers(get_args(kind)[0]))
+        or (get_origin(kind) in (Sequence, tuple) and is_about_numbers(get_args(kind)[0]))
         for kind in _kinds(annotation)
     )
 
@@ -263,7 +328,7 @@ def numbers(**minimum: int) -> Callable[[Checked], Checked]:
 
 def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Callable[..., Any]:
     signature = inspect.signature(function)
-    about = {n: p for n, p in signature.parameters.items() if _is_about_numbers(p.annotation)}
+    about = {n: p for n, p in signature.parameters.items() if is_about_numbers(p.annotation)}
 
     @functools.wraps(function)
     def converting(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.spec import DataSpec
-from reparam.utils.arguments import as_declared
+from reparam.utils.arguments import as_declared, is_about_numbers
 from reparam.utils.memory import building
 from reparam.variants.parts import PARTS, Parts, with_parts
 from reparam.variants.recipe import Recipe, Source, replace
@@ -109,7 +109,10 @@ def _declared(
 
     def declared(values: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            name: as_declared(name, value, options[name].annotation) if name in options else value
+            # A name of the wrong type is refused where it is looked up, with the known names.
+            name: as_declared(name, value, options[name].annotation)
+            if name in options and is_about_numbers(options[name].annotation)
+            else value
             for name, value in values.items()
         }
 
