@@ -234,9 +234,8 @@ def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) in (Sequence, tuple):
-        item, *rest = get_args(kind)
-        several = _WORDS[item][1] if item in _WORDS else f"values, each {in_words(item)}"
-        return f"a list of {several}" if rest in ([], [...]) else f"{len(rest) + 1} {several}"
+        item = get_args(kind)[0]
+        return f"a list of {_WORDS[item][1] if item in _WORDS else 'values'}"
     return f"a {getattr(kind, '__name__', kind)}"  # typing's own forms have no name
 
 
@@ -277,7 +276,7 @@ def _sequence(
     if not _is_sequence(given):
         raise OptionError(f"{name}={value!r}: must be a list")
     if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
-        raise OptionError(f"{name}={value!r}: must be {_in_words(tuple[items])}")  # type: ignore[misc]
+        raise OptionError(f"{name}={value!r}: must be a list of {len(items)}")
     return tuple(
         as_declared(name, item, declared, minimum, finite=finite, parse=parse) for item in given
     )
