@@ -48,8 +48,8 @@ class Linear:
         return lambda z: Independent(Normal(z @ weight.T + bias, scale), 1)
 
     def chain(self, batch_shape: tuple[int, ...] = ()) -> Chain:
-        factors = {f"z{3 - i}": self.layer(i) for i in range(3)}
-        return Chain(factors, SIZES, batch_shape, torch.empty(0, dtype=F64))
+        top = self.layer(0)(torch.empty(0, dtype=F64)).expand(batch_shape)
+        return Chain({"z3": top, "z2": self.layer(1), "z1": self.layer(2)}, SIZES)
 
     def joint(self) -> MultivariateNormal:
         """Return the normal of z = (I - A)⁻¹ (b + s ε)."""

@@ -4,22 +4,23 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 from torch.types import _size
 
+from reparam.distributions.declared import Elementwise
 from reparam.distributions.wide import widened
 
-# Above it a draw does not fit the integers that torch makes it of.
 _LARGEST_RATE = 1e9
+"""Above this rate a draw exceeds the integers that torch.poisson computes in."""
 
 
-class Poisson(Distribution):
+class Poisson(Elementwise):
     r"""Counts of independent events.
 
     .. math:: \log p(x) = x \log \mu - \mu - \log x!
 
-    Written in log μ and summed in float64: of a count of a million the terms are above 10⁷, and
-    float32 would lose a nat where they cancel.
+    The parameter is log μ, and the terms are summed in float64: for a count of a million they are
+    above 10⁷ and cancel, which costs a nat in float32.
 
     Arguments:
         log_rate: log μ, with shape (\*, *event).
@@ -35,10 +36,6 @@ class Poisson(Distribution):
     def __init__(self, log_rate: Tensor, validate_args: bool | None = None) -> None:
         self.log_rate = log_rate
         super().__init__(log_rate.shape, validate_args=validate_args)
-
-    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "Poisson":
-        """Return the distribution over a larger batch."""
-        return Poisson(self.log_rate.expand(batch_shape), validate_args=False)
 
     @property
     def mean(self) -> Tensor:

@@ -1,29 +1,37 @@
-"""Several stochastic layers: a top-down prior, and posteriors that lead up from the data."""
+r"""Hierarchies of latent layers: a top-down prior, and posteriors along or against its order.
+
+.. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad z = (z_L, \dots, z_1)
+
+Layer 1 is next to the data and layer L is the top. Every prior and posterior here is a ``Chain`` of
+Gaussians over the same vector.
+"""
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.distributions import Chain, base
-from reparam.distributions.chain import Factor, expanded
+from reparam.distributions.chain import Factor
 from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
-from reparam.models.conditional import Conditional, features_shape
+from reparam.models.conditional import Conditional
 from reparam.nn import MLP, TakeLast
-from reparam.priors import StandardNormal, check_sizes
+from reparam.nn.context import with_condition
+from reparam.nn.features import features_shape
+from reparam.priors import StandardNormal
 from reparam.utils.arguments import numbers
 
-# A dimension on which prior and posterior agree costs nothing at any scale, which would drift until
-# its square is no number.
 _MIN_SCALE = 0.01
+"""The floor of a layer's σ. Where posterior and prior agree, the KL is zero at any scale; without a
+floor the scale drifts until its square underflows."""
 
 
-@numbers(context=0)
+@numbers(sizes=1, context=0)
 class TopDown(nn.Module):
     r"""The prior of a hierarchy: each layer is a Gaussian given the layers above it.
 
@@ -58,20 +66,13 @@ class TopDown(nn.Module):
         below: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        if not sizes:
-            raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
-        check_sizes(latent_dim=min(sizes))
+        self.names = _names(sizes)[::-1]
         self.sizes = list(sizes)
-        self.names = [f"z{number}" for number in range(len(sizes), 0, -1)]
         self.top = StandardNormal(sizes[0])
         if below is None:
-            above = [sum(sizes[:number]) for number in range(1, len(sizes))]
             below = [
-                Conditional(
-                    MLP(n, *hidden, context=context, activation=activation),
-                    Gaussian(size, min_scale=_MIN_SCALE),
-                )
-                for n, size in zip(above, sizes[1:], strict=True)
+                _gaussian(MLP(n, *hidden, context=context, activation=activation), size)
+                for n, size in zip(accumulate(sizes), sizes[1:], strict=False)
             ]
         if len(below) != len(sizes) - 1:
             raise OptionError(
@@ -79,26 +80,20 @@ class TopDown(nn.Module):
             )
         self.below = nn.ModuleList(below)
 
-    def layer(self, number: int, above: Tensor, c: Tensor | None = None) -> Distribution:
-        """Return the distribution of a layer, counted from the top, given those above it."""
-        if number == 0:
-            return self.top()
-        part = self.below[number - 1]
-        return part(above) if c is None else part(above, c)
-
     def forward(self, c: Tensor | None = None) -> Chain:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
-        factors = {name: partial(self.layer, i, c=c) for i, name in enumerate(self.names)}
-        batch = () if c is None else c.shape[:1]
-        return Chain(factors, self.sizes, batch, self.top.loc)
+        top = self.top()
+        layers = [partial(with_condition, part, c=c) for part in self.below]
+        factors = [top if c is None else top.expand(c.shape[:1]), *layers]
+        return Chain(dict(zip(self.names, factors, strict=True)), self.sizes)
 
 
 @numbers(context=0)
 class LadderEncoder(nn.Module):
-    r"""The posterior of a hierarchy, top-down like the prior.
+    r"""The posterior of a hierarchy in the order of the prior, from the top down.
 
-    A network goes up from x; in every layer what it says, :math:`\mathcal N(\hat\mu_l,
-    \hat\sigma_l^2)`, is joined with the prior's layer as two Gaussian opinions are:
+    A network leads up from x and describes every layer by :math:`\mathcal N(\hat\mu_l,
+    \hat\sigma_l^2)`. Each of them is multiplied with the layer of the prior, as two Gaussians:
 
     .. math:: q(z_l \mid z_{>l}, x) = \mathcal N\Bigl(
               \frac{\hat\mu_l \hat\sigma_l^{-2} + \mu_l \sigma_l^{-2}}
@@ -107,17 +102,16 @@ class LadderEncoder(nn.Module):
 
     Arguments:
         shape: The shape of one x.
-        prior: The top-down prior of the model, which stays the model's.
+        prior: The top-down prior of the model. It stays a part of the model only.
         hidden: The sizes of the layers below z_1.
         above: The sizes of the layers between z_l and z_{l+1}.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity.
-        up: For every layer, from z_1, the module from what is below it to features, of which the
-            first takes c too; multilayer perceptrons when None.
-        opinions: For every layer, from z_1, the Gaussian family that the features are for; flat
-            ones when None.
-        with_prior: Whether the opinion on a layer is joined with the prior's; where it is not,
-            :math:`q(z \mid x) = \prod_l \mathcal N(z_l; \hat\mu_l, \hat\sigma_l^2)`.
+        up: For every layer, from z_1, the module from the features below it to its own; the first
+            takes x and c. Multilayer perceptrons when None.
+        opinions: For every layer, from z_1, the Gaussian family of its features; flat when None.
+        with_prior: Whether the Gaussians of layers below the top are multiplied with the prior's;
+            otherwise :math:`q(z \mid x) = \prod_l \mathcal N(z_l; \hat\mu_l, \hat\sigma_l^2)`.
 
     References:
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 11 to 19.
@@ -142,7 +136,7 @@ class LadderEncoder(nn.Module):
         with_prior: bool = True,
     ) -> None:
         super().__init__()
-        # The weights of the prior are the model's: a tuple keeps them out of this module's own.
+        # The weights of the prior are the model's: a tuple keeps them out of this module.
         self._prior = (prior,)
         if up is None:
             networks = [MLP(shape, *hidden, context=context, activation=activation)]
@@ -161,30 +155,21 @@ class LadderEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
         r"""Return q(z | x, c) for x with shape (\*, *shape)."""
         (prior,) = self._prior
-        features = self.up[0](x) if c is None else self.up[0](x, c)
-        said = [self.opinions[0](features)]
-        for up, opinion in zip(self.up[1:], self.opinions[1:], strict=True):
-            features = up(features)
-            said.append(opinion(features))
-        said.reverse()
-        factors = {
-            name: partial(self._layer, i, said[i], c=c) for i, name in enumerate(prior.names)
-        }
-        return Chain(factors, prior.sizes, said[0].batch_shape, features)
-
-    def _layer(
-        self, number: int, said: Distribution, above: Tensor, c: Tensor | None
-    ) -> Distribution:
-        """Return the distribution of a layer given what the data say of it, and those above."""
-        if number == 0 or not self.with_prior:
-            return expanded(said, above)
-        (prior,) = self._prior
-        return joined(said, prior.layer(number, above, c))
+        features, layers = with_condition(self.up[0], x, c), []
+        for number, family in enumerate(self.opinions):
+            features = features if number == 0 else self.up[number](features)
+            layers.append(family(features))
+        top, *others = reversed(layers)
+        factors: list[Distribution | Factor] = [top, *others]
+        if self.with_prior:
+            expected = [partial(with_condition, part, c=c) for part in prior.below]
+            factors = [top, *map(_product_with, others, expected)]
+        return Chain(dict(zip(prior.names, factors, strict=True)), prior.sizes)
 
 
-@numbers(context=0)
+@numbers(sizes=1, context=0)
 class BottomUp(nn.Module):
-    r"""The posterior of a hierarchy that goes up, each layer given the one below it.
+    r"""The posterior of a hierarchy from the bottom up, each layer given the one below it.
 
     .. math:: q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
 
@@ -217,25 +202,20 @@ class BottomUp(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if not sizes:
-            raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
-        check_sizes(latent_dim=min(sizes))
+        self.names = _names(sizes)
         self.sizes = list(sizes)
-        self.names = [f"z{number}" for number in range(1, len(sizes) + 1)]
         first = MLP(shape, *hidden, context=context, activation=activation)
-        self.first = Conditional(first, Gaussian(sizes[0], min_scale=_MIN_SCALE))
+        self.first = _gaussian(first, sizes[0])
         self.above = steps(sizes, above, context, activation)
         groups = torch.arange(sum(sizes)).split(self.sizes)
         self.order: Tensor
         self.register_buffer("order", torch.cat(groups[::-1]), persistent=False)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Reordered:
-        r"""Return q(z | x, c) for x with shape (\*, *shape), of (z_L, …, z_1) as in the prior."""
-        first = self.first(x) if c is None else self.first(x, c)
-        parts: list[Factor] = [partial(expanded, first)]
-        parts += [part if c is None else partial(part, c=c) for part in self.above]
-        factors = dict(zip(self.names, parts, strict=True))
-        return Reordered(Chain(factors, self.sizes, first.batch_shape, first.mean), self.order)
+        r"""Return q(z | x, c) of z = (z_L, …, z_1), for x with shape (\*, *shape)."""
+        layers = [partial(with_condition, part, c=c) for part in self.above]
+        factors = [with_condition(self.first, x, c), *layers]
+        return Reordered(Chain(dict(zip(self.names, factors, strict=True)), self.sizes), self.order)
 
 
 @numbers(context=0)
@@ -258,16 +238,13 @@ def steps(
         [torch.Size([3])]
     """
     return nn.ModuleList(
-        Conditional(
-            TakeLast(MLP(before, *hidden, context=context, activation=activation), before),
-            Gaussian(size, min_scale=_MIN_SCALE),
-        )
-        for before, size in pairwise(sizes)
+        _gaussian(TakeLast(MLP(n, *hidden, context=context, activation=activation), n), size)
+        for n, size in pairwise(sizes)
     )
 
 
 def joined(first: Distribution, second: Distribution) -> Distribution:
-    r"""Return the normalized product of two diagonal Gaussians.
+    r"""Return the normalized product of the densities of two diagonal Gaussians.
 
     .. math:: \sigma^{-2} = \sigma_1^{-2} + \sigma_2^{-2}, \qquad
               \mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})
@@ -282,8 +259,24 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
         (base(p).loc, base(p).scale)  # type: ignore[attr-defined]
         for p in (first, second)
     )
-    # A step from the second mean, not a mean weighted by precisions: where a scale is tiny those
-    # overflow, and the rounding of their mean is many scales wide.
+    # An interpolation between the means. A mean weighted by precisions would overflow where a scale
+    # is tiny, and be rounded by many scales.
     share = scale_2 / torch.hypot(scale_1, scale_2)
     loc = torch.lerp(loc_2, loc_1, share.square())
     return Independent(Normal(loc, scale_1 * share, validate_args=False), 1, validate_args=False)
+
+
+def _product_with(described: Distribution, expected: Factor) -> Factor:
+    """Return the factor of a layer that x describes, multiplied with the prior's layer."""
+    return lambda above: joined(described, expected(above))
+
+
+def _gaussian(network: nn.Module, size: int) -> Conditional:
+    return Conditional(network, Gaussian(size, min_scale=_MIN_SCALE))
+
+
+def _names(sizes: Sequence[int]) -> list[str]:
+    """Return the names of layers from z₁ on, as many as there are sizes."""
+    if not sizes:
+        raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
+    return [f"z{number}" for number in range(1, len(sizes) + 1)]

@@ -5,7 +5,7 @@ from reparam.nn.codebook import Codebook
 from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
 from reparam.nn.ignore_context import IgnoreContext
-from reparam.nn.mlp import MLP
+from reparam.nn.mlp import MLP, LabelNetwork
 from reparam.nn.pyramid import Downsample, Pyramid, Residual
 from reparam.nn.random_affine import RandomAffine
 from reparam.nn.sequence import TextDecoder, TextEncoder
@@ -18,6 +18,7 @@ __all__ = [
     "RandomAffine",
     "TakeLast",
     "Codebook",
+    "LabelNetwork",
     "MLP",
     "ConvDecoder",
     "ConvEncoder",

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import ShapeError
+from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.utils.arguments import as_sizes, numbers
@@ -94,3 +94,49 @@ def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
         f"input of shape {tuple(x.shape)}: its trailing sizes must be {shape}, "
         "the shape that the network was built for"
     )
+
+
+@numbers(n_classes=1)
+class LabelNetwork(nn.Module):
+    r"""A multilayer perceptron of x and a label y, for many labels of each x.
+
+    .. math:: h_1 = \phi(W x + V y + b), \qquad h_l = \phi(W_l h_{l-1} + b_l)
+
+    It is an ``MLP`` with a context, except that W x is computed once for all labels.
+
+    Arguments:
+        in_features: The size of x, or its shape.
+        n_classes: The number of labels K.
+        hidden: The sizes of the layers, one at least.
+        activation: The nonlinearity after every layer.
+
+    Raises:
+        OptionError: No layers, or a size below one.
+
+    Example:
+        >>> network = LabelNetwork((1, 8, 8), 3, 16)
+        >>> network(torch.zeros(5, 1, 8, 8), torch.zeros(3, 5, 3)).shape
+        torch.Size([3, 5, 16])
+    """
+
+    def __init__(
+        self,
+        in_features: int | Sequence[int],
+        n_classes: int,
+        *hidden: int,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if not hidden:
+            raise OptionError("hidden=(): give one layer at least")
+        self.in_shape = as_sizes("in_features", in_features)
+        self.of_x = nn.Linear(prod(self.in_shape), hidden[0])
+        self.of_label = nn.Linear(n_classes, hidden[0], bias=False)
+        self.activation = make_activation(activation)
+        self.rest = MLP(hidden[0], *hidden[1:], activation=activation)
+        self.out_shape = self.rest.out_shape
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""Return features, with shape (\*, B, F), of x and of y with shape (\*, B, K)."""
+        first = self.of_x(flatten_example(x, self.in_shape)) + self.of_label(y)
+        return self.rest(self.activation(first))
