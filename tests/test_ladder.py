@@ -19,8 +19,10 @@ from reparam.divergence import MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.evaluation import evaluate
 from reparam.families import Gaussian
-from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, joined
+from reparam.models.conditional import Conditional
+from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, gaussian_layers, joined
 from reparam.models.latent import LatentModel
+from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build
@@ -153,8 +155,9 @@ def test_joined_holds_where_a_prior_is_all_but_certain() -> None:
 
 
 def scrambled_ladder(context: int = 0) -> tuple[TopDown, LadderEncoder]:
-    prior = TopDown([2, 3], hidden=(6,), context=context)
-    encoder = LadderEncoder((4,), prior, hidden=(6,), above=(5,), context=context)
+    prior = TopDown([2, 3], gaussian_layers([2, 3], (6,), context))
+    up = [MLP(4, 6, context=context), MLP(6, 5)]
+    encoder = LadderEncoder(prior, up, [Gaussian(3), Gaussian(2)])
     for part in (prior, encoder):
         part.double()
         for parameter in part.parameters():
@@ -236,7 +239,8 @@ def test_draws_of_a_chain_come_from_its_marginal() -> None:
 
 @pytest.mark.parametrize("context", [0, 3])
 def test_each_layer_of_a_chain_knows_the_one_before_alone(context: int) -> None:
-    encoder = BottomUp((4,), [3, 2, 1], hidden=(6,), above=(5,), context=context).double()
+    first = Conditional(MLP(4, 6, context=context), Gaussian(3))
+    encoder = BottomUp(first, gaussian_layers([3, 2, 1], (5,), context, markov=True)).double()
     x = torch.randn(7, 4, dtype=F64)
     c = (torch.randn(7, 3, dtype=F64),) if context else ()
     q = encoder(x, *c)
@@ -332,3 +336,10 @@ def test_three_layers_draw_and_take_a_condition() -> None:
 def test_empty_layers_are_refused(sizes: list[int]) -> None:
     with pytest.raises(OptionError, match=r"at least (one|1)"):
         TopDown(sizes)
+    with pytest.raises(OptionError, match=r"at least (one|1)"):
+        build("hierarchical-vae", DataSpec((6,), "binary"), latent_dims=sizes)
+
+
+def test_layers_without_modules_are_refused() -> None:
+    with pytest.raises(OptionError, match="0 modules below the top of 2 layers: give one for each"):
+        TopDown([3, 2])
