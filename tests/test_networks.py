@@ -178,7 +178,7 @@ def test_convolutions_want_images(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("options", [{"channels": (0,)}, {"kernel_size": 0}], ids=str)
 def test_empty_convolutions_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match="every size must be at least 1"):
+    with pytest.raises(OptionError, match="must be at least 1"):
         ConvEncoder((1, 8, 8), **options)
 
 
@@ -186,7 +186,7 @@ def test_empty_convolutions_are_refused(options: dict[str, int]) -> None:
     "options", [{"channels": ()}, {"channels": (4, 0)}, {"kernel_size": 4}], ids=str
 )
 def test_impossible_transposed_convolutions_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match=r"at least (one layer|1)"):
+    with pytest.raises(OptionError, match=r"at least (one layer|1)|must be odd"):
         ConvDecoder(2, (8, 8), **options)
 
 

@@ -1,4 +1,7 @@
-"""Networks: tensors in, features out. Depth and size are arguments."""
+"""Networks: modules from tensors, and a condition where there is one, to features.
+
+Depth and sizes are arguments. Every network declares the shape of its features as ``out_shape``.
+"""
 
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook

@@ -1,4 +1,7 @@
-"""The multilayer perceptron."""
+r"""Multilayer perceptrons.
+
+.. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,24 +16,22 @@ from reparam.nn.context import concatenate
 from reparam.utils.arguments import as_sizes, numbers
 
 GATED = "gated"
-"""The activation that only dense layers have, because it has weights of its own."""
+"""An activation of dense layers only, because it has weights."""
 
 
 @numbers(context=0)
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 
-    .. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
-
-    Gated, every layer is :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
+    With the activation ``gated``, a layer is
+    :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
 
     Arguments:
-        in_features: The size of the input, or the shape of one example, which is then flattened.
-        hidden: The sizes of the layers; the last one is the number of features. Without any, the
+        in_features: The size of the input, or the shape of one example, which is flattened.
+        hidden: The sizes of the layers; the last one is the number of features. Without layers the
             features are the input.
         context: The size of the condition c; 0 without one.
-        activation: The nonlinearity after every layer; ``gated`` for a second linear layer that
-            weighs each feature of the first.
+        activation: The nonlinearity after every layer, by name.
 
     Raises:
         OptionError: A size below one.
@@ -58,7 +59,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):
             if activation == GATED:
-                # Both linear layers as one, which is faster.
+                # Both linear maps in one layer, which is faster.
                 layers += [nn.Linear(size_in, 2 * size_out), nn.GLU(dim=-1)]
             else:
                 layers += [nn.Linear(size_in, size_out), make_activation(activation)]
@@ -74,8 +75,8 @@ class MLP(nn.Module):
 def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
     r"""Return x, with shape (\*, *shape), as (\*, D).
 
-    A network built for one size D also takes the images that have D entries, so that
-    ``MLP(784, 400)`` reads (B, 1, 28, 28).
+    A network for vectors of D entries takes images of D entries too: ``MLP(784, 400)`` takes
+    (B, 1, 28, 28).
 
     Raises:
         ShapeError: The trailing sizes of x are not those of an example.
