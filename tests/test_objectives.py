@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch
-from reparam.divergence import mmd
 from reparam.errors import OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation import total_correlation
 from reparam.evaluation.samples import psnr
+from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
 from reparam.objectives import (
     ELBO,

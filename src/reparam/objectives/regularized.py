@@ -7,8 +7,9 @@ from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
 from reparam.distributions import Delta, base, rsample
-from reparam.divergence import kl, mmd
+from reparam.divergence import kl
 from reparam.errors import SupportError
+from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights, of_latents

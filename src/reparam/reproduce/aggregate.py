@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.divergence import mmd
 from reparam.evaluation.latents.decomposition import AggregateKL, total_correlation
 from reparam.isolation import isolated
+from reparam.mmd import mmd
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE, dynamic_mnist
 from reparam.reproduce.registry import Protocol, entry
