@@ -194,7 +194,7 @@ class TestMMD:
 
     @pytest.mark.parametrize("shapes", [((1, 2), (5, 2)), ((5, 2), (1, 2)), ((5, 2), (5, 3))])
     def test_refusals(self, shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
-        with pytest.raises(ShapeError, match="two or more on each side"):
+        with pytest.raises(ShapeError, match="must have two draws or more"):
             mmd(*(torch.zeros(shape) for shape in shapes))
 
     def test_a_single_example_has_no_penalty(self) -> None:
@@ -606,7 +606,7 @@ def test_a_part_that_is_missing_is_named() -> None:
     model = build("vae", SPEC, latent_dim=2, hidden=(4,)).model
     batch = Batch(torch.zeros(3, 1, 4, 4))
     for objective in (FactorVAE(), DensityRatio(), Generator(), Discriminator()):
-        with pytest.raises(ReparamError, match="has no discriminator, which its objective asks"):
+        with pytest.raises(ReparamError, match="has no discriminator, which its objective needs"):
             objective(model, batch)
     with pytest.raises(OptionError, match="learns from labels"):
         Classification()(model, batch)

@@ -1,5 +1,6 @@
 """A seed gives the same numbers from any thread, and leaves torch's global random state alone."""
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch import distributions as d
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import reparam as rp
@@ -143,6 +145,56 @@ def test_every_operator_draws_what_the_global_state_would(name: str) -> None:
     with untouched(), seeded(CPU, 7):
         found = [*called(name), *called(name)]
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+class PassOn(TorchDispatchMode):
+    """A mode of a user's, as of a counter of operations."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+ONES = torch.ones(4, 6)
+DRAWS: dict[str, Callable[[], Tensor]] = {
+    "rand": lambda: torch.rand(3),
+    "randn": lambda: torch.randn(3),
+    "randint": lambda: torch.randint(9, (3,)),
+    "randint from": lambda: torch.randint(2, 9, (3,)),
+    "randperm": lambda: torch.randperm(9),
+    "normal": lambda: torch.normal(0.0, 1.0, (3,)),
+    "normal of tensors": lambda: torch.normal(ONES, ONES),
+    "rand_like": lambda: torch.rand_like(ONES),
+    "randn_like": lambda: torch.randn_like(ONES),
+    "randint_like": lambda: torch.randint_like(ONES, 9),
+    "bernoulli": lambda: torch.bernoulli(ONES / 2),
+    "bernoulli of a number": lambda: torch.bernoulli(ONES, 0.5),
+    "uniform_": lambda: torch.empty(3).uniform_(),
+    "multinomial": lambda: torch.multinomial(ONES, 2),
+    "poisson": lambda: torch.poisson(ONES),
+    "dropout": lambda: nn.functional.dropout(ONES, 0.5),
+    "alpha dropout": lambda: nn.functional.alpha_dropout(ONES, 0.5, training=True),
+    "rrelu": lambda: nn.functional.rrelu(-ONES, training=True),
+    "gumbel": lambda: d.Gumbel(ONES, ONES).sample(),
+    "gamma": lambda: d.Gamma(ONES, ONES).sample(),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_are_the_same_under_a_users_mode(name: str) -> None:
+    torch.manual_seed(7)
+    expected = DRAWS[name]()
+    torch.manual_seed(8)
+    with untouched(), seeded(CPU, 7), PassOn():
+        found = DRAWS[name]()
+    assert torch.equal(found, expected)
+
+
+def test_a_reload_keeps_the_kernels() -> None:
+    module = importlib.import_module("reparam.utils.generators")
+    importlib.reload(module)
+    with module.drawing_from(torch.Generator().manual_seed(0)):
+        found = torch.rand(3)
+    assert torch.equal(found, torch.rand(3, generator=torch.Generator().manual_seed(0)))
 
 
 def test_every_operator_that_draws_is_known() -> None:

@@ -93,8 +93,8 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """A dense layer and strided transposed convolutions, from z to feature maps.
 
-    Each layer doubles the image, up to ``out_size``, which may be odd. The features are maps, so that
-    the head after them is a convolution.
+    Each layer doubles the image, up to ``out_size``, which may be odd. The features are maps, and a
+    convolution is the head after them.
 
     Arguments:
         in_features: The size of z.
