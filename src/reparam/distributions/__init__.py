@@ -8,7 +8,7 @@ from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.chain import Chain
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
 from reparam.distributions.cross_entropy import CrossEntropy
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import DeclaredDistribution, Elementwise
 from reparam.distributions.delta import Delta
 from reparam.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.distributions.flow import Flow
@@ -40,6 +40,7 @@ __all__ = [
     "DeclaredDistribution",
     "Delta",
     "DiscretizedLogisticMixture",
+    "Elementwise",
     "Flow",
     "GaussianMixture",
     "HypersphericalUniform",

@@ -1,8 +1,9 @@
-"""Numbers and sizes as people give them: accepted where they have one meaning, else refused.
+"""Arguments of any type: converted to the declared type where they have one meaning, else refused.
 
-NumPy and zero-dimensional numbers, whole floats and single sizes are what searches for
-hyperparameters, arrays and hurried hands produce. Every public option that is a number goes
-through here, so that it has one meaning, one range and one sentence wherever it is given.
+Hyperparameter searches and arrays produce NumPy numbers, tensors without dimensions and whole
+floats. Every public argument that is a number is converted here, and so has the same meaning,
+range and error sentence everywhere. ``as_declared`` converts a value to the type of an annotation;
+``@numbers()`` does so for all arguments of a function.
 """
 
 import functools
@@ -11,7 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -20,7 +31,22 @@ from reparam.errors import OptionError
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 LARGEST = 2**63 - 1
-"""The largest whole number that a tensor can hold, and so the largest size, count or seed."""
+"""The largest whole number in a tensor, and so the largest size, count or seed."""
+
+
+@runtime_checkable
+class _Array(Protocol):
+    """An array, tensor or NumPy number; torch is not imported for it."""
+
+    @property
+    def shape(self) -> Any:
+        """The sizes of the axes."""
+
+    def item(self) -> Any:
+        """Return the only entry as a Python number."""
+
+    def tolist(self) -> Any:
+        """Return the entries as lists of Python numbers."""
 
 
 def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> int:
@@ -33,7 +59,7 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
         maximum: The largest value.
 
     Raises:
-        OptionError: No whole number, or one outside the range.
+        OptionError: The value is not a whole number, or is outside the range.
 
     Example:
         >>> as_int("latent_dim", np.float64(2.0), minimum=1)
@@ -76,7 +102,7 @@ def as_float(
         finite: Whether an infinite number is refused.
 
     Raises:
-        OptionError: No number, NaN, an infinite number, or one outside the range.
+        OptionError: The value is not a number, is NaN or infinite, or is outside the range.
 
     Example:
         >>> as_float("lr", np.float32(0.5), minimum=0.0, open_ends=True)
@@ -104,7 +130,7 @@ def as_float(
 
 
 def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
-    """Return a list of sizes; a single number is a list of one.
+    """Return sizes as a tuple; a single number is a tuple of one.
 
     Arguments:
         name: The argument, as the message calls it.
@@ -112,7 +138,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
         minimum: The least size.
 
     Raises:
-        OptionError: Something else, or a size below the minimum.
+        OptionError: The value is of another type, or a size is below the minimum.
 
     Example:
         >>> as_sizes("hidden", 400), as_sizes("hidden", np.array([400, 200]))
@@ -120,7 +146,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     """
     if isinstance(value, str | bytes) or isinstance(scalar(value), Real):
         return (as_int(name, value, minimum),)
-    given = value.tolist() if hasattr(value, "tolist") else value
+    given = value.tolist() if isinstance(value, _Array) else value
     if not isinstance(given, Sequence) or any(isinstance(v, Sequence) for v in given):
         raise OptionError(f"{name}={value!r}: must be a whole number or a list of whole numbers")
     sizes = tuple(as_int(name, size, -LARGEST) for size in given)
@@ -130,14 +156,14 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
 
 
 def as_bool(name: str, value: Any) -> bool:
-    """Return a truth value, which 0 and 1 are too.
+    """Return a truth value; 0 and 1 are truth values too.
 
     Arguments:
         name: The argument, as the message calls it.
         value: A bool, of Python or NumPy; 0 or 1.
 
     Raises:
-        OptionError: Something else.
+        OptionError: The value is of another type.
 
     Example:
         >>> as_bool("jitter", np.bool_(False))
@@ -244,7 +270,7 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Return whether a value is of a type that is no number; what is no class accepts any value."""
+    """Return whether a value is of a type; a type that is neither a class nor a Literal is any."""
     if get_origin(kind) is Literal:
         return isinstance(value, str | int) and value in get_args(kind)
     kind = get_origin(kind) or kind
@@ -252,13 +278,11 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 
 def _is_sequence(value: Any) -> bool:
-    return not isinstance(value, str | bytes) and (
-        isinstance(value, Sequence) or hasattr(value, "tolist")
-    )
+    return isinstance(value, Sequence | _Array) and not isinstance(value, str | bytes)
 
 
 def _parsed(value: Any) -> Any:
-    """Return the number that a text writes; what writes none is returned unchanged."""
+    """Return the number that a text holds; any other value unchanged."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -268,11 +292,11 @@ def _parsed(value: Any) -> Any:
 def _sequence(
     name: str, value: Any, items: tuple[Any, ...], minimum: int | None, finite: bool, parse: bool
 ) -> tuple[Any, ...]:
-    """Return a sequence whose items are declared; whole numbers are sizes."""
+    """Return a tuple of items of a declared type; whole numbers are sizes."""
     declared = items[0]
     if declared is int:
         return as_sizes(name, value, 1 if minimum is None else minimum)
-    given = value.tolist() if hasattr(value, "tolist") else value
+    given = value.tolist() if isinstance(value, _Array) else value
     if not _is_sequence(given):
         raise OptionError(f"{name}={value!r}: must be a list")
     if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
@@ -296,13 +320,13 @@ def is_about_numbers(annotation: Any) -> bool:
 
 
 def numbers(**minimum: int) -> Callable[[Checked], Checked]:
-    """Return the decorator that lets a function or a class take its numbers in any type.
+    """Return a decorator that converts the numeric arguments of a function or class.
 
-    Every argument is converted as its annotation declares it: see ``as_declared``. What the
-    function itself sees are Python's own numbers, and tuples of them.
+    Every argument whose annotation declares numbers is converted by ``as_declared``, so that the
+    function gets Python numbers and tuples of them.
 
     Arguments:
-        minimum: The least values of arguments that are whole numbers or sizes.
+        minimum: The least values of arguments that are whole numbers or sizes, by name.
 
     Example:
         >>> @numbers(latent_dim=1)
@@ -334,7 +358,7 @@ def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Cal
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError:
-            return function(*args, **kwargs)  # which says what is amiss with its name
+            return function(*args, **kwargs)  # it raises the error with its own name
         for name in about.keys() & given.arguments.keys():
             given.arguments[name] = _argument(about[name], given.arguments[name], minimum)
         return function(*given.args, **given.kwargs)
@@ -345,37 +369,30 @@ def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Cal
 def _argument(parameter: inspect.Parameter, value: Any, minimum: Mapping[str, int]) -> Any:
     least, finite = minimum.get(parameter.name), parameter.default != inf
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        # A list of sizes without its star is meant as one with it.
+        # One list of sizes is accepted in place of several arguments.
         several = len(value) == 1 and _is_sequence(value[0])
         return as_sizes(parameter.name, value[0] if several else value, least or 1)
     return as_declared(parameter.name, value, parameter.annotation, least, finite=finite)
 
 
 def scalar(value: Any) -> Any:
-    """Return the Python number that a NumPy number or an array without dimensions holds.
+    """Return the Python number in a NumPy number or an array without dimensions.
 
-    A float of few bits is the shortest decimal that it stands for. Everything else is returned as
-    it is.
+    A float of 32 or 16 bits becomes the shortest decimal that rounds to it. Any other value is
+    returned unchanged.
 
     >>> scalar(np.int64(3)), scalar(np.array(2.5)), scalar(np.float32(0.1)), scalar("x")
     (3, 2.5, 0.1, 'x')
     """
-    if not isinstance(value, np.generic):
-        if isinstance(value, np.ma.MaskedArray) or getattr(value, "is_meta", False):
-            return value  # they hold no number, or one that is not to be seen
-        if not hasattr(value, "item") or getattr(value, "shape", None) != ():
-            return value
-        # torch has types that NumPy lacks; their numbers are exact in float64.
-        value = np.asarray(value)[()] if isinstance(value, np.ndarray) else _numpy(value)
-    if isinstance(value, np.float32 | np.float16):
-        return float(str(value))
-    return value.item()
-
-
-def _numpy(value: Any) -> Any:
-    number = value.item()
-    is_float32 = str(value.dtype) == "torch.float32"
-    return np.float32(number) if is_float32 else np.asarray(number)[()]
+    if not isinstance(value, _Array) or value.shape != () or isinstance(value, np.ma.MaskedArray):
+        return value
+    try:
+        number = value.item()
+    except (RuntimeError, NotImplementedError):
+        return value  # a tensor on the device "meta" has no value
+    kind = str(value.dtype).removeprefix("torch.")  # type: ignore[attr-defined]
+    short = {"float32": np.float32, "float16": np.float16} if isinstance(number, float) else {}
+    return float(str(short[kind](number))) if kind in short else number
 
 
 def _at_least(minimum: float) -> str:
