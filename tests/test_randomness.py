@@ -21,7 +21,7 @@ from reparam.data.stream import StreamBatches
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
 from reparam.isolation import Workers, isolated
-from reparam.utils.generators import FUSED_DROPOUT, TAKE_GENERATOR, _without_dropout, drawing_from
+from reparam.utils.generators import FUSED_DROPOUT, _without_dropout, drawing_from
 from reparam.utils.seeding import reseed, rng_state, seeded, set_rng_state
 
 CPU = torch.device("cpu")
@@ -154,39 +154,18 @@ class PassOn(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-ONES = torch.ones(4, 6)
-DRAWS: dict[str, Callable[[], Tensor]] = {
-    "rand": lambda: torch.rand(3),
-    "randn": lambda: torch.randn(3),
-    "randint": lambda: torch.randint(9, (3,)),
-    "randint from": lambda: torch.randint(2, 9, (3,)),
-    "randperm": lambda: torch.randperm(9),
-    "normal": lambda: torch.normal(0.0, 1.0, (3,)),
-    "normal of tensors": lambda: torch.normal(ONES, ONES),
-    "rand_like": lambda: torch.rand_like(ONES),
-    "randn_like": lambda: torch.randn_like(ONES),
-    "randint_like": lambda: torch.randint_like(ONES, 9),
-    "bernoulli": lambda: torch.bernoulli(ONES / 2),
-    "bernoulli of a number": lambda: torch.bernoulli(ONES, 0.5),
-    "uniform_": lambda: torch.empty(3).uniform_(),
-    "multinomial": lambda: torch.multinomial(ONES, 2),
-    "poisson": lambda: torch.poisson(ONES),
-    "dropout": lambda: nn.functional.dropout(ONES, 0.5),
-    "alpha dropout": lambda: nn.functional.alpha_dropout(ONES, 0.5, training=True),
-    "rrelu": lambda: nn.functional.rrelu(-ONES, training=True),
-    "gumbel": lambda: d.Gumbel(ONES, ONES).sample(),
-    "gamma": lambda: d.Gamma(ONES, ONES).sample(),
-}
-
-
-@pytest.mark.parametrize("name", DRAWS)
-def test_draws_are_the_same_under_a_users_mode(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in OPERATORS if is_drawn_on_a_cpu(name)])
+def test_every_operator_draws_so_under_a_users_mode(name: str) -> None:
+    if name == "native_dropout.out":
+        pytest.skip(
+            "the mode gets it before it is made of others, and no function of torch calls it"
+        )
     torch.manual_seed(7)
-    expected = DRAWS[name]()
+    expected = called(name)
     torch.manual_seed(8)
     with untouched(), seeded(CPU, 7), PassOn():
-        found = DRAWS[name]()
-    assert torch.equal(found, expected)
+        found = called(name)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_a_reload_keeps_the_kernels() -> None:
@@ -197,9 +176,7 @@ def test_a_reload_keeps_the_kernels() -> None:
     assert torch.equal(found, torch.rand(3, generator=torch.Generator().manual_seed(0)))
 
 
-def test_every_operator_that_draws_is_known() -> None:
-    known = {name.partition(".")[0] for name in OPERATORS}
-    assert {name.partition(".")[0] for name in TAKE_GENERATOR} <= known
+def test_flash_attention_has_no_dropout_on_a_cpu() -> None:
     with pytest.raises(RuntimeError, match="dropout"):
         called(f"{NO_DROPOUT_ON_A_CPU[0]}.default")
 

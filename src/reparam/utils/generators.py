@@ -7,9 +7,8 @@ down every operator.
 
 The dispatch key, its guards and the test for a recording are private functions of torch, for which
 torch has no public ones. The kernels belong to the process: a second copy of this module, imported
-while the first is alive, cannot register its own and raises ``RuntimeError``. Two kinds of draws
-still come from the global state: those of graphs compiled by ``torch.compile``, and, under a
-``TorchDispatchMode`` of the user, those with ``out=``.
+while the first is alive, cannot register its own and raises ``RuntimeError``. Draws of graphs that
+are compiled by ``torch.compile`` come from the global state.
 """
 
 import os
@@ -26,57 +25,6 @@ from torch._ops import OpOverload
 from torch.library import Library, fallthrough_kernel
 
 from reparam.errors import OptionError
-
-TAKE_GENERATOR = (
-    "_fused_dropout",
-    "_sample_dirichlet",
-    "_standard_gamma",
-    "bernoulli",
-    "bernoulli.out",
-    "bernoulli.p",
-    "bernoulli_.Tensor",
-    "bernoulli_.float",
-    "binomial",
-    "cauchy_",
-    "exponential_",
-    "geometric_",
-    "log_normal_",
-    "multinomial",
-    "multinomial.out",
-    "normal.Tensor_Tensor",
-    "normal.Tensor_Tensor_out",
-    "normal.Tensor_float",
-    "normal.Tensor_float_out",
-    "normal.float_Tensor",
-    "normal.float_Tensor_out",
-    "normal.float_float",
-    "normal.float_float_out",
-    "normal_",
-    "poisson",
-    "random_",
-    "random_.from",
-    "random_.to",
-    "randperm.generator_out",
-    "rrelu_with_noise",
-    "rrelu_with_noise.out",
-    "rrelu_with_noise_",
-    "uniform_",
-)
-"""The operators that draw and take a generator; all others draw through these and ``FACTORIES``."""
-
-FACTORIES = {
-    "rand": "rand.generator",
-    "rand_like": "rand_like.generator",
-    "randint": "randint.generator",
-    "randint.low": "randint.low_generator",
-    "randint_like": "randint_like.generator",
-    "randint_like.Tensor": "randint_like.Tensor_generator",
-    "randint_like.low_dtype": "randint_like.low_generator_dtype",
-    "randn": "randn.generator",
-    "randn_like": "randn_like.generator",
-    "randperm": "randperm.generator",
-}
-"""The operators that draw a new tensor, and the overloads of them that take a generator."""
 
 FUSED_DROPOUT = (
     "_cudnn_attention_forward",
@@ -163,23 +111,22 @@ def _generator_for(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Generato
     return _own.generators.get(device.type)
 
 
-def _with_generator(op: OpOverload, name: str) -> Callable[..., Any]:
-    """Return the kernel of an operator that calls an overload with a generator in its place."""
-    seeded = _overload(FACTORIES.get(name, name)) or op
+def _with_generator(op: OpOverload, seeded: OpOverload) -> Callable[..., Any]:
+    """Return the kernel of an operator that calls its overload with a generator."""
     place = [argument.name for argument in seeded._schema.arguments].index("generator")
 
     def draw(*args: Any, **kwargs: Any) -> Any:
         given = args[place] if place < len(args) else kwargs.pop("generator", None)
         generator = _generator_for(args, kwargs) if given is None else given
         with torch._C._ExcludeDispatchKeyGuard(_BELOW):
-            if generator is None:
+            if generator is None and op is not seeded:
                 return op(*args, **kwargs)
             return seeded(*args[:place], generator=generator, **kwargs)
 
     return draw
 
 
-def _without_dropout(op: OpOverload, name: str = "") -> Callable[..., Any]:
+def _without_dropout(op: OpOverload) -> Callable[..., Any]:
     """Return the kernel of an operator that refuses dropout, and else calls the operator."""
     names = [argument.name for argument in op._schema.arguments]
 
@@ -229,25 +176,39 @@ def _attention(
         return torch.ops.aten.scaled_dot_product_attention(*values, **options)
 
 
-def _overload(name: str) -> OpOverload | None:
+def _overload(operator: str, overload: str) -> OpOverload | None:
     """Return an operator by its name; None where this version of torch does not have it."""
-    operator, _, overload = name.partition(".")
     try:
         return attrgetter(f"{operator}.{overload or 'default'}")(torch.ops.aten)
     except AttributeError:
         return None
 
 
+def _kernels() -> dict[OpOverload, Callable[..., Any]]:
+    """Return the kernel of every operator that draws."""
+    kernels: dict[OpOverload, Callable[..., Any]] = {}
+    for schema in torch._C._jit_get_all_schemas():
+        namespace, _, operator = schema.name.partition("::")
+        names = [argument.name for argument in schema.arguments]
+        if namespace != "aten" or "generator" not in names:
+            continue
+        seeded = _overload(operator, schema.overload_name)
+        # rand.generator is the overload of rand with a generator, and low_generator that of low.
+        parts = [part for part in schema.overload_name.split("_") if part != "generator"]
+        plain = _overload(operator, "_".join(parts))
+        kernels |= {op: _with_generator(op, seeded) for op in (plain, seeded) if op and seeded}
+    for name in FUSED_DROPOUT:
+        if (op := _overload(name, "")) is not None:
+            kernels[op] = _without_dropout(op)
+    return kernels
+
+
 def _register() -> tuple[Library, Library]:
     """Register the kernels of the key; they live as long as the libraries that are returned."""
     others, aten = Library("_", "IMPL"), Library("aten", "IMPL")
     others.fallback(fallthrough_kernel, _KEY_NAME)
-    drawing = (*TAKE_GENERATOR, *FACTORIES)
-    for names, kernel in ((drawing, _with_generator), (FUSED_DROPOUT, _without_dropout)):
-        for name in names:
-            op = _overload(name)
-            if op is not None and _overload(FACTORIES.get(name, name)) is not None:
-                aten.impl(op, kernel(op, name), _KEY_NAME)
+    for op, kernel in _kernels().items():
+        aten.impl(op, kernel, _KEY_NAME)
     aten.impl("native_dropout", _native_dropout, _KEY_NAME)
     aten.impl("scaled_dot_product_attention", _attention, _KEY_NAME)
     return others, aten
