@@ -16,7 +16,7 @@ from reparam import families, priors
 from reparam import nn as networks
 from reparam.data.dataset import validation_size
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError
-from reparam.models.ladder import gaussian_layers
+from reparam.models.hierarchy import gaussian_layers
 from reparam.objectives.corruption import Corruption
 from reparam.training.options import TrainingOptions
 from reparam.utils.arguments import (

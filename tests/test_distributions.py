@@ -15,7 +15,7 @@ from reparam.distributions import (
     CrossEntropy,
     OptimalNormal,
     QuantizedCategorical,
-    base,
+    base_distribution,
     is_normalized,
 )
 
@@ -243,7 +243,7 @@ def test_only_the_cross_entropy_says_that_it_is_not_normalized() -> None:
 
 def test_base_is_below_every_independent() -> None:
     p = CrossEntropy(torch.zeros(2, 3))
-    assert base(Independent(Independent(p, 1), 1)) is p
+    assert base_distribution(Independent(Independent(p, 1), 1)) is p
 
 
 @pytest.mark.parametrize(

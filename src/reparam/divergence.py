@@ -32,7 +32,7 @@ from reparam.distributions import (
     QuantizedCodes,
     Sphere,
     VonMisesFisher,
-    base,
+    base_distribution,
 )
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.utils.equality import by_value
@@ -232,7 +232,7 @@ def _refuse_infinite(q: Distribution, p: Distribution) -> None:
 def _support(distribution: Distribution) -> constraints.Constraint | None:
     """Return the support of single entries; None for a distribution that does not declare it."""
     try:
-        support = base(distribution).support
+        support = base_distribution(distribution).support
     except NotImplementedError:
         return None
     # The support of a product is made of its factors', and that of a mixture of its components'.
@@ -275,4 +275,4 @@ def _interval(support: constraints.Constraint | None) -> tuple[Any, Any] | None:
 
 
 def _name(distribution: Distribution) -> str:
-    return type(base(distribution)).__name__
+    return type(base_distribution(distribution)).__name__

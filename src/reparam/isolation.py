@@ -54,13 +54,13 @@ if sys.platform != "win32":
 
 
 @contextmanager
-def plain_modes() -> Iterator[None]:
+def default_modes() -> Iterator[None]:
     """Within the context, compute in torch's default modes, whatever modes the caller has set.
 
     Gradients are recorded, inference mode and autocast are off, and the default device is the CPU.
 
     Example:
-        >>> with torch.inference_mode(), plain_modes():
+        >>> with torch.inference_mode(), default_modes():
         ...     x = torch.ones(2, requires_grad=True) * 2
         >>> x.is_inference(), x.requires_grad
         (False, True)
@@ -140,7 +140,7 @@ def isolated(
         # Read under the lock, because another thread may have moved the model.
         first = next(model.parameters(), torch.empty(0))
         target = first.device if device is None else torch.device(device)
-        stack.enter_context(plain_modes())
+        stack.enter_context(default_modes())
         stack.enter_context(torch.no_grad())
         stack.enter_context(_evaluation_mode(model))
         stack.enter_context(_full_precision(model, target))

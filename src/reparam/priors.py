@@ -18,7 +18,7 @@ from reparam.distributions import (
     GaussianMixture,
     HypersphericalUniform,
     OneHotCodes,
-    base,
+    base_distribution,
 )
 from reparam.distributions import Flow as FlowDistribution
 from reparam.errors import OptionError, SupportError
@@ -256,7 +256,7 @@ class Vamp(nn.Module):
         own = (self.pseudo_logits.softmax(-1),) if hasattr(self, "pseudo_logits") else ()
         q = encoder(self.pseudo_inputs, *own)
         logits = self.pseudo_inputs.new_zeros(len(self.pseudo_inputs))
-        normal = base(q)
+        normal = base_distribution(q)
         if isinstance(normal, Normal) and isinstance(q, Independent):
             return GaussianMixture(logits, normal.loc, normal.scale)
         if isinstance(normal, Uniform):

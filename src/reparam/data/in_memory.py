@@ -22,14 +22,14 @@ from reparam.data.dataset import Dataset, Split
 from reparam.data.stream import Stream
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, ShapeError, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
 
 KNOWN: tuple[Support, ...] = get_args(Support)
 
 
-@plain_modes()
+@default_modes()
 @numbers(n_classes=1)
 def from_arrays(
     x: Array,

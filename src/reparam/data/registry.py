@@ -15,7 +15,7 @@ from reparam.data.sources import SOURCES, StrPath, find
 from reparam.data.text import load_text
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, folded, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
@@ -84,7 +84,7 @@ class Entry:
         return f"downloaded from {source.url}" if source else "embedded in scikit-learn"
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def load(
     name: str,

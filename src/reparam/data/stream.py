@@ -27,7 +27,7 @@ from reparam.data.condition import (
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, ShapeError, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import Condition as NamedCondition
 from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
@@ -149,7 +149,7 @@ class Stream:
         """The shape of one x."""
         return self.spec.shape
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.

@@ -25,7 +25,13 @@ from reparam.distributions.quantized_codes import (
     QuantizedCodes,
     nearest_code,
 )
-from reparam.distributions.queries import base, center, constant, is_normalized, rsample
+from reparam.distributions.queries import (
+    base_distribution,
+    detached,
+    is_normalized,
+    mean_or_mode,
+    rsample,
+)
 from reparam.distributions.reordered import Reordered
 from reparam.distributions.triangular_normal import TriangularNormal
 from reparam.distributions.von_mises_fisher import VonMisesFisher
@@ -54,9 +60,9 @@ __all__ = [
     "Sphere",
     "TriangularNormal",
     "VonMisesFisher",
-    "base",
-    "center",
-    "constant",
+    "base_distribution",
+    "mean_or_mode",
+    "detached",
     "is_normalized",
     "nearest_code",
     "rsample",

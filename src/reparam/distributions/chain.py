@@ -16,7 +16,7 @@ from torch.distributions import Distribution, constraints
 
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.last_draw import LastDraw
-from reparam.distributions.queries import center
+from reparam.distributions.queries import mean_or_mode
 
 Factor = Callable[[Tensor], Distribution]
 """From the groups before, concatenated with shape (*, D_before), to the distribution of a group."""
@@ -94,7 +94,7 @@ class Chain(DeclaredDistribution):
     @property
     def mean(self) -> Tensor:
         """The mean of the first group, and of each other group at the means before it."""
-        return self._in_turn(self.batch_shape, center)[0]
+        return self._in_turn(self.batch_shape, mean_or_mode)[0]
 
     def _in_turn(
         self, shape: torch.Size, value_of: Callable[[Distribution], Tensor]

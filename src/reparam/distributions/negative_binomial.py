@@ -10,7 +10,7 @@ from torch.types import _size
 
 from reparam.distributions.declared import Elementwise
 from reparam.distributions.poisson import Poisson
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 
 _STIRLING, _POISSON = 5.0, 90.0
 """The smallest log θ at which Stirling's series is used, whose error there is below 1e-9, and the
@@ -73,8 +73,8 @@ class NegativeBinomial(Elementwise):
         """Return log p of each count, in nats."""
         if self._validate_args:
             self._validate_sample(value)
-        x, log_mean = widened(value), widened(self.log_mean)
-        log_theta = widened(self.log_inverse_dispersion).clamp(max=_POISSON)
+        x, log_mean = upcast(value), upcast(self.log_mean)
+        log_theta = upcast(self.log_inverse_dispersion).clamp(max=_POISSON)
         theta, log_odds = log_theta.exp(), log_mean - log_theta
         ways = torch.lgamma(x + theta) - torch.lgamma(theta)
         small = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
@@ -88,8 +88,8 @@ class NegativeBinomial(Elementwise):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, as floating-point numbers."""
         with torch.no_grad():
-            log_theta = widened(self.log_inverse_dispersion)
+            log_theta = upcast(self.log_inverse_dispersion)
             shape = Gamma(log_theta.exp(), torch.ones_like(log_theta), validate_args=False)
             share = shape.sample(torch.Size(sample_shape)).log() - log_theta
-            rate = Poisson(widened(self.log_mean) + share, validate_args=False)
+            rate = Poisson(upcast(self.log_mean) + share, validate_args=False)
             return rate.sample().to(self.log_mean.dtype)

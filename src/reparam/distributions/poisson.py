@@ -8,7 +8,7 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from reparam.distributions.declared import Elementwise
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 
 _LARGEST_RATE = 1e9
 """Above this rate a draw exceeds the integers that torch.poisson computes in."""
@@ -51,7 +51,7 @@ class Poisson(Elementwise):
         """Return log p of each count, in nats."""
         if self._validate_args:
             self._validate_sample(value)
-        x, log_rate = widened(value), widened(self.log_rate)
+        x, log_rate = upcast(value), upcast(self.log_rate)
         log_prob = x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
         return log_prob.to(self.log_rate.dtype)
 

@@ -14,11 +14,11 @@ from reparam.distributions.last_draw import LastDraw
 from reparam.utils.arguments import as_int
 
 
-def base(distribution: Distribution) -> Distribution:
+def base_distribution(distribution: Distribution) -> Distribution:
     """Return the distribution of single entries inside any ``Independent``.
 
     >>> from torch.distributions import Normal
-    >>> base(Independent(Normal(torch.zeros(3), 1.0), 1))
+    >>> base_distribution(Independent(Normal(torch.zeros(3), 1.0), 1))
     Normal(loc: torch.Size([3]), scale: torch.Size([3]))
     """
     while isinstance(distribution, Independent):
@@ -33,32 +33,32 @@ def is_normalized(distribution: Distribution) -> bool:
     >>> is_normalized(CrossEntropy(torch.zeros(3)))
     False
     """
-    single = base(distribution)
+    single = base_distribution(distribution)
     return not isinstance(single, DeclaredDistribution) or single.is_normalized
 
 
-def center(distribution: Distribution) -> Tensor:
+def mean_or_mode(distribution: Distribution) -> Tensor:
     """Return the mean of a distribution, or its mode where the mean is not one of its values.
 
     The mean of classes lies between them, and that of directions inside the sphere.
 
-    >>> center(Categorical(torch.tensor([0.1, 0.7, 0.2])))
+    >>> mean_or_mode(Categorical(torch.tensor([0.1, 0.7, 0.2])))
     tensor(1)
     """
-    single = base(distribution)
+    single = base_distribution(distribution)
     if isinstance(single, DeclaredDistribution):
         return distribution.mean if single.mean_is_value else single.mode
     return single.mode if isinstance(single, Categorical | OneHotCategorical) else distribution.mean
 
 
-def constant(distribution: Distribution) -> Distribution | None:
+def detached(distribution: Distribution) -> Distribution | None:
     """Return the same distribution with parameters that no gradient flows to.
 
     None where parts of it are not known to be parameters: a network, a function or a collection.
 
     >>> from torch.distributions import Normal
     >>> loc = torch.zeros(3, requires_grad=True)
-    >>> constant(Independent(Normal(loc, 1.0), 1)).log_prob(torch.ones(3)).requires_grad
+    >>> detached(Independent(Normal(loc, 1.0), 1)).log_prob(torch.ones(3)).requires_grad
     False
     """
     same = copy(distribution)
@@ -68,7 +68,7 @@ def constant(distribution: Distribution) -> Distribution | None:
         elif isinstance(value, LastDraw):
             setattr(same, name, LastDraw())
         elif isinstance(value, Distribution):
-            inner = constant(value)
+            inner = detached(value)
             if inner is None:
                 return None
             setattr(same, name, inner)

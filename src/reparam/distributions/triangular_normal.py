@@ -11,7 +11,7 @@ from torch.distributions import Distribution, MultivariateNormal
 from torch.types import _size
 
 from reparam.distributions.last_draw import LastDraw
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 
 
 class TriangularNormal(MultivariateNormal):
@@ -60,10 +60,10 @@ class TriangularNormal(MultivariateNormal):
         last = self._last.result_of(value)
         if last is not None:
             return last
-        loc, scale_tril = widened(self.loc), widened(self.scale_tril)
+        loc, scale_tril = upcast(self.loc), upcast(self.scale_tril)
         wide = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         with torch.autocast(value.device.type, enabled=False):
-            return wide.log_prob(widened(value)).to(value.dtype)
+            return wide.log_prob(upcast(value)).to(value.dtype)
 
     def _density(self, noise: Tensor) -> Tensor:
         log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

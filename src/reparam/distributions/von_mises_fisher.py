@@ -19,7 +19,7 @@ from torch.types import _size
 
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.hyperspherical_uniform import log_sphere_area, sphere
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 from reparam.errors import ShapeError
 
 _WIDTH = 18.0
@@ -99,7 +99,7 @@ class VonMisesFisher(DeclaredDistribution):
     @cached_property
     def _nodes(self) -> tuple[Tensor, Tensor]:
         # 1 - cos t at the nodes, and the logarithms of their weights under the uniform angle.
-        kappa = widened(self.concentration.detach())[..., None]
+        kappa = upcast(self.concentration.detach())[..., None]
         _, low, high = _interval(kappa, self._dim)
         t, weights = _gauss_legendre(low, high, _N_NODES)
         return _versine(t), weights.log() + (self._dim - 2) * t.sin().log()
@@ -108,7 +108,7 @@ class VonMisesFisher(DeclaredDistribution):
     def _integrals(self) -> tuple[Tensor, Tensor]:
         # log Z(κ) - κ and 1 - E[cos t]; automatic differentiation gives d(log Z)/dκ = E[cos t].
         versine, log_weights = self._nodes
-        log_terms = log_weights - widened(self.concentration)[..., None] * versine
+        log_terms = log_weights - upcast(self.concentration)[..., None] * versine
         log_normalizer = log_sphere_area(self._dim - 1) + log_terms.logsumexp(-1)
         return log_normalizer, (log_terms.softmax(-1) * versine).sum(-1)
 
@@ -131,10 +131,10 @@ class VonMisesFisher(DeclaredDistribution):
     def variance(self) -> Tensor:
         """Return Var[z] of each coordinate, with shape (*, D)."""
         length = 1 - self._integrals[1]
-        across = length / widened(self.concentration)
+        across = length / upcast(self.concentration)
         along = 1 - (self._dim - 1) * across - length.square()
         along, across = along[..., None], across[..., None]
-        return (across + (along - across) * widened(self.loc).square()).to(self.loc.dtype)
+        return (across + (along - across) * upcast(self.loc).square()).to(self.loc.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Return log q(z), in nats, of unit vectors with shape (\*, D)."""
@@ -143,7 +143,7 @@ class VonMisesFisher(DeclaredDistribution):
         log_normalizer, _ = self._integrals
         # 1 - μᵀz for unit vectors, without the cancellation that a large κ would multiply.
         versine = 0.5 * (value - self.loc).square().sum(-1)
-        log_prob = -widened(self.concentration) * versine - log_normalizer
+        log_prob = -upcast(self.concentration) * versine - log_normalizer
         return log_prob.to(self.loc.dtype)
 
     def kl_from_uniform(self) -> Tensor:
@@ -158,7 +158,7 @@ class VonMisesFisher(DeclaredDistribution):
             Davidson et al., UAI 2018, section 3.
         """
         log_normalizer, gap = self._integrals
-        kl = log_sphere_area(self._dim) - log_normalizer - widened(self.concentration) * gap
+        kl = log_sphere_area(self._dim) - log_normalizer - upcast(self.concentration) * gap
         return kl.to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
@@ -168,7 +168,7 @@ class VonMisesFisher(DeclaredDistribution):
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return differentiable draws, exact for any κ."""
         shape = self._extended_shape(sample_shape)
-        kappa = widened(self.concentration)
+        kappa = upcast(self.concentration)
         gap = self._integrals[1].detach()
         angle: Tensor = _Angle.apply(  # type: ignore[no-untyped-call]
             kappa.expand(shape[:-1]), gap.expand(shape[:-1]), self._dim

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import in_type_of, weights_type
-from reparam.distributions import center, rsample
+from reparam.distributions import mean_or_mode, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
 from reparam.models.conditional import family_of, part_of
@@ -208,15 +208,15 @@ class LatentModel(nn.Module):
                 "no scale, so leave it at 1"
             )
         p = self.likelihood(temperature * self.draw_prior(n_samples, c), c)
-        return center(p) if mean else p.sample()
+        return mean_or_mode(p) if mean else p.sample()
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""
-        return center(self.posterior(x, c))
+        return mean_or_mode(self.posterior(x, c))
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x | z, c), with shape (*, *event)."""
-        return center(self.likelihood(z, c))
+        return mean_or_mode(self.likelihood(z, c))
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the decoded mean of the posterior, with shape (B, *event)."""

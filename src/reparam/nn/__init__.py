@@ -12,7 +12,7 @@ from reparam.nn.mlp import MLP, LabelNetwork
 from reparam.nn.pyramid import Downsample, Pyramid, Residual
 from reparam.nn.random_affine import RandomAffine
 from reparam.nn.sequence import TextDecoder, TextEncoder
-from reparam.nn.sequential import Stacked
+from reparam.nn.sequential import ConditionedSequential
 from reparam.nn.take_last import TakeLast
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Downsample",
     "Pyramid",
     "Residual",
-    "Stacked",
+    "ConditionedSequential",
     "TextDecoder",
     "TextEncoder",
     "head",

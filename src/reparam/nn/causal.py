@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from reparam.distributions.wide import at_least_float32
+from reparam.distributions.precision import at_least_float32
 from reparam.errors import OptionError
 from reparam.nn.context import concatenate
 from reparam.utils.arguments import numbers

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
+from reparam.nn.autocast import float32_where_narrow
 from reparam.nn.context import concatenate
-from reparam.nn.narrow import widen_narrow
 from reparam.utils.arguments import numbers
 
 Norm = Literal["batch"]
@@ -74,7 +74,7 @@ class ConvEncoder(nn.Module):
                 f"or padding={kernel_size // 2}, with which every layer halves the image exactly"
             )
         self.context = context
-        self.layers = widen_narrow(nn.Sequential(*layers))
+        self.layers = float32_where_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -173,7 +173,7 @@ class ConvDecoder(nn.Module):
             up = nn.ConvTranspose2d(n_in, n_out, kernel_size, 2, pad, extra, bias=norm is None)
             layers += [up, *normalized(norm, n_out), make_activation(activation)]
             n_in = n_out
-        self.layers = widen_narrow(nn.Sequential(*layers))
+        self.layers = float32_where_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *out_size])
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:

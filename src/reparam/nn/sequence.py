@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.distributions import Autoregressive
-from reparam.distributions.wide import at_least_float32
+from reparam.distributions.precision import at_least_float32
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.causal import shifted
 from reparam.nn.context import concatenate

@@ -6,7 +6,7 @@ from reparam.nn.context import with_condition
 from reparam.nn.features import features_shape
 
 
-class Stacked(nn.Module):
+class ConditionedSequential(nn.Module):
     """Two networks, one after the other. The features of the first can be used on their own.
 
     Arguments:
@@ -16,7 +16,7 @@ class Stacked(nn.Module):
     Example:
         >>> import torch
         >>> from reparam.nn import MLP
-        >>> Stacked(MLP(4, 8), MLP(8, 2))(torch.zeros(5, 4)).shape
+        >>> ConditionedSequential(MLP(4, 8), MLP(8, 2))(torch.zeros(5, 4)).shape
         torch.Size([5, 2])
     """
 

@@ -6,7 +6,7 @@ from math import log
 from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
-from reparam.distributions import Delta, base, rsample
+from reparam.distributions import Delta, base_distribution, rsample
 from reparam.divergence import kl
 from reparam.errors import SupportError
 from reparam.mmd import mmd
@@ -172,7 +172,7 @@ class NaivePenalty:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
-        normal = base(made.q)
+        normal = base_distribution(made.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "

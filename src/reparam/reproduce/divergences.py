@@ -9,7 +9,7 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from reparam import data as data_sets
 from reparam.batch import Batch
-from reparam.distributions import base
+from reparam.distributions import base_distribution
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
@@ -84,7 +84,7 @@ def kl_three_ways(protocol: Protocol) -> Findings:
         q, p = gaussian(mean, scale), gaussian(0.0, 1.0)
         exact = float(kl(q, p, method=CLOSED_FORM).value)
         value, stderr = monte_carlo(q, p, protocol.n_samples)
-        penalty = float(naive_penalty(base(q).mean, base(q).stddev))
+        penalty = float(naive_penalty(base_distribution(q).mean, base_distribution(q).stddev))
         name = f"μ = {mean:g}, σ = {scale:g}"
         rows += [
             Row(f"{name}: closed form", exact),
@@ -138,7 +138,7 @@ def numeric(q: Distribution, p: Distribution, n: int = 40_001) -> float:
         >>> round(numeric(gaussian(1.0, 1.0), gaussian(0.0, 1.0)), 6)
         0.5
     """
-    inner = base(q)
+    inner = base_distribution(q)
     if isinstance(inner, Normal):
         low, high = inner.mean - 12 * inner.stddev, inner.mean + 12 * inner.stddev
     elif isinstance(inner, Uniform):
@@ -203,7 +203,10 @@ def _figure(n_samples: int) -> "Figure":
     for i, (smooth, fine, label) in enumerate(panels):
         axes = new_axes(figure, 1, 2, i + 1)
         exact = [float(kl(q, p, method=CLOSED_FORM).value) for q in smooth]
-        penalty = [float(naive_penalty(base(q).mean, base(q).stddev)) for q in smooth]
+        penalty = [
+            float(naive_penalty(base_distribution(q).mean, base_distribution(q).stddev))
+            for q in smooth
+        ]
         # A curve for what is exact, a few points for what is computed.
         family, places = smooth[::8], fine[::8]
         drawn = [monte_carlo(q, p, n_samples) for q in family]

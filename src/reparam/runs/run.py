@@ -46,7 +46,7 @@ from reparam.errors import (
     WriteError,
 )
 from reparam.families import Family
-from reparam.isolation import isolated, make_trainable, plain_modes
+from reparam.isolation import default_modes, isolated, make_trainable
 from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
@@ -252,7 +252,7 @@ class Run:
         takes_labels = self.spec.context or is_observed or infers_label(self.model)
         return self.spec.n_classes if takes_labels else None
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
@@ -285,7 +285,7 @@ class Run:
                 note(far)
         return batch
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def evaluate(
         self,
@@ -370,7 +370,7 @@ class Run:
         except TypeError:  # damaged, as if there were none
             return None
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def sample(
         self, n_samples: int, seed: int = 0, label: int | None = None, **options: Any
@@ -407,21 +407,21 @@ class Run:
         name = self.config.get("variant") or type(self.model).__name__
         raise OptionError(f"{name!r} does not generate examples: train a variant such as 'vae'")
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
-    @plain_modes()
+    @default_modes()
     def denoise(self, corrupted: object, c: object = None) -> Tensor:
         """Return what the model makes of corrupted examples, with shape (N, *shape).
 
@@ -444,7 +444,7 @@ class Run:
         x = x if x.is_floating_point() else x.float()
         return self._in_chunks(self.latent_model.reconstruct, x, given, seed=0)
 
-    @plain_modes()
+    @default_modes()
     def decode(self, z: object, c: object = None) -> Tensor:
         """Return the means of p(x | z, c), with shape (N, *shape).
 
@@ -513,7 +513,7 @@ class Run:
             return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved]).contiguous()
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
@@ -721,7 +721,7 @@ def _is_sound(folder: RunFolder) -> bool:
     return True
 
 
-@plain_modes()
+@default_modes()
 def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
     """Return a run from its folder. Nothing in the folder is executed.
 

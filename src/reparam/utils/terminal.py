@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
-STAND_INS = "reparam.stand-ins"
+ASCII_REPLACEMENT = "reparam.stand-ins"
 """The error handler, as ``codecs`` names it, that writes ASCII for unencodable characters."""
 
 NARROWEST = 40
@@ -85,10 +85,10 @@ def prepare_streams() -> None:
             except OSError:
                 _discard(number)
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    codecs.register_error(STAND_INS, _stand_in)
+    codecs.register_error(ASCII_REPLACEMENT, _stand_in)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=STAND_INS)
+            stream.reconfigure(errors=ASCII_REPLACEMENT)
 
 
 def _discard(number: int) -> None:
@@ -114,7 +114,7 @@ def flush(stream: TextIO) -> None:
         raise
 
 
-class Lasting(io.TextIOBase):
+class BestEffortStream(io.TextIOBase):
     """A stream that ignores the failures of the stream it writes to.
 
     Messages about progress must not end a training because a pipe is closed or a disk is full.
@@ -125,7 +125,7 @@ class Lasting(io.TextIOBase):
     Example:
         >>> closed = io.StringIO()
         >>> closed.close()
-        >>> print("epoch 1", file=Lasting(closed))
+        >>> print("epoch 1", file=BestEffortStream(closed))
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -165,7 +165,7 @@ class Lasting(io.TextIOBase):
 
 def stderr() -> TextIO:
     """Return the current standard error as a stream whose failures are ignored."""
-    return cast(TextIO, Lasting(sys.stderr))
+    return cast(TextIO, BestEffortStream(sys.stderr))
 
 
 def note(message: str) -> None:

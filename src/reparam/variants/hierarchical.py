@@ -8,10 +8,10 @@ from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
-from reparam.models.ladder import (
-    BottomUp,
+from reparam.models.hierarchy import (
+    BottomUpEncoder,
     LadderEncoder,
-    TopDown,
+    TopDownPrior,
     gaussian_layers,
     layer_family,
 )
@@ -60,9 +60,9 @@ def hierarchical_vae(
         raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
     network = MLP(spec.shape, *hidden, **shared)
     first = Conditional(network, layer_family(latent_dims[0]))
-    encoder = BottomUp(first, gaussian_layers(latent_dims, above, **shared, markov=True))
+    encoder = BottomUpEncoder(first, gaussian_layers(latent_dims, above, **shared, markov=True))
     sizes = latent_dims[::-1]
-    prior = TopDown(sizes, gaussian_layers(sizes, above[::-1], **shared, markov=True))
+    prior = TopDownPrior(sizes, gaussian_layers(sizes, above[::-1], **shared, markov=True))
     decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
     return Recipe(LatentModel(encoder, conditional, prior), ELBO())
@@ -104,7 +104,7 @@ def ladder_vae(
     """
     context = spec.context
     sizes = latent_dims[::-1]
-    prior = TopDown(sizes, gaussian_layers(sizes, above, context, activation))
+    prior = TopDownPrior(sizes, gaussian_layers(sizes, above, context, activation))
     up = [MLP(spec.shape, *hidden, context=context, activation=activation)]
     for _ in latent_dims[1:]:
         up.append(MLP(up[-1].out_shape, *above, activation=activation))
@@ -170,7 +170,7 @@ def conv_ladder_vae(
         Conditional(Pyramid(shapes[: i + 1], shapes[i + 1][1:], **shared), family)
         for i, family in enumerate(priors)
     ]
-    prior = TopDown([prod(shape) for shape in shapes], below)
+    prior = TopDownPrior([prod(shape) for shape in shapes], below)
     decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
     encoder = LadderEncoder(prior, up, opinions, with_prior=False)
     return Recipe(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from reparam.distributions import Chain, base
+from reparam.distributions import Chain, base_distribution
 from reparam.distributions.chain import Factor
 from reparam.distributions.reordered import Reordered
 from reparam.errors import OptionError
@@ -27,7 +27,7 @@ from reparam.utils.arguments import numbers
 
 
 @numbers(sizes=1)
-class TopDown(nn.Module):
+class TopDownPrior(nn.Module):
     r"""The prior of a hierarchy: each layer is a Gaussian given the layers above it.
 
     .. math:: p(z) = p(z_L) \prod_{l < L} \mathcal N(z_l; \mu_l(z_{>l}, c), \sigma_l^2(z_{>l}, c))
@@ -44,7 +44,7 @@ class TopDown(nn.Module):
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 1 to 3.
 
     Example:
-        >>> TopDown([5, 10], gaussian_layers([5, 10], (128,)))().sample((3,)).shape
+        >>> TopDownPrior([5, 10], gaussian_layers([5, 10], (128,)))().sample((3,)).shape
         torch.Size([3, 15])
     """
 
@@ -92,7 +92,7 @@ class LadderEncoder(nn.Module):
         Sønderby et al., Ladder variational autoencoders, NeurIPS 2016, eq. 11 to 19.
 
     Example:
-        >>> prior = TopDown([5, 10], gaussian_layers([5, 10], (128,)))
+        >>> prior = TopDownPrior([5, 10], gaussian_layers([5, 10], (128,)))
         >>> encoder = LadderEncoder(prior, [MLP(784, 64), MLP(64, 32)], [Gaussian(10), Gaussian(5)])
         >>> encoder(torch.zeros(3, 784)).rsample((2,)).shape
         torch.Size([2, 3, 15])
@@ -100,7 +100,7 @@ class LadderEncoder(nn.Module):
 
     def __init__(
         self,
-        prior: TopDown,
+        prior: TopDownPrior,
         up: Sequence[nn.Module],
         opinions: Sequence[Family],
         with_prior: bool = True,
@@ -128,7 +128,7 @@ class LadderEncoder(nn.Module):
         return Chain(dict(zip(prior.names, factors, strict=True)), prior.sizes)
 
 
-class BottomUp(nn.Module):
+class BottomUpEncoder(nn.Module):
     r"""The posterior of a hierarchy from the bottom up, each layer given the one below it.
 
     .. math:: q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
@@ -142,7 +142,7 @@ class BottomUp(nn.Module):
 
     Example:
         >>> first = Conditional(MLP(784, 64), Gaussian(10))
-        >>> encoder = BottomUp(first, gaussian_layers([10, 5], (64,), markov=True))
+        >>> encoder = BottomUpEncoder(first, gaussian_layers([10, 5], (64,), markov=True))
         >>> encoder(torch.zeros(3, 784)).rsample((2,)).shape
         torch.Size([2, 3, 15])
     """
@@ -209,7 +209,7 @@ def layer_family(size: int) -> Gaussian:
     return Gaussian(size, min_scale=0.01)
 
 
-def joined(first: Distribution, second: Distribution) -> Distribution:
+def gaussian_product(first: Distribution, second: Distribution) -> Distribution:
     r"""Return the normalized product of the densities of two diagonal Gaussians.
 
     .. math:: \sigma^{-2} = \sigma_1^{-2} + \sigma_2^{-2}, \qquad
@@ -218,11 +218,11 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
     Example:
         >>> unit = Independent(Normal(torch.zeros(1), 1.0), 1)
         >>> other = Independent(Normal(torch.ones(1), 1.0), 1)
-        >>> joined(unit, other).mean
+        >>> gaussian_product(unit, other).mean
         tensor([0.5000])
     """
     (loc_1, scale_1), (loc_2, scale_2) = (
-        (base(p).loc, base(p).scale)  # type: ignore[attr-defined]
+        (base_distribution(p).loc, base_distribution(p).scale)  # type: ignore[attr-defined]
         for p in (first, second)
     )
     # An interpolation between the means. A mean weighted by precisions would overflow where a scale
@@ -234,7 +234,7 @@ def joined(first: Distribution, second: Distribution) -> Distribution:
 
 def _product(described: Distribution, expected: Factor) -> Factor:
     """Return the factor of a layer that x describes, multiplied with the prior's layer."""
-    return lambda above: joined(described, expected(above))
+    return lambda above: gaussian_product(described, expected(above))
 
 
 def _names(sizes: Sequence[int]) -> list[str]:

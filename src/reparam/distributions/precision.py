@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 
-def widened(tensor: Tensor) -> Tensor:
+def upcast(tensor: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 on a device without float64.
 
-    >>> widened(torch.ones(2)).dtype
+    >>> upcast(torch.ones(2)).dtype
     torch.float64
     """
     return tensor.float() if tensor.device.type == "mps" else tensor.double()

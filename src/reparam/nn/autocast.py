@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def widen_narrow(module: Module) -> Module:
+def float32_where_narrow(module: Module) -> Module:
     r"""Let the convolutions of a module compute in float32 where a map is narrower than the stride.
 
     Under autocast to bfloat16 on a CPU, the weight gradient of such a layer is partly uninitialized
@@ -29,7 +29,7 @@ def widen_narrow(module: Module) -> Module:
         The same module, with the same parameter names.
 
     Example:
-        >>> layer = widen_narrow(nn.Conv2d(16, 32, 3, stride=2, padding=1))
+        >>> layer = float32_where_narrow(nn.Conv2d(16, 32, 3, stride=2, padding=1))
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     [layer(torch.zeros(4, 16, 8, width)).dtype for width in (1, 8)]
         [torch.float32, torch.bfloat16]
