@@ -312,15 +312,11 @@ def as_latent(model: nn.Module) -> LatentModel:
     kind, parts = type(model).__name__, dict(model.named_children())
     for name in PARTS:
         part = part_of(model, name)
-        if part is None:
-            raise OptionError(
-                f"{kind} has no {name}: give a recipe, or a module with an encoder, a decoder and "
-                "a prior that return distributions"
-            )
         if not isinstance(part, nn.Module):
+            found = f"no {name}" if part is None else f"a {type(part).__name__} as its {name}"
             raise OptionError(
-                f"the {name} of {kind} is a {type(part).__name__}: it must be a torch module whose "
-                "forward pass returns a distribution"
+                f"{kind} has {found}: give a recipe, or a module with an encoder, a decoder and a "
+                "prior, each a torch module that returns a distribution"
             )
         parts[name] = part
     # A submodule cannot have the name of an attribute of LatentModel.
