@@ -126,9 +126,7 @@ class TestFit:
             encoder = print
             decoder = prior = None
 
-        with pytest.raises(
-            OptionError, match="Wrong has a builtin_function_or_method as its encoder"
-        ):
+        with pytest.raises(OptionError, match="a builtin_function_or_method as its encoder"):
             rp.fit(Wrong(), X, **HOW)
 
 

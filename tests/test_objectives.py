@@ -126,7 +126,7 @@ class TestDReG:
         recipe = build(variant, SPEC, latent_dim=3, hidden=(4,))
         found = []
         for path in (bounds.constant, lambda q: None):
-            monkeypatch.setattr(bounds, "constant", path)
+            monkeypatch.setattr(bounds, "detached", path)
             torch.manual_seed(1)
             recipe.model.zero_grad()
             terms = DReG(4)(recipe.model, Batch(torch.rand(5, 1, 4, 4).round()))

@@ -192,17 +192,14 @@ def _check_shapes(
             f"loc with shape {tuple(loc.shape)}: means of the pixels of an image have shape "
             "(*, components, channels, height, width)"
         )
-    *batch, n_components, n_channels, height, width = loc.shape
-    image = (height, width)
-    expected = {
-        "logits": (logits, (*batch, n_components, *image)),
-        "log_scale": (log_scale, tuple(loc.shape)),
-    }
-    if coefficients is not None:
-        n_pairs = n_channels * (n_channels - 1) // 2
-        expected["coefficients"] = (coefficients, (*batch, n_components, n_pairs, *image))
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
+    *mixture, n_channels, height, width = loc.shape
+    n_pairs = n_channels * (n_channels - 1) // 2
+    for name, tensor, shape in (
+        ("logits", logits, (*mixture, height, width)),
+        ("log_scale", log_scale, tuple(loc.shape)),
+        ("coefficients", coefficients, (*mixture, n_pairs, height, width)),
+    ):
+        if tensor is not None and tuple(tensor.shape) != shape:
             raise ShapeError(
                 f"{name} with shape {tuple(tensor.shape)}: beside a loc with shape "
                 f"{tuple(loc.shape)} it must have {shape}"

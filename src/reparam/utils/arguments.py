@@ -73,13 +73,8 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise OptionError(f"{name}={value!r}: must be a whole number")
-    number = int(number)
-    if number < minimum:
-        raise OptionError(f"{name}={value}: must be {_at_least(minimum)}")
-    if number > maximum:
-        most = "below 2^63" if maximum == LARGEST else f"at most {maximum}"
-        raise OptionError(f"{name}={value}: must be {most}")
-    return number
+    _check_range(name, value, int(number), minimum, maximum)
+    return int(number)
 
 
 def as_float(
@@ -120,12 +115,7 @@ def as_float(
         number = inf
     if isnan(number) or (finite and number in (inf, -inf)):
         raise OptionError(f"{name}={value}: must be a {'finite ' if finite else ''}number")
-    if number < minimum or (open_ends and number == minimum):
-        said = f"above {minimum:g}" if open_ends else _at_least(minimum)
-        raise OptionError(f"{name}={value}: must be {said}")
-    if number > maximum or (open_ends and number == maximum):
-        said = f"below {maximum:g}" if open_ends else f"at most {maximum:g}"
-        raise OptionError(f"{name}={value}: must be {said}")
+    _check_range(name, value, number, minimum, maximum, open_ends)
     return number
 
 
@@ -393,6 +383,20 @@ def scalar(value: Any) -> Any:
     kind = str(value.dtype).removeprefix("torch.")  # type: ignore[attr-defined]
     short = {"float32": np.float32, "float16": np.float16} if isinstance(number, float) else {}
     return float(str(short[kind](number))) if kind in short else number
+
+
+def _check_range(
+    name: str, value: Any, number: float, low: float, high: float, open_ends: bool = False
+) -> None:
+    """Refuse a number outside a range."""
+    if number < low or (open_ends and number == low):
+        rule = f"above {low:g}" if open_ends else _at_least(low)
+    elif number > high or (open_ends and number == high):
+        rule = f"below {high:g}" if open_ends else f"at most {high:g}"
+        rule = "below 2^63" if high == LARGEST else rule
+    else:
+        return
+    raise OptionError(f"{name}={value}: must be {rule}")
 
 
 def _at_least(minimum: float) -> str:
