@@ -125,7 +125,7 @@ class TestDReG:
         torch.manual_seed(0)
         recipe = build(variant, SPEC, latent_dim=3, hidden=(4,))
         found = []
-        for path in (bounds.constant, lambda q: None):
+        for path in (bounds.detached, lambda q: None):
             monkeypatch.setattr(bounds, "detached", path)
             torch.manual_seed(1)
             recipe.model.zero_grad()
