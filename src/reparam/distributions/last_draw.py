@@ -1,8 +1,7 @@
 """The last draw of a distribution, and what was computed while it was drawn.
 
-A flow, a chain and a Gaussian with full covariance know the density of what they have just drawn,
-from the noise that it was made of. Computing it again from the draw alone costs more, and is less
-exact.
+A flow, a chain and a Gaussian with full covariance can compute the density of a draw from the noise
+that it was made of. From the draw alone, the density costs more and is less exact.
 """
 
 from typing import Generic, TypeVar
@@ -17,7 +16,7 @@ class LastDraw(Generic[Result]):
     """A tensor and a result that belongs to it, until the tensor changes.
 
     Example:
-        >>> last, z = LastDraw[str](), torch.zeros(2)
+        >>> last, z = LastDraw[str](), 2 * torch.ones(2, requires_grad=True)
         >>> last.keep(z, "log q(z)")
         >>> last.result_of(z), last.result_of(z.clone())
         ('log q(z)', None)
@@ -33,16 +32,16 @@ class LastDraw(Generic[Result]):
         """Keep a draw and its result in place of those before."""
         # The version counts changes in place; inference tensors have none.
         is_counted = not value.is_inference()
-        grad = torch.is_grad_enabled()
-        self._kept = (value, value._version, grad, result) if is_counted else None
+        has_gradient = value.requires_grad
+        self._kept = (value, value._version, has_gradient, result) if is_counted else None
 
     def result_of(self, value: Tensor) -> Result | None:
         """Return the result of the last draw; None where the value is any other tensor.
 
-        None also where gradients are recorded now, and were not while it was drawn.
+        None also where gradients are recorded now, and the draw was made without them.
         """
         if self._kept is None:
             return None
-        drawn, version, had_gradients, result = self._kept
+        drawn, version, has_gradient, result = self._kept
         is_same = value is drawn and value._version == version
-        return result if is_same and (had_gradients or not torch.is_grad_enabled()) else None
+        return result if is_same and (has_gradient or not torch.is_grad_enabled()) else None

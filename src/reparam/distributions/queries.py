@@ -1,6 +1,6 @@
-"""Questions about any torch distribution: its entries, its point estimate, its draws.
+"""Functions of any torch distribution: its entries, its point estimate, its draws.
 
-They are functions, because they are asked of torch's distributions as well as of our own.
+They apply to the distributions of torch as well as to those of this package.
 """
 
 from copy import copy
