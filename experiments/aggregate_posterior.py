@@ -20,7 +20,7 @@ from experiments.common import (
     seconds_of,
 )
 from experiments.common.contest import NETWORKS, RECIPE
-from reparam.divergence import mmd
+from reparam.mmd import mmd
 
 LATENT_DIM = 10
 N_BLOCKS = 10

@@ -19,7 +19,7 @@ from experiments.common import (
     new_figure,
 )
 from experiments.common.divergences import closed_form, gaussian, monte_carlo, numeric
-from reparam.distributions import base
+from reparam.distributions import base_distribution
 
 PAIRS = ((0.0, 1.0), (1.0, 1.0), (0.0, 0.5), (2.0, 0.3), (-1.0, 2.0), (0.5, 0.05))
 """(μ, σ) of the Gaussians in the table."""
@@ -93,7 +93,7 @@ def kl_three_ways(protocol: Protocol) -> Findings:
 
 
 def _penalty_of(q: Distribution) -> float:
-    return float(naive_penalty(base(q).mean, base(q).stddev))
+    return float(naive_penalty(base_distribution(q).mean, base_distribution(q).stddev))
 
 
 def _trained_rows(protocol: Protocol) -> list[Row]:

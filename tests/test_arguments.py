@@ -16,7 +16,7 @@ from reparam import families, priors
 from reparam import nn as networks
 from reparam.data.dataset import validation_size
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError
-from reparam.models.ladder import BottomUp, TopDown
+from reparam.models.hierarchy import gaussian_layers
 from reparam.objectives.corruption import Corruption
 from reparam.training.options import TrainingOptions
 from reparam.utils.arguments import (
@@ -132,7 +132,7 @@ GIVEN_TO: dict[str, dict[str, Any]] = {
     "DataSpec": {"levels": None, "dequantized_from": None},
     "Pyramid": {"channels": 3, "out_size": (8, 8), "shapes": ((2, 2, 2), (3, 4, 4))},
     "Milestone": {"at": 0.5},
-    "BottomUp": {"hidden": (3,)},
+    "gaussian_layers": {"hidden": (3,)},
 }
 
 
@@ -148,9 +148,9 @@ def callables() -> list[tuple[str, Callable[..., Any]]]:
     found = [
         (name, made)
         for name, made in found
-        if name.split(".")[1] not in ("Objective", "LearningRate")
+        if name.split(".")[1] not in ("Objective", "LearningRate", "LabelNetwork")
     ]
-    more = [Corruption, rp.DataSpec, rd.Pixels, Parts, Milestone, Player, TopDown, BottomUp]
+    more = [Corruption, rp.DataSpec, rd.Pixels, Parts, Milestone, Player, gaussian_layers]
     return [*found, *((made.__name__, made) for made in [*more, TrainingOptions])]
 
 

@@ -342,7 +342,7 @@ class TestFullDisk:
 
         with monkeypatch.context() as patch:
             patch.setattr("reparam.utils.files.os.fsync", fsync)
-            refused(line, "no space left on the disk for ", "go on with --resume", code=1)
+            refused(line, "no space left on the disk for ", "then resume the run", code=1)
         kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
         assert kept == [
             f"step-00000000{step}.{kind}" for step in (1, 2) for kind in ("json", "safetensors")

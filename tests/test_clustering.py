@@ -310,7 +310,7 @@ class TestJitter:
             self.seen(scale=1.0)
         with pytest.raises(OptionError, match="takes images"):
             RandomAffine(MLP(64), (64,))
-        with pytest.raises(OptionError, match="does not tell the shape"):
+        with pytest.raises(OptionError, match="does not declare the shape"):
             RandomAffine(nn.Flatten(), (1, 8, 8))
 
 

@@ -13,11 +13,17 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from reparam.distributions import (
     ContinuousBernoulli,
     CrossEntropy,
+    Elementwise,
+    Flow,
+    NegativeBinomial,
     OptimalNormal,
+    Poisson,
     QuantizedCategorical,
-    base,
+    base_distribution,
     is_normalized,
 )
+from reparam.distributions.last_draw import LastDraw
+from reparam.nn.flows import masked_transforms
 
 LOGITS = [-40.0, -16.0, -3.0, -0.11, -0.1, -0.09, -1e-4, 0.0, 1e-9, 0.05, 0.1, 0.5, 7.0, 40.0]
 
@@ -243,7 +249,7 @@ def test_only_the_cross_entropy_says_that_it_is_not_normalized() -> None:
 
 def test_base_is_below_every_independent() -> None:
     p = CrossEntropy(torch.zeros(2, 3))
-    assert base(Independent(Independent(p, 1), 1)) is p
+    assert base_distribution(Independent(Independent(p, 1), 1)) is p
 
 
 @pytest.mark.parametrize(
@@ -278,3 +284,54 @@ def test_validation_refuses_values_outside_the_support(
 ) -> None:
     with pytest.raises(ValueError, match="within the support"):
         p.log_prob(torch.full((3,), 1.5))
+
+
+class TestLastDraw:
+    def test_a_gradient_that_a_draw_lacks_is_computed(self) -> None:
+        last: LastDraw[str] = LastDraw()
+        z = torch.zeros(3)
+        last.keep(z, "density")
+        z.requires_grad_()
+        assert last.result_of(z) is None
+        with torch.no_grad():
+            assert last.result_of(z) == "density"
+
+    def test_a_draw_with_gradients_keeps_its_result(self) -> None:
+        last: LastDraw[str] = LastDraw()
+        z = torch.ones(3, requires_grad=True) * 2
+        last.keep(z, "density")
+        assert last.result_of(z) == "density"
+
+    def test_inference_tensors_are_not_kept(self) -> None:
+        last: LastDraw[str] = LastDraw()
+        with torch.inference_mode():
+            z = torch.zeros(3)
+            last.keep(z, "density")
+            z.add_(1.0)
+            assert last.result_of(z) is None
+
+    def test_a_flow_forgets_a_draw_that_is_changed_in_place(self) -> None:
+        normal = Independent(Normal(torch.zeros(2), 1.0), 1)
+        q = Flow(normal, masked_transforms(2)())
+        with torch.no_grad():
+            z = q.rsample(torch.Size([4]))
+            z.add_(1.0)
+            torch.testing.assert_close(q.log_prob(z), q.log_prob(z.clone()))
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        ContinuousBernoulli(torch.tensor([0.5, -2.0])),
+        CrossEntropy(torch.tensor([0.5, -2.0])),
+        NegativeBinomial(torch.tensor([0.5, 2.0]), torch.tensor(1.0)),
+        Poisson(torch.tensor([0.5, 2.0])),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_a_larger_batch_has_the_densities_of_the_small_one(p: Elementwise) -> None:
+    x = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    larger = p.expand(torch.Size([3, 2]))
+    assert larger.batch_shape == (3, 2)
+    assert torch.equal(larger.log_prob(x), torch.stack([p.log_prob(row) for row in x]))
+    assert Independent(larger, 1).batch_shape == (3,)

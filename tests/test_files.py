@@ -126,10 +126,10 @@ class TestPath:
         ("place", "said"),
         [
             ("", "out='' is empty"),
-            ("a\0b", r"out='a\\x00b' holds a NUL"),
-            ("\ud800", "is no name that a file can have"),
-            (3, "out=3 is no path"),
-            (None, "out=None is no path"),
+            ("a\0b", r"out='a\\x00b': a path cannot contain a NUL"),
+            ("\ud800", "is not a valid file name"),
+            (3, "out=3 is not a path"),
+            (None, "out=None is not a path"),
         ],
     )
     def test_that_is_none_is_one_sentence(self, place: Any, said: str) -> None:
@@ -203,7 +203,7 @@ class TestRegular:
     def test_only_is_read(self, tmp_path: Path, kind: str) -> None:
         path = tmp_path / "a"
         in_the_place_of(kind, path)
-        with pytest.raises(OSError, match="no regular file" if kind != "nothing" else "No such"):
+        with pytest.raises(OSError, match="not a regular file" if kind != "nothing" else "No such"):
             read_regular(path)
         for read in (read_text, read_json, read_yaml):
             with pytest.raises(OSError, match="a"):
@@ -217,7 +217,7 @@ class TestRegular:
         in_the_place_of(kind, path)
         for words in (["--config", str(path)], ["--data", "text", "--path", str(path)]):
             assert main(["train", "vae", *words]) == 1
-            assert "it is no regular file" in capsys.readouterr().err
+            assert "it is not a regular file" in capsys.readouterr().err
 
     def test_up_to_a_limit(self, tmp_path: Path) -> None:
         path = tmp_path / "a"

@@ -126,7 +126,7 @@ class TestFit:
             encoder = print
             decoder = prior = None
 
-        with pytest.raises(OptionError, match="the encoder of Wrong is a builtin_function"):
+        with pytest.raises(OptionError, match="a builtin_function_or_method as its encoder"):
             rp.fit(Wrong(), X, **HOW)
 
 

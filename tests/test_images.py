@@ -600,7 +600,7 @@ def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monke
             load_images(tmp_path, 4)
     with pytest.raises(DataError, match="cannot be read"):
         load_images("x" * 300, 4)
-    with pytest.raises(OptionError, match="holds a NUL"):
+    with pytest.raises(OptionError, match="cannot contain a NUL"):
         load_images("a\0b", 4)
 
 

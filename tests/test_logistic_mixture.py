@@ -11,7 +11,7 @@ from scipy import special, stats
 from torch import Tensor
 
 from reparam import families
-from reparam.distributions import DiscretizedLogisticMixture, center, is_normalized
+from reparam.distributions import DiscretizedLogisticMixture, is_normalized, mean_or_mode
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.spec import DataSpec
 
@@ -192,7 +192,7 @@ def test_shapes_follow_batch_and_samples() -> None:
     larger = p.expand(torch.Size([6, 2]))
     assert larger.sample().shape == x.shape
     torch.testing.assert_close(larger.log_prob(x), p.log_prob(x))
-    torch.testing.assert_close(center(p), p.mean)
+    torch.testing.assert_close(mean_or_mode(p), p.mean)
 
 
 def test_it_is_discrete_and_normalized() -> None:

@@ -16,7 +16,7 @@ from reparam import evaluation
 from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
-from reparam.isolation import isolated, make_trainable, plain_modes
+from reparam.isolation import default_modes, isolated, make_trainable
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (X[:, 0] > 0).long().numpy()
@@ -326,10 +326,10 @@ def test_a_run_is_read_in_inference_mode(tmp_path: Any) -> None:
     assert again.rows
 
 
-def test_plain_modes_leave_nothing_behind() -> None:
+def test_default_modes_leave_nothing_behind() -> None:
     with torch.inference_mode(), torch.autocast("cpu"), torch.device("meta"):
         before = modes()
-        with plain_modes():
+        with default_modes():
             assert torch.zeros(1).device.type == "cpu"
             product = torch.ones(2, 2, requires_grad=True) @ torch.ones(2, 2)
             assert (product.dtype, product.requires_grad) == (torch.float32, True)

@@ -1,5 +1,6 @@
 """A seed gives the same numbers from any thread, and leaves torch's global random state alone."""
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch import distributions as d
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import reparam as rp
@@ -19,7 +21,7 @@ from reparam.data.stream import StreamBatches
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
 from reparam.isolation import Workers, isolated
-from reparam.utils.generators import FUSED_DROPOUT, TAKE_GENERATOR, _without_dropout, drawing_from
+from reparam.utils.generators import FUSED_DROPOUT, _without_dropout, drawing_from
 from reparam.utils.seeding import reseed, rng_state, seeded, set_rng_state
 
 CPU = torch.device("cpu")
@@ -145,9 +147,36 @@ def test_every_operator_draws_what_the_global_state_would(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
-def test_every_operator_that_draws_is_known() -> None:
-    known = {name.partition(".")[0] for name in OPERATORS}
-    assert {name.partition(".")[0] for name in TAKE_GENERATOR} <= known
+class PassOn(TorchDispatchMode):
+    """A mode of a user's, as of a counter of operations."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+# A mode gets native_dropout with out= before it is decomposed; no function of torch calls it.
+DRAWN_UNDER_A_MODE = sorted({n for n in OPERATORS if is_drawn_on_a_cpu(n)} - {"native_dropout.out"})
+
+
+@pytest.mark.parametrize("name", DRAWN_UNDER_A_MODE)
+def test_every_operator_draws_so_under_a_users_mode(name: str) -> None:
+    torch.manual_seed(7)
+    expected = called(name)
+    torch.manual_seed(8)
+    with untouched(), seeded(CPU, 7), PassOn():
+        found = called(name)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_reload_keeps_the_kernels() -> None:
+    module = importlib.import_module("reparam.utils.generators")
+    importlib.reload(module)
+    with module.drawing_from(torch.Generator().manual_seed(0)):
+        found = torch.rand(3)
+    assert torch.equal(found, torch.rand(3, generator=torch.Generator().manual_seed(0)))
+
+
+def test_flash_attention_has_no_dropout_on_a_cpu() -> None:
     with pytest.raises(RuntimeError, match="dropout"):
         called(f"{NO_DROPOUT_ON_A_CPU[0]}.default")
 

@@ -398,7 +398,7 @@ class TestInThePlaceOfAFile:
         assert main(["sample", str(run), "--out", str(run / "a.npy")]) == code
         # Without its record a run counts as unfinished; without an evaluation as not evaluated.
         is_told = name in ("config.yaml", "model.safetensors")
-        assert ("it is no regular file" in capsys.readouterr().err) == is_told
+        assert ("it is not a regular file" in capsys.readouterr().err) == is_told
         assert code or rp.load(run).kept_evaluation() is None
 
     def test_nesting_in_a_record(self, run: Path, original: Path) -> None:

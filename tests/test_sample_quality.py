@@ -16,7 +16,6 @@ from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.cli.evaluate import _function
 from reparam.cli.main import main
-from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.samples import (
     Features,
@@ -29,6 +28,7 @@ from reparam.evaluation.samples import (
     kid,
     sample_quality,
 )
+from reparam.mmd import mmd
 from reparam.spec import DataSpec
 
 

@@ -19,7 +19,7 @@ from reparam.distributions.reordered import Reordered
 from reparam.errors import DataError, OptionError
 from reparam.evaluation import evaluate
 from reparam.evaluation.classification import accuracy
-from reparam.models.label_inference import LabelDecoder, LabelEncoder, LabelNetwork, LabelPrior
+from reparam.models.label_inference import LabelDecoder, LabelEncoder, LabelPrior
 from reparam.models.latent import LatentModel
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.spec import DataSpec
@@ -352,7 +352,7 @@ def test_chain_of_the_posterior_draws_one_label() -> None:
 
 
 def test_label_network_is_a_perceptron_of_both() -> None:
-    network = LabelNetwork(4, 3, 8, 5)
+    network = rp.nn.LabelNetwork(4, 3, 8, 5)
     plain = rp.nn.MLP(4, 8, 5, context=3)
     weights = plain.layers
     with torch.no_grad():
@@ -362,4 +362,4 @@ def test_label_network_is_a_perceptron_of_both() -> None:
     x, y = torch.randn(6, 4), torch.eye(3)[:, None].expand(3, 6, 3)
     torch.testing.assert_close(network(x, y), plain(x.expand(3, 6, 4), y))
     with pytest.raises(OptionError, match="give one layer at least"):
-        LabelNetwork(4, 3)
+        rp.nn.LabelNetwork(4, 3)

@@ -19,7 +19,7 @@ from reparam.data.download import cache_folder
 from reparam.errors import OptionError
 from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
-from reparam.utils.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
+from reparam.utils.terminal import NARROWEST, BestEffortStream, ascii_for, wide_enough, width
 from reparam.variants import Parts, get, names
 
 QUICK = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
@@ -207,10 +207,10 @@ class TestStreams:
 
     def test_lasting_writes_what_can_be_written(self) -> None:
         below = io.StringIO()
-        print("told", file=Lasting(below))
+        print("told", file=BestEffortStream(below))
         assert below.getvalue() == "told\n"
-        print("told", file=Lasting(None))
-        assert not Lasting(None).isatty()
+        print("told", file=BestEffortStream(None))
+        assert not BestEffortStream(None).isatty()
 
 
 class TestCtrlC:

@@ -19,7 +19,7 @@ from reparam.cli.main import main
 from reparam.cli.output import as_line
 from reparam.data.sources.text import load_text
 from reparam.data.vocabulary import UNKNOWN, Vocabulary, vocabulary_of
-from reparam.distributions import Autoregressive, center
+from reparam.distributions import Autoregressive, mean_or_mode
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError, SupportError
 from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
@@ -153,7 +153,7 @@ def test_steps_give_the_logits_of_the_whole_sequence() -> None:
     without = Autoregressive(p.logits, T, p.batch_shape)
     assert torch.equal(p.mode, without.mode)
     assert p.mode.shape == (3, 5, T)
-    assert torch.equal(center(p), p.mode)
+    assert torch.equal(mean_or_mode(p), p.mode)
     x = torch.randint(V, (7, 3, 5, T))
     whole, state = p.logits(x), None
     for t in range(T):

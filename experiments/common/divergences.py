@@ -5,7 +5,7 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 import reparam as rp
 from experiments.common.measures import mean_of
-from reparam.distributions import base
+from reparam.distributions import base_distribution
 from reparam.errors import OptionError, SupportError
 
 
@@ -30,7 +30,7 @@ def numeric(q: Distribution, p: Distribution, n: int = 40_001) -> float:
         >>> round(numeric(gaussian(1.0, 1.0), gaussian(0.0, 1.0)), 6)
         0.5
     """
-    inner = base(q)
+    inner = base_distribution(q)
     if isinstance(inner, Normal):
         low, high = inner.mean - 12 * inner.stddev, inner.mean + 12 * inner.stddev
     elif isinstance(inner, Uniform):

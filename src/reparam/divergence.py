@@ -1,8 +1,15 @@
-"""The Kullback–Leibler divergence: closed forms where they exist, Monte Carlo elsewhere."""
+r"""The Kullback–Leibler divergence of a posterior to a prior.
 
-from collections.abc import Callable, Mapping
+.. math:: \mathrm{KL}(q \| p) = \mathbb E_q[\log q(z) - \log p(z)]
+
+``kl`` uses a closed form where torch's registry has one, and draws from q elsewhere. A new closed
+form is one function with the decorator ``torch.distributions.register_kl``; a new space of latents,
+whose distributions no other space can be compared with, is one line of ``SPACES``.
+"""
+
+from collections.abc import Mapping
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,9 +30,9 @@ from reparam.distributions import (
     HypersphericalUniform,
     OneHotCodes,
     QuantizedCodes,
+    Sphere,
     VonMisesFisher,
-    base,
-    sphere,
+    base_distribution,
 )
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.utils.equality import by_value
@@ -33,18 +40,27 @@ from reparam.utils.equality import by_value
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"
 REALS = "a space of real vectors"
+CODES = "a set of codes"
 SPHERE = "the unit sphere"
+
+SPACES: dict[type[constraints.Constraint], str] = {
+    Sphere: SPHERE,
+    CodeVectors: "the codes of a codebook",
+}
+"""The spaces of latents by the support of their distributions. Any other discrete support is
+``CODES``, and any other support ``REALS``."""
 
 
 @by_value
 class Divergence(NamedTuple):
-    """A divergence and how it was computed.
+    """A divergence, and how it was computed.
 
     Arguments:
         value: KL(q‖p) in nats, with shape (B,).
         method: ``closed form`` or ``Monte Carlo``.
-        per_dimension: Its parts where both distributions factorize, with shape (B, D); else None.
-        groups: Its parts by group of latents, each with shape (B,), for a hierarchy of them.
+        per_dimension: The KL of each dimension, with shape (B, D); None where q or p does not
+            factorize.
+        groups: The KL of each group of latents, with shape (B,), by name; empty for one group.
     """
 
     value: Tensor
@@ -54,7 +70,7 @@ class Divergence(NamedTuple):
 
     @property
     def by_group(self) -> Mapping[str, Tensor]:
-        """Its parts by group; the whole as ``z`` where there is one group only."""
+        """The KL of each group; of one group only, the whole KL as ``z``."""
         return self.groups or {"z": self.value}
 
 
@@ -63,19 +79,20 @@ def kl(
 ) -> Divergence:
     r"""Return KL(q‖p), exactly where a closed form is registered.
 
-    .. math:: \mathrm{KL}(q \| p) = \mathbb E_q[\log q(z) - \log p(z)]
-              \approx \frac1K \sum_k \log q(z_k) - \log p(z_k), \quad z_k \sim q
+    .. math:: \mathrm{KL}(q \| p) \approx \frac1K \sum_k \log q(z_k) - \log p(z_k),
+              \quad z_k \sim q
 
     Arguments:
         q: The posterior, with batch shape (B,).
         p: The prior, with batch shape (B,) or ().
-        z: Draws from q with shape (K, B, D), for the Monte-Carlo estimate; drawn once if missing.
-        method: ``closed form`` or ``Monte Carlo`` to insist on one of them; None for the best.
+        z: Draws from q with shape (K, B, D), for the Monte Carlo estimate; one draw when None.
+        method: ``closed form`` or ``Monte Carlo`` to require one of them; None for a closed form
+            where there is one.
 
     Raises:
-        SupportError: The divergence is infinite, because q lies partly outside the support of p; or
-            a closed form was insisted on and none is known.
-        OptionError: A method that does not exist.
+        SupportError: The divergence is infinite, because q has mass outside the support of p; or
+            a closed form is required, and none is registered.
+        OptionError: An unknown method.
         ShapeError: q and p are over events of different shapes.
 
     References:
@@ -90,18 +107,14 @@ def kl(
         raise OptionError(f"method={method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None")
     check_same_event(q, p)
     _refuse_infinite(q, p)
-    if method != MONTE_CARLO:
-        parts = _per_dimension(q, p)
-        if parts is not None:
-            return Divergence(parts.sum(-1), CLOSED_FORM, parts)
-        try:
-            return Divergence(kl_divergence(q, p), CLOSED_FORM)
-        except NotImplementedError:
-            if method == CLOSED_FORM:
-                raise SupportError(
-                    f"no closed form of KL({_name(q)}‖{_name(p)}) is registered: "
-                    f"use method={MONTE_CARLO!r}, or register one with register_kl"
-                ) from None
+    exact = None if method == MONTE_CARLO else _closed_form(q, p)
+    if exact is not None:
+        return exact
+    if method == CLOSED_FORM:
+        raise SupportError(
+            f"no closed form of KL({_name(q)}‖{_name(p)}) is registered: "
+            f"use method={MONTE_CARLO!r}, or register one with register_kl"
+        )
     if z is None:
         z = (q.rsample if q.has_rsample else q.sample)(torch.Size([1]))
     if isinstance(q, Chain) and isinstance(p, Chain):
@@ -111,74 +124,11 @@ def kl(
     return Divergence(log_ratio.flatten(0, -1 - len(q.batch_shape)).mean(0), MONTE_CARLO)
 
 
-def inverse_multiquadrics(a: Tensor, b: Tensor) -> Tensor:
-    r"""Return the sum of seven inverse multiquadrics of all pairs, with shape (N, M).
-
-    .. math:: k(a, b) = \sum_s \frac{s C}{s C + \|a - b\|^2}, \qquad C = 2 D, \quad
-              s = 0.1, 0.2, 0.5, 1, 2, 5, 10
-
-    Arguments:
-        a: Points with shape (N, D).
-        b: Points with shape (M, D).
-
-    References:
-        Tolstikhin et al., ICLR 2018, section 4.
-
-    Example:
-        >>> inverse_multiquadrics(torch.zeros(1, 2), torch.zeros(3, 2))
-        tensor([[7., 7., 7.]])
-    """
-    distance = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
-    widths = [2 * a.shape[-1] * s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
-    return torch.stack([width / (width + distance) for width in widths]).sum(0)
-
-
-Kernel = Callable[[Tensor, Tensor], Tensor]
-"""From points with shapes (N, D) and (M, D) to the kernel of all pairs, with shape (N, M)."""
-
-
-def mmd(first: Tensor, second: Tensor, kernel: Kernel = inverse_multiquadrics) -> Tensor:
-    r"""Return the squared maximum mean discrepancy of two samples, without bias.
-
-    .. math:: \mathrm{MMD}^2 = \mathbb E[k(a, a')] + \mathbb E[k(b, b')] - 2\, \mathbb E[k(a, b)]
-
-    The estimate has no bias, so that it may be below zero.
-
-    Arguments:
-        first: Draws a, with shape (N, D).
-        second: Draws b, with shape (M, D).
-        kernel: k, of all pairs.
-
-    Raises:
-        ShapeError: Fewer than two draws on a side, or of different sizes.
-
-    References:
-        Gretton et al., A kernel two-sample test, JMLR 2012, eq. 3.
-
-    Example:
-        >>> mmd(torch.zeros(5, 2), torch.zeros(6, 2)), mmd(torch.zeros(5, 2), torch.ones(6, 2)) > 1
-        (tensor(0.), tensor(True))
-    """
-    sizes = (len(first), len(second))
-    if min(sizes) < 2 or first.shape[1:] != second.shape[1:]:
-        raise ShapeError(
-            f"draws of shape {tuple(first.shape)} and {tuple(second.shape)}: the discrepancy needs "
-            "two or more on each side, of the same dimensions"
-        )
-
-    def within(a: Tensor) -> Tensor:
-        # Every draw is as near to itself as can be, which says nothing.
-        pairs = kernel(a, a)
-        return (pairs.sum() - pairs.diagonal().sum()) / (len(a) * (len(a) - 1))
-
-    return within(first) + within(second) - 2 * kernel(first, second).mean()
-
-
 def check_same_event(q: Distribution, p: Distribution) -> None:
-    """Refuse a posterior and a prior over different spaces, before anything broadcasts.
+    """Refuse a posterior and a prior over events of different shapes, which would broadcast.
 
     Raises:
-        ShapeError: q and p are over events of different shapes.
+        ShapeError: Their event shapes differ.
     """
     if q.event_shape != p.event_shape:
         raise ShapeError(
@@ -188,18 +138,18 @@ def check_same_event(q: Distribution, p: Distribution) -> None:
 
 
 def _layers(q: Chain, p: Chain, z: Tensor) -> Divergence:
-    """Return Σ_l E_q[KL(q(z_l | z_<l)‖p(z_l | z_<l))]: closed in each layer, sampled above it."""
+    """Return Σ_l E_q[KL(q(z_l | z_<l)‖p(z_l | z_<l))], with the layers before l at draws z."""
     at_p = p.given(z)
     groups = {name: kl(q_l, at_p[name]).value.mean(0) for name, q_l in q.given(z).items()}
     return Divergence(torch.stack(list(groups.values())).sum(0), MONTE_CARLO, groups=groups)
 
 
 def check_comparable(q: Distribution, p: Distribution) -> None:
-    """Refuse a posterior and a prior whose densities no importance weight can compare.
+    """Refuse a posterior and a prior that have no importance weight p(z) / q(z).
 
     Raises:
         ShapeError: q and p are over events of different shapes.
-        SupportError: One has mass where the other has none.
+        SupportError: q has mass where p has none.
     """
     check_same_event(q, p)
     _refuse_infinite(q, p)
@@ -207,30 +157,30 @@ def check_comparable(q: Distribution, p: Distribution) -> None:
 
 
 def _refuse_relaxed(q: Distribution) -> None:
-    """Raise where draws lie between classes, which a prior over classes gives no mass."""
+    """Raise where draws lie between classes, where a prior over classes has no mass."""
     if isinstance(q, OneHotCodes) and q.has_rsample:
         raise SupportError(
             "a relaxed draw lies between the classes, where a prior over classes has no mass, so "
-            "that importance weights do not exist while training: use --objective elbo with "
-            "--prior uniform-codes, whose KL has a closed form"
+            "importance weights do not exist while training: use objective='elbo' with "
+            "prior='uniform-codes', whose KL has a closed form"
         )
 
 
 @register_kl(VonMisesFisher, HypersphericalUniform)
 def _von_mises_fisher_to_uniform(q: VonMisesFisher, p: HypersphericalUniform) -> Tensor:
-    """The logarithm of the sphere's area less the entropy of q."""
+    """log |S| - H(q), with the area |S| of the sphere."""
     return q.kl_from_uniform()
 
 
 @register_kl(OneHotCodes, OneHotCodes)
 def _codes_to_codes(q: OneHotCodes, p: OneHotCodes) -> Tensor:
-    """Σ_n Σ_k q_nk (log q_nk - log p_nk): of the classes, whether draws are relaxed or not."""
+    """Σ_n Σ_k q_nk (log q_nk - log p_nk), the KL of the classes, also where draws are relaxed."""
     return (q.probs * (q.logits - p.logits)).sum((-2, -1))
 
 
 @register_kl(QuantizedCodes, CodeSequence)
 def _quantized_to_sequence(q: QuantizedCodes, p: CodeSequence) -> Tensor:
-    """-log p(k): q is a mass of one on a sequence of codes, and so has no entropy."""
+    """-log p(k), because q has all its mass on one sequence of codes k, and entropy zero."""
     if q.codes is not p.codes:
         raise NotImplementedError
     return -p.sequence.log_prob(q.indices)
@@ -247,35 +197,32 @@ def _full_gaussian_to_independent(q: MultivariateNormal, p: Independent[Normal])
     return (0.5 * (distance / p_scale.square() - 1) + log_ratio).sum(-1)
 
 
-def _per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
-    """Return the divergences of the dimensions, with shape (B, D), where q and p factorize."""
-    if not (isinstance(q, Independent) and isinstance(p, Independent)):
-        return None
-    if q.reinterpreted_batch_ndims != 1 or p.reinterpreted_batch_ndims != 1:
-        return None
+def _closed_form(q: Distribution, p: Distribution) -> Divergence | None:
+    """Return the divergence by a registered closed form; None where there is none."""
     try:
-        return kl_divergence(q.base_dist, p.base_dist)
+        if all(isinstance(d, Independent) and d.reinterpreted_batch_ndims == 1 for d in (q, p)):
+            parts = kl_divergence(q.base_dist, p.base_dist)  # type: ignore[attr-defined]
+            return Divergence(parts.sum(-1), CLOSED_FORM, parts)
+        return Divergence(kl_divergence(q, p), CLOSED_FORM)
     except NotImplementedError:
         return None
 
 
 def _refuse_infinite(q: Distribution, p: Distribution) -> None:
-    """Raise where q has mass outside an interval that is all the support of p."""
+    """Raise where q and p are on different spaces, or q has mass outside the interval of p."""
     inside, around = _support(q), _support(p)
-    spaces = _space(inside), _space(around)
-    if spaces[0] != spaces[1]:
+    if _space(inside) != _space(around):
         raise SupportError(
-            f"KL({_name(q)}‖{_name(p)}) is infinite: q lives on {spaces[0]} and p on {spaces[1]}, "
-            "so that each has mass where the other has none; give both the same space "
-            "(a von Mises-Fisher posterior goes with the prior sphere, gumbel with uniform-codes)"
+            f"KL({_name(q)}‖{_name(p)}) is infinite: q is defined on {_space(inside)} and p on "
+            f"{_space(around)}, so q has mass where p has none; give both the same space (a von "
+            "Mises-Fisher posterior needs prior='sphere', posterior='gumbel' needs "
+            "prior='uniform-codes')"
         )
-    if not _is_bounded(around):
+    ends, limits = _interval(inside), _interval(around)
+    if ends is None or limits is None:
         return
-    if not _is_bounded(inside) and not isinstance(inside, type(constraints.real)):
-        return
-    below = getattr(inside, "lower_bound", -inf) < getattr(around, "lower_bound", -inf)
-    above = getattr(inside, "upper_bound", inf) > getattr(around, "upper_bound", inf)
-    if bool(torch.as_tensor(below).any()) or bool(torch.as_tensor(above).any()):
+    outside = torch.as_tensor(ends[0] < limits[0]), torch.as_tensor(ends[1] > limits[1])
+    if any(bool(side.any()) for side in outside):
         raise SupportError(
             f"KL({_name(q)}‖{_name(p)}) is infinite: q has mass where p has none; q must lie "
             "inside the support of p, or p must be positive everywhere, as a Gaussian is"
@@ -283,19 +230,19 @@ def _refuse_infinite(q: Distribution, p: Distribution) -> None:
 
 
 def _support(distribution: Distribution) -> constraints.Constraint | None:
-    """Return the support of single entries, or None where the distribution does not tell it."""
+    """Return the support of single entries; None for a distribution that does not declare it."""
     try:
-        support = base(distribution).support
+        support = base_distribution(distribution).support
     except NotImplementedError:
         return None
-    # Below it, that of the factors of a product and of the components of a mixture.
-    while (below := getattr(support, "base_constraint", None)) is not None:
-        support = below
+    # The support of a product is made of its factors', and that of a mixture of its components'.
+    while isinstance(support, constraints.independent | constraints.MixtureSameFamilyConstraint):
+        support = support.base_constraint
     return support
 
 
 def is_real(distribution: Distribution) -> bool:
-    """Return whether z is a vector of any real numbers, no direction and no code.
+    """Return whether z is a vector of real numbers, and neither a direction nor a code.
 
     >>> is_real(Independent(Normal(torch.zeros(2), 1.0), 1)), is_real(HypersphericalUniform(3))
     (True, False)
@@ -313,19 +260,19 @@ def is_direction(distribution: Distribution) -> bool:
 
 
 def _space(support: constraints.Constraint | None) -> str:
-    """Return in words the kind of set that z lies in."""
-    if isinstance(support, type(sphere)):
-        return SPHERE
-    if isinstance(support, CodeVectors):
-        return "the codes of a codebook"
-    if support is not None and support.is_discrete:
-        return "a set of codes"
-    return REALS
+    """Return the space of a support in words."""
+    is_discrete = support is not None and support.is_discrete
+    named = (space for kind, space in SPACES.items() if isinstance(support, kind))
+    return next(named, CODES if is_discrete else REALS)
 
 
-def _is_bounded(support: constraints.Constraint | None) -> bool:
-    return hasattr(support, "lower_bound") or hasattr(support, "upper_bound")
+def _interval(support: constraints.Constraint | None) -> tuple[Any, Any] | None:
+    """Return the ends of an interval of numbers, each a number or a tensor; None for other sets."""
+    ends = {} if support is None else vars(support)
+    if isinstance(support, type(constraints.real)) or ends.keys() & {"lower_bound", "upper_bound"}:
+        return ends.get("lower_bound", -inf), ends.get("upper_bound", inf)
+    return None
 
 
 def _name(distribution: Distribution) -> str:
-    return type(base(distribution)).__name__
+    return type(base_distribution(distribution)).__name__

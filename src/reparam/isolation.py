@@ -1,9 +1,12 @@
-"""Computation that neither depends on the caller's modes nor leaves a trace, and block by block.
+"""Isolated computation: independent of the caller's modes, and without side effects.
 
-Modes, precision, device and random state are afterwards as before.
+Within ``isolated`` a model is in evaluation mode, in full precision and without gradients. Modes,
+precision, device and random state are restored afterwards. ``workers`` and ``blocks`` divide a
+computation among threads and into blocks of examples.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,17 +25,17 @@ from reparam.utils.seeding import branches, seeded
 Piece = TypeVar("Piece")
 
 Progress = Callable[[int, int], None]
-"""Told (examples done, examples in all) after every block of examples."""
+"""A function of (examples done, examples in all), called after every block of examples."""
 
 
-# What an isolated computation holds is shared by all threads: the modes and the tensors of a model,
-# and the precision of matrix products, which belongs to the process. One lock for all models, since
-# two computations that each need both of two models must not wait for each other.
+# The modes and tensors of a model and the precision of matrix products are shared by all threads.
+# One lock for all models, because two computations that each need both of two models would block
+# each other.
 _alone = threading.RLock()
 
 
 class _Helping(threading.local):
-    """Whether a thread works for another one, which holds the lock."""
+    """Whether this thread works for another one, which holds the lock."""
 
     now = False
 
@@ -46,19 +49,18 @@ def _renew_lock() -> None:
     _alone = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager
-def plain_modes() -> Iterator[None]:
-    """Compute as torch does by default, whatever modes the caller has switched on.
+def default_modes() -> Iterator[None]:
+    """Within the context, compute in torch's default modes, whatever modes the caller has set.
 
-    Gradients are recorded, tensors are no inference tensors, nothing is cast automatically, and the
-    default device is the CPU.
+    Gradients are recorded, inference mode and autocast are off, and the default device is the CPU.
 
     Example:
-        >>> with torch.inference_mode(), plain_modes():
+        >>> with torch.inference_mode(), default_modes():
         ...     x = torch.ones(2, requires_grad=True) * 2
         >>> x.is_inference(), x.requires_grad
         (False, True)
@@ -75,10 +77,10 @@ def plain_modes() -> Iterator[None]:
 
 
 def make_trainable(model: nn.Module) -> None:
-    """Put ordinary copies in place of the tensors of a model made under ``torch.inference_mode``.
+    """Replace the tensors of a model built in ``torch.inference_mode`` by ordinary tensors.
 
     Raises:
-        OptionError: The model was made on the device ``meta``, so that it has no values.
+        OptionError: The model is on the device ``meta``, and has no values.
 
     Example:
         >>> with torch.inference_mode():
@@ -93,15 +95,15 @@ def make_trainable(model: nn.Module) -> None:
             for name, tensor in holder.items():
                 if tensor is not None and tensor.is_meta:
                     raise OptionError(
-                        f"{name} of {type(module).__name__} is on the device 'meta': it has no "
-                        "values to train, so build the model on a device that has them"
+                        f"{name} of {type(module).__name__} is on the device 'meta' and has no "
+                        "values: build the model on another device"
                     )
                 if tensor is None or not tensor.is_inference():
                     continue
                 copy = tensor.clone()
                 if isinstance(tensor, nn.Parameter):
                     copy = nn.Parameter(copy, tensor.requires_grad)
-                # Tied parameters stay tied.
+                # Shared parameters stay shared.
                 holder[name] = copies.setdefault(id(tensor), copy)
 
 
@@ -109,16 +111,16 @@ def make_trainable(model: nn.Module) -> None:
 def isolated(
     model: nn.Module, device: torch.device | str | None = None, seed: int | None = None
 ) -> Iterator[torch.device]:
-    """Hold a model in evaluation mode, in full precision, without gradients.
+    """Within the context, keep a model in evaluation mode, in full precision, without gradients.
 
-    Half-precision parameters are widened to float32; a float64 model stays one. Every module's
-    mode, every tensor of the model and the random state are put back on leaving, errors included.
-    Other threads that want to compute in this way wait meanwhile.
+    Half-precision parameters become float32; float64 parameters stay float64. The mode of every
+    module, all tensors of the model and the random state are restored afterwards, also after an
+    error. Only one thread at a time is in such a context.
 
     Arguments:
         model: The model.
-        device: Where it computes; None for where it is.
-        seed: The seed of all draws inside; None leaves the random state to itself.
+        device: The device of the computation; None for the device of the model.
+        seed: The seed of all draws in the context; None to draw as outside.
 
     Returns:
         A context whose value is the device.
@@ -132,13 +134,13 @@ def isolated(
         (True, torch.float16)
     """
     with ExitStack() as stack:
-        # A thread that works for the one that holds the lock would wait for it forever.
+        # A thread that works for the one with the lock would wait forever.
         if not _helping.now:
             stack.enter_context(_alone)
-        # Only now, since another thread may have moved the model meanwhile.
+        # Read under the lock, because another thread may have moved the model.
         first = next(model.parameters(), torch.empty(0))
         target = first.device if device is None else torch.device(device)
-        stack.enter_context(plain_modes())
+        stack.enter_context(default_modes())
         stack.enter_context(torch.no_grad())
         stack.enter_context(_evaluation_mode(model))
         stack.enter_context(_full_precision(model, target))
@@ -149,7 +151,7 @@ def isolated(
 
 @contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    # Module by module, because a part may be frozen in evaluation mode while the rest trains.
+    # Of each module, because a part may be in evaluation mode while the rest is trained.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -161,7 +163,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_float64(model: nn.Module) -> Iterator[None]:
-    """Hold the parameters and buffers of a model in float64.
+    """Within the context, keep the parameters and buffers of a model in float64.
 
     >>> model = nn.Linear(2, 2)
     >>> with in_float64(model):
@@ -177,7 +179,7 @@ def in_float64(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _put_back(model: nn.Module) -> Iterator[None]:
-    """Give a model, on leaving, the parameters and buffers that it came with."""
+    """Restore the parameters and buffers of a model at the end of the context."""
     parameters = [(parameter, parameter.data) for parameter in model.parameters()]
     buffers = [
         (module._buffers, name, buffer)
@@ -200,7 +202,7 @@ def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
     try:
         with _put_back(model):
             model.to(device, dtype=torch.float32 if half else None)
-            # TensorFloat-32 keeps ten bits of the mantissa: no precision for a log-likelihood.
+            # TensorFloat-32 has a mantissa of ten bits, too few for a log-likelihood.
             torch.set_float32_matmul_precision("highest")
             torch.backends.cudnn.allow_tf32 = False
             yield
@@ -210,25 +212,25 @@ def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 class Workers(NamedTuple):
-    """Threads that work on pieces side by side; without a pool, the caller's own.
+    """Threads that work on pieces in parallel.
 
     Arguments:
         n: The number of threads.
-        pool: The threads.
+        pool: The threads; None for the thread of the caller.
     """
 
     n: int = 1
     pool: ThreadPoolExecutor | None = None
 
     def each(self, work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
-        """Do the work on every piece, without gradients, and wait until all is done.
+        """Call a function for every piece, without gradients, and return when all are done.
 
-        What a piece draws depends on its place and the random state of the caller, not on threads.
+        The draws of a piece depend on its number and the random state of the caller only.
         """
         branch = branches()
 
         def alone(number: int, piece: Piece) -> None:
-            # Every thread has a gradient mode and generators of its own.
+            # The gradient mode and the generators belong to a thread.
             with torch.no_grad(), branch(number):
                 before, _helping.now = _helping.now, True
                 try:
@@ -243,11 +245,11 @@ class Workers(NamedTuple):
 
 @contextmanager
 def workers(device: torch.device) -> Iterator[Workers]:
-    """Hold as many threads as torch uses on a CPU, with one thread for each operation.
+    """Within the context, have as many threads as torch uses, each of which computes on its own.
 
-    Threads that share every operation wait for the slowest at the end of each, which on a busy
-    machine makes many small operations several times slower; threads with pieces of their own do
-    not wait. torch's number of threads is put back on leaving.
+    torch's threads share every operation, and wait for the slowest at its end. On a busy machine
+    many small operations are several times slower by this. Within the context torch uses one thread
+    for each operation.
 
     >>> with workers(torch.device("cpu")) as some:
     ...     some.each(print, ["piece"])
@@ -268,13 +270,13 @@ def workers(device: torch.device) -> Iterator[Workers]:
 def blocks(
     batch: Batch, size: int, device: torch.device, progress: Progress | None = None
 ) -> Iterator[Batch]:
-    """Yield a batch in blocks, in floats on the device, and tell the progress after each.
+    """Yield a batch in blocks, as floats on a device, and report the progress after each block.
 
     Arguments:
-        batch: The examples, anywhere.
-        size: How many examples a block has at most.
-        device: Where the blocks are wanted.
-        progress: Called with (examples done, examples in all).
+        batch: The examples, on any device.
+        size: The largest number of examples in a block.
+        device: The device of the blocks.
+        progress: A function of (examples done, examples in all); None for none.
 
     >>> [len(b) for b in blocks(Batch(torch.zeros(5, 2)), 3, torch.device("cpu"))]
     [3, 2]

@@ -1,4 +1,4 @@
-"""Pictures of examples: grids large enough to see, and inputs above their reconstructions."""
+"""Pictures of examples: grids of images, and pairs of inputs and reconstructions."""
 
 from collections.abc import Collection
 from math import ceil, sqrt
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _PAPER = 255
+"""The shade of the background, white."""
+
 _FORMATS = ("png", "jpg", "jpeg", "webp", "gif", "bmp")
 
 
 def is_picturable(spec: DataSpec) -> bool:
-    """Return whether examples can be shown: images whose entries are shades.
+    """Return whether examples can be shown: images whose entries are shades of grey or color.
 
     >>> is_picturable(DataSpec((1, 8, 8), "binary")), is_picturable(DataSpec((64,), "binary"))
     (True, False)
@@ -31,10 +33,10 @@ def is_picturable(spec: DataSpec) -> bool:
 
 
 def check_picturable(spec: DataSpec) -> None:
-    """Refuse data that no picture can show.
+    """Refuse data that cannot be shown as pictures.
 
     Raises:
-        OptionError: Examples that are no images, or whose entries are no shades.
+        OptionError: Examples that are not images, or whose entries are not shades.
 
     Example:
         >>> check_picturable(DataSpec((64,), "unit", name="rows"))
@@ -44,22 +46,21 @@ def check_picturable(spec: DataSpec) -> None:
     if not is_picturable(spec):
         raise OptionError(
             f"{spec.name!r} has {spec.support} examples of shape {spec.shape}: only images of "
-            "shades, with shape (1 or 3, height, width), make a picture; look at their latents "
-            "instead (reparam plot, reparam encode), or load the data as images"
+            "shades, with shape (1 or 3, height, width), make a picture; plot their latents "
+            "instead, or load the data as images"
         )
 
 
 @numbers(n_columns=1, min_side=0)
 def grid(images: Tensor, n_columns: int | None = None, min_side: int = 480) -> "Image":
-    """Return images side by side, enlarged until small ones can be seen.
+    """Return a grid of images.
 
-    Every pixel becomes a square of whole size, so that nothing is blurred. Values outside [0, 1]
-    are clipped.
+    Images are enlarged by a whole factor, without blurring. Values outside [0, 1] are clipped.
 
     Arguments:
         images: Images with values in [0, 1], with shape (N, C, H, W), where C is 1 or 3.
-        n_columns: How many in a row; about as many as there are rows when None.
-        min_side: The picture's longer side in pixels, at least.
+        n_columns: The number of images in a row; None for a square grid.
+        min_side: The smallest length of the picture's longer side, in pixels.
 
     Raises:
         ShapeError: No images, or another shape.
@@ -71,8 +72,6 @@ def grid(images: Tensor, n_columns: int | None = None, min_side: int = 480) -> "
     """
     shades = _shades(images)
     n, height, width = shades.shape[:3]
-    if n_columns is not None and n_columns < 1:
-        raise OptionError(f"n_columns={n_columns}: a row holds at least one image")
     n_columns = min(n, n_columns or ceil(sqrt(n)))
     n_rows = ceil(n / n_columns)
     factor = _factor(max(n_columns * width, n_rows * height), min_side)
@@ -92,12 +91,12 @@ def side_by_side(
 
     Arguments:
         inputs: Images with values in [0, 1], with shape (N, C, H, W).
-        reconstructions: What the model made of them, in the same order and shape.
-        n_columns: How many pairs in a band; None for a picture of pleasant proportions.
-        min_side: The picture's longer side in pixels, at least.
+        reconstructions: Their reconstructions, in the same order and shape.
+        n_columns: The number of pairs in a band; None for a picture that is about square.
+        min_side: The smallest length of the picture's longer side, in pixels.
 
     Raises:
-        ShapeError: Shapes that differ, or are not those of images.
+        ShapeError: The shapes differ, or are not those of images.
         OptionError: Fewer than one column.
 
     Example:
@@ -106,11 +105,9 @@ def side_by_side(
     """
     if inputs.shape != reconstructions.shape:
         raise ShapeError(
-            f"inputs of shape {tuple(inputs.shape)} beside reconstructions of shape "
-            f"{tuple(reconstructions.shape)}: they must be pairs, in the same shape"
+            f"inputs of shape {tuple(inputs.shape)} and reconstructions of shape "
+            f"{tuple(reconstructions.shape)}: both must have the same shape"
         )
-    if n_columns is not None and n_columns < 1:
-        raise OptionError(f"n_columns={n_columns}: a row holds at least one image")
     above, below = _shades(inputs), _shades(reconstructions)
     n, height, width = above.shape[:3]
     n_columns = min(n, n_columns or _band(n))
@@ -122,7 +119,7 @@ def side_by_side(
     for _ in range(n_bands):
         tops += [top, top + factor * height + gap]
         top += 2 * factor * height + 5 * gap
-    # Rows of inputs and of reconstructions in turn; blank tiles fill the last band.
+    # Rows of inputs and of reconstructions alternate; blank tiles fill the last band.
     blank = np.full((n_bands * n_columns - n, *above.shape[1:]), _PAPER, np.uint8)
     rows = [
         np.concatenate([part, blank]).reshape(n_bands, n_columns, *above.shape[1:])
@@ -133,15 +130,15 @@ def side_by_side(
 
 
 def save(image: "Image", path: str | Path) -> None:
-    """Write a picture, whole or not at all; missing folders are made.
+    """Write a picture, complete or not at all; missing folders are created.
 
     Arguments:
         image: The picture.
-        path: The file; its ending tells the format.
+        path: The file, whose ending is the format.
 
     Raises:
-        OptionError: An ending that is no format of pictures.
-        RunError: The file cannot be written, as on a full disk.
+        OptionError: The ending is not a format of pictures.
+        WriteError: The file cannot be written, as on a full disk.
     """
     path = as_path(path)
     kind = picture_format(path, _FORMATS)
@@ -149,10 +146,10 @@ def save(image: "Image", path: str | Path) -> None:
 
 
 def picture_format(path: Path, known: Collection[str]) -> str:
-    """Return the format that a file's ending names, in lower case.
+    """Return the format of a file by its ending, in lower case.
 
     Raises:
-        OptionError: An ending that is no format of pictures.
+        OptionError: The ending is not a format of pictures.
 
     Example:
         >>> picture_format(Path("grid.PNG"), ["png", "pdf"])
@@ -171,8 +168,8 @@ def _shades(images: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
     """Return images as uint8 with shape (N, H, W, C)."""
     if images.dim() != 4 or images.shape[0] < 1 or images.shape[1] not in (1, 3):
         raise ShapeError(
-            f"images of shape {tuple(images.shape)}: a picture needs at least one image, given "
-            "as (N, 1 or 3, height, width)"
+            f"images of shape {tuple(images.shape)}: must have the shape (N, 1 or 3, height, "
+            "width) of at least one image"
         )
     values = images.detach().float().nan_to_num(0.0).clamp(0, 1).mul(255).round()
     return values.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -183,7 +180,7 @@ def _factor(side: int, min_side: int) -> int:
 
 
 def _band(n: int) -> int:
-    """Return how many of n pairs to put in a band: near a square picture, with few places empty.
+    """Return the number of pairs in a band, for a picture near a square with few empty places.
 
     >>> _band(10), _band(16), _band(40), _band(64)
     (5, 8, 10, 16)
@@ -194,7 +191,7 @@ def _band(n: int) -> int:
 
 
 def _gap(factor: int, width: int) -> int:
-    """Return a thin line: about a twentieth of a tile, at least one pixel."""
+    """Return the width of a line between tiles: a twentieth of a tile, at least one pixel."""
     return max(1, factor * width // 20)
 
 
@@ -205,7 +202,7 @@ def _compose(
     factor: int,
     gap: int,
 ) -> "Image":
-    """Return tiles (N, H, W, C) on white paper, row by row, each row at its top."""
+    """Return tiles (N, H, W, C) on a white background, row by row, each row at its top."""
     from PIL import Image
 
     height, width, channels = (factor * tiles.shape[1], factor * tiles.shape[2], tiles.shape[3])

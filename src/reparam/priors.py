@@ -18,7 +18,7 @@ from reparam.distributions import (
     GaussianMixture,
     HypersphericalUniform,
     OneHotCodes,
-    base,
+    base_distribution,
 )
 from reparam.distributions import Flow as FlowDistribution
 from reparam.errors import OptionError, SupportError
@@ -264,7 +264,7 @@ class Vamp(nn.Module):
             own = (torch.cat([label.softmax(-1), covariates], -1),)
         q = encoder(self.pseudo_inputs, *own)
         logits = self.pseudo_inputs.new_zeros(len(self.pseudo_inputs))
-        normal = base(q)
+        normal = base_distribution(q)
         if isinstance(normal, Normal) and isinstance(q, Independent):
             return GaussianMixture(logits, normal.loc, normal.scale)
         if isinstance(normal, Uniform):

@@ -15,7 +15,7 @@ from reparam.evaluation.likelihood.importance import N_SAMPLES, NO_DENSITY
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.models.directed import DirectedModel
 from reparam.runs.run import Run
 from reparam.utils.arguments import numbers
@@ -29,7 +29,7 @@ _NO_CONFIGURATION = ("seed", "data_dir", "path", "device", "recorded")
 _SEEDS = " × "
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def compare(
     runs: Sequence[Run],

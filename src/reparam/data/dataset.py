@@ -16,7 +16,7 @@ from reparam.data.condition import check_condition, conditioned
 from reparam.data.labels import UNLABELED
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers, scalar
 from reparam.utils.equality import by_value
@@ -164,7 +164,7 @@ class Dataset:
             raise unknown(f"split of {self.name}", name, self.splits)
         return self.splits[name]
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the examples of a split under one draw of the transform.
@@ -214,7 +214,7 @@ class Dataset:
         """
         return replace(self, spec=self.spec.conditioned(condition))
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a random validation split taken out of train.
@@ -245,7 +245,7 @@ class Dataset:
         rest = {name: split for name, split in self.splits.items() if name != "train"}
         return replace(self, splits=parts | rest)
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def with_labels_per_class(self, n: int, seed: int = 0) -> "Dataset":
         """Return the data set with the labels of ``n`` random training examples of each class.

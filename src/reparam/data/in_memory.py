@@ -30,14 +30,14 @@ from reparam.data.stream import Stream
 from reparam.data.tables import columns_apart, table_of
 from reparam.data.transforms import Identity, Pixels, scale_of
 from reparam.errors import DataError, ShapeError, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers
 
 KNOWN: tuple[Support, ...] = get_args(Support)
 
 
-@plain_modes()
+@default_modes()
 @numbers(n_classes=1)
 def from_arrays(
     x: Array,

@@ -14,7 +14,7 @@ from reparam.data.download import StrPath
 from reparam.data.image_set import Binarize
 from reparam.data.vocabulary import Unit
 from reparam.errors import DataError, OptionError, folded, nearest
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import Registry
 
@@ -69,7 +69,7 @@ def current_name(name: str) -> str:
     return RENAMED.get(folded(name), folded(name))
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def load(
     name: str,

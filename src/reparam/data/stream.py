@@ -21,7 +21,7 @@ from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.seeded_loader import pulled
 from reparam.data.transforms import Transform, scale_of
 from reparam.errors import DataError, OptionError, ShapeError, unknown
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
@@ -164,7 +164,7 @@ class Stream:
         """The shape of one x."""
         return self.spec.shape
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.

@@ -18,7 +18,7 @@ from reparam.diagnostics.finding import (
     estimate,
     skipped,
 )
-from reparam.distributions import VonMisesFisher, base
+from reparam.distributions import VonMisesFisher, base_distribution
 from reparam.divergence import kl
 from reparam.evaluation.likelihood.importance import N_SAMPLES, importance_sample
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED
@@ -149,7 +149,7 @@ def _free(q: Distribution, family: Any) -> tuple[list[Tensor], Callable[[], Dist
 
     A width that the family holds fixed is no choice of the encoder's, and stays.
     """
-    single: Any = base(q)
+    single: Any = base_distribution(q)
     width = getattr(family, "scale", getattr(family, "concentration", "learned"))
     is_free = width == "learned"
     if isinstance(q, Independent) and isinstance(single, Normal):

@@ -12,7 +12,7 @@ from reparam.diagnostics.context import N_EXAMPLES, Context, examples_of, patien
 from reparam.diagnostics.finding import Diagnosis, Finding
 from reparam.diagnostics.sample import DATA_CHECKS, Sample, grey, sample_of
 from reparam.errors import DataError, OptionError
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.runs.run import Run
 from reparam.spec import Support
 from reparam.utils.arguments import numbers
@@ -33,7 +33,7 @@ RUN_CHECKS: tuple[Callable[[Context], Finding], ...] = (
 """What is looked at in a run, beside its data, in the order of the report."""
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def examine(
     run: Run,
@@ -82,7 +82,7 @@ def examine(
     return Diagnosis(subject, f"{sampled}, seed {seed}", tuple(found))
 
 
-@plain_modes()
+@default_modes()
 @numbers()
 def examine_data(
     data: object, *, support: Support | None = None, n_examples: int = 10_000, seed: int = 0

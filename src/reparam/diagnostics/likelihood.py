@@ -16,7 +16,12 @@ from reparam.diagnostics.finding import (
     estimate,
     skipped,
 )
-from reparam.distributions import ContinuousBernoulli, CrossEntropy, base, is_normalized
+from reparam.distributions import (
+    ContinuousBernoulli,
+    CrossEntropy,
+    base_distribution,
+    is_normalized,
+)
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.families import Gaussian
 from reparam.isolation import isolated
@@ -52,9 +57,9 @@ def cross_entropy(patient: Context) -> Finding:
                     "likelihood",
                     "fine",
                     "log p(x | z) is a log-probability",
-                    f"{type(base(p)).__name__} is normalized",
+                    f"{type(base_distribution(p)).__name__} is normalized",
                 )
-            single: Any = base(p)
+            single: Any = base_distribution(p)
             if isinstance(single, CrossEntropy):
                 missing.append(_missing(single, x))
     seen = patient.on_unseen
@@ -94,7 +99,7 @@ def decoder_scale(patient: Context) -> Finding:
     squares, scales = [], []
     with events(model, patient.train, patient.seed) as parts:
         for x, c in parts:
-            p: Any = base(model.likelihood(model.posterior(x, c).sample(), c))
+            p: Any = base_distribution(model.likelihood(model.posterior(x, c).sample(), c))
             if not isinstance(p, Normal):
                 return skipped("decoder-scale", f"the likelihood is a {type(p).__name__}")
             squares.append((x - p.loc).cpu().double().square().flatten(1))

@@ -1,29 +1,33 @@
-"""Sequences of classes, each drawn given those before it."""
+r"""Sequences of classes, each given those before it.
+
+.. math:: \log p(x) = \sum_{t=1}^T \log p(x_t \mid x_1, \dots, x_{t-1})
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.utils.arguments import as_int
 
 
-class Autoregressive(Distribution):
-    r"""A sequence of T classes, one after the other.
+class Autoregressive(DeclaredDistribution):
+    r"""A sequence of T classes, drawn one after the other.
 
     .. math:: \log p(x) = \sum_{t=1}^T \log p(x_t \mid x_1, \dots, x_{t-1})
 
     Arguments:
         logits: A function from sequences, int64 with shape (\*, *batch, T), to logits with shape
-            (\*, *batch, T, V), of which those at place t may depend on the classes before t only.
+            (\*, *batch, T, V). The logits at position t may depend on the classes before t only.
         length: T.
         batch_shape: The shape of the batch.
-        device: Where sequences are drawn.
-        step: What draws use instead of ``logits``, where a network need not start again for every
-            class: a function (x, t, state), x with shape (\*, *batch, T), to the logits at place t,
-            with shape (\*, *batch, V), and the state for the next place. The first state is None.
+        device: The device that sequences are drawn on.
+        step: A faster function for draws; ``logits`` is used when None. It takes x, with shape
+            (\*, *batch, T), the position t, and the state that it returned for t - 1 (None at
+            first), and returns the logits at t, with shape (\*, *batch, V), and the next state.
 
     References:
         Bengio et al., A neural probabilistic language model, JMLR 2003, eq. 1.
@@ -34,8 +38,8 @@ class Autoregressive(Distribution):
         0.125
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.nonnegative_integer, 1)
+    mean_is_value = False
 
     def __init__(
         self,
@@ -63,10 +67,11 @@ class Autoregressive(Distribution):
 
     @property
     def mode(self) -> Tensor:
-        """The sequence that takes the likeliest class at each place, given those before it."""
+        """The sequence of the most probable class at each position, given those before it."""
         return self._each((), lambda logits: logits.argmax(-1))
 
     def _each(self, sample_shape: Sequence[int], choose: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return sequences whose class at each position is chosen by its logits."""
         shape = self._extended_shape(torch.Size(sample_shape))
         x = torch.zeros(shape, dtype=torch.long, device=self.device)
         state: Any = None

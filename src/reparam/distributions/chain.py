@@ -1,66 +1,73 @@
-"""Groups of variables, each given those before it."""
+r"""A joint distribution by the chain rule, over groups of variables in one vector.
+
+.. math:: p(z) = p(z_1) \prod_{l > 1} p(z_l \mid z_1, \dots, z_{l-1})
+
+The priors and posteriors of hierarchies (z₁ … z_L) and of semi-supervised models (label y, then z)
+are such chains.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.last_draw import LastDraw
+from reparam.distributions.queries import mean_or_mode
+
 Factor = Callable[[Tensor], Distribution]
 """From the groups before, concatenated with shape (*, D_before), to the distribution of a group."""
 
 
-def expanded(p: Distribution, value: Tensor) -> Distribution:
-    """Return a distribution that depends on nothing, for values before it with shape (*, D)."""
-    return p.expand(value.shape[:-1])
-
-
-class Chain(Distribution):
-    r"""The joint distribution of groups of variables by the chain rule.
-
-    .. math:: p(z) = \prod_l p(z_l \mid z_1, \dots, z_{l-1})
+class Chain(DeclaredDistribution):
+    r"""The joint distribution of groups of variables, each given those before it.
 
     Arguments:
         factors: For each group, by name and in order, a function from the groups before to the
-            distribution of this one.
-        sizes: The size of each group.
-        batch_shape: The shape of the batch.
-        like: A tensor whose type and device draws take.
+            distribution of this one; or a distribution where it depends on none of them, as the
+            first group does. The batch of the chain is the batch of the first.
+        sizes: The number of dimensions of each group.
 
     Example:
         >>> from torch.distributions import Independent, Normal
-        >>> steps = {
-        ...     "first": lambda z: Independent(Normal(torch.zeros(2), 1.0), 1),
-        ...     "second": lambda z: Independent(Normal(z, 0.1), 1),
-        ... }
-        >>> walk = Chain(steps, [2, 2])
+        >>> walk = Chain(
+        ...     {
+        ...         "first": Independent(Normal(torch.zeros(2), 1.0), 1),
+        ...         "second": lambda z: Independent(Normal(z, 0.1), 1),
+        ...     },
+        ...     [2, 2],
+        ... )
         >>> walk.sample((5,)).shape, walk.log_prob(torch.zeros(5, 4)).shape
         (torch.Size([5, 4]), torch.Size([5]))
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(
-        self,
-        factors: Mapping[str, Factor],
-        sizes: Sequence[int],
-        batch_shape: Sequence[int] = (),
-        like: Tensor | None = None,
-    ) -> None:
-        self.factors, self.sizes = factors, list(sizes)
-        self._like = torch.empty(0) if like is None else like
-        self._drawn: tuple[Tensor, dict[str, Distribution]] | None = None
-        super().__init__(torch.Size(batch_shape), torch.Size([sum(sizes)]), validate_args=False)
+    def __init__(self, factors: Mapping[str, Distribution | Factor], sizes: Sequence[int]) -> None:
+        self.factors: dict[str, Factor] = {
+            name: partial(_expanded, factor) if isinstance(factor, Distribution) else factor
+            for name, factor in factors.items()
+        }
+        self.sizes = list(sizes)
+        self._first = cast(Distribution, next(iter(factors.values())))
+        self._last: LastDraw[dict[str, Distribution]] = LastDraw()
+        event_shape = torch.Size([sum(self.sizes)])
+        super().__init__(self._first.batch_shape, event_shape, validate_args=False)
+
+    def then(self, name: str, factor: Factor, size: int) -> "Chain":
+        """Return the chain with one more group, which depends on all groups of this one."""
+        first = next(iter(self.factors))
+        return Chain({**self.factors, first: self._first, name: factor}, [*self.sizes, size])
 
     def given(self, value: Tensor) -> dict[str, Distribution]:
-        """Return p(z_l | z_1 … z_{l-1}) of every group, at the values z with shape (*, D)."""
-        drawn, given = self._drawn or (None, {})
-        # What was drawn without gradients has distributions without them.
-        if value is drawn and (value.requires_grad or not torch.is_grad_enabled()):
-            return given
+        r"""Return p(z_l | z_1 … z_{l-1}) of every group, at the values z with shape (\*, D)."""
+        last = self._last.result_of(value)
+        if last is not None:
+            return last
         ends = [sum(self.sizes[:number]) for number in range(len(self.sizes))]
         return {
             name: factor(value[..., :end])
@@ -68,34 +75,40 @@ class Chain(Distribution):
         }
 
     def groups(self, value: Tensor) -> dict[str, Tensor]:
-        """Return the groups of z with shape (*, D), by name."""
+        r"""Return the groups of z with shape (\*, D), by name."""
         return dict(zip(self.factors, value.split(self.sizes, dim=-1), strict=True))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log p(z), in nats with shape (*,)."""
+        r"""Return log p(z) of z with shape (\*, D), in nats with shape (\*,)."""
         groups = self.groups(value)
         parts = [p.log_prob(groups[name]) for name, p in self.given(value).items()]
         return torch.stack(torch.broadcast_tensors(*parts)).sum(0)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draw group after group, with shape (*sample_shape, *batch, D)."""
+        r"""Draw group after group, with shape (\*sample_shape, \*batch, D)."""
         shape = self._extended_shape(torch.Size(sample_shape))[:-1]
-        z, given = self._like.new_empty(*shape, 0), {}
-        for name, factor in self.factors.items():
-            p = factor(z)
-            # A first group that depends on nothing may have a smaller batch, or none.
-            given[name] = p if p.batch_shape == shape else p.expand(shape)
-            z = torch.cat([z, given[name].rsample()], dim=-1)
-        self._drawn = z, given
+        z, given = self._in_turn(shape, lambda p: p.rsample())
+        self._last.keep(z, given)
         return z
 
     @property
     def mean(self) -> Tensor:
-        """The centers, each given those before it; only the first is the mean of its group."""
-        from reparam.distributions import center  # which is defined beside all distributions
+        """The mean of the first group, and of each other group at the means before it."""
+        return self._in_turn(self.batch_shape, mean_or_mode)[0]
 
-        z = self._like.new_empty(*self.batch_shape, 0)
-        for factor in self.factors.values():
-            mean = center(factor(z))
-            z = torch.cat([z, mean.expand(*z.shape[:-1], -1)], dim=-1)
-        return z
+    def _in_turn(
+        self, shape: torch.Size, value_of: Callable[[Distribution], Tensor]
+    ) -> tuple[Tensor, dict[str, Distribution]]:
+        """Return a value of every group given those before, and the distributions of the groups."""
+        first, *others = self.factors
+        given = {first: self._first.expand(shape)}
+        z = value_of(given[first])
+        for name in others:
+            given[name] = self.factors[name](z)
+            z = torch.cat([z, value_of(given[name])], dim=-1)
+        return z, given
+
+
+def _expanded(p: Distribution, before: Tensor) -> Distribution:
+    """Return a distribution that depends on nothing, with the batch of the groups before it."""
+    return p.expand(before.shape[:-1])

@@ -1,22 +1,27 @@
-"""The continuous Bernoulli distribution, stable for logits of any size."""
+r"""The continuous Bernoulli distribution on [0, 1], stable for logits l of any size.
+
+.. math:: p(x) = C(l)\, \sigma(l)^x (1 - \sigma(l))^{1 - x}
+"""
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 from torch.types import _size
 
-# Below this logit the formulas divide zero by zero, and a Taylor polynomial is exact to rounding.
+from reparam.distributions.declared import Elementwise
+
 _NEAR_ZERO = 0.1
+"""Below this logit the formulas divide zero by zero; a Taylor polynomial is exact to rounding."""
 
 
-class ContinuousBernoulli(Distribution):
-    r"""A density on [0, 1] whose logarithm is the cross-entropy plus its normaliser.
+class ContinuousBernoulli(Elementwise):
+    r"""A density on [0, 1] whose logarithm is the cross-entropy plus a normalizing constant.
 
     .. math:: p(x) = C(l)\, \sigma(l)^x (1 - \sigma(l))^{1 - x}, \qquad
               C(l) = \frac{l}{\tanh(l / 2)}
 
-    Written in logits, because torch's own distribution clamps the probability and so loses up to a
-    nat per entry where the logit exceeds 16, as it does on the black border of an image.
+    The parameter is the logit. torch's own ``ContinuousBernoulli`` clamps the probability, which
+    costs up to a nat per entry where the logit exceeds 16, as on the black border of an image.
 
     Arguments:
         logits: l, with shape (\*, *event).
@@ -38,15 +43,9 @@ class ContinuousBernoulli(Distribution):
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
 
-    def expand(
-        self, batch_shape: _size, _instance: Distribution | None = None
-    ) -> "ContinuousBernoulli":
-        """Return the distribution over a larger batch."""
-        return ContinuousBernoulli(self.logits.expand(batch_shape), validate_args=False)
-
     @property
     def _safe(self) -> tuple[Tensor, Tensor]:
-        # A harmless logit stands where the polynomial is used, so that no gradient is NaN.
+        # The logit is replaced by 1 where the polynomial is used, so that no gradient is NaN.
         near = self.logits.abs() < _NEAR_ZERO
         return near, torch.where(near, torch.ones_like(self.logits), self.logits)
 
@@ -65,7 +64,7 @@ class ContinuousBernoulli(Distribution):
         near, safe = self._safe
         small = self.logits.clamp(-_NEAR_ZERO, _NEAR_ZERO)
         polynomial = 0.5 + small / 12 - small**3 / 720
-        # For a positive logit, then mirrored: expm1 of a large one would overflow.
+        # Computed for |l|, then mirrored: expm1 of a large l would overflow.
         size = safe.abs()
         exact = -1 / torch.expm1(-size) - 1 / size
         return torch.where(near, polynomial, torch.where(safe > 0, exact, 1 - exact))

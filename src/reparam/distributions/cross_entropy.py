@@ -1,20 +1,25 @@
-"""The tutorials' cross-entropy on grey pixels, which is no likelihood."""
+r"""Binary cross-entropy on grey pixels, the loss of many tutorials, which is not a likelihood.
+
+.. math:: \log \tilde p(x) = x \log \mu + (1 - x) \log (1 - \mu)
+"""
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, constraints
+from torch.distributions import Bernoulli, constraints
 from torch.types import _size
 
+from reparam.distributions.declared import Elementwise
 
-class CrossEntropy(Distribution):
+
+class CrossEntropy(Elementwise):
     r"""Binary cross-entropy against values in [0, 1], as if it were a log-likelihood.
 
     .. math:: \log \tilde p(x) = x \log \mu + (1 - x) \log (1 - \mu), \qquad \mu = \sigma(l)
 
-    Its exponential does not integrate to one over [0, 1]: what follows from it is comparable with
-    other cross-entropies, never with a likelihood. ``is_normalized`` is False, and everything that
-    reports a number says so. The same formula on pixels in {0, 1} is the ``Bernoulli``; with its
-    normaliser on [0, 1] it is the ``ContinuousBernoulli``.
+    Its exponential does not integrate to one over [0, 1]. Figures that are computed from it can be
+    compared with other cross-entropies, not with a log-likelihood; ``is_normalized`` is False, and
+    every report marks them. The same formula on pixels in {0, 1} is the ``Bernoulli``; with a
+    normalizing constant on [0, 1] it is the ``ContinuousBernoulli``.
 
     Arguments:
         logits: l, with shape (\*, *event).
@@ -33,13 +38,9 @@ class CrossEntropy(Distribution):
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "CrossEntropy":
-        """Return the pseudo-distribution over a larger batch."""
-        return CrossEntropy(self.logits.expand(batch_shape), validate_args=False)
-
     @property
     def mean(self) -> Tensor:
-        """Return μ, the value that the cross-entropy of x = μ is smallest at."""
+        """Return μ, the x at which the derivative of the cross-entropy in l is zero."""
         return self.logits.sigmoid()
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -49,5 +50,5 @@ class CrossEntropy(Distribution):
         return Bernoulli(logits=self.logits, validate_args=False).log_prob(value)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
-        """Return black and white draws, the only ones that the formula is a likelihood of."""
+        """Return draws in {0, 1}, on which the formula is a likelihood."""
         return Bernoulli(logits=self.logits, validate_args=False).sample(sample_shape)

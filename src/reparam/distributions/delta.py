@@ -1,19 +1,19 @@
-"""A point mass: a code without noise."""
+"""A point mass: the posterior of an autoencoder without noise."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.errors import SupportError
 
 
-class Delta(Distribution):
-    r"""The distribution that is always at one point, :math:`\delta(z - v)`.
+class Delta(DeclaredDistribution):
+    r"""A distribution with all its mass at one point, :math:`\delta(z - v)`.
 
-    It has no density, so that no KL to a continuous prior is finite and no ELBO exists.
+    It has no density, so its KL to a continuous prior is infinite, and it has no ELBO.
 
     Arguments:
         value: The point v, with shape (\*, D).
@@ -23,7 +23,6 @@ class Delta(Distribution):
         torch.Size([3, 5, 2])
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
@@ -32,7 +31,7 @@ class Delta(Distribution):
         super().__init__(value.shape[:-1], value.shape[-1:], validate_args=False)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return the point, with shape (*sample_shape, *, D)."""
+        r"""Return the point, with shape (\*sample_shape, \*, D)."""
         return self.value.expand(*sample_shape, *self.value.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -42,8 +41,8 @@ class Delta(Distribution):
             SupportError: Always.
         """
         raise SupportError(
-            "a deterministic code has no density, so its KL to a prior is infinite and there is no "
-            "ELBO: use --objective reconstruction or mmd, or a posterior such as gaussian"
+            "a deterministic code has no density, so its KL to a prior is infinite and it has no "
+            "ELBO: use objective='reconstruction' or objective='mmd', or posterior='gaussian'"
         )
 
     @property

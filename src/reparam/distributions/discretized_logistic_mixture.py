@@ -1,4 +1,7 @@
-"""A mixture of discretized logistic distributions over the pixels of an image."""
+"""A mixture of discretized logistic distributions over the pixels of an image (PixelCNN++).
+
+Each component gives a grey level the mass of a logistic distribution in the bin of that level.
+"""
 
 import torch
 from torch import Tensor
@@ -6,6 +9,7 @@ from torch.distributions import Categorical, Distribution, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.errors import ShapeError
 from reparam.utils.arguments import as_int
 
@@ -27,21 +31,21 @@ class _Levels(constraints.Constraint):
         return f"Levels({self.levels})"
 
 
-class DiscretizedLogisticMixture(Distribution):
-    r"""A mixture of logistics, each with the mass of a grey level in one bin.
+class DiscretizedLogisticMixture(DeclaredDistribution):
+    r"""A mixture of logistic distributions, discretized to grey levels.
 
     .. math:: P(x) = \sum_{k=1}^K \pi_k \prod_c \left[
               \sigma\!\left(\frac{x_c + \delta - m_{kc}}{s_{kc}}\right) -
               \sigma\!\left(\frac{x_c - \delta - m_{kc}}{s_{kc}}\right) \right], \qquad
               m_{kc} = \mu_{kc} + \sum_{j < c} a_{kcj} (x_j - \tfrac12)
 
-    at each pixel, with half a bin :math:`\delta = 1 / (2 (L - 1))`. The bins of the two extreme
-    levels reach to infinity, so that the masses sum to one. The channels of a pixel share the
-    indicator of the component; pixels are independent.
+    at each pixel, with :math:`\delta = 1 / (2 (L - 1))`, half the width of a bin. The bins of the
+    lowest and the highest level extend to infinity, so that the masses sum to one. The channels of
+    a pixel share one component; pixels are independent.
 
     Arguments:
-        logits: Of π, with shape (\*, K, H, W).
-        loc: μ in units of x, where black is 0 and white 1, with shape (\*, K, C, H, W).
+        logits: The logits of π, with shape (\*, K, H, W).
+        loc: μ in units of x, from 0 (black) to 1 (white), with shape (\*, K, C, H, W).
         log_scale: log s in the same units, with shape (\*, K, C, H, W).
         coefficients: a, with shape (\*, K, C (C - 1) / 2, H, W), in the order green-from-red,
             blue-from-red, blue-from-green; None for channels that are independent given the
@@ -111,7 +115,7 @@ class DiscretizedLogisticMixture(Distribution):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats."""
+        r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats as (\*,)."""
         if self._validate_args:
             self._validate_sample(value)
         level = (value * (self.levels - 1)).round()
@@ -122,8 +126,8 @@ class DiscretizedLogisticMixture(Distribution):
         half_bin = 0.5 / (self.levels - 1)
         above = (distance + half_bin) * inverse_scale
         below = (distance - half_bin) * inverse_scale
-        # σ(u) - σ(l) = σ(u) σ(-l) (1 - exp(l - u)): a product, so that nothing cancels. In the
-        # outermost bins the tail takes the place of one factor, and the last one is left out.
+        # σ(u) - σ(l) = σ(u) σ(-l) (1 - exp(l - u)): a product has no cancellation. The outermost
+        # bins have no lower or no upper end, so that only one of the two sigmoids remains.
         level = level.unsqueeze(-4)
         first, last = level == 0, level == self.levels - 1
         bin_width = 2 * half_bin * inverse_scale
@@ -153,12 +157,12 @@ class DiscretizedLogisticMixture(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        r"""Return E[x], an image to show, with shape (\*, C, H, W).
+        r"""Return E[x], up to rounding to levels, with shape (\*, C, H, W).
 
-        Of each component it is the mean of the logistic clipped to [0, 1], before it is rounded to
-        a level: within half a step of the mean of the levels, and far closer where the scale is a
-        step or more. With coefficients, the mean of a channel is that at the means of the channels
-        before it: exact for linear means, and approximate here because of the clipping.
+        The mean of a component is that of its logistic, clipped to [0, 1] and not rounded to a
+        level. It differs from the mean of the levels by less than half a step, and by far less
+        where the scale is a step or more. With coefficients, a channel has its mean at the means of
+        the channels before it, which the clipping makes an approximation.
         """
         scale = self.log_scale.exp()
         means: list[Tensor] = []
@@ -188,17 +192,14 @@ def _check_shapes(
             f"loc with shape {tuple(loc.shape)}: means of the pixels of an image have shape "
             "(*, components, channels, height, width)"
         )
-    *batch, n_components, n_channels, height, width = loc.shape
-    image = (height, width)
-    expected = {
-        "logits": (logits, (*batch, n_components, *image)),
-        "log_scale": (log_scale, tuple(loc.shape)),
-    }
-    if coefficients is not None:
-        n_pairs = n_channels * (n_channels - 1) // 2
-        expected["coefficients"] = (coefficients, (*batch, n_components, n_pairs, *image))
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
+    *mixture, n_channels, height, width = loc.shape
+    n_pairs = n_channels * (n_channels - 1) // 2
+    for name, tensor, shape in (
+        ("logits", logits, (*mixture, height, width)),
+        ("log_scale", log_scale, tuple(loc.shape)),
+        ("coefficients", coefficients, (*mixture, n_pairs, height, width)),
+    ):
+        if tensor is not None and tuple(tensor.shape) != shape:
             raise ShapeError(
                 f"{name} with shape {tuple(tensor.shape)}: beside a loc with shape "
                 f"{tuple(loc.shape)} it must have {shape}"

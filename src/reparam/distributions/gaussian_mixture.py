@@ -1,15 +1,16 @@
-"""A mixture of diagonal Gaussians, fast for hundreds of components."""
+"""A mixture of diagonal Gaussians, computed by matrix products."""
 
 from collections.abc import Sequence
 from math import log, pi
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
+
+from reparam.distributions.declared import DeclaredDistribution
 
 
-class GaussianMixture(Distribution):
+class GaussianMixture(DeclaredDistribution):
     r"""A mixture of K Gaussians with diagonal covariances.
 
     .. math:: p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}(\sigma_k^2))
@@ -25,7 +26,6 @@ class GaussianMixture(Distribution):
         (tensor(-1.4189), tensor([0.]))
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
 
     def __init__(self, logits: Tensor, loc: Tensor, scale: Tensor) -> None:
@@ -33,10 +33,10 @@ class GaussianMixture(Distribution):
         super().__init__(torch.Size(), loc.shape[-1:], validate_args=False)
 
     def log_joint(self, value: Tensor) -> Tensor:
-        """Return log p(z, k) of z with shape (*, D), in nats with shape (*, K).
+        r"""Return log p(z, k) of z with shape (\*, D), in nats with shape (\*, K).
 
-        The squared distances are two matrix products, not (*, K, D) differences; in float64, for
-        they cancel.
+        The squared distances are two matrix products in place of (\*, K, D) differences. They are
+        computed in float64, because their terms cancel.
         """
         with torch.autocast(value.device.type, enabled=False):
             z, loc, scale = value.double(), self.loc.double(), self.scale.double()

@@ -1,4 +1,7 @@
-"""The uniform distribution on the unit sphere, and the constraint that its draws satisfy."""
+r"""The uniform distribution on the unit sphere, and the constraint of unit vectors.
+
+.. math:: p(z) = \frac{\Gamma(D/2)}{2 \pi^{D/2}}
+"""
 
 from math import lgamma, log, pi
 
@@ -7,22 +10,24 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.utils.arguments import as_int
 
 
-class _Sphere(constraints.Constraint):
-    """Vectors of length one, up to the rounding of single precision."""
+class Sphere(constraints.Constraint):
+    """The set of vectors of length one, up to the rounding of single precision."""
 
     event_dim = 1
 
     def check(self, value: Tensor) -> Tensor:
+        """Return whether each vector, with shape (*, D), has length one."""
         return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < 1e-4
 
     def __repr__(self) -> str:
         return "Sphere()"
 
 
-sphere = _Sphere()
+sphere = Sphere()
 """The constraint that the last axis holds unit vectors."""
 
 
@@ -38,18 +43,18 @@ def log_sphere_area(dim: int) -> float:
     return log(2) + dim / 2 * log(pi) - lgamma(dim / 2)
 
 
-class HypersphericalUniform(Distribution):
+class HypersphericalUniform(DeclaredDistribution):
     r"""The uniform distribution on the unit sphere of :math:`\mathbb R^D`.
 
     .. math:: p(z) = \frac{1}{|S^{D-1}|} = \frac{\Gamma(D/2)}{2 \pi^{D/2}}
 
-    The density is with respect to the area of the sphere, as that of ``VonMisesFisher`` is.
+    The density, like that of ``VonMisesFisher``, is with respect to the area of the sphere.
 
     Arguments:
         dim: D, the number of coordinates; the sphere itself has D - 1 dimensions.
         batch_shape: The shape of a batch of such distributions.
         dtype: The type of the draws; None for torch's default.
-        device: Where the draws lie; None for torch's default.
+        device: The device of the draws; None for torch's default.
 
     Raises:
         OptionError: Fewer than two coordinates.
@@ -63,7 +68,6 @@ class HypersphericalUniform(Distribution):
         (torch.Size([5, 3]), tensor(2.5310))
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     support = sphere
     has_rsample = True
 
@@ -76,7 +80,7 @@ class HypersphericalUniform(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         dim = as_int("dim", dim, minimum=2)
-        # What draws look like, and zero: the mean.
+        # The mean, whose type and device draws have too.
         self._zero = torch.zeros(dim, dtype=dtype, device=device)
         super().__init__(torch.Size(batch_shape), torch.Size([dim]), validate_args=validate_args)
 
@@ -111,7 +115,7 @@ class HypersphericalUniform(Distribution):
         return self._zero.new_full(self.batch_shape, log_sphere_area(len(self._zero)))
 
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
-        """Return draws: normal vectors, made as long as one."""
+        """Return draws: standard normal vectors, normalized to length one."""
         shape = self._extended_shape(sample_shape)
         normal = torch.randn(shape, dtype=self._zero.dtype, device=self._zero.device)
         return torch.nn.functional.normalize(normal, dim=-1)

@@ -1,22 +1,24 @@
-"""The negative binomial distribution by its mean and its inverse dispersion."""
+"""The negative binomial distribution of counts, with its mean and inverse dispersion."""
 
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Gamma, constraints
+from torch.distributions import Gamma, constraints
 from torch.nn.functional import softplus
 from torch.types import _size
 
+from reparam.distributions.declared import Elementwise
 from reparam.distributions.poisson import Poisson
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 
 _STIRLING, _POISSON = 5.0, 90.0
-"""The least log θ for Stirling's series, of error below 1e-9, and the largest that matters."""
+"""The smallest log θ at which Stirling's series is used, whose error there is below 1e-9, and the
+largest: above it the distribution is a Poisson in every digit."""
 
 
-class NegativeBinomial(Distribution):
-    r"""Counts that vary more than those of a Poisson: their rate is a gamma variable.
+class NegativeBinomial(Elementwise):
+    r"""Counts with more variance than a Poisson: a Poisson whose rate has a gamma distribution.
 
     .. math:: p(x) = \frac{\Gamma(x + \theta)}{\Gamma(\theta)\, x!}
               \Bigl(\frac{\theta}{\theta + \mu}\Bigr)^{\theta}
@@ -28,7 +30,7 @@ class NegativeBinomial(Distribution):
 
     Arguments:
         log_mean: log μ, with shape (\*, *event).
-        log_inverse_dispersion: log θ, of a shape that broadcasts with it.
+        log_inverse_dispersion: log θ, with a shape that broadcasts with that of log μ.
 
     References:
         Hilbe, Negative Binomial Regression, 2011, section 8.2 (NB2); Lopez et al., Nature Methods
@@ -57,13 +59,6 @@ class NegativeBinomial(Distribution):
         )
         super().__init__(self.log_mean.shape, validate_args=validate_args)
 
-    def expand(
-        self, batch_shape: _size, _instance: Distribution | None = None
-    ) -> "NegativeBinomial":
-        """Return the distribution over a larger batch."""
-        log_mean = self.log_mean.expand(batch_shape)
-        return NegativeBinomial(log_mean, self.log_inverse_dispersion, validate_args=False)
-
     @property
     def mean(self) -> Tensor:
         """Return μ."""
@@ -78,9 +73,8 @@ class NegativeBinomial(Distribution):
         """Return log p of each count, in nats."""
         if self._validate_args:
             self._validate_sample(value)
-        x, log_mean = widened(value), widened(self.log_mean)
-        # Beyond this bound the distribution is a Poisson in every digit.
-        log_theta = widened(self.log_inverse_dispersion).clamp(max=_POISSON)
+        x, log_mean = upcast(value), upcast(self.log_mean)
+        log_theta = upcast(self.log_inverse_dispersion).clamp(max=_POISSON)
         theta, log_odds = log_theta.exp(), log_mean - log_theta
         ways = torch.lgamma(x + theta) - torch.lgamma(theta)
         small = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
@@ -94,8 +88,8 @@ class NegativeBinomial(Distribution):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, as floating-point numbers."""
         with torch.no_grad():
-            log_theta = widened(self.log_inverse_dispersion)
+            log_theta = upcast(self.log_inverse_dispersion)
             shape = Gamma(log_theta.exp(), torch.ones_like(log_theta), validate_args=False)
             share = shape.sample(torch.Size(sample_shape)).log() - log_theta
-            rate = Poisson(widened(self.log_mean) + share, validate_args=False)
+            rate = Poisson(upcast(self.log_mean) + share, validate_args=False)
             return rate.sample().to(self.log_mean.dtype)

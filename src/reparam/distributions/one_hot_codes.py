@@ -1,18 +1,21 @@
-"""Several categorical variables as one flat vector of zeros and ones, or relaxed between them."""
+r"""Several categorical variables as one flat vector, one-hot or relaxed (Gumbel-softmax).
+
+.. math:: p(z) = \prod_{n=1}^N \prod_{k=1}^K \pi_{nk}^{z_{nk}}
+"""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, RelaxedOneHotCategorical, constraints
+from torch.distributions import Categorical, RelaxedOneHotCategorical, constraints
 from torch.nn.functional import one_hot
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.errors import SupportError
 
 
-class OneHotCodes(Distribution):
-    r"""N independent classes out of K, each as a one-hot vector; event (N·K,).
+class OneHotCodes(DeclaredDistribution):
+    r"""N independent classes out of K, each a one-hot vector; the event has shape (N·K,).
 
     .. math:: p(z) = \prod_{n=1}^N \prod_{k=1}^K \pi_{nk}^{z_{nk}}
 
@@ -20,8 +23,8 @@ class OneHotCodes(Distribution):
 
     .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \quad g_k \sim \mathrm{Gumbel}
 
-    ``log_prob`` is always that of the classes; a relaxed draw has another density, which is not the
-    one that a discrete prior is compared with.
+    ``log_prob`` is always that of the classes. The density of relaxed draws is another one, and
+    cannot be compared with a discrete prior.
 
     Arguments:
         logits: log π up to a constant, with shape (\*, N, K).
@@ -36,12 +39,13 @@ class OneHotCodes(Distribution):
         tensor(0.1250)
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, logits: Tensor, temperature: Tensor | None = None) -> None:
         self.logits = logits.log_softmax(-1)
         self.temperature = temperature
+        # Relaxed draws lie between the classes, as their mean does.
+        self.mean_is_value = temperature is not None
         event = logits.shape[-2:].numel()
         super().__init__(logits.shape[:-2], torch.Size([event]), validate_args=False)
 
@@ -51,14 +55,14 @@ class OneHotCodes(Distribution):
         return self.temperature is not None
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draw relaxed classes, with shape (*sample_shape, *, N·K).
+        r"""Draw relaxed classes, with shape (\*sample_shape, \*, N·K).
 
         Raises:
-            SupportError: There is no temperature: exact classes pass no gradient.
+            SupportError: The distribution has no temperature, so its draws have no gradient.
         """
         if self.temperature is None:
             raise SupportError(
-                "exact classes pass no gradient: draw with sample, or give a temperature"
+                "draws of exact classes have no gradient: use sample, or give a temperature"
             )
         relaxed = RelaxedOneHotCategorical(
             self.temperature, logits=self.logits, validate_args=False
@@ -70,7 +74,7 @@ class OneHotCodes(Distribution):
         with torch.no_grad():
             if self.temperature is not None:
                 return self.rsample(sample_shape)
-            classes = torch.distributions.Categorical(logits=self.logits, validate_args=False)
+            classes = Categorical(logits=self.logits, validate_args=False)
             return self._codes(classes.sample(torch.Size(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -1,26 +1,31 @@
-"""A normal distribution whose one scale is the best one for the batch it is asked about."""
+r"""A normal distribution whose scale is the maximum-likelihood one of each batch.
+
+.. math:: \sigma^2 = \frac{1}{N} \sum_{i=1}^N (x_i - \mu_i)^2
+"""
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints
 from torch.types import _size
 
+from reparam.distributions.declared import DeclaredDistribution
 
-class OptimalNormal(Distribution):
+
+class OptimalNormal(DeclaredDistribution):
     r"""Normal with one common scale, set to its maximum-likelihood value on each batch.
 
     .. math:: \sigma^2 = \frac{1}{N} \sum_{i=1}^N (x_i - \mu_i)^2 , \qquad
               \log p(x_i) = -\tfrac12 \log 2 \pi \sigma^2 - \frac{(x_i - \mu_i)^2}{2 \sigma^2}
 
-    The scale found is written into ``scale`` and kept for evaluation, when the distribution is an
-    ordinary ``Normal``. The gradient needs no term for σ: it is zero at the optimum.
+    A moving average of the variance is kept in ``scale`` for evaluation, which uses an ordinary
+    ``Normal``. The gradient has no term for σ, because it is zero at the optimum.
 
     Arguments:
         loc: μ, with shape (\*, *event).
-        scale: A tensor of one number that the scale is written into.
-        n_seen: A tensor of the number of batches in it, which is counted up.
-        momentum: The least share of a new value of σ² in what is kept; the first ones have more,
-            so that nothing is left of where it began.
+        scale: A tensor of one number, which ``log_prob`` updates with the scale of its batch.
+        n_seen: A tensor of one number, which ``log_prob`` increases by one.
+        momentum: The smallest weight of a new σ² in the moving average. The first batches weigh
+            more, so that the initial value has no weight.
 
     References:
         Rybkin, Daniilidis & Levine, Simple and effective VAE training with calibrated decoders,
@@ -63,11 +68,11 @@ class OptimalNormal(Distribution):
         return self.loc
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log p(x) of each entry at the scale that is best for all of them, in nats."""
+        """Return log p(x) of each entry at the maximum-likelihood scale of all entries, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         with torch.no_grad():
-            # A perfect fit would have an infinite density: hold σ above a thousandth.
+            # σ is at least 0.001: the density of a perfect fit would be infinite.
             variance = (value - self.loc).square().mean().clamp(min=1e-6)
             self.n_seen += 1
             share = self.n_seen.reciprocal().clamp(min=self.momentum)
@@ -75,5 +80,5 @@ class OptimalNormal(Distribution):
         return Normal(self.loc, variance.sqrt(), validate_args=False).log_prob(value)
 
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
-        """Return draws at the scale that was kept."""
+        """Return draws at the kept scale."""
         return Normal(self.loc, self.scale, validate_args=False).rsample(sample_shape)

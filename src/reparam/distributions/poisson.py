@@ -4,22 +4,23 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 from torch.types import _size
 
-from reparam.distributions.wide import widened
+from reparam.distributions.declared import Elementwise
+from reparam.distributions.precision import upcast
 
-# Above it a draw does not fit the integers that torch makes it of.
 _LARGEST_RATE = 1e9
+"""Above this rate a draw exceeds the integers that torch.poisson computes in."""
 
 
-class Poisson(Distribution):
+class Poisson(Elementwise):
     r"""Counts of independent events.
 
     .. math:: \log p(x) = x \log \mu - \mu - \log x!
 
-    Written in log μ and summed in float64: of a count of a million the terms are above 10⁷, and
-    float32 would lose a nat where they cancel.
+    The parameter is log μ, and the terms are summed in float64: for a count of a million they are
+    above 10⁷ and cancel, which costs a nat in float32.
 
     Arguments:
         log_rate: log μ, with shape (\*, *event).
@@ -36,10 +37,6 @@ class Poisson(Distribution):
         self.log_rate = log_rate
         super().__init__(log_rate.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "Poisson":
-        """Return the distribution over a larger batch."""
-        return Poisson(self.log_rate.expand(batch_shape), validate_args=False)
-
     @property
     def mean(self) -> Tensor:
         """Return μ."""
@@ -54,7 +51,7 @@ class Poisson(Distribution):
         """Return log p of each count, in nats."""
         if self._validate_args:
             self._validate_sample(value)
-        x, log_rate = widened(value), widened(self.log_rate)
+        x, log_rate = upcast(value), upcast(self.log_rate)
         log_prob = x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
         return log_prob.to(self.log_rate.dtype)
 

@@ -1,13 +1,15 @@
-"""A categorical distribution over evenly spaced values."""
+"""A categorical distribution over grey levels, K evenly spaced values in [0, 1]."""
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, constraints
 from torch.types import _size
 
+from reparam.distributions.declared import DeclaredDistribution
 
-class QuantizedCategorical(Distribution):
-    r"""One probability for each grey level k / (K - 1), k = 0 … K - 1.
+
+class QuantizedCategorical(DeclaredDistribution):
+    r"""A probability for each grey level k / (K - 1), k = 0 … K - 1.
 
     .. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
 
@@ -43,9 +45,9 @@ class QuantizedCategorical(Distribution):
     @property
     def mean(self) -> Tensor:
         """Return E[x] in [0, 1]."""
-        values = torch.arange(self.levels, device=self.logits.device).to(self.logits) / (
-            self.levels - 1
-        )
+        logits = self.logits
+        steps = torch.arange(self.levels, dtype=logits.dtype, device=logits.device)
+        values = steps / (self.levels - 1)
         return (self._categorical.probs * values).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:

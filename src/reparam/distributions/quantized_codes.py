@@ -1,13 +1,16 @@
-"""Codes from a codebook: a posterior on one sequence of them, and a prior over all sequences."""
+r"""Codes from a codebook: a posterior on one sequence of codes, and a prior over all sequences.
+
+.. math:: k_i = \arg\min_k \|v_i - e_k\|, \qquad z = (e_{k_1}, \dots, e_{k_P})
+"""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from reparam.distributions.autoregressive import Autoregressive
+from reparam.distributions.declared import DeclaredDistribution
 
 
 @torch.no_grad()
@@ -52,17 +55,17 @@ class CodeVectors(constraints.Constraint):
         return (vectors == self.codes[nearest_code(vectors, self.codes)]).all(-1).all(-1)
 
 
-class QuantizedCodes(Distribution):
-    r"""The posterior that puts all its mass on the codes nearest to P vectors.
+class QuantizedCodes(DeclaredDistribution):
+    r"""The posterior with all its mass on the codes nearest to P vectors.
 
     .. math:: q(z \mid x) = 1 \text{ where } z = (e_{k_1}, \dots, e_{k_P}), \quad
               k_i = \arg\min_k \|v_i - e_k\|
 
     It is a mass on a discrete set, not a density: :math:`\log q = 0` at its point. Draws have the
-    value of the codes, and a gradient as if they were the vectors (straight-through).
+    value of the codes and the gradient of the vectors (straight-through).
 
     Arguments:
-        vectors: v, what the encoder says before quantization, with shape (\*, P, d).
+        vectors: v, the output of the encoder before quantization, with shape (\*, P, d).
         codes: e, the codebook, with shape (K, d).
 
     References:
@@ -74,7 +77,6 @@ class QuantizedCodes(Distribution):
         (tensor([[1., 0.]]), tensor([0.]))
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = True
 
     def __init__(self, vectors: Tensor, codes: Tensor) -> None:
@@ -95,22 +97,22 @@ class QuantizedCodes(Distribution):
         return self.codes[self.indices].flatten(-2)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return the codes, as often as asked, with the gradient of the vectors."""
+        r"""Return the codes with the gradient of the vectors, as (\*sample_shape, \*, P d)."""
         vectors = self.vectors.flatten(-2)
-        # The difference is zero to the last bit, so that a draw is a code exactly.
+        # The difference is exactly zero, so that a draw equals a code.
         z = self.mean + (vectors - vectors.detach())
         return z.expand(*sample_shape, *z.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return 0 where z is the codes and -∞ elsewhere, with shape (*,)."""
+        r"""Return 0 where z is the codes and -∞ elsewhere, with shape (\*,)."""
         is_here = (value == self.mean).all(-1)
         return torch.zeros_like(value[..., 0].expand(is_here.shape)).masked_fill(
             ~is_here, -torch.inf
         )
 
 
-class CodeSequence(Distribution):
-    r"""A distribution over sequences of P codes, by one over their numbers.
+class CodeSequence(DeclaredDistribution):
+    r"""A distribution over sequences of P codes, given one over their numbers k.
 
     .. math:: p(z) = p(k_1, \dots, k_P), \qquad z = (e_{k_1}, \dots, e_{k_P})
 
@@ -127,8 +129,6 @@ class CodeSequence(Distribution):
         >>> round(p.log_prob(p.sample((5,))).exp().mean().item(), 4)
         0.125
     """
-
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
     def __init__(self, sequence: Autoregressive, codes: Tensor) -> None:
         self.sequence = sequence

@@ -1,17 +1,20 @@
-"""A distribution whose entries are in another order."""
+"""A distribution whose entries are in another order.
+
+Two chains whose groups are in different orders are distributions of the same vector after one of
+them is reordered, so that their densities can be compared.
+"""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from reparam.distributions.declared import DeclaredDistribution
 
-class Reordered(Distribution):
+
+class Reordered(DeclaredDistribution):
     r"""The distribution of :math:`(z_{i_1}, \dots, z_{i_D})` for z from another distribution.
-
-    Two chains that have their groups in different orders are over the same vector by it.
 
     Arguments:
         base: The distribution of z, over events of shape (D,).
@@ -24,7 +27,6 @@ class Reordered(Distribution):
         tensor([5., 0.])
     """
 
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
@@ -33,7 +35,7 @@ class Reordered(Distribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the logarithm of the density of values with shape (*, D), in nats."""
+        r"""Return the log-density of values with shape (\*, D), in nats."""
         return self.base.log_prob(value[..., self.index.argsort()])
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -1,4 +1,7 @@
-"""A Gaussian with any covariance, whose density survives a factor that is nearly singular."""
+r"""A Gaussian with full covariance, whose density is exact where the covariance is ill-conditioned.
+
+.. math:: z = \mu + L \varepsilon, \qquad \varepsilon \sim \mathcal N(0, I)
+"""
 
 from math import log, pi
 
@@ -7,18 +10,19 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.types import _size
 
-from reparam.distributions.wide import widened
+from reparam.distributions.last_draw import LastDraw
+from reparam.distributions.precision import upcast
 
 
 class TriangularNormal(MultivariateNormal):
-    r"""The Gaussian of z = μ + L ε with a lower-triangular L, which knows what it has drawn.
+    r"""The Gaussian of z = μ + L ε with a lower-triangular L.
 
     .. math:: \log q(z) = -\tfrac12 \|\varepsilon\|^2 - \sum_j \log L_{jj} - \tfrac D2 \log 2\pi,
               \qquad \varepsilon = L^{-1} (z - \mu)
 
-    Solving for ε multiplies the rounding of z by up to the condition number of L, and its square
-    goes into the density. The density of the last draws is made of the ε that they were drawn
-    with; that of any other z by a solve in float64, where the device has it.
+    Solving for ε multiplies the rounding error of z by up to the condition number of L. The density
+    of the last draws is therefore computed from the ε that they were made of, and that of any
+    other z by a solve in float64, where the device has it.
 
     Arguments:
         loc: μ, with shape (\*, D).
@@ -32,7 +36,7 @@ class TriangularNormal(MultivariateNormal):
     """
 
     def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
-        self._drawn: tuple[Tensor, int, Tensor] | None = None
+        self._last: LastDraw[Tensor] = LastDraw()
         super().__init__(loc, scale_tril=scale_tril, validate_args=False)
 
     def expand(
@@ -48,21 +52,18 @@ class TriangularNormal(MultivariateNormal):
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         z: Tensor = self.loc + (self.scale_tril @ noise[..., None])[..., 0]
-        if not z.is_inference():  # which tells of no change in place
-            self._drawn = z, z._version, self._density(noise)
+        self._last.keep(z, self._density(noise))
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log q(z), in nats with shape (*,)."""
-        drawn, version, log_prob = self._drawn or (None, 0, value)
-        # What was drawn without gradients knows a density without them.
-        knows = log_prob.requires_grad or not torch.is_grad_enabled()
-        if value is drawn and value._version == version and knows:
-            return log_prob
-        loc, scale_tril = widened(self.loc), widened(self.scale_tril)
+        last = self._last.result_of(value)
+        if last is not None:
+            return last
+        loc, scale_tril = upcast(self.loc), upcast(self.scale_tril)
         wide = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         with torch.autocast(value.device.type, enabled=False):
-            return wide.log_prob(widened(value)).to(value.dtype)
+            return wide.log_prob(upcast(value)).to(value.dtype)
 
     def _density(self, noise: Tensor) -> Tensor:
         log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -1,4 +1,10 @@
-"""The von Mises-Fisher distribution on the unit sphere, reparameterised."""
+r"""The von Mises-Fisher distribution on the unit sphere, with reparameterized draws.
+
+.. math:: q(z) \propto \exp(\kappa\, \mu^\top z), \qquad \|z\| = 1
+
+Normalizer, moments and gradients are integrals over the angle between z and μ, computed by
+Gauss-Legendre quadrature in float64.
+"""
 
 from functools import cache, cached_property
 from math import pi
@@ -11,35 +17,36 @@ from torch.autograd.function import once_differentiable
 from torch.distributions import Beta, Distribution, constraints
 from torch.types import _size
 
+from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.hyperspherical_uniform import log_sphere_area, sphere
-from reparam.distributions.wide import widened
+from reparam.distributions.precision import upcast
 from reparam.errors import ShapeError
 
 _WIDTH = 18.0
-"""Standard deviations on each side of the mode that hold all the mass that float64 can see."""
+"""The half-width of the interval of integration in standard deviations; the mass outside is below
+the rounding of float64."""
 
 _N_NODES = 64
-"""Enough for integrals over both sides of the mode to be exact to 12 digits."""
+"""The nodes on both sides of the mode, with which integrals are exact to 12 digits."""
 
 _N_NODES_ONE_SIDE = 32
 
 
-class VonMisesFisher(Distribution):
-    r"""The Gaussian of the unit sphere: draws gather around a direction.
+class VonMisesFisher(DeclaredDistribution):
+    r"""The analogue of a Gaussian on the unit sphere, concentrated around a direction.
 
     .. math:: q(z) = \frac{\exp(\kappa\, \mu^\top z)}{Z(\kappa)}, \qquad
               Z(\kappa) = |S^{D-2}| \int_0^\pi e^{\kappa \cos t} \sin^{D-2} t \, dt
 
-    The integral over the angle t between z and μ is computed by Gauss-Legendre quadrature in
-    float64, on the interval that holds its mass. It is as exact as Bessel functions, for any D and
-    κ, and its derivatives come out of the same nodes: no approximation of a ratio of Bessel
-    functions is needed.
+    The integral over the angle t between z and μ is computed by quadrature on the interval that
+    holds its mass. It is as exact as Bessel functions, for any D and κ, and its derivatives come
+    from the same nodes, so that no ratio of Bessel functions has to be approximated.
 
-    Draws are exact (rejection), and differentiable: in μ through a reflection, in κ implicitly,
+    Draws are exact (rejection) and differentiable, in μ by a reflection, and in κ implicitly,
 
     .. math:: \frac{dt}{d\kappa} = -\frac{\partial F(t; \kappa) / \partial\kappa}{q(t)}
 
-    so that the gradient needs no correction for the rejected proposals.
+    so that the gradient needs no correction for rejected proposals.
 
     Arguments:
         loc: The mean direction μ, unit vectors with shape (\*, D).
@@ -62,6 +69,7 @@ class VonMisesFisher(Distribution):
     arg_constraints = {"loc": sphere, "concentration": constraints.positive}  # noqa: RUF012
     support = sphere
     has_rsample = True
+    mean_is_value = False
 
     def __init__(
         self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None
@@ -91,16 +99,16 @@ class VonMisesFisher(Distribution):
     @cached_property
     def _nodes(self) -> tuple[Tensor, Tensor]:
         # 1 - cos t at the nodes, and the logarithms of their weights under the uniform angle.
-        kappa = widened(self.concentration.detach())[..., None]
+        kappa = upcast(self.concentration.detach())[..., None]
         _, low, high = _interval(kappa, self._dim)
         t, weights = _gauss_legendre(low, high, _N_NODES)
         return _versine(t), weights.log() + (self._dim - 2) * t.sin().log()
 
     @property
     def _integrals(self) -> tuple[Tensor, Tensor]:
-        # log Z(κ) - κ and 1 - E[cos t]; by automatic differentiation d(log Z)/dκ = E[cos t].
+        # log Z(κ) - κ and 1 - E[cos t]; automatic differentiation gives d(log Z)/dκ = E[cos t].
         versine, log_weights = self._nodes
-        log_terms = log_weights - widened(self.concentration)[..., None] * versine
+        log_terms = log_weights - upcast(self.concentration)[..., None] * versine
         log_normalizer = log_sphere_area(self._dim - 1) + log_terms.logsumexp(-1)
         return log_normalizer, (log_terms.softmax(-1) * versine).sum(-1)
 
@@ -123,19 +131,19 @@ class VonMisesFisher(Distribution):
     def variance(self) -> Tensor:
         """Return Var[z] of each coordinate, with shape (*, D)."""
         length = 1 - self._integrals[1]
-        across = length / widened(self.concentration)
+        across = length / upcast(self.concentration)
         along = 1 - (self._dim - 1) * across - length.square()
         along, across = along[..., None], across[..., None]
-        return (across + (along - across) * widened(self.loc).square()).to(self.loc.dtype)
+        return (across + (along - across) * upcast(self.loc).square()).to(self.loc.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Return log q(z), in nats, of unit vectors with shape (\*, D)."""
         if self._validate_args:
             self._validate_sample(value)
         log_normalizer, _ = self._integrals
-        # 1 - μᵀz for unit vectors; the product itself would round away what a large κ multiplies.
+        # 1 - μᵀz for unit vectors, without the cancellation that a large κ would multiply.
         versine = 0.5 * (value - self.loc).square().sum(-1)
-        log_prob = -widened(self.concentration) * versine - log_normalizer
+        log_prob = -upcast(self.concentration) * versine - log_normalizer
         return log_prob.to(self.loc.dtype)
 
     def kl_from_uniform(self) -> Tensor:
@@ -143,14 +151,14 @@ class VonMisesFisher(Distribution):
 
         .. math:: \mathrm{KL} = \kappa\, \mathbb E[\cos t] - \log Z(\kappa) + \log |S^{D-1}|
 
-        This is log-area minus entropy, in float64 up to the last step: for a small κ the
-        difference of the two in single precision would be all rounding.
+        This is the log-area minus the entropy. It is computed in float64, because for a small κ
+        the difference in single precision would be rounding error only.
 
         References:
             Davidson et al., UAI 2018, section 3.
         """
         log_normalizer, gap = self._integrals
-        kl = log_sphere_area(self._dim) - log_normalizer - widened(self.concentration) * gap
+        kl = log_sphere_area(self._dim) - log_normalizer - upcast(self.concentration) * gap
         return kl.to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
@@ -160,15 +168,15 @@ class VonMisesFisher(Distribution):
     def rsample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return differentiable draws, exact for any κ."""
         shape = self._extended_shape(sample_shape)
-        kappa = widened(self.concentration)
+        kappa = upcast(self.concentration)
         gap = self._integrals[1].detach()
         angle: Tensor = _Angle.apply(  # type: ignore[no-untyped-call]
             kappa.expand(shape[:-1]), gap.expand(shape[:-1]), self._dim
         )
         normal = torch.randn(*shape[:-1], self._dim - 1, dtype=angle.dtype, device=angle.device)
         across = torch.nn.functional.normalize(normal, dim=-1)
-        # A draw around the pole ±e₁, then the reflection that takes that pole to μ. Of the two
-        # poles the farther one from μ, so that the mirror's normal never vanishes.
+        # A draw around a pole ±e₁, then the reflection that maps this pole to μ. The pole farther
+        # from μ is used, so that the normal of the mirror is never zero.
         pole = torch.where(self.loc.detach()[..., :1] > 0, -1.0, 1.0).to(self.loc.dtype)
         z = torch.cat([pole * angle.cos()[..., None], angle.sin()[..., None] * across], -1)
         z = z.to(self.loc.dtype)
@@ -178,7 +186,7 @@ class VonMisesFisher(Distribution):
 
 
 class _Angle(torch.autograd.Function):
-    """Draw the angle between z and μ; its derivative in κ is that of the inverse CDF at fixed u."""
+    """Draw the angle between z and μ, with the derivative in κ of the inverse CDF at fixed u."""
 
     @staticmethod
     def forward(ctx: Any, kappa: Tensor, gap: Tensor, dim: int) -> Tensor:
@@ -209,7 +217,7 @@ def _sample_angle(kappa: Tensor, dim: int) -> Tensor:
         t = 2 * torch.atan2((b * beta).sqrt(), (1 - beta).sqrt())
         w = t.cos()
         log_ratio = k * (w - w0) + (dim - 1) * ((1 - w0 * w) / (1 - w0.square())).log()
-        # Written so that a κ that is not a number is accepted, and seen, instead of looping.
+        # With this comparison a κ of NaN is accepted and returned, instead of an endless loop.
         refused = log_ratio < torch.rand_like(k).log()
         angle[waiting] = t
         waiting = waiting[refused]
@@ -217,9 +225,9 @@ def _sample_angle(kappa: Tensor, dim: int) -> Tensor:
 
 
 def _angle_slope(angle: Tensor, kappa: Tensor, gap: Tensor, dim: int) -> Tensor:
-    r"""Return dt/dκ = -∫ (cos s - E[cos]) q(s)/q(t) ds from the nearer end of the interval to t.
+    r"""Return dt/dκ = -∫ (cos s - E[cos]) q(s)/q(t) ds, from the nearer end of the interval to t.
 
-    q(s)/q(t) needs no normalizer, and on the way from that end it never exceeds about one.
+    The ratio q(s)/q(t) needs no normalizer, and is at most about one on this path.
     """
     mode, low, high = _interval(kappa, dim)
     nodes, weights = _gauss_legendre(
@@ -236,8 +244,8 @@ def _angle_slope(angle: Tensor, kappa: Tensor, gap: Tensor, dim: int) -> Tensor:
 def _interval(kappa: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the mode of the angle, and the ends of the interval that holds its mass.
 
-    The density exp(κ cos t) sin^(D-2) t has its mode where cos t = κ/r, and there a second
-    derivative of the logarithm of about -(κ²/r + r), with r = ((D-2) + √((D-2)² + 4κ²)) / 2.
+    The density exp(κ cos t) sin^(D-2) t has its mode at cos t = κ/r, where the second derivative of
+    its logarithm is about -(κ²/r + r), with r = ((D-2) + √((D-2)² + 4κ²)) / 2.
     """
     r = (dim - 2 + torch.hypot(2 * kappa, kappa.new_tensor(dim - 2))) / 2
     # On the circle r is κ itself, which may underflow to zero.
@@ -248,7 +256,7 @@ def _interval(kappa: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _gauss_legendre(low: Tensor, high: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights for integrals from low to high, which have a last axis of one."""
+    """Return nodes and weights for integrals from low to high, both with a last axis of size 1."""
     x, weights = (low.new_tensor(values) for values in _legendre(n))
     half = (high - low) / 2
     return low + half * (1 + x), half * weights

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from reparam.batch import Batch
-from reparam.distributions import base
+from reparam.distributions import base_distribution
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
@@ -58,7 +58,7 @@ def class_log_prob(model: nn.Module, batch: Batch) -> Tensor | None:
     if "y" not in model.parents:
         return None
     values = model.values(Batch(x=batch.x))
-    p = base(model.distribution("y", values))
+    p = base_distribution(model.distribution("y", values))
     if not isinstance(p, Categorical):
         return None
     if all("y" not in parents for parents in model.parents.values()):

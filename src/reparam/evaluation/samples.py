@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batch import Batch, in_chunks, in_type_of
-from reparam.divergence import mmd
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.result import Fields
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.isolation import isolated
+from reparam.mmd import mmd
 from reparam.models.conditional import Conditional
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent

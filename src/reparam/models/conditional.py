@@ -1,30 +1,33 @@
-"""The idea: a module that returns a distribution, p(y | x, c)."""
+r"""Conditional distributions, the parts that every model is composed of.
 
-from collections.abc import Sequence
+.. math:: p(y \mid x, c) = \mathrm{family}(\mathrm{network}(x, c))
+
+A model part is any ``torch.nn.Module`` whose forward pass returns a
+``torch.distributions.Distribution``.
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from reparam.errors import OptionError
 from reparam.families import Family
+from reparam.nn.context import with_condition
+from reparam.nn.features import features_shape
 
 
 class Conditional(nn.Module):
-    r"""A conditional distribution: a network followed by a family.
+    r"""A conditional distribution p(y | x, c): a network followed by a family.
 
-    .. math:: p(y \mid x, c) = \mathrm{family}(\mathrm{network}(x, c))
-
-    Encoders, decoders and classifiers are all this. Any other module that returns a
-    ``Distribution`` can stand in its place.
+    Encoders, decoders and classifiers are of this class. Any other module that returns a
+    ``Distribution`` can take its place.
 
     Arguments:
-        network: A module from x (and c) to features. It tells the shape of its features as
+        network: A module from x (and c) to features. It declares the shape of its features as
             ``out_shape`` or, like ``torch.nn.Linear``, their number as ``out_features``.
-        family: What turns features into a distribution; it makes its own head for these features.
+        family: The family of p(y | x, c). It creates its own last layer for these features.
 
     Raises:
-        OptionError: A network that does not tell the shape of its features.
+        OptionError: The network does not declare the shape of its features.
 
     Example:
         >>> from reparam.families import Gaussian
@@ -41,15 +44,14 @@ class Conditional(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Return p(y | x, c) for x with shape (\*, *in_shape) and c with shape (B, C)."""
-        features = self.network(x) if c is None else self.network(x, c)
-        return self.family(features)
+        return self.family(with_condition(self.network, x, c))
 
 
 class Unconditional(nn.Module):
-    """A distribution with learned parameters and no input, p(y).
+    """A distribution p(y) with learned parameters and no input.
 
     Arguments:
-        family: The family, whose raw parameters are learned directly.
+        family: The family of p(y), whose raw parameters are learned directly.
 
     Example:
         >>> from reparam.families import Categorical
@@ -67,25 +69,21 @@ class Unconditional(nn.Module):
         return self.family.distribution(self.raw)
 
 
-def features_shape(network: nn.Module) -> Sequence[int]:
-    """Return the shape of the features that a network makes of one example.
+def part_of(module: nn.Module, name: str) -> object:
+    """Return an attribute of a module; None where it has none of this name.
 
-    Raises:
-        OptionError: The network tells it neither as ``out_shape`` nor as ``out_features``.
-
-    Example:
-        >>> features_shape(nn.Sequential(nn.Linear(3, 8), nn.ReLU()))
-        (8,)
+    >>> part_of(nn.Linear(1, 1), "encoder") is None
+    True
     """
-    out_shape: Sequence[int] | None = getattr(network, "out_shape", None)
-    if out_shape is not None:
-        return tuple(out_shape)
-    layers = [network, *reversed(list(network.modules()))]
-    for layer in layers if isinstance(network, nn.Sequential) else layers[:1]:
-        out_features = getattr(layer, "out_features", None)
-        if isinstance(out_features, int):
-            return (out_features,)
-    raise OptionError(
-        f"network {type(network).__name__} does not tell the shape of its features: "
-        "give it an attribute out_shape, such as (400,)"
-    )
+    # A model, an encoder or a decoder may be any module of a user, which declares nothing.
+    return getattr(module, name, None)
+
+
+def family_of(module: nn.Module) -> Family | None:
+    """Return the family of a module's distributions; None where it is not known.
+
+    >>> family_of(nn.Linear(1, 1)) is None
+    True
+    """
+    family = part_of(module, "family")
+    return family if isinstance(family, Family) else None

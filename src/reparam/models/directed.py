@@ -1,4 +1,10 @@
-"""Fully observed directed models: p(x_1 … x_M) = Π p(x_j | parents of x_j)."""
+r"""Fully observed directed graphical models.
+
+.. math:: p(x_1, \dots, x_M) = \prod_j p(x_j \mid \mathrm{Pa}(x_j))
+
+They have no latent variable: the log-likelihood is a sum of exact terms. A classifier p(y | x), a
+class-conditional model p(y) p(x | y) and an autoregressive model are of this kind.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +16,7 @@ from torch.distributions import Distribution
 from reparam.batch import Batch, in_type_of
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.families import Categorical
+from reparam.models.conditional import family_of
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 
@@ -22,7 +29,8 @@ class Node:
     Arguments:
         conditional: A module that returns p(x_j | parents), such as ``Conditional``; for a variable
             without parents ``Unconditional``.
-        parents: The names of the variables that it depends on, in the order of their concatenation.
+        parents: The names of the variables that it depends on, in the order in which they are
+            concatenated.
     """
 
     conditional: nn.Module
@@ -32,18 +40,16 @@ class Node:
 class DirectedModel(nn.Module):
     r"""A directed graphical model in which every variable is observed.
 
-    .. math:: \log p(x_1, \dots, x_M) = \sum_j \log p(x_j \mid \mathrm{Pa}(x_j))
-
-    A variable that is a parent but has no node is given, not modelled: with the one node
+    A variable that is a parent but has no node is given, and not modeled: with the one node
     ``{"y": Node(classifier, ("x",))}`` this is the conditional model p(y | x).
 
     Arguments:
-        nodes: The modelled variables in an order in which parents come first.
-        columns: Which entries of the flattened example x each variable is, by its name. ``x``
-            stands for all of it, ``y`` for the label.
+        nodes: The modeled variables by name, parents first.
+        columns: The entries of the flattened example x that each variable consists of, by the name
+            of the variable. The names ``x`` and ``y`` stand for all of x and for the label.
 
     Raises:
-        OptionError: A variable that comes before one of its parents.
+        OptionError: A variable comes before one of its parents.
 
     References:
         Kingma & Welling, An introduction to variational autoencoders, 2019, sections 1.4 to 1.6.
@@ -64,73 +70,73 @@ class DirectedModel(nn.Module):
         self, nodes: Mapping[str, Node], columns: Mapping[str, Sequence[int]] | None = None
     ) -> None:
         super().__init__()
-        seen: set[str] = set()
-        for name, node in nodes.items():
-            late = [parent for parent in node.parents if parent in nodes and parent not in seen]
-            if late:
-                raise OptionError(
-                    f"variable {name!r} comes before its parent {late[0]!r}: "
-                    "list parents first; a directed model has no cycles"
-                )
-            seen.add(name)
+        names = list(nodes)
+        for number, (name, node) in enumerate(nodes.items()):
+            for parent in node.parents:
+                if parent in names[number:]:
+                    raise OptionError(
+                        f"variable {name!r} comes before its parent {parent!r}: "
+                        "list parents first; a directed model has no cycles"
+                    )
         self.parents = {name: node.parents for name, node in nodes.items()}
         self.columns = {name: list(indices) for name, indices in (columns or {}).items()}
         self.conditionals = nn.ModuleDict({name: node.conditional for name, node in nodes.items()})
 
     def distribution(self, name: str, values: Mapping[str, Tensor]) -> Distribution:
-        """Return p(x_j | parents), given the parents' values.
+        """Return p(x_j | parents), given the values of the parents.
 
         Raises:
             OptionError: An unknown variable, or a parent without a value.
         """
         if name not in self.parents:
             raise unknown("variable", name, self.parents)
-        parents = self.parents[name]
+        parents, conditional = self.parents[name], self.conditionals[name]
         for parent in parents:
             if parent not in values:
                 raise OptionError(
                     f"variable {name!r} needs a value of its parent {parent!r}: give it"
                 )
         if not parents:
-            return self.conditionals[name]()
+            return conditional()
         first = values[parents[0]]
         if len(parents) == 1 and first.is_floating_point() and first.dim() > 1:
-            return self.conditionals[name](first)
+            return conditional(first)  # an image keeps its shape
         inputs = [self._as_input(parent, values[parent]) for parent in parents]
-        return self.conditionals[name](torch.cat(inputs, dim=-1))
+        return conditional(torch.cat(inputs, dim=-1))
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the values of all variables of a batch: columns of x, x itself and the label."""
+        """Return the values of all variables of a batch: columns of x, x itself and the label.
+
+        Raises:
+            DataError: The label is modeled, and some labels are unknown (-1).
+        """
         x = in_type_of(self, batch.x)
         flat = x.flatten(1)
-        values = {name: flat[:, indices] for name, indices in self.columns.items()}
-        values["x"] = x
+        values = {name: flat[:, indices] for name, indices in self.columns.items()} | {"x": x}
         if batch.y is not None:
             if "y" in self.parents and bool((batch.y < 0).any()):
                 raise DataError(
-                    "some labels are not known (-1), and this model is one of the label too: leave "
-                    "these examples out, or train ss-vae"
+                    "some labels are not known (-1), and this model needs every label: leave these "
+                    "examples out, or train ss-vae"
                 )
             values["y"] = batch.y
         return values
 
     def log_prob(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Return log p of the modelled variables given the others, in nats, with shape (B,).
+        """Return log p of the modeled variables given the others, in nats with shape (B,).
 
         Raises:
-            OptionError: A variable without a value.
+            OptionError: A variable has no value, or the model has no nodes.
         """
-        total: Tensor | None = None
+        if not self.parents:
+            raise OptionError("a directed model without nodes has no probability: add a node")
         for name in self.parents:
             if name not in values:
                 raise OptionError(
                     f"variable {name!r} has no value: give one (labels, for 'y'), or sample it"
                 )
-            value = self.distribution(name, values).log_prob(values[name])
-            total = value if total is None else total + value
-        if total is None:
-            raise OptionError("a directed model without nodes has no probability: add a node")
-        return total
+        parts = [self.distribution(name, values).log_prob(values[name]) for name in self.parents]
+        return sum(parts[1:], start=parts[0])
 
     @numbers(n_samples=1)
     def sample(
@@ -151,30 +157,28 @@ class DirectedModel(nn.Module):
 
     @numbers()
     def assemble(self, values: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
-        """Return the example x, with shape (n, *shape), that the variables' columns make up.
+        """Return the example x, with shape (n, *shape), that the variables are the columns of.
 
         Raises:
             ShapeError: The columns do not cover x.
         """
         if "x" in values and "x" in self.parents:
             return values["x"].reshape(-1, *shape)
-        covered = sorted(index for indices in self.columns.values() for index in indices)
+        places = torch.tensor([i for indices in self.columns.values() for i in indices])
         size = torch.Size(shape).numel()
-        if covered != list(range(size)):
+        if places.sort().values.tolist() != list(range(size)):
             raise ShapeError(
-                f"the variables cover {len(covered)} of the {size} entries of x: "
+                f"the variables cover {len(places)} of the {size} entries of x: "
                 "this model does not generate x"
             )
-        first = next(values[name] for name in self.columns)
-        x = first.new_empty(first.shape[0], size)
-        for name, indices in self.columns.items():
-            x[:, indices] = values[name]
-        return x.reshape(-1, *shape)
+        x = torch.cat([values[name] for name in self.columns], dim=1)
+        return x[:, places.argsort()].reshape(-1, *shape)
 
     def _as_input(self, name: str, value: Tensor) -> Tensor:
+        """Return the value of a parent as a network's input: flat floats, or one-hot classes."""
         if value.is_floating_point():
             return value.reshape(len(value), -1)
-        family = getattr(self.conditionals[name], "family", None) if name in self.parents else None
+        family = family_of(self.conditionals[name]) if name in self.parents else None
         if not isinstance(family, Categorical):
             raise OptionError(
                 f"parent {name!r} has integer values: model it as a node with a Categorical, "

@@ -1,74 +1,39 @@
-r"""Models with the label as a latent variable: M2, and M2 on the features of another VAE.
+r"""Semi-supervised models, in which the label is a latent variable: M2, and M2 on features of M1.
 
-They are ``LatentModel`` like any other. The latent vector of M2 is (y, z), with y as one of K
-numbers that is one; that of the stack is (features, y, z). Given a condition c, which is the label,
-y is no longer unknown.
+.. math:: \text{M2:} \quad p(y)\, p(z)\, p(x \mid y, z), \qquad q(y \mid x)\, q(z \mid x, y)
+
+.. math:: \text{M1 + M2:} \quad p(y)\, p(z)\, p(h \mid y, z)\, p(x \mid h), \qquad
+          q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
+
+They are the encoder, decoder and prior of a ``LatentModel``, whose latent vector is (y, z), with a
+one-hot y of K entries, or (h, y, z). Under a condition c, which is the label, y is c.
+
+References:
+    Kingma, Rezende, Mohamed & Welling, Semi-supervised learning with deep generative models,
+    NeurIPS 2014, eq. 1 to 4 and section 3.
 """
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from math import prod
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, OneHotCategoricalStraightThrough
+from torch.distributions import Distribution, OneHotCategoricalStraightThrough
 
 from reparam.distributions import Chain
-from reparam.distributions.chain import Factor, expanded
 from reparam.distributions.reordered import Reordered
-from reparam.errors import OptionError
-from reparam.models.conditional import Conditional
+from reparam.families import Family
+from reparam.models.conditional import Conditional, part_of
 from reparam.models.latent import LatentModel
-from reparam.nn import MLP
-from reparam.nn.activations import activation as make_activation
-from reparam.nn.mlp import flatten_example
 from reparam.utils.arguments import numbers
 
 
-@numbers(n_classes=1)
-class LabelNetwork(nn.Module):
-    r"""A multilayer perceptron of x and a label y, for many labels of each x.
+@runtime_checkable
+class InfersLabel(Protocol):
+    """An encoder that infers the label too."""
 
-    .. math:: h_1 = \phi(W x + V y + b), \qquad h_l = \phi(W_l h_{l-1} + b_l)
-
-    It is ``MLP`` with a context, but W x is computed once for all labels.
-
-    Arguments:
-        in_features: The size of x, or its shape.
-        n_classes: The number of labels K.
-        hidden: The sizes of the layers, one at least.
-        activation: The nonlinearity after every layer.
-
-    Raises:
-        OptionError: No layers, or a size below one.
-
-    Example:
-        >>> network = LabelNetwork((1, 8, 8), 3, 16)
-        >>> network(torch.zeros(5, 1, 8, 8), torch.zeros(3, 5, 3)).shape
-        torch.Size([3, 5, 16])
-    """
-
-    def __init__(
-        self,
-        in_features: int | Sequence[int],
-        n_classes: int,
-        *hidden: int,
-        activation: str = "relu",
-    ) -> None:
-        super().__init__()
-        if not hidden or min(hidden) < 1:
-            raise OptionError(f"hidden={hidden}: give one layer at least, of 1 or more units")
-        self.in_shape = (in_features,) if isinstance(in_features, int) else tuple(in_features)
-        self.of_x = nn.Linear(prod(self.in_shape), hidden[0])
-        self.of_label = nn.Linear(n_classes, hidden[0], bias=False)
-        self.activation = make_activation(activation)
-        self.rest = MLP(hidden[0], *hidden[1:], activation=activation)
-        self.out_shape = self.rest.out_shape
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        r"""Return features, with shape (\*, B, F), of x and of y with shape (\*, B, K)."""
-        first = self.of_x(flatten_example(x, self.in_shape)) + self.of_label(y)
-        return self.rest(self.activation(first))
+    def label(self, x: Tensor) -> OneHotCategoricalStraightThrough:
+        """Return q(y | x), over one-hot labels."""
 
 
 class LabelEncoder(nn.Module):
@@ -76,17 +41,14 @@ class LabelEncoder(nn.Module):
 
     Arguments:
         classifier: q(y | x), a ``Conditional`` with the family ``Categorical``.
-        encoder: q(z | x, y), a ``Conditional`` whose network is a ``LabelNetwork``, or takes more
-            draws of y than of x in another way.
-
-    References:
-        Kingma, Rezende, Mohamed & Welling, NeurIPS 2014, eq. 4.
+        encoder: q(z | x, y), a ``Conditional`` whose network is a ``nn.LabelNetwork``, or another
+            that takes more draws of y than of x.
 
     Example:
         >>> from reparam import families, nn
         >>> encoder = LabelEncoder(
         ...     Conditional(nn.MLP(4, 8), families.Categorical(3)),
-        ...     Conditional(LabelNetwork(4, 3, 8), families.Gaussian(2)),
+        ...     Conditional(nn.LabelNetwork(4, 3, 8), families.Gaussian(2)),
         ... )
         >>> encoder(torch.zeros(5, 4)).rsample((7,)).shape
         torch.Size([7, 5, 5])
@@ -98,17 +60,14 @@ class LabelEncoder(nn.Module):
         self.encoder = encoder
         self.sizes = [classifier.family.raw_shape[0], encoder.family.event_shape[0]]
 
-    def label(self, x: Tensor) -> Distribution:
+    def label(self, x: Tensor) -> OneHotCategoricalStraightThrough:
         """Return q(y | x), over one-hot labels."""
-        p: Categorical = self.classifier(x)
-        return OneHotCategoricalStraightThrough(logits=p.logits, validate_args=False)
+        return _one_hot(logits=self.classifier(x).logits)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
         r"""Return q(y, z | x), or q(z | x, y = c), for x with shape (\*, B, *event)."""
-        q = self.label(x) if c is None else given(c)
-
-        factors = {"y": partial(expanded, q), "z": partial(self.encoder, x)}
-        return Chain(factors, self.sizes, q.batch_shape, x)
+        y = self.label(x) if c is None else _one_hot(probs=c)
+        return Chain({"y": y, "z": partial(self.encoder, x)}, self.sizes)
 
 
 @numbers(n_classes=1)
@@ -132,7 +91,7 @@ class LabelDecoder(nn.Module):
         self.n_classes = n_classes
 
     @property
-    def family(self) -> nn.Module:
+    def family(self) -> Family:
         """The family of the likelihood."""
         return self.decoder.family
 
@@ -143,11 +102,11 @@ class LabelDecoder(nn.Module):
 
 @numbers(n_classes=1)
 class LabelPrior(nn.Module):
-    r"""The prior of M2, :math:`p(y)\, p(z)` with all labels alike.
+    r"""The prior of M2, :math:`p(y)\, p(z)`, with a uniform p(y).
 
     Arguments:
         n_classes: The number of labels K.
-        prior: p(z), which tells its size as ``latent_dim``.
+        prior: p(z), with its number of dimensions as ``latent_dim``.
 
     Example:
         >>> from reparam.priors import StandardNormal
@@ -164,17 +123,8 @@ class LabelPrior(nn.Module):
 
     def forward(self, c: Tensor | None = None) -> Chain:
         """Return p(y, z), or p(z) at y = c."""
-        if c is None:
-            p: Distribution = OneHotCategoricalStraightThrough(
-                logits=self.logits, validate_args=False
-            )
-        else:
-            p = given(c)
-        factors = {
-            "y": partial(expanded, p),
-            "z": partial(expanded, self.prior()),
-        }
-        return Chain(factors, self.sizes, p.batch_shape, self.logits)
+        y = _one_hot(logits=self.logits) if c is None else _one_hot(probs=c)
+        return Chain({"y": y, "z": self.prior()}, self.sizes)
 
 
 class StackedEncoder(nn.Module):
@@ -191,34 +141,27 @@ class StackedEncoder(nn.Module):
         self.labels = labels
         self.n_features = features.family.event_shape[0]
 
-    def label(self, x: Tensor) -> Distribution:
+    def label(self, x: Tensor) -> OneHotCategoricalStraightThrough:
         """Return q(y | h) at the mean of q(h | x), over one-hot labels."""
         return self.labels.label(self.features(x).mean)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
         """Return q(h, y, z | x), or q(h, z | x, y = c)."""
-        q, n = self.features(x), self.n_features
-        factors = {
-            "features": partial(expanded, q),
-            "y": partial(self._of_features, "y", c),
-            "z": partial(self._of_features, "z", c),
-        }
-        return Chain(factors, [n, *self.labels.sizes], q.batch_shape, x)
 
-    def _of_features(self, group: str, c: Tensor | None, before: Tensor) -> Distribution:
-        """Return a group of q(y, z | h) given h and what lies between it and the group."""
-        h, between = before[..., : self.n_features], before[..., self.n_features :]
-        factors: Mapping[str, Factor] = self.labels(h, _repeated(c, h)).factors
-        return factors[group](between)
+        def labels(h: Tensor) -> Distribution:
+            return self.labels(h, None if c is None else c.expand(*h.shape[:-1], -1))
+
+        sizes = [self.n_features, sum(self.labels.sizes)]
+        return Chain({"features": self.features(x), "labels": labels}, sizes)
 
 
 @numbers(n_features=1)
 class StackedDecoder(nn.Module):
-    r"""The likelihood of M1 + M2, :math:`p(x \mid h)`, whatever y and z.
+    r"""The likelihood of M1 + M2, :math:`p(x \mid h)`, which depends on neither y nor z.
 
     Arguments:
         features: p(x | h), the decoder of M1.
-        n_features: The size of h.
+        n_features: The number of dimensions of h.
     """
 
     def __init__(self, features: Conditional, n_features: int) -> None:
@@ -227,7 +170,7 @@ class StackedDecoder(nn.Module):
         self.n_features = n_features
 
     @property
-    def family(self) -> nn.Module:
+    def family(self) -> Family:
         """The family of the likelihood."""
         return self.features.family
 
@@ -248,23 +191,16 @@ class StackedPrior(nn.Module):
         super().__init__()
         self.labels = labels
         self.features = features
-        (n,), rest = features.family.event_shape, sum(labels.sizes)  # type: ignore[misc]
-        self.sizes = [*labels.sizes, n]
-        # Drawn as y, z, h; the latent vector is (h, y, z).
-        order = torch.cat([torch.arange(rest, rest + n), torch.arange(rest)])
+        self.n_features = features.family.event_shape[0]
+        # Drawn as (y, z, h); the latent vector is (h, y, z).
+        order = torch.arange(self.n_features + sum(labels.sizes)).roll(self.n_features)
         self.order: Tensor
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(h, y, z), or p(h, z | y = c)."""
-        p = self.labels(c)
-        factors = {**p.factors, "features": self.features}
-        return Reordered(Chain(factors, self.sizes, p.batch_shape, self.labels.logits), self.order)
-
-
-def given(c: Tensor) -> Distribution:
-    r"""Return the distribution of a label that is known, one-hot with shape (\*, K)."""
-    return OneHotCategoricalStraightThrough(probs=c, validate_args=False)
+        chain = self.labels(c).then("features", self.features, self.n_features)
+        return Reordered(chain, self.order)
 
 
 def infers_label(model: nn.Module) -> bool:
@@ -273,20 +209,21 @@ def infers_label(model: nn.Module) -> bool:
     >>> infers_label(nn.Linear(1, 1))
     False
     """
-    return hasattr(getattr(model, "encoder", None), "label")
+    return isinstance(part_of(model, "encoder"), InfersLabel)
 
 
 def label_log_prob(model: nn.Module, x: Tensor) -> Tensor | None:
-    """Return log q(y | x) of every class, with shape (B, K); None for a model that tells no labels.
+    """Return log q(y | x) of every class, with shape (B, K); None for a model that infers no label.
 
     >>> label_log_prob(nn.Linear(1, 1), torch.zeros(5, 1)) is None
     True
     """
-    label = getattr(getattr(model, "encoder", None), "label", None)
-    if label is None:
+    encoder = part_of(model, "encoder")
+    if not isinstance(encoder, InfersLabel):
         return None
-    return label(model.as_input(x) if isinstance(model, LatentModel) else x).logits
+    return encoder.label(model.as_input(x) if isinstance(model, LatentModel) else x).logits
 
 
-def _repeated(c: Tensor | None, v: Tensor) -> Tensor | None:
-    return None if c is None else c.expand(*v.shape[:-1], -1)
+def _one_hot(**parameter: Tensor) -> OneHotCategoricalStraightThrough:
+    """Return the distribution of a one-hot label, by its logits or probabilities."""
+    return OneHotCategoricalStraightThrough(**parameter, validate_args=False)

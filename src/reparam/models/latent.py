@@ -1,4 +1,11 @@
-"""The latent-variable model: a prior p(z | c), a decoder p(x | z, c) and an encoder q(z | x, c)."""
+r"""The latent-variable model: a prior, a decoder and an encoder, each a conditional distribution.
+
+.. math:: p(x \mid c) = \int p(x \mid z, c)\, p(z \mid c)\, dz, \qquad q(z \mid x, c)
+
+Objectives, evaluation and runs use the methods of ``LatentModel``. A module of a user takes part in
+two ways: it has these methods itself (the protocol ``Latent``), or it has parts called ``encoder``,
+``decoder`` and ``prior``, of which ``as_latent`` makes a ``LatentModel``.
+"""
 
 from math import log
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
@@ -8,21 +15,28 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import in_type_of, weights_type
-from reparam.distributions import center, rsample
+from reparam.distributions import mean_or_mode, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
-from reparam.families import Family
+from reparam.models.conditional import family_of, part_of
+from reparam.nn.context import with_condition
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
+
+LARGEST_TEMPERATURE = 1e6
+"""The largest factor on z that ``sample`` takes; above it float32 overflows in many decoders."""
+
+PARTS = ("encoder", "decoder", "prior")
+"""The names of the parts of a latent-variable model; each returns a distribution."""
 
 
 @by_value
 class Draws(NamedTuple):
-    """Draws from the posterior and what every density says of them.
+    """Draws from the posterior, and their log-densities in nats.
 
     Arguments:
         z: The draws, with shape (K, B, D).
-        log_likelihood: log p(x | z, c) in nats, with shape (K, B).
+        log_likelihood: log p(x | z, c), with shape (K, B).
         log_prior: log p(z | c), with shape (K, B).
         log_posterior: log q(z | x, c), with shape (K, B).
     """
@@ -34,21 +48,19 @@ class Draws(NamedTuple):
 
     @property
     def log_weight(self) -> Tensor:
-        """log p(x, z | c) - log q(z | x, c), with shape (K, B)."""
+        """The log importance weights log p(x, z | c) - log q(z | x, c), with shape (K, B)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
 class LatentModel(nn.Module):
-    r"""A latent-variable model, composed of three conditional distributions.
-
-    .. math:: p(x \mid c) = \int p(x \mid z, c)\, p(z \mid c)\, dz, \qquad q(z \mid x, c)
+    r"""A latent-variable model p(x | z, c) p(z | c) with an approximate posterior q(z | x, c).
 
     Arguments:
         encoder: A module from x (and c) to q(z | x, c).
         decoder: A module from z (and c) to p(x | z, c).
         prior: A module from c (or nothing) to p(z | c).
-        parts: Further parts, by name, that an objective or a player uses: a discriminator, a
-            classifier.
+        parts: More modules by name, such as a discriminator or a classifier, which an objective
+            uses.
 
     References:
         Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
@@ -76,17 +88,18 @@ class LatentModel(nn.Module):
             self.add_module(name, part)
 
     def part(self, name: str) -> Any:
-        """Return a further part by its name.
+        """Return one of the further parts.
 
         Raises:
             OptionError: The model has no such part.
         """
-        if name not in dict(self.named_children()):
+        parts = dict(self.named_children())
+        if name not in parts:
             raise OptionError(
-                f"this model has no {name}, which its objective asks for: give it one, as in "
+                f"this model has no {name}, which its objective needs: give it one, as in "
                 f"LatentModel(encoder, decoder, prior, {name}=...)"
             )
-        return getattr(self, name)
+        return parts[name]
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """Return q(z | x, c), as ``posterior`` does."""
@@ -96,9 +109,9 @@ class LatentModel(nn.Module):
         """Return q(z | x, c) for x with shape (B, *event), or flattened to (B, D).
 
         Raises:
-            ShapeError: The encoder's distribution is not one of z for each example.
+            ShapeError: The encoder's distribution has another batch shape than (B,).
         """
-        q = _call(self.encoder, self.as_input(x), c)
+        q = _distribution(self.encoder, self.as_input(x), c)
         if q.batch_shape != x.shape[:1]:
             raise ShapeError(
                 f"the encoder returns a {type(q).__name__} with batch shape {tuple(q.batch_shape)} "
@@ -109,7 +122,7 @@ class LatentModel(nn.Module):
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Return p(x | z, c) for z with shape (*, B, D)."""
-        return _call(self.decoder, z, c)
+        return _distribution(self.decoder, z, c)
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
@@ -117,58 +130,51 @@ class LatentModel(nn.Module):
 
     @numbers(n_samples=1)
     def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
-        """Draw z ~ p(z | c), with shape (n, D); where there is a condition c, of n examples."""
+        """Draw z ~ p(z | c), with shape (n, D); a condition c has n rows."""
         p = self.prior_distribution(c)
         return p.sample(torch.Size() if p.batch_shape else torch.Size([n_samples]))
 
     def as_event(self, x: Tensor) -> Tensor:
         """Return x with the shape of the decoder's events, where that shape is known.
 
-        Floats get the type of the weights too, or float32 where those have less.
+        Floats get the type of the weights, and float32 where the weights have less.
 
         Raises:
-            ShapeError: x has another number of entries than an event.
+            ShapeError: x has another number of entries than an event, or axes in another order.
         """
         dtype = weights_type(self)
         if dtype is not None and x.is_floating_point():
             x = x.to(torch.promote_types(dtype, torch.float32))
-        event_shape = getattr(getattr(self.decoder, "family", None), "event_shape", None)
-        if event_shape is None or x.shape[1:] == event_shape:
+        family = family_of(self.decoder)
+        if family is None or x.shape[1:] == family.event_shape:
             return x
-        given = x.shape[1:]
-        is_flat = 1 in (len(given), len(event_shape)) and given.numel() == event_shape.numel()
-        # Axes of size one may be there or not; other axes in another order hold other values.
-        if not is_flat and [n for n in given if n > 1] != [n for n in event_shape if n > 1]:
+        given, event = x.shape[1:], family.event_shape
+        is_flat = 1 in (len(given), len(event)) and given.numel() == event.numel()
+        # Axes of size one may be missing; other axes in another order hold other values.
+        if not is_flat and [n for n in given if n > 1] != [n for n in event if n > 1]:
             raise ShapeError(
                 f"x of shape {tuple(x.shape)}: the decoder describes events of shape "
-                f"{tuple(event_shape)}, so x must have the shape (B, "
-                f"{', '.join(map(str, event_shape))})"
+                f"{tuple(event)}, so x must have the shape (B, {', '.join(map(str, event))})"
             )
-        return x.reshape(-1, *event_shape)
+        return x.reshape(-1, *event)
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Return x as the encoder gets it: in the decoder's event shape; log(1 + x) for counts.
+        """Return x as the encoder's input: as ``as_event`` does, with log(1 + x) for counts.
 
         Raises:
-            ShapeError: x has another number of entries than an event.
+            ShapeError: As of ``as_event``.
         """
-        x, family = self.as_event(x), getattr(self.decoder, "family", None)
-        return family.as_input(x) if isinstance(family, Family) else x
+        x, family = self.as_event(x), family_of(self.decoder)
+        return x if family is None else family.as_input(x)
 
     @numbers(n_samples=1)
     def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:
-        """Draw z ~ q(z | x, c), and score each draw under every part of the model."""
+        """Draw z ~ q(z | x, c), and compute the log-density of each draw in every part."""
         x = self.as_event(x)
-        q = self.posterior(x, c)
-        p = self.prior_distribution(c)
+        q, p = self.posterior(x, c), self.prior_distribution(c)
         check_comparable(q, p)
         z = rsample(q, n_samples, x.device)
-        return Draws(
-            z=z,
-            log_likelihood=self.likelihood(z, c).log_prob(x),
-            log_prior=p.log_prob(z),
-            log_posterior=q.log_prob(z),
-        )
+        return Draws(z, self.likelihood(z, c).log_prob(x), p.log_prob(z), q.log_prob(z))
 
     @numbers(n_samples=1, temperature=0)
     def sample(
@@ -183,13 +189,13 @@ class LatentModel(nn.Module):
 
         Arguments:
             n_samples: The number of examples n.
-            c: A condition for each of them, with shape (n, C).
-            mean: Return the mean of p(x | z), as pictures show it, and no draw from it.
-            temperature: A factor on z; below one, more typical and less varied examples.
+            c: Their conditions, with shape (n, C).
+            mean: Whether to return the mean of p(x | z, c) instead of a draw from it.
+            temperature: A factor on z; below one the examples are more typical and less varied.
 
         Raises:
-            OptionError: Fewer than one example; a temperature that is negative or not finite, or
-                one for codes or directions, which have no size.
+            OptionError: n_samples below one; a temperature that is negative or too large; a
+                temperature other than 1 for codes or directions, which have no scale.
         """
         if temperature > LARGEST_TEMPERATURE:
             raise OptionError(
@@ -199,18 +205,18 @@ class LatentModel(nn.Module):
         if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
                 f"temperature={temperature}: a factor on real vectors; codes and directions have "
-                "no size, so leave it at 1"
+                "no scale, so leave it at 1"
             )
         p = self.likelihood(temperature * self.draw_prior(n_samples, c), c)
-        return center(p) if mean else p.sample()
+        return mean_or_mode(p) if mean else p.sample()
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""
-        return center(self.posterior(x, c))
+        return mean_or_mode(self.posterior(x, c))
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x | z, c), with shape (*, *event)."""
-        return center(self.likelihood(z, c))
+        return mean_or_mode(self.likelihood(z, c))
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the decoded mean of the posterior, with shape (B, *event)."""
@@ -229,15 +235,15 @@ class LatentModel(nn.Module):
 
         Arguments:
             x: The examples, with shape (B, *event).
-            c: Their condition, with shape (B, C).
-            n_samples: L; exactly so many draws are made for each example.
-            chunk: At most so many draws of each example are held in memory; None for all.
+            c: Their conditions, with shape (B, C).
+            n_samples: The number L of draws for each example.
+            chunk: The largest number of draws of each example held in memory; None for all.
 
         Returns:
             Nats, with shape (B,).
 
         Raises:
-            OptionError: Fewer than one sample.
+            OptionError: n_samples below one.
 
         References:
             Rezende, Mohamed & Wierstra, ICML 2014, appendix E; Burda et al., ICLR 2016, eq. 8.
@@ -252,66 +258,49 @@ class LatentModel(nn.Module):
 
 @runtime_checkable
 class Latent(Protocol):
-    """What objectives, figures and runs ask of a model; a module of your own may have it all."""
+    """The methods of a latent-variable model that objectives, evaluation and runs call."""
 
     def as_event(self, x: Tensor) -> Tensor:
-        """Return x with the shape that ``likelihood`` describes."""
-        ...
+        """Return x with the shape of the events of ``likelihood``."""
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """Return q(z | x, c)."""
-        ...
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Return p(x | z, c)."""
-        ...
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c)."""
-        ...
 
     def draw_prior(self, n_samples: int, c: Tensor | None = None) -> Tensor:
         """Draw z ~ p(z | c), with shape (n, D)."""
-        ...
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""
-        ...
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x | z, c), with shape (*, *event)."""
-        ...
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the decoded mean of the posterior, with shape (B, *event)."""
-        ...
 
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that draws examples itself."""
+    """A model that draws examples by a method of its own."""
 
     def sample(self, n_samples: int) -> Tensor:
-        """Return so many examples, with shape (n, *event)."""
-        ...
-
-
-LARGEST_TEMPERATURE = 1e6
-"""A larger factor on z says nothing any more, and overflows."""
-
-PARTS = ("encoder", "decoder", "prior")
-"""The parts that make a module a latent-variable model, which each return a distribution."""
+        """Return n examples, with shape (n, *event)."""
 
 
 def as_latent(model: nn.Module) -> LatentModel:
-    """Return what an objective or a figure sees of a model with latent variables.
+    """Return a module as a latent-variable model.
 
-    That is a model with the methods of ``Latent`` as it is. Of any other module it is a
-    ``LatentModel`` of its parts, which stay that module's: its encoder, decoder and prior, and all
-    further parts by their names.
+    A module with the methods of ``Latent`` is returned as it is. Of any other module a
+    ``LatentModel`` is made that shares its encoder, decoder and prior, and its other submodules.
 
     Raises:
-        OptionError: A module without these parts, or with one that is no module.
+        OptionError: The module lacks one of the three parts, or one is not a module.
 
     Example:
         >>> as_latent(nn.Linear(1, 1))
@@ -320,44 +309,34 @@ def as_latent(model: nn.Module) -> LatentModel:
     """
     if isinstance(model, LatentModel | Latent):
         return cast(LatentModel, model)
+    kind, parts = type(model).__name__, dict(model.named_children())
     for name in PARTS:
-        if not has_part(model, name):
-            if hasattr(model, name):
-                kind = type(getattr(model, name)).__name__
-                raise OptionError(
-                    f"the {name} of {type(model).__name__} is a {kind}: it must be a torch module "
-                    "whose forward pass returns a distribution"
-                )
+        part = part_of(model, name)
+        if not isinstance(part, nn.Module):
+            found = f"no {name}" if part is None else f"a {type(part).__name__} as its {name}"
             raise OptionError(
-                f"{type(model).__name__} has no {name}: give a recipe, or a module with an "
-                "encoder, a decoder and a prior that return distributions"
+                f"{kind} has {found}: give a recipe, or a module with an encoder, a decoder and a "
+                "prior, each a torch module that returns a distribution"
             )
-    parts = {name: getattr(model, name) for name in PARTS}
-    others = {
-        name: part
-        for name, part in model.named_children()
-        # Names of what a LatentModel has itself are not to be had as parts.
-        if name not in (*PARTS, "self") and not hasattr(LatentModel, name)
-    }
-    seen = LatentModel(**parts, **others)
+        parts[name] = part
+    # A submodule cannot have the name of an attribute of LatentModel.
+    names = [name for name in parts if name != "self" and name not in dir(LatentModel)]
+    seen = LatentModel(**{name: parts[name] for name in names})
     seen.training = model.training
     return seen
 
 
 def is_latent(model: nn.Module) -> bool:
-    """Return whether ``as_latent`` takes a model.
+    """Return whether ``as_latent`` accepts a model.
 
     >>> is_latent(nn.Linear(1, 1))
     False
     """
-    return isinstance(model, LatentModel | Latent) or all(has_part(model, p) for p in PARTS)
+    has_parts = all(isinstance(part_of(model, name), nn.Module) for name in PARTS)
+    return has_parts or isinstance(model, LatentModel | Latent)
 
 
-def has_part(model: nn.Module, name: str) -> bool:
-    """Return whether a module has another of this name, as a submodule or a property."""
-    return isinstance(getattr(model, name, None), nn.Module)
-
-
-def _call(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
-    value = in_type_of(part, value)
-    return part(value) if c is None else part(value, in_type_of(part, c))
+def _distribution(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
+    """Return a part's distribution, for a value and a condition in the type of its weights."""
+    c = None if c is None else in_type_of(part, c)
+    return with_condition(part, in_type_of(part, value), c)

@@ -1,15 +1,18 @@
-"""Networks: tensors in, features out. Depth and size are arguments."""
+"""Networks: modules from tensors, and a condition where there is one, to features.
+
+Depth and sizes are arguments. Every network declares the shape of its features as ``out_shape``.
+"""
 
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
 from reparam.nn.conv import ConvDecoder, ConvEncoder
 from reparam.nn.heads import head
 from reparam.nn.ignore_context import IgnoreContext
-from reparam.nn.mlp import MLP
+from reparam.nn.mlp import MLP, LabelNetwork
 from reparam.nn.pyramid import Downsample, Pyramid, Residual
 from reparam.nn.random_affine import RandomAffine
 from reparam.nn.sequence import TextDecoder, TextEncoder
-from reparam.nn.sequential import Stacked
+from reparam.nn.sequential import ConditionedSequential
 from reparam.nn.take_last import TakeLast
 
 __all__ = [
@@ -18,13 +21,14 @@ __all__ = [
     "RandomAffine",
     "TakeLast",
     "Codebook",
+    "LabelNetwork",
     "MLP",
     "ConvDecoder",
     "ConvEncoder",
     "Downsample",
     "Pyramid",
     "Residual",
-    "Stacked",
+    "ConditionedSequential",
     "TextDecoder",
     "TextEncoder",
     "head",

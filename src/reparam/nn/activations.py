@@ -1,4 +1,4 @@
-"""Activations by name."""
+"""Activation functions by name."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ def activation(name: str) -> nn.Module:
     """Return a new activation module.
 
     Arguments:
-        name: One of the keys of ``ACTIVATIONS``.
+        name: A key of ``ACTIVATIONS``.
 
     Raises:
-        OptionError: A name that does not exist.
+        OptionError: An unknown name.
 
     Example:
         >>> activation("tanh")

@@ -1,41 +1,45 @@
-"""A causal transformer: the logits of every place of a sequence from the places before it."""
+r"""A causal transformer: the logits of every position of a sequence from the positions before it.
+
+.. math:: \mathrm{Attention}(Q, K, V)_t
+          = \mathrm{softmax}_{s \le t}\Bigl(\frac{Q_t K_s^\top}{\sqrt{d}}\Bigr) V_s
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from reparam.distributions.precision import at_least_float32
 from reparam.errors import OptionError
 from reparam.nn.context import concatenate
 from reparam.utils.arguments import numbers
 
 Past = tuple[Tensor, Tensor]
+"""The keys and values of the positions before, of one block."""
 
 
-@numbers(context=0)
+@numbers(n_classes=1, length=1, width=1, depth=1, n_heads=1, context=0)
 class CausalTransformer(nn.Module):
-    r"""From a sequence of classes, and a condition c, to the logits of each given those before it.
+    """A network from a sequence of classes to the logits of each class given those before it.
 
-    .. math:: \mathrm{Attention}(Q, K, V)_t
-              = \mathrm{softmax}_{s \le t}\Bigl(\frac{Q_t K_s^\top}{\sqrt{d}}\Bigr) V_s
-
-    Learned embeddings of classes and places, then blocks of attention and a two-layer network,
-    each normalized before and added to what came in. The condition joins every embedding.
+    It has learned embeddings of classes and positions, then blocks of attention and a two-layer
+    network, each with normalization before it and a residual connection. The condition is
+    concatenated with every embedding.
 
     Arguments:
         n_classes: The number of classes V.
-        length: The number of places T.
+        length: The number of positions T.
         width: The size of an embedding.
         depth: The number of blocks.
-        n_heads: The number of heads of attention, a divisor of the width.
+        n_heads: The number of attention heads, a divisor of the width.
         context: The size of the condition c; 0 without one.
 
     Raises:
-        OptionError: A size below one, or a width that the heads cannot share.
+        OptionError: A size below one, or a width that is no multiple of the heads.
         ShapeError: A condition of another size.
 
     References:
         Vaswani et al., Attention is all you need, NeurIPS 2017, eq. 1; Radford et al., Language
-        models are unsupervised multitask learners, 2019, section 2.3 (where to normalize).
+        models are unsupervised multitask learners, 2019, section 2.3 (normalization).
 
     Example:
         >>> CausalTransformer(n_classes=16, length=9)(torch.zeros(5, 9, dtype=torch.long)).shape
@@ -52,14 +56,11 @@ class CausalTransformer(nn.Module):
         context: int = 0,
     ) -> None:
         super().__init__()
-        if min(n_classes, length, width, depth, n_heads) < 1 or width % n_heads:
-            raise OptionError(
-                f"n_classes={n_classes}, length={length}, width={width}, depth={depth}, "
-                f"n_heads={n_heads}: every size must be at least 1, and n_heads divide width"
-            )
+        if width % n_heads:
+            raise OptionError(f"width={width}: must be a multiple of n_heads={n_heads}")
         self.n_classes = n_classes
         self.context = context
-        # One class more, which stands before the first place.
+        # One more class stands before the first position.
         self.classes = nn.Embedding(n_classes + 1, width)
         self.places = nn.Parameter(0.02 * torch.randn(length, width))
         self.join = nn.Linear(width + context, width) if context else nn.Identity()
@@ -68,31 +69,28 @@ class CausalTransformer(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return logits, with shape (\*, T, V), of classes x, with shape (\*, T)."""
-        before = pad(x[..., :-1], (1, 0), value=self.n_classes)
-        return self._run(before, 0, [None] * len(self.blocks), c)[0]
+        return self._run(shifted(x, self.n_classes), 0, None, c)[0]
 
     def step(
         self, x: Tensor, t: int, state: list[Past] | None, c: Tensor | None = None
     ) -> tuple[Tensor, list[Past]]:
-        r"""Return the logits of place t alone, with shape (\*, V), and the state for the next."""
-        before = x[..., t - 1 : t] if t > 0 else torch.full_like(x[..., :1], self.n_classes)
-        logits, state = self._run(before, t, state or [None] * len(self.blocks), c)
+        r"""Return the logits of position t, with shape (\*, V), and the state for the next."""
+        logits, state = self._run(shifted(x, self.n_classes)[..., t : t + 1], t, state, c)
         return logits.squeeze(-2), state
 
     def _run(
-        self, before: Tensor, t: int, past: "list[Past] | list[None]", c: Tensor | None
+        self, before: Tensor, t: int, past: list[Past] | None, c: Tensor | None
     ) -> tuple[Tensor, list[Past]]:
-        n_places = before.shape[-1]
-        each = None if c is None else c[..., None, :]
-        h = self.classes(before) + self.places[t : t + n_places]
-        h = self.join(concatenate(h, each, self.context)).reshape(-1, n_places, h.shape[-1])
+        """Return the logits of the positions from t on, of the classes before each, and a state."""
+        n = before.shape[-1]
+        h = self.classes(before) + self.places[t : t + n]
+        h = self.join(concatenate(h, c, self.context, n_axes=1)).reshape(-1, n, h.shape[-1])
         state: list[Past] = []
-        for block, seen in zip(self.blocks, past, strict=True):
-            h, seen = block(h, seen)
-            state.append(seen)
+        for number, block in enumerate(self.blocks):
+            h, keys_and_values = block(h, past[number] if past else None)
+            state.append(keys_and_values)
         logits = self.head(h).reshape(*before.shape, self.n_classes)
-        # A probability of logits in half precision is no number to trust.
-        return logits if logits.dtype == torch.float64 else logits.float(), state
+        return at_least_float32(logits), state
 
 
 class _Block(nn.Module):
@@ -106,12 +104,21 @@ class _Block(nn.Module):
         )
 
     def forward(self, h: Tensor, past: Past | None) -> tuple[Tensor, Past]:
-        """Return features of the places in h, with shape (N, T, F), and all keys and values."""
+        """Return features of the positions in h, with shape (N, T, F), and all keys and values."""
         parts = self.to_attention(h).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = parts.movedim(-3, 0).transpose(-2, -3)
         if past is not None:
             key, value = torch.cat([past[0], key], -2), torch.cat([past[1], value], -2)
-        # What follows a past is one place alone, which sees all that came before.
+        # With a past, h is one position, which attends to all before it.
         seen = scaled_dot_product_attention(query, key, value, is_causal=past is None)
         h = h + self.attended(seen.transpose(-2, -3).flatten(-2))
         return h + self.dense(h), (key, value)
+
+
+def shifted(x: Tensor, first: int) -> Tensor:
+    r"""Return the class before each position, with shape (\*, T); ``first`` before position 0.
+
+    >>> shifted(torch.tensor([5, 6, 7]), first=9)
+    tensor([9, 5, 6])
+    """
+    return pad(x[..., :-1], (1, 0), value=first)

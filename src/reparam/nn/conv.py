@@ -1,4 +1,4 @@
-"""Convolutional networks whose depth, channels and image size are arguments."""
+"""Convolutional networks from an image to features, and from a latent vector to feature maps."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -8,33 +8,33 @@ from torch import Tensor, nn
 
 from reparam.errors import OptionError, ShapeError, unknown
 from reparam.nn.activations import activation as make_activation
+from reparam.nn.autocast import float32_where_narrow
 from reparam.nn.context import concatenate
-from reparam.nn.narrow import widen_narrow
 from reparam.utils.arguments import numbers
 
 Norm = Literal["batch"]
-"""How feature maps are normalized."""
+"""The normalization of feature maps."""
 
 
-@numbers(padding=0, context=0)
+@numbers(channels=1, kernel_size=1, padding=0, context=0)
 class ConvEncoder(nn.Module):
-    """Strided convolutions from an image to flat features, or to a small map of them.
+    """Strided convolutions from an image to flat features, or to small feature maps.
 
-    Each layer halves the image: 3 × 3, stride 2, unpadded by default, so 28 -> 13 -> 6.
+    Each layer has stride 2 and halves the image: without padding 28 -> 13 -> 6.
 
     Arguments:
         in_shape: The shape of the image, (channels, height, width).
         channels: The number of filters of each layer.
         kernel_size: The side of the filters.
-        padding: The zeros around the image.
-        context: The size of a condition c, which joins as constant planes; 0 without one.
+        padding: The number of zeros on each side of the image.
+        context: The size of a condition c, which is added as constant channels; 0 without one.
         activation: The nonlinearity after every layer.
         norm: ``batch`` for batch normalization before every nonlinearity; None for none.
-        spatial: Keep the features where they are, as a map with shape (F, h, w).
+        spatial: Whether the features are maps, with shape (F, h, w), instead of flat.
 
     Raises:
-        OptionError: An image that the layers shrink to nothing, or that has no three axes; a size
-            below one; a normalization that does not exist.
+        OptionError: An image that the layers shrink to nothing, or without three axes; a size below
+            one; an unknown normalization.
         ShapeError: An input of another shape.
 
     Example:
@@ -56,11 +56,6 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.in_shape = image_shape(in_shape)
-        if min(*channels, kernel_size, 1) < 1:
-            raise OptionError(
-                f"channels={tuple(channels)}, kernel_size={kernel_size}: "
-                "every size must be at least 1"
-            )
         n_channels, *size = self.in_shape
         layers: list[nn.Module] = []
         n_in = n_channels + context
@@ -76,10 +71,10 @@ class ConvEncoder(nn.Module):
             raise OptionError(
                 f"{len(channels)} convolutions of stride 2 leave nothing of an image of "
                 f"{self.in_shape[1]} × {self.in_shape[2]}: use fewer channels={tuple(channels)} "
-                f"or padding={kernel_size // 2}, with which every size has a half"
+                f"or padding={kernel_size // 2}, with which every layer halves the image exactly"
             )
         self.context = context
-        self.layers = widen_narrow(nn.Sequential(*layers))
+        self.layers = float32_where_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -89,35 +84,34 @@ class ConvEncoder(nn.Module):
                 f"input of shape {tuple(x.shape)}: its trailing sizes must be {self.in_shape}, "
                 "the image that the network was built for"
             )
-        # Channels last, so that the condition joins as it joins features; then channels first.
-        planes = None if c is None else c[..., None, None, :]
-        x = concatenate(x.movedim(-3, -1), planes, self.context).movedim(-1, -3)
+        x = concatenate(x.movedim(-3, -1), c, self.context, n_axes=2).movedim(-1, -3)
         features = self.layers(channels_last(x.flatten(0, -4) if x.dim() > 4 else x))
         return features.reshape(*x.shape[:-3], *self.out_shape)
 
 
-@numbers(in_features=1, stem=1, kernel_size=1, context=0)
+@numbers(in_features=1, channels=1, stem=1, kernel_size=1, context=0)
 class ConvDecoder(nn.Module):
     """A dense layer and strided transposed convolutions, from z to feature maps.
 
-    Each layer doubles the image until ``out_size``, whatever its parity. The features keep their
-    places, so that the head that follows is a convolution.
+    Each layer doubles the image, up to ``out_size``, which may be odd. The features are maps, and a
+    convolution is the head after them.
 
     Arguments:
         in_features: The size of z.
         out_size: The height and width of the feature maps.
         channels: The number of filters of each transposed convolution.
-        stem: The channels of the dense layer's output; those of the last layer by default.
+        stem: The number of channels after the dense layer; that of the last layer when None.
         kernel_size: The side of the filters, an odd number.
         context: The size of a condition c; 0 without one.
         activation: The nonlinearity after every layer.
         norm: ``batch`` for batch normalization before every nonlinearity; None for none.
-        spatial: z has a part for each place of the smallest map, row by row, and a convolution
-            reads it instead of the dense layer; the condition joins every place.
+        spatial: Whether z consists of a part for each position of the smallest map, row by row. A
+            convolution then takes the place of the dense layer, and the condition is added at every
+            position.
 
     Raises:
-        OptionError: No channels, an even kernel, a z that has no equal parts for the places, or a
-            normalization that does not exist.
+        OptionError: No channels, an even kernel, a z that cannot be split among the positions, or
+            an unknown normalization.
         ShapeError: An input, or a condition, of another size.
 
     Example:
@@ -139,16 +133,15 @@ class ConvDecoder(nn.Module):
         spatial: bool = False,
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1 or kernel_size % 2 == 0:
-            raise OptionError(
-                f"channels={tuple(channels)}, kernel_size={kernel_size}: "
-                "give at least one layer, no empty one, and an odd kernel"
-            )
+        if not channels:
+            raise OptionError("channels=(): give at least one layer")
+        if kernel_size % 2 == 0:
+            raise OptionError(f"kernel_size={kernel_size}: must be odd")
         if len(out_size) != 2:
             raise OptionError(f"out_size={tuple(out_size)}: give the height and the width")
         sizes = [tuple(out_size)]
         for _ in channels:
-            sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))
+            sizes.insert(0, half(sizes[0]))
         stem = channels[-1] if stem is None else stem
         height, width = sizes[0]
         self.context = context
@@ -156,8 +149,8 @@ class ConvDecoder(nn.Module):
         self.n_places = height * width if spatial else 1
         if in_features % self.n_places:
             raise OptionError(
-                f"in_features={in_features}: z must have a part of the same size for each of the "
-                f"{height} × {width} places of the smallest map"
+                f"in_features={in_features}: must be a multiple of {self.n_places}, the number of "
+                f"the {height} × {width} positions of the smallest map"
             )
         first: list[nn.Module] = [
             nn.Linear(in_features + context, stem * height * width),
@@ -174,20 +167,13 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = []
         n_in = stem
         for n_out, small, large in zip(channels, sizes, sizes[1:], strict=False):
-            # A stride of two gives 2n - 1 pixels out of n: one more where the size is even.
+            # A stride of two makes 2n - 1 pixels of n; an even size needs one more.
             extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-            up = nn.ConvTranspose2d(
-                n_in,
-                n_out,
-                kernel_size,
-                stride=2,
-                padding=kernel_size // 2,
-                output_padding=extra,
-                bias=norm is None,
-            )
+            pad = kernel_size // 2
+            up = nn.ConvTranspose2d(n_in, n_out, kernel_size, 2, pad, extra, bias=norm is None)
             layers += [up, *normalized(norm, n_out), make_activation(activation)]
             n_in = n_out
-        self.layers = widen_narrow(nn.Sequential(*layers))
+        self.layers = float32_where_narrow(nn.Sequential(*layers))
         self.out_shape = torch.Size([n_in, *out_size])
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -197,17 +183,16 @@ class ConvDecoder(nn.Module):
                 f"input of shape {tuple(z.shape)}: its last size must be {self.in_features}, "
                 "the size of z that the network was built for"
             )
-        each = None if c is None else c[..., None, :]
-        parts = concatenate(z.unflatten(-1, (self.n_places, -1)), each, self.context)
+        parts = concatenate(z.unflatten(-1, (self.n_places, -1)), c, self.context, n_axes=1)
         flat = parts.reshape(-1, self.in_features + self.n_places * self.context)
         maps = channels_last(self.dense(flat))
         return self.layers(maps).reshape(*z.shape[:-1], *self.out_shape)
 
 
 def channels_last(maps: Tensor) -> Tensor:
-    """Return maps, with shape (B, F, h, w), stored place by place; those of one example as is.
+    """Return maps, with shape (B, F, h, w), in the memory format channels-last; others as they are.
 
-    Layers keep this order, in which convolutions and normalization are faster.
+    Layers keep this format, in which convolutions and normalization are faster.
 
     >>> channels_last(torch.zeros(2, 3, 4, 4)).stride()
     (48, 1, 12, 3)
@@ -226,8 +211,8 @@ class _BatchNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A single value of each channel, as of a last batch of one, has no variance: it counts by
-        # what was seen before it.
+        # A single value of each channel, as of a last batch of one, has no variance: it is
+        # normalized by the moving averages.
         if self.training and x[:, 0].numel() == 1:
             mean, variance = self.norm.running_mean, self.norm.running_var
             return nn.functional.batch_norm(x, mean, variance, self.norm.weight, self.norm.bias)
@@ -236,17 +221,17 @@ class _BatchNorm(nn.Module):
 
 
 def normalized(norm: Norm | None, channels: int) -> list[nn.Module]:
-    """Return the layers that normalize feature maps: one, or none where nothing is asked for.
+    """Return the layers that normalize feature maps: one, or none.
 
-    Batch normalization uses the mean and variance of each batch while training, and their moving
-    averages in evaluation mode, which evaluation and sampling enter and leave unchanged.
+    Batch normalization uses the mean and variance of each batch in training, and their moving
+    averages in evaluation mode.
 
     Arguments:
         norm: ``batch`` or None.
         channels: The number of feature maps.
 
     Raises:
-        OptionError: A normalization that does not exist.
+        OptionError: An unknown normalization.
 
     References:
         Ioffe & Szegedy, Batch normalization, ICML 2015, algorithms 1 and 2.
@@ -263,10 +248,10 @@ def normalized(norm: Norm | None, channels: int) -> list[nn.Module]:
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return ``shape`` as (channels, height, width), or refuse it.
+    """Return a shape as (channels, height, width).
 
     Raises:
-        OptionError: The shape has not three axes.
+        OptionError: The shape does not have three axes.
     """
     if len(shape) != 3:
         raise OptionError(
@@ -275,3 +260,12 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
             "data"
         )
     return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def half(size: Sequence[int]) -> tuple[int, ...]:
+    """Return half the height and width of maps, rounded up, as a stride of two makes them.
+
+    >>> half((28, 7))
+    (14, 4)
+    """
+    return tuple(-(-side // 2) for side in size)

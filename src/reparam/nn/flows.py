@@ -1,4 +1,7 @@
-"""Invertible networks, out of zuko."""
+r"""Invertible networks of normalizing flows, from the library zuko.
+
+.. math:: f(\varepsilon)_j = \varepsilon_j \exp s_j(\varepsilon_{<j}, h) + t_j(\varepsilon_{<j}, h)
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,21 +18,18 @@ def masked_transforms(
     hidden: Sequence[int] = (128,),
     passes: int | None = None,
 ) -> Any:
-    r"""Return a stack of masked affine transforms, whose order of dimensions turns each time.
-
-    .. math:: f(\varepsilon)_j = \varepsilon_j \exp s_j(\varepsilon_{<j}, h)
-              + t_j(\varepsilon_{<j}, h)
+    """Return a stack of masked affine transforms, each with the dimensions in reverse order.
 
     Arguments:
         features: The number of dimensions D.
         context: The size of the context h.
-        n_transforms: How many are stacked.
-        hidden: The sizes of the layers of each network.
-        passes: In how many passes it is inverted: 2 makes coupling layers; None for D, fully
+        n_transforms: The number of transforms.
+        hidden: The sizes of the hidden layers of each network.
+        passes: The number of passes of the inverse: 2 for coupling layers; None for D, fully
             autoregressive.
 
     Returns:
-        A lazy transform of zuko's: called with h it returns the transform.
+        A lazy transform of zuko, which returns the transform when it is called with h.
 
     References:
         Kingma et al., NeurIPS 2016 (inverse autoregressive flow); Papamakarios et al., NeurIPS
@@ -44,18 +44,13 @@ def masked_transforms(
     from zuko.flows.autoregressive import MaskedAutoregressiveTransform
     from zuko.lazy import LazyComposedTransform
 
-    # Importing zuko switches validation off for the whole process, which is not its to decide.
+    # Importing zuko switches the validation of torch's distributions off: it is put back.
     Distribution.set_default_validate_args(validates)
     orders = [torch.arange(features), torch.arange(features).flip(0)]
-    transforms: list[nn.Module] = [
-        MaskedAutoregressiveTransform(
-            features,
-            context,
-            passes=passes,
-            order=orders[number % 2],
-            hidden_features=tuple(hidden),
-            activation=nn.ELU,
+    options = {"passes": passes, "hidden_features": tuple(hidden), "activation": nn.ELU}
+    return LazyComposedTransform(
+        *(
+            MaskedAutoregressiveTransform(features, context, order=orders[number % 2], **options)
+            for number in range(n_transforms)
         )
-        for number in range(n_transforms)
-    ]
-    return LazyComposedTransform(*transforms)
+    )

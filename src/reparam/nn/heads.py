@@ -1,4 +1,4 @@
-"""The last layer: from a network's features to the raw parameters of a distribution."""
+"""The head, a last layer from a network's features to the raw parameters of a distribution."""
 
 from collections.abc import Sequence
 from math import prod
@@ -15,16 +15,16 @@ from reparam.utils.arguments import numbers
 def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     r"""Return the layer from features to raw parameters.
 
-    Flat features go through a linear layer; feature maps of the same height and width as the
-    image they describe through a 3 × 3 convolution, so that neighbors describe each pixel.
+    It is a linear layer for flat features, and a 3 × 3 convolution for feature maps, which must
+    have the height and width of the event.
 
     Arguments:
         out_shape: The shape of the features of one example: (F,) or (F, H, W).
-        raw_shape: The shape of the raw parameters of one example: (P, *event), where P is the
-            number of parameters of each entry of the event.
+        raw_shape: The shape of the raw parameters of one example, (P, *event), with P parameters
+            for each entry of the event.
 
     Raises:
-        OptionError: Feature maps for an event that is no image of their size.
+        OptionError: Feature maps for an event that is not an image of their size.
 
     Example:
         >>> head((400,), (2, 20))(torch.zeros(5, 400)).shape
@@ -44,13 +44,13 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
 
 
 def pooled(module: nn.Module, values: Tensor) -> Tensor:
-    """Return values of the entries as the bias of a head can give them.
+    """Return values of the entries that the bias of a head can represent.
 
-    A head over feature maps has one bias for each channel: there it is the channel's mean.
+    A head over feature maps has one bias for each channel, which is given the channel's mean.
 
     Arguments:
-        module: What ``head`` returned.
-        values: A value for each entry, with shape (*event).
+        module: A head.
+        values: A value of each entry, with shape (*event).
 
     Example:
         >>> pooled(head((8, 2, 2), (1, 1, 2, 2)), torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
@@ -64,11 +64,11 @@ def pooled(module: nn.Module, values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
-    """Let a head give one raw parameter of every entry a value where the features are zero.
+    """Set the bias of a head: one raw parameter of every entry where the features are zero.
 
     Arguments:
-        module: What ``head`` returned.
-        position: Which of the P raw parameters.
+        module: A head.
+        position: The number of the raw parameter, from 0 to P - 1.
         raw: Its values, with shape (*event), as ``pooled`` returns them.
 
     Example:

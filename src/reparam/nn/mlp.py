@@ -1,4 +1,7 @@
-"""The multilayer perceptron."""
+r"""Multilayer perceptrons.
+
+.. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,30 +10,28 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import ShapeError
+from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.utils.arguments import as_sizes, numbers
 
 GATED = "gated"
-"""The activation that only dense layers have, because it has weights of its own."""
+"""An activation of dense layers only, because it has weights."""
 
 
 @numbers(context=0)
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 
-    .. math:: h_l = \phi(W_l h_{l-1} + b_l), \qquad h_0 = [\mathrm{flatten}(x), c]
-
-    Gated, every layer is :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
+    With the activation ``gated``, a layer is
+    :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
 
     Arguments:
-        in_features: The size of the input, or the shape of one example, which is then flattened.
-        hidden: The sizes of the layers; the last one is the number of features. Without any, the
+        in_features: The size of the input, or the shape of one example, which is flattened.
+        hidden: The sizes of the layers; the last one is the number of features. Without layers the
             features are the input.
         context: The size of the condition c; 0 without one.
-        activation: The nonlinearity after every layer; ``gated`` for a second linear layer that
-            weighs each feature of the first.
+        activation: The nonlinearity after every layer, by name.
 
     Raises:
         OptionError: A size below one.
@@ -58,7 +59,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):
             if activation == GATED:
-                # Both linear layers as one, which is faster.
+                # Both linear maps in one layer, which is faster.
                 layers += [nn.Linear(size_in, 2 * size_out), nn.GLU(dim=-1)]
             else:
                 layers += [nn.Linear(size_in, size_out), make_activation(activation)]
@@ -74,8 +75,8 @@ class MLP(nn.Module):
 def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
     r"""Return x, with shape (\*, *shape), as (\*, D).
 
-    A network built for one size D also takes the images that have D entries, so that
-    ``MLP(784, 400)`` reads (B, 1, 28, 28).
+    A network for vectors of D entries takes images of D entries too: ``MLP(784, 400)`` takes
+    (B, 1, 28, 28).
 
     Raises:
         ShapeError: The trailing sizes of x are not those of an example.
@@ -94,3 +95,49 @@ def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
         f"input of shape {tuple(x.shape)}: its trailing sizes must be {shape}, "
         "the shape that the network was built for"
     )
+
+
+@numbers(n_classes=1)
+class LabelNetwork(nn.Module):
+    r"""A multilayer perceptron of x and a label y, for many labels of each x.
+
+    .. math:: h_1 = \phi(W x + V y + b), \qquad h_l = \phi(W_l h_{l-1} + b_l)
+
+    It is an ``MLP`` with a context, except that W x is computed once for all labels.
+
+    Arguments:
+        in_features: The size of x, or its shape.
+        n_classes: The number of labels K.
+        hidden: The sizes of the layers, one at least.
+        activation: The nonlinearity after every layer.
+
+    Raises:
+        OptionError: No layers, or a size below one.
+
+    Example:
+        >>> network = LabelNetwork((1, 8, 8), 3, 16)
+        >>> network(torch.zeros(5, 1, 8, 8), torch.zeros(3, 5, 3)).shape
+        torch.Size([3, 5, 16])
+    """
+
+    def __init__(
+        self,
+        in_features: int | Sequence[int],
+        n_classes: int,
+        *hidden: int,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        if not hidden:
+            raise OptionError("hidden=(): give one layer at least")
+        self.in_shape = as_sizes("in_features", in_features)
+        self.of_x = nn.Linear(prod(self.in_shape), hidden[0])
+        self.of_label = nn.Linear(n_classes, hidden[0], bias=False)
+        self.activation = make_activation(activation)
+        self.rest = MLP(hidden[0], *hidden[1:], activation=activation)
+        self.out_shape = self.rest.out_shape
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""Return features, with shape (\*, B, F), of x and of y with shape (\*, B, K)."""
+        first = self.of_x(flatten_example(x, self.in_shape)) + self.of_label(y)
+        return self.rest(self.activation(first))

@@ -1,4 +1,4 @@
-"""Networks of a hierarchy of maps: up from an image, and down through maps of growing size."""
+"""Networks of a hierarchy of maps: from an image up, and from the parts of z down to an image."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from reparam.errors import OptionError, ShapeError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
-from reparam.nn.conv import ConvEncoder, channels_last
+from reparam.nn.conv import ConvEncoder, channels_last, half
 from reparam.utils.arguments import numbers
 
 
 @numbers(channels=1)
 class Residual(nn.Module):
-    r"""A convolution beside the identity, on maps.
+    r"""A convolution of maps with a residual connection.
 
-    .. math:: h + W * \phi(h)
+    .. math:: f(h) = h + W * \phi(h)
 
     Arguments:
         channels: The number of maps.
@@ -35,24 +35,24 @@ class Residual(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return maps with the shape (B, F, h, w) of what is given."""
+        """Return maps with the shape (B, F, h, w) of h."""
         changed: Tensor = self.conv(self.activation(h))
         return h + changed
 
 
 @numbers(channels=1, depth=0, context=0)
 class Downsample(nn.Module):
-    """One step up a hierarchy: maps of half the height and width, and residual layers on them.
+    """Convolutions from maps to maps of half the height and width.
 
     Arguments:
-        in_shape: The shape of the image or the maps that it reads, (channels, height, width).
-        channels: The number of maps that it makes.
-        depth: The number of residual layers.
-        context: The size of a condition c, which joins as constant planes; 0 without one.
+        in_shape: The shape of the input, an image or maps: (channels, height, width).
+        channels: The number of maps of the output.
+        depth: The number of residual layers after the strided one.
+        context: The size of a condition c, which is added as constant channels; 0 without one.
         activation: The nonlinearity.
 
     Raises:
-        OptionError: A size below one, or maps of one place, which have no half.
+        OptionError: A size below one, or maps of one pixel, which cannot be halved.
 
     Example:
         >>> Downsample((3, 32, 32), 16).out_shape
@@ -70,21 +70,14 @@ class Downsample(nn.Module):
         super().__init__()
         if min(in_shape[-2:]) < 2:
             raise OptionError(
-                f"maps of {in_shape[-2]} × {in_shape[-1]} have no half: use fewer layers, or for "
-                "such images another variant, such as conv-vae with padding=1"
+                f"maps of {in_shape[-2]} × {in_shape[-1]} have no half: use fewer layers, or "
+                "another variant for such images, such as conv-vae with padding=1"
             )
         self.shrink = ConvEncoder(
-            in_shape,
-            (channels,),
-            kernel_size=3,
-            padding=1,
-            context=context,
-            activation=activation,
-            spatial=True,
+            in_shape, (channels,), padding=1, context=context, activation=activation, spatial=True
         )
         self.out_shape = self.shrink.out_shape
-        residual = [Residual(channels, activation) for _ in range(depth)]
-        self.refine = nn.Sequential(*residual, make_activation(activation))
+        self.refine = _residuals(channels, depth, activation)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return maps, with shape (\*, F, h, w), of x, with shape (\*, C, H, W)."""
@@ -94,25 +87,25 @@ class Downsample(nn.Module):
 
 @numbers(channels=1, out_channels=1, depth=0, context=0)
 class Pyramid(nn.Module):
-    r"""Down a hierarchy: the parts of z, each a map, join maps that come from the parts above.
+    r"""A network from the parts of z, each a map twice as large as the one before, to feature maps.
 
     .. math:: h_L = f_L(W_L * z_L), \qquad h_l = f_l(W_l * z_l + \mathrm{up}(h_{l+1}))
 
-    It tells the maps of a layer, or an image, from all layers above it. Each part of z lies place
-    by place, row by row.
+    It is the network of a layer, or of an image, given all layers above. Each part of z is stored
+    position by position, row by row.
 
     Arguments:
-        shapes: The shape of each part of z, (channels, height, width), from the top; each part is
-            half as high and wide as the next.
-        out_size: The height and width of the features: twice those of the last part.
-        channels: The number of maps F of each step.
-        out_channels: The number of maps that come out; F when None.
-        depth: The number of residual layers of each step.
-        context: The size of a condition c, which joins the top; 0 without one.
+        shapes: The shape of each part of z, (channels, height, width), from the top; each part has
+            half the height and width of the next, rounded up.
+        out_size: The height and width of the features, twice those of the last part.
+        channels: The number of maps F of each layer.
+        out_channels: The number of maps of the output; F when None.
+        depth: The number of residual layers after each part.
+        context: The size of a condition c, which is added to the top part; 0 without one.
         activation: The nonlinearity.
 
     Raises:
-        OptionError: No parts, or sizes that do not follow from each other.
+        OptionError: No parts, or sizes that are not halves of each other.
         ShapeError: A z of another size.
 
     Example:
@@ -133,9 +126,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.shapes = [tuple(shape) for shape in shapes]
         sides = [*(shape[1:] for shape in self.shapes), tuple(out_size)]
-        if not shapes or any(
-            small != tuple(-(-side // 2) for side in large) for small, large in pairwise(sides)
-        ):
+        if not shapes or any(small != half(large) for small, large in pairwise(sides)):
             raise OptionError(
                 f"maps of {', '.join(' × '.join(map(str, side)) for side in sides)}: each must be "
                 "half as high and wide as the next, rounded up"
@@ -143,19 +134,14 @@ class Pyramid(nn.Module):
         self.sizes = [prod(shape) for shape in self.shapes]
         self.context = context
         n_out = channels if out_channels is None else out_channels
-        n_in = [shape[0] for shape in self.shapes]
-        n_in[0] += context
-        self.join = nn.ModuleList(nn.Conv2d(n, channels, 3, padding=1) for n in n_in)
-        self.refine = nn.ModuleList(
-            nn.Sequential(
-                *(Residual(channels, activation) for _ in range(depth)), make_activation(activation)
-            )
-            for _ in self.shapes
+        first, *others = (shape[0] for shape in self.shapes)
+        self.join = nn.ModuleList(
+            nn.Conv2d(n, channels, 3, padding=1) for n in (first + context, *others)
         )
-        widths = [channels] * (len(sides) - 2) + [n_out]
+        self.refine = nn.ModuleList(_residuals(channels, depth, activation) for _ in self.shapes)
         self.grow = nn.ModuleList(
             nn.Sequential(nn.ConvTranspose2d(channels, n, 2, stride=2), make_activation(activation))
-            for n in widths
+            for n in (*[channels] * len(others), n_out)
         )
         self.sides = sides
         self.out_shape = torch.Size([n_out, *out_size])
@@ -167,18 +153,20 @@ class Pyramid(nn.Module):
                 f"input of shape {tuple(z.shape)}: its last size must be {sum(self.sizes)}, "
                 "the size of z that the network was built for"
             )
-        above: Tensor | None = None
-        for i, (part, shape) in enumerate(
-            zip(z.split(self.sizes, dim=-1), self.shapes, strict=True)
-        ):
-            places = part.unflatten(-1, (-1, shape[0]))
+        h = z.new_zeros(())
+        for i, part in enumerate(z.split(self.sizes, dim=-1)):
+            channels, *side = self.shapes[i]
+            places = part.unflatten(-1, (-1, channels))
             if i == 0:
-                each = None if c is None else c[..., None, :]
-                places = concatenate(places, each, self.context)
-            maps = places.reshape(-1, *shape[1:], places.shape[-1]).movedim(-1, -3)
-            h = self.join[i](channels_last(maps))
-            h = self.refine[i](h if above is None else h + above)
+                places = concatenate(places, c, self.context, n_axes=1)
+            maps = places.reshape(-1, *side, places.shape[-1]).movedim(-1, -3)
+            joined = self.join[i](channels_last(maps))
             height, width = self.sides[i + 1]
-            above = self.grow[i](h)[..., :height, :width]
-        assert above is not None  # noqa: S101  (there is at least one part)
-        return above.reshape(*z.shape[:-1], *self.out_shape)
+            h = self.grow[i](self.refine[i](joined + h if i else joined))[..., :height, :width]
+        return h.reshape(*z.shape[:-1], *self.out_shape)
+
+
+def _residuals(channels: int, depth: int, activation: str) -> nn.Sequential:
+    """Return residual layers and a last activation."""
+    layers = [Residual(channels, activation) for _ in range(depth)]
+    return nn.Sequential(*layers, make_activation(activation))

@@ -1,4 +1,7 @@
-"""A network that sees every training image a little turned, moved and bent."""
+r"""Data augmentation inside a network: random affine and elastic maps of its input images.
+
+.. math:: f(T x), \qquad (T x)(u) = x(A u + t + b(u))
+"""
 
 from collections.abc import Sequence
 from math import inf, radians
@@ -8,34 +11,36 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reparam.errors import OptionError
+from reparam.nn.context import with_condition
 from reparam.nn.conv import image_shape
+from reparam.nn.features import features_shape
 from reparam.utils.arguments import numbers
 
 _KNOTS = 4
+"""The control points of the elastic displacement along each axis."""
 
 
 @numbers()
 class RandomAffine(nn.Module):
-    r"""A network of images that sees them, in training mode only, under random smooth maps.
-
-    .. math:: f(T x), \qquad (T x)(u) = x(A u + t + b(u))
+    r"""A network of images which, in training mode only, distorts them by random smooth maps T.
 
     A is a rotation, a scaling and a shear, t a translation, and b a displacement that varies
-    smoothly over the image. As the encoder's network it keeps all that T changes out of the code,
-    since what the decoder has to give back is x. The bound stays one: its posterior is then the
-    mixture of q(z | Tx) over T.
+    smoothly over the image. In an encoder it removes what T changes from the latent code, because
+    the decoder reconstructs x itself. The ELBO is still a lower bound, of which the posterior is
+    the mixture of q(z | Tx) over T.
 
     Arguments:
-        network: A module from an image (and c) to features, whose shape is its ``out_shape``.
+        network: A module from an image (and c) to features.
         in_shape: The shape of the image, (channels, height, width).
-        degrees: The largest angle of the rotation, either way.
-        scale: The largest share by which an image grows or shrinks.
-        shear: The largest slant, as a share of the height.
-        shift: The largest translation along each axis, as a share of the side.
-        bend: The standard deviation of the displacement, as a share of the side.
+        degrees: The largest angle of the rotation in either direction.
+        scale: The largest relative change of size.
+        shear: The largest shear, relative to the height.
+        shift: The largest translation along each axis, relative to the side.
+        bend: The standard deviation of the displacement, relative to the side.
 
     Raises:
-        OptionError: Data that are no images; a size out of range; a network without ``out_shape``.
+        OptionError: A shape that is not an image's; a value out of its range; a network that does
+            not declare the shape of its features.
 
     References:
         Im et al., Denoising criterion for variational auto-encoding framework, AAAI 2017, eq. 6
@@ -66,17 +71,11 @@ class RandomAffine(nn.Module):
             most = 1.0 if name == "scale" else inf
             if not 0 <= value < most:
                 raise OptionError(f"{name}={value}: must be 0 or more, and less than {most:g}")
-        out_shape = getattr(network, "out_shape", None)
-        if not isinstance(out_shape, Sequence):
-            raise OptionError(
-                f"network {type(network).__name__} does not tell the shape of its features: "
-                "give it an attribute out_shape, such as (400,)"
-            )
+        self.out_shape = features_shape(network)
         self.in_shape = image_shape(in_shape)
         self.network = network
         self.sizes = sizes
-        self.out_shape: Sequence[int] = out_shape
-        # Each knot's share in the displacement of each pixel: a smooth bump around it.
+        # The weight of each control point in the displacement of each pixel.
         knots = torch.eye(_KNOTS**2).reshape(-1, 1, _KNOTS, _KNOTS)
         bumps = functional.interpolate(knots, self.in_shape[1:], mode="bicubic")
         self.bumps: Tensor
@@ -87,27 +86,26 @@ class RandomAffine(nn.Module):
         if self.training:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
                 x = self.jittered(x.to(self.bumps).reshape(-1, *self.in_shape)).reshape(x.shape)
-        return self.network(x) if c is None else self.network(x, c)
+        return with_condition(self.network, x, c)
 
     def jittered(self, x: Tensor) -> Tensor:
-        """Return images x with shape (B, C, H, W), each under a random map of its own."""
+        """Return images x with shape (B, C, H, W), each distorted by its own random map."""
         n, size = len(x), self.sizes
         angle, scale, shear, right, down = (
             2 * torch.rand(5, n, dtype=x.dtype, device=x.device) - 1
         ).unbind()
         angle, scale = radians(size["degrees"]) * angle, 1 + size["scale"] * scale
         cos, sin = scale * angle.cos(), scale * angle.sin()
-        # The coordinates of a grid reach from -1 to 1, so that a side is 2 long.
+        # Grid coordinates are from -1 to 1, so that a side has length 2.
         x_row = [cos, size["shear"] * shear - sin, 2 * size["shift"] * right]
         y_row = [sin, cos, 2 * size["shift"] * down]
         maps = torch.stack(x_row + y_row, -1).reshape(n, 2, 3)
         places = functional.affine_grid(maps, list(x.shape), align_corners=False)
-        knots = (
-            2 * size["bend"] * torch.randn(n, 2, len(self.bumps), dtype=x.dtype, device=x.device)
-        )
-        bent = (knots @ self.bumps).movedim(1, -1).reshape(places.shape)
-        return functional.grid_sample(x, places + bent, align_corners=False)
+        knots = torch.randn(n, 2, len(self.bumps), dtype=x.dtype, device=x.device)
+        displacement = (2 * size["bend"] * knots) @ self.bumps
+        places = places + displacement.movedim(1, -1).reshape(places.shape)
+        return functional.grid_sample(x, places, align_corners=False)
 
     def extra_repr(self) -> str:
-        """Return the sizes of the map, for printing."""
+        """Return the sizes of the maps, for printing."""
         return ", ".join(f"{name}={value:g}" for name, value in self.sizes.items())

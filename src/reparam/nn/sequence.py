@@ -1,4 +1,4 @@
-"""Networks for sequences of tokens: an encoder to features, and a decoder class by class."""
+"""Networks of sequences of tokens: an encoder to features, and an autoregressive decoder."""
 
 from functools import partial
 from math import ceil
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from reparam.distributions import Autoregressive
+from reparam.distributions.precision import at_least_float32
 from reparam.errors import OptionError, ShapeError, unknown
+from reparam.nn.causal import shifted
 from reparam.nn.context import concatenate
 from reparam.utils.arguments import numbers
 
@@ -18,11 +20,11 @@ _N_EMBEDDED = 64
 _N_HALVINGS = 3
 
 
-@numbers(context=0)
+@numbers(n_classes=1, length=1, width=1, context=0)
 class TextEncoder(nn.Module):
-    r"""From a sequence of tokens, and a condition c, to flat features.
+    r"""A network from a sequence of tokens, and a condition c, to flat features.
 
-    ``conv``: up to three convolutions of stride 2, whose features keep their places.
+    ``conv``: up to three convolutions of stride 2, whose output is flattened.
     ``recurrent``: a GRU in each direction, whose last states are the features.
 
     Arguments:
@@ -30,10 +32,10 @@ class TextEncoder(nn.Module):
         length: The number of tokens T.
         width: The filters of each convolution, or the size of each GRU's state.
         kind: ``conv`` or ``recurrent``.
-        context: The size of the condition c, which joins every token; 0 without one.
+        context: The size of the condition c, which is concatenated with every token; 0 for none.
 
     Raises:
-        OptionError: A kind that does not exist, or a size below one.
+        OptionError: An unknown kind, or a size below one.
         ShapeError: An input of another length, or a condition of another size.
 
     References:
@@ -55,7 +57,6 @@ class TextEncoder(nn.Module):
         super().__init__()
         if kind not in get_args(EncoderKind):
             raise unknown("kind of encoder", str(kind), get_args(EncoderKind))
-        check_sizes(n_classes=n_classes, length=length, width=width)
         self.length = length
         self.context = context
         self.embedding = nn.Embedding(n_classes, _N_EMBEDDED)
@@ -63,7 +64,7 @@ class TextEncoder(nn.Module):
         self.body: nn.Module
         if kind == "conv":
             layers: list[nn.Module] = []
-            # One token is not halved: torch's bfloat16 gradient there is not finite on a CPU.
+            # A single token is not halved: its bfloat16 gradient on a CPU is not finite in torch.
             n_halvings = min(_N_HALVINGS, (length - 1).bit_length())
             for _ in range(n_halvings):
                 layers += [nn.Conv1d(n_in, width, 5, stride=2, padding=2), nn.ReLU()]
@@ -81,8 +82,7 @@ class TextEncoder(nn.Module):
                 f"input of shape {tuple(x.shape)}: its last size must be {self.length}, "
                 "the number of tokens that the network was built for"
             )
-        each = None if c is None else c[..., None, :]
-        inputs = concatenate(self.embedding(x.long()), each, self.context)
+        inputs = concatenate(self.embedding(x.long()), c, self.context, n_axes=1)
         flat = inputs.reshape(-1, *inputs.shape[-2:])
         if isinstance(self.body, nn.GRU):
             features = self.body(flat)[1].movedim(0, 1).flatten(1)
@@ -91,26 +91,26 @@ class TextEncoder(nn.Module):
         return features.reshape(*x.shape[:-1], -1)
 
 
-@numbers(context=0)
+@numbers(in_features=1, n_classes=1, length=1, width=1, context=0)
 class TextDecoder(nn.Module):
-    r"""A sequence of tokens class by class, given z and a condition c: p(x | z, c) by a GRU.
+    r"""The likelihood p(x | z, c) of a sequence of tokens, by a GRU.
 
     .. math:: \log p(x \mid z) = \sum_{t=1}^T \log \mathrm{Categorical}(x_t; W h_t), \qquad
               h_t = \mathrm{GRU}(h_{t-1}, [\mathrm{embed}(x_{t-1}), z]), \quad h_0 = \tanh(V z)
 
-    While it trains, a share of the tokens that it is given is blanked out, so that z is needed to
-    know them.
+    In training, a share of the input tokens is replaced by a blank (word dropout), so that the GRU
+    needs z to predict them.
 
     Arguments:
         in_features: The size of z.
         n_classes: The number of classes of a token.
         length: The number of tokens T.
         width: The size of the GRU's state.
-        dropout: The share of given tokens that is blanked out in training.
-        context: The size of the condition c, which joins z; 0 without one.
+        dropout: The probability that an input token is replaced by a blank in training.
+        context: The size of the condition c, which is concatenated with z; 0 without one.
 
     Raises:
-        OptionError: A size below one, or a share that is none.
+        OptionError: A size below one, or a dropout outside [0, 1].
         ShapeError: A condition of another size.
 
     References:
@@ -132,14 +132,13 @@ class TextDecoder(nn.Module):
         context: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(in_features=in_features, n_classes=n_classes, length=length, width=width)
         if not 0 <= dropout <= 1:
-            raise OptionError(f"dropout={dropout}: the share of blanked tokens is from 0 to 1")
+            raise OptionError(f"dropout={dropout}: must be from 0 to 1")
         self.n_classes = n_classes
         self.length = length
         self.dropout = dropout
         self.context = context
-        # One class more: the blank, which also stands before the first token.
+        # One more class is the blank, which also stands before the first token.
         self.embedding = nn.Embedding(n_classes + 1, _N_EMBEDDED)
         self.start = nn.Linear(in_features + context, width)
         self.gru = nn.GRU(_N_EMBEDDED + in_features + context, width, batch_first=True)
@@ -157,17 +156,16 @@ class TextDecoder(nn.Module):
         )
 
     def _logits(self, code: Tensor, x: Tensor) -> Tensor:
-        """Return the logits of all tokens of x, with shape (*, T), with shape (*, T, V)."""
-        before = nn.functional.pad(x[..., :-1], (1, 0), value=self.n_classes)
+        """Return the logits of all tokens, with shape (*, T, V), of x with shape (*, T)."""
+        before = shifted(x, self.n_classes)
         if self.training and self.dropout > 0:
             blank = torch.rand(before.shape, device=before.device) < self.dropout
             before = before.masked_fill(blank, self.n_classes)
         return self._run(code, before, None)[0]
 
     def _step(self, code: Tensor, x: Tensor, t: int, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the logits of token t, with shape (*, V), and the state behind them."""
-        before = x[..., t - 1 : t] if t > 0 else torch.full_like(x[..., :1], self.n_classes)
-        logits, state = self._run(code, before, state)
+        """Return the logits of token t, with shape (*, V), and the state of the GRU after it."""
+        logits, state = self._run(code, shifted(x, self.n_classes)[..., t : t + 1], state)
         return logits.squeeze(-2), state
 
     def _run(self, code: Tensor, before: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -179,21 +177,4 @@ class TextDecoder(nn.Module):
             state = self.start(code).tanh().transpose(0, 1).contiguous()
         features, state = self.gru(inputs, state)
         logits = self.head(features).reshape(*before.shape, self.n_classes)
-        # A probability of logits in half precision is no number to trust.
-        return logits if logits.dtype == torch.float64 else logits.float(), state
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse sizes below one.
-
-    Raises:
-        OptionError: Names the size.
-
-    Example:
-        >>> check_sizes(width=0)
-        Traceback (most recent call last):
-        reparam.errors.OptionError: width=0: must be at least 1
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise OptionError(f"{name}={size}: must be at least 1")
+        return at_least_float32(logits), state

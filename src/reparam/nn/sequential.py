@@ -1,19 +1,22 @@
-"""Two networks, one after the other, the first of which is looked at on its own."""
+"""Two networks in a row, of which a condition enters the first."""
 
-import torch
 from torch import Tensor, nn
 
+from reparam.nn.context import with_condition
+from reparam.nn.features import features_shape
 
-class Stacked(nn.Module):
-    """Two networks in a row; the condition goes to the first.
+
+class ConditionedSequential(nn.Module):
+    """Two networks, one after the other. The features of the first can be used on their own.
 
     Arguments:
         first: A module from x (and c) to features.
-        second: A module from these features to others, which tells ``out_shape``.
+        second: A module from these features to others.
 
     Example:
+        >>> import torch
         >>> from reparam.nn import MLP
-        >>> Stacked(MLP(4, 8), MLP(8, 2))(torch.zeros(5, 4)).shape
+        >>> ConditionedSequential(MLP(4, 8), MLP(8, 2))(torch.zeros(5, 4)).shape
         torch.Size([5, 2])
     """
 
@@ -21,8 +24,8 @@ class Stacked(nn.Module):
         super().__init__()
         self.first = first
         self.second = second
-        self.out_shape: torch.Size = second.out_shape  # type: ignore[assignment]
+        self.out_shape = features_shape(second)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the features of x."""
-        return self.second(self.first(x) if c is None else self.first(x, c))
+        return self.second(with_condition(self.first, x, c))

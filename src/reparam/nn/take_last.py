@@ -1,25 +1,25 @@
-"""A network that sees only the end of a vector."""
+r"""A network of the last entries of a vector, such as the lowest layer of a hierarchy.
 
-from collections.abc import Sequence
+.. math:: f(z, c) = \mathrm{network}((z_{D-n+1}, \dots, z_D), c)
+"""
 
-import torch
 from torch import Tensor, nn
 
+from reparam.nn.context import with_condition
+from reparam.nn.features import features_shape
 from reparam.utils.arguments import numbers
 
 
 @numbers(n=1)
 class TakeLast(nn.Module):
-    r"""A network of the last n entries of z, such as the lowest layer of a hierarchy.
-
-    .. math:: f(z, c) = \mathrm{network}((z_{D-n+1}, \dots, z_D), c)
+    """A network of the last n entries of z.
 
     Arguments:
-        network: A module from n numbers, and c, to features, which tells their shape as
-            ``out_shape``.
-        n: How many entries it sees.
+        network: A module from n numbers, and c, to features.
+        n: The number of entries.
 
     Example:
+        >>> import torch
         >>> from reparam.nn.mlp import MLP
         >>> TakeLast(MLP(3, 8), 3)(torch.zeros(5, 10)).shape
         torch.Size([5, 8])
@@ -29,10 +29,8 @@ class TakeLast(nn.Module):
         super().__init__()
         self.network = network
         self.n = n
-        sizes: Sequence[int] = network.out_shape  # type: ignore[assignment]
-        self.out_shape = torch.Size(sizes)
+        self.out_shape = features_shape(network)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return the features of z, with shape (\*, D)."""
-        seen = z[..., -self.n :]
-        return self.network(seen) if c is None else self.network(seen, c)
+        return with_condition(self.network, z[..., -self.n :], c)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from reparam.batch import Batch
-from reparam.distributions import base, center
+from reparam.distributions import base_distribution, mean_or_mode
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
@@ -127,7 +127,7 @@ class PerceptualEncoder:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
-        unlike = distance(model, model.as_event(batch.x), center(made.likelihood)[0], batch.c)
+        unlike = distance(model, model.as_event(batch.x), mean_or_mode(made.likelihood)[0], batch.c)
         likeness = self.pixels * made.reconstruction - 0.5 * self.gamma * unlike
         return made.terms(likeness - made.divergence.value)
 
@@ -176,7 +176,7 @@ class Generator:
             z = model.posterior(x, c).sample()
             z_prior = model.draw_prior(len(x), c)
         p = model.likelihood(z, c)
-        rebuilt, made = center(p), model.decode(z_prior, c)
+        rebuilt, made = mean_or_mode(p), model.decode(z_prior, c)
         real = logsigmoid(logits(model, rebuilt, c)) + logsigmoid(logits(model, made, c))
         unlike = distance(model, x, rebuilt, c)
         penalties = {}
@@ -255,7 +255,7 @@ class Classification:
 def logits(model: LatentModel, value: Tensor, c: Tensor | None = None) -> Tensor:
     """Return log D / (1 - D) of codes or examples, with shape (B,)."""
     given = (value,) if c is None else (value, c)
-    judged: Any = base(model.part("discriminator")(*given))
+    judged: Any = base_distribution(model.part("discriminator")(*given))
     return judged.logits
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.distributions import center
+from reparam.distributions import mean_or_mode
 from reparam.errors import OptionError, SupportError
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
@@ -50,7 +50,7 @@ class Reconstruction:
         if self.corruption is not None:
             _require_shades(x)
         seen = x if self.corruption is None else self.corruption(x)
-        z = center(model.posterior(seen, batch.c))
+        z = mean_or_mode(model.posterior(seen, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
         return Terms(bound=reconstruction, reconstruction=reconstruction)
 
@@ -102,7 +102,7 @@ class Contractive:
         _require_shades(x)
         with torch.enable_grad():
             seen = x.detach().requires_grad_()
-            z = center(model.posterior(seen, batch.c))
+            z = mean_or_mode(model.posterior(seen, batch.c))
             n_probes = self.n_probes
             if n_probes is None:
                 n_probes = 0 if isinstance(getattr(model.encoder, "network", None), MLP) else 1

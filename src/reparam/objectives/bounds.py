@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
-from reparam.distributions import constant, rsample
+from reparam.distributions import detached, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
@@ -255,7 +255,7 @@ class DReG:
         check_comparable(q, p)
         z = rsample(q, self.n_importance, x.device)
         # As a density q is a constant: what it does for the bound goes through z alone.
-        density = constant(q)
+        density = detached(q)
         if density is None:
             # An encoder that is random in training, as by dropout, must be the same one in both
             # passes.

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from reparam.batch import Batch
-from reparam.distributions import GaussianMixture, center, rsample
+from reparam.distributions import GaussianMixture, mean_or_mode, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
 from reparam.errors import OptionError, SupportError
 from reparam.models.latent import LatentModel
@@ -65,7 +65,7 @@ class ClusteringELBO:
         q = model.posterior(x, batch.c)
         p = mixture_of(model, batch.c)
         is_autoencoder = batch.progress < self.pretraining
-        z = center(q)[None] if is_autoencoder else rsample(q, 1, x.device)
+        z = mean_or_mode(q)[None] if is_autoencoder else rsample(q, 1, x.device)
         reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
         log_q = p.log_joint(z[0]).log_softmax(-1)
         kl_z = (log_q.exp() * kl_to_components(q, p)).sum(-1)

@@ -6,9 +6,10 @@ from math import log
 from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
-from reparam.distributions import Delta, base, rsample
-from reparam.divergence import kl, mmd
+from reparam.distributions import Delta, base_distribution, rsample
+from reparam.divergence import kl
 from reparam.errors import SupportError
+from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import Terms, check_weights, of_latents
@@ -171,7 +172,7 @@ class NaivePenalty:
     def __call__(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         made = passed(model, batch)
-        normal = base(made.q)
+        normal = base_distribution(made.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "

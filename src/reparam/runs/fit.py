@@ -20,7 +20,7 @@ from reparam.data import Dataset, Stream, as_dataset
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError, unknown
-from reparam.isolation import make_trainable, plain_modes
+from reparam.isolation import default_modes, make_trainable
 from reparam.models.conditional import Conditional
 from reparam.models.latent import as_latent
 from reparam.objectives import ELBO, Objective
@@ -87,7 +87,7 @@ def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
 
 
 @known_options
-@plain_modes()
+@default_modes()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,

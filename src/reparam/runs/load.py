@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from reparam.errors import CheckpointError, RunError
-from reparam.isolation import plain_modes
+from reparam.isolation import default_modes
 from reparam.runs.config import recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
@@ -22,7 +22,7 @@ from reparam.utils.terminal import note
 from reparam.variants import Recipe
 
 
-@plain_modes()
+@default_modes()
 def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str = "cpu") -> Run:
     """Return a run from its folder. Nothing in the folder is executed.
 

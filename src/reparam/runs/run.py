@@ -25,7 +25,7 @@ from reparam.data.given import (
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
-from reparam.isolation import Progress, isolated, plain_modes
+from reparam.isolation import Progress, default_modes, isolated
 from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
@@ -178,7 +178,7 @@ class Run:
             return self.data
         return prepared(data, self.preparation, self._recorded, self._n_classes)
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def examples(
         self, data: object = None, split: str = "test", seed: int = 0, limit: int | None = None
@@ -214,7 +214,7 @@ class Run:
                 note(far)
         return batch
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def evaluate(
         self,
@@ -326,7 +326,7 @@ class Run:
         except TypeError:  # a damaged file counts as none
             return None
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def sample(
         self,
@@ -384,21 +384,21 @@ class Run:
             )
         return images
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the posterior means of the examples, with shape (N, D)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
 
-    @plain_modes()
+    @default_modes()
     @numbers()
     def reconstruct(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
         """Return the reconstructions of the examples, with shape (N, *shape)."""
         batch = self.examples(data, split, seed)
         return self._in_chunks(self.latent_model.reconstruct, batch.x, batch.c, seed)
 
-    @plain_modes()
+    @default_modes()
     def denoise(self, corrupted: object, c: object = None) -> Tensor:
         """Return the reconstructions of corrupted examples, with shape (N, *shape).
 
@@ -421,7 +421,7 @@ class Run:
         x = x if x.is_floating_point() else x.float()
         return self._in_chunks(self.latent_model.reconstruct, x, given, seed=0)
 
-    @plain_modes()
+    @default_modes()
     def decode(self, z: object, c: object = None) -> Tensor:
         """Return the means of p(x | z, c), with shape (N, *shape).
 

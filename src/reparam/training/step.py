@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batch import Batch, for_module
-from reparam.nn.narrow import widen_narrow
+from reparam.nn.autocast import float32_where_narrow
 from reparam.objectives.terms import Objective
 from reparam.training.average import MovingAverage
 from reparam.training.optimizers import Optimizer, linear_weights, make_optimizers
@@ -78,7 +78,7 @@ class Step:
         self, recipe: Recipe, options: TrainingOptions, runtime: Runtime, n_steps: int
     ) -> None:
         # Networks of the user's own may have narrow maps, too.
-        self.model = widen_narrow(recipe.model)
+        self.model = float32_where_narrow(recipe.model)
         self.options = options
         self.runtime = runtime
         self.n_steps = n_steps

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of models: arguments, files, memory, random numbers, terminals."""
+"""Helpers without models: arguments, equality, files, memory, random numbers, terminals."""

@@ -1,8 +1,9 @@
-"""Numbers and sizes as people give them: accepted where they have one meaning, else refused.
+"""Arguments of any type: converted to the declared type where they have one meaning, else refused.
 
-NumPy and zero-dimensional numbers, whole floats and single sizes are what searches for
-hyperparameters, arrays and hurried hands produce. Every public option that is a number goes
-through here, so that it has one meaning, one range and one sentence wherever it is given.
+Hyperparameter searches and arrays produce NumPy numbers, tensors without dimensions and whole
+floats. Every public argument that is a number is converted here, and so has the same meaning,
+range and error sentence everywhere. ``as_declared`` converts a value to the type of an annotation;
+``@numbers()`` does so for all arguments of a function.
 """
 
 import functools
@@ -11,7 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -20,7 +31,22 @@ from reparam.errors import OptionError
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 LARGEST = 2**63 - 1
-"""The largest whole number that a tensor can hold, and so the largest size, count or seed."""
+"""The largest whole number in a tensor, and so the largest size, count or seed."""
+
+
+@runtime_checkable
+class _Array(Protocol):
+    """An array, tensor or NumPy number; torch is not imported for it."""
+
+    @property
+    def shape(self) -> Any:
+        """The sizes of the axes."""
+
+    def item(self) -> Any:
+        """Return the only entry as a Python number."""
+
+    def tolist(self) -> Any:
+        """Return the entries as lists of Python numbers."""
 
 
 def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> int:
@@ -33,7 +59,7 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
         maximum: The largest value.
 
     Raises:
-        OptionError: No whole number, or one outside the range.
+        OptionError: The value is not a whole number, or is outside the range.
 
     Example:
         >>> as_int("latent_dim", np.float64(2.0), minimum=1)
@@ -47,13 +73,8 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise OptionError(f"{name}={value!r}: must be a whole number")
-    number = int(number)
-    if number < minimum:
-        raise OptionError(f"{name}={value}: must be {_at_least(minimum)}")
-    if number > maximum:
-        most = "below 2^63" if maximum == LARGEST else f"at most {maximum}"
-        raise OptionError(f"{name}={value}: must be {most}")
-    return number
+    _check_range(name, value, int(number), minimum, maximum)
+    return int(number)
 
 
 def as_float(
@@ -76,7 +97,7 @@ def as_float(
         finite: Whether an infinite number is refused.
 
     Raises:
-        OptionError: No number, NaN, an infinite number, or one outside the range.
+        OptionError: The value is not a number, is NaN or infinite, or is outside the range.
 
     Example:
         >>> as_float("lr", np.float32(0.5), minimum=0.0, open_ends=True)
@@ -94,17 +115,12 @@ def as_float(
         number = inf
     if isnan(number) or (finite and number in (inf, -inf)):
         raise OptionError(f"{name}={value}: must be a {'finite ' if finite else ''}number")
-    if number < minimum or (open_ends and number == minimum):
-        said = f"above {minimum:g}" if open_ends else _at_least(minimum)
-        raise OptionError(f"{name}={value}: must be {said}")
-    if number > maximum or (open_ends and number == maximum):
-        said = f"below {maximum:g}" if open_ends else f"at most {maximum:g}"
-        raise OptionError(f"{name}={value}: must be {said}")
+    _check_range(name, value, number, minimum, maximum, open_ends)
     return number
 
 
 def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
-    """Return a list of sizes; a single number is a list of one.
+    """Return sizes as a tuple; a single number is a tuple of one.
 
     Arguments:
         name: The argument, as the message calls it.
@@ -112,7 +128,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
         minimum: The least size.
 
     Raises:
-        OptionError: Something else, or a size below the minimum.
+        OptionError: The value is of another type, or a size is below the minimum.
 
     Example:
         >>> as_sizes("hidden", 400), as_sizes("hidden", np.array([400, 200]))
@@ -120,7 +136,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     """
     if isinstance(value, str | bytes) or isinstance(scalar(value), Real):
         return (as_int(name, value, minimum),)
-    given = value.tolist() if hasattr(value, "tolist") else value
+    given = value.tolist() if isinstance(value, _Array) else value
     if not isinstance(given, Sequence) or any(isinstance(v, Sequence) for v in given):
         raise OptionError(f"{name}={value!r}: must be a whole number or a list of whole numbers")
     sizes = tuple(as_int(name, size, -LARGEST) for size in given)
@@ -130,14 +146,14 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
 
 
 def as_bool(name: str, value: Any) -> bool:
-    """Return a truth value, which 0 and 1 are too.
+    """Return a truth value; 0 and 1 are truth values too.
 
     Arguments:
         name: The argument, as the message calls it.
         value: A bool, of Python or NumPy; 0 or 1.
 
     Raises:
-        OptionError: Something else.
+        OptionError: The value is of another type.
 
     Example:
         >>> as_bool("jitter", np.bool_(False))
@@ -234,9 +250,8 @@ def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) in (Sequence, tuple):
-        item, *rest = get_args(kind)
-        several = _WORDS[item][1] if item in _WORDS else f"values, each {in_words(item)}"
-        return f"a list of {several}" if rest in ([], [...]) else f"{len(rest) + 1} {several}"
+        item = get_args(kind)[0]
+        return f"a list of {_WORDS[item][1] if item in _WORDS else 'values'}"
     return f"a {getattr(kind, '__name__', kind)}"  # typing's own forms have no name
 
 
@@ -245,7 +260,7 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Return whether a value is of a type that is no number; what is no class accepts any value."""
+    """Return whether a value is of a type; a type that is neither a class nor a Literal is any."""
     if get_origin(kind) is Literal:
         return isinstance(value, str | int) and value in get_args(kind)
     kind = get_origin(kind) or kind
@@ -253,13 +268,11 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 
 def _is_sequence(value: Any) -> bool:
-    return not isinstance(value, str | bytes) and (
-        isinstance(value, Sequence) or hasattr(value, "tolist")
-    )
+    return isinstance(value, Sequence | _Array) and not isinstance(value, str | bytes)
 
 
 def _parsed(value: Any) -> Any:
-    """Return the number that a text writes; what writes none is returned unchanged."""
+    """Return the number that a text holds; any other value unchanged."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -269,15 +282,15 @@ def _parsed(value: Any) -> Any:
 def _sequence(
     name: str, value: Any, items: tuple[Any, ...], minimum: int | None, finite: bool, parse: bool
 ) -> tuple[Any, ...]:
-    """Return a sequence whose items are declared; whole numbers are sizes."""
+    """Return a tuple of items of a declared type; whole numbers are sizes."""
     declared = items[0]
     if declared is int:
         return as_sizes(name, value, 1 if minimum is None else minimum)
-    given = value.tolist() if hasattr(value, "tolist") else value
+    given = value.tolist() if isinstance(value, _Array) else value
     if not _is_sequence(given):
         raise OptionError(f"{name}={value!r}: must be a list")
     if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
-        raise OptionError(f"{name}={value!r}: must be {_in_words(tuple[items])}")  # type: ignore[misc]
+        raise OptionError(f"{name}={value!r}: must be a list of {len(items)}")
     return tuple(
         as_declared(name, item, declared, minimum, finite=finite, parse=parse) for item in given
     )
@@ -297,13 +310,13 @@ def is_about_numbers(annotation: Any) -> bool:
 
 
 def numbers(**minimum: int) -> Callable[[Checked], Checked]:
-    """Return the decorator that lets a function or a class take its numbers in any type.
+    """Return a decorator that converts the numeric arguments of a function or class.
 
-    Every argument is converted as its annotation declares it: see ``as_declared``. What the
-    function itself sees are Python's own numbers, and tuples of them.
+    Every argument whose annotation declares numbers is converted by ``as_declared``, so that the
+    function gets Python numbers and tuples of them.
 
     Arguments:
-        minimum: The least values of arguments that are whole numbers or sizes.
+        minimum: The least values of arguments that are whole numbers or sizes, by name.
 
     Example:
         >>> @numbers(latent_dim=1)
@@ -335,7 +348,7 @@ def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Cal
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError:
-            return function(*args, **kwargs)  # which says what is amiss with its name
+            return function(*args, **kwargs)  # it raises the error with its own name
         for name in about.keys() & given.arguments.keys():
             given.arguments[name] = _argument(about[name], given.arguments[name], minimum)
         return function(*given.args, **given.kwargs)
@@ -346,37 +359,44 @@ def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Cal
 def _argument(parameter: inspect.Parameter, value: Any, minimum: Mapping[str, int]) -> Any:
     least, finite = minimum.get(parameter.name), parameter.default != inf
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        # A list of sizes without its star is meant as one with it.
+        # One list of sizes is accepted in place of several arguments.
         several = len(value) == 1 and _is_sequence(value[0])
         return as_sizes(parameter.name, value[0] if several else value, least or 1)
     return as_declared(parameter.name, value, parameter.annotation, least, finite=finite)
 
 
 def scalar(value: Any) -> Any:
-    """Return the Python number that a NumPy number or an array without dimensions holds.
+    """Return the Python number in a NumPy number or an array without dimensions.
 
-    A float of few bits is the shortest decimal that it stands for. Everything else is returned as
-    it is.
+    A float of 32 or 16 bits becomes the shortest decimal that rounds to it. Any other value is
+    returned unchanged.
 
     >>> scalar(np.int64(3)), scalar(np.array(2.5)), scalar(np.float32(0.1)), scalar("x")
     (3, 2.5, 0.1, 'x')
     """
-    if not isinstance(value, np.generic):
-        if isinstance(value, np.ma.MaskedArray) or getattr(value, "is_meta", False):
-            return value  # they hold no number, or one that is not to be seen
-        if not hasattr(value, "item") or getattr(value, "shape", None) != ():
-            return value
-        # torch has types that NumPy lacks; their numbers are exact in float64.
-        value = np.asarray(value)[()] if isinstance(value, np.ndarray) else _numpy(value)
-    if isinstance(value, np.float32 | np.float16):
-        return float(str(value))
-    return value.item()
+    if not isinstance(value, _Array) or value.shape != () or isinstance(value, np.ma.MaskedArray):
+        return value
+    try:
+        number = value.item()
+    except (RuntimeError, NotImplementedError):
+        return value  # a tensor on the device "meta" has no value
+    kind = str(value.dtype).removeprefix("torch.")  # type: ignore[attr-defined]
+    short = {"float32": np.float32, "float16": np.float16} if isinstance(number, float) else {}
+    return float(str(short[kind](number))) if kind in short else number
 
 
-def _numpy(value: Any) -> Any:
-    number = value.item()
-    is_float32 = str(value.dtype) == "torch.float32"
-    return np.float32(number) if is_float32 else np.asarray(number)[()]
+def _check_range(
+    name: str, value: Any, number: float, low: float, high: float, open_ends: bool = False
+) -> None:
+    """Refuse a number outside a range."""
+    if number < low or (open_ends and number == low):
+        rule = f"above {low:g}" if open_ends else _at_least(low)
+    elif number > high or (open_ends and number == high):
+        rule = f"below {high:g}" if open_ends else f"at most {high:g}"
+        rule = "below 2^63" if high == LARGEST else rule
+    else:
+        return
+    raise OptionError(f"{name}={value}: must be {rule}")
 
 
 def _at_least(minimum: float) -> str:

@@ -1,9 +1,10 @@
-"""Equality of what holds tensors: ``==`` is one answer, by value, and never an error."""
+"""Equality by value for objects that hold tensors, whose own ``==`` is elementwise."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from numbers import Real
+from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
 from weakref import ref
@@ -16,11 +17,11 @@ from torch.nn import Module
 Holder = TypeVar("Holder", bound=type)
 
 _NAMED = (FunctionType, BuiltinFunctionType, MethodType, type)
-"""What goes by its name, and not by its attributes."""
+"""The types that are equal only to themselves, whatever their attributes."""
 
 
 def by_value(holder: Holder) -> Holder:
-    """Let a class that holds tensors be compared by its values; it has no hash then.
+    """Give a class with tensors an equality by value, and no hash.
 
     Example:
         >>> import torch
@@ -39,22 +40,22 @@ def by_value(holder: Holder) -> Holder:
     def unequal(self: Any, other: object) -> bool:
         return not same(self, other)
 
-    # A tuple has an answer of its own to both questions.
+    # All three, because a NamedTuple inherits them from tuple.
     for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", None)):
         setattr(holder, name, method)
     return holder
 
 
 def same(first: Any, second: Any, seen: frozenset[tuple[int, int]] = frozenset()) -> bool:
-    """Return whether two things have the same values; NaN is the same as NaN.
+    """Return whether two objects have the same values, where NaN equals NaN.
 
-    Tensors have the same type, shape and entries. What has no ``==`` of its own, as a module, is
-    of the same class with the same attributes.
+    Tensors are the same if their type, shape and entries are. Objects without an ``==`` of their
+    own, such as modules, are the same if their class and attributes are.
 
     Arguments:
-        first: Anything.
-        second: Anything.
-        seen: The pairs that are being compared, for things that hold themselves.
+        first: Any object.
+        second: Any object.
+        seen: The pairs that are being compared, for objects that contain themselves.
 
     Example:
         >>> from torch import nan, nn, tensor
@@ -87,23 +88,23 @@ def same(first: Any, second: Any, seen: frozenset[tuple[int, int]] = frozenset()
 
 def _same_tensors(first: Tensor, second: Tensor) -> bool:
     if first.layout != torch.strided or first.is_nested or first.is_meta:
-        return False  # they have no values to compare here, unless they are one and the same
+        return False  # they have no entries to compare
     if (first.dtype, first.shape, first.device) != (second.dtype, second.shape, second.device):
         return False
     return bool(((first == second) | ((first != first) & (second != second))).all())
 
 
 def _parts(thing: Any) -> Any:
-    """Return what makes a thing what it is; None for one whose own ``==`` is to decide."""
+    """Return the values that decide the equality of an object; None if its own ``==`` does."""
     if is_dataclass(thing):
-        return [getattr(thing, field.name) for field in fields(thing) if field.compare]
+        return [attrgetter(field.name)(thing) for field in fields(thing) if field.compare]
     if isinstance(thing, partial):
         return [thing.func, thing.args, thing.keywords]
     if isinstance(thing, ref):
         return [thing()]
     if isinstance(thing, Module):
-        # Hooks have numbers that count all hooks of the process.
+        # The keys of hooks are numbers that are counted over the whole process.
         return {k: list(v.values()) if k.endswith("_hooks") else v for k, v in vars(thing).items()}
     kind: Any = type(thing)
-    is_bare = kind.__eq__ is object.__eq__ and hasattr(thing, "__dict__")
-    return vars(thing) if is_bare and not isinstance(thing, _NAMED) else None
+    has_attributes = kind.__eq__ is object.__eq__ and kind.__dictoffset__ != 0
+    return vars(thing) if has_attributes and not isinstance(thing, _NAMED) else None

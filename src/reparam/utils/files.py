@@ -1,4 +1,8 @@
-"""Paths as users give them, files that are read safely, and files that are written whole."""
+"""Paths and files: paths as users give them, safe reading, and atomic writing.
+
+A file is read only if it is regular and of a limited size, and parsed without executing anything. A
+file is written under a temporary name first, so that it is complete or does not exist.
+"""
 
 import errno
 import json
@@ -16,21 +20,21 @@ from reparam.errors import OptionError, WriteError
 TEMPORARY_PREFIX = ".writing-"
 
 TEXT_LIMIT = 2**24
-"""The largest text file that is read, in bytes; lists of options and of figures are far smaller."""
+"""The largest text file that is read, in bytes; options and figures are far smaller."""
 
 YAML_LIMIT = 2**21
-"""The largest YAML file that is read, in bytes; a larger one would take a minute."""
+"""The largest YAML file that is read, in bytes; parsing a larger one would take a minute."""
 
 
 def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
-    """Return a path as a user gives it, with ``~`` replaced by the home folder.
+    """Return a path, with ``~`` replaced by the home folder.
 
     Arguments:
         place: The path.
-        name: The argument that it was given as, for messages.
+        name: The argument, as the message calls it.
 
     Raises:
-        OptionError: It is empty, no path, or names a home folder that is not known.
+        OptionError: The path is empty, not a path, or starts with an unknown home folder.
 
     Example:
         >>> as_path("runs/first").as_posix()
@@ -43,16 +47,16 @@ def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
         text = os.fsdecode(place)
     except TypeError:
         raise OptionError(
-            f"{name}={place!r} is no path: give the path of a file or folder, as text or a Path"
+            f"{name}={place!r} is not a path: give the path of a file or folder, as text or a Path"
         ) from None
     if not text:
         raise OptionError(f"{name}='' is empty: give the path of a file or folder")
     if "\0" in text:
-        raise OptionError(f"{name}={text!r} holds a NUL, which no path can: leave it out")
+        raise OptionError(f"{name}={text!r}: a path cannot contain a NUL; leave it out")
     try:
         return Path(_in_locale(text)).expanduser()
     except UnicodeEncodeError:
-        raise OptionError(f"{name}={text!r} is no name that a file can have: rename it") from None
+        raise OptionError(f"{name}={text!r} is not a valid file name here: rename it") from None
     except RuntimeError:
         raise OptionError(
             f"{name}={text!r}: the home folder is not known: set HOME, or give the whole path"
@@ -60,7 +64,7 @@ def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
 
 
 def _in_locale(text: str) -> str:
-    """Return a path as this locale spells it, where it was stored as UTF-8."""
+    """Return a path that was stored as UTF-8 in the encoding of this locale."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -69,7 +73,7 @@ def _in_locale(text: str) -> str:
 
 
 def stored_path(path: str | os.PathLike[str]) -> str:
-    """Return a path as it is stored: as UTF-8, whatever the locale; ``as_path`` reads it again.
+    """Return a path for storage: as UTF-8 in any locale. ``as_path`` is the inverse.
 
     >>> stored_path(Path("runs/été"))
     'runs/été'
@@ -78,18 +82,18 @@ def stored_path(path: str | os.PathLike[str]) -> str:
 
 
 def read_regular(path: str | Path, limit: int | None = None) -> bytes:
-    """Return the content of a regular file; a pipe, a device or a folder is refused at once.
+    """Return the content of a regular file, and refuse a pipe, a device or a folder.
 
     Arguments:
         path: The file.
-        limit: The largest size that is read, in bytes; any when None.
+        limit: The largest size that is read, in bytes; None for any.
 
     Raises:
-        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
+        OSError: The file is missing, unreadable, not regular, or larger than the limit.
     """
     path = Path(path)
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     try:
         with path.open("rb") as stream:
             content = stream.read() if limit is None else stream.read(limit + 1)
@@ -101,11 +105,11 @@ def read_regular(path: str | Path, limit: int | None = None) -> bytes:
 
 
 def read_text(path: str | Path, limit: int = TEXT_LIMIT) -> str:
-    """Return the text of a file in UTF-8, whatever the locale.
+    """Return the text of a file in UTF-8.
 
     Raises:
-        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
-        ValueError: It is not UTF-8.
+        OSError: As of ``read_regular``.
+        ValueError: The file is not UTF-8.
     """
     return read_regular(path, limit).decode("utf-8")
 
@@ -114,8 +118,8 @@ def read_json(path: str | Path) -> Any:
     """Return the values in a JSON file.
 
     Raises:
-        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
-        ValueError: It is not UTF-8, no JSON, or nested too deeply.
+        OSError: As of ``read_regular``.
+        ValueError: The file is not UTF-8, not JSON, or nested too deeply.
     """
     text = read_text(path)
     try:
@@ -125,13 +129,13 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Return the values in a YAML file: plain values only, and no aliases.
+    """Return the values in a YAML file, which may have plain values only, and no aliases.
 
-    A few lines of aliases of aliases stand for gigabytes of values.
+    A few lines of aliases of aliases can expand to gigabytes.
 
     Raises:
-        OSError: The file is missing, unreadable, no regular file, or larger than the limit.
-        ValueError: It is not UTF-8, no YAML, nested too deeply, or has aliases.
+        OSError: As of ``read_regular``.
+        ValueError: The file is not UTF-8, not YAML, nested too deeply, or has aliases.
     """
     import yaml
 
@@ -144,15 +148,15 @@ def read_yaml(path: str | Path) -> Any:
         return yaml.safe_load(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    # Values such as `!!int ""` end in errors of Python inside the library.
+    # Values such as `!!int ""` raise Python errors inside the library.
     except (yaml.YAMLError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from error
 
 
 def has_type(value: object, kind: Any) -> bool:
-    """Return whether a value out of a file has a type: a plain one, a union, a tuple or a dict.
+    """Return whether a value from a file has a type: a plain one, a union, a tuple or a dict.
 
-    A whole number has the type float too, as JSON does not tell them apart.
+    A whole number is a float too, because JSON has one type of numbers.
 
     >>> has_type((1, None), tuple[float | None, ...]), has_type(True, int | None)
     (True, False)
@@ -170,7 +174,7 @@ def has_type(value: object, kind: Any) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Return in a few words why a file could not be read.
+    """Return the reason of a failed access to a file in a few words.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
     'No such file or directory'
@@ -179,14 +183,14 @@ def reason(error: Exception) -> str:
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all, whenever the process or the machine stops.
+    """Write a file that is complete or absent, even if the process or the machine stops.
 
     Arguments:
-        path: Where to write; missing folders are made.
-        content: Bytes, or text that is stored as UTF-8.
+        path: The file; missing folders are created.
+        content: Bytes, or text, which is stored as UTF-8.
 
     Raises:
-        WriteError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -199,14 +203,16 @@ def write_atomic(path: str | Path, content: bytes | str) -> Path:
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Let a function write a temporary file in the same folder, which then takes the name.
+    """Write a file by a function of a stream; the file is complete or absent.
+
+    The stream is a temporary file in the same folder, which is renamed at the end.
 
     Arguments:
-        path: Where the file goes; missing folders are made.
-        write: What writes the content to a stream.
+        path: The file; missing folders are created.
+        write: A function that writes the content to the stream.
 
     Raises:
-        WriteError: The disk is full, or the place cannot be written to.
+        WriteError: The disk is full, or the file cannot be written.
     """
     path = as_path(path)
     temporary: Path | None = None
@@ -229,39 +235,37 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
 
 
 def write_error(path: str | Path, error: OSError) -> WriteError:
-    """Return the sentence for a file that could not be written."""
+    """Return the error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(
-            f"no space left on the disk for {path}: free some, then go on with --resume"
-        )
+        return WriteError(f"no space left on the disk for {path}: free some, then resume the run")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return WriteError(f"cannot write {path}: a file stands where a folder is needed")
     return WriteError(f"cannot write {path}: {reason(error)}")
 
 
 def write_json(path: str | Path, values: Any) -> Path:
-    """Write values as JSON, whole or not at all; NaN and infinity are refused.
+    """Write values as JSON, complete or not at all; NaN and infinity are refused.
 
     Raises:
-        WriteError: The values are not JSON, or the file cannot be written.
+        WriteError: The values cannot be JSON, or the file cannot be written.
     """
     try:
         text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
         raise WriteError(f"cannot write {path} as JSON: {error}") from error
-    # What is no Unicode, as a name of a file may hold, is written as JSON escapes it.
+    # Names of files may contain bytes that are not Unicode; JSON escapes them.
     return write_atomic(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def remove_unfinished(folder: str | Path) -> None:
-    """Remove the temporary files that a killed process left behind in a folder."""
+    """Remove the temporary files that a killed process has left in a folder."""
     for path in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
-        with suppress(OSError):  # a folder, or somebody else's
+        with suppress(OSError):  # a folder, or a file of another user
             path.unlink()
 
 
 def write_array(path: str | Path, values: Any) -> Path:
-    """Write a NumPy array as ``.npy``, whole or not at all.
+    """Write a NumPy array as ``.npy``, complete or not at all.
 
     Raises:
         WriteError: The file cannot be written.

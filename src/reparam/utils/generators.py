@@ -1,14 +1,22 @@
-"""Draws that name no generator, taken from a generator of the thread instead of the global state.
+"""Random draws from generators of a thread, in place of torch's global random state.
 
-``torch.distributions`` and most layers accept no generator. ``drawing_from`` switches on, for one
-thread, a dispatch key that torch leaves free. Under this key, operators that draw get the generator
-of the thread. All others pass at no cost, which a ``TorchDispatchMode`` does not offer.
+``torch.distributions`` and most layers take no generator. ``drawing_from`` includes a dispatch key
+that torch does not use, for one thread. Under this key, operators that draw are called with the
+generator of the thread, and all others as before, at no cost; a ``TorchDispatchMode`` would slow
+down every operator.
+
+The dispatch key, its guards and the test for a recording are private functions of torch, for which
+torch has no public ones. The kernels belong to the process: a second copy of this module, imported
+while the first is alive, cannot register its own and raises ``RuntimeError``. Draws of graphs that
+are compiled by ``torch.compile`` come from the global state.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,40 +25,6 @@ from torch._ops import OpOverload
 from torch.library import Library, fallthrough_kernel
 
 from reparam.errors import OptionError
-
-TAKE_GENERATOR = (
-    "_fused_dropout",
-    "_sample_dirichlet",
-    "_standard_gamma",
-    "bernoulli",
-    "bernoulli.out",
-    "bernoulli_.Tensor",
-    "bernoulli_.float",
-    "binomial",
-    "cauchy_",
-    "exponential_",
-    "geometric_",
-    "log_normal_",
-    "multinomial",
-    "multinomial.out",
-    "normal.Tensor_Tensor",
-    "normal.Tensor_Tensor_out",
-    "normal.Tensor_float",
-    "normal.Tensor_float_out",
-    "normal.float_Tensor",
-    "normal.float_Tensor_out",
-    "normal_",
-    "poisson",
-    "random_",
-    "random_.from",
-    "random_.to",
-    "randperm.generator_out",
-    "rrelu_with_noise",
-    "rrelu_with_noise.out",
-    "rrelu_with_noise_",
-    "uniform_",
-)
-"""The operators that draw and take a generator; all others draw through these."""
 
 FUSED_DROPOUT = (
     "_cudnn_attention_forward",
@@ -67,7 +41,7 @@ FUSED_DROPOUT = (
     "_triton_scaled_dot_attention",
     "miopen_rnn",
 )
-"""Operators of accelerators whose dropout can only come from the global state."""
+"""Operators of accelerators whose dropout is always drawn from the global state."""
 
 
 class _Own(threading.local):
@@ -80,7 +54,7 @@ _own = _Own()
 
 
 def own_generators() -> Mapping[str, Generator]:
-    """Return the generators that this thread draws from, by type of device; empty for none.
+    """Return the generators that this thread draws from, by type of device; {} outside of contexts.
 
     >>> own_generators()
     {}
@@ -90,10 +64,10 @@ def own_generators() -> Mapping[str, Generator]:
 
 @contextmanager
 def drawing_from(*generators: Generator) -> Iterator[None]:
-    """Take every draw of this thread that names no generator from one of these.
+    """Draw from generators in this thread, wherever no other generator is given.
 
     Arguments:
-        generators: At most one for each type of device. Draws on other devices keep to the global
+        generators: At most one for each type of device. Draws on other devices come from the global
             state.
 
     Example:
@@ -112,12 +86,12 @@ def drawing_from(*generators: Generator) -> Iterator[None]:
 
 
 def _forget() -> None:
-    # A process that is forked inside a context, as the workers of a DataLoader are, must not repeat
+    # A process that is forked inside a context, such as a worker of a DataLoader, must not repeat
     # the draws of its parent.
     _own.generators = {}
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget)
 
 # No backend and no transform of torch uses this key, which comes before autograd and autocast.
@@ -128,29 +102,32 @@ _RECORDING = torch._C._TorchDispatchModeKey.PROXY
 
 
 def _generator_for(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Generator | None:
-    """Return the generator of this thread for the device of an operator's first tensor."""
-    # A recorded graph, as of torch.compile, must not hold on to the generator of one context.
+    """Return the generator of this thread for the device that an operator draws on."""
+    # A recorded graph must not keep the generator of one context.
     if torch._C._get_dispatch_mode(_RECORDING) is not None:
         return None
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            return _own.generators.get(value.device.type)
-    return None
+    tensors = (value.device for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    device = kwargs.get("device") or next(tensors, torch.device("cpu"))
+    return _own.generators.get(device.type)
 
 
-def _with_generator(op: OpOverload) -> Callable[..., Any]:
-    place = [argument.name for argument in op._schema.arguments].index("generator")
+def _with_generator(op: OpOverload, seeded: OpOverload) -> Callable[..., Any]:
+    """Return the kernel of an operator that calls its overload with a generator."""
+    place = [argument.name for argument in seeded._schema.arguments].index("generator")
 
     def draw(*args: Any, **kwargs: Any) -> Any:
-        given = args[place] if place < len(args) else kwargs.get("generator")
-        kwargs["generator"] = _generator_for(args, kwargs) if given is None else given
+        given = args[place] if place < len(args) else kwargs.pop("generator", None)
+        generator = _generator_for(args, kwargs) if given is None else given
         with torch._C._ExcludeDispatchKeyGuard(_BELOW):
-            return op(*args[:place], **kwargs)
+            if generator is None and op is not seeded:
+                return op(*args, **kwargs)
+            return seeded(*args[:place], generator=generator, **kwargs)
 
     return draw
 
 
 def _without_dropout(op: OpOverload) -> Callable[..., Any]:
+    """Return the kernel of an operator that refuses dropout, and else calls the operator."""
     names = [argument.name for argument in op._schema.arguments]
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -169,7 +146,7 @@ def _without_dropout(op: OpOverload) -> Callable[..., Any]:
 
 
 def _native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
-    """Return what ``aten::native_dropout`` returns, by operators that take a generator."""
+    """Compute ``aten::native_dropout`` by operators that take a generator."""
     if train is False:
         return x.clone(), torch.ones_like(x, dtype=torch.bool)
     mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p)
@@ -187,7 +164,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Return what ``aten::scaled_dot_product_attention`` returns, with dropout that can be seeded.
+    """Compute ``aten::scaled_dot_product_attention``, with dropout from the thread's generator.
 
     The fused operators of accelerators draw their dropout from the global state.
     """
@@ -199,21 +176,43 @@ def _attention(
         return torch.ops.aten.scaled_dot_product_attention(*values, **options)
 
 
+def _overload(operator: str, overload: str) -> OpOverload | None:
+    """Return an operator by its name; None where this version of torch does not have it."""
+    try:
+        return attrgetter(f"{operator}.{overload or 'default'}")(torch.ops.aten)
+    except AttributeError:
+        return None
+
+
+def _kernels() -> dict[OpOverload, Callable[..., Any]]:
+    """Return the kernel of every operator that draws."""
+    kernels: dict[OpOverload, Callable[..., Any]] = {}
+    for schema in torch._C._jit_get_all_schemas():
+        namespace, _, operator = schema.name.partition("::")
+        names = [argument.name for argument in schema.arguments]
+        if namespace != "aten" or "generator" not in names:
+            continue
+        seeded = _overload(operator, schema.overload_name)
+        # rand.generator is the overload of rand with a generator, and low_generator that of low.
+        parts = [part for part in schema.overload_name.split("_") if part != "generator"]
+        plain = _overload(operator, "_".join(parts))
+        kernels |= {op: _with_generator(op, seeded) for op in (plain, seeded) if op and seeded}
+    for name in FUSED_DROPOUT:
+        if (op := _overload(name, "")) is not None:
+            kernels[op] = _without_dropout(op)
+    return kernels
+
+
 def _register() -> tuple[Library, Library]:
-    """Return the libraries that hold what the operators do under the key."""
+    """Register the kernels of the key; they live as long as the libraries that are returned."""
     others, aten = Library("_", "IMPL"), Library("aten", "IMPL")
     others.fallback(fallthrough_kernel, _KEY_NAME)
-    for names, kernel in ((TAKE_GENERATOR, _with_generator), (FUSED_DROPOUT, _without_dropout)):
-        for name in names:
-            operator, _, overload = name.partition(".")
-            packet = getattr(torch.ops.aten, operator, None)  # not every torch has all of them
-            if packet is not None:
-                op = getattr(packet, overload or "default")
-                aten.impl(op, kernel(op), _KEY_NAME)
+    for op, kernel in _kernels().items():
+        aten.impl(op, kernel, _KEY_NAME)
     aten.impl("native_dropout", _native_dropout, _KEY_NAME)
     aten.impl("scaled_dot_product_attention", _attention, _KEY_NAME)
     return others, aten
 
 
-# What is registered lives as long as these.
-_LIBRARIES = _register()
+# A reload of the module keeps the kernels, which find the names of the module anew.
+_LIBRARIES: tuple[Library, Library] = globals().get("_LIBRARIES") or _register()

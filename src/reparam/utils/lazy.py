@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used."""
+"""Lazy imports: the public names of a package are imported when they are first used."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -10,12 +10,12 @@ from reparam.errors import nearest
 def lazy(
     package: str, names: Mapping[str, str], modules: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package that imports a name when it is first asked for.
+    """Return a function for ``__getattr__`` of a package, which imports a name on first use.
 
     Arguments:
         package: The name of the package.
-        names: The module that each name is in.
-        modules: The modules among the names, by their full names.
+        names: The full name of the module of each name.
+        modules: The full name of each module that is a public name itself.
 
     Example:
         >>> attribute = lazy("some", {"sqrt": "math"}, {"math": "math"})

@@ -1,4 +1,8 @@
-"""Memory: sizes that a machine cannot hold end in one sentence that names what to make smaller."""
+"""Memory: an allocation that fails becomes one sentence with the argument to make smaller.
+
+``require_memory`` compares a size with the free memory before anything is allocated, ``building``
+does so for the weights of a model, and ``allocating`` translates the error of a failed allocation.
+"""
 
 import re
 import threading
@@ -26,17 +30,17 @@ _BYTES = re.compile(r"allocate (\d+) bytes")
 _UNITS = (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 _COPIES = ContextVar("copies", default=4)
-"""What a model needs that will be trained: its weights, their gradient, and Adam's two moments."""
+"""The copies of the weights in training: the weights, their gradient and Adam's two moments."""
 
 _MAKERS = (torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.empty)
 
 
 @contextmanager
 def allocating(**sizes: Any) -> Iterator[None]:
-    """Turn the failure of an allocation into a sentence that names the largest of some sizes.
+    """Translate a failed allocation into an error that names the largest of some sizes.
 
     Arguments:
-        sizes: What the memory is for: options that are whole numbers or lists of them.
+        sizes: The arguments that the memory depends on, whole numbers or lists of them, by name.
 
     Raises:
         OptionError: The memory could not be allocated.
@@ -60,13 +64,13 @@ def allocating(**sizes: Any) -> Iterator[None]:
 
 @contextmanager
 def building(**sizes: Any) -> Iterator[None]:
-    """Refuse a model that does not fit into the memory, before its weights are filled.
+    """Refuse a model that does not fit into the memory, before its weights are initialized.
 
     Arguments:
-        sizes: The options that it is built from.
+        sizes: The arguments that the model is built from, by name.
 
     Raises:
-        OptionError: It does not fit.
+        OptionError: The model does not fit.
 
     Example:
         >>> with building(latent_dim=2, hidden=(10**9, 10**9)):
@@ -75,14 +79,14 @@ def building(**sizes: Any) -> Iterator[None]:
         reparam.errors.OptionError: hidden=(1000000000, 1000000000): takes 4 EB of memory ...
     """
     free = available()
-    # Where there is an accelerator, nothing but the weights themselves has to fit here.
+    # With an accelerator only the weights have to fit into this memory.
     copies = 1 if torch.accelerator.is_available() else _COPIES.get()
     total, thread = 0, threading.get_ident()
 
     def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         nonlocal total
         if threading.get_ident() != thread:
-            return  # the hook is one of the process
+            return  # the hook is called for all threads of the process
         if parameter is not None:
             total += copies * parameter.nbytes
         if total > free:
@@ -102,7 +106,7 @@ def building(**sizes: Any) -> Iterator[None]:
 
 @contextmanager
 def without_training() -> Iterator[None]:
-    """Hold models to be built for their weights alone, so that they may be larger."""
+    """Within the context, let ``building`` count the weights once, for models that only predict."""
     token = _COPIES.set(1)
     try:
         yield
@@ -111,15 +115,15 @@ def without_training() -> Iterator[None]:
 
 
 def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: Any) -> None:
-    """Refuse what needs more memory than there is.
+    """Refuse a computation that needs more memory than is free.
 
     Arguments:
-        n_bytes: How much it needs.
-        device: Where; the CPU when None.
-        sizes: What the memory is for: options that are whole numbers or lists of them.
+        n_bytes: The bytes that it needs.
+        device: The device of the memory; the CPU when None.
+        sizes: The arguments that the memory depends on, whole numbers or lists of them, by name.
 
     Raises:
-        OptionError: There is less.
+        OptionError: Less memory is free.
 
     Example:
         >>> require_memory(4e15, n_samples=10**15)
@@ -131,11 +135,11 @@ def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: 
 
 
 class _Watched(TorchFunctionMode):
-    """Tell the size of every tensor that is about to be made and filled."""
+    """Call a function with the bytes of every tensor that is about to be allocated."""
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
+    def __init__(self, check: Callable[[int], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._check = check
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -143,16 +147,16 @@ class _Watched(TorchFunctionMode):
         given = dict(kwargs or {})
         if func in _MAKERS:
             size = {k: v for k, v in given.items() if k in ("size", "fill_value", "dtype")}
-            self._tell(func(*args, **size, device="meta").nbytes)
+            self._check(func(*args, **size, device="meta").nbytes)
         return func(*args, **given)
 
 
 def memory_error(error: BaseException, **sizes: Any) -> OptionError | None:
-    """Return the sentence for an allocation that failed; None for another kind of error.
+    """Return the error to raise for a failed allocation; None for any other error.
 
     Arguments:
-        error: What was raised.
-        sizes: What the memory is for: options that are whole numbers or lists of them.
+        error: The error that was raised.
+        sizes: The arguments that the memory depends on, whole numbers or lists of them, by name.
 
     Example:
         >>> print(memory_error(MemoryError(), n_samples=10**15))
@@ -163,9 +167,7 @@ def memory_error(error: BaseException, **sizes: Any) -> OptionError | None:
 
 
 def failed_allocation(error: BaseException) -> float | None:
-    """Return how many bytes an error says could not be had; None for another kind of error.
-
-    Where it says no number, they are infinitely many.
+    """Return the bytes of a failed allocation, inf if unknown; None for any other error.
 
     >>> failed_allocation(MemoryError()), failed_allocation(RuntimeError("shapes differ"))
     (inf, None)
@@ -178,10 +180,10 @@ def failed_allocation(error: BaseException) -> float | None:
 
 
 def available(device: torch.device | None = None) -> float:
-    """Return how many bytes this process may still take: infinitely many where nobody tells.
+    """Return the bytes that this process can still allocate; inf where they are not known.
 
     Arguments:
-        device: Where; the CPU when None.
+        device: The device of the memory; the CPU when None.
 
     >>> available() > 0
     True
@@ -192,7 +194,7 @@ def available(device: torch.device | None = None) -> float:
 
 
 def _free() -> float:
-    """Return what the machine has free."""
+    """Return the free bytes of the machine, with swap; inf where they are not known."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         known = {line.partition(":")[0]: float(line.split()[1]) * 1024 for line in lines}
@@ -202,7 +204,7 @@ def _free() -> float:
 
 
 def _under_limit() -> float:
-    """Return what the limits of this process and of its control group leave."""
+    """Return the bytes left under the limits of this process and of its control group."""
     left = [inf]
     with suppress(OSError, ValueError, ImportError):
         import resource
@@ -213,7 +215,7 @@ def _under_limit() -> float:
             left.append(float(limit - pages * resource.getpagesize()))
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
-        # What was read from files is given back where memory is needed.
+        # The cache of files is freed when memory is needed.
         stat = (group / "memory.stat").read_text(encoding="ascii").split()
         cached = int(stat[stat.index("inactive_file") + 1])
         limit, used = (
@@ -225,17 +227,17 @@ def _under_limit() -> float:
 
 
 def _too_large(n_bytes: float, sizes: Mapping[str, Any]) -> OptionError:
-    """Return the sentence for memory that is not to be had."""
+    """Return the error for bytes that are not free, with the largest of some sizes."""
     takes = f"takes {_words(n_bytes)} at once, and {_words(available())} is free"
     named = {name: size for name, value in sizes.items() if (size := _size(value)) > 0}
     if not named:
-        return OptionError(f"this {takes}: make the model, the batch or what is drawn smaller")
+        return OptionError(f"this {takes}: use a smaller model or batch, or fewer samples")
     largest = max(named, key=lambda name: named[name])
     return OptionError(f"{largest}={sizes[largest]}: {takes}; make it smaller")
 
 
 def _size(value: Any) -> float:
-    """Return how much an option counts: the product of a list of sizes; 0 for no size."""
+    """Return the value of a size: the product of a list of sizes, and 0 for other arguments."""
     if isinstance(value, list | tuple):
         return float(prod(map(_size, value))) if value else 0.0
     is_size = isinstance(value, int) and not isinstance(value, bool)
@@ -243,7 +245,7 @@ def _size(value: Any) -> float:
 
 
 def _words(n_bytes: float) -> str:
-    """Return a number of bytes as people say it.
+    """Return a number of bytes with a unit.
 
     >>> _words(25.6e9), _words(inf)
     ('25.6 GB of memory', 'more memory than any machine has')

@@ -1,4 +1,4 @@
-"""Things by name: one registry class for variants, parts, data sources and experiments."""
+"""Registries: mappings from names to variants, families, priors, data sources and the like."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A mapping from names to things of one kind, in the order in which they were added.
+    """A mapping from names to entries of one kind, in the order in which they were added.
 
-    Names are compared without regard to case, and underscores count as dashes.
+    Names are compared in lower case, with dashes for underscores.
 
     Arguments:
-        kind: What an entry is called in messages, such as ``variant``.
+        kind: The word for an entry in messages, such as ``variant``.
 
     Example:
         >>> priors = Registry("prior")
@@ -35,7 +35,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Add an entry, and return it.
 
         Raises:
-            OptionError: The name is taken.
+            OptionError: The name exists already.
         """
         if folded(name) in self._entries:
             raise OptionError(f"{self.kind} {name!r} exists already: choose another name")
@@ -43,14 +43,14 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that adds what it decorates under a name."""
+        """Return a decorator that adds the decorated object under a name."""
         return lambda entry: self.add(name, entry)
 
     def __getitem__(self, name: str) -> T:
         """Return the entry of a name.
 
         Raises:
-            OptionError: A name that does not exist; the message names the nearest one.
+            OptionError: An unknown name; the message has the nearest one.
         """
         found = folded(name)
         if not isinstance(name, str) or found not in self._entries:

@@ -1,4 +1,8 @@
-"""Random numbers: seeds that do not collide, and streams that belong to one computation."""
+"""Seeds and random states: of one computation (``seeded``), of parallel pieces of work
+(``branches``), and of what a thread draws from (``reseed``, ``rng_state``).
+
+Within ``seeded`` a thread draws from its own generators, and outside from torch's global state.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,7 +15,7 @@ from reparam.utils.generators import drawing_from, own_generators
 
 
 def mixed_seed(*parts: int) -> int:
-    """Return one seed from several numbers, so that near numbers give unrelated streams.
+    """Return a seed made of several numbers; different numbers give independent streams.
 
     >>> mixed_seed(0, 1) == mixed_seed(1, 0)
     False
@@ -22,10 +26,10 @@ def mixed_seed(*parts: int) -> int:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Draw from generators of this context, on the CPU and on one device.
+    """Within the context, draw from generators with a seed, on the CPU and on one device.
 
-    The draws of this thread inside the context are those that follow ``torch.manual_seed(seed)``,
-    whatever other threads do. The global random state is neither read nor changed.
+    The draws of this thread are the same as after ``torch.manual_seed(seed)``, and independent of
+    other threads. The global random state is neither read nor changed.
 
     Arguments:
         device: The device beside the CPU.
@@ -40,17 +44,17 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         True
     """
     places = {"cpu": torch.device("cpu"), device.type: device}
-    places.pop("meta", None)  # It has no values, so nothing is drawn there.
+    places.pop("meta", None)  # this device has no values
     with drawing_from(*(Generator(place).manual_seed(int(seed)) for place in places.values())):
         yield
 
 
 def branches() -> Callable[[int], AbstractContextManager[None]]:
-    """Return a function from a number to a context for one of several pieces of work.
+    """Return a function from the number of a piece of work to the context of its draws.
 
-    The draws of a piece depend on the generators of this thread and on the number alone, whatever
-    thread it runs in, and leave those generators as they are. Where this thread draws from the
-    global state, so do the pieces.
+    The draws of a piece depend on the generators of this thread and on the number alone, and not on
+    the thread that the piece runs in. The generators are not changed. Where this thread draws from
+    the global state, so do the pieces.
 
     >>> with seeded(torch.device("cpu"), seed=0):
     ...     branch = branches()
@@ -71,7 +75,7 @@ def branches() -> Callable[[int], AbstractContextManager[None]]:
 
 
 def reseed(device: torch.device, seed: int) -> None:
-    """Seed what this thread draws from on the CPU and on a device.
+    """Seed the generators that this thread draws from, on the CPU and on a device.
 
     >>> with seeded(torch.device("cpu"), seed=1):
     ...     reseed(torch.device("cpu"), seed=0)
@@ -92,7 +96,14 @@ def reseed(device: torch.device, seed: int) -> None:
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of what this thread draws from, on the CPU and a device, as CPU tensors."""
+    """Return the states of the generators that this thread draws from, as CPU tensors.
+
+    Arguments:
+        device: The device beside the CPU.
+
+    Returns:
+        The state of the CPU's generator as ``cpu`` and that of the device's as ``device``.
+    """
     own = own_generators()
     state = {"cpu": own["cpu"].get_state() if "cpu" in own else torch.get_rng_state()}
     if device.type == "cpu":
@@ -107,7 +118,7 @@ def rng_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Bring what this thread draws from back to a state."""
+    """Set the generators that this thread draws from to states that ``rng_state`` returned."""
     own = own_generators()
     if "cpu" in own:
         own["cpu"].set_state(state["cpu"].cpu())

@@ -1,4 +1,4 @@
-"""The terminal: streams that may be closed, full, narrow, or unable to show a sign."""
+"""The terminal: output to streams that may be closed, full, narrow, or limited to ASCII."""
 
 import codecs
 import io
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
-STAND_INS = "reparam.stand-ins"
-"""The name, for ``codecs``, of writing ASCII for signs that an encoding lacks."""
+ASCII_REPLACEMENT = "reparam.stand-ins"
+"""The error handler, as ``codecs`` names it, that writes ASCII for unencodable characters."""
 
 NARROWEST = 40
-"""The fewest columns that help is laid out for; a narrower terminal breaks its lines."""
+"""The smallest number of columns that help is laid out for."""
 
 _SIGNS = {
     **dict.fromkeys("‐‑–—−─━", "-"),
@@ -34,7 +34,7 @@ _SIGNS = {
     "≥": ">=",
     "→": "->",
     "⏎": "\\n",
-    "λ": "lambda",  # which Unicode calls lamda
+    "λ": "lambda",  # its Unicode name is lamda
     "Λ": "Lambda",
     "²": "^2",
     "³": "^3",
@@ -42,7 +42,7 @@ _SIGNS = {
 
 
 def ascii_for(sign: str) -> str:
-    """Return what stands for a sign where only ASCII can be written.
+    """Return the ASCII text that replaces a character.
 
     >>> [ascii_for(sign) for sign in "±λΣøé…\N{SNOWMAN}"]
     ['+-', 'lambda', 'Sigma', 'o', 'e', '...', '?']
@@ -67,32 +67,32 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
         raise error
     sign = error.object[error.start]
     if "\udc80" <= sign <= "\udcff":
-        # A byte of a file's name that was no text when it was read.
+        # A byte of a file name that could not be decoded.
         return f"\\x{ord(sign) - 0xDC00:02x}", error.start + 1
     return ascii_for(sign), error.start + 1
 
 
 def prepare_streams() -> None:
-    """Open the standard streams that are closed, and let both outputs write any text.
+    """Open the standard streams that are closed, and make both outputs accept any text.
 
-    A file that is opened while the number of a stream is free takes its place, so that what is
-    meant for the terminal would be written into it.
+    A file that is opened while the descriptor of a standard stream is free takes that descriptor,
+    and output for the terminal would be written into it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
+        if vars(sys)[name] is None:
             try:
                 os.fstat(number)
             except OSError:
                 _discard(number)
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    codecs.register_error(STAND_INS, _stand_in)
+    codecs.register_error(ASCII_REPLACEMENT, _stand_in)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=STAND_INS)
+            stream.reconfigure(errors=ASCII_REPLACEMENT)
 
 
 def _discard(number: int) -> None:
-    """Let what is written to a file of this number go nowhere."""
+    """Redirect a file descriptor to the null device."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, number)
     if nowhere != number:
@@ -100,33 +100,32 @@ def _discard(number: int) -> None:
 
 
 def flush(stream: TextIO) -> None:
-    """Write what is left of a standard stream.
+    """Flush a standard stream.
 
     Raises:
-        OSError: It cannot be written. All that is left goes nowhere then, so that Python does not
-            try again when it ends.
+        OSError: The stream cannot be written. It is redirected to the null device then, so that
+            Python does not fail again at exit.
     """
     try:
         stream.flush()
     except OSError:
-        with suppress(OSError):  # a stream in memory has no number
+        with suppress(OSError):  # a stream in memory has no descriptor
             _discard(stream.fileno())
         raise
 
 
-class Lasting(io.TextIOBase):
-    """A stream that stays silent where the one below it cannot be written any more.
+class BestEffortStream(io.TextIOBase):
+    """A stream that ignores the failures of the stream it writes to.
 
-    What is told on the way must end no training: not because the pipe that it goes through is
-    closed, nor because a disk is full.
+    Messages about progress must not end a training because a pipe is closed or a disk is full.
 
     Arguments:
-        stream: The stream below; None where there is none.
+        stream: The stream that is written to; None for none.
 
     Example:
         >>> closed = io.StringIO()
         >>> closed.close()
-        >>> print("epoch 1", file=Lasting(closed))
+        >>> print("epoch 1", file=BestEffortStream(closed))
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -134,38 +133,39 @@ class Lasting(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream below."""
+        """The encoding of the stream."""
+        # sys.stderr may be replaced by any object that has a method write.
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write a text, if that can be done."""
+        """Write a text if the stream accepts it, and return its length."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is left, if that can be done."""
+        """Flush the stream if possible."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether the stream below is a terminal."""
+        """Return whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self._stream is not None and self._stream.isatty()
         return False
 
     def fileno(self) -> int:
-        """Return the number of the stream below."""
+        """Return the file descriptor of the stream."""
         if self._stream is None:
             raise OSError("there is no stream")
         return self._stream.fileno()
 
 
 def stderr() -> TextIO:
-    """Return standard error as it is now, for what is told on the way."""
-    return cast(TextIO, Lasting(sys.stderr))
+    """Return the current standard error as a stream whose failures are ignored."""
+    return cast(TextIO, BestEffortStream(sys.stderr))
 
 
 def note(message: str) -> None:
@@ -193,7 +193,7 @@ def worded(words: Callable[[str], str]) -> Iterator[None]:
 
 
 def width() -> int:
-    """Return the number of the terminal's columns: 80 where none is known."""
+    """Return the number of columns of the terminal; 80 where it is not known."""
     return shutil.get_terminal_size().columns
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from reparam.errors import OptionError
 from reparam.families import Bernoulli, Categorical
 from reparam.models.conditional import Conditional
-from reparam.nn import MLP, Stacked
+from reparam.nn import MLP, ConditionedSequential
 from reparam.objectives.adversarial import (
     Classification,
     Discriminator,
@@ -59,7 +59,7 @@ def vae_gan(
     recipe = vae(spec, latent_dim, **net)
     first = MLP(spec.shape, critic[0], context=spec.context, activation="leaky-relu")
     rest = MLP(critic[0], *critic[1:], activation="leaky-relu")
-    recipe.model.discriminator = Conditional(Stacked(first, rest), Bernoulli(()))
+    recipe.model.discriminator = Conditional(ConditionedSequential(first, rest), Bernoulli(()))
     players = (
         Player("decoder", Generator(gamma, pixels), player_lr),
         Player("discriminator", Discriminator(), player_lr),

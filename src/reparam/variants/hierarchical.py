@@ -8,7 +8,13 @@ from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
-from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, steps
+from reparam.models.hierarchy import (
+    BottomUpEncoder,
+    LadderEncoder,
+    TopDownPrior,
+    gaussian_layers,
+    layer_family,
+)
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP, Downsample, Pyramid, TakeLast
 from reparam.objectives import ELBO
@@ -50,9 +56,13 @@ def hierarchical_vae(
         torch.Size([3, 1, 28, 28])
     """
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
-    encoder = BottomUp(spec.shape, latent_dims, hidden, above, **shared)
+    if not latent_dims:
+        raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
+    network = MLP(spec.shape, *hidden, **shared)
+    first = Conditional(network, layer_family(latent_dims[0]))
+    encoder = BottomUpEncoder(first, gaussian_layers(latent_dims, above, **shared, markov=True))
     sizes = latent_dims[::-1]
-    prior = TopDown(sizes, below=[*steps(sizes, above[::-1], **shared)])
+    prior = TopDownPrior(sizes, gaussian_layers(sizes, above[::-1], **shared, markov=True))
     decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
     return Recipe(LatentModel(encoder, conditional, prior), ELBO())
@@ -93,8 +103,12 @@ def ladder_vae(
         torch.Size([3, 1, 28, 28])
     """
     context = spec.context
-    prior = TopDown(latent_dims[::-1], above, context, activation)
-    encoder = LadderEncoder(spec.shape, prior, hidden, above, context, activation)
+    sizes = latent_dims[::-1]
+    prior = TopDownPrior(sizes, gaussian_layers(sizes, above, context, activation))
+    up = [MLP(spec.shape, *hidden, context=context, activation=activation)]
+    for _ in latent_dims[1:]:
+        up.append(MLP(up[-1].out_shape, *above, activation=activation))
+    encoder = LadderEncoder(prior, up, [layer_family(size) for size in latent_dims])
     decoder = MLP(sum(latent_dims), *reversed(hidden), context=context, activation=activation)
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
     return Recipe(LatentModel(encoder, conditional, prior), ELBO())
@@ -156,9 +170,9 @@ def conv_ladder_vae(
         Conditional(Pyramid(shapes[: i + 1], shapes[i + 1][1:], **shared), family)
         for i, family in enumerate(priors)
     ]
-    prior = TopDown([prod(shape) for shape in shapes], below=below)
+    prior = TopDownPrior([prod(shape) for shape in shapes], below)
     decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
-    encoder = LadderEncoder(spec.shape, prior, up=up, opinions=opinions, with_prior=False)
+    encoder = LadderEncoder(prior, up, opinions, with_prior=False)
     return Recipe(
         LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior), ELBO()
     )

@@ -10,14 +10,13 @@ from reparam.models.conditional import Conditional
 from reparam.models.label_inference import (
     LabelDecoder,
     LabelEncoder,
-    LabelNetwork,
     LabelPrior,
     StackedDecoder,
     StackedEncoder,
     StackedPrior,
 )
 from reparam.models.latent import LatentModel
-from reparam.nn import MLP, RandomAffine
+from reparam.nn import MLP, LabelNetwork, RandomAffine
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from reparam.batch import Batch, in_chunks
-from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base
+from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base_distribution
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation.result import Fields
@@ -401,7 +401,7 @@ def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> _Draws:
     if n_samples < 2:
         raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
     n = q.batch_shape[0]
-    tensors = [value for value in vars(base(q)).values() if isinstance(value, Tensor)]
+    tensors = [value for value in vars(base_distribution(q)).values() if isinstance(value, Tensor)]
     device = tensors[0].device if tensors else torch.device("cpu")
     with seeded(device, seed):
         rounds = -(-n_samples // n)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from reparam.batch import Batch, to_device
-from reparam.distributions import Chain, base, is_normalized
+from reparam.distributions import Chain, base_distribution, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.evaluation.likelihood.importance import CHANCE, held, inspect_decoder, is_discrete
@@ -353,9 +353,10 @@ def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
             groups = list(prior.given(z).values())
     for group in groups:
         if not is_real(group):
+            kind = type(base_distribution(group)).__name__
             raise SupportError(
                 "annealing moves z along gradients, through all real vectors, and the latents of "
-                f"this model (or some of them) are a {type(base(group)).__name__}: use importance "
+                f"this model (or some of them) are a {kind}: use importance "
                 "sampling with more draws (--n-samples) instead"
             )
 
@@ -366,7 +367,7 @@ def is_gaussian(q: Distribution) -> bool:
     >>> is_gaussian(Normal(torch.zeros(2), 1.0))
     True
     """
-    return isinstance(base(q), Normal | MultivariateNormal)
+    return isinstance(base_distribution(q), Normal | MultivariateNormal)
 
 
 def _paths(
@@ -530,7 +531,7 @@ def _gaussian(q: Distribution, prior: Distribution) -> Distribution:
     if not is_gaussian(q):
         raise SupportError(
             f"start='posterior': annealing starts at a Gaussian, and this posterior is a "
-            f"{type(base(q)).__name__}: use start='prior'"
+            f"{type(base_distribution(q)).__name__}: use start='prior'"
         )
     return q
 

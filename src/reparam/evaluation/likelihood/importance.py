@@ -35,7 +35,7 @@ from reparam.distributions import (
     QuantizedCategorical,
     QuantizedCodes,
     TriangularNormal,
-    base,
+    base_distribution,
     is_normalized,
 )
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
@@ -487,7 +487,7 @@ def is_discrete(p: Distribution) -> bool:
     >>> is_discrete(Bernoulli(0.5)), is_discrete(Normal(0.0, 1.0))
     (True, False)
     """
-    if isinstance(base(p), QuantizedCategorical):
+    if isinstance(base_distribution(p), QuantizedCategorical):
         return True
     try:
         return bool(getattr(p.support, "is_discrete", False))

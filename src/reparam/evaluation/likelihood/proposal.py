@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints
 
-from reparam.distributions import Delta, QuantizedCodes, base
+from reparam.distributions import Delta, QuantizedCodes, base_distribution
 from reparam.divergence import check_comparable
 from reparam.errors import OptionError, SupportError, unknown
 from reparam.models.latent import LatentModel
@@ -89,7 +89,7 @@ def is_tunable(q: Distribution) -> bool:
     >>> is_tunable(Independent(Normal(torch.zeros(2), 1.0), 1)), is_tunable(Normal(0.0, 1.0))
     (True, False)
     """
-    return isinstance(q, Independent) and isinstance(base(q), Normal)
+    return isinstance(q, Independent) and isinstance(base_distribution(q), Normal)
 
 
 class Defensive(Distribution):
@@ -211,7 +211,7 @@ def tuned(
     with frozen(model), torch.no_grad():
         q = model.posterior(x, c)
         check_proposal(TUNED, q)
-        normal = base(q)
+        normal = base_distribution(q)
         if not isinstance(normal, Normal) or not is_tunable(q):
             raise SupportError(
                 f"proposal={TUNED!r}: what is tuned is a diagonal Gaussian, and this posterior is "

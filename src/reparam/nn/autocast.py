@@ -1,4 +1,4 @@
-"""Convolutions of maps narrower than their stride: float32 on a CPU, whatever autocast says."""
+"""A workaround for bfloat16 gradients of convolutions whose maps are narrower than their stride."""
 
 from typing import TypeVar
 
@@ -9,27 +9,27 @@ from torch.nn.modules.conv import _ConvNd
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def widen_narrow(module: Module) -> Module:
+def float32_where_narrow(module: Module) -> Module:
     r"""Let the convolutions of a module compute in float32 where a map is narrower than the stride.
 
-    Under autocast to bfloat16, torch (up to 2.13, with oneDNN) gives such a layer on a CPU a weight
-    gradient that is partly memory which nobody has written to: any numbers, infinite or NaN. By
-    comparison with float32 over sides, strides, kernels, paddings, channels and batch sizes, this
-    happens only where the wider of the two maps has fewer places along an axis than the stride has,
+    Under autocast to bfloat16 on a CPU, the weight gradient of such a layer is partly uninitialized
+    memory in torch (up to 2.13, with oneDNN), and may be infinite or NaN. In a comparison with
+    float32 over sides, strides, kernels, paddings, channels and batch sizes, this happened only
+    where the wider of the two maps has fewer positions along an axis a than the stride,
 
-    .. math:: s_a > \max(n_a, m_a), \qquad n \text{ places in, } m \text{ places out},
+    .. math:: s_a > \max(n_a, m_a), \qquad n \text{ positions in, } m \text{ positions out},
 
-    for example one place and a stride of 2. The wider map is the input of a convolution and the
-    output of a transposed one. Such maps are so small that float32 costs nothing that shows.
+    for example one position and a stride of 2. The wider map is the input of a convolution, and the
+    output of a transposed one. Such maps are small, so that float32 takes no measurable time.
 
     Arguments:
-        module: A convolution, or any module that contains some.
+        module: A convolution, or any module that contains convolutions.
 
     Returns:
-        The same module. Its parameters keep their names.
+        The same module, with the same parameter names.
 
     Example:
-        >>> layer = widen_narrow(nn.Conv2d(16, 32, 3, stride=2, padding=1))
+        >>> layer = float32_where_narrow(nn.Conv2d(16, 32, 3, stride=2, padding=1))
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     [layer(torch.zeros(4, 16, 8, width)).dtype for width in (1, 8)]
         [torch.float32, torch.bfloat16]
@@ -41,7 +41,7 @@ def widen_narrow(module: Module) -> Module:
 
 
 def is_narrow(layer: _ConvNd, x: Tensor, y: Tensor) -> bool:
-    """Return whether a convolution from maps x to maps y has a stride wider than its wider map.
+    """Return whether the stride of a convolution from maps x to maps y exceeds the wider map.
 
     >>> layer = nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
     >>> is_narrow(layer, torch.zeros(1, 1, 4, 1), torch.zeros(1, 1, 7, 1))
@@ -53,7 +53,7 @@ def is_narrow(layer: _ConvNd, x: Tensor, y: Tensor) -> bool:
 
 
 def _in_float32(layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor | None:
-    """Return what a narrow convolution gives in float32; None, which keeps y, elsewhere."""
+    """Return the output of a narrow convolution in float32; None, which keeps y, of any other."""
     if y.dtype != torch.bfloat16 or y.device.type != "cpu" or not isinstance(layer, _ConvNd):
         return None
     if layer.weight.dtype != torch.float32 or not is_narrow(layer, inputs[0], y):

@@ -14,7 +14,7 @@ import reparam as rp
 from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.nn import ConvDecoder, ConvEncoder
-from reparam.nn.narrow import is_narrow, widen_narrow
+from reparam.nn.autocast import float32_where_narrow, is_narrow
 from reparam.spec import DataSpec
 from reparam.variants.hierarchical import conv_ladder_vae
 
@@ -59,7 +59,7 @@ def test_the_gradient_of_a_convolution_of_narrow_maps_is_that_of_float32(
 ) -> None:
     for height, width in product((1, 2, 3, 6), (1, 2, 3)):
         layer = nn.Conv2d(16, 32, kernel, stride=stride, padding=kernel // 2)
-        assert close_layer(widen_narrow(layer), (4, 16, height, width))
+        assert close_layer(float32_where_narrow(layer), (4, 16, height, width))
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -69,11 +69,11 @@ def test_the_gradient_of_a_transposed_convolution_is_that_of_float32(kernel: int
             layer = nn.ConvTranspose2d(
                 16, 32, kernel, stride=2, padding=kernel // 2, output_padding=extra
             )
-            assert close_layer(widen_narrow(layer), (4, 16, height, width))
+            assert close_layer(float32_where_narrow(layer), (4, 16, height, width))
 
 
 def test_the_gradient_of_a_convolution_of_one_token_is_that_of_float32() -> None:
-    layer = widen_narrow(nn.Conv1d(16, 32, 5, stride=2, padding=2))
+    layer = float32_where_narrow(nn.Conv1d(16, 32, 5, stride=2, padding=2))
     assert all(close_layer(layer, (4, 16, length)) for length in (1, 2, 3))
 
 
@@ -98,7 +98,7 @@ def test_a_transposed_convolution_is_as_narrow_as_what_it_puts_out() -> None:
 
 def test_guarded_layers_keep_their_names_and_can_be_copied_and_pickled() -> None:
     layer = nn.Conv2d(2, 4, 3, stride=2, padding=1)
-    guarded = widen_narrow(widen_narrow(nn.Sequential(layer)))
+    guarded = float32_where_narrow(float32_where_narrow(nn.Sequential(layer)))
     assert list(guarded.state_dict()) == ["0.weight", "0.bias"]
     assert len(layer._forward_hooks) == 1
     pickled = pickle.loads(pickle.dumps(guarded))  # noqa: S301

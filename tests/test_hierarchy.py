@@ -19,8 +19,16 @@ from reparam.divergence import MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.evaluation import evaluate
 from reparam.families import Gaussian
-from reparam.models.ladder import BottomUp, LadderEncoder, TopDown, joined
+from reparam.models.conditional import Conditional
+from reparam.models.hierarchy import (
+    BottomUpEncoder,
+    LadderEncoder,
+    TopDownPrior,
+    gaussian_layers,
+    gaussian_product,
+)
 from reparam.models.latent import LatentModel
+from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build
@@ -48,8 +56,8 @@ class Linear:
         return lambda z: Independent(Normal(z @ weight.T + bias, scale), 1)
 
     def chain(self, batch_shape: tuple[int, ...] = ()) -> Chain:
-        factors = {f"z{3 - i}": self.layer(i) for i in range(3)}
-        return Chain(factors, SIZES, batch_shape, torch.empty(0, dtype=F64))
+        top = self.layer(0)(torch.empty(0, dtype=F64)).expand(batch_shape)
+        return Chain({"z3": top, "z2": self.layer(1), "z1": self.layer(2)}, SIZES)
 
     def joint(self) -> MultivariateNormal:
         """Return the normal of z = (I - A)⁻¹ (b + s ε)."""
@@ -133,7 +141,7 @@ def test_joined_is_the_product_of_densities() -> None:
         for _ in range(2)
     )
     z = torch.randn(50, 4, 3, dtype=F64)
-    rest = first.log_prob(z) + second.log_prob(z) - joined(first, second).log_prob(z)
+    rest = first.log_prob(z) + second.log_prob(z) - gaussian_product(first, second).log_prob(z)
     # What is left is the normalizer, the density of one mean about the other.
     spread = (first.base_dist.variance + second.base_dist.variance).sqrt()
     normalizer = stats.norm.logpdf(first.mean, second.mean, spread).sum(-1)
@@ -145,16 +153,17 @@ def test_joined_holds_where_a_prior_is_all_but_certain() -> None:
     opinion = Independent(Normal(other, torch.tensor([0.5])), 1)
     for scale in (1e-4, 1e-12, 1e-25):
         prior = Independent(Normal(loc, torch.tensor([scale])), 1)
-        q = joined(opinion, prior)
+        q = gaussian_product(opinion, prior)
         assert float(q.stddev) == pytest.approx(scale, rel=1e-6)
         # By precisions, in doubles: (μ - μ_p)² / 2σ_p² is all of the divergence but rounding.
         step = 4.0 * scale**2 / (scale**2 + 0.25)
         assert float(kl_divergence(q, prior)) == pytest.approx(step**2 / scale**2 / 2, abs=1e-3)
 
 
-def scrambled_ladder(context: int = 0) -> tuple[TopDown, LadderEncoder]:
-    prior = TopDown([2, 3], hidden=(6,), context=context)
-    encoder = LadderEncoder((4,), prior, hidden=(6,), above=(5,), context=context)
+def scrambled_ladder(context: int = 0) -> tuple[TopDownPrior, LadderEncoder]:
+    prior = TopDownPrior([2, 3], gaussian_layers([2, 3], (6,), context))
+    up = [MLP(4, 6, context=context), MLP(6, 5)]
+    encoder = LadderEncoder(prior, up, [Gaussian(3), Gaussian(2)])
     for part in (prior, encoder):
         part.double()
         for parameter in part.parameters():
@@ -236,7 +245,10 @@ def test_draws_of_a_chain_come_from_its_marginal() -> None:
 
 @pytest.mark.parametrize("context", [0, 3])
 def test_each_layer_of_a_chain_knows_the_one_before_alone(context: int) -> None:
-    encoder = BottomUp((4,), [3, 2, 1], hidden=(6,), above=(5,), context=context).double()
+    first = Conditional(MLP(4, 6, context=context), Gaussian(3))
+    encoder = BottomUpEncoder(
+        first, gaussian_layers([3, 2, 1], (5,), context, markov=True)
+    ).double()
     x = torch.randn(7, 4, dtype=F64)
     c = (torch.randn(7, 3, dtype=F64),) if context else ()
     q = encoder(x, *c)
@@ -262,7 +274,7 @@ def test_the_chain_of_the_importance_weighted_paper_has_its_sizes() -> None:
 def test_the_posterior_of_a_linear_hierarchy_is_exact_in_its_lowest_layer() -> None:
     # z₂ ~ N(0, 1), z₁ | z₂ ~ N(w z₂, s²), x | z₁ ~ N(z₁, r²): the data's opinion on z₁ is N(x, r²).
     w, s, r, x, z2 = 0.7, 0.5, 0.8, 1.3, -0.4
-    q = joined(
+    q = gaussian_product(
         Independent(Normal(torch.tensor([x], dtype=F64), r), 1),
         Independent(Normal(torch.tensor([w * z2], dtype=F64), s), 1),
     )
@@ -331,4 +343,11 @@ def test_three_layers_draw_and_take_a_condition() -> None:
 @pytest.mark.parametrize("sizes", [[], [0], [3, 0]])
 def test_empty_layers_are_refused(sizes: list[int]) -> None:
     with pytest.raises(OptionError, match=r"at least (one|1)"):
-        TopDown(sizes)
+        TopDownPrior(sizes)
+    with pytest.raises(OptionError, match=r"at least (one|1)"):
+        build("hierarchical-vae", DataSpec((6,), "binary"), latent_dims=sizes)
+
+
+def test_layers_without_modules_are_refused() -> None:
+    with pytest.raises(OptionError, match="0 modules below the top of 2 layers: give one for each"):
+        TopDownPrior([3, 2])
