@@ -56,6 +56,8 @@ class Batches:
         [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
+    has_exact_length = True
+
     def __init__(
         self,
         split: Split,
@@ -127,10 +129,9 @@ class Batches:
         y = None if self.y is None else _picked(self.y, index)
         return conditioned(self.transform(_picked(self.x, index)), y, self.condition)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a batch is what its part of the order says, without further examples."""
-        return self.labeled is None and self.world_size == 1
+    def indexed(self) -> "Batches | None":
+        """Return the batches as picks by index; None where a batch has further examples."""
+        return self if self.labeled is None and self.world_size == 1 else None
 
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
         """Return the labeled examples that a batch has beside those of the epoch."""

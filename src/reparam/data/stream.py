@@ -256,6 +256,8 @@ class StreamBatches:
         [4, 2]
     """
 
+    has_exact_length = False  # a loader may yield fewer batches than its length
+
     def __init__(
         self,
         stream: Stream,
@@ -290,6 +292,9 @@ class StreamBatches:
             x = transform(x.to(self.device, non_blocking=True))
             y = None if y is None else y.to(self.device, non_blocking=True)
             yield conditioned(x, y, self.condition)
+
+    def indexed(self) -> None:
+        """Return None: a loader picks examples in its own way."""
 
 
 def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
-from dataclasses import replace as with_changes
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 import torch
 
 from reparam.errors import DataError, OptionError, RunError, unknown
-from reparam.objectives.bounds import ELBO
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
+from reparam.training.kl_warmup import weighted
 from reparam.training.options import TrainingOptions
-from reparam.training.schedules import linear
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 from reparam.utils.seeding import seeded
 from reparam.variants import PARTS, Parts, Recipe, build, get, replace
@@ -113,38 +111,6 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
     if config.get("beta") is not None and "beta" not in get(config["variant"]).options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
     return recipe
-
-
-def weighted(objective: Any, beta: Any) -> Any:
-    """Return an objective with another weight β.
-
-    Raises:
-        OptionError: The objective has no KL to weigh.
-    """
-    if not hasattr(objective, "beta") or (callable(beta) and not isinstance(objective, ELBO)):
-        raise OptionError(
-            f"objective {type(objective).__name__} has no KL to weigh in this way: drop --beta and "
-            "--kl-warmup"
-        )
-    return with_changes(objective, beta=beta)
-
-
-def warmed_up(recipe: Recipe, epochs: float, steps_per_epoch: int) -> Recipe:
-    """Return a recipe whose KL weight rises from zero over so many epochs.
-
-    Raises:
-        OptionError: The objective has no KL, or a schedule of its own already.
-    """
-    if not epochs:
-        return recipe
-    beta = getattr(recipe.objective, "beta", None)
-    if callable(beta):
-        raise OptionError(
-            f"kl_warmup={epochs}: the objective has a schedule of its own for beta: drop one"
-        )
-    steps = max(1, round(epochs * steps_per_epoch))
-    schedule = linear(0.0, beta, steps) if beta is not None else None
-    return replace(recipe, objective=weighted(recipe.objective, schedule))
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -60,12 +60,12 @@ from reparam.runs.config import (
     flat,
     recipe_of,
     recorded,
-    warmed_up,
 )
 from reparam.runs.folder import RunFolder
 from reparam.runs.schema import checked_config
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
+from reparam.training.callbacks.pictures import N_SAMPLES
 from reparam.training.checkpoint import (
     load_checkpoint,
     load_stored,
@@ -74,10 +74,11 @@ from reparam.training.checkpoint import (
     save_tensors,
     unflatten,
 )
-from reparam.training.events import Callback, Event
+from reparam.training.events import Event, EventHandler
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
-from reparam.training.trainer import Progress, Trainer
+from reparam.training.state import Progress
+from reparam.training.trainer import Trainer
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 from reparam.utils.files import as_path, stored_path
@@ -397,7 +398,7 @@ class Run:
                 options["c"] = c.to(device)
             draw = _sampler(self.model)
             images = (
-                watch.sample_images(self.model, n_samples, self.spec)
+                watch.sample_images(self.model, n_samples, self.spec.shape, options.get("c"))
                 if draw is None
                 else draw(n_samples, **options).reshape(-1, *self.spec.shape)
             )
@@ -528,7 +529,7 @@ def fit(
     nodes: int = 1,
     capture: bool | None = None,
     progress: bool = True,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[EventHandler] = (),
     **options: Any,
 ) -> Run:
     """Train a model on data.
@@ -554,7 +555,8 @@ def fit(
         capture: Whether each step is one CUDA graph, the same step without the host's share of the
             time; None for yes where there is a GPU. A model that no graph can hold trains without.
         progress: Show progress on standard error.
-        callbacks: Told of every event of training.
+        callbacks: Functions of a ``training.Event``, or objects of a subclass of
+            ``training.Callback``.
         options: Those of ``TrainingOptions``: epochs, batch_size, lr, kl_warmup, ema, seed …
 
     Raises:
@@ -626,7 +628,6 @@ def fit(
         train_sha256=None if out is None else _fingerprint(source),
         device_used=str(runtime.device),
     )
-    recipe = warmed_up(recipe, settings.kl_warmup, len(batches))
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
@@ -655,8 +656,14 @@ def fit(
                     raise
                 _require_same(folder, config)
         if folder is not None:
-            trainer.checkpoints = folder.checkpoints
-            trainer.config_sha256 = config_sha256(folder.config()) if runtime.rank == 0 else None
+            trainer.saving.folder = folder.checkpoints
+            if runtime.rank == 0:
+                trainer.saving.config_sha256 = config_sha256(folder.config())
+        trainer.saving.how_to_resume = (
+            "nothing was saved, since no out was given"
+            if folder is None
+            else f"go on with: reparam train --resume {folder.path}"
+        )
         if folder is not None and is_done:
             run = load(folder.path, model=recipe.model, device=str(runtime.device))
             run.data = source
@@ -674,18 +681,18 @@ def fit(
             stack.enter_context(seeded(torch.device("cpu"), settings.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.config_sha256)
+            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.saving.config_sha256)
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress and trainer.progress.epoch < settings.epochs:
                     note(f"going on from epoch {trainer.progress.epoch + 1} of {settings.epochs}")
         trainer.fit()
-        if progress and trainer.stopped_early:
-            note(trainer.stopped_early)
+        if progress and trainer.validation.summary:
+            note(trainer.validation.summary)
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
-            save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
+            save_tensors(folder.model_file, weights, finished, trainer.saving.config_sha256)
             run.rows = folder.metrics(note)
     return run
 
@@ -957,20 +964,26 @@ def _watchers(
     folder: RunFolder | None,
     steps_per_epoch: int,
     progress: bool,
-) -> list[Callback]:
-    watchers: list[Callback] = []
+) -> list[EventHandler]:
+    watchers: list[EventHandler] = []
     if progress:
-        watchers.append(watch.progress_bar(stack, options, options.epochs * steps_per_epoch))
+        n_steps = options.epochs * steps_per_epoch
+        watchers.append(watch.progress_on_terminal(stack, options, n_steps))
     if folder is None:
         return watchers
     board = watch.TensorBoard(folder.events, stack, note)
-    watchers += [watch.metrics_file(folder.metrics_file, note), board]
+    watchers += [watch.MetricsFile(folder.metrics_file, note), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)
         watchers.append(
-            watch.pictures(
-                folder.pictures, source.spec, examples, options, runtime.device, board.picture
+            watch.Pictures(
+                folder.pictures,
+                examples,
+                source.spec.shape,
+                conditions(source.spec, N_SAMPLES),
+                options,
+                board.picture,
             )
         )
     return watchers

@@ -25,6 +25,7 @@ class TrainingOptions:
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
             all (constant), or in eight stages to a tenth.
         lr_warmup: The share of all steps in which the learning rate rises to it.
+        weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: Epochs in which the weight of the KL rises from 0.
         ema: The decay of an average of the weights, which then is the model; 0 for none.
@@ -54,6 +55,7 @@ class TrainingOptions:
     lr: float = 5e-3
     lr_warmup: float = 0.2
     lr_schedule: ScheduleName = "cosine"
+    weight_decay: float = 0.0
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
     ema: float = 0.0
@@ -71,9 +73,11 @@ class TrainingOptions:
             self._set(name, as_int(name, getattr(self, name), minimum=1))
         for name in ("early_stopping", "pictures_every", "seed"):
             self._set(name, as_int(name, getattr(self, name)))
-        for name in ("clip_norm", "kl_warmup", "checkpoint_every"):
+        for name in ("clip_norm", "kl_warmup", "weight_decay", "checkpoint_every"):
             # No limit, and no checkpoint, are infinite.
-            value = as_float(name, getattr(self, name), minimum=0.0, finite=name == "kl_warmup")
+            value = as_float(
+                name, getattr(self, name), minimum=0.0, finite=name in ("kl_warmup", "weight_decay")
+            )
             self._set(name, value)
         self._set("lr", as_float("lr", self.lr, minimum=0.0, open_ends=True))
         for name in ("ema", "lr_warmup"):

@@ -7,7 +7,7 @@ imported only then: its import takes as long as torch's.
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,36 +23,6 @@ _LOST = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
 )
 """What torch says where a process that shares the work does not answer."""
-
-
-class Runtime(Protocol):
-    """What the training loop asks of the machine."""
-
-    device: torch.device
-    rank: int
-    world_size: int
-
-    def setup(
-        self, module: nn.Module, optimizers: Sequence[Optimizer]
-    ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return the module and the optimizers, ready to train on the device."""
-        ...
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which a forward pass has the run's precision."""
-        ...
-
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over processes."""
-        ...
-
-    def mean(self, value: Tensor) -> Tensor:
-        """Return the mean of a tensor over processes."""
-        ...
-
-    def broadcast(self, value: str) -> str:
-        """Return the text of the first process."""
-        ...
 
 
 class SingleDevice:
@@ -73,11 +43,11 @@ class SingleDevice:
     def setup(
         self, module: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return both as they are."""
+        """Return the module and the optimizers, ready to train: as they are."""
         return module, optimizers
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return torch's autocast to bfloat16, or nothing."""
+        """Return the context of a forward pass: torch's autocast to bfloat16, or none."""
         if self.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
@@ -87,11 +57,11 @@ class SingleDevice:
         loss.backward()
 
     def mean(self, value: Tensor) -> Tensor:
-        """Return the value."""
+        """Return the mean of a tensor over processes: the tensor itself."""
         return value
 
     def broadcast(self, value: str) -> str:
-        """Return the text."""
+        """Return the text of the first process: the text itself."""
         return value
 
 
@@ -128,12 +98,12 @@ class SeveralDevices:
     def setup(
         self, module: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return both wrapped by fabric, which averages gradients over processes."""
+        """Return the module and the optimizers wrapped by fabric, which averages gradients."""
         ready, *wrapped = self._fabric.setup(module, *optimizers)  # type: ignore[arg-type]
         return ready, wrapped
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return nothing: fabric's modules set the precision themselves."""
+        """Return no context: fabric's modules set the precision themselves."""
         return nullcontext()
 
     def backward(self, loss: Tensor) -> None:
@@ -148,6 +118,10 @@ class SeveralDevices:
     def broadcast(self, value: str) -> str:
         """Return the text of the first process."""
         return str(self._fabric.broadcast(value))
+
+
+Runtime = SingleDevice | SeveralDevices
+"""Where a model trains."""
 
 
 def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
@@ -182,7 +156,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
             raise OptionError(
                 f"device {name!r} is not on this machine, which has {found} accelerators: "
-                "use --device cpu, or auto"
+                "use device='cpu' or device='auto'"
             )
     return device
 
