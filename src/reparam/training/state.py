@@ -75,27 +75,24 @@ class Progress:
             CheckpointError: Values of other names or types, which only another program writes.
         """
         values = {name: value for name, value in values.items() if name not in OWN}
-        wrong = sorted({field.name for field in fields(cls)} ^ set(values))
-        wrong += [
-            name
-            for name in ("epoch", "batch", "step", "epochs_since_best")
-            if type(values.get(name)) is not int or values[name] < 0
+        names = {field.name for field in fields(cls)}
+        wrong = sorted(names ^ set(values)) or [
+            name for name, value in values.items() if not _is_sound(name, value)
         ]
-        best = values.get("best")
-        if not _is_finite(values.get("seconds")):
-            wrong.append("seconds")
-        if best is not None and not _is_finite(best):
-            wrong.append("best")
         if wrong:
             raise CheckpointError(
                 f"the checkpoint was not written by reparam: its value {wrong[0]!r} is missing, "
                 "unknown, or of another kind; delete it to go on from the one before it"
             )
-        return cls(**{**values, "best": -inf if best is None else best})
+        return cls(**{**values, "best": -inf if values["best"] is None else values["best"]})
 
 
-def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
+def _is_sound(name: str, value: object) -> bool:
+    """Return whether a value of ``Progress`` can be one that was stored."""
+    if name in ("seconds", "best"):
+        is_number = type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
+        return is_number or (name == "best" and value is None)
+    return type(value) is int and value >= 0
 
 
 @dataclass
@@ -182,16 +179,14 @@ class TrainingState:
         if step.average is not None:
             tensors |= flatten("average", step.average.state_dict())
         values = self.progress.to_values()
-        if step.has_own_optimizer:
-            for kind, each in _own(step).items():
-                values[kind] = [
-                    [type(one).__name__, packed(f"{kind}.{i}", one.state_dict(), tensors)]
-                    for i, one in enumerate(each)
-                ]
-        else:
-            for index, optimizer in enumerate(step.optimizers):
-                for number, state in optimizer.state_dict()["state"].items():
-                    tensors |= flatten(f"optimizer.{index}.{number}", state)
+        for kind, each in _own(step).items():
+            values[kind] = [
+                [type(one).__name__, packed(f"{kind}.{i}", one.state_dict(), tensors)]
+                for i, one in enumerate(each)
+            ]
+        for index, optimizer in _ours(step):
+            for number, state in optimizer.state_dict()["state"].items():
+                tensors |= flatten(f"optimizer.{index}.{number}", state)
         return Checkpoint(self.progress.step, tensors, values, config_sha256)
 
     def load(self, checkpoint: Checkpoint, batches_per_epoch: int | None) -> None:
@@ -218,7 +213,7 @@ class TrainingState:
         load_weights(self.step.model, unflatten("model", checkpoint.tensors), "the checkpoint")
         try:
             self._load(checkpoint)
-        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(
                 f"the checkpoint after step {checkpoint.step} is not one of this run ({reason}): "
@@ -241,27 +236,32 @@ class TrainingState:
         if step.average is not None:
             step.average.load_state_dict(unflatten("average", tensors))
         if step.has_own_optimizer != any(kind in values for kind in OWN):
-            raise ValueError("it has another kind of optimizer")
-        if step.has_own_optimizer:
-            for kind, each in _own(step).items():
-                for one, (name, state) in zip(each, values[kind], strict=True):
-                    if name != type(one).__name__:
-                        raise ValueError(f"it has a {name}, and the run a {type(one).__name__}")
-                    one.load_state_dict(unpacked(state, tensors))
-        else:
-            moved = [
-                _load_optimizer(optimizer, unflatten(f"optimizer.{index}", tensors))
-                for index, optimizer in enumerate(step.optimizers)
-            ]
-            if checkpoint.step and not any(moved):
-                raise ValueError("it has no state of the optimizer")
+            raise ValueError("one of them has an optimizer or scheduler of its own")
+        for kind, each in _own(step).items():
+            for one, (name, state) in zip(each, values[kind], strict=True):
+                if name != type(one).__name__:
+                    raise ValueError(f"it has a {name}, and the run has a {type(one).__name__}")
+                one.load_state_dict(unpacked(state, tensors))
+        moved = [
+            _load_optimizer(optimizer, unflatten(f"optimizer.{index}", tensors))
+            for index, optimizer in _ours(step)
+        ]
+        if checkpoint.step and moved and not any(moved):
+            raise ValueError("it has no state of the optimizer")
         set_rng_state(unflatten("rng", tensors), step.runtime.device)
 
 
 def _own(step: Step) -> dict[str, list[Any]]:
-    """Return the optimizers and schedulers of a step, by their names in a checkpoint."""
+    """Return the user's optimizers and schedulers by their names in a checkpoint, if there are."""
+    if not step.has_own_optimizer:
+        return {}
     schedulers = [scheduler for turn in step.turns for scheduler in turn.schedulers]
     return dict(zip(OWN, (list(step.optimizers), schedulers), strict=True))
+
+
+def _ours(step: Step) -> list[tuple[int, Optimizer]]:
+    """Return the numbered optimizers of a name, whose states have known names of tensors."""
+    return [] if step.has_own_optimizer else list(enumerate(step.optimizers))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> int:
@@ -294,7 +294,7 @@ def require_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
 def packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
     """Return a state as JSON holds it, and put its tensors aside.
 
-    Tensors, containers and infinite numbers become mappings with one key, which names their kind.
+    Tensors and containers become mappings with one key, which names their kind.
 
     Arguments:
         name: The name of the value; the names of its tensors begin with it.
@@ -306,33 +306,23 @@ def packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
 
     Example:
         >>> tensors = {}
-        >>> packed("state", {0: (torch.ones(2), 0.9)}, tensors)
-        {'dict': [[0, {'tuple': [{'tensor': 'state.0.0'}, 0.9]}]]}
-        >>> unpacked(_, tensors)
-        {0: (tensor([1., 1.]), 0.9)}
+        >>> packed("state", [torch.ones(2), (0.9, None)], tensors), list(tensors)
+        ({'list': [{'tensor': 'state.0'}, {'tuple': [0.9, None]}]}, ['state.0'])
+        >>> unpacked({"tuple": [0.9, {"tensor": "state.0"}]}, tensors)
+        (0.9, tensor([1., 1.]))
     """
-    if isinstance(value, float) and not isfinite(value):
-        return {"float": str(value)}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    kind = type(value).__name__
     if isinstance(value, Tensor):
         tensors[name] = value
         return {"tensor": name}
-    if type(value) in (list, tuple):
-        items = [packed(f"{name}.{i}", item, tensors) for i, item in enumerate(value)]
-        return {type(value).__name__: items}
-    if isinstance(value, dict):
-        kind = "Counter" if isinstance(value, Counter) else "dict"
-        return {
-            kind: [
-                [packed(name, key, tensors), packed(f"{name}.{key}", item, tensors)]
-                for key, item in value.items()
-            ]
-        }
+    if kind in _CONTAINERS:
+        items = enumerate(value.items() if isinstance(value, dict) else value)
+        return {kind: [packed(f"{name}.{i}", item, tensors) for i, item in items]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     raise OptionError(
-        f"{name} of type {type(value).__name__}: a checkpoint holds tensors, numbers, strings and "
-        "lists and dicts of them; use an optimizer and a scheduler with such a state, or train "
-        "without checkpoints"
+        f"{name} of type {kind}: a checkpoint holds tensors, numbers, strings and lists and dicts "
+        "of them; use an optimizer and a scheduler with such a state, or train without checkpoints"
     )
 
 
@@ -343,9 +333,4 @@ def unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     ((kind, content),) = value.items()
     if kind == "tensor":
         return tensors[content]
-    if kind == "float":
-        return float(content)
-    if kind in ("dict", "Counter"):
-        pairs = [(unpacked(key, tensors), unpacked(item, tensors)) for key, item in content]
-        return _CONTAINERS[kind](pairs)
     return _CONTAINERS[kind]([unpacked(item, tensors) for item in content])

@@ -87,7 +87,6 @@ class Step:
         recipe: Recipe,
         options: TrainingOptions,
         n_steps: int,
-        *,
         runtime: Runtime | None = None,
         examples: Iterable[Batch] | None = None,
         optimizer: OptimizerFactory | None = None,

@@ -9,7 +9,6 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.errors import DataError, Interrupted
-from reparam.objectives.terms import Terms
 from reparam.training.batches import Batches, FirstEpoch
 from reparam.training.capture import CapturedStep, captured_step
 from reparam.training.checkpoint import Checkpoint
@@ -46,11 +45,10 @@ class Trainer:
         OptionError: See ``Step``.
 
     Example:
-        >>> from reparam import DataSpec, data, variants
-        >>> x = data.from_arrays(torch.ones(64, 4)).split("train")
-        >>> batches = data.Batches(x, data.Identity(), batch_size=16)
-        >>> recipe = variants.vae(DataSpec((4,), "binary"), latent_dim=2, hidden=[8])
-        >>> trainer = Trainer(recipe, batches, TrainingOptions(epochs=2),
+        >>> from reparam import data, variants
+        >>> ones = data.from_arrays(torch.ones(64, 4))
+        >>> batches = data.Batches(ones.split("train"), ones.transform, batch_size=16)
+        >>> trainer = Trainer(variants.vae(ones.spec), batches, TrainingOptions(epochs=2),
         ...                   optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
         >>> model = trainer.fit()
         >>> trainer.progress.step
@@ -78,15 +76,8 @@ class Trainer:
         self.n_steps = options.epochs * len(batches)
         # Small data have short epochs, and every epoch should have a row.
         self.log_every = min(options.log_every, len(batches))
-        self.step = Step(
-            recipe,
-            options,
-            self.n_steps,
-            runtime=runtime,
-            examples=FirstEpoch(batches),
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+        examples = FirstEpoch(batches)
+        self.step = Step(recipe, options, self.n_steps, runtime, examples, optimizer, scheduler)
         self.runtime = self.step.runtime
         self.state = TrainingState(self.step, options.seed)
         self.saving = Saving(checkpoints, options.checkpoint_every)
@@ -101,8 +92,7 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint: see ``TrainingState.load``."""
-        exact = self.batches.has_exact_length
-        self.state.load(checkpoint, len(self.batches) if exact else None)
+        self.state.load(checkpoint, len(self.batches) if self.batches.has_exact_length else None)
 
     def save(self) -> None:
         """Write a checkpoint, if the run keeps them.
@@ -151,7 +141,7 @@ class Trainer:
             scalars = self.step(batch)
             monitor.add(list(scalars), torch.stack(list(scalars.values()))[None], len(batch))
             if self.step.keeps_terms:
-                self._send("step", batch=batch, terms=self.step.terms)
+                self._send("step", batch=batch)
             is_inside = progress.batch < len(self.batches)
             if progress.step % self.log_every == 0:
                 monitor.log()
@@ -209,15 +199,10 @@ class Trainer:
         place = f"epoch {progress.epoch + 1}, step {progress.step}"
         raise Interrupted(f"stopped at {place}{saved}; {self.saving.way_on()}", number)
 
-    def _send(
-        self,
-        kind: Kind,
-        row: Row | None = None,
-        batch: Batch | None = None,
-        terms: Terms | None = None,
-    ) -> None:
+    def _send(self, kind: Kind, row: Row | None = None, batch: Batch | None = None) -> None:
         """Send an event to the callbacks."""
         place, stop = (self.progress.epoch, self.progress.step), self._requests.from_callback
+        terms = None if batch is None else self.step.terms
         event = Event(kind, *place, row or {}, self.step.current, batch, terms, stop)
         callbacks = every_step(self.callbacks) if kind == "step" else self.callbacks
         send(event, callbacks, self.runtime.device)
