@@ -1,6 +1,7 @@
 """Devices, precisions and processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from reparam.training.runtime import (
     resolve_device,
     resolve_precision,
 )
+from reparam.training.signals import StopRequests
 from reparam.training.trainer import Trainer
 
 
@@ -127,6 +129,20 @@ def test_a_process_that_is_gone_is_one_sentence(tmp_path: Path, said: str) -> No
     assert str(e.value).endswith(f"the newest checkpoint in {tmp_path / 'run' / 'checkpoints'}")
     with pytest.raises(RuntimeError, match="shapes"):
         one_of_two(OneOfTwo(lost="shapes differ"), None).fit()
+
+
+def test_a_request_to_stop_reaches_all_processes() -> None:
+    class BesideAnother(OneOfTwo):
+        """The other process has had SIGTERM, and a callback of it has called ``event.stop()``."""
+
+        def mean(self, value: torch.Tensor) -> torch.Tensor:
+            return (value + torch.ones_like(value)) / 2
+
+    requests = StopRequests()
+    assert requests.agreed(OneOfTwo()) == 0
+    assert not requests.ends_training
+    assert requests.agreed(BesideAnother()) == signal.SIGTERM
+    assert requests.ends_training
 
 
 @pytest.mark.slow

@@ -38,8 +38,8 @@ class Event:
             Empty for all other events.
         model: The model as it would be used now: the average of the weights where there is one.
         batch: The batch of a ``step``; None for all other events.
-        terms: What the main objective returned for that batch; None for all other events. The graph
-            behind the tensors is freed.
+        terms: What the main objective returned for that batch, without gradients; None for all
+            other events.
         stop: A function that ends the training. The run then ends as after its last epoch: with
             the last row of metrics, a checkpoint, the best or averaged weights, and the event
             ``end``. An epoch that is cut short is not validated. Several processes stop together,

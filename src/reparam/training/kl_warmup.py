@@ -7,10 +7,11 @@ References:
 """
 
 from dataclasses import replace as with_changes
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from reparam.errors import OptionError
 from reparam.objectives.bounds import ELBO, Schedule
+from reparam.objectives.terms import Objective
 from reparam.training.schedules import linear
 from reparam.variants.recipe import Recipe, replace
 
@@ -22,7 +23,7 @@ class WeightsKL(Protocol):
     beta: float | Schedule
 
 
-def weighted(objective: Any, beta: Any) -> Any:
+def weighted(objective: Objective, beta: float | Schedule | None) -> Objective:
     """Return an objective with another weight β of the KL.
 
     Raises:
@@ -30,8 +31,8 @@ def weighted(objective: Any, beta: Any) -> Any:
     """
     if not isinstance(objective, WeightsKL) or (callable(beta) and not isinstance(objective, ELBO)):
         raise OptionError(
-            f"objective {type(objective).__name__} has no KL to weigh in this way: leave out beta "
-            "and kl_warmup"
+            f"objective {type(objective).__name__} has no KL to weigh in this way: leave "
+            "out beta= and kl_warmup="
         )
     return with_changes(objective, beta=beta)  # type: ignore[type-var]
 

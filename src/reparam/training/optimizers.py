@@ -131,6 +131,11 @@ def own_optimizer(
         OptionError: The function returns something else, or an optimizer that evaluates the loss
             several times in a step, such as LBFGS.
     """
+    if not callable(factory):
+        raise OptionError(
+            f"optimizer={factory!r}: must be a function from parameters to an optimizer; a name is "
+            "one of the options, TrainingOptions(optimizer=...)"
+        )
     made: object = factory(parameters)
     if not isinstance(made, torch.optim.Optimizer):
         raise OptionError(

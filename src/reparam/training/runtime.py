@@ -1,7 +1,7 @@
 """Where a model trains: the device, the precision, and one process or several.
 
-One device needs nothing but torch. Several devices or nodes are lightning-fabric's work, which is
-imported only then: its import takes as long as torch's.
+One device needs nothing but torch. Several devices or nodes use lightning-fabric, which is imported
+only then, since its import takes as long as that of torch.
 """
 
 import re
@@ -16,13 +16,12 @@ from reparam.errors import OptionError, unknown
 from reparam.training.optimizers import Optimizer
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
-"""Precisions by name, and what lightning-fabric calls them."""
-
+"""Precisions by name, with the names of lightning-fabric."""
 
 _LOST = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
 )
-"""What torch says where a process that shares the work does not answer."""
+"""How torch describes that another process of the run does not answer."""
 
 
 class SingleDevice:
@@ -73,7 +72,7 @@ class SeveralDevices:
         precision: A key of ``PRECISIONS``.
         devices: The number of devices of each node, one process each.
         nodes: The number of nodes.
-        has_players: Whether further players train parts of the model.
+        has_players: Whether the recipe has players, whose losses use a part of the parameters.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class SeveralDevices:
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            # A player's loss may use a part of the parameters only.
+            # The loss of a player may use a part of the parameters only.
             strategy=DDPStrategy(find_unused_parameters=has_players),
             precision=PRECISIONS[precision],  # type: ignore[arg-type]
         )
@@ -125,7 +124,7 @@ Runtime = SingleDevice | SeveralDevices
 
 
 def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
-    """Return whether an error says that another process of the run is gone.
+    """Return whether an error comes from another process of the run that has ended.
 
     >>> lost_a_process(make_runtime("cpu", "float32"), RuntimeError("gloo: Connection closed"))
     False
@@ -134,10 +133,10 @@ def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device of a name; ``auto`` is a GPU where there is one.
+    """Return the device of a name; ``auto`` is a GPU if there is one.
 
     Raises:
-        OptionError: A device that torch does not know or this machine does not have.
+        OptionError: A device that torch does not know, or that this machine does not have.
 
     Example:
         >>> resolve_device("cpu")
@@ -155,7 +154,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         found = 0 if accelerator is None else torch.accelerator.device_count()
         if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
             raise OptionError(
-                f"device {name!r} is not on this machine, which has {found} accelerators: "
+                f"device={name!r}: this machine has {found} accelerators and not this one; "
                 "use device='cpu' or device='auto'"
             )
     return device
@@ -164,15 +163,15 @@ def resolve_device(name: str = "auto") -> torch.device:
 def resolve_precision(
     name: str, device: torch.device, weights: torch.dtype | None = torch.float32
 ) -> str:
-    """Return the precision of a name; ``auto`` is bfloat16 where the machine computes in it.
+    """Return the precision of a name; ``auto`` is bfloat16 if the machine computes in it.
 
     Arguments:
         name: ``auto`` or a key of ``PRECISIONS``.
-        device: Where to compute.
+        device: The device that computes.
         weights: The type of the model's weights; ``auto`` leaves float64 as it is.
 
     Raises:
-        OptionError: A precision that does not exist, or that these weights do not go with.
+        OptionError: An unknown precision, or one that does not fit the type of the weights.
 
     Example:
         >>> resolve_precision("float32", torch.device("cpu"))
@@ -210,20 +209,20 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
 def make_runtime(
     device: str, precision: str, devices: int = 1, nodes: int = 1, has_players: bool = False
 ) -> Runtime:
-    """Return the runtime for so many devices.
+    """Create the runtime for a number of devices.
 
     Arguments:
-        device: A name that ``resolve_device`` knows.
-        precision: A precision that is resolved already.
+        device: The name of a device; see ``resolve_device``.
+        precision: ``float32``, ``bfloat16`` or ``float64``; see ``resolve_precision``.
         devices: The number of devices of each node.
         nodes: The number of nodes.
-        has_players: Whether further players train parts of the model.
+        has_players: Whether the recipe has players, whose losses use a part of the parameters.
 
     Raises:
-        OptionError: Fewer than one device or node, or a device that is not there.
+        OptionError: Fewer than one device or node, or a device that this machine does not have.
     """
     if devices < 1 or nodes < 1:
-        raise OptionError(f"devices={devices}, nodes={nodes}: at least one of each is needed")
+        raise OptionError(f"devices={devices}, nodes={nodes}: both must be at least 1")
     place = resolve_device(device)
     if devices == nodes == 1:
         return SingleDevice(place, precision)

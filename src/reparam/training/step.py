@@ -186,7 +186,7 @@ class Step:
 
     @property
     def terms(self) -> Terms | None:
-        """The terms of the main objective in the last step, where ``keeps_terms`` is set."""
+        """The terms of the main objective in the last step, if ``keeps_terms`` was set."""
         return self.turns[0].loss.terms
 
     @property

@@ -5,9 +5,9 @@ objective updates the parameters that belong to no player; then every player upd
 order, on the same batch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from reparam.training.optimizers import (
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.schedules import LearningRate, learning_rate
-from reparam.variants.recipe import Recipe
+from reparam.variants.recipe import Player, Recipe
 
 
 class Loss(nn.Module):
@@ -43,7 +43,7 @@ class Loss(nn.Module):
         self.model = model
         self.objective = objective
         self.keeps_terms = False
-        """Whether ``terms`` is set; its tensors then live until the next step."""
+        """Whether ``terms`` is set in every step."""
         self.terms: Terms | None = None
 
     def forward(
@@ -58,8 +58,16 @@ class Loss(nn.Module):
         batch = for_module(Batch(x, y, c, step, progress), self.model)
         terms = self.objective(self.model, batch)
         if self.keeps_terms:
-            self.terms = terms
+            values = vars(terms)
+            self.terms = Terms(**{f.name: _detached(values[f.name]) for f in fields(Terms)})
         return terms.loss, terms.scalars()
+
+
+def _detached(value: Any) -> Any:
+    """Return tensors, or mappings of them, without gradients; everything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: _detached(item) for name, item in value.items()}
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 @dataclass
@@ -139,18 +147,16 @@ def make_turns(
         for player in recipe.players
         for parameter in model.get_submodule(player.module).parameters()
     }
-    main = [p for p in model.parameters() if p.requires_grad and id(p) not in owned]
-    plans: list[tuple[str, Objective, list[nn.Parameter], float | None]]
-    plans = [("", recipe.objective, main, None)]
-    for player in recipe.players:
-        parameters = list(model.get_submodule(player.module).parameters())
-        plans.append((player.module, player.objective, parameters, player.lr))
     turns = []
-    for name, objective, parameters, own_lr in plans:
-        lr = own_lr or options.lr
+    # The main objective is the player of the whole model, without the parts of the others.
+    for player in (Player("", recipe.objective), *recipe.players):
+        parameters = list(model.get_submodule(player.module).parameters())
+        if not player.module:
+            parameters = [p for p in parameters if p.requires_grad and id(p) not in owned]
+        lr = player.lr or options.lr
         made: list[Optimizer]
         if optimizer is not None:
-            made = [own_optimizer(optimizer, parameters, own_lr)] if parameters else []
+            made = [own_optimizer(optimizer, parameters, player.lr)] if parameters else []
         else:
             made = make_optimizers(
                 options.optimizer,
@@ -168,7 +174,7 @@ def make_turns(
         elif optimizer is None:
             warmup = round(options.lr_warmup * n_steps)
             rate = learning_rate(options.lr_schedule, lr, warmup, n_steps)
-        loss = Loss(model, objective)
+        loss = Loss(model, player.objective)
         module, ready = runtime.setup(loss, made)
-        turns.append(Turn(name, loss, module, parameters, ready, rate, schedulers))
+        turns.append(Turn(player.module, loss, module, parameters, ready, rate, schedulers))
     return turns
