@@ -656,10 +656,10 @@ def fit(
                     raise
                 _require_same(folder, config)
         if folder is not None:
-            trainer.saving.folder = folder.checkpoints
+            trainer.checkpointing.folder = folder.checkpoints
             if runtime.rank == 0:
-                trainer.saving.config_sha256 = config_sha256(folder.config())
-        trainer.saving.how_to_resume = (
+                trainer.checkpointing.config_sha256 = config_sha256(folder.config())
+        trainer.checkpointing.how_to_resume = (
             "nothing was saved, since no out was given"
             if folder is None
             else f"go on with: reparam train --resume {folder.path}"
@@ -681,7 +681,9 @@ def fit(
             stack.enter_context(seeded(torch.device("cpu"), settings.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.saving.config_sha256)
+            checkpoint = load_checkpoint(
+                folder.checkpoints, note, trainer.checkpointing.config_sha256
+            )
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress and trainer.progress.epoch < settings.epochs:
@@ -692,7 +694,7 @@ def fit(
         if folder is not None and runtime.rank == 0:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
-            save_tensors(folder.model_file, weights, finished, trainer.saving.config_sha256)
+            save_tensors(folder.model_file, weights, finished, trainer.checkpointing.config_sha256)
             run.rows = folder.metrics(note)
     return run
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -12,33 +12,14 @@ from reparam.errors import OptionError, unknown
 from reparam.training.adam import Adam, decay_groups
 from reparam.training.options import OptimizerName
 
+Optimizer = Adam | torch.optim.Optimizer
+"""What updates parameters."""
+
 OptimizerFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 """A function from the parameters to the optimizer that updates them."""
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 """A function from an optimizer to the scheduler of its learning rate."""
-
-
-class Optimizer(Protocol):
-    """The methods of an optimizer that training calls; torch's own have them."""
-
-    param_groups: list[dict[str, Any]]
-
-    def zero_grad(self) -> None:
-        """Remove the gradients."""
-        ...
-
-    def step(self) -> object:
-        """Update the parameters."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state."""
-        ...
-
-    def load_state_dict(self, state: Any) -> None:
-        """Load a state."""
-        ...
 
 
 def make_optimizers(

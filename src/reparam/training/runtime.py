@@ -154,7 +154,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         found = 0 if accelerator is None else torch.accelerator.device_count()
         if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
             raise OptionError(
-                f"device={name!r}: this machine has {found} accelerators and not this one; "
+                f"device={name!r} is not on this machine, which has {found} accelerators: "
                 "use device='cpu' or device='auto'"
             )
     return device

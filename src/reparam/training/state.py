@@ -96,7 +96,7 @@ def _is_sound(name: str, value: object) -> bool:
 
 
 @dataclass
-class Saving:
+class Checkpointing:
     """Where and how often a run is saved.
 
     Arguments:
@@ -129,7 +129,7 @@ class Saving:
             return f"the last good checkpoint is in {self.folder}"
         return "no checkpoint was written yet"
 
-    def way_on(self) -> str:
+    def advice(self) -> str:
         """Return one clause on how to go on."""
         if self.folder is None:
             return self.how_to_resume or "nothing was saved, since checkpoints=None"

@@ -18,7 +18,7 @@ from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.signals import StopRequests
-from reparam.training.state import Progress, Saving, TrainingState
+from reparam.training.state import Checkpointing, Progress, TrainingState
 from reparam.training.step import Step
 from reparam.training.validation import Validation
 from reparam.variants.recipe import Recipe
@@ -80,9 +80,10 @@ class Trainer:
         self.step = Step(recipe, options, self.n_steps, runtime, examples, optimizer, scheduler)
         self.runtime = self.step.runtime
         self.state = TrainingState(self.step, options.seed)
-        self.saving = Saving(checkpoints, options.checkpoint_every)
+        self.checkpointing = Checkpointing(checkpoints, options.checkpoint_every)
         self.validation = Validation(validation, options, self.state)
-        self.monitor = Monitor(self.state, partial(self._send, "log"), self.saving.what_is_kept)
+        send_row, what_is_kept = partial(self._send, "log"), self.checkpointing.what_is_kept
+        self.monitor = Monitor(self.state, send_row, what_is_kept)
         self._requests = StopRequests()
 
     @property
@@ -101,7 +102,7 @@ class Trainer:
             NonFiniteError: A weight is not finite.
         """
         self.monitor.require_finite_weights()
-        self.saving.save(self.state)
+        self.checkpointing.save(self.state)
 
     def fit(self) -> nn.Module:
         """Train from the current progress to the end, and return the model.
@@ -120,7 +121,7 @@ class Trainer:
                 self.save()
             self._requests.agreed(self.runtime)  # a callback may have stopped the run already
             while not self._is_done:
-                with self.monitor.diagnosis(self.saving.way_on()):
+                with self.monitor.diagnosis(self.checkpointing.advice()):
                     self._train_epoch()
         if self.state.best:
             self.step.current.load_state_dict(self.state.best)
@@ -132,6 +133,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         progress, monitor = self.progress, self.monitor
+        is_watched = self.step.keeps_terms
         self.state.seed_draws()
         self.model.train()
         monitor.resume()
@@ -140,12 +142,12 @@ class Trainer:
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
             scalars = self.step(batch)
             monitor.add(list(scalars), torch.stack(list(scalars.values()))[None], len(batch))
-            if self.step.keeps_terms:
+            if is_watched:
                 self._send("step", batch=batch)
             is_inside = progress.batch < len(self.batches)
             if progress.step % self.log_every == 0:
                 monitor.log()
-                if is_inside and self.saving.is_due:
+                if is_inside and self.checkpointing.is_due:
                     self.save()
             if is_inside:
                 if self._stops():
@@ -160,7 +162,7 @@ class Trainer:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         self.validation.keep_best(row)
         self._send("epoch", row)
-        if not self._stops() and self.saving.is_due:
+        if not self._stops() and self.checkpointing.is_due:
             self.save()
 
     def _take_captured(self, captured: CapturedStep) -> None:
@@ -195,9 +197,9 @@ class Trainer:
         self.save()
         if self._is_done:
             return True
-        saved = "" if self.saving.folder is None else " and saved"
+        saved = "" if self.checkpointing.folder is None else " and saved"
         place = f"epoch {progress.epoch + 1}, step {progress.step}"
-        raise Interrupted(f"stopped at {place}{saved}; {self.saving.way_on()}", number)
+        raise Interrupted(f"stopped at {place}{saved}; {self.checkpointing.advice()}", number)
 
     def _send(self, kind: Kind, row: Row | None = None, batch: Batch | None = None) -> None:
         """Send an event to the callbacks."""
