@@ -17,7 +17,7 @@ import torch
 
 import reparam as rp
 from reparam.cli.main import main
-from reparam.training.trainer import Trainer
+from reparam.training.step import Step
 
 TRAIN = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
 
@@ -420,17 +420,17 @@ class TestLoss:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        real = Trainer._step
+        real = Step.__call__
 
-        def step(trainer: Trainer, batch: rp.Batch) -> None:
-            if trainer.progress.step == 2:
+        def step(self: Step, batch: rp.Batch) -> dict[str, torch.Tensor]:
+            if self.n_taken == 2:
                 batch = rp.Batch(batch.x * float("nan"), batch.y)
-            real(trainer, batch)
+            return real(self, batch)
 
         line = f"{TRAIN} --binarize dynamic --log-every 1 --checkpoint-every 0 --out run"
         line = line.replace("2000", "400")
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_step", step)
+            patch.setattr(Step, "__call__", step)
             said = refused(line, "not finite at step 2 (epoch 1): loss nan", code=1)
         assert "the last good checkpoint is in run/checkpoints" in said
         assert (tmp_path / "run" / "checkpoints" / "step-000000002.json").exists()

@@ -11,8 +11,10 @@ from reparam.data import Batches, Dataset
 from reparam.objectives import ELBO, IWAE, DReG
 from reparam.training.capture import CapturedStep, Watch
 from reparam.training.options import TrainingOptions
-from reparam.training.runtime import SingleDevice, make_runtime
+from reparam.training.runtime import make_runtime
 from reparam.training.schedules import linear
+from reparam.training.signals import StopRequests
+from reparam.training.step import Step
 from reparam.training.trainer import Trainer
 from reparam.variants import Recipe, build, replace
 
@@ -138,27 +140,27 @@ def test_what_depends_on_the_host_is_never_captured(digits: Dataset) -> None:
 def test_the_watch_sees_a_condition_on_a_tensor() -> None:
     with Watch() as watch:
         torch.zeros(3).sum() + 1
-    assert not watch.asked
+    assert not watch.reads
     with Watch() as watch:
         if torch.ones(()) > 0:
             pass
-    assert watch.asked
+    assert watch.reads
 
 
 def test_a_run_goes_on_within_an_epoch(digits: Dataset) -> None:
     """Taken up at batch k, the rest of an epoch has the examples that it would have had."""
     seen: list[torch.Tensor] = []
 
-    class Remember:
-        def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
+    class Remember(Step):
+        def update(self, batch: Batch) -> dict[str, torch.Tensor]:
             seen.append(batch.x)
             return {"loss": torch.zeros(())}
 
     batches = Batches(digits.split("train"), digits.transform, 100)
-    step: Any = Remember()
-    step.runtime, step.turns = SingleDevice(torch.device("cpu"), "float32"), []
-    captured = CapturedStep(step, batches, 100)
-    captured.begin(epoch=1, number=2, taken=10)
-    captured()
-    expected = next(batches.epoch(1, start=2))
-    assert torch.equal(seen[0], expected.x)
+    step = Remember(recipe_of(digits, None), TrainingOptions(), n_steps=100)
+    captured = CapturedStep(step, batches)
+    names, values = captured.take(epoch=1, start=2, requests=StopRequests())
+    expected = [batch.x for batch in batches.epoch(1, start=2) if len(batch) == 100]
+    assert all(torch.equal(x, y) for x, y in zip(seen, expected, strict=True))
+    assert (names, values.tolist()) == (["loss"], [[0.0]] * len(expected))
+    assert step.n_taken == len(expected)

@@ -190,7 +190,7 @@ class TestKept:
         assert found is not None
         assert found.step == 20
         (said,) = warned
-        assert "step-000000030.safetensors does not count, for it has no .json file" in said
+        assert "step-000000030.safetensors is ignored, since it has no .json file" in said
 
     def test_of_an_empty_folder_are_none(self, tmp_path: Path) -> None:
         assert load_checkpoint(tmp_path, pytest.fail) is None

@@ -30,7 +30,8 @@ def take(model: nn.Module, optimizers: list[Any], n_steps: int, first: int = 0) 
             optimizer.zero_grad()
         model(x).square().mean().backward()
         for optimizer in optimizers:
-            optimizer.param_groups[0]["lr"] = 0.01 / (1 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = 0.01 / (1 + step)
             optimizer.step()
 
 
@@ -38,6 +39,19 @@ def test_adam_is_torchs() -> None:
     ours, theirs = net(), net()
     take(ours, [Adam(list(ours.parameters()), 0.01)], 20)
     take(theirs, [torch.optim.Adam(theirs.parameters(), lr=0.01, foreach=False)], 20)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_adam_with_weight_decay_is_torchs_adamw_on_matrices_only() -> None:
+    ours, theirs = net(), net()
+    take(ours, [Adam(list(ours.parameters()), 0.01, weight_decay=0.3)], 20)
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.dim() > 1], "weight_decay": 0.3},
+        {"params": [p for p in theirs.parameters() if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=0.01, foreach=False)
+    take(theirs, [adamw], 20)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 

@@ -21,7 +21,7 @@ import reparam as rp
 from reparam.cli.main import main
 from reparam.errors import CheckpointError, Interrupted, RunError
 from reparam.training.events import Event
-from reparam.training.trainer import Trainer
+from reparam.training.step import Step
 
 # 1,373 images: 3 steps an epoch, 9 in all.
 TRAIN = shlex.split(
@@ -41,16 +41,16 @@ import json, os, signal, sys
 import docstring_parser, rich.progress, torch._dynamo, torch.utils.tensorboard
 import reparam.cli.train, reparam.data
 from reparam.cli.main import main
-from reparam.training.trainer import Trainer
+from reparam.training.step import Step
 
 def at_step(n, number):
-    real, count = Trainer._step, [0]
+    real, count = Step.__call__, [0]
     def step(self, batch):
         count[0] += 1
         if count[0] == n:
             os.kill(os.getpid(), number)
-        real(self, batch)
-    Trainer._step = step
+        return real(self, batch)
+    Step.__call__ = step
 
 def at_write(n, number, before):
     real, count = os.replace, [0]
@@ -242,13 +242,13 @@ class TestStopped:
 
     def test_handlers_are_given_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        real = Trainer._step
+        real = Step.__call__
 
-        def step(self: Trainer, batch: rp.Batch) -> None:
+        def step(self: Step, batch: rp.Batch) -> dict[str, Tensor]:
             signal.raise_signal(signal.SIGTERM)
-            real(self, batch)
+            return real(self, batch)
 
-        monkeypatch.setattr(Trainer, "_step", step)
+        monkeypatch.setattr(Step, "__call__", step)
         data = rp.data.load("digits")
         with pytest.raises(Interrupted, match="nothing was saved, since no out was given"):
             rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, progress=False)

@@ -523,7 +523,7 @@ class TestMended:
         newest(run).with_suffix(".json").unlink()
         train(run)
         said = capsys.readouterr().err
-        assert "does not count, for it has no .json file" in said
+        assert "is ignored, since it has no .json file" in said
         weights = (original / "model.safetensors").read_bytes()
         assert (run / "model.safetensors").read_bytes() == weights
 

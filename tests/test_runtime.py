@@ -1,6 +1,7 @@
 """Devices, precisions and processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from reparam.training.runtime import (
     resolve_device,
     resolve_precision,
 )
+from reparam.training.signals import StopRequests
 from reparam.training.trainer import Trainer
 
 
@@ -32,7 +34,7 @@ def test_an_unknown_device_is_refused() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(OptionError, match="use --device cpu"):
+    with pytest.raises(OptionError, match="use device='cpu'"):
         resolve_device("cuda")
 
 
@@ -109,10 +111,10 @@ def test_each_of_two_processes_resumes_to_its_own_draws(tmp_path: Path) -> None:
         other = one_of_two(OneOfTwo(rank=1), None)
         torch.manual_seed(17)
         other.restore(checkpoint)
-        other._seed_draws()
+        other.state.seed_draws()
         draws.append(torch.rand(3))
     resumed.restore(checkpoint)
-    resumed._seed_draws()
+    resumed.state.seed_draws()
     assert torch.equal(*draws)
     assert not torch.equal(torch.rand(3), draws[0])
 
@@ -122,11 +124,25 @@ def test_each_of_two_processes_resumes_to_its_own_draws(tmp_path: Path) -> None:
     ["[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1", "NCCL error"],
 )
 def test_a_process_that_is_gone_is_one_sentence(tmp_path: Path, said: str) -> None:
-    with pytest.raises(RunError, match="another process of this run has ended; go on with") as e:
+    with pytest.raises(RunError, match="another process of this run has ended; go on from") as e:
         one_of_two(OneOfTwo(lost=said), tmp_path / "run" / "checkpoints").fit()
-    assert str(e.value).endswith(f"reparam train --resume {tmp_path / 'run'}")
+    assert str(e.value).endswith(f"the newest checkpoint in {tmp_path / 'run' / 'checkpoints'}")
     with pytest.raises(RuntimeError, match="shapes"):
         one_of_two(OneOfTwo(lost="shapes differ"), None).fit()
+
+
+def test_a_request_to_stop_reaches_all_processes() -> None:
+    class BesideAnother(OneOfTwo):
+        """The other process has had SIGTERM, and a callback of it has called ``event.stop()``."""
+
+        def mean(self, value: torch.Tensor) -> torch.Tensor:
+            return (value + torch.ones_like(value)) / 2
+
+    requests = StopRequests()
+    assert requests.agreed(OneOfTwo()) == 0
+    assert not requests.ends_training
+    assert requests.agreed(BesideAnother()) == signal.SIGTERM
+    assert requests.ends_training
 
 
 @pytest.mark.slow

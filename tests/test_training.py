@@ -17,9 +17,10 @@ from reparam.batch import Batch
 from reparam.errors import DataError, NonFiniteError, OptionError
 from reparam.objectives import Terms
 from reparam.training.events import Event
+from reparam.training.monitor import likely_cause
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
-from reparam.training.trainer import Trainer, likely_cause
+from reparam.training.trainer import Trainer
 from reparam.variants import Player, Recipe
 
 N, DIM = 96, 5
@@ -444,7 +445,7 @@ class TestNonFinite:
         said = str(caught.value)
         assert "\n" not in said
         assert "at step 7 (epoch 3): loss nan, reconstruction -" in said
-        assert "lower the learning rate (--lr 0.001)" in said
+        assert "lower the learning rate (lr=0.001)" in said
         assert f"the last good checkpoint is in {out / 'checkpoints'}" in said
         # Windows end after steps 2, 3 (an epoch), 4, 6; the state after step 6 is good.
         newest = max((out / "checkpoints").glob("step-*.json")).stem
@@ -459,14 +460,14 @@ class TestNonFinite:
         said = str(caught.value)
         assert "at step 0 (epoch 1): loss " in said
         assert "standardize them, (x - mean) / standard deviation; the last good " in said
-        assert "--lr" not in said
+        assert "lr=" not in said
         advised = (x - x.mean(0)) / x.std(0)
         fit(small_vae(rp.data.from_arrays(advised)), advised, **options)
 
     def test_gradient_is_found_before_it_is_saved(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
         for every in (0, 1000):
-            with pytest.raises(NonFiniteError, match=r"mean are not finite after step 4, .*--lr 0"):
+            with pytest.raises(NonFiniteError, match=r"mean are not finite after step 4, .*lr=0"):
                 fit(
                     Center(),
                     points(),
@@ -510,9 +511,7 @@ class TestNonFinite:
 
     def test_of_a_player_in_the_first_step_is_no_fault_of_the_data(self) -> None:
         said = likely_cause({"loss": 140.0, "critic/loss": math.nan}, lr=10.0, step=0)
-        assert (
-            said == "the weights themselves are no longer finite: lower the learning rate (--lr 1)"
-        )
+        assert said == "the weights themselves are no longer finite: lower the learning rate (lr=1)"
         assert "standardize" in likely_cause({"loss": math.nan}, lr=10.0, step=0)
 
     def test_without_a_folder_too(self) -> None:

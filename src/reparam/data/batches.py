@@ -137,13 +137,8 @@ class Batches:
         return Batch(x, y) if self.spec is None else conditioned(self.spec, x, y, covariates)
 
     def indexed(self) -> "Batches | None":
-        """Return these batches if each follows from an index alone, see ``is_plain``, else None."""
-        return self if self.is_plain else None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether batch k is ``at`` of the k-th part of ``order``, without further examples."""
-        return self.labeled is None and self.world_size == 1
+        """Return these batches, which are picks by index; None if a batch has further examples."""
+        return self if self.labeled is None and self.world_size == 1 else None
 
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
         """Return the labeled examples that a batch holds beside those of the epoch."""

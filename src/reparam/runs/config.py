@@ -8,23 +8,21 @@ versions and its machine.
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
-from dataclasses import replace as with_changes
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from reparam.errors import OptionError, RunError
+from reparam.errors import RunError
 from reparam.objectives import Objective
-from reparam.objectives.bounds import ELBO
 from reparam.runs.options import DataOptions
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
+from reparam.training.kl_warmup import WeightsKL, weighted
 from reparam.training.options import MachineOptions, TrainingOptions
-from reparam.training.schedules import linear
 from reparam.utils.files import stored_path
 from reparam.utils.seeding import seeded
 from reparam.variants import Recipe, build, get, replace
@@ -35,13 +33,6 @@ MOVABLE_KEYS = ("data_dir", "path")
 """The options that may differ when a run goes on: the data may have been moved."""
 
 _NOT_OF_THE_WEIGHTS = {*MOVABLE_KEYS, *(f.name for f in fields(MachineOptions)), "recorded"}
-
-
-@runtime_checkable
-class Weighted(Protocol):
-    """An objective whose KL has a weight β."""
-
-    beta: float | Callable[[int], float]
 
 
 @runtime_checkable
@@ -65,7 +56,7 @@ def flat(
     config["condition"] = None if recipe.spec is None else recipe.spec.condition
     config |= dict(source.options) if source else {}
     config |= asdict(training)
-    beta = recipe.objective.beta if isinstance(recipe.objective, Weighted) else None
+    beta = recipe.objective.beta if isinstance(recipe.objective, WeightsKL) else None
     if isinstance(beta, int | float):
         config.setdefault("beta", beta)
     return config | asdict(machine)
@@ -146,36 +137,3 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
     if config.get("beta") is not None and "beta" not in variant.options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
     return recipe
-
-
-def weighted(objective: Objective, beta: float | Callable[[int], float] | None) -> Objective:
-    """Return an objective with another weight β.
-
-    Raises:
-        OptionError: The objective has no KL, or takes no schedule of its weight.
-    """
-    takes_schedule = isinstance(objective, ELBO)
-    if not isinstance(objective, Weighted) or (callable(beta) and not takes_schedule):
-        raise OptionError(
-            f"objective {type(objective).__name__} has no KL to weigh in this way: drop beta= and "
-            "kl_warmup="
-        )
-    return with_changes(objective, beta=beta)  # type: ignore[type-var]
-
-
-def warmed_up(recipe: Recipe, epochs: float, steps_per_epoch: int) -> Recipe:
-    """Return a recipe whose KL weight rises from zero to its value in a number of epochs.
-
-    Raises:
-        OptionError: The objective has no KL, or a schedule of its own.
-    """
-    if not epochs:
-        return recipe
-    beta = recipe.objective.beta if isinstance(recipe.objective, Weighted) else None
-    if callable(beta):
-        raise OptionError(
-            f"kl_warmup={epochs}: the objective has a schedule of its own for beta: drop one"
-        )
-    steps = max(1, round(epochs * steps_per_epoch))
-    schedule = None if beta is None else linear(0.0, beta, steps)
-    return replace(recipe, objective=weighted(recipe.objective, schedule))

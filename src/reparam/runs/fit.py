@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Stream, as_dataset
+from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError, unknown
@@ -31,7 +32,6 @@ from reparam.runs.config import (
     described,
     flat,
     recorded,
-    warmed_up,
 )
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
@@ -40,8 +40,9 @@ from reparam.runs.run import Run
 from reparam.runs.stored import among
 from reparam.spec import DataSpec
 from reparam.training import callbacks as watch
+from reparam.training.callbacks.pictures import N_SAMPLES
 from reparam.training.checkpoint import load_checkpoint, save_tensors
-from reparam.training.events import Callback, Event
+from reparam.training.events import Event, EventHandler
 from reparam.training.options import (
     MachineOptions,
     OptimizerName,
@@ -117,7 +118,7 @@ def fit(
     out: str | Path | Callable[[], Path] | None = None,
     resume: bool = False,
     progress: bool = True,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[EventHandler] = (),
 ) -> Run:
     """Train a model on data.
 
@@ -161,7 +162,8 @@ def fit(
             None writes nothing.
         resume: Go on with the run in ``out`` if there is one.
         progress: Show progress on standard error.
-        callbacks: Functions that are called with every event of training.
+        callbacks: Functions of a ``training.Event``, or objects of a subclass of
+            ``training.Callback``.
 
     Raises:
         OptionError: An option that is unknown or out of range.
@@ -208,7 +210,6 @@ def fit(
         **recorded_data(source, with_fingerprint=out is not None),
         **{name: described(made) for name, made in factories.items()},
     }
-    recipe = warmed_up(recipe, options.kl_warmup, len(batches))
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
@@ -232,8 +233,10 @@ def fit(
                 if progress:
                     note(f"{folder.path} is finished already: nothing is left to train")
                 return run
-            trainer.checkpoints = folder.checkpoints
-            trainer.config_sha256 = config_sha256(folder.config()) if run.is_main else None
+            keeping = trainer.checkpointing
+            keeping.folder = folder.checkpoints
+            keeping.config_sha256 = config_sha256(folder.config()) if run.is_main else None
+            keeping.how_to_resume = f"go on with fit(..., out='{folder.path}', resume=True)"
         watchers = [*callbacks, lambda event: _remember(run, event)]
         if run.is_main:
             n_steps = options.epochs * len(batches)
@@ -246,18 +249,20 @@ def fit(
             stack.enter_context(seeded(torch.device("cpu"), options.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None and resume:
-            checkpoint = load_checkpoint(folder.checkpoints, note, trainer.config_sha256)
+            checkpoint = load_checkpoint(
+                folder.checkpoints, note, trainer.checkpointing.config_sha256
+            )
             if checkpoint is not None:
                 trainer.restore(checkpoint)
                 if progress and trainer.progress.epoch < options.epochs:
                     note(f"going on from epoch {trainer.progress.epoch + 1} of {options.epochs}")
         trainer.fit()
-        if progress and trainer.stopped_early:
-            note(trainer.stopped_early)
+        if progress and trainer.validation.summary:
+            note(trainer.validation.summary)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
-            save_tensors(folder.model_file, weights, finished, trainer.config_sha256)
+            save_tensors(folder.model_file, weights, finished, trainer.checkpointing.config_sha256)
             run.rows = folder.metrics(note)
     return run
 
@@ -395,24 +400,36 @@ def _watchers(
     folder: RunFolder | None,
     n_steps: int,
     progress: bool,
-) -> list[Callback]:
+) -> list[EventHandler]:
     """Return the callbacks that show progress and write metrics and pictures."""
-    watchers: list[Callback] = []
+    watchers: list[EventHandler] = []
     if progress:
-        watchers.append(watch.progress_bar(stack, options, n_steps))
+        watchers.append(watch.progress_on_terminal(stack, options, n_steps))
     if folder is None:
         return watchers
     board = watch.TensorBoard(folder.events, stack, note)
-    watchers += [watch.metrics_file(folder.metrics_file, note), board]
+    watchers += [watch.MetricsFile(folder.metrics_file, note), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)
         watchers.append(
-            watch.pictures(
-                folder.pictures, source.spec, examples, options, runtime.device, board.picture
+            watch.Pictures(
+                folder.pictures,
+                examples,
+                source.spec.shape,
+                _picture_conditions(source.spec, examples.c),
+                options,
+                board.picture,
             )
         )
     return watchers
+
+
+def _picture_conditions(spec: DataSpec, c: Tensor | None) -> Tensor | None:
+    """Return the conditions of the samples in pictures: labels in turn, or those of examples."""
+    if spec.given_covariates and c is not None:
+        return c[torch.arange(N_SAMPLES) % len(c)]
+    return conditions(spec, N_SAMPLES)
 
 
 def _remember(run: Run, event: Event) -> None:

@@ -16,7 +16,7 @@ from reparam.runs.stored import checked_config
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import load_checkpoint, load_stored, load_weights, unflatten
 from reparam.training.runtime import resolve_device
-from reparam.training.trainer import Progress
+from reparam.training.state import Progress
 from reparam.utils.memory import without_training
 from reparam.utils.terminal import note
 from reparam.variants import Recipe

@@ -377,7 +377,7 @@ class Run:
                 return self.model.sample(n, **options).reshape(-1, *self.spec.shape)
             if is_latent(self.model):
                 return as_latent(self.model).sample(n, **options).reshape(-1, *self.spec.shape)
-        images = sample_images(self.model, n, self.spec)
+        images = sample_images(self.model, n, self.spec.shape, c)
         if images is None:
             raise OptionError(
                 f"{self._name!r} does not generate examples: train a variant such as 'vae'"

@@ -1,21 +1,21 @@
-"""The moving average of a model's weights."""
+"""The exponential moving average of the weights of a model."""
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 class MovingAverage:
-    r"""A copy of a model whose weights follow those of the model, without clinging to the first.
+    r"""A copy of a model with an average of its weights over the steps.
 
     .. math:: \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad
               d_t = \min\bigl(d, \tfrac{1 + t}{10 + t}\bigr), \qquad d_0 = 0
 
-    Buffers, such as the statistics of batch normalization, are averaged too. The number of updates
-    is kept on the device, so that nothing waits for it.
+    The decay grows from zero, so that the average forgets the first weights. Buffers, such as the
+    statistics of batch normalization, are averaged too. The number of updates is a tensor on the
+    device, so that nothing waits for it.
 
     Arguments:
         model: The model.
@@ -52,12 +52,12 @@ class MovingAverage:
         t += 1
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what a checkpoint holds of the average."""
+        """Return the average and the number of its updates."""
         state = {f"module.{name}": value for name, value in self.module.state_dict().items()}
         return {"n_averaged": self.n_averaged, **state}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``state_dict`` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load the tensors that ``state_dict`` returned."""
         self.n_averaged.copy_(state["n_averaged"])
         prefix = "module."
         self.module.load_state_dict(

@@ -1,11 +1,12 @@
-"""A whole step of training as one CUDA graph, which a GPU replays without asking the host.
+"""A whole step of training as one CUDA graph, which a GPU replays without the host.
 
 Everything that changes from step to step lies on the device: the order of the epoch, the number of
-the batch and of the step, the learning rates. A step that asks the device for a number, as a
-schedule, an objective or an optimizer with a condition in it does, cannot be a graph: the first
-step is watched for that, and training then goes on as it does without graphs.
+the batch and of the step, the learning rates. A step that reads a number from the device, as a
+schedule, an objective or an optimizer with a condition in it does, cannot be a graph. The first
+step is watched for that, and training then goes on without graphs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,34 +14,36 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reparam.batch import Batch
-from reparam.data.batches import Batches
+from reparam.training.batches import Batches, IndexedBatches
+from reparam.training.events import EventHandler, every_step
+from reparam.training.signals import StopRequests
 from reparam.training.step import Step
 
 WARM_UP = 3
 """Steps before the recording, in which libraries make their plans and optimizers their state."""
 
-_ASKS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2")
+_READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2")
 
 
 class Watch(TorchDispatchMode):
-    """Note the operations that ask the device for a number or for a size.
+    """Note the operations that read a number or a size from the device.
 
     >>> with Watch() as watch:
     ...     _ = float(torch.ones(()))
-    >>> watch.asked
+    >>> watch.reads
     ['aten::_local_scalar_dense']
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.asked: list[str] = []
+        self.reads: list[str] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:  # the signature is torch's
-        """Call an operation, and note it where it asks."""
-        if func.name() in _ASKS:
-            self.asked.append(func.name())
+        """Call an operation, and note it if it reads from the device."""
+        if func.name() in _READS:
+            self.reads.append(func.name())
         return func(*args, **(kwargs or {}))
 
 
@@ -48,46 +51,69 @@ class CapturedStep:
     """The steps of whole batches, as a graph on a GPU and as the same calls elsewhere.
 
     Arguments:
-        step: What happens to the model in one step.
-        batches: The training split, which lies on the device.
-        n_steps: The number of all steps.
+        step: The step, with learning rates of ours.
+        batches: The training split, whose examples lie on the device.
     """
 
-    def __init__(self, step: Step, batches: Batches, n_steps: int) -> None:
+    def __init__(self, step: Step, batches: IndexedBatches) -> None:
         self.step, self.batches = step, batches
-        device = step.runtime.device
-        self.device = device
+        self.device = device = step.runtime.device
         self.n_whole = batches.n_examples // batches.batch_size
-        """How many batches of an epoch are whole; a shorter last one is no graph's business."""
+        """The number of whole batches of an epoch; a shorter last one is not captured."""
+        self.is_possible = True
+        """Whether steps can be taken in this way, as far as is known."""
         self.names: list[str] = []
         self._order = torch.arange(batches.n_examples, device=device)
         self._within = torch.arange(batches.batch_size, device=device)
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self._taken = torch.zeros((), dtype=torch.int64, device=device)
-        self._n_steps = n_steps
         self._log = torch.empty(0)
         self._lr: list[tuple[Tensor, Tensor]] = []
         for turn in step.turns:
+            if turn.rate is None:
+                continue
             # A table has the schedule's own values; a formula on the device would round otherwise.
             table = torch.tensor(
-                [turn.lr(t) for t in range(n_steps)], dtype=torch.float32, device=device
+                [turn.rate(t) for t in range(step.n_steps)], dtype=torch.float32, device=device
             )
             for optimizer in turn.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = torch.tensor(turn.lr(0), dtype=torch.float32, device=device)
+                    group["lr"] = table[0].clone()
                     self._lr.append((group["lr"], table))
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0
-        self.is_possible = True
-        """Whether steps can be taken in this way; the first one tells."""
 
-    def begin(self, epoch: int, number: int, taken: int) -> None:
-        """Set the order of an epoch, and the number of its next batch and of all steps taken."""
+    def take(self, epoch: int, start: int, requests: StopRequests) -> tuple[list[str], Tensor]:
+        """Take the whole batches of an epoch that are left, until a signal comes.
+
+        An epoch waits for the device at its end, and nowhere else.
+
+        Arguments:
+            epoch: The index of the epoch.
+            start: The number of the first batch.
+            requests: The requests to stop.
+
+        Returns:
+            The names of the scalars and their values, with shape (K, n), of the K steps taken.
+        """
+        self.step.run_milestones()
+        # A milestone may replace tensors that a graph refers to.
+        is_possible = not self.step.has_milestones_ahead
         order = self.batches.order(epoch)
         if order is not None:
             self._order.copy_(order)
-        self._number.fill_(number)
-        self._taken.fill_(taken)
+        self._number.fill_(start)
+        self._taken.fill_(self.step.n_taken)
+        number = start
+        while is_possible and number < self.n_whole and not requests.signal:
+            self()
+            number += 1
+            is_possible = self.is_possible
+        self.step.n_taken += number - start
+        values = self._log[start:number].clone()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.names, values
 
     def __call__(self) -> None:
         """Take the next step."""
@@ -96,7 +122,7 @@ class CapturedStep:
         elif self._n_warm == 0:
             with Watch() as watch:
                 self._run_beside()
-            if watch.asked:
+            if watch.reads:
                 self.is_possible = False
                 self._release()
         elif self.device.type != "cuda":
@@ -110,25 +136,15 @@ class CapturedStep:
             self._graph = graph
             graph.replay()
 
-    def rows(self, start: int, stop: int) -> tuple[list[str], Tensor]:
-        """Return the names and values, with shape (K, n), of the batches start … stop - 1.
-
-        An epoch waits for the device here, and nowhere else.
-        """
-        values = self._log[start:stop].clone()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return self.names, values
-
     def _release(self) -> None:
-        """Leave the optimizers as they were."""
+        """Give the optimizers plain learning rates again."""
         for turn in self.step.turns:
             for optimizer in turn.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = float(group["lr"])
 
     def _run_beside(self) -> None:
-        """Take a step on another stream than the main one, as a recording wants it before."""
+        """Take a step on another stream than the main one, as a recording requires before it."""
         self._n_warm += 1
         if self.device.type != "cuda":
             self._run()
@@ -144,12 +160,34 @@ class CapturedStep:
         batch = self.batches.at(index)
         for lr, table in self._lr:
             lr.copy_(table.index_select(0, self._taken[None])[0])
-        progress = self._taken / self._n_steps
-        named = self.step(Batch(batch.x, batch.y, batch.c, self._taken, progress))
-        values = torch.stack([value.float() for value in named.values()])
+        progress = self._taken / self.step.n_steps
+        scalars = self.step.update(Batch(batch.x, batch.y, batch.c, self._taken, progress))
+        values = torch.stack([value.float() for value in scalars.values()])
         if not self.names:
-            self.names = list(named)
+            self.names = list(scalars)
             self._log = values.new_zeros(self.n_whole, len(values))
         self._log.index_copy_(0, self._number[None], values[None])
         self._number += 1
         self._taken += 1
+
+
+def captured_step(
+    step: Step, batches: Batches, callbacks: Sequence[EventHandler], capture: bool | None
+) -> CapturedStep | None:
+    """Return the captured form of a step, where there can be one.
+
+    What changes with the step on the host is no part of a graph: annealed modules, optimizers and
+    schedulers of the user's own, and callbacks that receive every step.
+
+    Arguments:
+        step: The step.
+        batches: The training split.
+        callbacks: The callbacks of the training.
+        capture: Whether to capture; on a GPU when None.
+    """
+    asked = step.runtime.device.type == "cuda" if capture is None else capture
+    indexed = batches.indexed() if asked else None
+    on_host = every_step(callbacks) or step.annealed or step.has_own_optimizer
+    if indexed is None or on_host or step.runtime.world_size > 1:
+        return None
+    return CapturedStep(step, indexed)

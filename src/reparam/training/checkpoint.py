@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of a training run, in files that execute nothing.
+"""Checkpoints: the whole state of a training run, in files that execute nothing when loaded.
 
-A checkpoint is a safetensors file and, written after it, a JSON file with its checksum. Without
-the second the first does not count, so that a write that is killed leaves the previous checkpoint
-the newest.
+A checkpoint is a safetensors file and a JSON file with its checksum, which is written after it. A
+safetensors file without a JSON file is ignored, so that after an interrupted write the checkpoint
+before it is the newest.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from reparam.utils.equality import by_value
 from reparam.utils.files import read_json, read_regular, reason, write_atomic, write_json
 
 FORMAT = 1
-"""The version of the files; a run of a newer one is refused."""
+"""The version of the file format; a run of a newer one is refused."""
 
 ATTEMPTS = 10
-"""How often the newest checkpoint is looked for while another process deletes those found."""
+"""The number of attempts to read the newest checkpoint while another process deletes old ones."""
 
 KEPT = 2
-"""How many checkpoints a run keeps: the newest, and the one to fall back on."""
+"""The number of checkpoints of a run: the newest one, and one in case that it is damaged."""
 
 
 @by_value
@@ -40,10 +40,9 @@ class Checkpoint:
 
     Arguments:
         step: The number of optimizer steps taken.
-        tensors: Weights, optimizer state and random number state, by name.
-        values: Plain values: epoch, position in the epoch, best score.
-        config_sha256: The checksum of the configuration that it was trained under; None where that
-            was not stored.
+        tensors: The tensors by name; see ``state``.
+        values: The plain values by name; see ``state``.
+        config_sha256: The checksum of the configuration of the run; None where none was stored.
     """
 
     step: int
@@ -53,7 +52,7 @@ class Checkpoint:
 
 
 class Stored(NamedTuple):
-    """What ``save_tensors`` wrote; see ``Checkpoint``."""
+    """The content of the files of ``save_tensors``; see ``Checkpoint``."""
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
@@ -66,13 +65,13 @@ def save_tensors(
     values: Mapping[str, Any],
     config_sha256: str | None = None,
 ) -> None:
-    """Write tensors, then beside them, as JSON, plain values and the checksum of both.
+    """Write tensors, then a JSON file with plain values and the checksum of both.
 
     Arguments:
-        path: The file of the tensors; the JSON file takes its name with the ending ``.json``.
+        path: The file of the tensors; the JSON file has its name with the suffix ``.json``.
         tensors: The tensors, by name.
         values: The plain values.
-        config_sha256: The checksum of the configuration that they were trained under.
+        config_sha256: The checksum of the configuration of the run.
 
     Raises:
         RunError: The disk is full.
@@ -89,7 +88,7 @@ def save_tensors(
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and values that ``save_tensors`` wrote.
+    """Return the tensors and the values that ``save_tensors`` wrote.
 
     Raises:
         CheckpointError: A file is missing or damaged, or of a newer format.
@@ -99,7 +98,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_stored(path: Path) -> Stored:
-    """Return all that ``save_tensors`` wrote.
+    """Return everything that ``save_tensors`` wrote.
 
     Raises:
         CheckpointError: A file is missing or damaged, or of a newer format.
@@ -125,7 +124,7 @@ def _checksum(content: bytes, values: Mapping[str, Any]) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, and delete all but the newest ones.
+    """Write a checkpoint, and delete all but the ``KEPT`` newest ones.
 
     Raises:
         RunError: The disk is full.
@@ -133,7 +132,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = _tensor_path(folder, checkpoint.step)
     save_tensors(path, checkpoint.tensors, checkpoint.values, checkpoint.config_sha256)
     for old in _steps(folder, ".json")[KEPT:]:
-        # The JSON first: a checkpoint without it does not count, whatever else is left.
+        # The JSON file first: without it the checkpoint is ignored, whatever else is left.
         _tensor_path(folder, old).with_suffix(".json").unlink(missing_ok=True)
         _tensor_path(folder, old).unlink(missing_ok=True)
     return path
@@ -142,16 +141,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 def load_checkpoint(
     folder: Path, warn: Callable[[str], None], config_sha256: str | None = None
 ) -> Checkpoint | None:
-    """Return the newest sound checkpoint, or None in a folder that has none yet.
+    """Return the newest undamaged checkpoint; None in a folder without checkpoints.
 
-    Nothing is written: another process may be training the run, and delete an old checkpoint while
-    it is read.
+    Nothing is written. Another process may be training the run, and may delete an old checkpoint
+    while it is read.
 
     Arguments:
         folder: The folder of the checkpoints.
-        warn: Told of every checkpoint that is passed over.
-        config_sha256: The checksum of a configuration; checkpoints of another one are passed over.
-            Those of any are taken when None.
+        warn: A function that receives a warning about every checkpoint that is skipped.
+        config_sha256: The checksum of a configuration; checkpoints of another one are skipped. None
+            for those of any configuration.
 
     Raises:
         CheckpointError: Every checkpoint is damaged, or of another configuration.
@@ -162,14 +161,15 @@ def load_checkpoint(
         except FileNotFoundError:
             continue
     raise CheckpointError(
-        f"the checkpoints in {folder} change too fast to be read: wait for the process that trains"
+        f"the checkpoints in {folder} change too fast to be read: wait until the "
+        "process that trains has ended"
     )
 
 
 def _newest(
     folder: Path, warn: Callable[[str], None], config_sha256: str | None
 ) -> Checkpoint | None:
-    """Return what ``load_checkpoint`` does.
+    """Return the result of ``load_checkpoint``, in one attempt.
 
     Raises:
         FileNotFoundError: A checkpoint was deleted while it was read.
@@ -178,9 +178,9 @@ def _newest(
     for step in _steps(folder, ".safetensors"):
         if step > max(steps, default=-1):
             warn(
-                f"{_tensor_path(folder, step)} does not count, for it has no .json file: its write "
-                "goes on or was cut short, or that file was deleted; falling back to the "
-                "checkpoint before it"
+                f"{_tensor_path(folder, step)} is ignored, since it has no .json file: it is "
+                "still being written, its write was interrupted, or that file was deleted; falling "
+                "back to the checkpoint before it"
             )
     foreign = False
     for step in steps:
@@ -210,10 +210,10 @@ def _newest(
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Give a model its weights.
+    """Load the weights of a model.
 
     Raises:
-        CheckpointError: They are those of another model.
+        CheckpointError: They are the weights of another model.
     """
     try:
         model.load_state_dict(weights)
@@ -240,11 +240,11 @@ def _tensor_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}.safetensors"
 
 
-def _steps(folder: Path, ending: str) -> list[int]:
-    """Return the steps that have a file with this ending, the newest first.
+def _steps(folder: Path, suffix: str) -> list[int]:
+    """Return the steps that have a file with a suffix, the newest first.
 
     Raises:
-        CheckpointError: The folder may not be looked into.
+        CheckpointError: The folder cannot be read.
     """
     try:
         names = os.listdir(folder)
@@ -252,7 +252,7 @@ def _steps(folder: Path, ending: str) -> list[int]:
         return []
     except OSError as error:
         raise CheckpointError(f"cannot read {folder}: {reason(error)}") from error
-    found = (re.fullmatch(rf"step-([0-9]+){re.escape(ending)}", name) for name in names)
+    found = (re.fullmatch(rf"step-([0-9]+){re.escape(suffix)}", name) for name in names)
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 

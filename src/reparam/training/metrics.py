@@ -1,4 +1,4 @@
-"""The rows of metrics of a run: one mapping of scalars a line, as JSON."""
+"""The rows of metrics of a run, stored as JSON lines: one mapping of scalars for each line."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,18 +12,18 @@ METRICS_LIMIT = 2**30
 """The largest file of metrics that is read, in bytes: some million rows."""
 
 HUGE = 1e300
-"""A larger figure is damage, and no plot could show it beside others."""
+"""A larger number is damage, and no plot could show it beside others."""
 
 
 def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Return the rows of a file of metrics; a last line that a killed process cut is dropped.
+    """Return the rows of a file of metrics, without a last line that is cut.
 
     Arguments:
-        path: The file, of JSON lines; it need not exist.
-        warn: Told of rows that are damaged, which are left out.
+        path: The file; without one there are no rows.
+        warn: A function that receives a warning about damaged rows, which are left out.
 
     Raises:
-        OSError: The file is there, and cannot be read.
+        OSError: The file exists and cannot be read.
     """
     try:
         lines = read_regular(path, METRICS_LIMIT).split(b"\n")
@@ -31,7 +31,7 @@ def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dic
         return []
     whole, last = lines[:-1], lines[-1]
     found = [_row(line) for line in (*whole, last) if line.strip()]
-    # Each step has one row of a split.
+    # Each split has one row at a step.
     rows = {(row["split"], row["step"]): row for row in found if row is not None}
     damaged = len(found) - len(rows) - bool(last.strip() and _row(last) is None)
     if damaged and warn is not None:
@@ -40,7 +40,7 @@ def read_rows(path: Path, warn: Callable[[str], None] | None = None) -> list[dic
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Return a row of metrics, NaN for what is null in it; None for a line that is no row."""
+    """Return a row of metrics, with NaN for null; None for a line that is no row."""
     try:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -56,7 +56,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def as_line(row: Mapping[str, Any]) -> str:
-    """Return a row of metrics as a line of its file; what is not finite is null, as JSON has it.
+    """Return a row of metrics as a line of its file, with null for numbers that are not finite.
 
     >>> as_line({"step": 1, "loss": float("inf")})
     '{"step": 1, "loss": null}\\n'

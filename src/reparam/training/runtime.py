@@ -1,13 +1,13 @@
 """Where a model trains: the device, the precision, and one process or several.
 
-One device needs nothing but torch. Several devices or nodes are lightning-fabric's work, which is
-imported only then: its import takes as long as torch's.
+One device needs nothing but torch. Several devices or nodes use lightning-fabric, which is imported
+only then, since its import takes as long as that of torch.
 """
 
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,43 +16,12 @@ from reparam.errors import OptionError, unknown
 from reparam.training.optimizers import Optimizer
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
-"""Precisions by name, and what lightning-fabric calls them."""
-
+"""Precisions by name, with the names of lightning-fabric."""
 
 _LOST = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
 )
-"""What torch says where a process that shares the work does not answer."""
-
-
-class Runtime(Protocol):
-    """What the training loop asks of the machine."""
-
-    device: torch.device
-    rank: int
-    world_size: int
-
-    def setup(
-        self, module: nn.Module, optimizers: Sequence[Optimizer]
-    ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return the module and the optimizers, ready to train on the device."""
-        ...
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which a forward pass has the run's precision."""
-        ...
-
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over processes."""
-        ...
-
-    def mean(self, value: Tensor) -> Tensor:
-        """Return the mean of a tensor over processes."""
-        ...
-
-    def broadcast(self, value: str) -> str:
-        """Return the text of the first process."""
-        ...
+"""How torch describes that another process of the run does not answer."""
 
 
 class SingleDevice:
@@ -73,11 +42,11 @@ class SingleDevice:
     def setup(
         self, module: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return both as they are."""
+        """Return the module and the optimizers, ready to train: as they are."""
         return module, optimizers
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return torch's autocast to bfloat16, or nothing."""
+        """Return the context of a forward pass: torch's autocast to bfloat16, or none."""
         if self.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
@@ -87,11 +56,11 @@ class SingleDevice:
         loss.backward()
 
     def mean(self, value: Tensor) -> Tensor:
-        """Return the value."""
+        """Return the mean of a tensor over processes: the tensor itself."""
         return value
 
     def broadcast(self, value: str) -> str:
-        """Return the text."""
+        """Return the text of the first process: the text itself."""
         return value
 
 
@@ -103,7 +72,7 @@ class SeveralDevices:
         precision: A key of ``PRECISIONS``.
         devices: The number of devices of each node, one process each.
         nodes: The number of nodes.
-        has_players: Whether further players train parts of the model.
+        has_players: Whether the recipe has players, whose losses use a part of the parameters.
     """
 
     def __init__(
@@ -116,7 +85,7 @@ class SeveralDevices:
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            # A player's loss may use a part of the parameters only.
+            # The loss of a player may use a part of the parameters only.
             strategy=DDPStrategy(find_unused_parameters=has_players),
             precision=PRECISIONS[precision],  # type: ignore[arg-type]
         )
@@ -128,12 +97,12 @@ class SeveralDevices:
     def setup(
         self, module: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return both wrapped by fabric, which averages gradients over processes."""
+        """Return the module and the optimizers wrapped by fabric, which averages gradients."""
         ready, *wrapped = self._fabric.setup(module, *optimizers)  # type: ignore[arg-type]
         return ready, wrapped
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return nothing: fabric's modules set the precision themselves."""
+        """Return no context: fabric's modules set the precision themselves."""
         return nullcontext()
 
     def backward(self, loss: Tensor) -> None:
@@ -150,8 +119,12 @@ class SeveralDevices:
         return str(self._fabric.broadcast(value))
 
 
+Runtime = SingleDevice | SeveralDevices
+"""Where a model trains."""
+
+
 def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
-    """Return whether an error says that another process of the run is gone.
+    """Return whether an error comes from another process of the run that has ended.
 
     >>> lost_a_process(make_runtime("cpu", "float32"), RuntimeError("gloo: Connection closed"))
     False
@@ -160,10 +133,10 @@ def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device of a name; ``auto`` is a GPU where there is one.
+    """Return the device of a name; ``auto`` is a GPU if there is one.
 
     Raises:
-        OptionError: A device that torch does not know or this machine does not have.
+        OptionError: A device that torch does not know, or that this machine does not have.
 
     Example:
         >>> resolve_device("cpu")
@@ -181,8 +154,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         found = 0 if accelerator is None else torch.accelerator.device_count()
         if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
             raise OptionError(
-                f"device {name!r} is not on this machine, which has {found} accelerators: "
-                "use --device cpu, or auto"
+                f"device={name!r} is not on this machine, which has {found} accelerators: "
+                "use device='cpu' or device='auto'"
             )
     return device
 
@@ -190,15 +163,15 @@ def resolve_device(name: str = "auto") -> torch.device:
 def resolve_precision(
     name: str, device: torch.device, weights: torch.dtype | None = torch.float32
 ) -> str:
-    """Return the precision of a name; ``auto`` is bfloat16 where the machine computes in it.
+    """Return the precision of a name; ``auto`` is bfloat16 if the machine computes in it.
 
     Arguments:
         name: ``auto`` or a key of ``PRECISIONS``.
-        device: Where to compute.
+        device: The device that computes.
         weights: The type of the model's weights; ``auto`` leaves float64 as it is.
 
     Raises:
-        OptionError: A precision that does not exist, or that these weights do not go with.
+        OptionError: An unknown precision, or one that does not fit the type of the weights.
 
     Example:
         >>> resolve_precision("float32", torch.device("cpu"))
@@ -236,20 +209,20 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
 def make_runtime(
     device: str, precision: str, devices: int = 1, nodes: int = 1, has_players: bool = False
 ) -> Runtime:
-    """Return the runtime for so many devices.
+    """Create the runtime for a number of devices.
 
     Arguments:
-        device: A name that ``resolve_device`` knows.
-        precision: A precision that is resolved already.
+        device: The name of a device; see ``resolve_device``.
+        precision: ``float32``, ``bfloat16`` or ``float64``; see ``resolve_precision``.
         devices: The number of devices of each node.
         nodes: The number of nodes.
-        has_players: Whether further players train parts of the model.
+        has_players: Whether the recipe has players, whose losses use a part of the parameters.
 
     Raises:
-        OptionError: Fewer than one device or node, or a device that is not there.
+        OptionError: Fewer than one device or node, or a device that this machine does not have.
     """
     if devices < 1 or nodes < 1:
-        raise OptionError(f"devices={devices}, nodes={nodes}: at least one of each is needed")
+        raise OptionError(f"devices={devices}, nodes={nodes}: both must be at least 1")
     place = resolve_device(device)
     if devices == nodes == 1:
         return SingleDevice(place, precision)

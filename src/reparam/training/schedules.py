@@ -1,9 +1,9 @@
-"""Numbers that change while a model trains: functions of the optimizer step."""
+"""Schedules: the learning rate and the weight of the KL as functions of the optimizer step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, log, pi
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -12,34 +12,36 @@ from reparam.utils.arguments import numbers
 
 __all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
 
+Number = TypeVar("Number", float, Tensor)
+
 
 @numbers(steps=1)
 @dataclass(frozen=True)
 class Linear:
-    """A straight line from ``start`` to ``stop``, then ``stop``."""
+    """A line from ``start`` to ``stop`` in a number of steps, and ``stop`` after that."""
 
     start: float
     stop: float
     steps: int
 
-    def __call__(self, step: Any) -> Any:
-        """Return the value at a step, a number or a tensor; infinity stands for the end."""
+    def __call__(self, step: Number) -> Number:
+        """Return the value at a step, a number or a tensor; infinity is the end of training."""
         share = step / self.steps
-        # What a graph on a GPU replays takes the step from a tensor, and never looks at it.
+        # A CUDA graph takes the step from a tensor, without reading it.
         share = share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0)
         return self.start + (self.stop - self.start) * share
 
 
 @numbers()
 def linear(start: float, stop: float, steps: int) -> Linear:
-    r"""Return the schedule of a KL warm-up, from ``start`` to ``stop`` in so many steps.
+    r"""Return the schedule of a KL warm-up, from ``start`` to ``stop`` in ``steps`` steps.
 
     .. math:: \beta(t) = \beta_0 + (\beta_1 - \beta_0) \min(t / T, 1)
 
     Arguments:
         start: The value at step 0.
         stop: The value from step ``steps`` on.
-        steps: T.
+        steps: T, the number of steps.
 
     Raises:
         OptionError: Fewer than one step.
@@ -53,18 +55,18 @@ def linear(start: float, stop: float, steps: int) -> Linear:
         (0.0, 0.25, 1.0)
     """
     if steps < 1:
-        raise OptionError(f"steps={steps}: a schedule needs at least one step")
+        raise OptionError(f"steps={steps}: must be at least 1")
     return Linear(float(start), float(stop), steps)
 
 
 STAGES = 8
-"""The stages of the learning rate of that name."""
+"""The number of stages of the schedule ``stages``."""
 
 
 @numbers(warmup=0, steps=1)
 @dataclass(frozen=True)
 class LearningRate:
-    """A rise from zero in the steps of the warm-up, then ``fall(step, warmup, steps)`` of it."""
+    """A linear rise to the peak, and after the warm-up the peak times a falling share."""
 
     peak: float
     warmup: int
@@ -72,7 +74,7 @@ class LearningRate:
     fall: Callable[[float, int, int], float]
 
     def __call__(self, step: float) -> float:
-        """Return the value at a step; infinity stands for the end."""
+        """Return the value at a step; infinity is the end of training."""
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         return self.peak * self.fall(step, self.warmup, self.steps)
@@ -80,10 +82,10 @@ class LearningRate:
 
 @numbers(warmup=0, steps=1)
 def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
-    r"""Return a learning rate by name, which rises to its peak in the steps of the warm-up.
+    r"""Return a schedule of the learning rate, which rises to its peak and then falls.
 
-    ``cosine``: half a cosine down to zero. ``linear``: a line there. ``constant``: as it says.
-    ``stages``: eight of them, each three times as long as the one before it, down to a tenth.
+    ``cosine``: half a cosine to zero. ``linear``: a line to zero. ``constant``: the peak.
+    ``stages``: eight constant stages to a tenth, each three times as long as the one before it.
 
     .. math:: \eta(t) = \eta \frac{t + 1}{T_w} \ (t < T_w), \qquad
               \eta_{\mathrm{cosine}}(t)
@@ -92,13 +94,13 @@ def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRa
               \eta_i = \eta\, 10^{-i / 7}, \ i = 0, \dots, 7
 
     Arguments:
-        name: The name.
+        name: ``cosine``, ``linear``, ``constant`` or ``stages``.
         peak: η.
         warmup: The number of steps of the rise, T_w.
         steps: The number of steps in all, T.
 
     Raises:
-        OptionError: An unknown schedule, with the nearest one.
+        OptionError: An unknown name, with the nearest known one.
 
     References:
         Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5 (cosine); Bergsma et al., Straight to zero, ICLR
@@ -126,7 +128,7 @@ def _linear(step: float, warmup: int, steps: int) -> float:
 
 
 def _fallen(step: float, warmup: int, steps: int) -> float:
-    """Return the share of the steps after the warm-up that are done."""
+    """Return the share of the steps after the warm-up that are taken."""
     return min((step - warmup) / max(1, steps - warmup), 1.0)
 
 

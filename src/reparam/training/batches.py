@@ -1,0 +1,75 @@
+"""What training needs of the training split: batches, epoch by epoch.
+
+Training knows no data sets. Whatever has the attributes and methods of ``Batches`` can be trained
+on; ``data.Batches`` and ``data.StreamBatches`` have them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from reparam.batch import Batch
+
+
+class IndexedBatches(Protocol):
+    """Batches that are picked by index from examples that lie on the device."""
+
+    @property
+    def n_examples(self) -> int:
+        """The number of examples of an epoch."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """The number of examples of a batch; the last batch of an epoch may have fewer."""
+        ...
+
+    def order(self, epoch: int) -> Tensor | None:
+        """Return the order of an epoch, with shape (N,); None for that of the examples."""
+        ...
+
+    def at(self, index: Tensor | slice) -> Batch:
+        """Return the examples of an index, with shape (B,), as a batch."""
+        ...
+
+
+class Batches(Protocol):
+    """The batches of a training split."""
+
+    @property
+    def n_examples(self) -> int:
+        """The number of examples of an epoch."""
+        ...
+
+    @property
+    def has_exact_length(self) -> bool:
+        """Whether every epoch has exactly ``len`` batches; a loader may yield fewer."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Return the batches of an epoch, from number ``start`` on."""
+        ...
+
+    def indexed(self) -> IndexedBatches | None:
+        """Return the same batches as picks by index; None where they are made in another way."""
+        ...
+
+
+@dataclass(frozen=True)
+class FirstEpoch:
+    """The batches of the first epoch, each time anew: where milestones take their examples from.
+
+    Arguments:
+        batches: The training split.
+    """
+
+    batches: Batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches.epoch(0)
