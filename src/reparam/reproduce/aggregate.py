@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam.divergence import mmd
-from reparam.evaluation.latents.decomposition import AggregateKL, total_correlation
+from reparam.evaluation import Figure, total_correlation
 from reparam.isolation import isolated
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.likelihoods import NETWORKS, RECIPE, dynamic_mnist
@@ -106,7 +106,7 @@ class Measured(NamedTuple):
         scores: Figures of every test image.
     """
 
-    dependence: AggregateKL
+    dependence: Figure
     discrepancy: Tensor
     scores: Scores
 

@@ -58,7 +58,12 @@ def cluster_vae(protocol: Protocol) -> Findings:
             panels = [("members", member_rows(model, test)), ("samples", sample_rows(model))]
             figures["clusters"] = pictures(panels, n_columns=N_COLUMNS)
     each = [
-        Row(f"accuracy, matched one to one, seed {seed}", *result.hungarian, unit="")
+        Row(
+            f"accuracy, matched one to one, seed {seed}",
+            result.hungarian.value,
+            result.hungarian.stderr,
+            unit="",
+        )
         for seed, result in found.items()
     ]
     rows = (
@@ -77,7 +82,7 @@ def cluster_vae(protocol: Protocol) -> Findings:
         ),
         Row(
             "normalized mutual information, mean over seeds",
-            *mean_of(torch.tensor([result.mutual_information for result in found.values()])),
+            *mean_of(torch.tensor([result.mutual_information.value for result in found.values()])),
             unit="",
         ),
         *each,
@@ -93,5 +98,14 @@ def cluster_vae(protocol: Protocol) -> Findings:
         "The encoder's training images are distorted, which the paper does not do: the original "
         "is what the decoder has to give back.",
     )
-    details = {str(seed): result._asdict() for seed, result in found.items()}
+    details = {
+        str(seed): {
+            "n_clusters": result.n_clusters,
+            "hungarian": [result.hungarian.value, result.hungarian.stderr],
+            "majority": [result.majority.value, result.majority.stderr],
+            "mutual_information": result.mutual_information.value,
+            "mutual_information_stderr": result.mutual_information.stderr,
+        }
+        for seed, result in found.items()
+    }
     return Findings(rows, notes, figures, details)

@@ -1,7 +1,7 @@
-"""Proposals: where the draws come from that an importance-sampled likelihood is made of.
+"""Proposals: the distributions that an importance-sampled likelihood draws z from.
 
-Any distribution that is positive where p(x, z) is gives an unbiased estimate of p(x); a better one
-gives a less noisy one, and so less of a gap below log p(x).
+Any distribution that is positive where p(x, z) is gives an unbiased estimate of p(x). A better one
+gives a less noisy estimate, and a smaller gap below log p(x).
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 from reparam.distributions import Delta, QuantizedCodes, base
 from reparam.divergence import check_comparable
 from reparam.errors import OptionError, SupportError, unknown
+from reparam.evaluation.model import as_event
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
 
@@ -207,7 +208,7 @@ def tuned(
             raise OptionError(f"{name}={value}: tuning a proposal needs at least 1")
     if not lr > 0:
         raise OptionError(f"lr={lr}: the length of a step must be above 0")
-    x = model.as_event(x) if hasattr(model, "as_event") else x
+    x = as_event(model, x)
     with frozen(model), torch.no_grad():
         q = model.posterior(x, c)
         check_proposal(TUNED, q)
