@@ -118,6 +118,10 @@ class Run:
         where = "in memory" if self.folder is None else f"in {self.folder.path}"
         return f"Run({what} on {self.spec.name}, {where})"
 
+    def recipe(self) -> Recipe:
+        """Build the recipe of the run again from its options."""
+        return recipe_of(self.config, self.spec)
+
     @property
     def has_named_data(self) -> bool:
         """Whether the data of the run can be loaded by name; False for data that were in memory."""
