@@ -307,18 +307,18 @@ class TestCompare:
         self, first: dict[str, Any], second: dict[str, Any], reason: str
     ) -> None:
         with pytest.raises(OptionError, match=reason) as caught:
-            compare([untrained(**first), untrained(**second)], n_samples=1, note=pytest.fail)
+            compare([untrained(**first), untrained(**second)], n_samples=1, tell=pytest.fail)
         assert "\n" not in str(caught.value)
 
     def test_names_the_run_to_train_otherwise(self) -> None:
         options = {"binarize": "none", "likelihood": "cross-entropy"}
         runs = [untrained(binarize="none", likelihood="continuous-bernoulli"), untrained(**options)]
         with pytest.raises(OptionError, match="instead of vae-2, train a normalized one"):
-            compare(runs, n_samples=1, note=pytest.fail)
+            compare(runs, n_samples=1, tell=pytest.fail)
 
     def test_looks_for_the_split_first(self) -> None:
         with pytest.raises(OptionError, match="no split 'trian'"):
-            compare([untrained(), untrained("ae")], split="trian", note=pytest.fail)
+            compare([untrained(), untrained("ae")], split="trian", tell=pytest.fail)
 
     def test_says_why_two_seeds_are_not_clear(self) -> None:
         x = torch.randn(400, 3)
@@ -521,7 +521,7 @@ class TestCommand:
         for run in (a, b):
             run.evaluate(n_samples=2)
         said: list[str] = []
-        compare([a, b], note=said.append)
+        compare([a, b], tell=said.append)
         assert said == []
         data = a.dataset()
         test = data.splits["test"]
@@ -529,7 +529,7 @@ class TestCommand:
         turned = replace(test, x=test.x.flip(0), y=test.y.flip(0))
         turned_data = replace(data, splits={**data.splits, "test": turned})
         found = compare(
-            [replace(run, data=turned_data) for run in (a, b)], n_samples=2, note=said.append
+            [replace(run, data=turned_data) for run in (a, b)], n_samples=2, tell=said.append
         )
         assert len(said) == 2
         x = turned_data.examples("test", seed=0).x
@@ -548,10 +548,10 @@ class TestCommand:
         for run in loaded:
             run.evaluate(n_samples=2)
         said: list[str] = []
-        compare(loaded, note=said.append)
+        compare(loaded, tell=said.append)
         assert said == []
         path.write_text(text[::-1])
-        compare(loaded, n_samples=2, note=said.append)
+        compare(loaded, n_samples=2, tell=said.append)
         assert len(said) == 2
 
     def test_figures_for_the_ledger_follow_the_weights(self, tmp_path: Path) -> None:

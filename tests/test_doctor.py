@@ -468,7 +468,9 @@ class TestScale:
             parameter.data.zero_()
         bias.data[-1] = 0.01
         bias.data[4 : 4 + n_held_up] = -40.0
-        found = likelihood.decoder_scale(diagnostic_context(Run(model, source.spec, {}, source), source))
+        found = likelihood.decoder_scale(
+            diagnostic_context(Run(model, source.spec, {}, source), source)
+        )
         assert found.severity == expected
         assert found.figures["share_at_floor"] == n_held_up / 4
 

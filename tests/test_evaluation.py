@@ -434,7 +434,7 @@ def test_a_tuned_proposal_is_named_where_there_is_one() -> None:
     assert "proposal='tuned'" in said
     told: list[str] = []
     tuned = evaluation.evaluate(
-        model, binary_batch(), proposal="tuned", note=told.append, annealed=3, **options
+        model, binary_batch(), proposal="tuned", say=told.append, annealed=3, **options
     )
     assert not any("proposal='tuned'" in warning for warning in tuned.warnings)
     assert [line.split()[0] for line in told] == ["tuning", "annealing"]

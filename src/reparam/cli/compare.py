@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         split=options.split,
         seed=options.seed,
         device=options.device,
-        note=note,
+        tell=note,
     )
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
     if options.out is not None:

@@ -15,7 +15,7 @@ from reparam.cli.parse import parse
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.importance import N_SAMPLES
 from reparam.evaluation.likelihood.proposal import TUNED
-from reparam.evaluation import Evaluation
+from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import NamedFeatures, features_of
 from reparam.runs.run import Run, load
 from reparam.spec import DataSpec
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         device=options.device,
         progress=_counter(),
-        note=lambda line: print(line, file=stderr(), flush=True),
+        say=lambda words: print(words, file=stderr(), flush=True),
         proposal=options.proposal,
         annealed=options.annealed,
         annealed_temperatures=options.annealed_temperatures,

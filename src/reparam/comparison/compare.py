@@ -36,7 +36,7 @@ def compare(
     split: str = "test",
     seed: int = 0,
     device: str = "auto",
-    note: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Comparison:
     r"""Compare runs on the same examples, pair by pair.
 
@@ -58,7 +58,7 @@ def compare(
         split: The split of their data.
         seed: The seed of every draw.
         device: The device that computes.
-        note: Called with a line of text before a run is evaluated.
+        tell: Called with a line of text before a run is evaluated.
 
     Returns:
         Figures and differences in nats per example, with standard errors.
@@ -105,9 +105,9 @@ def compare(
         if found is None or not _has_draws(found, n, of):
             # A directed model has its likelihood exactly, without a proposal.
             by = POSTERIOR if isinstance(run.model, DirectedModel) else of
-            if note is not None:
+            if tell is not None:
                 how = "" if by == POSTERIOR else f" proposal={by!r}"
-                note(f"evaluating {names[i]} on {split!r} (n_samples={n}{how})")
+                tell(f"evaluating {names[i]} on {split!r} (n_samples={n}{how})")
             options: dict[str, Any] = {"split": split, "n_samples": n, "seed": seed}
             options |= {"device": device, "proposal": by}
             # A sound evaluation with other draws may have taken hours: it stays in the folder.

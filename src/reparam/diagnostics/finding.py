@@ -162,11 +162,9 @@ class Diagnosis:
         found = {s: self.of(s) for s in ("problem", "advice", "fine", "skipped")}
         if not found["problem"]:
             lines += ["No problem was found.", ""]
-        titles = {"problem": "PROBLEMS", "advice": "ADVICE"} | (
-            {"fine": "FINE"} if everything else {}
-        )
+        titles = {"problem": "PROBLEMS", "advice": "ADVICE", "fine": "FINE"}
         for severity, title in titles.items():
-            if found[severity]:
+            if found[severity] and (severity != "fine" or everything):
                 lines += [title, *map(str, found[severity]), ""]
         if found["fine"] and not everything:
             lines.append(_wrapped("fine: " + "; ".join(f.message for f in found["fine"]), "  "))

@@ -65,12 +65,8 @@ def collapse(context: DiagnosticContext) -> Finding:
         why = "z does not depend on x, and the decoder works without it"
         if total.value >= COLLAPSED_KL:
             why = "its mean is the same for all x in every dimension, whatever its KL" + forced
-        return problem(
-            f"The posterior has collapsed: {why}",
-            evidence,
-            "; else ".join(_fixes(context)),
-            figures,
-        )
+        fixes = "; else ".join(_fixes(context))
+        return problem(f"The posterior has collapsed: {why}", evidence, fixes, figures)
     layers = {name: float(kl.mean()) for name, kl in draws.kl_groups.items()}
     idle = [name for name, kl in layers.items() if name != "y" and kl < COLLAPSED_KL]
     if idle:

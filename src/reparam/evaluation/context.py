@@ -54,7 +54,7 @@ class Context:
             ``n_samples``.
         max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all) in the pass of draws.
-        note: Called with a line of text before a part that takes long.
+        say: Called with a line of text before a part that takes long.
         train: Training examples, for active units and probes; None for neither.
         probe_train: Training examples for the probes; None for those of ``train``.
         probe: Whether codes of more than 256 dimensions are probed too.
@@ -75,7 +75,7 @@ class Context:
     block: int | None = None
     max_memory_mb: int = 512
     progress: Progress | None = None
-    note: Callable[[str], None] | None = None
+    say: Callable[[str], None] | None = None
     train: Batch | None = None
     probe_train: Batch | None = None
     probe: bool = False
@@ -138,8 +138,8 @@ class Context:
     def draws(self) -> ImportanceSample:
         """The figures that follow from draws of z, of all examples."""
         parts: list[ImportanceSample] = []
-        if self.proposal == TUNED and self.note is not None:
-            self.note(f"tuning a proposal on each of {len(self.batch):,} examples ...")
+        if self.proposal == TUNED and self.say is not None:
+            self.say(f"tuning a proposal on each of {len(self.batch):,} examples ...")
         with isolated(self.model, self.device) as device, workers(device) as threads:
 
             def sample(part: Batch) -> None:

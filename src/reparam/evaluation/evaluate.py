@@ -39,7 +39,7 @@ def evaluate(
     split: str = "test",
     max_memory_mb: int = 512,
     progress: Progress | None = None,
-    note: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
     train: Batch | None = None,
     probe_train: Batch | None = None,
     probe: bool = False,
@@ -71,7 +71,7 @@ def evaluate(
         split: The name of the split, for the report.
         max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all).
-        note: Called with a line of text before a part that takes long.
+        say: Called with a line of text before a part that takes long.
         train: Training examples with their labels, for active units of the first of them, and for
             the probes of the code; None for neither.
         probe_train: Other training examples for the probes; None for those of ``train``. Of many, a
@@ -146,7 +146,7 @@ def evaluate(
             seed=seed,
             max_memory_mb=max_memory_mb,
             progress=progress,
-            note=note,
+            say=say,
             train=train,
             probe_train=probe_train,
             probe=probe,

@@ -63,7 +63,14 @@ def differences(comparison: Comparison) -> "Figure":
             axes.plot(
                 [d.value], [place], "o", color=color, markerfacecolor=face, markersize=5, zorder=3
             )
-            axes.text(d.value, place - 0.15, " ".join(formatted(d.value, d.margin)).strip(), ha="center", va="bottom", fontsize=8)
+            axes.text(
+                d.value,
+                place - 0.15,
+                " ".join(formatted(d.value, d.margin)).strip(),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
         labels = [one.name for one in found] if i % columns == 0 else [""] * len(found)
         axes.set_yticks(range(len(found)), labels)
         axes.set_ylim(len(found) - 0.5, -0.5)
@@ -74,5 +81,3 @@ def differences(comparison: Comparison) -> "Figure":
         f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
     )
     return figure
-
-

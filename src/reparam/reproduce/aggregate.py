@@ -1,7 +1,6 @@
 """What holds the codes together: total correlation and discrepancy of the aggregate posterior."""
 
 from collections.abc import Mapping
-from math import hypot
 from typing import Any, NamedTuple
 
 import torch
@@ -63,7 +62,7 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
         one = found[name] = measure(protocol, run, test.x)
         dependence, seconds = one.dependence, seconds_of(run)
         rows += [
-            Row(f"{name}: total correlation", *dependence[:2], seconds=seconds),
+            Row(f"{name}: total correlation", dependence.value, dependence.stderr, seconds=seconds),
             Row(f"{name}: squared discrepancy (MMD²)", *mean_of(one.discrepancy), unit=""),
             Row(f"{name}: reconstruction", *mean_of(one.scores.reconstruction)),
             Row(f"{name}: ELBO", *mean_of(one.scores.elbo)),
@@ -75,10 +74,8 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
             less = mean_of(one.discrepancy - plain.discrepancy)
             said, unit = f"{name} less vae: squared discrepancy (MMD²)", ""
         else:
-            less = (
-                one.dependence.value - plain.dependence.value,
-                hypot(one.dependence.stderr, plain.dependence.stderr),
-            )
+            difference = one.dependence - plain.dependence
+            less = (difference.value, difference.stderr)
             said, unit = f"{name} less vae: total correlation", "nats"
         lost = mean_of(one.scores.reconstruction - plain.scores.reconstruction)
         rows += [

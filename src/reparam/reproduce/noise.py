@@ -184,7 +184,7 @@ def _look(protocol: Protocol, data: Dataset, beta: float, latent_dim: int) -> _S
     return _Seen(
         scales=scales,
         kl=divergence,
-        aggregate=(found.value, found.stderr),
+        aggregate=(found.value, found.stderr or 0.0),
         reconstruction=reconstruction,
         codes=codes.cpu(),
         samples=samples,

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -147,8 +147,10 @@ def combined(
     samples: Sequence[ImportanceSample], combine: Callable[[Sequence[Tensor]], Tensor]
 ) -> ImportanceSample:
     """Return the first of several samples, with a function of the tensors of all in their place."""
-    fields = {name: [getattr(one, name) for one in samples] for name in PER_EXAMPLE}
-    changes = {k: None if any(t is None for t in v) else combine(v) for k, v in fields.items()}
+    changes: dict[str, Any] = {}
+    for name in PER_EXAMPLE:
+        tensors = [getattr(one, name) for one in samples]
+        changes[name] = None if any(t is None for t in tensors) else combine(tensors)
     groups = {k: combine([one.kl_groups[k] for one in samples]) for k in samples[0].kl_groups}
     return samples[0]._replace(**changes, kl_groups=groups)
 

@@ -41,7 +41,8 @@ class Activity(Metric):
 
     def compute(self, context: Context) -> Measured:
         """Return the counts, and a warning where half of the dimensions or more are unused."""
-        figures, warnings = {}, ()
+        figures: dict[str, Figure] = {}
+        warnings: tuple[str, ...] = ()
         codes, draws, train = context.codes, context.draws, context.train
         if len(codes) > 1:
             active = active_units(codes)

@@ -86,8 +86,8 @@ class Annealed(Metric):
         if context.annealed == 0:
             return Measured()
         model, batch = context.latent, next(in_chunks(context.batch, context.annealed))
-        if context.note is not None:
-            context.note(f"annealing {len(batch):,} examples, and as many simulated ones ...")
+        if context.say is not None:
+            context.say(f"annealing {len(batch):,} examples, and as many simulated ones ...")
         annealing = Annealing(
             n_temperatures=context.annealed_temperatures,
             seed=context.seed,
@@ -122,12 +122,11 @@ def _log_likelihood(
     found = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
     again = held(found, most=most, rounding=0.0).isnan()
     if bool(again.any()):
-        x, c = (None if v is None else v.cpu()[again].double() for v in (batch.x, batch.c))
-
-        def exact() -> Tensor:
-            return annealed_importance(model, x, c, annealing).log_likelihood
-
-        wide = computed_in_float64(model, exact)
+        x, c = batch.x.cpu()[again].double(), batch.c
+        c = None if c is None else c.cpu()[again].double()
+        wide = computed_in_float64(
+            model, lambda: annealed_importance(model, x, c, annealing).log_likelihood
+        )
         if wide is not None:
             found[again] = wide
     return held(found, most=most, rounding=CHANCE)

@@ -1,5 +1,7 @@
 """The distances of samples of a model from examples."""
 
+from typing import Any
+
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
@@ -61,7 +63,7 @@ class Samples(Metric):
         )
         found = sample_quality(*pair, context.features)
         figures = {"sample_mmd": found.mmd, "fid": found.fid, "kid": found.kid}
-        facts = {"n_generated": n, "sample_means": context.sample_means}
+        facts: dict[str, Any] = {"n_generated": n, "sample_means": context.sample_means}
         if context.features is not None:
             facts["features"], facts["features_sha256"] = identity(context.features)
         there = {name: figure for name, figure in figures.items() if figure is not None}
