@@ -17,15 +17,7 @@ from reparam.data.checks import (
     is_channels_last,
     violations,
 )
-from reparam.diagnostics.finding import (
-    Check,
-    Finding,
-    NotApplicable,
-    advice,
-    check,
-    fine,
-    problem,
-)
+from reparam.diagnostics.finding import Check, Evidence, Finding, NotApplicable, check
 from reparam.errors import DataError
 from reparam.families import default_likelihood
 from reparam.spec import DataSpec, Support
@@ -126,15 +118,16 @@ def not_finite(sample: Sample) -> Finding:
     bad = ~x.isfinite()
     n = int(bad.sum())
     share = n / max(bad.numel(), 1)
-    figures = {"n_not_finite": n, "share": share}
+    evidence = Evidence("no NaN", n_not_finite=n, share=share)
     if n == 0:
-        return fine("every value is finite", "no NaN", figures)
-    return problem(
-        "There are values that are no numbers, and one of them makes every loss NaN",
+        return evidence.fine("every value is finite")
+    evidence.text = (
         f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index "
-        f"{first(bad)}",
+        f"{first(bad)}"
+    )
+    return evidence.problem(
+        "There are values that are no numbers, and one of them makes every loss NaN",
         "leave these examples out, or fill them with the mean of the entry",
-        figures,
     )
 
 
@@ -147,16 +140,18 @@ def out_of_range(sample: Sample) -> Finding:
     x = sample.x.double().nan_to_num()
     low, high = float(x.min()), float(x.max())
     share = float(violations(x, sample.support).double().mean())
-    figures = {"lowest": low, "highest": high, "share_outside": share}
-    evidence = f"from {low:.4g} to {high:.4g}"
+    evidence = Evidence(
+        f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}",
+        lowest=low,
+        highest=high,
+        share_outside=share,
+    )
     if share == 0:
-        return fine("values lie in their support", evidence, figures)
-    return problem(
+        return evidence.fine("values lie in their support")
+    return evidence.problem(
         f"Values lie outside the support {sample.support!r}, where each must be "
         f"{RULES[sample.support]}",
-        f"{share:.2%} of the values are outside, {evidence}",
         fix(x, sample.support),
-        figures,
     )
 
 
@@ -169,44 +164,36 @@ def mistaken(sample: Sample) -> Finding:
     if sample.spec is not None and sample.spec.dequantized_from is not None:
         raise NotApplicable("noise has made levels continuous")
     low, high = float(x.min()), float(x.max())
-    figures = {"lowest": low, "highest": high, "n_values": len(x.unique())}
-    evidence = f"every value is a whole number from {low:.0f} to {high:.0f}"
+    whole = bool((x == x.round()).all())
+    text = f"{'whole numbers' if whole else sample.kind} from {low:.4g} to {high:.4g}"
+    evidence = Evidence(text, lowest=low, highest=high, n_values=len(x.unique()))
     if _are_levels(sample):
         is_byte = high > GREY_MAXIMA[-2]
         scaled = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
-        return problem(
+        return evidence.problem(
             "Grey levels were taken for real numbers, and their likelihood is the density of "
             f"values up to {high:.0f} instead of 1",
-            evidence,
             scaled if is_byte else f"divide by {high:.0f}",
-            figures,
         )
-    whole = bool((x == x.round()).all())
     if whole and high > 1 and sample.kind == "real":
-        return advice(
+        return evidence.advice(
             "Whole numbers were taken for real ones, so that a density may rise without bound at "
             "values that repeat",
-            evidence,
             "declare support='counts' or support='categorical' if that is what they are; else "
             "standardize every entry and use likelihood='gaussian-shared'",
-            figures,
         )
     if whole and low >= 0 and high <= 1:
-        return problem(
+        return evidence.problem(
             f"Binary values were declared {sample.kind}: a density of values that are 0 or 1 has "
             "no upper bound, and its likelihood is no number to compare",
-            evidence,
             "leave support= out, or give support='binary'; the likelihood is then bernoulli",
-            figures,
         )
     if sample.kind == "real" and low >= 0 and high <= 1:
-        return advice(
+        return evidence.advice(
             "Values in [0, 1] were declared real, so that the likelihood has mass outside",
-            f"from {low:.4g} to {high:.4g}",
             "give support='unit'; the likelihood is then continuous-bernoulli",
-            figures,
         )
-    return fine("the support fits the values", f"{sample.kind}", figures)
+    return evidence.fine("the support fits the values")
 
 
 def _are_levels(sample: Sample) -> bool:
@@ -233,24 +220,22 @@ def constant(sample: Sample) -> Finding:
     if not sample.is_quantity:
         raise NotApplicable(f"{sample.kind} values are no quantities")
     share = float((x.std(0) <= CONSTANT).double().mean())
-    figures = {"share_constant": share}
-    evidence = f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples"
+    evidence = Evidence(
+        f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples",
+        share_constant=share,
+    )
     if share == 1:
-        return problem(
+        return evidence.problem(
             "All examples are the same, so there is nothing to learn",
-            evidence,
             "check how the data were read",
-            figures,
         )
     if share > 0 and sample.kind == "real":
-        return advice(
+        return evidence.advice(
             "Entries that never vary have a density without an upper bound: a learned σ shrinks "
             "to its floor there, and the likelihood depends on no other entries",
-            evidence,
             "leave these entries out, or use likelihood='gaussian-shared'",
-            figures,
         )
-    return fine("the examples differ", evidence, figures)
+    return evidence.fine("the examples differ")
 
 
 @check("scale")
@@ -265,20 +250,21 @@ def standardized(sample: Sample) -> Finding:
     scales = x.std(0)
     scales = scales[scales > CONSTANT]
     uneven = float(scales.max() / scales.min()) if len(scales) else 1.0
-    figures = {"mean": mean, "std": std, "scale_ratio": uneven}
-    evidence = (
-        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold"
+    evidence = Evidence(
+        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold",
+        mean=mean,
+        std=std,
+        scale_ratio=uneven,
     )
     low, high = NETWORKS_LIKE
     if abs(mean) <= high and low <= std <= high and uneven < UNEVEN:
-        return fine("values are around one", evidence, figures)
+        return evidence.fine("values are around one")
     breaks = max(abs(mean), std) > BREAKS_NETWORKS
-    return (problem if breaks else advice)(
+    return evidence.advice(
         "Values are not standardized, and networks expect values around one"
         + (": these are large enough to make the first losses infinite" if breaks else ""),
-        evidence,
         "standardize every entry, (x - mean) / standard deviation, by those of the training split",
-        figures,
+        is_problem=breaks,
     )
 
 
@@ -302,11 +288,8 @@ def grey(sample: Sample) -> Finding:
             "on grey values a Bernoulli's cross-entropy is no likelihood (binarize='dynamic' makes "
             "them black or white)"
         )
-    return fine(
-        f"{message}; the default here is {name}",
-        f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}",
-        {"share_grey": share},
-    )
+    evidence = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
+    return Evidence(evidence, share_grey=share).fine(f"{message}; the default here is {name}")
 
 
 @check("leak")
@@ -327,20 +310,20 @@ def leak(sample: Sample) -> Finding:
     share = sum(row.tobytes() in seen_in_train for row in held) / len(held)
     chance = sum(n for n in seen_in_train.values() if n > 1) / len(train)
     stderr = (share * (1 - share) / len(held) + chance * (1 - chance) / len(train)) ** 0.5
-    figures = {"share_in_train": share, "share_by_chance": chance, "n_held_out": len(held)}
-    evidence = (
+    evidence = Evidence(
         f"{share:.2%} of {len(held):,} held-out examples are in the training split, and "
-        f"{chance:.2%} of its own examples are in it twice or more"
+        f"{chance:.2%} of its own examples are in it twice or more",
+        share_in_train=share,
+        share_by_chance=chance,
+        n_held_out=len(held),
     )
     if share - chance - 2 * stderr <= LEAK:
         message = "the splits share no more than by chance" if share else "splits are disjoint"
-        return fine(message, evidence, figures)
-    return advice(
+        return evidence.fine(message)
+    return evidence.advice(
         "Held-out examples are in the training split too, so that figures on them are partly "
         "memory",
-        evidence,
         "remove duplicates before splitting",
-        figures,
     )
 
 
@@ -348,16 +331,14 @@ def leak(sample: Sample) -> Finding:
 def axes(sample: Sample) -> Finding:
     """Check the order of the axes of images."""
     shape = tuple(sample.x.shape[1:])
-    figures = {f"axis_{number}": size for number, size in enumerate(shape)}
-    evidence = f"examples have the shape {shape}"
+    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
+    evidence = Evidence(f"examples have the shape {shape}", **sizes)
     if not is_channels_last(shape):
-        return fine("no sign of images with their axes in another order", evidence, figures)
-    return problem(
+        return evidence.fine("no sign of images with their axes in another order")
+    return evidence.problem(
         "These look like images with the channels last, and the channels come first here: a "
         "convolution would take the height for channels",
-        evidence,
         channels_first(),
-        figures,
     )
 
 

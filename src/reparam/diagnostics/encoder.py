@@ -10,16 +10,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch, in_chunks
 from reparam.diagnostics.context import DiagnosticContext
-from reparam.diagnostics.finding import (
-    NO_KL,
-    Figures,
-    Finding,
-    NotApplicable,
-    advice,
-    check,
-    fine,
-    problem,
-)
+from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable, check
 from reparam.distributions import VonMisesFisher, base
 from reparam.divergence import kl
 from reparam.evaluation.figure import Figure
@@ -69,36 +60,31 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if context.held is not None:
         train = _gain(context, next(in_chunks(context.train, n)), beta)
     total = beta * float(unseen.draws.kl.mean())
-    figures: Figures = {
-        "gain_held": held,
-        "gain_train": train,
-        "weighted_kl": total,
-        "n_examples": held.n or 0,
-    }
-    evidence = (
+    evidence = Evidence(
         f"tuned for {held.n} examples each, posteriors gain {train} nats on train and {held} on "
         f"{context.held_name or 'train'}, beside "
-        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}"
+        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}",
+        gain_held=held,
+        gain_train=train,
+        weighted_kl=total,
+        n_examples=held.n or 0,
     )
     sure = min(train.value, held.value) - 2 * (train.stderr or 0.0)
     if sure > max(LAG_NATS, LAG_ADVICE * total):
-        return (problem if sure > max(LAG_NATS, LAG_PROBLEM * total) else advice)(
+        return evidence.advice(
             "The encoder lags behind: the decoder could use better posteriors than it gives",
-            evidence,
             f"more epochs= (now {context.option('epochs')}), a wider encoder (hidden=), or "
             f"{context.longer_warmup}",
-            figures,
+            is_problem=sure > max(LAG_NATS, LAG_PROBLEM * total),
         )
     apart = held - train
     if apart.value - 2 * (apart.stderr or 0.0) > max(LAG_NATS, LAG_ADVICE * total):
-        return advice(
+        return evidence.advice(
             "The encoder fits the training examples and not others, so that held-out figures are "
             "worse than the decoder deserves",
-            evidence,
             "early_stopping=5, more data, or a smaller encoder (hidden=)",
-            figures,
         )
-    return fine("the encoder keeps up", evidence, figures)
+    return evidence.fine("the encoder keeps up")
 
 
 def _gain(context: DiagnosticContext, batch: Batch, beta: float) -> Figure:
@@ -205,29 +191,26 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     # Two halves make the estimate with twice the draws exactly: the mean of their weights.
     rise = Figure.mean(torch.logaddexp(one, two) - log(2) - (one + two) / 2)
     few = float((n_samples * shares).median())
-    figures: Figures = {
-        "rise": rise,
-        "n_samples": n_samples,
-        "effective_draws": few,
-        "n_examples": len(some),
-    }
     source = "posterior" if proposal == POSTERIOR else f"{proposal} proposal"
-    evidence = (
+    evidence = Evidence(
         f"from {n_samples} to {2 * n_samples} draws from the {source} the log-likelihood of "
         f"{len(some)} examples rises by {rise} nats, and of {n_samples} draws {few:.1f} count "
-        "(median)"
+        "(median)",
+        rise=rise,
+        n_samples=n_samples,
+        effective_draws=few,
+        n_examples=len(some),
     )
     sure = rise.value - 2 * (rise.stderr or 0.0)
     # Where hardly any draw counts, the rise is as noisy as the estimate and may hide in it.
     if sure <= RISE_ADVICE and not (rise.value > RISE_ADVICE and few < FEW_EFFECTIVE):
-        return fine("there are enough draws", evidence, figures)
+        return evidence.fine("there are enough draws")
     is_bad = sure > RISE_PROBLEM and few < FEW_EFFECTIVE
     by = "" if proposal == POSTERIOR else f", proposal={proposal!r}"
     annealed = ", or annealed=100, which depends less on the posterior"
-    return (problem if is_bad else advice)(
+    return evidence.advice(
         "The log-likelihood is below the true one for lack of importance samples, by more than its "
         "standard error",
-        evidence,
         f"evaluate with n_samples={10 * n_samples}{by}{annealed if few < FEW_EFFECTIVE else ''}",
-        figures,
+        is_problem=is_bad,
     )

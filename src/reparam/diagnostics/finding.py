@@ -58,22 +58,44 @@ class Finding:
         return asdict(self) | {"figures": figures}
 
 
-Figures = Mapping[str, Figure | float]
+class Evidence:
+    """The evidence of a check, of which it makes its finding.
 
+    Arguments:
+        text: The figures in words, with their standard errors.
+        figures: The figures by name.
 
-def fine(message: str, evidence: str, figures: Figures | None = None) -> Finding:
-    """Return the finding that there is nothing to change."""
-    return Finding("", "fine", message, evidence, figures=_plain(figures or {}))
+    Example:
+        >>> evidence = Evidence("β = 4", beta=4.0)
+        >>> evidence.advice("The KL counts too much", "beta=1").figures
+        {'beta': 4.0}
+    """
 
+    def __init__(self, text: str, **figures: Figure | float) -> None:
+        self.text = text
+        self.figures: dict[str, float] = {}
+        self.add("", **figures)
 
-def advice(message: str, evidence: str, fix: str, figures: Figures | None = None) -> Finding:
-    """Return a finding with a change that is worth a try."""
-    return Finding("", "advice", message, evidence, fix, _plain(figures or {}))
+    def add(self, text: str, **figures: Figure | float) -> None:
+        """Add text and figures; a standard error becomes ``NAME_stderr``."""
+        self.text += text
+        for name, figure in figures.items():
+            self.figures[name] = float(figure)
+            if isinstance(figure, Figure) and figure.stderr is not None:
+                self.figures[f"{name}_stderr"] = figure.stderr
 
+    def fine(self, message: str) -> Finding:
+        """Return the finding that there is nothing to change."""
+        return Finding("", "fine", message, self.text, figures=self.figures)
 
-def problem(message: str, evidence: str, fix: str, figures: Figures | None = None) -> Finding:
-    """Return a finding of wrong numbers or pictures, with the change that avoids them."""
-    return Finding("", "problem", message, evidence, fix, _plain(figures or {}))
+    def advice(self, message: str, fix: str, *, is_problem: bool = False) -> Finding:
+        """Return a finding with a change that is worth a try; a problem where it is one."""
+        severity: Severity = "problem" if is_problem else "advice"
+        return Finding("", severity, message, self.text, fix, self.figures)
+
+    def problem(self, message: str, fix: str) -> Finding:
+        """Return a finding of wrong numbers or pictures, with the change that avoids them."""
+        return self.advice(message, fix, is_problem=True)
 
 
 class NotApplicable(Exception):
@@ -183,16 +205,6 @@ class Diagnosis:
         """Return plain values, as JSON holds them."""
         findings = [f.to_dict() for f in self.findings]
         return {"subject": self.subject, "sampled": self.sampled, "findings": findings}
-
-
-def _plain(figures: Figures) -> dict[str, float]:
-    """Return figures as numbers: a value, and its standard error as ``NAME_stderr``."""
-    found: dict[str, float] = {}
-    for name, figure in figures.items():
-        found[name] = float(figure)
-        if isinstance(figure, Figure) and figure.stderr is not None:
-            found[f"{name}_stderr"] = figure.stderr
-    return found
 
 
 def _wrapped(text: str, indent: str = "    ") -> str:

@@ -5,15 +5,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.diagnostics.context import HIGH_LR, DiagnosticContext
-from reparam.diagnostics.finding import (
-    NO_KL,
-    Finding,
-    NotApplicable,
-    advice,
-    check,
-    fine,
-    problem,
-)
+from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable, check
 from reparam.distributions import OneHotCodes, QuantizedCodes
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
@@ -43,8 +35,7 @@ def collapse(context: DiagnosticContext) -> Finding:
     if draws.indices is not None:
         raise NotApplicable(NO_KL)
     total = Figure.mean(draws.kl)
-    figures: dict[str, Figure | float] = {"kl": total}
-    evidence = f"KL {total} nats in all"
+    evidence = Evidence(f"KL {total} nats in all", kl=total)
     n = n_unused = n_still = 0
     is_same = False
     if draws.kl_per_dimension is not None:
@@ -54,10 +45,12 @@ def collapse(context: DiagnosticContext) -> Finding:
         n = len(per_dimension)
         n_unused = int((per_dimension < UNUSED_KL).sum())
         n_still = int((is_still & (per_dimension >= UNUSED_KL)).sum())
-        figures |= {"latent_dim": n, "n_unused": n_unused, "n_still": n_still}
-        evidence += (
+        evidence.add(
             f"; {n - n_unused} of {n} dimensions have a KL above {UNUSED_KL}, and "
-            f"{int((~is_still).sum())} a posterior mean that varies"
+            f"{int((~is_still).sum())} a posterior mean that varies",
+            latent_dim=n,
+            n_unused=n_unused,
+            n_still=n_still,
         )
     forced = ": the KL that free bits force on it is no information" if context.free_bits else ""
     warmup = context.longer_warmup
@@ -66,33 +59,27 @@ def collapse(context: DiagnosticContext) -> Finding:
         if total.value >= COLLAPSED_KL:
             why = "its mean is the same for all x in every dimension, whatever its KL" + forced
         fixes = "; else ".join(_fixes(context))
-        return problem(f"The posterior has collapsed: {why}", evidence, fixes, figures)
+        return evidence.problem(f"The posterior has collapsed: {why}", fixes)
     layers = {name: float(kl.mean()) for name, kl in draws.kl_groups.items()}
     idle = [name for name, kl in layers.items() if name != "y" and kl < COLLAPSED_KL]
     if idle:
         kls = ", ".join(f"{name} {kl:.3f}" for name, kl in layers.items())
-        return advice(
-            f"The layer {' and '.join(idle)} of the hierarchy is not used",
-            f"KL of the layers in nats: {kls}",
-            f"{warmup}, or fewer layers",
-            figures,
-        )
+        evidence.add(f"; KL of the layers in nats: {kls}")
+        layer = f"The layer {' and '.join(idle)} of the hierarchy"
+        return evidence.advice(f"{layer} is not used", f"{warmup}, or fewer layers")
     if n_still and n_still >= UNUSED_SHARE * n:
-        return advice(
+        evidence.add(f"; {n_still} have a KL and do not vary")
+        return evidence.advice(
             f"Dimensions have a KL though their posterior mean is the same for all x{forced}",
-            f"{evidence}; {n_still} have a KL and do not vary",
             f"{warmup}, {'a smaller free_bits=, ' if context.free_bits else ''}or fewer dimensions",
-            figures,
         )
     if n_unused > UNUSED_SHARE * n:
-        return advice(
+        return evidence.advice(
             "Most dimensions are unused, which costs time and no nats",
-            evidence,
             f"latent_dim={max(2, round(1.5 * (n - n_unused)))} if that is all the data need; "
             f"{warmup} if more of them should be used",
-            figures,
         )
-    return fine("z is used", evidence, figures)
+    return evidence.fine("z is used")
 
 
 def _fixes(context: DiagnosticContext) -> list[str]:
@@ -121,19 +108,20 @@ def dead_codes(context: DiagnosticContext) -> Finding:
         )
     usage = code_usage(indices)
     dead = 1 - usage.n_used / n_codes
-    figures = {"n_codes": n_codes, "n_used": usage.n_used, "perplexity": usage.perplexity.value}
-    evidence = (
+    evidence = Evidence(
         f"{usage.n_used} of {n_codes} codes used in {indices.numel():,} places, perplexity "
-        f"{usage.perplexity.value:.1f}"
+        f"{usage.perplexity.value:.1f}",
+        n_codes=n_codes,
+        n_used=usage.n_used,
+        perplexity=usage.perplexity.value,
     )
     if dead <= DEAD_ADVICE:
-        return fine("the codes are used", evidence, figures)
-    return (problem if dead > DEAD_PROBLEM else advice)(
+        return evidence.fine("the codes are used")
+    return evidence.advice(
         f"{dead:.0%} of the codes are dead: nothing is encoded by them",
-        evidence,
         f"n_codes={max(2, usage.n_used)}, or start the codebook again at the data "
         "(restart_below of nn.Codebook; a lower lr=)",
-        figures,
+        is_problem=dead > DEAD_PROBLEM,
     )
 
 
@@ -178,17 +166,18 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
     costs = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
     cost, total, worst = float(costs.sum()), float(train.draws.kl.mean()), int(costs.argmax())
     loc, scale = float(mean[worst]), float(variance[worst].sqrt())
-    figures = {"nats": cost, "kl": total, "worst_mean": loc, "worst_std": scale}
-    evidence = (
+    evidence = Evidence(
         f"mean and spread of the codes of {len(z):,} examples cost {cost:.2f} of {total:.2f} nats; "
-        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}"
+        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}",
+        nats=cost,
+        kl=total,
+        worst_mean=loc,
+        worst_std=scale,
     )
     if cost <= max(FAR_NATS, FAR_SHARE * total):
-        return fine("codes lie where the prior draws", evidence, figures)
-    return advice(
+        return evidence.fine("codes lie where the prior draws")
+    return evidence.advice(
         "The codes of the data do not lie where the prior draws, so that samples are worse than "
         "reconstructions",
-        evidence,
         "prior='vamp', prior='flow', or more epochs=",
-        figures,
     )

@@ -8,15 +8,7 @@ from torch.distributions import Distribution, Normal
 
 from reparam.batch import Batch, to_device
 from reparam.diagnostics.context import DiagnosticContext
-from reparam.diagnostics.finding import (
-    Figures,
-    Finding,
-    NotApplicable,
-    advice,
-    check,
-    fine,
-    problem,
-)
+from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
 from reparam.distributions import ContinuousBernoulli, CrossEntropy, base, is_normalized
 from reparam.evaluation.figure import Figure
 from reparam.families import Gaussian
@@ -52,23 +44,20 @@ def cross_entropy(context: DiagnosticContext) -> Finding:
     normalized = [p for p, _ in found if is_normalized(p)]
     if normalized:
         name = type(base(normalized[0])).__name__
-        return fine("log p(x | z) is a log-probability", f"{name} is normalized")
+        return Evidence(f"{name} is normalized").fine("log p(x | z) is a log-probability")
     x = context.unseen.x
     grey = float(((x > 0) & (x < 1)).double().mean())
-    figures: dict[str, Figure | float] = {"share_grey": grey}
-    evidence = f"{grey:.1%} of the pixels lie between 0 and 1"
+    evidence = Evidence(f"{grey:.1%} of the pixels lie between 0 and 1", share_grey=grey)
     if not context.on_unseen.draws.has_density:
-        return fine("cross-entropy serves as a loss", evidence, figures)
+        return evidence.fine("cross-entropy serves as a loss")
     missing = [nats for _, nats in found if nats is not None]
     if missing:
-        figures["missing_nats"] = nats = Figure.mean(torch.cat(missing))
-        evidence += f"; the log-normalizer that it lacks is {nats} nats an example"
-    return problem(
+        nats = Figure.mean(torch.cat(missing))
+        evidence.add(f"; its missing log-normalizer is {nats} nats an example", missing_nats=nats)
+    return evidence.problem(
         "Cross-entropy on grey values is no likelihood: it does not sum to one, and no figure of "
         "this run can be compared with one in nats",
-        evidence,
         "likelihood='continuous-bernoulli', or binarize='dynamic' with likelihood='bernoulli'",
-        figures,
     )
 
 
@@ -108,25 +97,24 @@ def _one_scale(family: Any, square: Tensor, sigma: float) -> Finding:
     best = _root(Figure.mean(square.mean(1)))
     ratio = sigma / best.value
     beta, plain = ratio**2, 2 * sigma**2
-    figures: Figures = {
-        "sigma": sigma,
-        "best_sigma": best,
-        "beta_beside_best": beta,
-        "beta_beside_squared_error": plain,
-    }
-    evidence = f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}"
+    evidence = Evidence(
+        f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}",
+        sigma=sigma,
+        best_sigma=best,
+        beta_beside_best=beta,
+        beta_beside_squared_error=plain,
+    )
     factor = max(ratio, 1 / ratio)
     if factor <= SCALE_ADVICE:
-        return fine("σ fits the residuals", evidence, figures)
+        return evidence.fine("σ fits the residuals")
     is_fixed = not isinstance(getattr(family, "scale", 1.0), str)
     fixed = f"likelihood='gaussian-optimal', or a Gaussian with scale={best.value:.3g}"
-    return (problem if factor > SCALE_PROBLEM else advice)(
+    return evidence.advice(
         f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as much as "
         f"with β = {beta:.3g} on a decoder of the best σ, and as with β = 2σ² = {plain:.3g} "
         "beside the summed squared error",
-        evidence,
         fixed if is_fixed else "more epochs=, or likelihood='gaussian-optimal'",
-        figures,
+        is_problem=factor > SCALE_PROBLEM,
     )
 
 
@@ -135,25 +123,23 @@ def _learned_scale(family: Any, square: Tensor, scale: Tensor) -> Finding:
     rms = _root(Figure.mean((square / scale.square()).mean(1)))
     floor = family.min_scale if isinstance(family, Gaussian) else 0.0
     held_up = float((scale <= NEAR_FLOOR * floor).double().mean()) if floor else 0.0
-    figures: Figures = {"rms_in_sigmas": rms, "share_at_floor": held_up}
-    evidence = f"residuals are {rms} σ (rms), median σ {float(scale.median()):.3g}"
+    text = f"residuals are {rms} σ (rms), median σ {float(scale.median()):.3g}"
+    evidence = Evidence(text, rms_in_sigmas=rms, share_at_floor=held_up)
     if held_up > AT_FLOOR:
-        return advice(
+        evidence.add(f"; {held_up:.1%} of all σ are at the floor of {floor:.3g}")
+        return evidence.advice(
             "The learned σ lies at its floor where values repeat exactly, and the likelihood is "
             "mostly that of these entries: its height is the floor's",
-            f"{held_up:.1%} of all σ are at the floor of {floor:.3g}; {evidence}",
             "likelihood='gaussian-shared', or likelihood='logistic-mixture' for images of whole "
             "levels",
-            figures,
         )
     factor = max(rms.value, 1 / rms.value)
     if factor <= SCALE_ADVICE:
-        return fine("σ fits the residuals", evidence, figures)
-    return (problem if factor > SCALE_PROBLEM else advice)(
+        return evidence.fine("σ fits the residuals")
+    return evidence.advice(
         f"The learned σ is too {'small' if rms.value > 1 else 'large'} for the residuals",
-        evidence,
         "likelihood='gaussian-shared', whose one σ cannot follow single values",
-        figures,
+        is_problem=factor > SCALE_PROBLEM,
     )
 
 
@@ -164,7 +150,7 @@ def kl_weight(context: DiagnosticContext) -> Finding:
     objective = context.with_objective()
     if isinstance(objective, ELBO):
         beta = float(value_at(objective.beta, None))
-        return _weight(context, beta, f"β = {beta:g}", {"beta": beta})
+        return _weight(context, beta, Evidence(f"β = {beta:g}", beta=beta))
     if type(objective).__module__.startswith("reparam."):
         raise NotApplicable(f"{type(objective).__name__} is no weighted ELBO")
     return _weight_of_values(context, objective)
@@ -194,17 +180,19 @@ def _weight_of_values(context: DiagnosticContext, objective: Objective) -> Findi
     a, b = float(weights[0]) * scale, float(weights[1])
     if explained < EXPLAINED or a <= 0:
         raise NotApplicable("the objective is no weighted sum of reconstruction and KL")
-    evidence = f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}"
-    figures = {"beta": b / a, "weight_of_reconstruction": a, "weight_of_kl": b}
-    return _weight(context, b / a, evidence, figures)
+    evidence = Evidence(
+        f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}",
+        beta=b / a,
+        weight_of_reconstruction=a,
+        weight_of_kl=b,
+    )
+    return _weight(context, b / a, evidence)
 
 
-def _weight(
-    context: DiagnosticContext, beta: float, evidence: str, figures: dict[str, float]
-) -> Finding:
+def _weight(context: DiagnosticContext, beta: float, evidence: Evidence) -> Finding:
     if abs(beta - 1) <= BETA_NEAR:
-        return fine("the objective gives the KL its weight of one", evidence, figures)
-    averaged = figures.get("weight_of_reconstruction", 1.0) < 0.5
+        return evidence.fine("the objective gives the KL its weight of one")
+    averaged = evidence.figures.get("weight_of_reconstruction", 1.0) < 0.5
     fix = "beta=1, for a bound that training tightens"
     if averaged:
         fix = (
@@ -213,10 +201,9 @@ def _weight(
         )
     elif context.option("variant") == "beta-vae":
         fix = "variant='vae', unless plainer codes are worth the nats; evaluate reports β = 1"
-    return (problem if averaged else advice)(
+    return evidence.advice(
         f"In nats the KL has the weight β = {beta:.4g}, so that training does not maximize a bound "
         "of the likelihood",
-        evidence,
         fix,
-        figures,
+        is_problem=averaged,
     )

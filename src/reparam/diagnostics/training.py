@@ -9,15 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from reparam.diagnostics.context import DiagnosticContext
-from reparam.diagnostics.finding import (
-    Figures,
-    Finding,
-    NotApplicable,
-    advice,
-    check,
-    fine,
-    problem,
-)
+from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Figure
 from reparam.models.latent import is_latent
@@ -58,26 +50,25 @@ def overfitting(context: DiagnosticContext) -> Finding:
     gap, spread = on_train - on_held, _spread(context)
     spread = spread if isfinite(spread) else 1.0
     share = (gap.value - 2 * (gap.stderr or 0.0)) / spread
-    figures: dict[str, Figure | float] = {
-        "gap": gap,
-        "train": on_train.value,
-        "held": on_held.value,
-        "spread": spread,
-    }
     what = "ELBO" if train.draws.has_density else "reconstruction"
     what += f" (β = {context.beta:g})" if context.beta not in (None, 1.0) else ""
-    evidence = (
-        f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats"
+    evidence = Evidence(
+        f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats",
+        gap=gap,
+        train=on_train.value,
+        held=on_held.value,
+        spread=spread,
     )
     losses = [(float(row["loss"]), int(row["epoch"])) for row in _validated(context)]
     is_validated = len(losses) > 1
     rose = still_learns = False
     if is_validated:
         (best, epoch), last = min(losses), losses[-1][0]
-        figures |= {"best_validation_loss": best, "last_validation_loss": last}
-        evidence += (
+        evidence.add(
             f"; the validation loss was best after epoch {epoch + 1} with {best:.2f}, last "
-            f"{last:.2f}"
+            f"{last:.2f}",
+            best_validation_loss=best,
+            last_validation_loss=last,
         )
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
@@ -85,7 +76,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
     if not (share > GAP_ADVICE or (rose and share > 0)):
-        return fine("what was learned carries over", evidence, figures)
+        return evidence.fine("what was learned carries over")
     message = "The model describes its training examples better than others"
     fixes = ["early_stopping=5" if is_validated else "early_stopping=5 with validation=0.1"]
     if still_learns:
@@ -94,9 +85,8 @@ def overfitting(context: DiagnosticContext) -> Finding:
         fixes.insert(0, "binarize='dynamic', which draws every pixel anew")
     fixes.append("hidden= with smaller layers" if context.option("hidden") else "a smaller model")
     is_bad = rose or (not is_validated and share > GAP_PROBLEM)
-    return (problem if is_bad else advice)(
-        message, evidence, ", ".join([*fixes, "or more data"]), figures
-    )
+    fix = ", ".join([*fixes, "or more data"])
+    return evidence.advice(message, fix, is_problem=is_bad)
 
 
 def _loss(context: DiagnosticContext, examples: Context) -> Tensor:
@@ -135,7 +125,8 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     bad = [int(row["step"]) for row in (*rows, *validated) if not isfinite(float(row["loss"]))]
     if bad:
         step = min(bad)
-        return _too_high(context, f"the loss is not a number at step {step:,}", {"step": step})
+        evidence = Evidence(f"the loss is not a number at step {step:,}", step=step)
+        return _too_high(context, evidence)
     smooth = [median(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
     fall = max(max(smooth) - min(smooth), 1e-9)
     noise = _noise(losses[len(losses) // 2 :])
@@ -150,13 +141,14 @@ def learning_rate(context: DiagnosticContext) -> Finding:
         low = min(low, value)
         if value - low > rise:
             rise, at = value - low, i
-    figures: Figures = {
-        "n_spikes": len(spikes),
-        "n_validation_spikes": len(held_spikes),
-        "rise": rise,
-        "fall": fall,
-        "noise": noise,
-    }
+    evidence = Evidence(
+        f"largest rise {rise:.2f} nats in {len(losses)} rows",
+        n_spikes=len(spikes),
+        n_validation_spikes=len(held_spikes),
+        rise=rise,
+        fall=fall,
+        noise=noise,
+    )
     if spikes or held_spikes:
         seen = [
             f"{len(found)} of {len(values)} {what} stand out of those around them, the worst at "
@@ -168,27 +160,25 @@ def learning_rate(context: DiagnosticContext) -> Finding:
             )
             if found
         ]
-        return _too_high(context, "; ".join(seen), figures)
+        evidence.text = "; ".join(seen)
+        return _too_high(context, evidence)
     step = (rows[-1]["step"] - rows[0]["step"]) / (len(rows) - 1)
     # The change of a mean over the examples of a row by chance, in the same standard deviations.
     by_chance = ROW_NOISE / (step * float(context.option("batch_size") or 1)) ** 0.5
     visible = max(RISE_NOISE * noise, max(RISE_SPREAD, by_chance) * spread)
     if rise > max(RISE_SHARE * fall, min(SPIKE_NOISE * noise, visible)):
-        up = f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}"
-        return _too_high(context, up, figures)
-    evidence = f"no spikes in {len(losses)} rows, largest rise {rise:.2f} nats"
-    return fine("the loss falls steadily", evidence, figures)
+        evidence.text = f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}"
+        return _too_high(context, evidence)
+    return evidence.fine("the loss falls steadily")
 
 
-def _too_high(context: DiagnosticContext, evidence: str, figures: Figures) -> Finding:
+def _too_high(context: DiagnosticContext, evidence: Evidence) -> Finding:
     lr, clip = context.option("lr"), float(context.option("clip_norm") or 0.0)
     fix = f"{context.lower_lr}, or a longer lr_warmup="
-    return problem(
+    return evidence.problem(
         f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss does not "
         "fall steadily",
-        evidence,
         fix if 0 < clip <= 1 else f"{fix}, or clip_norm=1",
-        figures,
     )
 
 
@@ -198,12 +188,11 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     run, epochs = context.run, context.option("epochs")
     if run.folder is not None and not run.folder.is_finished:
         last = max((int(row.get("epoch", 0)) for row in run.rows), default=0)
-        return problem(
+        evidence = Evidence(f"the last row is of epoch {last + 1} of {epochs}", epoch=last + 1)
+        return evidence.problem(
             "Training did not end by itself, so these are not the weights it would have ended with",
-            f"the last row is of epoch {last + 1} of {epochs}",
-            f"resume={str(run.folder.path)!r}; a new run with a lower lr=, if it stopped at a loss "
-            "that was not finite",
-            {"epoch": last + 1},
+            f"fit(..., out={str(run.folder.path)!r}, resume=True); a new run with a lower lr=, if "
+            "it stopped at a loss that was not finite",
         )
     losses = _losses(_shaped(context))
     if not all(map(isfinite, losses)):
@@ -215,26 +204,25 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     gain = Figure(mean(losses[-2 * tenth : -tenth]) - after, stderr)
     half = Figure(mean(losses[middle : middle + tenth]) - after, stderr)
     fall = max(losses[0] - after, 1e-9)
-    figures: Figures = {"gain": gain, "fall": fall, "gain_of_second_half": half.value}
-    evidence = (
+    evidence = Evidence(
         f"the last tenth of training brought {gain} nats ({gain.value / fall:.2%} of all), the "
-        f"last half {half}"
+        f"last half {half}",
+        gain=gain,
+        fall=fall,
+        gain_of_second_half=half.value,
     )
     still = (
         gain.value - 2 * stderr > STILL_SHARE * fall or half.value - 2 * stderr > STILL_HALF * fall
     )
     held = _losses(_validated(context))
     if still and len(held) > 1 and not _falls(held):
-        evidence += f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best"
-        message = "validation has levelled, though the loss still falls"
-        return fine(message, evidence, figures)
+        evidence.add(f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best")
+        return evidence.fine("validation has levelled, though the loss still falls")
     if not still:
-        return fine("the loss has levelled", evidence, figures)
-    return advice(
+        return evidence.fine("the loss has levelled")
+    return evidence.advice(
         "Training ended while the model still learned",
-        evidence,
         f"epochs={2 * int(epochs)}" if epochs else "more epochs",
-        figures,
     )
 
 

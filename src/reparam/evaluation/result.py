@@ -140,16 +140,15 @@ class Evaluation(Mapping[str, Figure]):
             kind = types.get(name, float)
             if not has_type(value, kind):
                 raise TypeError(f"{name}={value!r} is no {kind}")
-        figures = {k: Figure.mean(v) for k, v in (per_example or {}).items() if k in quantities()}
-        for name in quantities():
-            if name in numbers:
-                figures[name] = Figure(
-                    numbers[name],
-                    numbers.get(f"{name}_stderr"),
-                    bias=numbers.get(f"{name}_bias"),
-                    n=facts["n_examples"],
-                    per_example=(per_example or {}).get(name),
-                )
+        known = per_example or {}
+        figures = {name: Figure.mean(known[name]) for name in quantities() if name in known}
+        for name in quantities().keys() & numbers.keys():
+            figures[name] = replace(
+                figures.get(name, Figure(0.0)),
+                value=numbers[name],
+                stderr=numbers.get(f"{name}_stderr"),
+                bias=numbers.get(f"{name}_bias"),
+            )
         return cls(Facts(**facts), figures)
 
     def __repr__(self) -> str:

@@ -75,7 +75,7 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
             said, unit = f"{name} less vae: squared discrepancy (MMD²)", ""
         else:
             difference = one.dependence - plain.dependence
-            less = (difference.value, difference.stderr)
+            less = (difference.value, difference.stderr or 0.0)
             said, unit = f"{name} less vae: total correlation", "nats"
         lost = mean_of(one.scores.reconstruction - plain.scores.reconstruction)
         rows += [
