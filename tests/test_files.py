@@ -23,7 +23,7 @@ from reparam.data.idx import read_idx, unpacked
 from reparam.data.sources import cache_folder
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.pictures import grid, save
-from reparam.plots.plots import kl_per_dimension, save_figure
+from reparam.plots import kl_per_dimension, save_figure
 from reparam.reproduce import Options, reproduce
 from reparam.runs.config import read_config
 from reparam.runs.folder import RunFolder

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
             "reparam compare runs/a runs/b"
         )
     if options.out is not None:
-        from reparam.plots.plots import plot_format
+        from reparam.plots import plot_format
 
         plot_format(options.out)
     found = compare(
@@ -77,8 +77,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
     if options.out is not None:
+        from reparam.plots import save_figure
         from reparam.plots.comparison import differences
-        from reparam.plots.plots import save_figure
 
         save_figure(differences(found), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)

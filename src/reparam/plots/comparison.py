@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reparam.comparison.result import Comparison, compared
 from reparam.errors import DataError
 from reparam.evaluation.figure import formatted
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.plots.figure import COLORS, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ def differences(comparison: Comparison) -> "Figure":
     the two have log-probabilities of different things.
 
     Arguments:
-        comparison: Runs beside each other.
+        comparison: The comparison of runs.
 
     Raises:
         DataError: Nothing was compared.

@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
-from reparam.plots.plots import COLORS, latent_scatter, new_axes, new_figure
+from reparam.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import pictures
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Drawing, Findings, Row

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reparam import data as data_sets
-from reparam.plots.plots import latent_scatter
+from reparam.plots import latent_scatter
 from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row

@@ -14,7 +14,7 @@ from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, Terms
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
 from reparam.reproduce.training import mean_of, per_example, trained

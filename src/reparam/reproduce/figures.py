@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.pictures import grid
-from reparam.plots.plots import new_axes, new_figure
+from reparam.plots import new_axes, new_figure
 from reparam.runs.run import Run
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from reparam.batch import Batch
 from reparam.divergence import MONTE_CARLO
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.plots import COLORS, new_axes, new_figure
 from reparam.priors import StandardNormal
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row

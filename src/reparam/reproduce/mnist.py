@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam import data as data_sets
 from reparam.data import Dataset
 from reparam.evaluation import Evaluation
-from reparam.plots.plots import COLORS, latent_scatter, new_axes, new_figure
+from reparam.plots import COLORS, latent_scatter, new_axes, new_figure
 from reparam.reproduce.figures import seen
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row

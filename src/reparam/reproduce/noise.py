@@ -12,7 +12,7 @@ from reparam.divergence import kl
 from reparam.evaluation import aggregate_kl
 from reparam.isolation import isolated
 from reparam.objectives import ELBO
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.plots import COLORS, new_axes, new_figure
 from reparam.reproduce.figures import picture_axes
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row

@@ -15,7 +15,7 @@ from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.plots import COLORS, new_axes, new_figure
 from reparam.priors import StandardNormal
 from reparam.reproduce.divergences import gaussian, numeric
 from reparam.reproduce.registry import Protocol, entry

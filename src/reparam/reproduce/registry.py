@@ -16,7 +16,7 @@ import torch
 from reparam.errors import OptionError, folded, unknown
 from reparam.evaluation.statistics import mean_and_stderr
 from reparam.pictures import save
-from reparam.plots.plots import save_figure
+from reparam.plots import save_figure
 from reparam.reproduce.result import Drawing, Findings, Result
 from reparam.training.runtime import resolve_device
 from reparam.utils.files import as_path, read_json, write_json

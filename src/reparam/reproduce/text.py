@@ -10,7 +10,7 @@ from reparam.batch import Batch
 from reparam.data import Dataset, Vocabulary, load_text
 from reparam.data.sources import find
 from reparam.evaluation.latents.activity import interpolate
-from reparam.plots.plots import loss_curves
+from reparam.plots import loss_curves
 from reparam.reproduce.ngram import NGram
 from reparam.reproduce.registry import Protocol, entry
 from reparam.reproduce.result import Findings, Row
