@@ -183,7 +183,7 @@ def test_what_no_proposal_helps_is_refused() -> None:
     def full(x: Tensor) -> Distribution:
         return MultivariateNormal(torch.zeros(len(x), 2), torch.eye(2))
 
-    with pytest.raises(SupportError, match=r"MultivariateNormal: use 'defensive'"):
+    with pytest.raises(SupportError, match=r"MultivariateNormal: use proposal='defensive'"):
         tuned(linear(full), X)
     with pytest.raises(SupportError, match=r"all its mass on one code.*use 'posterior'"):
         check_proposal("tuned", Delta(torch.zeros(1, 2)))

@@ -17,7 +17,7 @@ from reparam.cli.output import as_line
 from reparam.data.text import UNKNOWN, Vocabulary, load_text, vocabulary_of
 from reparam.distributions import Autoregressive, center
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError, SupportError
-from reparam.evaluation.likelihood.importance import inspect_decoder
+from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
 from reparam.reproduce import Options, reproduce
 from reparam.reproduce.ngram import NGram

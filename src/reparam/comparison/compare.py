@@ -131,7 +131,7 @@ def _kept(run: TrainedRun, split: str, seed: int) -> Evaluation | None:
     asked = (split, seed, data, run.spec.condition)
     if found is None or (found.split, found.seed, found.data, found.condition) != asked:
         return None
-    # A named set is what its name says, and may have to be downloaded first.
+    # A data set with a name is determined by it, and may have to be downloaded first.
     path = (run.config.get("recorded", {}).get("data") or {}).get("path")
     if isinstance(run.data, Dataset) or (path is not None and as_path(path).exists()):
         batch = run.examples(split=split, seed=seed)

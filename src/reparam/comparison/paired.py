@@ -44,7 +44,7 @@ def paired_difference(values: Tensor, reference: Tensor) -> Figure | None:
     r"""Return figures less those of a reference on the same test points.
 
     What makes a test point hard for both is not in the error. Seeds are no pairs: two models start
-    from different numbers, whatever their seed is called. Where one side has a single seed, it is
+    from different numbers even if their seeds are equal. Where one side has a single seed, it is
     taken to vary as the other does.
 
     Arguments:

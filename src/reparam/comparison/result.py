@@ -161,7 +161,7 @@ class Comparison:
 
     @property
     def notes(self) -> list[str]:
-        """What has to be stated with the figures."""
+        """Sentences that have to be read with the figures."""
         entries = self.entries
         notes = list(dict.fromkeys(n for e in entries if (n := e.evaluation.note) is not None))
         if len({entry.scored for entry in entries}) > 1:

@@ -1,4 +1,4 @@
-"""What the checks of a run read: examples of it, and the figures of its model on them."""
+"""The context of the checks of a run: examples, and the figures of its model on them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,7 @@ from reparam.objectives.bounds import value_at
 N_EXAMPLES = 1000
 """Examples of each split: the standard error of a mean over them is 3 % of their spread."""
 N_DRAWS = 4
-"""Draws from the posterior of each: what they add to that error is small beside it."""
+"""Draws from the posterior of each: they add little to that error."""
 SETTLING = 0.05
 """The share of all steps that a new phase of training takes until its loss falls again."""
 WORK = 6e10

@@ -50,7 +50,7 @@ class Sample:
     Arguments:
         x: Examples of the training split, with shape (N, *shape).
         support: The declared support; None where none was declared.
-        spec: What else is known of the data.
+        spec: The shape and other properties of the data.
         splits: All stored values of the training split and of the held-out one, to find examples
             that are in both.
         whole: All stored values of the training split in their order, of which x is a choice; None

@@ -12,19 +12,19 @@ from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
 from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
-"""Nats of KL in all: with so few a code cannot even tell two halves of the data apart (log 2)."""
+"""Nats of KL in all: fewer than log 2, with which a code could separate two halves of the data."""
 FEW_STEPS = 500
 """Within the first steps a decoder learns the mean of the data, and only then the use of z."""
 UNUSED_KL = 0.005
 """Nats of KL of an unused dimension: what a posterior mean of variance 0.01 costs, -½ log 0.99."""
 UNUSED_SHARE = 0.5
-"""Spare dimensions cost little and show that there are enough; half of them are too many."""
+"""A few unused dimensions show that there are enough; more than half are too many."""
 DEAD_ADVICE, DEAD_PROBLEM = 0.1, 0.5
-"""Shares of the codebook that nothing uses: a few codes always rest; half of them is a failure."""
+"""Shares of the codebook that no example uses: a few are normal; half of them is a failure."""
 SEEN_OFTEN = 10
 """A code used as often as others is missed by so many draws per code once in e^10."""
 FAR_SHARE, FAR_NATS = 0.1, 1.0
-"""What the aggregate posterior's moments cost, as a share of the KL and in nats."""
+"""The cost of the aggregate posterior's moments, as a share of the KL and in nats."""
 
 
 @check("collapse")

@@ -25,7 +25,7 @@ NEAR_FLOOR = 1.1
 BETA_NEAR = 0.01
 """A weight this close to one is one, as rounding goes."""
 EXPLAINED = 0.999
-"""What a weighted sum must explain of a bound before its weights are believed."""
+"""The share of a bound that a weighted sum must explain before its weights are used."""
 BLUR = 0.2
 """By how much two spreads of the same reconstruction differ, when one of them is of few draws."""
 

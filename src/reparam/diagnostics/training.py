@@ -19,8 +19,8 @@ FEWEST_ROWS = 10
 SPIKE_NOISE, SPIKE_SHARE = 10.0, 0.02
 """A spike stands out of the noise between rows, and is a visible share of the whole fall."""
 SPIKE_SPREAD, ROW_NOISE = 0.5, 4.0
-"""Or it is half of a standard deviation of the loss over examples, and as large beside the noise:
-a curve that never calms down has spikes that the noise between its rows hides."""
+"""Or it is half of a standard deviation of the loss over examples, and several times the noise: in
+a curve that stays noisy, the noise between rows hides spikes."""
 RISE_SHARE = 0.05
 """A loss that rises again by this share of its whole fall has lost what it had learned."""
 RISE_SPREAD, RISE_NOISE = 0.25, 1.5
@@ -33,7 +33,7 @@ always flat; the half is not: 20 epochs of MNIST have 0.01, a text model stopped
 GAP_ADVICE, GAP_PROBLEM = 0.25, 0.75
 """The gap between splits, in standard deviations of the ELBO over examples, which has no unit."""
 FALL = 0.05
-"""What validation may lose since its best, in these standard deviations."""
+"""The largest loss of validation since its best, in these standard deviations."""
 WINDOW = 5
 """Rows on each side of a row: their median is free of spikes."""
 

@@ -30,8 +30,8 @@ from reparam.spec import DataSpec
 
 T = TypeVar("T")
 
-# A block of examples has about so many draws, whatever the memory: the draws, and with them every
-# figure, depend on the seed and the number of draws alone.
+# A block of examples has about so many draws, independent of the memory, so that draws and figures
+# depend on the seed and the number of draws alone.
 _BLOCK_DRAWS = 2**15
 _BLOCK_DIRECTED = 1024
 
@@ -52,7 +52,7 @@ class Context:
         seed: The seed of the draws.
         block: The number of examples that are computed at once; None for a number that follows from
             ``n_samples``.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        max_memory_mb: The approximate memory of the decoder, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all) in the pass of draws.
         say: Called with a line of text before a part that takes long.
         train: Training examples, for active units and probes; None for neither.
@@ -102,7 +102,7 @@ class Context:
 
     @cached_property
     def offers(self) -> Needs:
-        """What the model and the examples have."""
+        """The needs that the model and the examples meet."""
         y = self.batch.y
         found = Needs.LABELS if y is not None and bool((y >= 0).any()) else Needs.NOTHING
         if self.is_directed:
@@ -248,5 +248,5 @@ class Context:
 
     @property
     def bits_offset(self) -> float | None:
-        """What turns log p(x) into the log-probability of discrete data; None without one."""
+        """The nats between log p(x) and the log-probability of discrete data; None without one."""
         return log_cells(self.spec, self.is_discrete) if self.is_normalized else None

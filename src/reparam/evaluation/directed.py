@@ -9,7 +9,7 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.distributions import is_normalized
 from reparam.evaluation.classification import class_log_prob
-from reparam.evaluation.likelihood.importance import is_discrete
+from reparam.evaluation.likelihood.decoder import is_discrete
 from reparam.evaluation.likelihood.precision import computed_in_float64, held
 from reparam.models.directed import DirectedModel
 from reparam.spec import DataSpec

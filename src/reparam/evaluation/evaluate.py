@@ -69,7 +69,7 @@ def evaluate(
         seed: The seed of the draws.
         device: The device that computes.
         split: The name of the split, for the report.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        max_memory_mb: The approximate memory of the decoder, in MiB; it changes no figure.
         progress: Called with (examples done, examples in all).
         say: Called with a line of text before a part that takes long.
         train: Training examples with their labels, for active units of the first of them, and for

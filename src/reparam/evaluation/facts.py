@@ -1,22 +1,22 @@
-"""The facts of an evaluation that are no figures: what was measured, with what draws."""
+"""The facts of an evaluation that are no figures: examples, draws and notes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was measured, with what draws, and what has to be stated with the figures.
+    """The examples, the draws and the notes of an evaluation.
 
     Arguments:
         split: The name of the split.
         n_examples: The number of examples.
         is_likelihood: Whether p(x | z) is normalized; if not, no figure bounds a likelihood.
-        note: What the figures are not, in a sentence.
+        note: A sentence on the meaning of the figures, such as that they are no likelihood.
         warnings: Sentences about figures that are missing or not to be relied on.
         data: The name of the data.
-        binarize: How they were binarized.
+        binarize: The kind of their binarization.
         data_sha256: The SHA-256 of the examples, under their draw.
-        condition: What the model was given beside x, such as ``label``; None without.
+        condition: The condition of the model, such as ``label``; None without.
         condition_sha256: The SHA-256 of the condition c of these examples.
         seed: The seed of every draw.
         n_samples: The number of draws of z for each example; 1 where q(z | x) is a single sequence

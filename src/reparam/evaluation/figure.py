@@ -28,7 +28,7 @@ class Figure:
         n: The number of examples, draws or blocks that it is a mean of; None where it is no mean.
         unit: Its unit, such as ``nats``; empty for a pure number.
         higher_is_better: Its direction; None where neither is better.
-        description: What it measures.
+        description: Its meaning.
         bias: An estimate of how much too high the value is; None where it is not known.
         stderr_seeds: The standard error over seeds of training; None for a single seed.
         df_seeds: The degrees of freedom of ``stderr_seeds``.

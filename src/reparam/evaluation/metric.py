@@ -1,4 +1,4 @@
-"""What a metric declares: its figures, when it applies, and how it is computed.
+"""Metrics: the declaration of figures, of what they need, and their computation.
 
 A metric is one class in one file of ``evaluation/metrics/``. The table, ``evaluation.json``, the
 comparison of runs and the command line read its declaration.
@@ -35,7 +35,7 @@ class Section(Enum):
 
 
 class Needs(Flag):
-    """What a metric needs of a model and of examples."""
+    """The needs of a metric: properties of a model and of examples."""
 
     NOTHING = 0
     LATENTS = auto()
@@ -52,7 +52,7 @@ class Quantity:
 
     Arguments:
         name: Its key in ``evaluation.json``.
-        description: What it measures, for the table.
+        description: Its meaning, for the table.
         unit: Its unit.
         higher_is_better: Its direction; None where neither is better.
         has_stderr: Whether it has a standard error, under the key ``NAME_stderr``.
@@ -97,13 +97,13 @@ class Metric(ABC):
     quantities: ClassVar[tuple[Quantity, ...]]
     """The figures."""
     needs: ClassVar[Needs] = Needs.NOTHING
-    """What the model and the examples must have."""
+    """The properties that the model and the examples must have."""
 
     def check(self, context: "Context") -> None:  # noqa: B027
         """Refuse what cannot be measured, before anything is computed.
 
         Raises:
-            ReparamError: The metric was asked for, and the model or the data do not have it.
+            ReparamError: The metric was requested, and the model or the data do not have it.
         """
 
     @abstractmethod

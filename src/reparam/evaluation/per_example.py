@@ -19,7 +19,7 @@ CHECKSUM = "per_example_sha256"
 def data_sha256(x: Tensor) -> str:
     r"""Return the identity of examples x, with shape (N, \*shape): a SHA-256 in hexadecimal.
 
-    It is that of one line of text, then of the values, so that another program can find it again:
+    It is the digest of one line of text and of the values, so that other programs can compute it:
 
     1. the dtype and the shape, as ``float32 (10000, 1, 28, 28)``, and a line feed, in ASCII;
     2. all values in C order, little-endian, without padding.

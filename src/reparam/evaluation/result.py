@@ -30,7 +30,7 @@ class Evaluation(Mapping[str, Figure]):
     """The figures of a model on one split, by name.
 
     Arguments:
-        facts: What was measured, with what draws.
+        facts: The split, the draws, and the notes.
         figures: The figures that exist, by name; unit, direction and description are added.
 
     Raises:

@@ -256,7 +256,7 @@ def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
     Arguments:
         first: Features with shape (N, F).
         second: Features with shape (N, F).
-        block: About how many examples a block has; there are ten blocks or more.
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty rows, or not as many on both sides.
@@ -287,7 +287,7 @@ def blockwise(
         statistic: A function of two samples without bias.
         first: Draws with shape (N, D).
         second: Draws with shape (N, D).
-        block: About how many examples a block has; there are ten blocks or more.
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty draws, or not as many on both sides.

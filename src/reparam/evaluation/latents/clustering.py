@@ -129,7 +129,7 @@ def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
 
     .. math:: \frac1N \sum_k \max_y |\{n : k_n = k,\ y_n = y\}|
 
-    It rises with the number of clusters, whatever they are: with one for each example it is 1.
+    It rises with the number of any clusters: with one for each example it is 1.
 
     Arguments:
         assigned: The cluster k of each example, with shape (N,).

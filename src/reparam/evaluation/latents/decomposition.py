@@ -82,9 +82,9 @@ def decompose(
     variate they have no bias; its slope, found from the same draws, brings one of the order of
     1/S for S draws, far below the standard error. The mutual
     information of a number n and a code is at most log N, and that of all data may be larger: a
-    value near log N says only that no two of the N codes are mixed up. What it then lacks of the
-    mean KL is counted to the marginal KL, and there to the total correlation, since a mixture of N
-    posteriors that hardly overlap is lumpy where its margins are not.
+    value near log N means only that no two of the N codes overlap. The rest of the mean KL is then
+    counted to the marginal KL, and in it to the total correlation, since a mixture of N posteriors
+    that hardly overlap has gaps that its margins do not have.
 
     Arguments:
         q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
@@ -93,7 +93,7 @@ def decompose(
         mean_kl: The left side in nats, where it is known better than from these draws; None for
             its closed form if there is one.
         seed: The seed of the draws.
-        max_memory_mb: What the table of densities may take at once, in MiB.
+        max_memory_mb: The largest table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -169,7 +169,7 @@ def aggregate_kl(
         prior: p(z), with batch shape ().
         n_samples: The number S of draws; spread evenly over the examples.
         seed: The seed of the draws.
-        max_memory_mb: What the S × N table of densities may take at once, in MiB.
+        max_memory_mb: The largest part of the S × N table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -208,7 +208,7 @@ def total_correlation(
             (D,).
         n_samples: The number S of draws; spread evenly over the examples.
         seed: The seed of the draws.
-        max_memory_mb: What the S × N × D table of densities may take at once, in MiB.
+        max_memory_mb: The largest part of the S × N × D table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -267,9 +267,9 @@ class _Draws(NamedTuple):
     """Draws z from q(z) = Σ_n q(z | x_n) / N, spread evenly over the examples.
 
     The first ``n_samples`` of the rows of ``z`` are the draws. Where they come from less than two
-    rounds over the examples, second draws from some of the posteriors follow, which only say how
-    much draws from one posterior vary. ``owner`` is the number n of each row's posterior, on the
-    CPU.
+    rounds over the examples, second draws from some of the posteriors follow, which only measure
+    how much draws from one posterior vary. ``owner`` is the number n of the posterior of each row,
+    on the CPU.
     """
 
     z: Tensor

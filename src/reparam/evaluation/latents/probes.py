@@ -88,7 +88,7 @@ def training_rows(labels: Tensor, seed: int) -> Tensor:
 
     Arguments:
         labels: The labels of all training examples, with shape (M,); -1 where one is not known.
-        seed: Of the choice.
+        seed: The seed of the choice.
 
     >>> training_rows(torch.tensor([0, -1, 3]), seed=0)
     tensor([0, 2])
@@ -115,7 +115,7 @@ def linear_probe(
         train_labels: Their labels, with shape (M,), of two classes or more.
         codes: Codes of other examples, with shape (N, D).
         labels: Their labels, with shape (N,).
-        seed: Of the choice of that fifth.
+        seed: The seed of the choice of that fifth.
 
     Raises:
         ShapeError: Codes and labels that are not as many, or codes of different sizes.

@@ -22,8 +22,8 @@ from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.evaluation.figure import Figure
+from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.evaluation.likelihood.hmc import Point, moved, with_gradient
-from reparam.evaluation.likelihood.importance import inspect_decoder
 from reparam.evaluation.model import as_event
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
@@ -34,8 +34,8 @@ from reparam.utils.equality import by_value
 STARTS = ("prior", "posterior")
 SCHEDULES = ("sigmoid", "linear")
 
-# A block of examples has about so many chains, whatever the memory: its draws depend on the seed
-# and the number of chains alone.
+# A block of examples has about so many chains, independent of the memory, so that draws depend on
+# the seed and the number of chains alone.
 _BLOCK_CHAINS = 2**12
 # Leapfrog steps of this length are taken where nothing is known yet.
 _FIRST_STEP = 0.5
@@ -58,9 +58,9 @@ class Annealing:
         n_temperatures: T; one is importance sampling from p_0.
         n_leapfrog: The number of leapfrog steps of each trajectory.
         start: p_0: ``prior``, or ``posterior`` for q(z | x), where that is a Gaussian.
-        schedule: How β rises from 0 to 1: ``sigmoid``, slowly at both ends, or ``linear``.
+        schedule: The rise of β from 0 to 1: ``sigmoid``, slow at both ends, or ``linear``.
         seed: The seed of every draw.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        max_memory_mb: The approximate memory of the decoder, in MiB; it changes no figure.
 
     Raises:
         OptionError: A number below one, a start or a schedule that does not exist.
@@ -166,7 +166,7 @@ def annealed_importance(
         model: A model whose latents are real vectors.
         x: The examples, with shape (N, *event).
         c: Their condition, with shape (N, C).
-        annealing: How to anneal.
+        annealing: The options.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:
@@ -225,7 +225,7 @@ def bidirectional(
         model: A model whose latents are real vectors and whose likelihood is normalized.
         n_examples: N, the number of examples drawn.
         c: Their condition, with shape (N, C).
-        annealing: How to anneal, in each direction.
+        annealing: The options, for each direction.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:

@@ -16,7 +16,7 @@ def log_cells(spec: DataSpec, discrete: bool) -> float | None:
     log-probability of the discrete values, and the bits that it gives are an upper bound.
 
     Arguments:
-        spec: What is known of the data.
+        spec: The shape and support of the data.
         discrete: Whether the model gives masses.
 
     Returns:

@@ -17,27 +17,23 @@ Examples that break a rule are sampled again in float64. A figure that still bre
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from math import log
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.distributions import (
-    Autoregressive,
-    Delta,
-    Flow,
-    QuantizedCategorical,
-    QuantizedCodes,
-    TriangularNormal,
-    base,
-    is_normalized,
-)
+from reparam.distributions import Delta, Flow, QuantizedCodes, TriangularNormal
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
+from reparam.evaluation.likelihood.decoder import (
+    CACHE_FLOATS,
+    Decoder,
+    decoded_log_prob,
+    inspect_decoder,
+)
 from reparam.evaluation.likelihood.precision import CHANCE, ROUNDING, computed_in_float64, held
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
 from reparam.isolation import Workers
@@ -46,46 +42,16 @@ from reparam.utils.equality import by_value
 from reparam.utils.seeding import branches
 
 N_SAMPLES = 500
-"""How many draws an importance-sampled likelihood is made of, unless told otherwise."""
+"""The default number of draws of an importance-sampled likelihood."""
 
 NO_DENSITY = "no density"
 """The ``kl_method`` of a deterministic code, which has no KL."""
 
-# Draws are made so many floats at a time, whatever the memory: they depend on the seed alone.
+# Draws are made so many floats at a time, so that they depend on the seed and not on the memory.
 _SLAB_FLOATS = 2**21
-# On a CPU, larger pieces of work fall out of the cache and take longer.
-_CACHE_FLOATS = 2**21
 
 # Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
 _CLOSE, _CLOSE_SHARE = 0.05, 1e-5
-
-
-class Decoder(NamedTuple):
-    """What one pass through a decoder costs, and what kind of distribution comes out.
-
-    Arguments:
-        floats: About how many floats one z holds in memory, its log-density included.
-        normalized: Whether log p(x | z) is the logarithm of a density or mass.
-        discrete: Whether it is that of a mass.
-    """
-
-    floats: int
-    normalized: bool
-    discrete: bool
-
-    @property
-    def is_mass(self) -> bool:
-        """Whether log p(x | z) is the logarithm of a probability, and so at most 0."""
-        return self.normalized and self.discrete
-
-    def rows(self, max_floats: int, device: torch.device) -> int:
-        """Return how many z to decode at once.
-
-        >>> Decoder(1000, True, True).rows(5000, torch.device("cpu"))
-        5
-        """
-        most = min(max_floats, _CACHE_FLOATS) if device.type == "cpu" else max_floats
-        return max(1, most // self.floats)
 
 
 @by_value
@@ -161,13 +127,13 @@ def concatenated(samples: Sequence[ImportanceSample]) -> ImportanceSample:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """How to draw from a model.
+class _Sampler:
+    """The options of importance sampling.
 
     Arguments:
         model: The model.
         n_samples: The number of draws for each example.
-        max_floats: About how many floats the decoder may use at once; it changes no figure.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
         workers: The threads that decode.
         proposal: The distribution of the draws for the likelihood.
     """
@@ -206,7 +172,7 @@ def importance_sample(
         c: Their condition, with shape (B, C).
         n_samples: L; exactly so many draws are made for each example, or one where the posterior
             is a single sequence of codes.
-        max_floats: About how many floats the decoder may use at once; it changes no figure.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
         decoder: The decoder of an earlier result; None to inspect it.
         workers: The threads that decode.
         proposal: The distribution of the draws for the likelihood: ``posterior``, ``defensive`` or
@@ -227,7 +193,7 @@ def importance_sample(
         >>> importance_sample(model, torch.zeros(5, 1, 8, 8), None, 10).log_likelihood.shape
         torch.Size([5])
     """
-    sampler = Sampler(model, n_samples, max_floats, workers, proposal)
+    sampler = _Sampler(model, n_samples, max_floats, workers, proposal)
     found, extremes = _sampled(sampler, x, c, decoder)
     if not found.has_density:
         return found
@@ -243,7 +209,7 @@ def importance_sample(
 
 
 def _sampled(
-    sampler: Sampler, x: Tensor, c: Tensor | None, decoder: Decoder | None
+    sampler: _Sampler, x: Tensor, c: Tensor | None, decoder: Decoder | None
 ) -> tuple[ImportanceSample, "list[_Extremes]"]:
     """Return unchecked figures, and the draws of the largest and smallest weights."""
     model, n_samples, proposal = sampler.model, sampler.n_samples, sampler.proposal
@@ -255,7 +221,7 @@ def _sampled(
     prior = model.prior_distribution(c)
     indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
     if indices is not None:
-        # All draws from a point mass are the same, so that one says what any number would.
+        # All draws from a point mass are the same, so that one is enough.
         n_samples = 1
     slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
     zero = torch.zeros(len(x), dtype=torch.float64)
@@ -273,7 +239,7 @@ def _sampled(
         """Return log p(x | z) and log r(z) / p(z), with shape (K, B)."""
         log_r = extreme.r.log_prob(z)
         log_ratio = _float64(log_r - prior.log_prob(z))
-        log_likelihood = _float64(_log_likelihood(model, x, z, c, rows, workers))
+        log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, workers))
         extreme.add(z, log_likelihood - log_ratio, _float64(log_r))
         return log_likelihood, log_ratio
 
@@ -336,7 +302,7 @@ class _Extremes:
 
 
 def _widened(
-    sampler: Sampler,
+    sampler: _Sampler,
     x: Tensor,
     c: Tensor | None,
     found: ImportanceSample,
@@ -354,7 +320,7 @@ def _widened(
             kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
         )
     doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
-    rows = found.decoder.rows(_CACHE_FLOATS // 2, x.device)
+    rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
     for extreme in extremes:
         doubtful |= ~_is_sound(model, x, c, extreme, rows)
     for part in found.kl_groups.values():
@@ -401,7 +367,7 @@ def _is_sound(
     for place in places:
         log_r = extreme.log_r if r is None else r.log_prob(place).cpu()
         log_ratio = prior.log_prob(place).cpu() - log_r
-        other = _log_likelihood(model, x, place, c, rows, Workers()).cpu() + log_ratio
+        other = decoded_log_prob(model, x, place, c, rows).cpu() + log_ratio
         near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
         sound &= (near | (log_weight == other)).all(0)
     return sound
@@ -466,83 +432,6 @@ def _reconstructed(
     if decoder is None:
         decoder = inspect_decoder(model, z[None, :1], None if c is None else c[:1])
     return ImportanceSample(nothing, reconstruction, nothing, None, NO_DENSITY, nothing, decoder)
-
-
-def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
-    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
-
-    >>> from reparam import variants
-    >>> from reparam.spec import DataSpec
-    >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
-    >>> inspect_decoder(model, torch.zeros(1, 1, 2))
-    Decoder(floats=1456, normalized=True, discrete=True)
-    """
-    with _widest_output(model) as widest:
-        p = model.likelihood(z, c)
-        if isinstance(p, Autoregressive):
-            # Its network runs only where a sequence is scored.
-            p.log_prob(torch.zeros(p.event_shape, device=z.device))
-    # A layer holds its input and its output, a log-density about four temporaries.
-    entries = max(1, p.event_shape.numel())
-    floats = 3 * max(widest[0], entries) + 4 * entries
-    return Decoder(floats, is_normalized(p), is_discrete(p))
-
-
-def is_discrete(p: Distribution) -> bool:
-    """Return whether a distribution gives masses, so that its log-density has no unit.
-
-    >>> from torch.distributions import Bernoulli, Normal
-    >>> is_discrete(Bernoulli(0.5)), is_discrete(Normal(0.0, 1.0))
-    (True, False)
-    """
-    if isinstance(base(p), QuantizedCategorical):
-        return True
-    try:
-        return bool(getattr(p.support, "is_discrete", False))
-    except NotImplementedError:
-        # A distribution of the user's own need not name its support; a density is the safe guess.
-        return False
-
-
-@contextmanager
-def _widest_output(model: nn.Module) -> Iterator[list[int]]:
-    """Note the size of the largest tensor that any part of a model puts out."""
-    widest = [0]
-
-    def note(part: nn.Module, inputs: object, output: object) -> None:
-        # A recurrent layer puts out a pair: its features and its last state.
-        first = output[0] if isinstance(output, tuple) else output
-        if isinstance(first, Tensor):
-            widest[0] = max(widest[0], first.numel())
-
-    handles = [part.register_forward_hook(note) for part in model.modules()]
-    try:
-        yield widest
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _log_likelihood(
-    model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, rows: int, workers: Workers
-) -> Tensor:
-    """Return log p(x | z) with shape (K, B), decoding at most ``rows`` of the K × B at once."""
-    n_examples = min(len(x), rows)
-    n_draws = max(1, rows // n_examples)
-    log_likelihood = z.new_empty(z.shape[:2])
-
-    def decode(piece: tuple[slice, slice]) -> None:
-        draws, examples = piece
-        p = model.likelihood(z[draws, examples], None if c is None else c[examples])
-        log_likelihood[piece] = p.log_prob(x[examples])
-
-    pieces = [
-        (slice(start, start + n_draws), slice(first, first + n_examples))
-        for first in range(0, len(x), n_examples)
-        for start in range(0, len(z), n_draws)
-    ]
-    workers.each(decode, pieces)
-    return log_likelihood
 
 
 def _kl(divergence: Divergence, layers: Mapping[str, Tensor], log_ratio: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def proposed(
         model: The model, in evaluation mode.
         x: The examples, with shape (B, *event).
         c: Their condition, with shape (B, C).
-        max_rows: About how many z may be decoded at once, with gradients; it changes no figure.
+        max_rows: The approximate number of z that are decoded at once; it changes no figure.
 
     Returns:
         A distribution with batch shape (B,).
@@ -63,7 +63,7 @@ def check_proposal(name: str, q: Distribution | None = None) -> None:
     """Refuse a proposal that does not exist, or that this posterior has no use for.
 
     Arguments:
-        name: What should be one of ``PROPOSALS``.
+        name: The name of a proposal.
         q: q(z | x), where it is known.
 
     Raises:
@@ -172,8 +172,8 @@ def tuned(
               \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial (a, b)}\Bigr]
 
     μ and σ are the encoder's; a and b maximize the importance-weighted bound of this one example
-    with Adam, the model held fixed. What is tuned has seen only draws of its own, so that an
-    estimate from fresh draws stays an unbiased estimate of p(x). What it costs is about the
+    with Adam, the model held fixed. Tuning uses draws of its own, so that an estimate from new
+    draws is an unbiased estimate of p(x). What it costs is about the
     decoding of 3 · n_steps · n_importance draws of each example.
 
     Arguments:
@@ -183,7 +183,7 @@ def tuned(
         n_steps: The number of steps of Adam.
         n_importance: K, the number of draws in the bound.
         lr: The first step's length, in standard deviations of q; it falls linearly to zero.
-        max_rows: About how many z may be decoded at once, with gradients; it changes no figure.
+        max_rows: The approximate number of z that are decoded at once; it changes no figure.
 
     Returns:
         A diagonal Gaussian with batch shape (B,) and event shape (D,).
@@ -215,8 +215,8 @@ def tuned(
         normal = base(q)
         if not isinstance(normal, Normal) or not is_tunable(q):
             raise SupportError(
-                f"proposal={TUNED!r}: what is tuned is a diagonal Gaussian, and this posterior is "
-                f"a {type(normal).__name__}: use {DEFENSIVE!r}, or more samples"
+                f"proposal={TUNED!r}: a diagonal Gaussian is tuned, and this posterior is a "
+                f"{type(normal).__name__}: use proposal={DEFENSIVE!r}, or a larger n_samples="
             )
         loc, scale = normal.loc.clone(), normal.scale.clone()
         prior = model.prior_distribution(c)

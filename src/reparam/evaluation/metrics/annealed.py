@@ -82,7 +82,7 @@ class Annealed(Metric):
             check_annealable(context.latent, None if c is None else c[:1].to(device))
 
     def compute(self, context: Context) -> Measured:
-        """Return the figures of as many examples as were asked for; nothing for none."""
+        """Return the figures of the first ``annealed`` examples; nothing for none."""
         if context.annealed == 0:
             return Measured()
         model, batch = context.latent, next(in_chunks(context.batch, context.annealed))

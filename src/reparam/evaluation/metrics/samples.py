@@ -54,7 +54,7 @@ class Samples(Metric):
             )
 
     def compute(self, context: Context) -> Measured:
-        """Return the distances of as many samples as were asked for; nothing for none."""
+        """Return the distances of ``sample_quality`` samples; nothing for none."""
         n = min(context.sample_quality, len(context.batch))
         if n == 0:
             return Measured()
