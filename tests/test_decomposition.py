@@ -211,7 +211,7 @@ def test_memory_changes_nothing_and_the_random_state_is_left_alone() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(OptionError, match="two draws"):
+    with pytest.raises(OptionError, match="n_samples=1: must be at least 2"):
         decompose(THREE, UNIT, 1)
     with pytest.raises(ShapeError, match=r"batch \(N,\)"):
         decompose(UNIT, UNIT)

@@ -186,7 +186,7 @@ class TestRun:
             )
         # Pixels that are given are those of the split: all but the name is the same, and what
         # training examples are asked for.
-        result = trained.evaluate(n_samples=3, train=None)
+        result = trained.evaluate(n_samples=3, train=False)
         named = {"split": "test", "data": "digits", "binarize": "threshold"}
         assert given.with_facts(**named) == result
 

@@ -112,7 +112,7 @@ def compare(
             options |= {"device": device, "proposal": by}
             # A sound evaluation with other draws may have taken hours: it stays in the folder.
             if run.kept_evaluation() is not None:
-                options |= {"keep": False, "train": None}
+                options |= {"keep": False, "train": False}
             found = _without_free_draws(run.evaluate(**options))
         entries[i] = replace(entries[i], evaluation=found)
     _require(entries, _differences_in_measure)

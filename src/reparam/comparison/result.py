@@ -235,11 +235,11 @@ class Comparison:
     def _head(self) -> str:
         facts = self.entries[0].evaluation.facts
         of = "" if facts.data is None else f" of {facts.data}"
-        how = f", binarize={facts.binarize}" if facts.binarize not in (None, "none") else ""
+        how = f", {facts.binarize} binarization" if facts.binarize not in (None, "none") else ""
         n_samples, proposal = self.common("n_samples"), self.common("proposal")
         many = "draw" if n_samples == 1 else "draws"
         draws = f", {n_samples:,} {many} of z each" if n_samples else ""
-        draws += f" (proposal={proposal})" if proposal not in (None, POSTERIOR) else ""
+        draws += f" from a {proposal} proposal" if proposal not in (None, POSTERIOR) else ""
         what = f"{len(self.entries)} runs on the {facts.n_examples:,} examples of {facts.split!r}"
         return _filled(f"{what}{of}{how}{draws}; nats per example ± standard error over them")
 

@@ -14,9 +14,12 @@ from reparam.diagnostics.data import Sample, chosen, sample_of
 from reparam.diagnostics.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, NotApplicable
 from reparam.evaluation.context import Context
 from reparam.evaluation.trained import TrainedRun
+from reparam.families import Family
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
+from reparam.objectives.clustering_elbo import ClusteringELBO
+from reparam.objectives.semi_supervised import Stacked
 
 N_EXAMPLES = 1000
 """Examples of each split: the standard error of a mean over them is 3 % of their spread."""
@@ -31,7 +34,6 @@ HIGH_LR = 0.01
 FEWEST = 8
 """The least number of examples of a check with a slow decoder."""
 _CHUNK = 100
-_BEGINNINGS = ("pretraining", "start")
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,13 @@ class DiagnosticContext:
         return self.run.config.get(name)
 
     @property
+    def families(self) -> tuple[Family | None, Family | None]:
+        """The families of the encoder and the decoder; None for parts of the user's own."""
+        parts = (self.latent.encoder, self.latent.decoder)
+        encoder, decoder = (getattr(part, "family", None) for part in parts)
+        return encoder, decoder
+
+    @property
     def lower_lr(self) -> str:
         """A lower learning rate than that of the run."""
         lr = float(self.option("lr") or 0.0)
@@ -196,7 +205,10 @@ def diagnostic_context(
         objective = recipe.objective
         # Milestones change the model in training, and some objectives begin as another.
         last_phase = max((milestone.at for milestone in recipe.milestones), default=0.0)
-    last_phase = max(last_phase, *(getattr(objective, name, 0.0) for name in _BEGINNINGS))
+    if isinstance(objective, ClusteringELBO):
+        last_phase = max(last_phase, objective.pretraining)
+    if isinstance(objective, Stacked):
+        last_phase = max(last_phase, objective.start)
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
     else:

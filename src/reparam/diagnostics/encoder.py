@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from reparam import families
 from reparam.batch import Batch, in_chunks
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable, check
@@ -16,6 +17,7 @@ from reparam.divergence import kl
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.likelihood.importance import N_SAMPLES, importance_sample
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED
+from reparam.families import Family
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
 from reparam.utils.seeding import seeded
@@ -92,8 +94,7 @@ def _gain(context: DiagnosticContext, batch: Batch, beta: float) -> Figure:
 
     A posterior must be a diagonal Gaussian or a von Mises-Fisher; else the check does not apply.
     """
-    model = context.latent
-    family = getattr(model.encoder, "family", None)
+    model, (family, _) = context.latent, context.families
 
     def gain(part: Batch) -> Tensor:
         with frozen(model):
@@ -102,7 +103,9 @@ def _gain(context: DiagnosticContext, batch: Batch, beta: float) -> Figure:
     return Figure.mean(torch.cat(context.on(batch).each(gain, seed=context.seed)))
 
 
-def _tuned_gain(model: LatentModel, family: Any, part: Batch, beta: float, seed: int) -> Tensor:
+def _tuned_gain(
+    model: LatentModel, family: Family | None, part: Batch, beta: float, seed: int
+) -> Tensor:
     x, c = part.x, part.c
     p, start = model.prior_distribution(c), model.posterior(x, c)
     changes, posterior = _free(start, family)
@@ -125,14 +128,19 @@ def _tuned_gain(model: LatentModel, family: Any, part: Batch, beta: float, seed:
     return (checked(posterior()) - before).cpu().double()
 
 
-def _free(q: Distribution, family: Any) -> tuple[list[Tensor], Callable[[], Distribution]]:
+def _free(
+    q: Distribution, family: Family | None
+) -> tuple[list[Tensor], Callable[[], Distribution]]:
     """Return free parameters, one set for each example, and the posterior that they make.
 
     A width that the family holds fixed is not the encoder's, and stays.
     """
     single: Any = base(q)
-    width = getattr(family, "scale", getattr(family, "concentration", "learned"))
-    is_free = width == "learned"
+    is_free = True
+    if isinstance(family, families.Gaussian):
+        is_free = family.scale == "learned"
+    elif isinstance(family, families.VonMisesFisher):
+        is_free = family.concentration == "learned"
     if isinstance(q, Independent) and isinstance(single, Normal):
         loc, scale = single.loc.detach(), single.scale.detach()
         shift, stretch = (torch.zeros_like(loc, requires_grad=True) for _ in range(2))

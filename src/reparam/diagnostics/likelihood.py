@@ -11,7 +11,7 @@ from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
 from reparam.distributions import ContinuousBernoulli, CrossEntropy, base, is_normalized
 from reparam.evaluation.figure import Figure
-from reparam.families import Gaussian
+from reparam.families import Family, Gaussian
 from reparam.isolation import isolated
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
@@ -81,7 +81,7 @@ def decoder_scale(context: DiagnosticContext) -> Finding:
 
     parts = train.each(residuals, seed=context.seed)
     square, scale = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    family = getattr(model.decoder, "family", None)
+    _, family = context.families
     if float(scale.max()) <= float(scale.min()) * (1 + 1e-4):
         return _one_scale(family, square, float(scale.mean()))
     return _learned_scale(family, square, scale)
@@ -92,7 +92,7 @@ def _root(square: Figure) -> Figure:
     return Figure(square.value**0.5, (square.stderr or 0.0) / (2 * square.value**0.5), square.n)
 
 
-def _one_scale(family: Any, square: Tensor, sigma: float) -> Finding:
+def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     """Return the finding about one σ for all entries."""
     best = _root(Figure.mean(square.mean(1)))
     ratio = sigma / best.value
@@ -107,7 +107,7 @@ def _one_scale(family: Any, square: Tensor, sigma: float) -> Finding:
     factor = max(ratio, 1 / ratio)
     if factor <= SCALE_ADVICE:
         return evidence.fine("σ fits the residuals")
-    is_fixed = not isinstance(getattr(family, "scale", 1.0), str)
+    is_fixed = not isinstance(family, Gaussian) or not isinstance(family.scale, str)
     fixed = f"likelihood='gaussian-optimal', or a Gaussian with scale={best.value:.3g}"
     return evidence.advice(
         f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as much as "
@@ -118,7 +118,7 @@ def _one_scale(family: Any, square: Tensor, sigma: float) -> Finding:
     )
 
 
-def _learned_scale(family: Any, square: Tensor, scale: Tensor) -> Finding:
+def _learned_scale(family: Family | None, square: Tensor, scale: Tensor) -> Finding:
     """Return the finding about a σ of every entry."""
     rms = _root(Figure.mean((square / scale.square()).mean(1)))
     floor = family.min_scale if isinstance(family, Gaussian) else 0.0

@@ -7,7 +7,8 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.data import Dataset, Stream
-from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.likelihood.importance import N_SAMPLES
+from reparam.evaluation.likelihood.proposal import POSTERIOR, Proposal
 from reparam.evaluation.result import Evaluation
 from reparam.spec import DataSpec
 from reparam.variants import Recipe
@@ -62,12 +63,12 @@ class TrainedRun(Protocol):
         data: object = None,
         *,
         split: str = "test",
-        n_samples: int | None = None,
+        n_samples: int = N_SAMPLES,
         seed: int = 0,
         device: str = "auto",
         keep: bool = True,
-        proposal: str = POSTERIOR,
-        train: Batch | None = None,
+        proposal: Proposal = POSTERIOR,
+        train: bool = True,
     ) -> Evaluation:
         """Return the figures of the model, and keep them in the folder."""
         ...

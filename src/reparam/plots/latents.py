@@ -79,7 +79,7 @@ def latent_scatter(
     return figure
 
 
-@numbers(n=1)
+@numbers(n=2)
 def quantile_grid(
     decode: Callable[[Tensor], Tensor],
     shape: Sequence[int],
@@ -111,8 +111,6 @@ def quantile_grid(
         >>> quantile_grid(lambda z: z.sigmoid().mean(1).reshape(-1, 1, 1, 1), (1, 1, 1), n=3).size
         (640, 640)
     """
-    if n < 2:
-        raise OptionError(f"n={n}: a map needs at least two tiles on a side")
     if not 0 < low < high < 1:
         raise OptionError(f"quantiles {low} to {high}: they must rise, between 0 and 1")
     quantiles = torch.linspace(low, high, n, dtype=torch.float64).tolist()

@@ -326,7 +326,7 @@ class Run:
 
         source = self.dataset() if data is None else data
         place = str(resolve_device(device))
-        if isinstance(source, Dataset) and split != "train" and "train" not in options:
+        if isinstance(source, Dataset) and split != "train" and options.pop("train", True):
             options["train"] = self.examples(source, "train", seed, limit=N_FIRST)
             train = source.split("train")
             if train.y is not None and bool((train.y >= 0).any()):

@@ -22,7 +22,7 @@ N_FIRST = 500
 """The number of training examples that active units are also counted on, as in the IWAE's code."""
 
 
-@numbers()
+@numbers(chunk=1)
 def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     r"""Return the posterior means, :math:`\mathbb E_{q(z \mid x_n)}[z]`.
 
@@ -44,8 +44,6 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
         >>> encode_means(model, Batch(torch.zeros(5, 1, 8, 8))).shape
         torch.Size([5, 2])
     """
-    if chunk < 1:
-        raise OptionError(f"chunk={chunk}: encode at least one example at a time")
     with isolated(model) as device:
         parts = [model.encode(part.x, part.c) for part in blocks(batch, chunk, device)]
         return torch.cat([part.flatten(1).cpu() for part in parts])

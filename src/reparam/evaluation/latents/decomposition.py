@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
-from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.errors import ShapeError, SupportError
 from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
@@ -54,7 +54,7 @@ class Decomposition(NamedTuple):
     n_examples: int
 
 
-@numbers()
+@numbers(n_samples=2)
 def decompose(
     q: Distribution,
     prior: Distribution,
@@ -144,7 +144,7 @@ def decompose(
     )
 
 
-@numbers()
+@numbers(n_samples=2)
 def aggregate_kl(
     q: Distribution,
     prior: Distribution,
@@ -190,7 +190,7 @@ def aggregate_kl(
     return found.draws.estimate(found.joint - log_prior)
 
 
-@numbers()
+@numbers(n_samples=2)
 def total_correlation(
     q: Distribution, n_samples: int = 1000, *, seed: int = 0, max_memory_mb: int = _TABLE_MB
 ) -> Figure:
@@ -343,8 +343,6 @@ def _densities(
 
 def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> _Draws:
     """Return draws from the mixture of N posteriors."""
-    if n_samples < 2:
-        raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
     n = q.batch_shape[0]
     tensors = [value for value in vars(base(q)).values() if isinstance(value, Tensor)]
     device = tensors[0].device if tensors else torch.device("cpu")

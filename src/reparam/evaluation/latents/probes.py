@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.errors import DataError, OptionError, ShapeError
+from reparam.errors import DataError, ShapeError
 from reparam.evaluation.classification import accuracy_of
 from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
@@ -159,7 +159,7 @@ def linear_probe(
     return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
-@numbers()
+@numbers(n_neighbors=1)
 def knn_accuracy(
     train_codes: Tensor,
     train_labels: Tensor,
@@ -191,8 +191,6 @@ def knn_accuracy(
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if n_neighbors < 1:
-        raise OptionError(f"n_neighbors={n_neighbors}: must be at least 1")
     _check(train_codes, train_labels, codes, labels)
     vote = KNeighborsClassifier(min(n_neighbors, len(train_codes)), algorithm="brute")
     vote.fit(train_codes.detach().numpy(), train_labels.numpy())

@@ -20,7 +20,7 @@ from torch.distributions import Distribution, MultivariateNormal, Normal
 from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base, is_normalized
 from reparam.divergence import check_comparable, is_real
-from reparam.errors import OptionError, ShapeError, SupportError, unknown
+from reparam.errors import ShapeError, SupportError, unknown
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.evaluation.likelihood.hmc import Point, moved, with_gradient
@@ -45,7 +45,7 @@ _TARGET = 0.65
 _RATE = 0.1
 
 
-@numbers()
+@numbers(n_chains=1, n_temperatures=1, n_leapfrog=1, max_memory_mb=1)
 @dataclass(frozen=True)
 class Annealing:
     r"""The options of annealing: the chains, and their path from p_0(z) to p(x, z).
@@ -83,9 +83,6 @@ class Annealing:
     max_memory_mb: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("n_chains", "n_temperatures", "n_leapfrog", "max_memory_mb"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)}: annealing needs at least 1")
         if self.start not in STARTS:
             raise unknown("start of annealing", self.start, STARTS)
         if self.schedule not in SCHEDULES:
@@ -202,7 +199,7 @@ def annealed_importance(
         )
 
 
-@numbers()
+@numbers(n_examples=1)
 def bidirectional(
     model: LatentModel,
     n_examples: int = 100,
@@ -245,8 +242,6 @@ def bidirectional(
         >>> bounds.gap.value < 1.0
         True
     """
-    if n_examples < 1:
-        raise OptionError(f"n_examples={n_examples}: the gap is a mean over at least 1 example")
     if c is not None and len(c) != n_examples:
         raise ShapeError(
             f"{len(c)} conditions for n_examples={n_examples}: give one for each example"

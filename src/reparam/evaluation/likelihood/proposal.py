@@ -6,7 +6,7 @@ gives a less noisy estimate, and a smaller gap below log p(x).
 
 from collections.abc import Sequence
 from math import log
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +18,12 @@ from reparam.errors import OptionError, SupportError, unknown
 from reparam.evaluation.model import as_event
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
+from reparam.utils.arguments import numbers
 
-POSTERIOR = "posterior"
-DEFENSIVE = "defensive"
-TUNED = "tuned"
+Proposal = Literal["posterior", "defensive", "tuned"]
+POSTERIOR: Final = "posterior"
+DEFENSIVE: Final = "defensive"
+TUNED: Final = "tuned"
 PROPOSALS = (POSTERIOR, DEFENSIVE, TUNED)
 """The names of the proposals: q(z | x), a mixture of it with the prior, and q tuned on each x."""
 
@@ -155,6 +157,7 @@ class Defensive(Distribution):
         return torch.logaddexp(of_q, self.prior.log_prob(value) + log(1 - self.share))
 
 
+@numbers(n_steps=1, n_importance=1)
 def tuned(
     model: LatentModel,
     x: Tensor,
@@ -203,9 +206,6 @@ def tuned(
         >>> tuned(model, torch.zeros(5, 1, 8, 8), n_steps=2).batch_shape
         torch.Size([5])
     """
-    for name, value in (("n_steps", n_steps), ("n_importance", n_importance)):
-        if value < 1:
-            raise OptionError(f"{name}={value}: tuning a proposal needs at least 1")
     if not lr > 0:
         raise OptionError(f"lr={lr}: the length of a step must be above 0")
     x = as_event(model, x)
