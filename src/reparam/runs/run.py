@@ -326,7 +326,8 @@ class Run:
 
         source = self.dataset() if data is None else data
         place = str(resolve_device(device))
-        if isinstance(source, Dataset) and split != "train" and options.pop("train", True):
+        with_train = options.pop("train", True)
+        if isinstance(source, Dataset) and split != "train" and with_train:
             options["train"] = self.examples(source, "train", seed, limit=N_FIRST)
             train = source.split("train")
             if train.y is not None and bool((train.y >= 0).any()):
