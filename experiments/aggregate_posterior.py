@@ -1,7 +1,6 @@
 """The aggregate posterior: its total correlation, and its discrepancy from the prior."""
 
 from collections.abc import Mapping
-from math import hypot
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from experiments.common import (
     Scores,
     drawing,
     mean_of,
+    number,
     samples,
     seconds_of,
 )
@@ -70,7 +70,7 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
         )
         one = found[name] = measure(protocol, run, test.x)
         rows += [
-            Row(f"{name}: total correlation", *one.dependence, seconds=seconds_of(run)),
+            Row(f"{name}: total correlation", *number(one.dependence), seconds=seconds_of(run)),
             Row(f"{name}: squared discrepancy (MMD²)", *mean_of(one.discrepancy), unit=""),
             Row(f"{name}: reconstruction", *mean_of(one.scores.reconstruction)),
             Row(f"{name}: ELBO", *mean_of(one.scores.elbo)),
@@ -82,8 +82,7 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
             less = mean_of(one.discrepancy - plain.discrepancy)
             what, unit = f"{name} less vae: squared discrepancy (MMD²)", ""
         else:
-            (value, stderr), (of_plain, plain_stderr) = one.dependence, plain.dependence
-            less = value - of_plain, hypot(stderr, plain_stderr)
+            less = number(one.dependence - plain.dependence)
             what, unit = f"{name} less vae: total correlation", "nats"
         lost = mean_of(one.scores.reconstruction - plain.scores.reconstruction)
         rows += [
@@ -105,13 +104,12 @@ class Measured(NamedTuple):
     """What is measured of the codes of one model.
 
     Arguments:
-        dependence: The total correlation of the aggregate posterior and its standard error, in
-            nats.
+        dependence: The total correlation of the aggregate posterior, in nats.
         discrepancy: The squared discrepancy from the prior, one for each block of test images.
         scores: Figures of every test image.
     """
 
-    dependence: tuple[float, float]
+    dependence: rp.evaluation.Figure
     discrepancy: Tensor
     scores: Scores
 
@@ -126,4 +124,4 @@ def measure(protocol: Protocol, run: rp.Run, x: Tensor) -> Measured:
         discrepancy = torch.stack([mmd(some, drawn) for some, drawn in blocks]).cpu()
         dependence = rp.evaluation.total_correlation(q, 5000, seed=protocol.seed)
     found = protocol.scores(run, x)
-    return Measured((dependence.value, dependence.stderr), discrepancy, found)
+    return Measured(dependence, discrepancy, found)

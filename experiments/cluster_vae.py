@@ -5,7 +5,16 @@ from typing import Any
 import torch
 
 import reparam as rp
-from experiments.common import Experiment, Findings, Protocol, Row, mean_of, pictures, seconds_of
+from experiments.common import (
+    Experiment,
+    Findings,
+    Protocol,
+    Row,
+    mean_of,
+    number,
+    pictures,
+    seconds_of,
+)
 
 # The distortions are those that digits are usually given; the share of pretraining and the widths
 # were chosen while the accuracy of early runs was being watched, on seeds 0 and 1.
@@ -72,11 +81,11 @@ def cluster_vae(protocol: Protocol) -> Findings:
         ),
         Row(
             "normalized mutual information, mean over seeds",
-            *mean_of(torch.tensor([result.mutual_information for result in found.values()])),
+            *mean_of(torch.tensor([result.mutual_information.value for result in found.values()])),
             unit="",
         ),
         *(
-            Row(f"accuracy, matched one to one, seed {seed}", *result.hungarian, unit="")
+            Row(f"accuracy, matched one to one, seed {seed}", *number(result.hungarian), unit="")
             for seed, result in found.items()
         ),
     )
@@ -91,5 +100,12 @@ def cluster_vae(protocol: Protocol) -> Findings:
         "The encoder's training images are distorted, which the paper does not do; the decoder "
         "reconstructs the original.",
     )
-    details = {str(seed): result._asdict() for seed, result in found.items()}
+    details = {
+        str(seed): {
+            "hungarian": number(result.hungarian),
+            "majority": number(result.majority),
+            "mutual_information": result.mutual_information.value,
+        }
+        for seed, result in found.items()
+    }
     return Findings(rows, notes, figures, details)

@@ -3,7 +3,16 @@
 import torch
 
 import reparam as rp
-from experiments.common import Experiment, Findings, Protocol, Row, mean_of, pictures, seconds_of
+from experiments.common import (
+    Experiment,
+    Findings,
+    Protocol,
+    Row,
+    mean_of,
+    number,
+    pictures,
+    seconds_of,
+)
 from experiments.common.contest import NETWORKS, RECIPE
 from experiments.common.judge import digit_classifier, read_as
 
@@ -40,7 +49,7 @@ def labels_asked_for(protocol: Protocol) -> Findings:
     data = protocol.dataset("mnist", binarize="dynamic")
     judge = digit_classifier(protocol, data)
     real = rp.evaluation.accuracy(judge.model, data.examples("test"))
-    rows = [Row("classifier on real test digits", *real, unit="", target=0.985)]
+    rows = [Row("classifier on real test digits", *number(real), unit="", target=0.985)]
     panels: dict[str, torch.Tensor] = {}
     by_digit: dict[str, list[float]] = {}
     for (variant, latent_dim), target in TARGETS.items():

@@ -12,6 +12,7 @@ from experiments.common import (
     Protocol,
     Row,
     mean_of,
+    number,
     pictures,
     row,
     seconds_of,
@@ -56,7 +57,7 @@ def vq_vae(protocol: Protocol) -> Findings:
         for name, generator in (("vq-vae", run), ("vae", plain))
     }
     rows = (
-        Row("classifier on real test digits", *real, unit="", target=0.985),
+        Row("classifier on real test digits", *number(real), unit="", target=0.985),
         Row(
             "codes in use, of all",
             (found["codes_in_use"] or 0) / N_CODES,

@@ -20,6 +20,7 @@ from experiments.common import (
     mean_of,
     new_axes,
     new_figure,
+    number,
     picture_axes,
 )
 
@@ -183,7 +184,7 @@ def _look(protocol: Protocol, data: rp.data.Dataset, beta: float, latent_dim: in
     return _Measured(
         scales=scales,
         kl=divergence,
-        aggregate=(found.value, found.stderr),
+        aggregate=number(found),
         reconstruction=reconstruction,
         codes=codes.cpu(),
         samples=samples,

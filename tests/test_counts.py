@@ -15,7 +15,7 @@ from reparam.data import from_arrays
 from reparam.distributions import NegativeBinomial, Poisson, base_distribution, mean_or_mode
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation import evaluate
-from reparam.evaluation.likelihood.importance import is_discrete
+from reparam.evaluation.likelihood.decoder import is_discrete
 from reparam.models.label_inference import label_log_prob
 from reparam.spec import DataSpec
 from reparam.variants.parts import Parts, with_parts

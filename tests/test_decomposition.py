@@ -21,7 +21,7 @@ from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.distributions import HypersphericalUniform, VonMisesFisher
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.latents.decomposition import AggregateKL, decompose, joined
+from reparam.evaluation.latents.decomposition import decompose, joined
 from reparam.spec import DataSpec
 from reparam.variants import Recipe
 
@@ -35,7 +35,7 @@ THREE = Independent(
 )
 
 
-def close(found: AggregateKL | None, exact: float, slack: float = 0.0) -> bool:
+def close(found: evaluation.Figure | None, exact: float, slack: float = 0.0) -> bool:
     assert found is not None
     return abs(found.value - exact) <= 4 * found.stderr + slack
 
@@ -108,7 +108,7 @@ def test_three_posteriors_by_integration() -> None:
     # The control variate moves no mean: over many seeds with few draws, nothing is off.
     for name, value in exact.items():
         few = torch.tensor(
-            [getattr(decompose(THREE, UNIT, 300, seed=s), name)[0] for s in range(40)]
+            [getattr(decompose(THREE, UNIT, 300, seed=s), name).value for s in range(40)]
         )
         assert abs(float(few.mean()) - value) <= 4 * float(few.std()) / 40**0.5
 
@@ -211,7 +211,7 @@ def test_memory_changes_nothing_and_the_random_state_is_left_alone() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(OptionError, match="two draws"):
+    with pytest.raises(OptionError, match="n_samples=1: must be at least 2"):
         decompose(THREE, UNIT, 1)
     with pytest.raises(ShapeError, match=r"batch \(N,\)"):
         decompose(UNIT, UNIT)
@@ -259,12 +259,13 @@ class TestEvaluation:
     def test_too_few_examples_are_said(self) -> None:
         facts = {"split": "test", "n_examples": 100, "is_likelihood": True}
         parts = {"decomposed_examples": 100, "total_correlation": 9.0, "dimension_wise_kl": 0.1}
-        full = evaluation.Evaluation(**facts, **parts, mutual_information=4.6)
+        known = {**facts, **parts}
+        full = evaluation.Evaluation.from_dict({**known, "mutual_information": 4.6})
         assert "too high, as 100 examples are too few" in str(full)
         assert "near log 100 = 4.61, the limit of so few examples" in str(full)
-        apart = evaluation.Evaluation(**facts, **parts, mutual_information=2.0)
+        apart = evaluation.Evaluation.from_dict({**known, "mutual_information": 2.0})
         assert "too few" not in str(apart)
-        assert "the model tells x apart; at most log 100 = 4.61" in str(apart)
+        assert "information of z on the example; at most log 100 = 4.61" in str(apart)
         assert all(len(line) < 120 for line in str(full).splitlines())
 
     def test_a_mixture_prior_has_no_dimension_wise_kl(self) -> None:

@@ -18,13 +18,14 @@ from reparam import data, variants
 from reparam.batch import Batch
 from reparam.cli.main import main
 from reparam.data import Dataset
-from reparam.diagnostics import curves, encoder, examine, examine_data, latents, likelihood, sample
-from reparam.diagnostics.context import Context, patient_of
+from reparam.diagnostics import data as data_checks
+from reparam.diagnostics import encoder, examine, examine_data, latents, likelihood, training
+from reparam.diagnostics.context import DiagnosticContext, diagnostic_context
 from reparam.diagnostics.finding import Finding
 from reparam.distributions import CodeSequence, QuantizedCodes
 from reparam.distributions.autoregressive import Autoregressive
 from reparam.errors import OptionError
-from reparam.evaluation import Evaluation
+from reparam.evaluation import Evaluation, Facts
 from reparam.families import Gaussian
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, IWAE, MMD
@@ -92,18 +93,18 @@ def made(
     *,
     prior: nn.Module | None = None,
     objective: Any = ELBO(),  # noqa: B008
-) -> Context:
-    """A patient of these parts and examples, on data in memory."""
+) -> DiagnosticContext:
+    """A run of these parts and examples, on data in memory."""
     model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
     source = data.from_arrays(x, support="real", test=x)
     run = Run(model, source.spec, {"variant": None}, source)
-    return patient_of(run, source, objective)
+    return diagnostic_context(run, source, objective)
 
 
 NOISE = 0.5
 
 
-def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> Context:
+def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> DiagnosticContext:
     """x = z + noise; its posterior is exact but for a shift and a width, in its own scale."""
     x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * (1 + NOISE**2) ** 0.5
     shrink = 1 / (1 + NOISE**2)
@@ -169,7 +170,7 @@ class TestHealthy:
         found = examine(run, n_examples=300)
         assert {f.name for f in found.of("problem")} == expected, str(found)
         if expected:
-            assert "smaller --beta than 10" in found["collapse"].fix
+            assert "smaller beta= than 10" in found["collapse"].fix
 
     def test_small_discrete_data_have_no_problem(self) -> None:
         """Six bits that tell of one of two kinds: most held-out ones are in the training split."""
@@ -191,57 +192,57 @@ class TestCollapse:
         run = copied(healthy)
         for parameter in run.latent_model.encoder.family.head.parameters():
             parameter.data.zero_()  # q = N(0, 1), the prior
-        patient = patient_of(run, digits)
-        found = latents.collapse(patient)
+        context = diagnostic_context(run, digits)
+        found = latents.collapse(context)
         assert found.severity == "problem"
         assert found.figures["kl"] == pytest.approx(0.0, abs=1e-6)
-        assert "--kl-warmup" in found.fix
+        assert "kl_warmup=" in found.fix
         # The decoder still listens to z: it is the encoder that does not speak.
-        assert severity(encoder.lagging_encoder(patient)) == "problem"
+        assert severity(encoder.lagging_encoder(context)) == "problem"
 
     def test_some_of_it(self) -> None:
         def encoder(x: Tensor) -> Distribution:
             loc = torch.cat([x, torch.zeros(len(x), 9)], 1)
             return normal(loc, torch.cat([torch.full_like(x, 0.1), torch.ones(len(x), 9)], 1))
 
-        patient = made(
+        context = made(
             encoder,
             lambda z: normal(z[..., :1], 0.1),
             torch.randn(300, 1),
             prior=StandardNormal(10),
         )
-        found = latents.collapse(patient)
+        found = latents.collapse(context)
         assert found.severity == "advice"
         assert found.figures["n_unused"] == 9
-        assert "--latent-dim" in found.fix
+        assert "latent_dim=" in found.fix
 
     def test_free_bits_force_no_information(self) -> None:
-        patient = made(
+        context = made(
             lambda x: normal(torch.full_like(x, 0.7), 1.0),
             lambda z: normal(z, 1.0),
             torch.randn(300, 4),
         )
-        found = latents.collapse(patient)
+        found = latents.collapse(context)
         assert found.figures["n_still"] == 4
         assert found.figures["kl"] == pytest.approx(4 * 0.7**2 / 2, rel=1e-3)
-        assert "same for all x" in found.said
+        assert "same for all x" in found.message
         assert found.severity == "problem"
-        assert "free bits" not in found.said
-        forced = latents.collapse(replace(patient, objective=ELBO(free_bits=0.2)))
-        assert "free bits" in forced.said
-        assert "--free-bits" not in forced.fix
+        assert "free bits" not in found.message
+        forced = latents.collapse(replace(context, objective=ELBO(free_bits=0.2)))
+        assert "free bits" in forced.message
+        assert "free_bits=" not in forced.fix
 
     def test_half_of_it_pays_for_nothing(self) -> None:
-        patient = made(
+        context = made(
             lambda x: normal(torch.cat([x, 0.7 + 0 * x], 1), 0.5),
             lambda z: normal(z[..., :2], 0.5),
             torch.randn(300, 2),
             prior=StandardNormal(4),
         )
-        found = latents.collapse(patient)
+        found = latents.collapse(context)
         assert found.severity == "advice"
         assert found.figures["n_still"] == 2
-        assert "--free-bits" not in found.fix
+        assert "free_bits=" not in found.fix
 
 
 class TestEncoder:
@@ -279,14 +280,14 @@ class TestEncoder:
     def test_directions_are_tuned_too(self) -> None:
         digits = data.load("digits", binarize="dynamic")
         run = rp.fit(variants.vmf_vae(digits.spec, latent_dim=3), digits, epochs=1, progress=False)
-        found = encoder.lagging_encoder(patient_of(run, digits, n_examples=50))
+        found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.figures["gain_train"] > 0
 
     def test_a_width_that_is_fixed_stays(self) -> None:
-        patient = linear_gaussian(width=4.0)
-        assert patient.latent is not None
-        patient.latent.encoder.family = Gaussian(3, scale=4.0)  # by its name only
-        found = encoder.lagging_encoder(patient)
+        context = linear_gaussian(width=4.0)
+        assert context.latent is not None
+        context.latent.encoder.family = Gaussian(3, scale=4.0)  # by its name only
+        found = encoder.lagging_encoder(context)
         assert found.severity == "fine"
 
     @pytest.mark.parametrize(
@@ -299,15 +300,15 @@ class TestEncoder:
         ],
     )
     def test_it_is_judged_by_what_it_was_trained_for(self, objective: Any, why: str) -> None:
-        patient = replace(linear_gaussian(width=4.0), objective=objective)
-        found = encoder.lagging_encoder(patient)
+        context = replace(linear_gaussian(width=4.0), objective=objective)
+        found = encoder.lagging_encoder(context)
         assert found.severity == "skipped"
-        assert why in found.said
+        assert why in found.message
 
     def test_a_posterior_of_another_kind_is_left_alone(self) -> None:
         digits = data.load("digits", binarize="dynamic")
         run = rp.fit(variants.ladder_vae(digits.spec), digits, epochs=1, progress=False)
-        found = encoder.lagging_encoder(patient_of(run, digits, n_examples=50))
+        found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "skipped"
 
 
@@ -323,13 +324,13 @@ class TestDraws:
         found = encoder.too_few_draws(linear_gaussian(shift))
         assert found.severity == expected
         assert found.figures["rise"] > 0.1
-        assert "--n-samples 5000" in found.fix
+        assert "n_samples=5000" in found.fix
 
     def test_draws_are_those_of_the_kept_evaluation(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        patient = linear_gaussian(shift=3.0)
-        kept = Evaluation("test", 400, True, n_samples=100, proposal="tuned")
+        context = linear_gaussian(shift=3.0)
+        kept = Evaluation(Facts("test", 400, True, n_samples=100, proposal="tuned"))
         monkeypatch.setattr(Run, "kept_evaluation", lambda run: kept)
-        found = encoder.too_few_draws(patient)
+        found = encoder.too_few_draws(context)
         # What is tuned to an example is its exact posterior, near enough.
         assert found.severity == "fine", str(found)
         assert found.figures["n_samples"] == 100
@@ -340,7 +341,7 @@ class TestDraws:
         assert healthy.folder is not None
         try:
             healthy.folder.evaluation_file.write_text('{"n_samples": 7, "weights_sha256": "0"}')
-            found = encoder.too_few_draws(patient_of(healthy, digits, n_examples=50))
+            found = encoder.too_few_draws(diagnostic_context(healthy, digits, n_examples=50))
         finally:
             healthy.folder.evaluation_file.unlink()
         assert found.figures["n_samples"] == 500
@@ -348,10 +349,10 @@ class TestDraws:
 
 class TestPrior:
     def test_shifted_codes(self) -> None:
-        patient = made(
+        context = made(
             lambda x: normal(3 + 0 * x, 1.0), lambda z: normal(z, 1.0), torch.randn(1000, 2)
         )
-        found = latents.far_aggregate(patient)
+        found = latents.far_aggregate(context)
         assert found.severity == "advice"
         assert found.figures["nats"] == pytest.approx(2 * 3**2 / 2, rel=0.1)
 
@@ -367,10 +368,10 @@ class TestCodes:
         sequence = Autoregressive(lambda k: torch.zeros(*k.shape, 16), length=4)
         prior.forward = lambda: CodeSequence(sequence, codes)  # type: ignore[method-assign]
         x = (torch.arange(400 * 4) % n_used).float().reshape(400, 4)
-        patient = made(
+        context = made(
             lambda x: QuantizedCodes(x[..., None], codes), lambda z: normal(z, 1.0), x, prior=prior
         )
-        found = latents.dead_codes(patient)
+        found = latents.dead_codes(context)
         assert found.severity == expected
         assert found.figures["n_used"] == n_used
         assert found.figures["perplexity"] == pytest.approx(n_used, rel=1e-3)
@@ -381,8 +382,8 @@ class TestBeta:
         ("beta", "expected"), [(1.0, "fine"), (4.0, "advice"), (0.5, "advice")]
     )
     def test_of_an_objective(self, beta: float, expected: str) -> None:
-        patient = replace(linear_gaussian(), objective=ELBO(beta=beta))
-        found = likelihood.kl_weight(patient)
+        context = replace(linear_gaussian(), objective=ELBO(beta=beta))
+        found = likelihood.kl_weight(context)
         assert found.severity == expected
         assert found.figures["beta"] == beta
 
@@ -394,7 +395,7 @@ class TestBeta:
             made = passed(model, batch)
             return made.terms(made.reconstruction / n_averaged - made.divergence.value)
 
-        found = likelihood.kl_weight(patient_of(healthy, digits, averaged))
+        found = likelihood.kl_weight(diagnostic_context(healthy, digits, averaged))
         assert found.severity == expected
         assert found.figures["beta"] == pytest.approx(n_averaged, rel=0.15)
 
@@ -412,10 +413,10 @@ class TestLikelihood:
         digits = data.load("digits")
         recipe = variants.build(variant, digits.spec, latent_dim=2, hidden=[16], likelihood=name)
         run = rp.fit(recipe, digits, epochs=1, progress=False)
-        found = likelihood.cross_entropy(patient_of(run, digits, n_examples=50))
+        found = likelihood.cross_entropy(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == expected
         if expected == "problem":
-            assert "--likelihood continuous-bernoulli" in found.fix
+            assert "likelihood='continuous-bernoulli'" in found.fix
             assert found.figures["missing_nats"] > 64 * log(2) - 1e-3  # C(λ) is 2 at least
 
     def test_what_is_missing_is_the_normalizer(self) -> None:
@@ -423,7 +424,7 @@ class TestLikelihood:
 
         x, logits = torch.rand(5, 7), 3 * torch.randn(5, 7)
         known = TorchContinuousBernoulli(logits=logits)._cont_bern_log_norm().sum(1)
-        missing = likelihood._missing(CrossEntropy(logits=logits), x)
+        missing = likelihood.missing_nats(CrossEntropy(logits=logits), x)
         assert torch.allclose(missing.float(), known, atol=1e-3)
 
 
@@ -434,8 +435,8 @@ class TestScale:
     def test_of_a_fixed_decoder(self, sigma: float, expected: str) -> None:
         x = torch.randn(500, 4)
         x = 0.499 * x / x.square().mean().sqrt()
-        patient = made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, sigma), x)
-        found = likelihood.decoder_scale(patient)
+        context = made(lambda x: normal(x, 1.0), lambda z: normal(0 * z, sigma), x)
+        found = likelihood.decoder_scale(context)
         assert found.severity == expected
         assert found.figures["best_sigma"] == pytest.approx(0.499, rel=1e-4)
         assert found.figures["beta_beside_best"] == pytest.approx((sigma / 0.499) ** 2, rel=1e-4)
@@ -467,7 +468,9 @@ class TestScale:
             parameter.data.zero_()
         bias.data[-1] = 0.01
         bias.data[4 : 4 + n_held_up] = -40.0
-        found = likelihood.decoder_scale(patient_of(Run(model, source.spec, {}, source), source))
+        found = likelihood.decoder_scale(
+            diagnostic_context(Run(model, source.spec, {}, source), source)
+        )
         assert found.severity == expected
         assert found.figures["share_at_floor"] == n_held_up / 4
 
@@ -494,7 +497,7 @@ def few() -> tuple[Run, Dataset]:
 
 class TestOverfitting:
     def test_few_examples(self, few: tuple[Run, Dataset]) -> None:
-        found = curves.overfitting(patient_of(*few))
+        found = training.overfitting(diagnostic_context(*few))
         assert found.severity == "problem"
         assert found.figures["gap"] > 5
 
@@ -512,18 +515,18 @@ class TestOverfitting:
         run, source = few
         rows = [*run.rows, *validated(losses, run.rows[0]["step"])]
         changed = replace(run, rows=rows, config=run.config | config)
-        found = curves.overfitting(patient_of(changed, source))
+        found = training.overfitting(diagnostic_context(changed, source))
         assert found.severity == expected
         if not config and expected == "problem":
             assert "best after epoch 2 with 20.00, last 35.00" in found.evidence
-            assert "--early-stopping" in found.fix
+            assert "early_stopping=" in found.fix
 
     def test_a_validation_that_rose_without_a_gap(self, healthy: Run, digits: Dataset) -> None:
         """Train and test are the same examples here, so that nothing is over-fitted."""
         train = digits.split("train")
         source = replace(digits, splits={"train": train, "test": train})
         rows = [*healthy.rows, *validated([20.0, 30.0], healthy.rows[0]["step"])]
-        found = curves.overfitting(patient_of(replace(healthy, rows=rows), source))
+        found = training.overfitting(diagnostic_context(replace(healthy, rows=rows), source))
         assert found.severity == "fine"
 
     def test_a_warm_up_is_no_rise_of_validation(self, few: tuple[Run, Dataset]) -> None:
@@ -533,23 +536,23 @@ class TestOverfitting:
         early = [row | {"beta": 0.1} for row in run.rows]
         late = [row | {"step": last + 1 + row["step"]} for row in run.rows]
         rows = [*early, *validated([10.0, 12.0], 1), *late, *validated([30.0, 29.0], 2 * last + 1)]
-        found = curves.overfitting(patient_of(replace(run, rows=rows), source))
+        found = training.overfitting(diagnostic_context(replace(run, rows=rows), source))
         assert found.figures["best_validation_loss"] == 29.0
         assert found.severity == "advice"
 
     def test_a_run_that_carries_over(self, healthy: Run, digits: Dataset) -> None:
-        assert severity(curves.overfitting(patient_of(healthy, digits))) != "problem"
+        assert severity(training.overfitting(diagnostic_context(healthy, digits))) != "problem"
 
 
-def curve(losses: Any, **config: Any) -> Context:
-    """A patient whose run had these losses."""
-    patient = linear_gaussian()
+def curve(losses: Any, **config: Any) -> DiagnosticContext:
+    """A run that had these losses."""
+    context = linear_gaussian()
     rows = [
         {"split": "train", "epoch": 0, "step": 50 * (i + 1), "loss": float(loss), "beta": 1.0}
         for i, loss in enumerate(losses)
     ]
     config = {"lr": 0.01, "epochs": 10, **config}
-    return replace(patient, run=replace(patient.run, rows=rows, config=config))
+    return replace(context, run=replace(context.run, rows=rows, config=config))
 
 
 STEPS = torch.arange(200.0)
@@ -558,31 +561,31 @@ FALLING = 100 + 400 * torch.exp(-STEPS / 10) + 0.3 * torch.sin(37 * STEPS)
 
 class TestCurves:
     def test_a_steady_one(self) -> None:
-        patient = curve(FALLING)
-        assert severity(curves.learning_rate(patient)) == "fine"
-        assert severity(curves.stopped_early(patient)) == "fine"
+        context = curve(FALLING)
+        assert severity(training.learning_rate(context)) == "fine"
+        assert severity(training.stopped_early(context)) == "fine"
 
     def test_spikes(self) -> None:
         losses = FALLING.clone()
         losses[[90, 130]] += 60
-        found = curves.learning_rate(curve(losses))
+        found = training.learning_rate(curve(losses))
         assert found.severity == "problem"
         assert found.figures["n_spikes"] == 2
-        assert "--lr 0.003" in found.fix
+        assert "lr=0.003" in found.fix
 
     def test_validation_that_goes_up_and_down(self) -> None:
         """In standard deviations of the ELBO over examples, which are about 2 nats here."""
-        patient = curve(FALLING)
+        context = curve(FALLING)
         losses = FALLING.clone()[:30].clamp(max=120)
         losses[[12, 20]] += 10
-        rows = [*patient.run.rows, *validated(losses.tolist(), 50)]
-        found = curves.learning_rate(replace(patient, run=replace(patient.run, rows=rows)))
+        rows = [*context.run.rows, *validated(losses.tolist(), 50)]
+        found = training.learning_rate(replace(context, run=replace(context.run, rows=rows)))
         assert found.severity == "problem"
         assert found.figures["n_validation_spikes"] == 2
         assert found.figures["n_spikes"] == 0
         assert "2 of 30 validations stand out" in found.evidence
-        steady = [*patient.run.rows, *validated(FALLING[:30].tolist(), 50)]
-        found = curves.learning_rate(replace(patient, run=replace(patient.run, rows=steady)))
+        steady = [*context.run.rows, *validated(FALLING[:30].tolist(), 50)]
+        found = training.learning_rate(replace(context, run=replace(context.run, rows=steady)))
         assert found.severity == "fine"
 
     def test_a_real_curve_that_never_calms_down(self) -> None:
@@ -590,47 +593,47 @@ class TestCurves:
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, hidden=[64])
         run = rp.fit(recipe, source, epochs=30, lr=0.5, progress=False)
-        found = curves.learning_rate(patient_of(run, source))
+        found = training.learning_rate(diagnostic_context(run, source))
         assert found.severity == "problem", str(found)
-        assert "--lr 0.05" in found.fix
-        assert "--clip-norm" not in found.fix
+        assert "lr=0.05" in found.fix
+        assert "clip_norm" not in found.fix
 
     def test_a_rise(self) -> None:
-        found = curves.learning_rate(curve(FALLING + 80 * (STEPS > 100)))
+        found = training.learning_rate(curve(FALLING + 80 * (STEPS > 100)))
         assert found.severity == "problem"
         assert found.figures["rise"] == pytest.approx(80, abs=2)
 
     def test_no_number(self) -> None:
         losses = FALLING.clone()
         losses[150] = torch.nan
-        assert severity(curves.learning_rate(curve(losses))) == "problem"
+        assert severity(training.learning_rate(curve(losses))) == "problem"
 
     def test_a_phase_of_another_objective_is_no_rise(self) -> None:
-        patient = replace(curve(FALLING + 80 * (STEPS > 100)), last_phase=0.5)
-        assert severity(curves.learning_rate(patient)) == "fine"
+        context = replace(curve(FALLING + 80 * (STEPS > 100)), last_phase=0.5)
+        assert severity(training.learning_rate(context)) == "fine"
 
     def test_a_warm_up_is_no_rise(self) -> None:
-        patient = curve(100 + 50 * (STEPS / 50).clamp(max=1) + 0.3 * torch.sin(37 * STEPS))
-        for row in patient.run.rows[:50]:
+        context = curve(100 + 50 * (STEPS / 50).clamp(max=1) + 0.3 * torch.sin(37 * STEPS))
+        for row in context.run.rows[:50]:
             row["beta"] = 0.5
-        assert severity(curves.learning_rate(patient)) == "fine"
+        assert severity(training.learning_rate(context)) == "fine"
 
     def test_too_few_rows_have_no_shape(self) -> None:
-        patient = curve([500.0, 600.0, 100.0])
-        assert severity(curves.learning_rate(patient)) == "skipped"
-        assert severity(curves.stopped_early(patient)) == "skipped"
+        context = curve([500.0, 600.0, 100.0])
+        assert severity(training.learning_rate(context)) == "skipped"
+        assert severity(training.stopped_early(context)) == "skipped"
 
     def test_a_second_player_may_make_it_rise(self) -> None:
-        patient = curve(FALLING + 80 * (STEPS > 100))
-        for row in patient.run.rows:
+        context = curve(FALLING + 80 * (STEPS > 100))
+        for row in context.run.rows:
             row["discriminator/loss"] = 0.0
-        assert severity(curves.learning_rate(patient)) == "skipped"
+        assert severity(training.learning_rate(context)) == "skipped"
 
     def test_still_falling(self) -> None:
-        found = curves.stopped_early(curve(500 - STEPS))
+        found = training.stopped_early(curve(500 - STEPS))
         assert found.severity == "advice"
         assert found.figures["gain"] == pytest.approx(20)
-        assert "--epochs 20" in found.fix
+        assert "epochs=20" in found.fix
 
     @pytest.mark.parametrize(
         ("held", "expected"),
@@ -645,18 +648,18 @@ class TestCurves:
     def test_validation_decides_whether_it_still_learned(
         self, held: list[float], expected: str
     ) -> None:
-        patient = curve(500 - STEPS)
-        rows = [*patient.run.rows, *validated(held, 50)]
-        found = curves.stopped_early(replace(patient, run=replace(patient.run, rows=rows)))
+        context = curve(500 - STEPS)
+        rows = [*context.run.rows, *validated(held, 50)]
+        found = training.stopped_early(replace(context, run=replace(context.run, rows=rows)))
         assert found.severity == expected, str(found)
 
     def test_a_warm_up_is_no_part_of_what_was_learned(self) -> None:
         """The loss at β = 0 is not that of the objective: from it everything looks still."""
         falling = torch.cat([600 * torch.ones(100), 110 - 0.1 * torch.arange(100.0)])
-        patient = curve(falling)
-        for row in patient.run.rows[:100]:
+        context = curve(falling)
+        for row in context.run.rows[:100]:
             row["beta"] = 0.0
-        found = curves.stopped_early(patient)
+        found = training.stopped_early(context)
         assert found.figures["fall"] == pytest.approx(110 - 0.1 * 94.5 - 100.1 + 9.45, abs=0.6)
         assert found.severity == "advice"
 
@@ -665,17 +668,17 @@ class TestCurves:
         torch.manual_seed(0)
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=[64, 64])
         run = rp.fit(recipe, digits, epochs=5, lr=0.3, progress=False)
-        found = latents.collapse(patient_of(run, digits, n_examples=50))
+        found = latents.collapse(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "problem"
-        assert "--lr 0.03" in found.fix
-        assert "more --epochs than 5, which were 55 steps only" in found.fix
+        assert "lr=0.03" in found.fix
+        assert "more epochs= than 5, which were 55 steps only" in found.fix
 
     def test_an_interrupted_run(self, healthy: Run, digits: Dataset) -> None:
         assert healthy.folder is not None
         away = replace(healthy, folder=type(healthy.folder)(healthy.folder.path / "elsewhere"))
-        found = curves.stopped_early(patient_of(away, digits, n_examples=50))
+        found = training.stopped_early(diagnostic_context(away, digits, n_examples=50))
         assert found.severity == "problem"
-        assert "--resume" in found.fix
+        assert "resume=" in found.fix
 
 
 class TestData:
@@ -743,7 +746,7 @@ class TestData:
     def test_the_brightest_level_is_quoted(self) -> None:
         found = examine_data(torch.arange(17.0).repeat(64).reshape(17, 64))["support"]
         assert found.fix == "divide by 16"
-        assert "up to 16" in found.said
+        assert "up to 16" in found.message
 
     def test_examples_of_few_values_meet_again_by_chance(self) -> None:
         bits = torch.randint(2, (500, 6), generator=torch.Generator().manual_seed(0)).float()
@@ -753,7 +756,7 @@ class TestData:
         assert found.severity == "fine"
 
     def test_large_data_are_not_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sample, "LEAK_MIB", 0)
+        monkeypatch.setattr(data_checks, "LEAK_MIB", 0)
         found = examine_data(data.from_arrays(torch.randn(50, 4), test=torch.randn(20, 4)))["leak"]
         assert found.severity == "skipped"
 
@@ -766,7 +769,7 @@ class TestData:
         assert "standardize every entry" in found["support"].fix
 
     def test_grey_values_say_what_cross_entropy_is(self) -> None:
-        said = examine_data(torch.rand(50, 4))["grey"].said
+        said = examine_data(torch.rand(50, 4))["grey"].message
         assert "no likelihood" in said
         assert "continuous-bernoulli" in said
 
@@ -794,13 +797,13 @@ class TestCommand:
         assert main(words) == 0
         out = capsys.readouterr().out
         assert "No problem was found." in out
-        assert "looked at and fine:" in out
+        assert "fine: every value is finite" in out
         assert main([*words, "--all"]) == 0
         assert "evidence: β = 1" in capsys.readouterr().out
         assert main([*words, "--json"]) == 0
         assert sorted(healthy.folder.path.rglob("*")) == before
         found = json.loads(capsys.readouterr().out)["findings"]
-        assert {"name", "severity", "said", "evidence", "fix", "figures"} == set(found[0])
+        assert {"name", "severity", "message", "evidence", "fix", "figures"} == set(found[0])
 
     def test_data(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         np.save(tmp_path / "x.npy", np.full((20, 3), np.nan))
@@ -846,6 +849,6 @@ class TestCommand:
 
 def test_spec_of_a_model_by_hand() -> None:
     """A model composed by hand has no recorded objective, and is examined without it."""
-    patient = replace(linear_gaussian(), objective=None)
-    assert isinstance(patient.run.spec, DataSpec)
-    assert severity(likelihood.kl_weight(patient)) == "skipped"
+    context = replace(linear_gaussian(), objective=None)
+    assert isinstance(context.run.spec, DataSpec)
+    assert severity(likelihood.kl_weight(context)) == "skipped"

@@ -13,7 +13,8 @@ from reparam.batch import Batch
 from reparam.distributions import TriangularNormal, detached
 from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
-from reparam.evaluation.likelihood.importance import held, importance_sample
+from reparam.evaluation.likelihood.importance import importance_sample
+from reparam.evaluation.likelihood.precision import held
 from reparam.evaluation.samples import frechet_distance
 from reparam.spec import DataSpec
 
@@ -105,7 +106,7 @@ def test_what_even_float64_cannot_give_is_none_with_a_reason() -> None:
     assert found.log_likelihood is None
     assert found.bits_per_dim is None
     assert found.log_likelihood_stderr is None
-    assert any("log_likelihood is not to be had" in warning for warning in found.warnings)
+    assert any("log_likelihood cannot be computed" in warning for warning in found.warnings)
 
 
 class Near(nn.Module):
@@ -147,18 +148,16 @@ def test_one_bad_example_is_computed_again_and_the_others_are_as_they_were() -> 
 
     model = coins(Mixed(), dim)
     x = torch.tensor([[1.0, 1, 1], [0, 1, 1], [1, 1, 1]])
-    found = evaluate(model, Batch(x), BITS, n_samples=30).per_example
+    found = evaluate(model, Batch(x), BITS, n_samples=30)["log_likelihood"].per_example
     assert found is not None
-    assert found.log_likelihood is not None
     # The posterior of the good examples is the prior: each weight is p(x).
     torch.testing.assert_close(
-        found.log_likelihood[[0, 2]], torch.full((2,), 3 * log(0.5)).double(), rtol=0, atol=1e-5
+        found[[0, 2]], torch.full((2,), 3 * log(0.5)).double(), rtol=0, atol=1e-5
     )
-    assert found.log_likelihood[1] < 0
-    other = evaluate(model, Batch(x[[0, 0, 2]]), BITS, n_samples=30).per_example
+    assert found[1] < 0
+    other = evaluate(model, Batch(x[[0, 0, 2]]), BITS, n_samples=30)["log_likelihood"].per_example
     assert other is not None
-    assert other.log_likelihood is not None
-    assert other.log_likelihood[2] == found.log_likelihood[2]
+    assert other[2] == found[2]
 
 
 class Line(nn.Module):
@@ -242,7 +241,7 @@ def test_a_network_that_knows_float32_only_is_held_to_the_exact_rules() -> None:
 
     found = evaluate(coins(Stubborn(), 12), bits(), BITS, n_samples=50)
     assert found.log_likelihood is None
-    assert any("not to be had" in warning for warning in found.warnings)
+    assert any("cannot be computed" in warning for warning in found.warnings)
 
 
 def test_annealing_from_a_nearly_singular_posterior_gives_no_impossible_figure() -> None:

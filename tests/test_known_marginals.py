@@ -244,8 +244,8 @@ def test_annealing_from_a_start_ten_times_too_narrow(n_leapfrog: int) -> None:
         assert is_one(np.exp(found[start]))
         gap = bidirectional(model, 90, annealing=how)
         # What simulated data say of the error is no less than it is.
-        stderr = found[start].std(ddof=1) / 90**0.5 + (gap.stderr or 0.0)
-        assert -found[start].mean() < gap.gap + 4 * stderr
+        stderr = found[start].std(ddof=1) / 90**0.5 + (gap.gap.stderr or 0.0)
+        assert -found[start].mean() < gap.gap.value + 4 * stderr
     assert -0.3 < found["posterior"].mean() < 0.1
     assert abs(found["prior"].mean()) < 0.05
 
@@ -285,8 +285,8 @@ def test_both_ways_bracket_the_exact_value(name: str) -> None:
         assert below.mean() > -4 * stderr
         # p(x) going up, and 1 / p(x) going down, without bias.
         assert is_one(np.exp(-below)[:, None])
-    assert bounds.gap == pytest.approx((bounds.upper - bounds.lower).mean().item())
-    assert bounds.gap < 0.5
+    assert bounds.gap.value == pytest.approx((bounds.upper - bounds.lower).mean().item())
+    assert bounds.gap.value < 0.5
 
 
 def test_both_ways_bracket_under_a_condition() -> None:

@@ -69,9 +69,8 @@ RESULTS: dict[str, Callable[[rp.Run], Tensor]] = {
 
 
 def _per_example(run: rp.Run, name: str) -> Tensor:
-    found = run.evaluate(X, n_samples=3).per_example
-    assert found is not None
-    values: Tensor = getattr(found, name)
+    values = run.evaluate(X, n_samples=3)[name].per_example
+    assert values is not None
     return values
 
 

@@ -109,7 +109,7 @@ def test_runs_and_what_they_give() -> None:
     found = run.evaluate(n_samples=3)
     for copied in (sent(found), copy.deepcopy(found), other.evaluate(n_samples=3)):
         assert copied == found
-        assert copied.per_example == found.per_example
+        assert same(copied.per_example, found.per_example)
     assert trained() != run
     diagnosis = rp.diagnostics.examine(run, n_examples=16)
     assert sent(diagnosis) == diagnosis

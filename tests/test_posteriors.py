@@ -15,7 +15,7 @@ from reparam.distributions import Delta, GaussianMixture, OneHotCodes
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, kl
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation import evaluate
-from reparam.evaluation.evaluate import NO_ELBO
+from reparam.evaluation.metrics.bound import NO_ELBO
 from reparam.families import Bernoulli, Deterministic, Flow, GumbelSoftmax, VonMisesFisher
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel

@@ -204,9 +204,12 @@ def test_evaluation_of_a_point_mass() -> None:
 
 
 def test_code_usage() -> None:
-    assert code_usage(torch.arange(12) % 6) == (6, pytest.approx(6), pytest.approx(0))
-    assert code_usage(torch.full((5, 2), 3)) == (1, pytest.approx(1), 0)
-    assert code_usage(torch.tensor([[1, 2]])).perplexity_stderr is None
+    for indices, n in ((torch.arange(12) % 6, 6), (torch.full((5, 2), 3), 1)):
+        usage = code_usage(indices)
+        assert usage.n_used == n
+        assert usage.perplexity.value == pytest.approx(n)
+        assert usage.perplexity.stderr == pytest.approx(0)
+    assert code_usage(torch.tensor([[1, 2]])).perplexity.stderr is None
 
 
 def test_the_error_of_the_perplexity_is_its_spread_over_draws() -> None:
@@ -219,8 +222,8 @@ def test_the_error_of_the_perplexity_is_its_spread_over_draws() -> None:
         other = shares.multinomial(800, replacement=True, generator=draw).reshape(400, 2)
         same = torch.rand(400, 2, generator=draw) < 0.7
         found.append(code_usage(torch.cat([first, torch.where(same, first, other)], dim=1)))
-    spread = torch.tensor([one.perplexity for one in found]).std()
-    reported = torch.tensor([one.perplexity_stderr for one in found]).mean()
+    spread = torch.tensor([one.perplexity.value for one in found]).std()
+    reported = torch.tensor([one.perplexity.stderr for one in found]).mean()
     assert float(reported) == pytest.approx(float(spread), rel=0.15)
 
 

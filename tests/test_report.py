@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam import pictures
+from reparam import pictures, plots
 from reparam.errors import DataError, OptionError, RunError, ShapeError
-from reparam.plots import plots
 from reparam.spec import DataSpec
 from reparam.utils.files import write_whole
 

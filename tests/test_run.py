@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +189,8 @@ class TestRun:
         # Pixels that are given are those of the split: all but the name is the same, and what
         # training examples are asked for.
         result = trained.evaluate(n_samples=3, train=False)
-        assert replace(given, split="test", data="digits", binarize="threshold") == result
+        named = {"split": "test", "data": "digits", "binarize": "threshold"}
+        assert given.with_facts(**named) == result
 
     def test_reconstruct_is_decode_of_encode(self, trained: rp.Run) -> None:
         made = trained.reconstruct(split="test")

@@ -281,7 +281,7 @@ class TestEvaluation:
             evaluation.evaluate(self.model(), batch, self.spec, n_samples=2, sample_quality=10)
         words = DataSpec((3,), "tokens", levels=5)
         tokens = Batch(torch.arange(90.0).reshape(30, 3) % 5)
-        with pytest.raises(OptionError, match="tokens values mean nothing"):
+        with pytest.raises(OptionError, match="tokens values have no distances"):
             evaluation.evaluate(self.model(), tokens, words, n_samples=2, sample_quality=20)
 
 

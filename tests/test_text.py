@@ -21,7 +21,7 @@ from reparam.data.sources.text import load_text
 from reparam.data.vocabulary import UNKNOWN, Vocabulary, vocabulary_of
 from reparam.distributions import Autoregressive, mean_or_mode
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError, SupportError
-from reparam.evaluation.likelihood.importance import inspect_decoder
+from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
 from reparam.spec import DataSpec
 

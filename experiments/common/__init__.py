@@ -10,7 +10,15 @@ from experiments.common.figures import (
     reconstructions,
     samples,
 )
-from experiments.common.measures import STDERR, drawing, mean_of, row, score_rows, seconds_of
+from experiments.common.measures import (
+    STDERR,
+    drawing,
+    mean_of,
+    number,
+    row,
+    score_rows,
+    seconds_of,
+)
 from experiments.ledger.protocol import Protocol, Scores, digest
 from experiments.ledger.registry import Experiment, Options, get
 from experiments.ledger.rows import Drawing, Findings, Row
@@ -33,6 +41,7 @@ __all__ = [
     "mean_of",
     "new_axes",
     "new_figure",
+    "number",
     "picture_axes",
     "pictures",
     "reconstructions",

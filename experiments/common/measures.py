@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import nan
 from typing import Any
 
 import torch
@@ -49,6 +50,15 @@ def drawing(seed: int) -> Iterator[None]:
 def seconds_of(run: rp.Run) -> float:
     """Return the training time of a run, in seconds."""
     return float(run.rows[-1]["seconds"]) if run.rows else 0.0
+
+
+def number(figure: rp.evaluation.Figure) -> tuple[float, float]:
+    """Return the value of a figure and its standard error, NaN where there is none.
+
+    >>> number(rp.evaluation.Figure(2.0, 0.5))
+    (2.0, 0.5)
+    """
+    return figure.value, nan if figure.stderr is None else figure.stderr
 
 
 def mean_of(values: Tensor) -> tuple[float, float]:

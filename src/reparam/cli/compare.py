@@ -57,7 +57,7 @@ def main(options: Options) -> None:
             "reparam compare runs/a runs/b"
         )
     if options.out is not None:
-        from reparam.plots.plots import plot_format
+        from reparam.plots import plot_format
 
         plot_format(options.out)
     found = compare(
@@ -72,8 +72,8 @@ def main(options: Options) -> None:
     )
     show(found.to_dict() if options.json else found, Options)
     if options.out is not None:
+        from reparam.plots import save_figure
         from reparam.plots.comparison import differences
-        from reparam.plots.plots import save_figure
 
         save_figure(differences(found), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)

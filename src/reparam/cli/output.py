@@ -25,7 +25,7 @@ def show(report: object, options: type) -> None:
         report: A result of the library; a mapping of its figures for JSON.
         options: The dataclass of the options of the verb.
     """
-    if isinstance(report, Mapping):
+    if isinstance(report, dict):
         print(json.dumps(report, indent=2))
     else:
         print(in_flags(str(report), lambda: types_of(options)))

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from reparam import plots
 from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
 from reparam.evaluation import evaluate
 from reparam.models.latent import LatentModel
 from reparam.pictures import grid, is_picturable, save
-from reparam.plots import plots
 from reparam.plots.clusters import N_COLUMNS, member_rows, sample_rows
 from reparam.priors import Mixture, StandardNormal
 from reparam.runs.run import Run

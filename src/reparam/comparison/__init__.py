@@ -1,4 +1,4 @@
-"""Comparing: runs beside each other, example by example, with what another seed would change."""
+"""Comparison of runs, example by example, with the errors over test points and over seeds."""
 
 from reparam.comparison.compare import compare
 from reparam.comparison.result import Comparison

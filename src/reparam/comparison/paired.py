@@ -1,82 +1,20 @@
-"""Means and differences over the same test points and over seeds, with both standard errors."""
+r"""Means and paired differences over the same test points and over seeds, with both errors.
 
-from math import hypot, inf, isfinite, sqrt
-from typing import NamedTuple
+.. math:: d_n = \bar v_{\cdot n} - \bar r_{\cdot n}, \qquad
+          e_\text{points} = \frac{\operatorname{sd}_n(d_n)}{\sqrt N}, \qquad
+          e_\text{seeds}^2 = \frac{\operatorname{var}_s(\bar v_{s \cdot})}{S}
+                           + \frac{\operatorname{var}_s(\bar r_{s \cdot})}{R}
+"""
+
+from dataclasses import replace
+from math import inf, sqrt
 
 from torch import Tensor
 
-from reparam.errors import ShapeError
-from reparam.evaluation.statistics import mean_and_stderr
+from reparam.evaluation.figure import Figure
 
 
-class Estimate(NamedTuple):
-    """A mean over test points and over seeds of training, with the error that each leaves.
-
-    Arguments:
-        value: The mean.
-        stderr: Its standard error over test points, for just these trained models; None for a
-            single point.
-        stderr_seeds: Its standard error over seeds, on just these test points; None where there
-            are fewer than two.
-        df: The degrees of freedom of the error over test points.
-        df_seeds: Those of the error over seeds.
-    """
-
-    value: float
-    stderr: float | None
-    stderr_seeds: float | None = None
-    df: float = inf
-    df_seeds: float = inf
-
-    @property
-    def margin(self) -> float | None:
-        r"""Half the width of the 95 % interval of the value; None without an error.
-
-        .. math:: m = \sqrt{\big(t_{\nu_\text{points}} e_\text{points}\big)^2
-                          + \big(t_{\nu_\text{seeds}} e_\text{seeds}\big)^2}
-
-        with the 97.5 % quantiles t of Student. Each error has its own, since a few seeds often
-        look alike by chance: the Welch-Satterthwaite freedom of both errors together would then
-        be that of the many test points, and two seeds against one clearly apart in 12 % of cases
-        where nothing is.
-
-        References:
-            Banerjee, Sankhyā 1960 (each error with its own quantile covers in 95 % or more).
-        """
-        errors = ((self.stderr, self.df), (self.stderr_seeds, self.df_seeds))
-        margins = [quantile(df) * error for error, df in errors if error is not None]
-        return hypot(*margins) if margins else None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether zero lies outside of the 95 % interval.
-
-        >>> Estimate(3.0, 1.0).is_clear, Estimate(3.0, 1.0, 1.0, df_seeds=2).is_clear
-        (True, False)
-        """
-        return self.margin is not None and abs(self.value) > self.margin
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return the value and its errors as JSON holds them."""
-        return {"value": self.value, "stderr": self.stderr, "stderr_seeds": self.stderr_seeds}
-
-
-def quantile(df: float) -> float:
-    """Return the 97.5 % quantile of Student's t distribution.
-
-    Arguments:
-        df: The degrees of freedom; infinite for the normal distribution.
-
-    >>> round(quantile(1), 3), round(quantile(inf), 3)
-    (12.706, 1.96)
-    """
-    # As long as torch itself takes to import, and for two numbers.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, 0.975))
-
-
-def mean_over_seeds(values: Tensor) -> Estimate | None:
+def mean_over_seeds(values: Tensor) -> Figure | None:
     r"""Return the mean of figures :math:`v_{sn}` of S seeds on N test points.
 
     .. math:: \bar v = \frac{1}{S N} \sum_{s, n} v_{sn}, \quad
@@ -91,27 +29,23 @@ def mean_over_seeds(values: Tensor) -> Estimate | None:
 
     Example:
         >>> import torch
-        >>> mean_over_seeds(torch.tensor([[1.0, 3.0]])).to_dict()
-        {'value': 2.0, 'stderr': 1.0, 'stderr_seeds': None}
+        >>> found = mean_over_seeds(torch.tensor([[1.0, 3.0]]))
+        >>> found.value, found.stderr, found.stderr_seeds
+        (2.0, 1.0, None)
     """
     wide = values.double()
-    n_seeds, n = wide.shape
-    value, stderr = mean_and_stderr(wide.mean(0))
-    _, stderr_seeds = mean_and_stderr(wide.mean(1))
-    return Estimate(value, stderr, stderr_seeds, n - 1, n_seeds - 1) if isfinite(value) else None
+    mean, seeds = Figure.mean(wide.mean(0), "nats"), Figure.mean(wide.mean(1))
+    if not mean.is_finite:
+        return None
+    return replace(mean, stderr_seeds=seeds.stderr, df_seeds=len(wide) - 1)
 
 
-def paired_difference(values: Tensor, reference: Tensor) -> Estimate | None:
-    r"""Return how much higher figures are than a reference's on the same test points.
+def paired_difference(values: Tensor, reference: Tensor) -> Figure | None:
+    r"""Return figures less those of a reference on the same test points.
 
-    .. math:: d_n = \bar v_{\cdot n} - \bar r_{\cdot n}, \quad
-              e_\text{points} = \frac{\operatorname{sd}_n(d_n)}{\sqrt N}, \quad
-              e_\text{seeds}^2 = \frac{\operatorname{var}_s(\bar v_{s \cdot})}{S}
-                               + \frac{\operatorname{var}_s(\bar r_{s \cdot})}{R}
-
-    What makes a test point hard makes it hard for both, and falls out of :math:`d_n`. Seeds are
-    no pairs: two models start from other numbers, whatever their seed is called. Where one side has
-    a single seed, it is taken to vary as the other does.
+    What makes a test point hard for both is not in the error. Seeds are no pairs: two models start
+    from different numbers even if their seeds are equal. Where one side has a single seed, it is
+    taken to vary as the other does.
 
     Arguments:
         values: Figures of S seeds on N points, with shape (S, N).
@@ -128,21 +62,16 @@ def paired_difference(values: Tensor, reference: Tensor) -> Estimate | None:
 
     Example:
         >>> import torch
-        >>> paired_difference(torch.tensor([[2.0, 6.0]]), torch.tensor([[1.0, 3.0]])).to_dict()
-        {'value': 2.0, 'stderr': 1.0, 'stderr_seeds': None}
+        >>> found = paired_difference(torch.tensor([[2.0, 6.0]]), torch.tensor([[1.0, 3.0]]))
+        >>> found.value, found.stderr, found.stderr_seeds
+        (2.0, 1.0, None)
     """
-    if values.shape[1:] != reference.shape[1:]:
-        raise ShapeError(
-            f"figures of {values.shape[-1]} and of {reference.shape[-1]} test points: pairs need "
-            "the same points, so evaluate both on the same examples"
-        )
     v, r = values.double(), reference.double()
-    d = v.mean(0) - r.mean(0)
-    value, stderr = mean_and_stderr(d)
-    if not isfinite(value):
+    found = Figure.mean(v.mean(0), "nats").paired_difference(Figure.mean(r.mean(0)))
+    if not found.is_finite:
         return None
     stderr_seeds, df_seeds = _error_over_seeds(v.mean(1), r.mean(1))
-    return Estimate(value, stderr, stderr_seeds, len(d) - 1, df_seeds)
+    return replace(found, stderr_seeds=stderr_seeds, df_seeds=df_seeds)
 
 
 def _error_over_seeds(v: Tensor, r: Tensor) -> tuple[float | None, float]:

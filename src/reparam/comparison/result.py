@@ -1,7 +1,7 @@
-"""Runs beside each other, as numbers, as JSON and in words."""
+"""The result of a comparison: figures of runs, differences, and the table of both."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from textwrap import fill
 from typing import Any
@@ -9,20 +9,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.comparison.paired import Estimate, mean_over_seeds, paired_difference, quantile
+from reparam.comparison.paired import mean_over_seeds, paired_difference
+from reparam.evaluation.figure import Figure, formatted
 from reparam.evaluation.likelihood.proposal import POSTERIOR
-from reparam.evaluation.result import Evaluation, number_and_error
-
-FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
-"""What is compared example by example, in nats."""
+from reparam.evaluation.metric import quantities
+from reparam.evaluation.result import Evaluation
+from reparam.evaluation.statistics import quantile
 
 WIDTH = 100
 """The columns of a table, at most."""
 
+_FACTS = ("data", "binarize", "split", "n_examples", "data_sha256", "seed", "is_likelihood")
 _ONE_CONFIGURATION = (
-    "All runs are of one configuration, so that nothing is subtracted: the error over seeds tells "
-    "what another seed of training changes. Give a run of another configuration to compare it with."
+    "All runs are of one configuration, so that nothing is subtracted. The error over seeds is "
+    "that of another seed of training. Give a run of another configuration to compare it with."
 )
+
+
+def compared() -> tuple[str, ...]:
+    """Return the names of the figures that runs are compared by, example by example.
+
+    >>> "elbo" in compared()
+    True
+    """
+    return tuple(name for name, one in quantities().items() if one.is_compared)
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,13 @@ class Entry:
     """One run of a comparison.
 
     Arguments:
-        name: What the run is called.
+        name: The name of the run.
         variant: Its variant; None for a model composed by hand.
         seed: The seed of its training.
-        seconds: How long it trained; None where that is not known.
-        parameters: How many numbers its model has learnt.
-        scored: What its log-likelihood is that of: ``p(x)``, ``p(x | c)``, ``p(x, y)`` ...
-        configuration: What it shares with runs that differ in the seed only.
+        seconds: The duration of its training; None where it is not known.
+        parameters: The number of parameters of its model.
+        scored: The argument of its log-likelihood: ``p(x)``, ``p(x | c)``, ``p(x, y)`` ...
+        configuration: Its options without the seed.
         evaluation: Its figures.
     """
 
@@ -49,11 +59,11 @@ class Entry:
     configuration: str = field(repr=False)
     evaluation: Evaluation = field(repr=False)
 
-    def figure(self, name: str) -> Tensor | None:
-        """Return a figure of every example, with shape (N,); None where it does not exist."""
-        examples = self.evaluation.per_example
-        values: Tensor | None = None if examples is None else getattr(examples, name)
-        return values
+    @property
+    def title(self) -> str:
+        """The name, with the variant where the name does not contain it."""
+        named = self.variant is None or self.variant in self.name
+        return self.name if named else f"{self.name} ({self.variant})"
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Group:
 
     Arguments:
         entries: The runs.
-        label: What it is called; None for the name of the first run.
+        label: Its name; None for the name of the first run.
     """
 
     entries: tuple[Entry, ...]
@@ -70,24 +80,36 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The name of the group, which is that of its only run."""
+        """The name of the group, or of its only run."""
         return self.label or self.entries[0].name
 
-    def figure(self, name: str) -> Tensor | None:
+    def values(self, name: str) -> Tensor | None:
         """Return a figure of every run and example, with shape (S, N), where it exists."""
-        found = [values for entry in self.entries if (values := entry.figure(name)) is not None]
+        figures = [entry.evaluation.get(name) for entry in self.entries]
+        found = [one.per_example for one in figures if one and one.per_example is not None]
         return torch.stack(found) if len(found) == len(self.entries) else None
 
-    def means(self) -> dict[str, Estimate]:
+    def means(self) -> dict[str, Figure]:
         """Return the means over seeds of the figures that exist."""
-        found = {name: self.figure(name) for name in FIGURES}
+        found = {name: self.values(name) for name in compared()}
         means = {k: mean_over_seeds(values) for k, values in found.items() if values is not None}
         return {name: mean for name, mean in means.items() if mean is not None}
+
+    def minus(self, reference: "Group") -> "Difference":
+        """Return the paired differences to another group."""
+        figures = {}
+        for name in compared():
+            values, others = self.values(name), reference.values(name)
+            if values is not None and others is not None:
+                figures[name] = paired_difference(values, others)
+        there = {name: figure for name, figure in figures.items() if figure is not None}
+        alike = self.entries[0].scored == reference.entries[0].scored
+        return Difference(self.name, there, alike)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher the figures of a group are than those of the reference.
+    """The figures of a group less those of the reference.
 
     Arguments:
         name: The group.
@@ -96,33 +118,32 @@ class Difference:
     """
 
     name: str
-    figures: dict[str, Estimate]
+    figures: dict[str, Figure]
     is_alike: bool = True
 
     @property
-    def clear(self) -> dict[str, Estimate]:
-        """The differences in figures of the same whose 95 % interval leaves out zero."""
+    def clear(self) -> dict[str, Figure]:
+        """The differences whose 95 % interval leaves out zero, where both are alike."""
         return {name: d for name, d in self.figures.items() if self.is_alike and d.is_clear}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside each other, as ``compare`` returns them.
+    """The figures of runs and their differences, as ``compare`` returns them.
 
     Arguments:
-        groups: The runs; those that differ in the seed only stand together.
+        groups: The runs; those that differ in the seed only are one group.
         reference: The group that the others are compared with.
 
     Example:
-        >>> from reparam.evaluation.per_example import PerExample
+        >>> from reparam.evaluation import Facts
         >>> def entry(name, values):
-        ...     kept = PerExample(elbo=torch.tensor(values))
-        ...     return Entry(name, "vae", 0, None, 1, "p(x)", name,
-        ...                  Evaluation("test", 3, True, per_example=kept))
-        >>> a, b = entry("a", [-1.0, -5.0, -9.0]), entry("b", [-0.0, -3.0, -6.0])
+        ...     found = Evaluation(Facts("test", 3, True), {"elbo": Figure.mean(values)})
+        ...     return Entry(name, "vae", 0, None, 1, "p(x)", name, found)
+        >>> a, b = entry("a", torch.tensor([-1.0, -5.0])), entry("b", torch.tensor([0.0, -3.0]))
         >>> compared = Comparison((Group((a,)), Group((b,))), Group((a,)))
-        >>> round(compared.differences[0].figures["elbo"].value, 6)
-        2.0
+        >>> str(compared.differences[0].figures["elbo"])
+        '1.50 ± 0.50'
     """
 
     groups: tuple[Group, ...]
@@ -135,75 +156,49 @@ class Comparison:
 
     @property
     def differences(self) -> list[Difference]:
-        """What every other group has more than the reference."""
-        found = []
-        for group in self.groups:
-            if group is self.reference or group == self.reference:
-                continue
-            pairs = ((name, group.figure(name), self.reference.figure(name)) for name in FIGURES)
-            figures = {
-                name: paired_difference(values, reference)
-                for name, values, reference in pairs
-                if values is not None and reference is not None
-            }
-            there = {name: change for name, change in figures.items() if change is not None}
-            is_alike = group.entries[0].scored == self.reference.entries[0].scored
-            found.append(Difference(group.name, there, is_alike))
-        return found
+        """The differences of every other group to the reference."""
+        return [g.minus(self.reference) for g in self.groups if g != self.reference]
 
     @property
     def notes(self) -> list[str]:
-        """What must be said with the numbers."""
-        notes = list(dict.fromkeys(n for e in self.entries if (n := e.evaluation.note) is not None))
-        if len({entry.scored for entry in self.entries}) > 1:
-            given = ", ".join(e.name for e in self.entries if e.scored != "p(x)")
+        """Sentences that have to be read with the figures."""
+        entries = self.entries
+        notes = list(dict.fromkeys(n for e in entries if (n := e.evaluation.note) is not None))
+        if len({entry.scored for entry in entries}) > 1:
+            given = ", ".join(e.name for e in entries if e.scored != "p(x)")
             notes.append(
-                f"{given}: log p(x | c), where c is given; the others have log p(x), and must tell "
-                "of x what c says too"
+                f"{given}: log p(x | c), where c is given; the others have log p(x), which is "
+                "also of what c determines in x"
             )
-        poor = [entry.name for entry in self.entries if _is_poor(entry.evaluation)]
+        poor = [entry.name for entry in entries if _is_poor(entry.evaluation)]
         if poor:
             notes.append(
-                f"{', '.join(poor)}: the draws of an example are worth fewer than two, so that "
+                f"{', '.join(poor)}: fewer than two draws of an example count, so that "
                 "log-likelihood is too low, by more for one run than for another: take more "
-                "samples (--n-samples)"
+                "samples (n_samples=)"
             )
         return notes
+
+    def common(self, fact: str) -> Any:
+        """Return the value of a fact that all runs share that have one."""
+        values = (getattr(entry.evaluation, fact) for entry in self.entries)
+        return next((value for value in values if value is not None), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them.
 
         ``stderr`` is over test points, ``margin`` half the 95 % interval of a difference.
         """
-        first = self.entries[0].evaluation
-        facts = ("data", "binarize", "split", "n_examples", "data_sha256", "seed", "is_likelihood")
+        evaluation = self.entries[0].evaluation
         return {
-            **{name: getattr(first, name) for name in facts},
-            "n_samples": _common("n_samples", self.entries),
-            "proposal": _common("proposal", self.entries),
-            "runs": [
-                {
-                    "name": entry.name,
-                    "variant": entry.variant,
-                    "training_seed": entry.seed,
-                    "seconds": entry.seconds,
-                    "parameters": entry.parameters,
-                    "scored": entry.scored,
-                    **{
-                        key: getattr(entry.evaluation, key)
-                        for name in (*FIGURES, "bits_per_dim")
-                        for key in (name, f"{name}_stderr")
-                    },
-                    "active_units": entry.evaluation.active_units,
-                    "latent_dim": entry.evaluation.latent_dim,
-                }
-                for entry in self.entries
-            ],
+            **{name: getattr(evaluation, name) for name in _FACTS},
+            **{name: self.common(name) for name in ("n_samples", "proposal")},
+            "runs": [_run(entry) for entry in self.entries],
             "seeds": [
                 {
                     "name": group.name,
                     "runs": [entry.name for entry in group.entries],
-                    **{name: mean.to_dict() for name, mean in group.means().items()},
+                    **{name: _estimate(mean) for name, mean in group.means().items()},
                 }
                 for group in self.groups
                 if len(group.entries) > 1
@@ -214,7 +209,7 @@ class Comparison:
                     "name": one.name,
                     "is_alike": one.is_alike,
                     **{
-                        k: {**d.to_dict(), "margin": d.margin, "is_clear": k in one.clear}
+                        k: {**_estimate(d), "margin": d.margin, "is_clear": k in one.clear}
                         for k, d in one.figures.items()
                     },
                 }
@@ -224,13 +219,13 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        lines = [self._head(), "", *_table(*self._figures())]
-        several = [group for group in self.groups if len(group.entries) > 1]
+        lines = [self._head(), "", *_table(self._columns())]
+        several = {g.name: g.means() for g in self.groups if len(g.entries) > 1}
         if several:
-            lines += ["", *_estimates("means", [(group.name, group.means()) for group in several])]
+            lines += ["", *_estimates("means", several, 3)]
         if differences := self.differences:
-            rows = [(one.name, one.figures) for one in differences]
-            lines += ["", *_estimates(f"minus {self.reference.name}", rows, intervals=True)]
+            rows = {one.name: one.figures for one in differences}
+            lines += ["", *_estimates(f"minus {self.reference.name}", rows, 4)]
             lines += ["", _filled(self._meaning(differences))]
         else:
             lines += ["", _filled(_ONE_CONFIGURATION)]
@@ -238,67 +233,73 @@ class Comparison:
         return "\n".join([*lines, *([""] if notes else []), *notes])
 
     def _head(self) -> str:
-        first = self.entries[0].evaluation
-        of = "" if first.data is None else f" of {first.data}"
-        how = f", binarize={first.binarize}" if first.binarize not in (None, "none") else ""
-        n_samples, proposal = (_common(name, self.entries) for name in ("n_samples", "proposal"))
+        facts = self.entries[0].evaluation.facts
+        of = "" if facts.data is None else f" of {facts.data}"
+        how = f", {facts.binarize} binarization" if facts.binarize not in (None, "none") else ""
+        n_samples, proposal = self.common("n_samples"), self.common("proposal")
         many = "draw" if n_samples == 1 else "draws"
         draws = f", {n_samples:,} {many} of z each" if n_samples else ""
-        draws += f" (proposal={proposal})" if proposal not in (None, POSTERIOR) else ""
-        what = f"{len(self.entries)} runs on the {first.n_examples:,} examples of {first.split!r}"
+        draws += f" from a {proposal} proposal" if proposal not in (None, POSTERIOR) else ""
+        what = f"{len(self.entries)} runs on the {facts.n_examples:,} examples of {facts.split!r}"
         return _filled(f"{what}{of}{how}{draws}; nats per example ± standard error over them")
 
-    def _figures(self) -> tuple[list[str], list[list[str]]]:
-        """Return the header and the rows of the table of runs."""
-        columns: dict[str, list[str]] = {"run": [_labelled(entry) for entry in self.entries]}
-        evaluations = [entry.evaluation for entry in self.entries]
-        for name, title in (("elbo", "elbo"), ("log_likelihood", "log-likelihood")):
-            columns[title] = _with_errors(evaluations, name)
-        columns["reconstr."] = [_decimals(one.reconstruction, 2) for one in evaluations]
-        columns["kl"] = [_decimals(one.kl, 2) for one in evaluations]
-        columns["bits/dim"] = [_decimals(one.bits_per_dim, 4) for one in evaluations]
-        columns["active"] = [
-            "" if one.active_units is None else f"{one.active_units}/{one.latent_dim}"
-            for one in evaluations
-        ]
-        columns["trained"] = [_duration(entry.seconds) for entry in self.entries]
-        columns["weights"] = [_count(entry.parameters) for entry in self.entries]
-        there = {title: cells for title, cells in columns.items() if any(cells)}
-        return list(there), [list(row) for row in zip(*there.values(), strict=True)]
+    def _columns(self) -> dict[str, list[str]]:
+        """Return the columns of the table of runs by their titles."""
+
+        def cells(name: str, digits: int | None = None) -> list[str]:
+            found = [entry.evaluation.get(name) for entry in self.entries]
+            there = [one if one is not None and one.is_finite else None for one in found]
+            if digits is None:
+                return ["" if one is None else str(one) for one in there]
+            return ["" if one is None else f"{one.value:.{digits}f}" for one in there]
+
+        units = [(entry.evaluation.active_units, entry) for entry in self.entries]
+        columns = {
+            "run": [entry.title for entry in self.entries],
+            "elbo": cells("elbo"),
+            "log-likelihood": cells("log_likelihood"),
+            "reconstr.": cells("reconstruction", 2),
+            "kl": cells("kl", 2),
+            "bits/dim": cells("bits_per_dim", 4),
+            "active": ["" if n is None else f"{n}/{e.evaluation.latent_dim}" for n, e in units],
+            "trained": [_duration(entry.seconds) for entry in self.entries],
+            "weights": [_count(entry.parameters) for entry in self.entries],
+        }
+        return {title: column for title, column in columns.items() if any(column)}
 
     def _meaning(self, differences: Sequence[Difference]) -> str:
-        """Return in words what the differences are, and which of them are clear."""
-        clear = [
-            f"{one.name} ({', '.join(_told(name, d) for name, d in one.clear.items())})"
-            for one in differences
-            if one.clear
-        ]
-        unlike = [one.name for one in differences if not one.is_alike]
-        said = (
-            f"A difference is a run's figure minus that of {self.reference.name} on the same "
-            "example, averaged over examples: what makes an example hard for both is not in its "
-            "error."
+        """Return what the differences are, and which of them are clear."""
+        reference = self.reference.name
+        text = (
+            f"A difference is a run's figure minus that of {reference} on the same example, "
+            "averaged over examples: what makes an example hard for both is not in its error."
         )
+        unlike = [one.name for one in differences if not one.is_alike]
         if len(unlike) < len(differences):
-            said += (
+            clear = [
+                f"{one.name} ({', '.join(_direction(k, d) for k, d in one.clear.items())})"
+                for one in differences
+                if one.clear
+            ]
+            text += (
                 " Zero is outside the 95 % interval (Student's t) of: "
                 f"{'; '.join(clear) or 'none'}.{self._why_wide(differences)}"
             )
         if unlike:
-            said += (
+            text += (
                 f" No verdict on {', '.join(unlike)}: not of the same log-probability as "
-                f"{self.reference.name}."
+                f"{reference}."
             )
         if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):
-            said += (
-                " Between single runs errors say nothing of what another seed of training would "
-                "change: train each with two seeds or more (--seed) to see it."
+            text += (
+                " Between single runs the errors do not contain what another seed of training "
+                "would change: train each with two seeds or more (seed=) to measure it."
             )
-        n_seeds = {len(group.entries) for group in self.groups if group != self.reference}
-        n_seeds_of_reference = len(self.reference.entries)
-        if min(n_seeds) == 1 < n_seeds_of_reference or n_seeds_of_reference == 1 < max(n_seeds):
-            said += " A single seed is taken to vary as those that it is set beside."
-        return said
+        others = {len(group.entries) for group in self.groups if group != self.reference}
+        n_reference = len(self.reference.entries)
+        if min(others) == 1 < n_reference or n_reference == 1 < max(others):
+            text += " A single seed is taken to vary as those that it is compared with."
+        return text
 
     def _why_wide(self, differences: Sequence[Difference]) -> str:
         """Return why differences of many standard errors are not clear, where there are such."""
@@ -306,7 +307,8 @@ class Comparison:
             d.df_seeds
             for one in differences
             for d in one.figures.values()
-            if one.is_alike and not d.is_clear and _is_far(d)
+            # Clear if the errors were those of many seeds.
+            if one.is_alike and not d.is_clear and replace(d, n=None, df_seeds=inf).is_clear
         ]
         if not few:
             return ""
@@ -315,106 +317,93 @@ class Comparison:
         return (
             " Intervals are wide where seeds are few: they leave as little as "
             f"{min(few):.1f} degrees of freedom, where 95 % needs {quantile(min(few)):.1f} times "
-            f"the error over seeds; {more} of each (--seed) shortens them most."
+            f"the error over seeds; {more} of each (seed=) shortens them most."
         )
 
 
-def _common(option: str, entries: Sequence[Entry]) -> Any:
-    """Return what all runs that have an option have for it."""
-    values = (getattr(entry.evaluation, option) for entry in entries)
-    return next((value for value in values if value is not None), None)
+def _run(entry: Entry) -> dict[str, Any]:
+    """Return one run as JSON holds it."""
+    evaluation = entry.evaluation
+    names = [key for name in (*compared(), "bits_per_dim") for key in (name, f"{name}_stderr")]
+    return {
+        "name": entry.name,
+        "variant": entry.variant,
+        "training_seed": entry.seed,
+        "seconds": entry.seconds,
+        "parameters": entry.parameters,
+        "scored": entry.scored,
+        **{key: getattr(evaluation, key) for key in (*names, "active_units", "latent_dim")},
+    }
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _estimate(figure: Figure) -> dict[str, float | None]:
+    """Return a figure and its errors as JSON holds them."""
+    return {"value": figure.value, "stderr": figure.stderr, "stderr_seeds": figure.stderr_seeds}
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the lines of a table, of at most ``WIDTH`` columns: long names lose their start."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rows = [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = WIDTH - sum(width + 2 for width in widths[1:])
-    widths[0] = min(widths[0], max(room, 8))
-    return [
-        "  ".join(
-            [
-                _cut(row[0], widths[0]).ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in (header, *rows)
-    ]
+    first = min(widths[0], max(room, 8))
+    lines = []
+    for name, *cells in rows:
+        short = name if len(name) <= first else "…" + name[-(first - 1) :]
+        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([short.ljust(first), *right]).rstrip())
+    return lines
+
+
+def _estimates(title: str, rows: Mapping[str, Mapping[str, Figure]], n_lines: int) -> list[str]:
+    """Return the lines of a table of means or differences, with their errors.
+
+    An error is beside its number, or below it where there is another error, over seeds.
+
+    Arguments:
+        title: The title of the first column.
+        rows: The figures of every group.
+        n_lines: The lines of a group with seeds: 3, or 4 with the 95 % interval.
+    """
+    names = [name for name in compared() if any(name in figures for figures in rows.values())]
+    columns: dict[str, list[str]] = {title: [], **{name.replace("_", "-"): [] for name in names}}
+    for group, figures in rows.items():
+        found = [figures.get(name) for name in names]
+        has_seeds = any(one is not None and one.stderr_seeds is not None for one in found)
+        first = (group, "  over test points", "  over seeds", "  95 % interval")
+        columns[title] += first[:n_lines] if has_seeds else first[:1]
+        for column, one in zip(list(columns.values())[1:], found, strict=True):
+            if not has_seeds:
+                column.append("" if one is None else str(one))
+            elif one is None:
+                column += [""] * n_lines
+            else:
+                cells = formatted(one.value, one.stderr, one.stderr_seeds, one.margin)
+                column += cells[:n_lines]
+    return _table(columns)
 
 
 def _filled(text: str, indent: str = "") -> str:
     return fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def _is_far(difference: Estimate) -> bool:
-    """Return whether a difference would be clear if its errors were those of many seeds."""
-    return difference._replace(df=inf, df_seeds=inf).is_clear
+def _direction(name: str, difference: Figure) -> str:
+    """Return the direction of a difference.
 
-
-def _told(name: str, difference: Estimate) -> str:
-    """Return in words in what direction a figure differs.
-
-    >>> _told("log_likelihood", Estimate(-1.0, 0.1))
+    >>> _direction("log_likelihood", Figure(-1.0, 0.1))
     'log-likelihood lower'
     """
     return f"{name.replace('_', '-')} {'higher' if difference.value > 0 else 'lower'}"
 
 
 def _is_poor(evaluation: Evaluation) -> bool:
-    """Return whether the draws of an example are worth fewer than two."""
+    """Return whether fewer than two draws of an example count."""
     share, n_samples = evaluation.effective_sample_size, evaluation.n_samples
     return share is not None and n_samples is not None and share * n_samples < 2
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else "…" + text[-(width - 1) :]
-
-
-def _estimates(
-    title: str, rows: Sequence[tuple[str, dict[str, Estimate]]], *, intervals: bool = False
-) -> list[str]:
-    """Return the lines of a table of means or differences, with their errors.
-
-    An error stands behind its number, or under it where another error, over seeds, stands too; the
-    95 % interval of both comes then below them where it is asked for.
-    """
-    names = [name for name in FIGURES if any(name in figures for _, figures in rows)]
-    lines: list[list[str]] = []
-    for name, figures in rows:
-        found = [figures.get(figure) for figure in names]
-        cells = [
-            ("", "", "", "")
-            if one is None
-            else number_and_error(one.value, one.stderr, one.stderr_seeds, one.margin)
-            for one in found
-        ]
-        if all(one is None or one.stderr_seeds is None for one in found):
-            lines.append([name, *(" ".join(cell[:2]).strip() for cell in cells)])
-            continue
-        starts = (name, "  over test points", "  over seeds", "  95 % interval")[: 3 + intervals]
-        # Without intervals, the last of each four is left out.
-        columns = list(zip(*cells, strict=True))[: len(starts)]
-        lines += [[start, *column] for start, column in zip(starts, columns, strict=True)]
-    return _table([title, *(name.replace("_", "-") for name in names)], lines)
-
-
-def _with_errors(evaluations: Sequence[Evaluation], name: str) -> list[str]:
-    pairs = [(getattr(one, name), getattr(one, f"{name}_stderr")) for one in evaluations]
-    return [" ".join(number_and_error(value, error)).strip() for value, error in pairs]
-
-
-def _decimals(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _labelled(entry: Entry) -> str:
-    """Return the name of a run, with its variant where the name does not say it."""
-    if entry.variant is None or entry.variant in entry.name:
-        return entry.name
-    return f"{entry.name} ({entry.variant})"
-
-
 def _duration(seconds: float | None) -> str:
-    """Return seconds as they are read.
+    """Return a duration.
 
     >>> _duration(40.2), _duration(400), _duration(20000)
     ('40 s', '6.7 min', '5.6 h')
@@ -428,7 +417,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _count(n: int) -> str:
-    """Return a number of weights as it is read.
+    """Return a number of weights.
 
     >>> _count(812), _count(68_412), _count(2_400_000)
     ('812', '68.4k', '2.4M')

@@ -1,4 +1,4 @@
-"""How far the draws of a model lie from the data, and its reconstructions from the examples."""
+"""Distances of samples of a model from examples, and features to compare them in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch, in_chunks, in_type_of
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.result import Fields
-from reparam.evaluation.statistics import mean_and_stderr
+from reparam.evaluation.figure import Figure
 from reparam.isolation import isolated
 from reparam.mmd import mmd
 from reparam.models.conditional import Conditional
@@ -24,7 +23,7 @@ Features = Callable[[Tensor], Tensor]
 """From examples with shape (B, *shape) to their features, with shape (B, F)."""
 
 BLOCK = 1000
-"""About how many examples a discrepancy is computed on at once."""
+"""About how many examples a block of a discrepancy has."""
 
 _N_BLOCKS = 10
 _CHUNK = 500
@@ -33,11 +32,11 @@ _DRAWN_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class NamedFeatures:
-    """Features that say in a report what they are.
+    """Features with a name for the report.
 
     Arguments:
         function: From examples with shape (B, *shape) to their features, with shape (B, F).
-        name: What they are called, such as the folder of a run.
+        name: Their name, such as the folder of a run.
         weights_sha256: The checksum of the weights that they are computed with, if any.
     """
 
@@ -50,60 +49,34 @@ class NamedFeatures:
         return self.function(x)
 
 
-class Discrepancy(NamedTuple):
-    """A squared discrepancy of two samples.
-
-    Arguments:
-        value: Its mean over blocks; without bias, so that it may be below zero.
-        stderr: The standard error of that mean.
-    """
-
-    value: float
-    stderr: float
-
-
-class Frechet(NamedTuple):
-    """A Fréchet distance of two samples.
-
-    Arguments:
-        value: The distance, as it is usually reported.
-        stderr: Its standard error by the jackknife.
-        bias: How much too high it is, about, by the jackknife; it falls as 1 / N.
-    """
-
-    value: float
-    stderr: float
-    bias: float
-
-
 class SampleQuality(NamedTuple):
-    """How far the draws of a model lie from as many examples.
+    """The distances of samples of a model from as many examples.
 
     Arguments:
-        n_samples: How many of each.
-        mmd: The squared kernel discrepancy of the values themselves.
+        n_samples: The number of samples.
+        mmd: The squared kernel discrepancy of the values; without bias, so that it may be negative.
         fid: The Fréchet distance of features; None without features.
         kid: The squared polynomial-kernel discrepancy of features; None without features.
     """
 
     n_samples: int
-    mmd: Discrepancy
-    fid: Frechet | None = None
-    kid: Discrepancy | None = None
+    mmd: Figure
+    fid: Figure | None = None
+    kid: Figure | None = None
 
 
 @numbers()
 def sample_quality(
     samples: Tensor, examples: Tensor, features: Features | None = None
 ) -> SampleQuality:
-    """Return every distance of draws of a model from examples.
+    """Return every distance of samples of a model from examples.
 
     Arguments:
         samples: Draws of a model, with shape (N, *shape).
         examples: Examples of the data, of the same kind (draws beside binarized examples, means
             beside grey ones), with shape (N, *shape).
-        features: What the Fréchet and the kernel distance look at, given values on the CPU; None
-            for neither of them.
+        features: The features of the Fréchet and the kernel distance, given values on the CPU;
+            None for neither of them.
 
     Raises:
         ShapeError: Not as many samples as examples, fewer than twenty, or of another shape.
@@ -123,38 +96,25 @@ def sample_quality(
     return found._replace(fid=fid(first, second), kid=kid(first, second))
 
 
-def sample_fields(
-    model: nn.Module,
-    batch: Batch,
-    spec: DataSpec,
-    n: int,
-    seed: int,
-    *,
-    features: Features | None = None,
-    means: bool = False,
-) -> Fields:
-    """Return how far draws of the model lie from examples.
+def sample_beside_examples(
+    model: nn.Module, batch: Batch, spec: DataSpec, n: int, seed: int, means: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return samples of a model, and as many examples.
 
     Arguments:
         model: The model, which computes where it is.
-        batch: The examples, of which n are chosen at random, with the condition to draw under.
+        batch: The examples, of which n are chosen at random, with their conditions.
         spec: The shape and support of the data.
-        n: How many draws and examples; as many as there are examples at most, 0 for none.
+        n: The number of samples and examples.
         seed: The seed of the draws and of the choice.
-        features: What the Fréchet and the kernel distance look at.
-        means: Whether to compare means of p(x | z) instead of draws from it.
+        means: Whether to return means of p(x | z) instead of draws from it.
+
+    Returns:
+        Samples and examples as floats on the CPU, with shape (n, *shape).
 
     Raises:
-        OptionError: A model that does not generate x, or tokens without features.
+        OptionError: A model that does not generate x.
     """
-    if n == 0:
-        return {}
-    if spec.support in ("tokens", "categorical") and features is None:
-        raise OptionError(
-            f"sample_quality={n}: distances of {spec.support} values mean nothing by themselves; "
-            "give features, or leave it at 0"
-        )
-    n = min(n, len(batch))
     with isolated(model, seed=seed) as device:
         chosen = torch.randperm(len(batch))[:n]
         # Under the conditions of other examples: with their own, samples and examples would not
@@ -165,21 +125,7 @@ def sample_fields(
             c = None if batch.c is None else batch.c.cpu()[some].to(device)
             drawn.append(_generated(model, spec, len(some), c, means).cpu())
     samples = torch.cat(drawn).float()
-    examples = batch.x.cpu()[chosen].reshape(samples.shape).float()
-    found = sample_quality(samples, examples, features)
-    fields: Fields = {
-        "n_generated": n,
-        "sample_means": means,
-        "sample_mmd": found.mmd.value,
-        "sample_mmd_stderr": found.mmd.stderr,
-    }
-    if features is not None and found.fid is not None and found.kid is not None:
-        name, weights_sha256 = _identity(features)
-        fields |= {"features": name, "features_sha256": weights_sha256}
-        fields |= {"fid": found.fid.value, "fid_stderr": found.fid.stderr}
-        fields |= {"fid_bias": found.fid.bias}
-        fields |= {"kid": found.kid.value, "kid_stderr": found.kid.stderr}
-    return fields
+    return samples, batch.x.cpu()[chosen].reshape(samples.shape).float()
 
 
 def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means: bool) -> Tensor:
@@ -195,7 +141,7 @@ def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means
     return cast(LatentModel, model).sample(n, c, mean=means).reshape(n, *spec.shape)
 
 
-def _identity(features: Features) -> tuple[str, str | None]:
+def identity(features: Features) -> tuple[str, str | None]:
     """Return the name of features, and the SHA-256 of their weights where that is known."""
     if isinstance(features, NamedFeatures):
         return features.name, features.weights_sha256
@@ -244,8 +190,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 
 
 @numbers()
-def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Frechet:
-    r"""Return the Fréchet distance of two samples of features, its standard error and its bias.
+def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
+    r"""Return the Fréchet distance of two samples of features, with standard error and bias.
 
     The distance of two samples is too high in mean, by about a constant over N that depends on the
     model: compare models at one N only. Both error and bias come from leaving out each of K blocks
@@ -280,7 +226,8 @@ def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Frechet:
         dtype=torch.float64,
     )
     stderr = ((n_blocks - 1) * without.var(correction=0)).sqrt()
-    return Frechet(whole, float(stderr), float((n_blocks - 1) * (without.mean() - whole)))
+    bias = float((n_blocks - 1) * (without.mean() - whole))
+    return Figure(whole, float(stderr), len(first), bias=bias)
 
 
 def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -298,7 +245,7 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 
 @numbers()
-def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Discrepancy:
+def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
     r"""Return the kernel distance of two samples of features, without bias.
 
     .. math:: \mathrm{KID} = \mathbb E[k(a, a')] + \mathbb E[k(b, b')] - 2\, \mathbb E[k(a, b)],
@@ -309,7 +256,7 @@ def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Discrepancy:
     Arguments:
         first: Features with shape (N, F).
         second: Features with shape (N, F).
-        block: About how many examples a block has; there are ten blocks or more.
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty rows, or not as many on both sides.
@@ -333,14 +280,14 @@ def blockwise(
     second: Tensor,
     *,
     block: int = BLOCK,
-) -> Discrepancy:
+) -> Figure:
     """Return the mean of a statistic over disjoint blocks of two samples, and its standard error.
 
     Arguments:
         statistic: A function of two samples without bias.
         first: Draws with shape (N, D).
         second: Draws with shape (N, D).
-        block: About how many examples a block has; there are ten blocks or more.
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty draws, or not as many on both sides.
@@ -349,8 +296,8 @@ def blockwise(
     _require_pairs(first, second, n_blocks)
     size = len(first) // n_blocks
     pairs = zip(first.split(size)[:n_blocks], second.split(size)[:n_blocks], strict=True)
-    mean, stderr = mean_and_stderr(torch.stack([statistic(a, b) for a, b in pairs]).cpu())
-    return Discrepancy(mean, stderr or 0.0)
+    found = Figure.mean(torch.stack([statistic(a, b) for a, b in pairs]))
+    return Figure(found.value, found.stderr, n_blocks)
 
 
 def psnr(clean: Tensor, other: Tensor) -> Tensor:
@@ -362,7 +309,7 @@ def psnr(clean: Tensor, other: Tensor) -> Tensor:
 
     Arguments:
         clean: The examples x, with shape (N, *shape).
-        other: What they are compared with, of the same shape.
+        other: Images that they are compared with, of the same shape.
 
     Raises:
         ShapeError: Other shapes.
@@ -382,8 +329,8 @@ def psnr(clean: Tensor, other: Tensor) -> Tensor:
 def features_of(model: nn.Module) -> NamedFeatures:
     """Return the features that a trained model of the same data offers.
 
-    A latent-variable model offers its posterior means; a classifier what its network puts out
-    before its last layer scores the classes.
+    These are the posterior means of a latent-variable model, and of a classifier the output of its
+    network before the last layer.
 
     Arguments:
         model: The model, which computes where it is; not under a condition.

@@ -1,9 +1,5 @@
-"""Means over examples, with their standard errors."""
+"""Means over examples with their standard errors, and the quantile of their intervals."""
 
-from collections.abc import Sequence
-from math import isfinite
-
-import torch
 from torch import Tensor
 
 
@@ -24,22 +20,6 @@ def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
     return float(wide.mean()), stderr
 
 
-def finite_mean(parts: Sequence[Tensor]) -> tuple[float | None, float | None]:
-    """Return the mean over all examples and its standard error, each None where it is no number.
-
-    Arguments:
-        parts: The values of blocks of examples, each with shape (B,); none at all is no number.
-
-    >>> import torch
-    >>> finite_mean([torch.tensor([1.0, 3.0]), torch.tensor([2.0])])[0], finite_mean([])
-    (2.0, (None, None))
-    """
-    if not parts:
-        return None, None
-    mean, stderr = mean_and_stderr(torch.cat(list(parts)))
-    return (mean, stderr) if isfinite(mean) else (None, None)
-
-
 def column_stderr(values: Tensor) -> tuple[float, ...] | None:
     """Return the standard errors of the columns' means, for values with shape (N, D).
 
@@ -52,3 +32,19 @@ def column_stderr(values: Tensor) -> tuple[float, ...] | None:
     if len(values) < 2:
         return None
     return tuple((values.std(0) / len(values) ** 0.5).tolist())
+
+
+def quantile(df: float) -> float:
+    """Return the 97.5 % quantile of Student's t distribution.
+
+    Arguments:
+        df: The degrees of freedom; infinite for the normal distribution.
+
+    >>> from math import inf
+    >>> round(quantile(1), 3), round(quantile(inf), 3)
+    (12.706, 1.96)
+    """
+    # SciPy takes as long to import as torch itself.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 0.975))

@@ -52,7 +52,7 @@ def sample_rows(model: LatentModel, n_columns: int = N_COLUMNS, seed: int = 0) -
     Arguments:
         model: A model whose prior is a mixture; it computes where it is.
         n_columns: The samples of each cluster.
-        seed: Of the draws.
+        seed: The seed of the draws.
 
     Returns:
         The means of p(x | z) on the CPU, with shape (K · n_columns, *event), cluster by cluster.

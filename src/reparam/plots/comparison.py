@@ -1,12 +1,12 @@
 """A picture of a comparison: differences with error bars."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reparam.comparison.paired import Estimate
-from reparam.comparison.result import FIGURES, Comparison
+from reparam.comparison.result import Comparison, compared
 from reparam.errors import DataError
-from reparam.evaluation.result import number_and_error
-from reparam.plots.plots import COLORS, new_axes, new_figure
+from reparam.evaluation.figure import formatted
+from reparam.plots.figure import COLORS, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,23 +20,25 @@ def differences(comparison: Comparison) -> "Figure":
     the two have log-probabilities of different things.
 
     Arguments:
-        comparison: Runs beside each other.
+        comparison: The comparison of runs.
 
     Raises:
         DataError: Nothing was compared.
 
     Example:
         >>> import torch
-        >>> from reparam.evaluation import Evaluation
         >>> from reparam.comparison.result import Entry, Group
-        >>> from reparam.evaluation.per_example import PerExample
-        >>> groups = [Group((Entry(name, None, 0, None, 1, "p(x)", name, Evaluation("test", 9, True,
-        ...     per_example=PerExample(elbo=torch.randn(9)))),)) for name in ("a", "b")]
+        >>> from reparam.evaluation import Evaluation, Facts, Figure
+        >>> def group(name):
+        ...     found = {"elbo": Figure.mean(torch.randn(9))}
+        ...     evaluation = Evaluation(Facts("test", 9, True), found)
+        ...     return Group((Entry(name, None, 0, None, 1, "p(x)", name, evaluation),))
+        >>> groups = [group("a"), group("b")]
         >>> differences(Comparison(tuple(groups), groups[0])).axes[0].get_title()
         'elbo'
     """
     found = comparison.differences
-    names = [name for name in FIGURES if any(name in one.figures for one in found)]
+    names = [name for name in compared() if any(name in one.figures for one in found)]
     if not names:
         raise DataError("no difference to draw: compare two runs or more that have one")
     columns = min(2, len(names))
@@ -52,7 +54,7 @@ def differences(comparison: Comparison) -> "Figure":
             color = COLORS[place % (len(COLORS) - 1)]
             bars = [(d.margin, 1.2)]
             if d.stderr_seeds is not None:
-                bars.append((d._replace(stderr_seeds=None).margin, 4.0))
+                bars.append((replace(d, stderr_seeds=None).margin, 4.0))
             for margin, width in bars:
                 if margin is not None:
                     ends = [d.value - margin, d.value + margin]
@@ -61,7 +63,14 @@ def differences(comparison: Comparison) -> "Figure":
             axes.plot(
                 [d.value], [place], "o", color=color, markerfacecolor=face, markersize=5, zorder=3
             )
-            axes.text(d.value, place - 0.15, _told(d), ha="center", va="bottom", fontsize=8)
+            axes.text(
+                d.value,
+                place - 0.15,
+                " ".join(formatted(d.value, d.margin)).strip(),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
         labels = [one.name for one in found] if i % columns == 0 else [""] * len(found)
         axes.set_yticks(range(len(found)), labels)
         axes.set_ylim(len(found) - 0.5, -0.5)
@@ -72,8 +81,3 @@ def differences(comparison: Comparison) -> "Figure":
         f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
     )
     return figure
-
-
-def _told(difference: Estimate) -> str:
-    value, margin = number_and_error(difference.value, difference.margin)
-    return f"{value} {margin}".strip()

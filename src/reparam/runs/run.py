@@ -300,7 +300,7 @@ class Run:
         if not isinstance(source, Dataset):
             return result
         binarize = (source.options or {}).get("binarize")
-        result = with_changes(result, data=source.name, binarize=binarize)
+        result = result.with_facts(data=source.name, binarize=binarize)
         if keep and self.folder is not None:
             facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
             try:

@@ -1,1 +1,1 @@
-"""What the latents hold: which are used, what they tell, and how they lie."""
+"""Functions of latent codes: activity, clusters, probes, and the parts of the KL."""

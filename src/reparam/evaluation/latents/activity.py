@@ -1,4 +1,4 @@
-"""What a model's latent variables do: which are used, and how they vary."""
+"""The latent codes of examples: means, active units, use of a codebook, components and paths."""
 
 from math import exp, pi
 from typing import NamedTuple
@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.result import Fields
-from reparam.evaluation.statistics import mean_and_stderr
+from reparam.evaluation.figure import Figure
 from reparam.isolation import blocks, isolated
 from reparam.models.latent import LatentModel
 from reparam.utils.arguments import numbers
@@ -23,14 +22,14 @@ N_FIRST = 500
 """The number of training examples that active units are also counted on, as in the IWAE's code."""
 
 
-@numbers()
+@numbers(chunk=1)
 def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     r"""Return the posterior means, :math:`\mathbb E_{q(z \mid x_n)}[z]`.
 
     Arguments:
         model: The model, which computes where it is.
         batch: The examples, and their condition if there is one, anywhere.
-        chunk: At most so many examples are in the works at once.
+        chunk: The number of examples that are computed at once.
 
     Returns:
         The means on the CPU, with shape (N, D).
@@ -45,8 +44,6 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
         >>> encode_means(model, Batch(torch.zeros(5, 1, 8, 8))).shape
         torch.Size([5, 2])
     """
-    if chunk < 1:
-        raise OptionError(f"chunk={chunk}: encode at least one example at a time")
     with isolated(model) as device:
         parts = [model.encode(part.x, part.c) for part in blocks(batch, chunk, device)]
         return torch.cat([part.flatten(1).cpu() for part in parts])
@@ -82,36 +79,20 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correctio
     return int((means.double().var(0, correction=correction) > threshold).sum())
 
 
-def activity_fields(model: LatentModel, train: Batch | None) -> Fields:
-    """Return the active units as the authors of the IWAE count them.
-
-    Arguments:
-        model: The model, which computes where it is.
-        train: Training examples, of which the first ``N_FIRST`` count; None where they are not at
-            hand.
-    """
-    if train is None or len(train) < 2:
-        return {}
-    codes = encode_means(model, next(in_chunks(train, N_FIRST)))
-    return {"active_units_first_500": active_units(codes, correction=0)}
-
-
 class CodeUsage(NamedTuple):
-    """How many codes of a codebook are used.
+    """The use of a codebook.
 
     Arguments:
         n_used: The number of different codes.
-        perplexity: How many equally frequent codes would be as hard to guess.
-        perplexity_stderr: Its standard error over examples; None for a single one.
+        perplexity: The number of equally frequent codes with the same entropy.
     """
 
     n_used: int
-    perplexity: float
-    perplexity_stderr: float | None
+    perplexity: Figure
 
 
 def code_usage(indices: Tensor) -> CodeUsage:
-    r"""Count the codes that stand for anything, and how evenly.
+    r"""Count the different codes, and compute their perplexity.
 
     .. math:: \bigl|\{k : f_k > 0\}\bigr|, \qquad \exp\Bigl(-\sum_k f_k \log f_k\Bigr)
 
@@ -127,14 +108,16 @@ def code_usage(indices: Tensor) -> CodeUsage:
         Efron, The jackknife, the bootstrap and other resampling plans, 1982, section 6.3.
 
     Example:
-        >>> code_usage(torch.tensor([[0, 0], [7, 7]]))
-        CodeUsage(n_used=2, perplexity=2.0, perplexity_stderr=0.0)
+        >>> usage = code_usage(torch.tensor([[0, 0], [7, 7]]))
+        >>> usage.n_used, usage.perplexity.value
+        (2, 2.0)
     """
     _, code, counts = indices.unique(return_inverse=True, return_counts=True)
     surprise = -(counts.double() / indices.numel()).log()
-    entropy, stderr = mean_and_stderr(surprise[code].reshape(len(indices), -1).mean(1))
-    perplexity = exp(entropy)
-    return CodeUsage(len(counts), perplexity, None if stderr is None else perplexity * stderr)
+    entropy = Figure.mean(surprise[code].reshape(len(indices), -1).mean(1))
+    value = exp(entropy.value)
+    stderr = None if entropy.stderr is None else value * entropy.stderr
+    return CodeUsage(len(counts), Figure(value, stderr, entropy.n))
 
 
 @by_value
@@ -166,7 +149,7 @@ def principal_components(means: Tensor, k: int = 2) -> Components:
         >>> principal_components(means, 1).explained_variance_ratio
         tensor([1.])
     """
-    # scikit-learn takes a second to import, which nobody pays who draws no picture.
+    # scikit-learn takes a second to import.
     from sklearn.decomposition import PCA
 
     if means.dim() != 2 or not 1 <= k <= min(means.shape):
@@ -182,7 +165,7 @@ def principal_components(means: Tensor, k: int = 2) -> Components:
 
 
 def interpolate(start: Tensor, stop: Tensor, n_steps: int, *, on_sphere: bool = False) -> Tensor:
-    r"""Return the points of the shortest ways between codes, in equal steps.
+    r"""Return the points of the shortest paths between codes, in equal steps.
 
     .. math:: z_t = (1 - t) z_0 + t z_1, \qquad t = 0, \tfrac{1}{T - 1}, \dots, 1
 
@@ -191,7 +174,7 @@ def interpolate(start: Tensor, stop: Tensor, n_steps: int, *, on_sphere: bool = 
     .. math:: z_t = \frac{\sin((1 - t) \omega)\, z_0 + \sin(t \omega)\, z_1}{\sin \omega}, \qquad
               \cos \omega = z_0^\top z_1
 
-    Between a point and its very opposite no way is the shortest, and the points mean nothing.
+    Between opposite points of a sphere no path is the shortest, and the points have no meaning.
 
     Arguments:
         start: z_0, with shape (N, D).

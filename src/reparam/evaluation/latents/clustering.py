@@ -1,4 +1,4 @@
-"""How well clusters, found without labels, agree with the labels."""
+"""Agreement of clusters, found without labels, with the labels."""
 
 from typing import NamedTuple
 
@@ -8,32 +8,28 @@ from torch import Tensor
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.classification import Accuracy, accuracy_of
-from reparam.evaluation.result import Fields
-from reparam.evaluation.statistics import mean_and_stderr
+from reparam.evaluation.classification import accuracy_of
+from reparam.evaluation.figure import Figure
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.objectives.clustering_elbo import mixture_of
-from reparam.priors import Mixture
 from reparam.utils.arguments import numbers
 
 
 class Clustering(NamedTuple):
-    """How well clusters agree with labels.
+    """Measures of the agreement of clusters with labels.
 
     Arguments:
         n_clusters: The number of clusters that could have been used.
         hungarian: The accuracy under the best one-to-one matching of clusters and labels.
-        majority: The accuracy where each cluster stands for its commonest label.
+        majority: The accuracy where each cluster predicts its most frequent label.
         mutual_information: The normalized mutual information, from 0 to 1.
-        mutual_information_stderr: Its standard error over examples; None for a single one.
     """
 
     n_clusters: int
-    hungarian: Accuracy
-    majority: Accuracy
-    mutual_information: float
-    mutual_information_stderr: float | None = None
+    hungarian: Figure
+    majority: Figure
+    mutual_information: Figure
 
 
 @numbers(chunk=1)
@@ -42,8 +38,8 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
 
     Arguments:
         model: The model, which computes where it is.
-        batch: The examples, anywhere; their labels are not looked at.
-        chunk: At most so many examples are in the works at once.
+        batch: The examples, anywhere; their labels are not used.
+        chunk: The number of examples that are computed at once.
 
     Returns:
         Numbers of clusters on the CPU, with shape (N,).
@@ -73,7 +69,7 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
 
 @numbers(n_clusters=1)
 def clustering(assigned: Tensor, labels: Tensor, n_clusters: int) -> Clustering:
-    """Return all measures of how well clusters agree with labels.
+    """Return all measures of the agreement of clusters with labels.
 
     Arguments:
         assigned: The cluster of each example, with shape (N,).
@@ -85,41 +81,18 @@ def clustering(assigned: Tensor, labels: Tensor, n_clusters: int) -> Clustering:
 
     Example:
         >>> found = clustering(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1]), n_clusters=2)
-        >>> found.hungarian.value, found.mutual_information
+        >>> found.hungarian.value, found.mutual_information.value
         (1.0, 1.0)
     """
-    information, stderr = normalized_mutual_information(assigned, labels)
     return Clustering(
         n_clusters=n_clusters,
         hungarian=hungarian_accuracy(assigned, labels),
         majority=majority_accuracy(assigned, labels),
-        mutual_information=information,
-        mutual_information_stderr=stderr,
+        mutual_information=normalized_mutual_information(assigned, labels),
     )
 
 
-def cluster_fields(model: LatentModel, batch: Batch) -> Fields:
-    """Return what the clusters of a mixture prior say of the labels; nothing without either."""
-    prior = getattr(model, "prior", None)
-    if batch.y is None or not isinstance(prior, Mixture):
-        return {}
-    known = batch.y.cpu() >= 0
-    if not bool(known.any()):
-        return {}
-    assigned = assigned_clusters(model, batch)[known]
-    found = clustering(assigned, batch.y.cpu()[known], len(prior.logits))
-    return {
-        "n_clusters": found.n_clusters,
-        "cluster_accuracy": found.hungarian.value,
-        "cluster_accuracy_stderr": found.hungarian.stderr,
-        "cluster_majority": found.majority.value,
-        "cluster_majority_stderr": found.majority.stderr,
-        "cluster_information": found.mutual_information,
-        "cluster_information_stderr": found.mutual_information_stderr,
-    }
-
-
-def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
+def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
     r"""Return the accuracy of clusters under the best one-to-one matching with the labels.
 
     .. math:: \max_{\pi} \frac1N \sum_n [\pi(k_n) = y_n]
@@ -151,12 +124,12 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
     return accuracy_of(names[assigned.long()] == labels)
 
 
-def majority_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
-    r"""Return the accuracy of clusters, each of which stands for its commonest label.
+def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
+    r"""Return the accuracy of clusters, each of which predicts its most frequent label.
 
     .. math:: \frac1N \sum_k \max_y |\{n : k_n = k,\ y_n = y\}|
 
-    It rises with the number of clusters, whatever they are: with one for each example it is 1.
+    It rises with the number of any clusters: with one for each example it is 1.
 
     Arguments:
         assigned: The cluster k of each example, with shape (N,).
@@ -173,8 +146,8 @@ def majority_accuracy(assigned: Tensor, labels: Tensor) -> Accuracy:
     return accuracy_of(names[assigned.long()] == labels)
 
 
-def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> tuple[float, float | None]:
-    r"""Return the normalized mutual information, from 0 to 1, and its standard error.
+def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> Figure:
+    r"""Return the normalized mutual information of clusters and labels, from 0 to 1.
 
     .. math:: R = \frac{2 I(k; y)}{H(k) + H(y)}, \qquad \mathrm{stderr} = \frac{1}{\sqrt N}\,
               \mathrm{std}_n\Bigl(\frac{2 i_n - R (h_n + h'_n)}{H(k) + H(y)}\Bigr)
@@ -191,8 +164,8 @@ def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> tuple[flo
         other resampling plans, 1982, section 6.3.
 
     Example:
-        >>> normalized_mutual_information(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1]))
-        (1.0, 0.0)
+        >>> normalized_mutual_information(torch.tensor([1, 1, 0]), torch.tensor([0, 0, 1])).value
+        1.0
     """
     joint = contingency(assigned, labels).double() / len(labels)
     of_cluster, of_label = -joint.sum(1).log()[assigned], -joint.sum(0).log()[labels]
@@ -200,10 +173,10 @@ def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> tuple[flo
     information = joint[assigned, labels].log() + both
     entropies = float(both.mean())
     if entropies == 0:
-        return 1.0, 0.0
+        return Figure(1.0, 0.0, len(labels))
     value = min(1.0, max(0.0, 2 * float(information.mean()) / entropies))
-    _, stderr = mean_and_stderr((2 * information - value * both) / entropies)
-    return value, stderr
+    influence = Figure.mean((2 * information - value * both) / entropies)
+    return Figure(value, influence.stderr, influence.n)
 
 
 def contingency(assigned: Tensor, labels: Tensor) -> Tensor:

@@ -1,48 +1,37 @@
-"""The KL of posteriors and prior in its parts: what z tells of x, and how all z together lie."""
+r"""The mean KL of posteriors and prior in its parts, by draws from the aggregate posterior.
+
+.. math:: q(z) = \frac1N \sum_n q(z \mid x_n), \qquad
+          \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \| p(z)) = I(n; z) + \mathrm{KL}(q(z) \| p(z))
+"""
 
 from collections.abc import Sequence
-from math import isfinite, log
+from math import log
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from reparam.batch import Batch, in_chunks
 from reparam.distributions import OneHotCodes, TriangularNormal, VonMisesFisher, base_distribution
 from reparam.divergence import CLOSED_FORM, check_comparable, kl
-from reparam.errors import OptionError, ShapeError, SupportError
-from reparam.evaluation.result import Fields
-from reparam.isolation import blocks, isolated
-from reparam.models.latent import LatentModel
+from reparam.errors import ShapeError, SupportError
+from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
 
 MAX_DECOMPOSED = 10_000
-"""An evaluation takes the aggregate posterior of at most so many examples, the first."""
+"""The largest number of examples of an aggregate posterior in an evaluation."""
 
-# About how many densities of single dimensions a decomposition of an evaluation computes.
-_TABLE = 2**29
-_FEWEST, _MOST = 100, 1000  # draws from the aggregate posterior
-_CHUNK = 1000
+TABLE = 2**29
+"""About how many densities of single dimensions a decomposition of an evaluation computes."""
+
+FEWEST_DRAWS, MOST_DRAWS = 100, 1000
+"""The least and the largest number of draws from the aggregate posterior in an evaluation."""
+
 # Larger tables of densities fall out of a CPU's cache, and take several times longer.
 _TABLE_MB = 8
 # So many posteriors are drawn from a second time where the draws are of each but one.
 _N_SECOND = 200
-
-
-class AggregateKL(NamedTuple):
-    """A divergence that the aggregate posterior has a part in.
-
-    Arguments:
-        value: The Monte-Carlo estimate, in nats.
-        stderr: Its standard error over the draws, in nats.
-        n_samples: The number of draws.
-    """
-
-    value: float
-    stderr: float
-    n_samples: int
 
 
 class Decomposition(NamedTuple):
@@ -58,14 +47,14 @@ class Decomposition(NamedTuple):
         n_examples: The number N of posteriors.
     """
 
-    mutual_information: AggregateKL
-    marginal_kl: AggregateKL
-    total_correlation: AggregateKL | None
-    dimension_wise_kl: AggregateKL | None
+    mutual_information: Figure
+    marginal_kl: Figure
+    total_correlation: Figure | None
+    dimension_wise_kl: Figure | None
     n_examples: int
 
 
-@numbers()
+@numbers(n_samples=2)
 def decompose(
     q: Distribution,
     prior: Distribution,
@@ -93,9 +82,9 @@ def decompose(
     variate they have no bias; its slope, found from the same draws, brings one of the order of
     1/S for S draws, far below the standard error. The mutual
     information of a number n and a code is at most log N, and that of all data may be larger: a
-    value near log N says only that no two of the N codes are mixed up. What it then lacks of the
-    mean KL is counted to the marginal KL, and there to the total correlation, since a mixture of N
-    posteriors that hardly overlap is lumpy where its margins are not.
+    value near log N means only that no two of the N codes overlap. The rest of the mean KL is then
+    counted to the marginal KL, and in it to the total correlation, since a mixture of N posteriors
+    that hardly overlap has gaps that its margins do not have.
 
     Arguments:
         q: The posteriors of N examples, with batch shape (N,) and event shape (D,).
@@ -104,7 +93,7 @@ def decompose(
         mean_kl: The left side in nats, where it is known better than from these draws; None for
             its closed form if there is one.
         seed: The seed of the draws.
-        max_memory_mb: What the table of densities may take at once, in MiB.
+        max_memory_mb: The largest table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -134,7 +123,7 @@ def decompose(
     whole = found.own - log_prior
     draws = found.draws
 
-    def part(values: Tensor) -> AggregateKL:
+    def part(values: Tensor) -> Figure:
         if mean_kl is None:
             return draws.estimate(values)
         # The regression on the sampled KL, whose mean is known; all slopes sum to one.
@@ -155,7 +144,7 @@ def decompose(
     )
 
 
-@numbers()
+@numbers(n_samples=2)
 def aggregate_kl(
     q: Distribution,
     prior: Distribution,
@@ -163,7 +152,7 @@ def aggregate_kl(
     *,
     seed: int = 0,
     max_memory_mb: int = _TABLE_MB,
-) -> AggregateKL:
+) -> Figure:
     r"""Estimate how far the posteriors of all data together lie from the prior.
 
     .. math:: \mathrm{KL}(q(z) \| p(z)) \approx \frac1S \sum_s \log q(z_s) - \log p(z_s), \qquad
@@ -180,7 +169,7 @@ def aggregate_kl(
         prior: p(z), with batch shape ().
         n_samples: The number S of draws; spread evenly over the examples.
         seed: The seed of the draws.
-        max_memory_mb: What the S × N table of densities may take at once, in MiB.
+        max_memory_mb: The largest part of the S × N table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -201,10 +190,10 @@ def aggregate_kl(
     return found.draws.estimate(found.joint - log_prior)
 
 
-@numbers()
+@numbers(n_samples=2)
 def total_correlation(
     q: Distribution, n_samples: int = 1000, *, seed: int = 0, max_memory_mb: int = _TABLE_MB
-) -> AggregateKL:
+) -> Figure:
     r"""Estimate how much the dimensions of the aggregate posterior depend on each other.
 
     .. math:: \mathrm{TC} = \mathrm{KL}\Bigl(q(z) \Big\| \prod_j q(z_j)\Bigr)
@@ -219,7 +208,7 @@ def total_correlation(
             (D,).
         n_samples: The number S of draws; spread evenly over the examples.
         seed: The seed of the draws.
-        max_memory_mb: What the S × N × D table of densities may take at once, in MiB.
+        max_memory_mb: The largest part of the S × N × D table of densities, in MiB.
 
     Raises:
         OptionError: Fewer than two draws, whose standard error is no number.
@@ -241,50 +230,6 @@ def total_correlation(
     with torch.no_grad():
         found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
     return found.draws.estimate(found.joint - cast(Tensor, found.margins))
-
-
-def decomposition_fields(
-    model: LatentModel, batch: Batch, kl: Tensor, seed: int, *, kl_draws: int | None = None
-) -> Fields:
-    """Return the parts of the mean KL.
-
-    Nothing where there is no single prior of all examples, where posteriors are points, or where
-    every density of the table of draws and examples would be a pass through a network.
-
-    Arguments:
-        model: The model, which computes where it is.
-        batch: The examples; the first ``MAX_DECOMPOSED`` are used, fewer of very large codes.
-        kl: The KL of each, in nats with shape (N,).
-        seed: The seed of the draws.
-        kl_draws: How many draws the KL of each is the mean of; None for a closed form.
-    """
-    with isolated(model) as device:
-        first = next(blocks(batch, 1, device))
-        prior = model.prior_distribution(first.c)
-        q = model.posterior(first.x, first.c)
-        if len(batch) < 2 or prior.batch_shape or joined([q]) is None:
-            return {}
-        size = q.event_shape.numel()
-        n = min(len(batch), MAX_DECOMPOSED, max(100, _TABLE // (_FEWEST * size)))
-        some = next(in_chunks(batch, n))
-        posteriors = [model.posterior(part.x, part.c) for part in blocks(some, _CHUNK, device)]
-    n_samples = min(_MOST, max(_FEWEST, _TABLE // (n * size)))
-    # A sampled KL serves as the known sum of the parts where it is known much better than they.
-    known = kl_draws is None or kl_draws * n >= 10 * n_samples
-    mean_kl = float(kl[:n].mean())
-    parts = decompose(
-        cast(Distribution, joined(posteriors)),
-        prior,
-        n_samples,
-        mean_kl=mean_kl if known and isfinite(mean_kl) else None,
-        seed=seed,
-    )
-    found: Fields = {"decomposed_examples": n}
-    for name in ("mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"):
-        part_of_kl = getattr(parts, name)
-        if part_of_kl is not None and isfinite(part_of_kl.value):
-            found |= {name: part_of_kl.value, f"{name}_stderr": part_of_kl.stderr}
-    return found
 
 
 def joined(parts: Sequence[Distribution]) -> Distribution | None:
@@ -322,9 +267,9 @@ class _Draws(NamedTuple):
     """Draws z from q(z) = Σ_n q(z | x_n) / N, spread evenly over the examples.
 
     The first ``n_samples`` of the rows of ``z`` are the draws. Where they come from less than two
-    rounds over the examples, second draws from some of the posteriors follow, which only say how
-    much draws from one posterior vary. ``owner`` is the number n of each row's posterior, on the
-    CPU.
+    rounds over the examples, second draws from some of the posteriors follow, which only measure
+    how much draws from one posterior vary. ``owner`` is the number n of the posterior of each row,
+    on the CPU.
     """
 
     z: Tensor
@@ -332,7 +277,7 @@ class _Draws(NamedTuple):
     n_samples: int
     n_examples: int
 
-    def estimate(self, values: Tensor) -> AggregateKL:
+    def estimate(self, values: Tensor) -> Figure:
         r"""Return the mean of values, one for each row of z, and its standard error.
 
         .. math:: \mathrm{stderr}^2 = \frac1S \Bigl(\sigma_w^2
@@ -354,7 +299,7 @@ class _Draws(NamedTuple):
         n_last = n % self.n_examples
         left = n_last / n * (1 - n_last / self.n_examples)
         stderr = ((within + left * between) / n) ** 0.5
-        return AggregateKL(float(drawn.mean()), stderr, n)
+        return Figure(float(drawn.mean()), stderr, n, unit="nats")
 
 
 class _Densities(NamedTuple):
@@ -398,8 +343,6 @@ def _densities(
 
 def _aggregate_draws(q: Distribution, n_samples: int, seed: int) -> _Draws:
     """Return draws from the mixture of N posteriors."""
-    if n_samples < 2:
-        raise OptionError(f"n_samples={n_samples}: a standard error needs at least two draws")
     n = q.batch_shape[0]
     tensors = [value for value in vars(base_distribution(q)).values() if isinstance(value, Tensor)]
     device = tensors[0].device if tensors else torch.device("cpu")

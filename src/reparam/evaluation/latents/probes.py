@@ -1,4 +1,4 @@
-"""Probes: what simple classifiers read off the latents, as a measure of what these hold ready."""
+"""Probes: the labels that simple classifiers predict from codes."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -8,38 +8,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.batch import Batch
-from reparam.errors import DataError, OptionError, ShapeError
-from reparam.evaluation.classification import Accuracy, accuracy_of
-from reparam.evaluation.latents.activity import encode_means
-from reparam.evaluation.result import Fields
-from reparam.models.latent import LatentModel
+from reparam.errors import DataError, ShapeError
+from reparam.evaluation.classification import accuracy_of
+from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 
 N_TRAIN = 10_000
-"""A probe learns from at most so many codes, chosen at random."""
+"""The largest number of codes that a probe learns from; more are chosen from at random."""
 
 SMALL_CODE = 256
-"""Codes of so many dimensions are probed without asking, since that takes seconds."""
+"""The largest dimension of codes that an evaluation probes by itself, within seconds."""
 
 N_NEIGHBORS = 5
-"""How many neighbors vote."""
+"""The number of neighbors that vote."""
 
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _HELD_OUT = 0.2
 
 
 class Probes(NamedTuple):
-    """What classifiers make of codes.
+    """The accuracy of classifiers of codes.
 
     Arguments:
         linear: The accuracy of a linear classifier.
         neighbors: The accuracy of the nearest neighbors' vote.
-        n_train: How many codes with labels they learned from.
+        n_train: The number of codes with labels that they learned from.
     """
 
-    linear: Accuracy
-    neighbors: Accuracy
+    linear: Figure
+    neighbors: Figure
     n_train: int
 
 
@@ -57,7 +54,7 @@ def probe(
         train_labels: Their labels, with shape (M,).
         codes: Codes of other examples, with shape (N, D).
         labels: Their labels, with shape (N,).
-        seed: Of the choice of these, and of the part of them that regularization is chosen on.
+        seed: The seed of the choice of these, and of the part that regularization is chosen on.
 
     Returns:
         Both accuracies; None where there are fewer than two classes to learn, or no labels to
@@ -91,7 +88,7 @@ def training_rows(labels: Tensor, seed: int) -> Tensor:
 
     Arguments:
         labels: The labels of all training examples, with shape (M,); -1 where one is not known.
-        seed: Of the choice.
+        seed: The seed of the choice.
 
     >>> training_rows(torch.tensor([0, -1, 3]), seed=0)
     tensor([0, 2])
@@ -101,41 +98,10 @@ def training_rows(labels: Tensor, seed: int) -> Tensor:
     return known[order[:N_TRAIN].sort().values]
 
 
-def probe_fields(
-    model: LatentModel, codes: Tensor, batch: Batch, train: Batch | None, seed: int
-) -> Fields:
-    """Return how well simple classifiers predict the labels of codes.
-
-    Arguments:
-        model: The model, which computes where it is; its encoder is not to be given the label.
-        codes: The codes of the examples, with shape (N, D).
-        batch: The examples; nothing without labels.
-        train: Training examples to learn from; nothing without them or their labels.
-        seed: Of the choice among these.
-    """
-    if train is None or train.y is None or batch.y is None:
-        return {}
-    rows = training_rows(train.y, seed)
-    c = None if train.c is None else train.c[rows]
-    chosen = Batch(train.x[rows], train.y[rows], c)
-    if len(chosen) == 0:
-        return {}
-    found = probe(encode_means(model, chosen), train.y[rows], codes, batch.y, seed=seed)
-    if found is None:
-        return {}
-    return {
-        "linear_probe": found.linear.value,
-        "linear_probe_stderr": found.linear.stderr,
-        "knn_accuracy": found.neighbors.value,
-        "knn_accuracy_stderr": found.neighbors.stderr,
-        "probe_examples": found.n_train,
-    }
-
-
 @numbers()
 def linear_probe(
     train_codes: Tensor, train_labels: Tensor, codes: Tensor, labels: Tensor, *, seed: int = 0
-) -> Accuracy:
+) -> Figure:
     r"""Return the accuracy of a logistic regression on codes.
 
     .. math:: p(y \mid z) \propto \exp(w_y^\top \tilde z + b_y), \qquad
@@ -149,7 +115,7 @@ def linear_probe(
         train_labels: Their labels, with shape (M,), of two classes or more.
         codes: Codes of other examples, with shape (N, D).
         labels: Their labels, with shape (N,).
-        seed: Of the choice of that fifth.
+        seed: The seed of the choice of that fifth.
 
     Raises:
         ShapeError: Codes and labels that are not as many, or codes of different sizes.
@@ -164,7 +130,7 @@ def linear_probe(
         >>> linear_probe(z, (z[:, 0] > 0).long(), z[:4], torch.tensor([0, 1, 1, 1])).value
         0.75
     """
-    # scikit-learn takes a second to import, which nobody pays who probes nothing.
+    # scikit-learn takes a second to import.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -178,7 +144,7 @@ def linear_probe(
 
     def fitted(strength: float, z: NDArray[Any], y: NDArray[Any]) -> LogisticRegression:
         with warnings.catch_warnings():
-            # A probe that stops early is a probe all the same, and is judged by its accuracy.
+            # A probe that stops early is judged by its accuracy like any other.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return LogisticRegression(C=strength, max_iter=300).fit(z, y)
 
@@ -193,7 +159,7 @@ def linear_probe(
     return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
 
 
-@numbers()
+@numbers(n_neighbors=1)
 def knn_accuracy(
     train_codes: Tensor,
     train_labels: Tensor,
@@ -201,17 +167,17 @@ def knn_accuracy(
     labels: Tensor,
     *,
     n_neighbors: int = N_NEIGHBORS,
-) -> Accuracy:
+) -> Figure:
     """Return the accuracy of the vote of the nearest training codes, by Euclidean distance.
 
-    Codes are taken as they are: the scale of a dimension says how much a model makes of it.
+    Codes are not standardized: the scale of a dimension shows how much a model uses it.
 
     Arguments:
         train_codes: Codes of training examples, with shape (M, D).
         train_labels: Their labels, with shape (M,), of two classes or more.
         codes: Codes of other examples, with shape (N, D).
         labels: Their labels, with shape (N,).
-        n_neighbors: How many vote; all where there are fewer.
+        n_neighbors: The number of votes; all codes where there are fewer.
 
     Raises:
         OptionError: No neighbors.
@@ -225,8 +191,6 @@ def knn_accuracy(
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if n_neighbors < 1:
-        raise OptionError(f"n_neighbors={n_neighbors}: at least one must vote")
     _check(train_codes, train_labels, codes, labels)
     vote = KNeighborsClassifier(min(n_neighbors, len(train_codes)), algorithm="brute")
     vote.fit(train_codes.detach().numpy(), train_labels.numpy())

@@ -1,14 +1,16 @@
-"""Annealed importance sampling: log p(x) by way of many easy steps, and the gap that it leaves.
+r"""Annealed importance sampling: log p(x) by many small steps from p_0(z) to p(x, z).
 
-Its estimate lies below log p(x) in mean; run backwards from an exact draw of the posterior, which
-data simulated from the model itself have, it lies above. Together they say how far off it can be.
+.. math:: f_t(z) = p_0(z)^{1 - \beta_t}\, p(x, z)^{\beta_t}, \qquad
+          w = \prod_{t=1}^T \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}, \qquad \mathbb E[w] = p(x)
+
+The estimate lies below log p(x) in mean. Run backwards from an exact draw of the posterior, which
+data simulated from the model have, it lies above: the two bracket log p(x).
 """
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from math import inf, isfinite, log
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -18,11 +20,12 @@ from torch.distributions import Distribution, MultivariateNormal, Normal
 from reparam.batch import Batch, to_device
 from reparam.distributions import Chain, base_distribution, is_normalized
 from reparam.divergence import check_comparable, is_real
-from reparam.errors import OptionError, ShapeError, SupportError, unknown
-from reparam.evaluation.likelihood.importance import CHANCE, held, inspect_decoder, is_discrete
-from reparam.evaluation.result import Fields
-from reparam.evaluation.statistics import mean_and_stderr
-from reparam.isolation import blocks, in_float64, isolated
+from reparam.errors import ShapeError, SupportError, unknown
+from reparam.evaluation.figure import Figure
+from reparam.evaluation.likelihood.decoder import inspect_decoder
+from reparam.evaluation.likelihood.hmc import Point, moved, with_gradient
+from reparam.evaluation.model import as_event
+from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
 from reparam.utils.arguments import numbers
@@ -31,8 +34,8 @@ from reparam.utils.equality import by_value
 STARTS = ("prior", "posterior")
 SCHEDULES = ("sigmoid", "linear")
 
-# A block of examples has about so many chains, whatever the memory: its draws depend on the seed
-# and the number of chains alone.
+# A block of examples has about so many chains, independent of the memory, so that draws depend on
+# the seed and the number of chains alone.
 _BLOCK_CHAINS = 2**12
 # Leapfrog steps of this length are taken where nothing is known yet.
 _FIRST_STEP = 0.5
@@ -42,22 +45,22 @@ _TARGET = 0.65
 _RATE = 0.1
 
 
-@numbers()
+@numbers(n_chains=1, n_temperatures=1, n_leapfrog=1, max_memory_mb=1)
 @dataclass(frozen=True)
 class Annealing:
-    r"""How to anneal: the chains, and the way from p_0(z) to p(x, z) on which they go.
+    r"""The options of annealing: the chains, and their path from p_0(z) to p(x, z).
 
     .. math:: f_t(z) = p_0(z)^{1 - \beta_t}\, p(x, z)^{\beta_t}, \qquad
               0 = \beta_0 < \dots < \beta_T = 1
 
     Arguments:
-        n_chains: The chains of each example.
+        n_chains: The number of chains of each example.
         n_temperatures: T; one is importance sampling from p_0.
-        n_leapfrog: The leapfrog steps of each trajectory.
+        n_leapfrog: The number of leapfrog steps of each trajectory.
         start: p_0: ``prior``, or ``posterior`` for q(z | x), where that is a Gaussian.
-        schedule: How β rises from 0 to 1: ``sigmoid``, slowly at both ends, or ``linear``.
-        seed: Of every draw.
-        max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+        schedule: The rise of β from 0 to 1: ``sigmoid``, slow at both ends, or ``linear``.
+        seed: The seed of every draw.
+        max_memory_mb: The approximate memory of the decoder, in MiB; it changes no figure.
 
     Raises:
         OptionError: A number below one, a start or a schedule that does not exist.
@@ -80,9 +83,6 @@ class Annealing:
     max_memory_mb: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("n_chains", "n_temperatures", "n_leapfrog", "max_memory_mb"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)}: annealing needs at least 1")
         if self.start not in STARTS:
             raise unknown("start of annealing", self.start, STARTS)
         if self.schedule not in SCHEDULES:
@@ -104,7 +104,7 @@ class Annealing:
 
 @by_value
 class Annealed(NamedTuple):
-    """What annealed importance sampling says of N examples, float64 on the CPU.
+    """The result of annealed importance sampling for N examples, float64 on the CPU.
 
     Arguments:
         log_likelihood: log p(x), from below in mean, in nats with shape (N,).
@@ -128,17 +128,15 @@ class Gap(NamedTuple):
     """Bounds of log p(x) on N examples that the model itself has drawn.
 
     Arguments:
-        lower: What lies below log p(x) in mean, in nats with shape (N,).
-        upper: What lies above it in mean, with shape (N,).
-        gap: The mean of upper - lower.
-        stderr: Its standard error over examples; None for a single one.
+        lower: An estimate that lies below log p(x) in mean, in nats with shape (N,).
+        upper: An estimate that lies above it in mean, with shape (N,).
+        gap: The mean of upper - lower, with its standard error over examples.
         x: The examples, with shape (N, *event).
     """
 
     lower: Tensor
     upper: Tensor
-    gap: float
-    stderr: float | None
+    gap: Figure
     x: Tensor
 
 
@@ -156,16 +154,16 @@ def annealed_importance(
               w = \prod_{t=1}^T \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}, \qquad
               \mathbb E[w] = p(x)
 
-    Each chain starts at z_0 ~ p_0 and moves by one Hamiltonian trajectory that leaves f_t as it
-    is. The lengths of the leapfrog steps are found for each example and temperature on chains of
-    their own, which are thrown away: steps that a chain adapts to itself would make E[w] another
-    number than p(x). The model, its mode and the random state are afterwards as before.
+    Each chain starts at z_0 ~ p_0 and moves by one Hamiltonian trajectory that leaves f_t
+    unchanged. The lengths of the leapfrog steps are adapted for each example and temperature on
+    separate chains, which are discarded: with steps that a chain adapts to itself, E[w] would not
+    be p(x). The model, its mode and the random state are afterwards as before.
 
     Arguments:
         model: A model whose latents are real vectors.
         x: The examples, with shape (N, *event).
         c: Their condition, with shape (N, C).
-        annealing: How to anneal.
+        annealing: The options.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:
@@ -201,7 +199,7 @@ def annealed_importance(
         )
 
 
-@numbers()
+@numbers(n_examples=1)
 def bidirectional(
     model: LatentModel,
     n_examples: int = 100,
@@ -224,7 +222,7 @@ def bidirectional(
         model: A model whose latents are real vectors and whose likelihood is normalized.
         n_examples: N, the number of examples drawn.
         c: Their condition, with shape (N, C).
-        annealing: How to anneal, in each direction.
+        annealing: The options, for each direction.
         progress: Called with (examples done, examples in all) after every block of examples.
 
     Raises:
@@ -241,11 +239,9 @@ def bidirectional(
         >>> from reparam.spec import DataSpec
         >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
         >>> bounds = bidirectional(model, 5, annealing=Annealing(n_chains=4, n_temperatures=20))
-        >>> bool(bounds.gap < 1.0)
+        >>> bounds.gap.value < 1.0
         True
     """
-    if n_examples < 1:
-        raise OptionError(f"n_examples={n_examples}: the gap is a mean over at least 1 example")
     if c is not None and len(c) != n_examples:
         raise ShapeError(
             f"{len(c)} conditions for n_examples={n_examples}: give one for each example"
@@ -258,8 +254,8 @@ def bidirectional(
         if not is_normalized(p):
             raise SupportError(
                 "the decoder's log-density is not normalized (cross-entropy on grey values), so "
-                "that no data can be drawn from it to anneal both ways: use --likelihood "
-                "continuous-bernoulli, or binary data"
+                "that no data can be drawn from it to anneal both ways: use "
+                "likelihood='continuous-bernoulli', or binary data"
             )
         x = p.sample()
         lower, upper, first = [], [], 0
@@ -273,63 +269,11 @@ def bidirectional(
             if progress is not None:
                 progress(done, n_examples)
         below, above = torch.cat(lower), torch.cat(upper)
-        return Gap(below, above, *mean_and_stderr(above - below), x=x.cpu())
-
-
-def annealed_fields(
-    model: LatentModel, batch: Batch, log_likelihood: Tensor | None, annealing: Annealing
-) -> Fields:
-    """Return what annealing says of examples beside importance sampling, and how far off it can be.
-
-    Arguments:
-        model: The model, which computes where it is.
-        batch: The examples, and as many are simulated.
-        log_likelihood: The importance-sampled figure of each, in nats with shape (N,); None where
-            there is none.
-        annealing: How to anneal; it starts at the posterior where that is a Gaussian, which is a
-            much shorter way, and else at the prior.
-    """
-    with isolated(model) as device:
-        first = next(blocks(batch, 1, device))
-        q = model.posterior(first.x, first.c)
-        p = model.likelihood(model.draw_prior(1, first.c), first.c)
-    annealing = replace(annealing, start="posterior" if is_gaussian(q) else "prior")
-    annealed = _possible(model, batch, annealing, is_mass=is_normalized(p) and is_discrete(p))
-    figures = {"annealed_log_likelihood": mean_and_stderr(annealed)}
-    if log_likelihood is not None:
-        figures["annealed_baseline"] = mean_and_stderr(log_likelihood)
-        figures["annealed_gain"] = mean_and_stderr(annealed - log_likelihood)
-    # Only from a normalized likelihood can data be drawn.
-    if is_normalized(p):
-        gap = bidirectional(model, len(batch), batch.c, annealing)
-        figures["annealed_gap"] = (gap.gap, gap.stderr)
-    found: Fields = {
-        "annealed_n_examples": len(batch),
-        "annealed_n_temperatures": annealing.n_temperatures,
-        "annealed_start": annealing.start,
-    }
-    for name, (value, stderr) in figures.items():
-        # An example that has no figure leaves the mean without one.
-        if isfinite(value):
-            found |= {name: value, f"{name}_stderr": stderr}
-    return found
-
-
-def _possible(model: LatentModel, batch: Batch, annealing: Annealing, *, is_mass: bool) -> Tensor:
-    """Return log p(x) of every example, in float64 where float32 gives what cannot be, else NaN."""
-    most = 0.0 if is_mass else inf
-    log_likelihood = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
-    again = held(log_likelihood, most=most, rounding=0.0).isnan()
-    if bool(again.any()):
-        c = None if batch.c is None else batch.c.cpu()[again].double()
-        with suppress(RuntimeError, TypeError), in_float64(model):
-            exact = annealed_importance(model, batch.x.cpu()[again].double(), c, annealing)
-            log_likelihood[again] = exact.log_likelihood
-    return held(log_likelihood, most=most, rounding=CHANCE)
+        return Gap(below, above, Figure.mean(above - below), x.cpu())
 
 
 def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
-    """Refuse a model whose latents no Hamiltonian moves.
+    """Refuse a model whose latents have no Hamiltonian moves.
 
     Arguments:
         model: The model.
@@ -357,7 +301,7 @@ def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
             raise SupportError(
                 "annealing moves z along gradients, through all real vectors, and the latents of "
                 f"this model (or some of them) are a {kind}: use importance "
-                "sampling with more draws (--n-samples) instead"
+                "sampling with more draws (n_samples=) instead"
             )
 
 
@@ -374,7 +318,7 @@ def _paths(
     model: LatentModel, x: Tensor, c: Tensor | None, annealing: Annealing
 ) -> list[tuple[int, "_Path"]]:
     """Return the paths of blocks of examples, each with how many examples are done after it."""
-    x = model.as_event(x) if hasattr(model, "as_event") else x
+    x = as_event(model, x)
     x = x if x.dtype == torch.float64 else x.float()
     check_annealable(model, c)
     size = max(1, _BLOCK_CHAINS // annealing.n_chains)
@@ -385,36 +329,8 @@ def _paths(
     ]
 
 
-class _Point(NamedTuple):
-    """Places z with shape (K, B, D), and log p_0(z) and log p(x, z) there, with gradients."""
-
-    z: Tensor
-    log_start: Tensor
-    log_joint: Tensor
-    start_gradient: Tensor
-    joint_gradient: Tensor
-
-    def log_density(self, beta: float) -> Tensor:
-        """Return log f_β, with shape (K, B)."""
-        return torch.lerp(self.log_start, self.log_joint, beta)
-
-    def gradient(self, beta: float) -> Tensor:
-        """Return ∇ log f_β, with shape (K, B, D)."""
-        return torch.lerp(self.start_gradient, self.joint_gradient, beta)
-
-    def where(self, accepted: Tensor, other: "_Point") -> "_Point":
-        """Return this point where accepted, with shape (K, B), and the other elsewhere."""
-        wide = accepted[..., None]
-        return _Point(
-            *(
-                torch.where(wide if new.dim() == 3 else accepted, new, old)
-                for new, old in zip(self, other, strict=True)
-            )
-        )
-
-
 class _Path:
-    """The way from p_0(z) to p(x, z) of one block of examples, and chains along it."""
+    """The path from p_0(z) to p(x, z) of one block of examples, and chains along it."""
 
     def __init__(
         self, model: LatentModel, x: Tensor, c: Tensor | None, annealing: Annealing
@@ -434,13 +350,13 @@ class _Path:
             return self.start.sample(torch.Size([n]))
         return self.start.sample(torch.Size([n, len(self.x)]))
 
-    def at(self, z: Tensor) -> _Point:
+    def at(self, z: Tensor) -> Point:
         """Return both densities and their gradients at z."""
-        log_start, start_gradient = _with_gradient(self.start.log_prob, z)
+        log_start, start_gradient = with_gradient(self.start.log_prob, z)
         if self.is_prior:
             log_joint, joint_gradient = log_start.clone(), start_gradient.clone()
         else:
-            log_joint, joint_gradient = _with_gradient(self.prior.log_prob, z)
+            log_joint, joint_gradient = with_gradient(self.prior.log_prob, z)
         n_examples = min(len(self.x), self.rows)
         n_draws = max(1, self.rows // n_examples)
         for first in range(0, len(self.x), n_examples):
@@ -448,10 +364,10 @@ class _Path:
             x, c = self.x[examples], None if self.c is None else self.c[examples]
             for drawn in range(0, len(z), n_draws):
                 piece = (slice(drawn, drawn + n_draws), examples)
-                value, gradient = _with_gradient(partial(_decoded, self.model, x, c), z[piece])
+                value, gradient = with_gradient(partial(_decoded, self.model, x, c), z[piece])
                 log_joint[piece] += value
                 joint_gradient[piece] += gradient
-        return _Point(z, log_start, log_joint, start_gradient, joint_gradient)
+        return Point(z, log_start, log_joint, start_gradient, joint_gradient)
 
     def tuned_steps(self) -> Tensor:
         """Return the length of the leapfrog steps at every temperature, with shape (T, B).
@@ -469,13 +385,13 @@ class _Path:
         return torch.stack(steps)
 
     def forward(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat chains up from p_0: their log-weights (K, B) and acceptance (B,), on the CPU."""
+        """Anneal chains from p_0: return log-weights (K, B) and acceptance (B,), on the CPU."""
         betas = self.annealing.betas()
         point = self.at(self.draw(self.annealing.n_chains))
         log_weight = _zeros(point.log_joint)
         acceptance = _zeros(point.log_joint[0])
         for t in range(1, len(betas)):
-            log_weight += (betas[t] - betas[t - 1]) * _log_ratio(point)
+            log_weight += (betas[t] - betas[t - 1]) * point.log_ratio
             # A move at β = 1 would change no weight.
             if t < len(betas) - 1:
                 point, accepted = self.moved(point, betas[t], steps[t])
@@ -483,46 +399,24 @@ class _Path:
         return log_weight, acceptance if len(betas) > 2 else acceptance + torch.nan
 
     def backward(self, steps: Tensor, z: Tensor) -> Tensor:
-        """Cool chains down from exact draws of p(z | x), with shape (B, D): log w' (K, B)."""
+        """Anneal chains back from exact draws of p(z | x), with shape (B, D): log w' (K, B)."""
         betas = self.annealing.betas()
         point = self.at(z.expand(self.annealing.n_chains, *z.shape).clone())
         log_weight = _zeros(point.log_joint)
         for t in range(len(betas) - 1, 0, -1):
-            log_weight += (betas[t] - betas[t - 1]) * _log_ratio(point)
+            log_weight += (betas[t] - betas[t - 1]) * point.log_ratio
             if t > 1:
                 point, _ = self.moved(point, betas[t - 1], steps[t - 1])
         return log_weight
 
-    def moved(self, point: _Point, beta: float, step: Tensor) -> tuple[_Point, Tensor]:
-        """Move along one trajectory that leaves f_β as it is; also the acceptance, (B,)."""
-        momentum = torch.randn_like(point.z)
-        # Trajectories of one length can come back to where they began; the length is drawn.
-        spread = torch.empty_like(point.log_joint).uniform_(0.8, 1.2)
-        length = (step * spread)[..., None]
-        new, velocity = point, momentum + 0.5 * length * point.gradient(beta)
-        for number in range(self.annealing.n_leapfrog):
-            new = self.at(new.z + length * velocity)
-            last = number == self.annealing.n_leapfrog - 1
-            velocity = velocity + (0.5 if last else 1.0) * length * new.gradient(beta)
-        kinetic = 0.5 * (velocity.square().sum(-1) - momentum.square().sum(-1))
-        log_ratio = new.log_density(beta) - point.log_density(beta) - kinetic
-        # A trajectory that has left the numbers is refused.
-        chance = log_ratio.clamp(max=0).exp().nan_to_num(0.0)
-        return new.where(torch.rand_like(chance) < chance, point), chance.mean(0)
+    def moved(self, point: Point, beta: float, step: Tensor) -> tuple[Point, Tensor]:
+        """Move along one trajectory that leaves f_β unchanged; also the acceptance, (B,)."""
+        return moved(self.at, point, beta, step, self.annealing.n_leapfrog)
 
 
 def _decoded(model: LatentModel, x: Tensor, c: Tensor | None, z: Tensor) -> Tensor:
     """Return log p(x | z, c), with shape (K, B)."""
     return model.likelihood(z, c).log_prob(x)
-
-
-def _with_gradient(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a function of z, with shape (K, B), and its gradient, with shape (K, B, D)."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        value = function(z)
-        (gradient,) = torch.autograd.grad(value.sum(), z)
-    return value.detach(), gradient
 
 
 def _gaussian(q: Distribution, prior: Distribution) -> Distribution:
@@ -534,10 +428,6 @@ def _gaussian(q: Distribution, prior: Distribution) -> Distribution:
             f"{type(base_distribution(q)).__name__}: use start='prior'"
         )
     return q
-
-
-def _log_ratio(point: _Point) -> Tensor:
-    return (point.log_joint - point.log_start).cpu().double()
 
 
 def _zeros(like: Tensor) -> Tensor:

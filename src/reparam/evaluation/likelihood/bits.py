@@ -1,4 +1,4 @@
-"""From nats to bits: what a coder of discrete data would spend."""
+"""From nats to bits: the length of discrete data under a code for p(x)."""
 
 from math import log, log2
 
@@ -6,7 +6,7 @@ from reparam.spec import DataSpec
 
 
 def log_cells(spec: DataSpec, discrete: bool) -> float | None:
-    r"""Return what turns a log-density of x into the log-probability of discrete data, in nats.
+    r"""Return the nats between a log-density of x and the log-probability of discrete data.
 
     .. math:: \log P(k) = \log \int_{[0, 1)^D} p\Bigl(\frac{k + u}{L}\Bigr) L^{-D} \, du
               \ge \mathbb E_u\Bigl[\log p\Bigl(\frac{k + u}{L}\Bigr)\Bigr] - D \log L
@@ -16,7 +16,7 @@ def log_cells(spec: DataSpec, discrete: bool) -> float | None:
     log-probability of the discrete values, and the bits that it gives are an upper bound.
 
     Arguments:
-        spec: What is known of the data.
+        spec: The shape and support of the data.
         discrete: Whether the model gives masses.
 
     Returns:
@@ -36,26 +36,6 @@ def log_cells(spec: DataSpec, discrete: bool) -> float | None:
         return None if discrete else spec.dim * log(spec.dequantized_from)
     has_values = spec.support in ("binary", "categorical", "counts", "tokens") or spec.levels
     return 0.0 if discrete and has_values else None
-
-
-def bits(log_prob: float | None, offset: float | None, dim: int = 1) -> float | None:
-    """Return nats as bits for each of ``dim`` entries, less the cells' ``offset``.
-
-    >>> bits(-log(2), 0.0), bits(-log(2), None)
-    (1.0, None)
-    """
-    if log_prob is None or offset is None:
-        return None
-    return (offset - log_prob) / (dim * log(2))
-
-
-def bits_stderr(stderr: float | None, offset: float | None, dim: int = 1) -> float | None:
-    """Return a standard error of nats as that of bits for each of ``dim`` entries.
-
-    >>> bits_stderr(log(2), 0.0, 2)
-    0.5
-    """
-    return None if stderr is None or offset is None else stderr / (dim * log(2))
 
 
 def raw_bits(spec: DataSpec) -> float | None:

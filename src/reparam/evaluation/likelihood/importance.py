@@ -1,114 +1,76 @@
-"""Importance sampling: what draws from the posterior say of one block of examples.
+r"""Importance sampling: the figures that follow from draws of z for one block of examples.
 
-No figure that rounding has made is returned. What is exact, and what is a tolerance:
+.. math:: \log p(x) \approx \log \frac1L \sum_l \frac{p(x, z_l)}{q(z_l \mid x)}
 
-- A log-probability of discrete data is at most 0, exactly: log p(x | z) of each z, and log p(x). An
-  estimate of the latter lies t nats above 0 by chance with a probability below exp(-t), by Markov's
-  inequality. Up to 10 nats it is set to 0, which is nearer to the truth whatever that is; beyond,
-  it is no chance and no figure.
-- A KL in closed form is at least 0, exactly; one estimated from draws can lie below by chance.
-- The logarithm of a mean weight differs in float32 from float64 by no more than the worst of the
-  logarithms of its weights, exactly. The largest weight, which an error that inflates the estimate
-  hides in, and the smallest are therefore computed again in float64, at z and beside it by the last
-  bit of z. By how much they may differ there is a tolerance.
-- log p(x) may lie above the ELBO by any amount: the gap is KL(q(z | x)‖p(z | x)). Above log K of K
-  draws it says that a few draws make up the estimate, which the effective sample size tells.
+No figure that rounding decides on is returned. The rules and the tolerances:
 
-Examples that break a rule are sampled again in float64, and what breaks one still is not a number.
+- The rules of ``precision``: log p(x | z) and log p(x) of discrete data are at most 0, a KL in
+  closed form is at least 0.
+- The logarithm of a mean weight differs in float32 from float64 by no more than the largest
+  difference of the logarithms of its weights. The largest weight, in which an error that inflates
+  the estimate shows, and the smallest one are therefore computed again in float64, at z and at z
+  moved by its last bit. They may differ by ``_CLOSE``.
+- log p(x) may lie above the ELBO by any amount: the gap is KL(q(z | x)‖p(z | x)). A gap above log K
+  for K draws means that a few draws make up the estimate, which the effective sample size shows.
+
+Examples that break a rule are sampled again in float64. A figure that still breaks one is NaN.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.distributions import (
-    Autoregressive,
-    Delta,
-    Flow,
-    QuantizedCategorical,
-    QuantizedCodes,
-    TriangularNormal,
-    base_distribution,
-    is_normalized,
-)
+from reparam.distributions import Delta, Flow, QuantizedCodes, TriangularNormal
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, kl
+from reparam.evaluation.likelihood.decoder import (
+    CACHE_FLOATS,
+    Decoder,
+    decoded_log_prob,
+    inspect_decoder,
+)
+from reparam.evaluation.likelihood.precision import CHANCE, ROUNDING, computed_in_float64, held
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, proposed
-from reparam.isolation import Workers, in_float64
+from reparam.isolation import Workers
 from reparam.models.latent import LatentModel
 from reparam.utils.equality import by_value
 from reparam.utils.seeding import branches
 
 N_SAMPLES = 500
-"""How many draws an importance-sampled likelihood is made of, unless told otherwise."""
+"""The default number of draws of an importance-sampled likelihood."""
 
 NO_DENSITY = "no density"
 """The ``kl_method`` of a deterministic code, which has no KL."""
 
-# Draws are made so many floats at a time, whatever the memory: they depend on the seed alone.
+# Draws are made so many floats at a time, so that they depend on the seed and not on the memory.
 _SLAB_FLOATS = 2**21
-# On a CPU, larger pieces of work fall out of the cache and take longer.
-_CACHE_FLOATS = 2**21
 
 # Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
 _CLOSE, _CLOSE_SHARE = 0.05, 1e-5
-ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
-"""Nats by which float64, and float32 where a model has no float64, may break an exact rule."""
-CHANCE = 10.0
-"""Nats by which an estimate of a log-probability may lie above 0 by chance."""
-
-
-class Decoder(NamedTuple):
-    """What one pass through a decoder costs, and what kind of distribution comes out.
-
-    Arguments:
-        floats: About how many floats one z holds in memory, its log-density included.
-        normalized: Whether log p(x | z) is the logarithm of a density or mass.
-        discrete: Whether it is that of a mass.
-    """
-
-    floats: int
-    normalized: bool
-    discrete: bool
-
-    @property
-    def is_mass(self) -> bool:
-        """Whether log p(x | z) is the logarithm of a probability, and so at most 0."""
-        return self.normalized and self.discrete
-
-    def rows(self, max_floats: int, device: torch.device) -> int:
-        """Return how many z to decode at once.
-
-        >>> Decoder(1000, True, True).rows(5000, torch.device("cpu"))
-        5
-        """
-        most = min(max_floats, _CACHE_FLOATS) if device.type == "cpu" else max_floats
-        return max(1, most // self.floats)
 
 
 @by_value
-class Figures(NamedTuple):
-    """Figures of B examples, float64 on the CPU.
+class ImportanceSample(NamedTuple):
+    """The figures of B examples, float64 on the CPU.
 
     Arguments:
         log_likelihood: log p(x) by importance sampling, in nats with shape (B,).
         reconstruction: E_q[log p(x | z)], in nats with shape (B,).
         kl: KL(q(z | x)‖p(z)), in nats with shape (B,).
         kl_per_dimension: Its parts, with shape (B, D), where they exist.
-        kl_method: ``closed form`` or ``Monte Carlo``.
+        kl_method: ``closed form``, ``Monte Carlo`` or ``no density``.
         effective_sample_size: (Σ w)² / Σ w² of the importance weights w, as a share of the draws,
             with shape (B,).
-        decoder: What was found out about the decoder.
+        decoder: The cost and the kind of the decoder.
         indices: The numbers of the codes of a quantized latent, with shape (B, P); else None.
         kl_groups: The parts of the KL by layer of a hierarchy, each with shape (B,).
-        n_samples: How many draws were made for each example; None where the code has no density.
-        impossible: Which examples have no log p(x) because what came out cannot be one, bool with
+        n_samples: The number of draws for each example; None where the code has no density.
+        impossible: Which examples have no log p(x) because the result cannot be one, bool with
             shape (B,).
     """
 
@@ -124,6 +86,64 @@ class Figures(NamedTuple):
     n_samples: int | None = None
     impossible: Tensor = torch.zeros(0, dtype=torch.bool)
 
+    @property
+    def elbo(self) -> Tensor:
+        """The evidence lower bound, reconstruction - kl, in nats with shape (B,)."""
+        return self.reconstruction - self.kl
+
+    @property
+    def has_density(self) -> bool:
+        """Whether the posterior has a density, and so a KL."""
+        return self.kl_method != NO_DENSITY
+
+
+PER_EXAMPLE = (
+    "log_likelihood",
+    "reconstruction",
+    "kl",
+    "kl_per_dimension",
+    "effective_sample_size",
+    "indices",
+    "impossible",
+)
+"""The fields of an ``ImportanceSample`` with an entry for each example."""
+
+
+def combined(
+    samples: Sequence[ImportanceSample], combine: Callable[[Sequence[Tensor]], Tensor]
+) -> ImportanceSample:
+    """Return the first of several samples, with a function of the tensors of all in their place."""
+    changes: dict[str, Any] = {}
+    for name in PER_EXAMPLE:
+        tensors = [getattr(one, name) for one in samples]
+        changes[name] = None if any(t is None for t in tensors) else combine(tensors)
+    groups = {k: combine([one.kl_groups[k] for one in samples]) for k in samples[0].kl_groups}
+    return samples[0]._replace(**changes, kl_groups=groups)
+
+
+def concatenated(samples: Sequence[ImportanceSample]) -> ImportanceSample:
+    """Return the figures of several blocks of examples as those of one."""
+    return combined(samples, lambda tensors: torch.cat(list(tensors)))
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """The options of importance sampling.
+
+    Arguments:
+        model: The model.
+        n_samples: The number of draws for each example.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
+        workers: The threads that decode.
+        proposal: The distribution of the draws for the likelihood.
+    """
+
+    model: LatentModel
+    n_samples: int
+    max_floats: int = 2**27
+    workers: Workers = Workers()  # noqa: RUF009
+    proposal: str = POSTERIOR
+
 
 def importance_sample(
     model: LatentModel,
@@ -135,13 +155,13 @@ def importance_sample(
     decoder: Decoder | None = None,
     workers: Workers = Workers(),  # noqa: B008
     proposal: str = POSTERIOR,
-) -> Figures:
+) -> ImportanceSample:
     r"""Draw z ~ q(z | x, c) and return all figures that follow from the draws.
 
     .. math:: \log p(x) \approx \log \frac1L \sum_l w_l, \quad w_l = \frac{p(x, z_l)}{q(z_l \mid x)}
 
     With another proposal than the posterior, the likelihood and the effective sample size are those
-    of L further draws from it, and all else is as it was.
+    of L further draws from it; all other figures stay those of draws from the posterior.
 
     Examples whose float32 is not enough are sampled in float64, and figures that no precision makes
     possible are NaN: see the top of this module.
@@ -152,10 +172,10 @@ def importance_sample(
         c: Their condition, with shape (B, C).
         n_samples: L; exactly so many draws are made for each example, or one where the posterior
             is a single sequence of codes.
-        max_floats: About how many floats the decoder may use at once; it changes no figure.
-        decoder: What an earlier call found out about the decoder; None to find out.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
+        decoder: The decoder of an earlier result; None to inspect it.
         workers: The threads that decode.
-        proposal: Where the draws for the likelihood come from: ``posterior``, ``defensive`` or
+        proposal: The distribution of the draws for the likelihood: ``posterior``, ``defensive`` or
             ``tuned`` (see ``evaluation.likelihood.proposal``).
 
     Raises:
@@ -165,27 +185,35 @@ def importance_sample(
 
     References:
         Burda et al., ICLR 2016, eq. 8; Kong, Liu & Wong, JASA 1994 (effective sample size).
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
+        >>> importance_sample(model, torch.zeros(5, 1, 8, 8), None, 10).log_likelihood.shape
+        torch.Size([5])
     """
-    sample = partial(_sampled, model, n_samples=n_samples, max_floats=max_floats, workers=workers)
-    sample = partial(sample, proposal=proposal)
-    found, extremes = sample(x, c, decoder=decoder)
-    if found.kl_method == NO_DENSITY:
+    sampler = _Sampler(model, n_samples, max_floats, workers, proposal)
+    found, extremes = _sampled(sampler, x, c, decoder)
+    if not found.has_density:
         return found
-    return _checked(model, x, c, found, extremes, partial(sample, decoder=found.decoder))
+
+    def in_float64() -> ImportanceSample:
+        wide = None if c is None else c.double()
+        return _widened(sampler, x.double(), wide, found, extremes)
+
+    wide = computed_in_float64(model, in_float64)
+    if wide is None:  # only the exact rules remain
+        return _possible(found, ROUNDING[torch.float32], ROUNDING[torch.float32])
+    return _possible(wide, ROUNDING[torch.float64], CHANCE)
 
 
 def _sampled(
-    model: LatentModel,
-    x: Tensor,
-    c: Tensor | None,
-    *,
-    n_samples: int,
-    max_floats: int,
-    decoder: Decoder | None,
-    workers: Workers,
-    proposal: str,
-) -> tuple[Figures, "list[_Extremes]"]:
-    """Return the figures as they come out, and the draws of the largest and smallest weights."""
+    sampler: _Sampler, x: Tensor, c: Tensor | None, decoder: Decoder | None
+) -> tuple[ImportanceSample, "list[_Extremes]"]:
+    """Return unchecked figures, and the draws of the largest and smallest weights."""
+    model, n_samples, proposal = sampler.model, sampler.n_samples, sampler.proposal
+    workers = sampler.workers
     q = model.posterior(x, c)
     check_proposal(proposal, q)
     if isinstance(q, Delta):
@@ -193,7 +221,7 @@ def _sampled(
     prior = model.prior_distribution(c)
     indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
     if indices is not None:
-        # All draws from a point mass are the same, so that one says what any number would.
+        # All draws from a point mass are the same, so that one is enough.
         n_samples = 1
     slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
     zero = torch.zeros(len(x), dtype=torch.float64)
@@ -205,13 +233,13 @@ def _sampled(
     divergence = kl(q, prior, first)
     if decoder is None:
         decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
-    rows = decoder.rows(max_floats // workers.n, x.device)
+    rows = decoder.rows(sampler.max_floats // workers.n, x.device)
 
     def scored(z: Tensor, extreme: _Extremes) -> tuple[Tensor, Tensor]:
         """Return log p(x | z) and log r(z) / p(z), with shape (K, B)."""
         log_r = extreme.r.log_prob(z)
         log_ratio = _float64(log_r - prior.log_prob(z))
-        log_likelihood = _float64(_log_likelihood(model, x, z, c, rows, workers))
+        log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, workers))
         extreme.add(z, log_likelihood - log_ratio, _float64(log_r))
         return log_likelihood, log_ratio
 
@@ -234,7 +262,7 @@ def _sampled(
             log_likelihood, log_ratio = scored(z, extremes[1])
             weights.add(log_likelihood - log_ratio)
     parts = divergence.per_dimension
-    found = Figures(
+    found = ImportanceSample(
         log_likelihood=weights.log_mean(n_samples),
         reconstruction=reconstruction / n_samples,
         kl=_kl(divergence, layers, mean_log_ratio / n_samples),
@@ -273,49 +301,26 @@ class _Extremes:
         self.z = z.gather(0, which.to(z.device)[..., None].expand(-1, -1, z.shape[-1]))
 
 
-def _checked(
-    model: LatentModel,
-    x: Tensor,
-    c: Tensor | None,
-    found: Figures,
-    extremes: Sequence[_Extremes],
-    sample: Callable[[Tensor, Tensor | None], tuple[Figures, list[_Extremes]]],
-) -> Figures:
-    """Return figures without those that rounding made; see the top of this module."""
-    rounding = chance = ROUNDING[torch.float32]
-    if x.device.type != "mps":
-        try:
-            with in_float64(model):
-                found = _widened(model, x.double(), c, found, extremes, sample)
-            rounding, chance = ROUNDING[torch.float64], CHANCE
-        except (RuntimeError, TypeError):
-            # A network of the user's own that knows float32 only: the exact rules remain.
-            pass
-    return _possible(found, rounding, chance)
-
-
 def _widened(
-    model: LatentModel,
+    sampler: _Sampler,
     x: Tensor,
     c: Tensor | None,
-    found: Figures,
+    found: ImportanceSample,
     extremes: Sequence[_Extremes],
-    sample: Callable[[Tensor, Tensor | None], tuple[Figures, list[_Extremes]]],
-) -> Figures:
+) -> ImportanceSample:
     """Return figures with those in float64 that float32 was not enough for, or may not have been.
 
-    A KL in closed form costs one pass of the encoder, and is always the one in float64.
+    A KL in closed form costs one pass of the encoder, and is always computed in float64.
     """
-    c = None if c is None else c.double()
-    q, prior = model.posterior(x, c), model.prior_distribution(c)
+    model = sampler.model
     if found.kl_method != MONTE_CARLO:
-        exact = kl(q, prior, method=CLOSED_FORM)
+        exact = kl(model.posterior(x, c), model.prior_distribution(c), method=CLOSED_FORM)
         parts = exact.per_dimension
         found = found._replace(
             kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
         )
     doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
-    rows = found.decoder.rows(_CACHE_FLOATS // 2, x.device)
+    rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
     for extreme in extremes:
         doubtful |= ~_is_sound(model, x, c, extreme, rows)
     for part in found.kl_groups.values():
@@ -328,13 +333,18 @@ def _widened(
     x, c = x[some], c if c is None else c[some]
     # Draws of their own, so that those of the examples to come are as they were.
     with branches()(0):
-        again, extremes = sample(x, c)
+        again, extremes = _sampled(sampler, x, c, found.decoder)
     # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
-    gap = again.log_likelihood - (again.reconstruction - again.kl)
-    unsound = gap > log(again.n_samples or 1)
+    unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
     for extreme in extremes:
         unsound &= ~_is_sound(model, x, c, extreme, rows)
-    return _replaced(found, again._replace(impossible=unsound), doubtful)
+
+    def replaced(tensors: Sequence[Tensor]) -> Tensor:
+        old, new = tensors
+        which = doubtful.reshape(-1, *[1] * (old.dim() - 1))
+        return old.clone().masked_scatter(which, new.to(old))
+
+    return combined((found, again._replace(impossible=unsound)), replaced)
 
 
 def _is_sound(
@@ -357,34 +367,13 @@ def _is_sound(
     for place in places:
         log_r = extreme.log_r if r is None else r.log_prob(place).cpu()
         log_ratio = prior.log_prob(place).cpu() - log_r
-        other = _log_likelihood(model, x, place, c, rows, Workers()).cpu() + log_ratio
+        other = decoded_log_prob(model, x, place, c, rows).cpu() + log_ratio
         near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
         sound &= (near | (log_weight == other)).all(0)
     return sound
 
 
-def _replaced(found: Figures, again: Figures, which: Tensor) -> Figures:
-    """Return figures in which those of some examples, bool with shape (B,), are others."""
-
-    def merged(old: Tensor, new: Tensor) -> Tensor:
-        return old.clone().masked_scatter(which.reshape(-1, *[1] * (old.dim() - 1)), new.to(old))
-
-    def optional(old: Tensor | None, new: Tensor | None) -> Tensor | None:
-        return None if old is None or new is None else merged(old, new)
-
-    return found._replace(
-        log_likelihood=merged(found.log_likelihood, again.log_likelihood),
-        reconstruction=merged(found.reconstruction, again.reconstruction),
-        kl=merged(found.kl, again.kl),
-        kl_per_dimension=optional(found.kl_per_dimension, again.kl_per_dimension),
-        effective_sample_size=merged(found.effective_sample_size, again.effective_sample_size),
-        indices=optional(found.indices, again.indices),
-        kl_groups={k: merged(v, again.kl_groups[k]) for k, v in found.kl_groups.items()},
-        impossible=merged(found.impossible, again.impossible),
-    )
-
-
-def _possible(found: Figures, rounding: float, chance: float) -> Figures:
+def _possible(found: ImportanceSample, rounding: float, chance: float) -> ImportanceSample:
     """Return figures in which what neither rounding nor chance explains is not a number."""
     most = 0.0 if found.decoder.is_mass else torch.inf
     least = 0.0 if found.kl_method != MONTE_CARLO else -torch.inf
@@ -396,21 +385,6 @@ def _possible(found: Figures, rounding: float, chance: float) -> Figures:
         kl=held(found.kl, least, rounding=rounding),
         impossible=found.impossible | (possible.isnan() & log_likelihood.isfinite()),
     )
-
-
-def held(
-    values: Tensor,
-    least: float = -torch.inf,
-    most: float = torch.inf,
-    rounding: float = ROUNDING[torch.float64],
-) -> Tensor:
-    """Return values in a range; those outside by more than rounding, and +inf, as NaN.
-
-    >>> held(torch.tensor([-1.0, 1e-12, 2.0, torch.inf]), most=0.0)
-    tensor([-1., 0., nan, nan])
-    """
-    outside = (values < least - rounding) | (values > most + rounding) | (values == torch.inf)
-    return values.clamp(least, most).masked_fill(outside, torch.nan)
 
 
 class LogSums:
@@ -451,90 +425,13 @@ def _draws(r: Distribution, n_samples: int, slab: int) -> Iterator[Tensor]:
 
 def _reconstructed(
     model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, decoder: Decoder | None
-) -> Figures:
+) -> ImportanceSample:
     """Return what there is to say of a code without noise: how well it describes x."""
     reconstruction = _float64(model.likelihood(z, c).log_prob(x))
     nothing = torch.full_like(reconstruction, torch.nan)
     if decoder is None:
         decoder = inspect_decoder(model, z[None, :1], None if c is None else c[:1])
-    return Figures(nothing, reconstruction, nothing, None, NO_DENSITY, nothing, decoder)
-
-
-def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
-    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
-
-    >>> from reparam import variants
-    >>> from reparam.spec import DataSpec
-    >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
-    >>> inspect_decoder(model, torch.zeros(1, 1, 2))
-    Decoder(floats=1456, normalized=True, discrete=True)
-    """
-    with _widest_output(model) as widest:
-        p = model.likelihood(z, c)
-        if isinstance(p, Autoregressive):
-            # Its network runs only where a sequence is scored.
-            p.log_prob(torch.zeros(p.event_shape, device=z.device))
-    # A layer holds its input and its output, a log-density about four temporaries.
-    entries = max(1, p.event_shape.numel())
-    floats = 3 * max(widest[0], entries) + 4 * entries
-    return Decoder(floats, is_normalized(p), is_discrete(p))
-
-
-def is_discrete(p: Distribution) -> bool:
-    """Return whether a distribution gives masses, so that its log-density has no unit.
-
-    >>> from torch.distributions import Bernoulli, Normal
-    >>> is_discrete(Bernoulli(0.5)), is_discrete(Normal(0.0, 1.0))
-    (True, False)
-    """
-    if isinstance(base_distribution(p), QuantizedCategorical):
-        return True
-    try:
-        return bool(getattr(p.support, "is_discrete", False))
-    except NotImplementedError:
-        # A distribution of the user's own need not name its support; a density is the safe guess.
-        return False
-
-
-@contextmanager
-def _widest_output(model: nn.Module) -> Iterator[list[int]]:
-    """Note the size of the largest tensor that any part of a model puts out."""
-    widest = [0]
-
-    def note(part: nn.Module, inputs: object, output: object) -> None:
-        # A recurrent layer puts out a pair: its features and its last state.
-        first = output[0] if isinstance(output, tuple) else output
-        if isinstance(first, Tensor):
-            widest[0] = max(widest[0], first.numel())
-
-    handles = [part.register_forward_hook(note) for part in model.modules()]
-    try:
-        yield widest
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _log_likelihood(
-    model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, rows: int, workers: Workers
-) -> Tensor:
-    """Return log p(x | z) with shape (K, B), decoding at most ``rows`` of the K × B at once."""
-    n_examples = min(len(x), rows)
-    n_draws = max(1, rows // n_examples)
-    log_likelihood = z.new_empty(z.shape[:2])
-
-    def decode(piece: tuple[slice, slice]) -> None:
-        draws, examples = piece
-        p = model.likelihood(z[draws, examples], None if c is None else c[examples])
-        log_likelihood[piece] = p.log_prob(x[examples])
-
-    pieces = [
-        (slice(start, start + n_draws), slice(first, first + n_examples))
-        for first in range(0, len(x), n_examples)
-        for start in range(0, len(z), n_draws)
-    ]
-    workers.each(decode, pieces)
-    return log_likelihood
+    return ImportanceSample(nothing, reconstruction, nothing, None, NO_DENSITY, nothing, decoder)
 
 
 def _kl(divergence: Divergence, layers: Mapping[str, Tensor], log_ratio: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
-"""Proposals: where the draws come from that an importance-sampled likelihood is made of.
+"""Proposals: the distributions that an importance-sampled likelihood draws z from.
 
-Any distribution that is positive where p(x, z) is gives an unbiased estimate of p(x); a better one
-gives a less noisy one, and so less of a gap below log p(x).
+Any distribution that is positive where p(x, z) is gives an unbiased estimate of p(x). A better one
+gives a less noisy estimate, and a smaller gap below log p(x).
 """
 
 from collections.abc import Sequence
 from math import log
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
@@ -15,12 +15,15 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 from reparam.distributions import Delta, QuantizedCodes, base_distribution
 from reparam.divergence import check_comparable
 from reparam.errors import OptionError, SupportError, unknown
+from reparam.evaluation.model import as_event
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import frozen
+from reparam.utils.arguments import numbers
 
-POSTERIOR = "posterior"
-DEFENSIVE = "defensive"
-TUNED = "tuned"
+Proposal = Literal["posterior", "defensive", "tuned"]
+POSTERIOR: Final = "posterior"
+DEFENSIVE: Final = "defensive"
+TUNED: Final = "tuned"
 PROPOSALS = (POSTERIOR, DEFENSIVE, TUNED)
 """The names of the proposals: q(z | x), a mixture of it with the prior, and q tuned on each x."""
 
@@ -35,7 +38,7 @@ def proposed(
         model: The model, in evaluation mode.
         x: The examples, with shape (B, *event).
         c: Their condition, with shape (B, C).
-        max_rows: About how many z may be decoded at once, with gradients; it changes no figure.
+        max_rows: The approximate number of z that are decoded at once; it changes no figure.
 
     Returns:
         A distribution with batch shape (B,).
@@ -62,7 +65,7 @@ def check_proposal(name: str, q: Distribution | None = None) -> None:
     """Refuse a proposal that does not exist, or that this posterior has no use for.
 
     Arguments:
-        name: What should be one of ``PROPOSALS``.
+        name: The name of a proposal.
         q: q(z | x), where it is known.
 
     Raises:
@@ -154,6 +157,7 @@ class Defensive(Distribution):
         return torch.logaddexp(of_q, self.prior.log_prob(value) + log(1 - self.share))
 
 
+@numbers(n_steps=1, n_importance=1)
 def tuned(
     model: LatentModel,
     x: Tensor,
@@ -171,8 +175,8 @@ def tuned(
               \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial (a, b)}\Bigr]
 
     μ and σ are the encoder's; a and b maximize the importance-weighted bound of this one example
-    with Adam, the model held fixed. What is tuned has seen only draws of its own, so that an
-    estimate from fresh draws stays an unbiased estimate of p(x). What it costs is about the
+    with Adam, the model held fixed. Tuning uses draws of its own, so that an estimate from new
+    draws is an unbiased estimate of p(x). What it costs is about the
     decoding of 3 · n_steps · n_importance draws of each example.
 
     Arguments:
@@ -182,7 +186,7 @@ def tuned(
         n_steps: The number of steps of Adam.
         n_importance: K, the number of draws in the bound.
         lr: The first step's length, in standard deviations of q; it falls linearly to zero.
-        max_rows: About how many z may be decoded at once, with gradients; it changes no figure.
+        max_rows: The approximate number of z that are decoded at once; it changes no figure.
 
     Returns:
         A diagonal Gaussian with batch shape (B,) and event shape (D,).
@@ -202,20 +206,17 @@ def tuned(
         >>> tuned(model, torch.zeros(5, 1, 8, 8), n_steps=2).batch_shape
         torch.Size([5])
     """
-    for name, value in (("n_steps", n_steps), ("n_importance", n_importance)):
-        if value < 1:
-            raise OptionError(f"{name}={value}: tuning a proposal needs at least 1")
     if not lr > 0:
         raise OptionError(f"lr={lr}: the length of a step must be above 0")
-    x = model.as_event(x) if hasattr(model, "as_event") else x
+    x = as_event(model, x)
     with frozen(model), torch.no_grad():
         q = model.posterior(x, c)
         check_proposal(TUNED, q)
         normal = base_distribution(q)
         if not isinstance(normal, Normal) or not is_tunable(q):
             raise SupportError(
-                f"proposal={TUNED!r}: what is tuned is a diagonal Gaussian, and this posterior is "
-                f"a {type(normal).__name__}: use {DEFENSIVE!r}, or more samples"
+                f"proposal={TUNED!r}: a diagonal Gaussian is tuned, and this posterior is a "
+                f"{type(normal).__name__}: use proposal={DEFENSIVE!r}, or a larger n_samples="
             )
         loc, scale = normal.loc.clone(), normal.scale.clone()
         prior = model.prior_distribution(c)

@@ -1,0 +1,355 @@
+"""Checks of data before training."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from reparam.data import Dataset
+from reparam.data.checks import (
+    RULES,
+    channels_first,
+    closest_support,
+    first,
+    fix,
+    is_channels_last,
+    violations,
+)
+from reparam.diagnostics.finding import Check, Evidence, Finding, NotApplicable, check
+from reparam.errors import DataError
+from reparam.families import default_likelihood
+from reparam.spec import DataSpec, Support
+from reparam.utils.equality import by_value
+
+NETWORKS_LIKE = (0.2, 5.0)
+"""Networks expect values around one: a standard deviation outside this range costs training."""
+BREAKS_NETWORKS = 100.0
+"""Inputs so large overflow an exponential in the first steps, as of a posterior's scale."""
+UNEVEN = 100.0
+"""The likelihood of entries whose scales differ by so much is that of the small ones alone."""
+LEAK = 0.01
+"""By how much more often a held-out example may be in the training split than chance has it."""
+LEAK_MIB = 512
+"""Data beyond this size are not compared example by example, which takes seconds and memory."""
+GREY_MAXIMA = (15, 16, 31, 63, 127, 255)
+"""The brightest level of a flattened image: 2^k - 1, and 16 of the digits of scikit-learn."""
+FEWEST_PIXELS = 16
+"""Of a flattened image that is known by another maximum than 255."""
+NO_VALUES = "fewer than two examples are finite"
+CONSTANT = 1e-6
+"""A standard deviation that is float32 rounding, and no variation."""
+
+
+@by_value
+@dataclass(frozen=True)
+class Sample:
+    """A sample of data, as a model gets them.
+
+    Arguments:
+        x: Examples of the training split, with shape (N, *shape).
+        support: The declared support; None where none was declared.
+        spec: The shape and other properties of the data.
+        splits: All stored values of the training split and of the held-out one, to find examples
+            that are in both.
+        whole: All stored values of the training split in their order, of which x is a choice; None
+            where they are whole numbers, or x is all there is.
+    """
+
+    x: Tensor
+    support: Support | None = None
+    spec: DataSpec | None = None
+    splits: tuple[Tensor, Tensor] | None = None
+    whole: Tensor | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """The examples in float64, flattened to (N, D); one that is not finite is left out."""
+        flat = self.x.reshape(len(self.x), -1).double()
+        return flat[flat.isfinite().all(1)]
+
+    @property
+    def kind(self) -> Support | None:
+        """The declared support, or the one that the values would be taken for."""
+        if self.support is not None or len(self.values) == 0:
+            return self.support
+        try:
+            return closest_support(self.x.nan_to_num())
+        except DataError:
+            return None
+
+    def rows(self, fewest: int = 1) -> Tensor:
+        """Return the values, where enough are finite; else a check does not apply."""
+        if len(self.values) < fewest:
+            raise NotApplicable(NO_VALUES)
+        return self.values
+
+    @property
+    def is_quantity(self) -> bool:
+        """Whether the values are measured, and no names of classes."""
+        return self.kind in ("real", "unit", "binary", None)
+
+
+def chosen(data: Dataset, split: str, n: int, seed: int) -> Dataset:
+    """Return a data set whose training split is n random examples of a split."""
+    stored = data.splits[split]
+    order = torch.randperm(len(stored), generator=torch.Generator().manual_seed(seed))
+    return replace(data, splits={"train": stored.take(order[:n])})
+
+
+def sample_of(data: Dataset, x: Tensor) -> Sample:
+    """Return the sample of a data set from which x, with shape (N, *shape), was drawn."""
+    held = next(
+        (data.splits[name].x for name in ("test", "validation") if name in data.splits), None
+    )
+    train = data.splits["train"].x
+    splits = None if held is None else (train, held)
+    whole = train if train.is_floating_point() else None
+    return Sample(x, data.spec.support, data.spec, splits, whole)
+
+
+@check("finite")
+def not_finite(sample: Sample) -> Finding:
+    """Check for NaN and infinite values."""
+    if not sample.x.is_floating_point():
+        raise NotApplicable("whole numbers are finite")
+    x = sample.x if sample.whole is None else sample.whole
+    bad = ~x.isfinite()
+    n = int(bad.sum())
+    share = n / max(bad.numel(), 1)
+    evidence = Evidence("no NaN", n_not_finite=n, share=share)
+    if n == 0:
+        return evidence.fine("every value is finite")
+    evidence.text = (
+        f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index "
+        f"{first(bad)}"
+    )
+    return evidence.problem(
+        "There are values that are no numbers, and one of them makes every loss NaN",
+        "leave these examples out, or fill them with the mean of the entry",
+    )
+
+
+@check("range")
+def out_of_range(sample: Sample) -> Finding:
+    """Check for values outside the declared support."""
+    sample.rows()
+    if sample.support is None:
+        raise NotApplicable("no support was declared")
+    x = sample.x.double().nan_to_num()
+    low, high = float(x.min()), float(x.max())
+    share = float(violations(x, sample.support).double().mean())
+    evidence = Evidence(
+        f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}",
+        lowest=low,
+        highest=high,
+        share_outside=share,
+    )
+    if share == 0:
+        return evidence.fine("values lie in their support")
+    return evidence.problem(
+        f"Values lie outside the support {sample.support!r}, where each must be "
+        f"{RULES[sample.support]}",
+        fix(x, sample.support),
+    )
+
+
+@check("support")
+def mistaken(sample: Sample) -> Finding:
+    """Check for levels, binary values and shares that were taken for real numbers."""
+    x = sample.rows()
+    if sample.kind not in ("real", "unit"):
+        raise NotApplicable(f"{sample.kind} values are no real numbers")
+    if sample.spec is not None and sample.spec.dequantized_from is not None:
+        raise NotApplicable("noise has made levels continuous")
+    low, high = float(x.min()), float(x.max())
+    whole = bool((x == x.round()).all())
+    text = f"{'whole numbers' if whole else sample.kind} from {low:.4g} to {high:.4g}"
+    evidence = Evidence(text, lowest=low, highest=high, n_values=len(x.unique()))
+    if _are_levels(sample):
+        is_byte = high > GREY_MAXIMA[-2]
+        scaled = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
+        return evidence.problem(
+            "Grey levels were taken for real numbers, and their likelihood is the density of "
+            f"values up to {high:.0f} instead of 1",
+            scaled if is_byte else f"divide by {high:.0f}",
+        )
+    if whole and high > 1 and sample.kind == "real":
+        return evidence.advice(
+            "Whole numbers were taken for real ones, so that a density may rise without bound at "
+            "values that repeat",
+            "declare support='counts' or support='categorical' if that is what they are; else "
+            "standardize every entry and use likelihood='gaussian-shared'",
+        )
+    if whole and low >= 0 and high <= 1:
+        return evidence.problem(
+            f"Binary values were declared {sample.kind}: a density of values that are 0 or 1 has "
+            "no upper bound, and its likelihood is no number to compare",
+            "leave support= out, or give support='binary'; the likelihood is then bernoulli",
+        )
+    if sample.kind == "real" and low >= 0 and high <= 1:
+        return evidence.advice(
+            "Values in [0, 1] were declared real, so that the likelihood has mass outside",
+            "give support='unit'; the likelihood is then continuous-bernoulli",
+        )
+    return evidence.fine("the support fits the values")
+
+
+def _are_levels(sample: Sample) -> bool:
+    """Return whether values that were taken for real numbers are grey levels.
+
+    Ratings, ages and counts are none: a flattened image has a square of pixels, begins at black and
+    ends at the brightest level.
+    """
+    x = sample.values
+    if sample.kind not in ("real", "unit") or len(x) == 0:
+        return False
+    low, high, n = float(x.min()), float(x.max()), x.shape[1]
+    if not bool((x == x.round()).all()) or low < 0 or not 1 < high <= 255:
+        return False
+    if sample.x.ndim > 2 or high == GREY_MAXIMA[-1]:
+        return True
+    return n >= FEWEST_PIXELS and isqrt(n) ** 2 == n and low == 0 and high in GREY_MAXIMA
+
+
+@check("variation")
+def constant(sample: Sample) -> Finding:
+    """Check for entries that are the same in all examples."""
+    x = sample.rows(2)
+    if not sample.is_quantity:
+        raise NotApplicable(f"{sample.kind} values are no quantities")
+    share = float((x.std(0) <= CONSTANT).double().mean())
+    evidence = Evidence(
+        f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples",
+        share_constant=share,
+    )
+    if share == 1:
+        return evidence.problem(
+            "All examples are the same, so there is nothing to learn",
+            "check how the data were read",
+        )
+    if share > 0 and sample.kind == "real":
+        return evidence.advice(
+            "Entries that never vary have a density without an upper bound: a learned σ shrinks "
+            "to its floor there, and the likelihood depends on no other entries",
+            "leave these entries out, or use likelihood='gaussian-shared'",
+        )
+    return evidence.fine("the examples differ")
+
+
+@check("scale")
+def standardized(sample: Sample) -> Finding:
+    """Check the scale of real values."""
+    x = sample.rows(2)
+    if sample.kind != "real":
+        raise NotApplicable(f"{sample.kind} values have a scale of their own")
+    if _are_levels(sample):
+        raise NotApplicable("grey levels are divided by the brightest")
+    mean, std = float(x.mean()), float(x.std())
+    scales = x.std(0)
+    scales = scales[scales > CONSTANT]
+    uneven = float(scales.max() / scales.min()) if len(scales) else 1.0
+    evidence = Evidence(
+        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold",
+        mean=mean,
+        std=std,
+        scale_ratio=uneven,
+    )
+    low, high = NETWORKS_LIKE
+    if abs(mean) <= high and low <= std <= high and uneven < UNEVEN:
+        return evidence.fine("values are around one")
+    breaks = max(abs(mean), std) > BREAKS_NETWORKS
+    return evidence.advice(
+        "Values are not standardized, and networks expect values around one"
+        + (": these are large enough to make the first losses infinite" if breaks else ""),
+        "standardize every entry, (x - mean) / standard deviation, by those of the training split",
+        is_problem=breaks,
+    )
+
+
+@check("grey")
+def grey(sample: Sample) -> Finding:
+    """Check the share of values between black and white, which decides the likelihood.
+
+    The Bernoulli's log-probability of such a value is the cross-entropy, which is not a normalized
+    likelihood: it is available by that name, and its values are no nats.
+    """
+    kind, x = sample.kind, sample.rows()
+    if kind not in ("unit", "binary"):
+        raise NotApplicable(f"{kind} values are no pixels between black and white")
+    if bool(((x < 0) | (x > 1)).any()):
+        raise NotApplicable("values lie outside of black and white, 0 and 1")
+    share = float(((x > 0) & (x < 1)).double().mean())
+    name = default_likelihood(sample.spec or DataSpec(tuple(sample.x.shape[1:]), kind))
+    message = "values are black or white, as a Bernoulli likelihood requires"
+    if share > 0:
+        message = (
+            "on grey values a Bernoulli's cross-entropy is no likelihood (binarize='dynamic' makes "
+            "them black or white)"
+        )
+    evidence = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
+    return Evidence(evidence, share_grey=share).fine(f"{message}; the default here is {name}")
+
+
+@check("leak")
+def leak(sample: Sample) -> Finding:
+    """Check for held-out examples that are in the training split, more often than by chance.
+
+    Chance is the share of training examples that another one repeats: examples of few values repeat
+    in any split.
+    """
+    if sample.splits is None:
+        raise NotApplicable("there are no held-out examples")
+    if sum(x.nbytes for x in sample.splits) > LEAK_MIB * 2**20:
+        raise NotApplicable(f"the data are larger than {LEAK_MIB} MiB")
+    train, held = (
+        x.reshape(len(x), -1).contiguous().view(torch.uint8).numpy() for x in sample.splits
+    )
+    seen_in_train = Counter(row.tobytes() for row in train)
+    share = sum(row.tobytes() in seen_in_train for row in held) / len(held)
+    chance = sum(n for n in seen_in_train.values() if n > 1) / len(train)
+    stderr = (share * (1 - share) / len(held) + chance * (1 - chance) / len(train)) ** 0.5
+    evidence = Evidence(
+        f"{share:.2%} of {len(held):,} held-out examples are in the training split, and "
+        f"{chance:.2%} of its own examples are in it twice or more",
+        share_in_train=share,
+        share_by_chance=chance,
+        n_held_out=len(held),
+    )
+    if share - chance - 2 * stderr <= LEAK:
+        message = "the splits share no more than by chance" if share else "splits are disjoint"
+        return evidence.fine(message)
+    return evidence.advice(
+        "Held-out examples are in the training split too, so that figures on them are partly "
+        "memory",
+        "remove duplicates before splitting",
+    )
+
+
+@check("axes")
+def axes(sample: Sample) -> Finding:
+    """Check the order of the axes of images."""
+    shape = tuple(sample.x.shape[1:])
+    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
+    evidence = Evidence(f"examples have the shape {shape}", **sizes)
+    if not is_channels_last(shape):
+        return evidence.fine("no sign of images with their axes in another order")
+    return evidence.problem(
+        "These look like images with the channels last, and the channels come first here: a "
+        "convolution would take the height for channels",
+        channels_first(),
+    )
+
+
+DATA_CHECKS: tuple[Check[Sample], ...] = (
+    not_finite,
+    out_of_range,
+    axes,
+    mistaken,
+    constant,
+    standardized,
+    grey,
+    leak,
+)
+"""The checks of data, in the order of the report."""

@@ -1,0 +1,252 @@
+"""A model and examples, with one pass of draws over them that every metric and check reads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.batch import Batch
+from reparam.evaluation.classification import class_log_prob, correct
+from reparam.evaluation.directed import Kind, exact_log_probs, kind_of
+from reparam.evaluation.likelihood.bits import log_cells
+from reparam.evaluation.likelihood.importance import (
+    N_SAMPLES,
+    ImportanceSample,
+    concatenated,
+    importance_sample,
+)
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, is_tunable
+from reparam.evaluation.metric import Needs
+from reparam.evaluation.model import as_event
+from reparam.evaluation.samples import Features
+from reparam.isolation import Progress, blocks, isolated, workers
+from reparam.models.directed import DirectedModel
+from reparam.models.latent import LatentModel
+from reparam.spec import DataSpec
+
+T = TypeVar("T")
+
+# A block of examples has about so many draws, independent of the memory, so that draws and figures
+# depend on the seed and the number of draws alone.
+_BLOCK_DRAWS = 2**15
+_BLOCK_DIRECTED = 1024
+
+
+@dataclass(frozen=True)
+class Context:
+    """A model, examples, and how to measure the one on the other.
+
+    Draws and codes are computed when they are first read, and kept.
+
+    Arguments:
+        model: A ``DirectedModel``, or a model with latent variables.
+        batch: The examples, with shape (N, *spec.shape), anywhere.
+        spec: The shape and support of the data.
+        device: The device that computes; None for that of the model.
+        n_samples: The number of draws of z for each example.
+        proposal: The distribution of the draws for the likelihood.
+        seed: The seed of the draws.
+        block: The number of examples that are computed at once; None for a number that follows from
+            ``n_samples``.
+        max_memory_mb: The approximate memory of the decoder, in MiB; it changes no figure.
+        progress: Called with (examples done, examples in all) in the pass of draws.
+        say: Called with a line of text before a part that takes long.
+        train: Training examples, for active units and probes; None for neither.
+        probe_train: Training examples for the probes; None for those of ``train``.
+        probe: Whether codes of more than 256 dimensions are probed too.
+        sample_quality: The number of samples that are compared with examples; 0 for none.
+        features: The features of the Fréchet and the kernel distance.
+        sample_means: Whether means of p(x | z) are compared, and not draws.
+        annealed: The number of examples of annealed importance sampling; 0 for none.
+        annealed_temperatures: The number of its steps.
+    """
+
+    model: nn.Module
+    batch: Batch
+    spec: DataSpec
+    device: torch.device | str | None = None
+    n_samples: int = N_SAMPLES
+    proposal: str = POSTERIOR
+    seed: int = 0
+    block: int | None = None
+    max_memory_mb: int = 512
+    progress: Progress | None = None
+    say: Callable[[str], None] | None = None
+    train: Batch | None = None
+    probe_train: Batch | None = None
+    probe: bool = False
+    sample_quality: int = 0
+    features: Features | None = None
+    sample_means: bool = False
+    annealed: int = 0
+    annealed_temperatures: int = 100
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether all variables of the model are observed."""
+        return isinstance(self.model, DirectedModel)
+
+    @property
+    def latent(self) -> LatentModel:
+        """The model, where it has latent variables."""
+        return cast(LatentModel, self.model)
+
+    @property
+    def directed(self) -> DirectedModel:
+        """The model, where all of its variables are observed."""
+        return cast(DirectedModel, self.model)
+
+    @cached_property
+    def offers(self) -> Needs:
+        """The needs that the model and the examples meet."""
+        y = self.batch.y
+        found = Needs.LABELS if y is not None and bool((y >= 0).any()) else Needs.NOTHING
+        if self.is_directed:
+            return found
+        found |= Needs.LATENTS
+        return found | Needs.DENSITY if self.draws.has_density else found
+
+    def each(
+        self,
+        compute: Callable[[Batch], T],
+        *,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[T]:
+        """Return what a function gives for every block of examples, in their order.
+
+        The model is in evaluation mode, without gradients. x has the shape that its decoder
+        describes.
+
+        Arguments:
+            compute: A function of a block on the device.
+            seed: The seed of its draws; None leaves the random state to the caller.
+            progress: Called with (examples done, examples in all) after each block.
+        """
+        size = self.block or max(1, min(256, _BLOCK_DRAWS // self.n_samples))
+        if self.is_directed:
+            size = _BLOCK_DIRECTED
+        with isolated(self.model, self.device, seed) as device:
+            parts = blocks(self.batch, size, device, progress)
+            return [compute(replace(part, x=as_event(self.model, part.x))) for part in parts]
+
+    @cached_property
+    def draws(self) -> ImportanceSample:
+        """The figures that follow from draws of z, of all examples."""
+        parts: list[ImportanceSample] = []
+        if self.proposal == TUNED and self.say is not None:
+            self.say(f"tuning a proposal on each of {len(self.batch):,} examples ...")
+        with isolated(self.model, self.device) as device, workers(device) as threads:
+
+            def sample(part: Batch) -> None:
+                found = importance_sample(
+                    self.latent,
+                    part.x,
+                    part.c,
+                    self.n_samples,
+                    max_floats=self.max_memory_mb * 2**18,
+                    decoder=parts[0].decoder if parts else None,
+                    workers=threads,
+                    proposal=self.proposal,
+                )
+                parts.append(found)
+
+            self.each(sample, seed=self.seed, progress=self.progress)
+        return concatenated(parts)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """The kind of the distributions of a directed model."""
+        return self._of_first(lambda first: kind_of(self.directed, self.spec, first))
+
+    @cached_property
+    def exact(self) -> list[Tensor]:
+        """The log-probability of a directed model, and that of x where all of x is modelled."""
+        parts = self.each(
+            lambda part: exact_log_probs(self.directed, part, self.kind), progress=self.progress
+        )
+        return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """log p(x) of each example; of a directed model that of all its variables, (N,)."""
+        return self.exact[0] if self.is_directed else self.draws.log_likelihood
+
+    @property
+    def log_prob_x(self) -> Tensor | None:
+        """log p(x) of each example, with shape (N,); None where not all of x is modelled."""
+        if not self.is_directed:
+            return self.draws.log_likelihood
+        return self.exact[1] if self.kind.covers_x else None
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """The posterior means on the CPU, with shape (N, D)."""
+        encode = self.latent.encode
+        return torch.cat(self.each(lambda part: encode(part.x, part.c).flatten(1).cpu()))
+
+    @cached_property
+    def squared_errors(self) -> Tensor:
+        """The mean squared error of each reconstruction, with shape (N,)."""
+
+        def error(part: Batch) -> Tensor:
+            difference = self.latent.reconstruct(part.x, part.c) - part.x
+            return difference.double().square().flatten(1).mean(1).cpu()
+
+        return torch.cat(self.each(error))
+
+    @cached_property
+    def is_correct(self) -> Tensor | None:
+        """Which known labels are predicted, with shape (M,); None for a model without classes."""
+
+        def predicted(part: Batch) -> Tensor | None:
+            scores = class_log_prob(self.model, part)
+            return None if scores is None or part.y is None else correct(scores, part.y)
+
+        found = [part for part in self.each(predicted) if part is not None]
+        return torch.cat(found) if found else None
+
+    def _of_first(self, distribution: Callable[[Batch], T]) -> T:
+        """Return a distribution of the model for the first example."""
+        with isolated(self.model, self.device) as device:
+            first = next(blocks(self.batch, 1, device))
+            return distribution(replace(first, x=as_event(self.model, first.x)))
+
+    @cached_property
+    def posterior(self) -> Distribution:
+        """The posterior of the first example."""
+        return self._of_first(lambda first: self.latent.posterior(first.x, first.c))
+
+    @cached_property
+    def prior(self) -> Distribution:
+        """The prior, of the first example where there is a condition."""
+        return self._of_first(lambda first: self.latent.prior_distribution(first.c))
+
+    @property
+    def is_tunable(self) -> bool:
+        """Whether a proposal could be tuned and was not."""
+        return self.proposal != TUNED and is_tunable(self.posterior)
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether there is a log p(x), which a deterministic code does not have."""
+        return self.is_directed or self.draws.has_density
+
+    @property
+    def is_normalized(self) -> bool:
+        """Whether the log-probability of x is that of a normalized distribution."""
+        return self.kind.normalized if self.is_directed else self.draws.decoder.normalized
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether it is the logarithm of a probability, and not of a density."""
+        return self.kind.discrete if self.is_directed else self.draws.decoder.discrete
+
+    @property
+    def bits_offset(self) -> float | None:
+        """The nats between log p(x) and the log-probability of discrete data; None without one."""
+        return log_cells(self.spec, self.is_discrete) if self.is_normalized else None

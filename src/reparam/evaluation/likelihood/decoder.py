@@ -1,0 +1,131 @@
+"""Decoders: the cost of a pass, the kind of their distributions, and log p(x | z) in pieces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.distributions import (
+    Autoregressive,
+    QuantizedCategorical,
+    base_distribution,
+    is_normalized,
+)
+from reparam.isolation import Workers
+from reparam.models.latent import LatentModel
+
+CACHE_FLOATS = 2**21
+"""On a CPU, larger pieces of work fall out of the cache and take longer."""
+
+
+class Decoder(NamedTuple):
+    """The cost of a pass through a decoder, and the kind of its distribution.
+
+    Arguments:
+        floats: The approximate number of floats of one z, its log-density included.
+        normalized: Whether log p(x | z) is the logarithm of a density or mass.
+        discrete: Whether it is that of a mass.
+    """
+
+    floats: int
+    normalized: bool
+    discrete: bool
+
+    @property
+    def is_mass(self) -> bool:
+        """Whether log p(x | z) is the logarithm of a probability, and so at most 0."""
+        return self.normalized and self.discrete
+
+    def rows(self, max_floats: int, device: torch.device) -> int:
+        """Return how many z to decode at once.
+
+        >>> Decoder(1000, True, True).rows(5000, torch.device("cpu"))
+        5
+        """
+        most = min(max_floats, CACHE_FLOATS) if device.type == "cpu" else max_floats
+        return max(1, most // self.floats)
+
+
+def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
+    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
+
+    >>> from reparam import variants
+    >>> from reparam.spec import DataSpec
+    >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
+    >>> inspect_decoder(model, torch.zeros(1, 1, 2))
+    Decoder(floats=1456, normalized=True, discrete=True)
+    """
+    with _widest_output(model) as widest:
+        p = model.likelihood(z, c)
+        if isinstance(p, Autoregressive):
+            # Its network runs only where a sequence is scored.
+            p.log_prob(torch.zeros(p.event_shape, device=z.device))
+    # A layer holds its input and its output, a log-density about four temporaries.
+    entries = max(1, p.event_shape.numel())
+    floats = 3 * max(widest[0], entries) + 4 * entries
+    return Decoder(floats, is_normalized(p), is_discrete(p))
+
+
+def is_discrete(p: Distribution) -> bool:
+    """Return whether a distribution gives masses, so that its log-density has no unit.
+
+    >>> from torch.distributions import Bernoulli, Normal
+    >>> is_discrete(Bernoulli(0.5)), is_discrete(Normal(0.0, 1.0))
+    (True, False)
+    """
+    if isinstance(base_distribution(p), QuantizedCategorical):
+        return True
+    try:
+        return bool(getattr(p.support, "is_discrete", False))
+    except NotImplementedError:
+        # A distribution of the user's own need not name its support; a density is the safe guess.
+        return False
+
+
+@contextmanager
+def _widest_output(model: nn.Module) -> Iterator[list[int]]:
+    """Note the size of the largest tensor that any part of a model puts out."""
+    widest = [0]
+
+    def note(part: nn.Module, inputs: object, output: object) -> None:
+        # A recurrent layer puts out a pair: its features and its last state.
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor):
+            widest[0] = max(widest[0], first.numel())
+
+    handles = [part.register_forward_hook(note) for part in model.modules()]
+    try:
+        yield widest
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def decoded_log_prob(
+    model: LatentModel,
+    x: Tensor,
+    z: Tensor,
+    c: Tensor | None,
+    rows: int,
+    workers: Workers = Workers(),  # noqa: B008
+) -> Tensor:
+    """Return log p(x | z) with shape (K, B), decoding at most ``rows`` of the K × B at once."""
+    n_examples = min(len(x), rows)
+    n_draws = max(1, rows // n_examples)
+    log_likelihood = z.new_empty(z.shape[:2])
+
+    def decode(piece: tuple[slice, slice]) -> None:
+        draws, examples = piece
+        p = model.likelihood(z[draws, examples], None if c is None else c[examples])
+        log_likelihood[piece] = p.log_prob(x[examples])
+
+    pieces = [
+        (slice(start, start + n_draws), slice(first, first + n_examples))
+        for first in range(0, len(x), n_examples)
+        for start in range(0, len(z), n_draws)
+    ]
+    workers.each(decode, pieces)
+    return log_likelihood

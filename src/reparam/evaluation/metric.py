@@ -1,0 +1,133 @@
+"""Metrics: the declaration of figures, of what they need, and their computation.
+
+A metric is one class in one file of ``evaluation/metrics/``. The table, ``evaluation.json``, the
+comparison of runs and the command line read its declaration.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, Flag, auto
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reparam.evaluation.facts import Facts
+from reparam.evaluation.figure import Figure
+from reparam.utils.registry import Registry
+
+if TYPE_CHECKING:
+    from reparam.evaluation.context import Context
+
+Figures = Mapping[str, Figure]
+Text = str | Callable[[Facts, Figures], str]
+"""A text, or a function that makes it of the facts and figures of an evaluation."""
+
+
+class Section(Enum):
+    """The sections of the table, in its order."""
+
+    BOUND = "Bound and likelihood"
+    CODE = "Code: what z costs, and what it is spent on"
+    LATENTS = "Latents"
+    SAMPLES = "Reconstructions and samples"
+
+
+class Needs(Flag):
+    """The needs of a metric: properties of a model and of examples."""
+
+    NOTHING = 0
+    LATENTS = auto()
+    """Latent variables."""
+    DENSITY = auto()
+    """A posterior with a density, and so a KL."""
+    LABELS = auto()
+    """Examples with known labels."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """The declaration of a figure.
+
+    Arguments:
+        name: Its key in ``evaluation.json``.
+        description: Its meaning, for the table.
+        unit: Its unit.
+        higher_is_better: Its direction; None where neither is better.
+        has_stderr: Whether it has a standard error, under the key ``NAME_stderr``.
+        has_bias: Whether it has an estimate of its bias, under the key ``NAME_bias``.
+        is_compared: Whether runs are compared by it example by example. Its values are then stored
+            beside ``evaluation.json``.
+        is_shown: Whether the table has a row for it.
+    """
+
+    name: str
+    description: Text
+    unit: str = ""
+    higher_is_better: bool | None = None
+    has_stderr: bool = True
+    has_bias: bool = False
+    is_compared: bool = False
+    is_shown: Callable[[Facts, Figures], bool] = lambda facts, figures: True
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The result of a metric.
+
+    Arguments:
+        figures: Its figures by name; one that does not exist is left out.
+        facts: Values of ``Facts`` by name.
+        warnings: Sentences about figures that are missing or not to be relied on.
+    """
+
+    figures: Figures = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Metric(ABC):
+    """A group of figures that are computed together."""
+
+    section: ClassVar[Section]
+    """The section of the table."""
+    position: ClassVar[int]
+    """The place within the section."""
+    quantities: ClassVar[tuple[Quantity, ...]]
+    """The figures."""
+    needs: ClassVar[Needs] = Needs.NOTHING
+    """The properties that the model and the examples must have."""
+
+    def check(self, context: "Context") -> None:  # noqa: B027
+        """Refuse what cannot be measured, before anything is computed.
+
+        Raises:
+            ReparamError: The metric was requested, and the model or the data do not have it.
+        """
+
+    @abstractmethod
+    def compute(self, context: "Context") -> Measured:
+        """Return the figures of the examples of a context."""
+
+
+METRICS: Registry[type[Metric]] = Registry("metric")
+"""All metrics by name."""
+
+
+@cache
+def metrics() -> tuple[Metric, ...]:
+    """Return all metrics in the order of the table."""
+    from reparam.evaluation import metrics as package
+
+    for module in iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    order = list(Section)
+    found = [kind() for kind in METRICS.values()]
+    return tuple(sorted(found, key=lambda one: (order.index(one.section), one.position)))
+
+
+@cache
+def quantities() -> dict[str, Quantity]:
+    """Return the declarations of all figures by name, in the order of the table."""
+    return {one.name: one for metric in metrics() for one in metric.quantities}

@@ -1,0 +1,1 @@
+"""The metrics, one class in one file: see ``evaluation/metric.py``."""

@@ -1,0 +1,70 @@
+"""The distances of samples of a model from examples."""
+
+from typing import Any
+
+from reparam.errors import OptionError
+from reparam.evaluation.context import Context
+from reparam.evaluation.facts import Facts
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
+
+
+def _compared(facts: Facts) -> str:
+    kind = "means of p(x | z)" if facts.sample_means else "samples"
+    return f"of {facts.n_generated or 0:,} {kind} and examples"
+
+
+def _frechet(facts: Facts, figures: Figures) -> str:
+    bias = figures["fid"].bias
+    high = "" if bias is None else f"; about {bias:.2g} too high"
+    return f"Fréchet distance {_compared(facts)} in features{high}"
+
+
+@METRICS.register("samples")
+class Samples(Metric):
+    """MMD², and with features also the Fréchet and the kernel distance."""
+
+    section = Section.SAMPLES
+    position = 2
+    quantities = (
+        Quantity(
+            "sample_mmd",
+            lambda facts, figures: f"MMD² {_compared(facts)}; 0 for the same distribution",
+            higher_is_better=False,
+        ),
+        Quantity("fid", _frechet, higher_is_better=False, has_bias=True),
+        Quantity(
+            "kid",
+            "kernel distance in features; 0 for the same distribution",
+            higher_is_better=False,
+        ),
+    )
+
+    def check(self, context: Context) -> None:
+        """Refuse classes and tokens without features, since their values have no distances.
+
+        Raises:
+            OptionError: These.
+        """
+        n, support = context.sample_quality, context.spec.support
+        if n > 0 and support in ("tokens", "categorical") and context.features is None:
+            raise OptionError(
+                f"sample_quality={n}: {support} values have no distances by themselves; give "
+                "features=, or leave it at 0"
+            )
+
+    def compute(self, context: Context) -> Measured:
+        """Return the distances of ``sample_quality`` samples; nothing for none."""
+        n = min(context.sample_quality, len(context.batch))
+        if n == 0:
+            return Measured()
+        pair = sample_beside_examples(
+            context.model, context.batch, context.spec, n, context.seed, context.sample_means
+        )
+        found = sample_quality(*pair, context.features)
+        figures = {"sample_mmd": found.mmd, "fid": found.fid, "kid": found.kid}
+        facts: dict[str, Any] = {"n_generated": n, "sample_means": context.sample_means}
+        if context.features is not None:
+            facts["features"], facts["features_sha256"] = identity(context.features)
+        there = {name: figure for name, figure in figures.items() if figure is not None}
+        return Measured(there, facts)
