@@ -1,4 +1,4 @@
-"""One of K classes for each entry."""
+"""The categorical distribution, for labels, tokens and discrete pixels."""
 
 from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical

@@ -1,11 +1,14 @@
-"""One of L grey levels for each entry."""
+"""A categorical over the grey levels of each entry."""
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import OptionError
+from reparam.families.categorical import Categorical
 from reparam.families.family import Family, Shape
+from reparam.families.likelihoods import LIKELIHOODS, Likelihood, levels_of
+from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
@@ -39,3 +42,15 @@ class QuantizedGray(Family):
         """Return the distribution over levels with these logits."""
         logits = raw.movedim(-1 - len(self.event_shape), -1)
         return self.independent(QuantizedCategorical(logits, validate_args=False))
+
+
+def _categorical(spec: DataSpec) -> Family:
+    levels = levels_of(spec, "categorical")
+    if spec.support in Categorical.supports:
+        return Categorical(levels, spec.shape)
+    return QuantizedGray(levels, spec.shape)
+
+
+LIKELIHOODS.add(
+    "categorical", Likelihood((*Categorical.supports, *QuantizedGray.supports), _categorical)
+)
