@@ -72,7 +72,7 @@ def use(run: rp.Run) -> None:
     codes = run.encode()
     assert run.decode(codes, run.examples().c).isfinite().all()
     assert run.reconstruct().isfinite().all()
-    if not isinstance(run.model.prior, rp.priors.Absent):
+    if not isinstance(run.model.prior, rp.priors.NoPrior):
         assert run.sample(4).isfinite().all()
 
 

@@ -220,7 +220,7 @@ def test_parts_survive_the_folder(tmp_path: Path) -> None:
     recipe = build("vae", digits.spec.conditioned("label"), latent_dim=4, hidden=(8,), **options)
     run = rp.fit(recipe, digits, epochs=1, device="cpu", out=tmp_path, progress=False)
     loaded = rp.load(tmp_path)
-    assert type(loaded.model.prior).__name__ == "Vamp"
+    assert type(loaded.model.prior).__name__ == "VampPrior"
     assert loaded.config["n_importance"] == 3
     assert loaded.spec.condition == "label"
     for path, value in run.model.state_dict().items():
@@ -244,7 +244,7 @@ def test_a_decoder_that_is_no_family_starts_where_it_likes() -> None:
 
 
 def test_a_likelihood_of_levels_starts_where_it_likes() -> None:
-    with pytest.raises(SupportError, match="drop --start-at-mean"):
+    with pytest.raises(SupportError, match="drop start_at_mean=True"):
         build("vae", DataSpec((1, 4, 4), "unit", levels=17), start_at_mean=True)
 
 

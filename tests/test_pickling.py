@@ -180,7 +180,7 @@ def test_distributions(name: str) -> None:
         q = model.posterior(x, batch.c)
         z = q.sample()
         made = {"q": (q, z), "p": (model.likelihood(z, batch.c), x)}
-        if not isinstance(model.prior, rp.priors.Absent):
+        if not isinstance(model.prior, rp.priors.NoPrior):
             made["prior"] = (model.prior_distribution(batch.c), z)
         for what, (p, at) in made.items():
             for other in (sent(p), copy.deepcopy(p)):

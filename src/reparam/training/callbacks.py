@@ -16,7 +16,7 @@ from reparam.families import CrossEntropy
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import as_latent, is_latent
 from reparam.pictures import grid, save, side_by_side
-from reparam.priors import Absent
+from reparam.priors import NoPrior
 from reparam.spec import DataSpec
 from reparam.training.events import Callback, Event
 from reparam.training.metrics import as_line, read_rows
@@ -258,7 +258,7 @@ def sample_images(model: nn.Module, n_samples: int, spec: DataSpec) -> Tensor | 
         c = conditions(spec, n_samples)
         if c is not None:
             c = c.to(next(model.parameters()).device)
-        if isinstance(model.prior, Absent):
+        if isinstance(model.prior, NoPrior):
             return None
         return model.sample(n_samples, c, mean=True).reshape(-1, *shape)
     if isinstance(model, DirectedModel):

@@ -6,7 +6,7 @@ from reparam.families import Deterministic
 from reparam.models.latent import LatentModel
 from reparam.objectives import Contractive, Reconstruction
 from reparam.objectives.corruption import Corruption, Kind
-from reparam.priors import Absent
+from reparam.priors import NoPrior
 from reparam.spec import DataSpec
 from reparam.variants.classic import mlp_model
 from reparam.variants.recipe import Recipe
@@ -16,7 +16,7 @@ from reparam.variants.registry import variant
 def autoencoder(spec: DataSpec, latent_dim: int, **net: Any) -> LatentModel:
     """Return a model with a deterministic code, and no prior of it."""
     model = mlp_model(spec, Deterministic, latent_dim, **net)
-    model.prior = Absent()
+    model.prior = NoPrior()
     return model
 
 

@@ -22,7 +22,7 @@ from reparam.variants.registry import variant
 def start_clusters(model: LatentModel, examples: Batch) -> None:
     """Start the clusters of a model at the codes of examples; no label is looked at."""
     codes = [model.encode(part.x, part.c) for part in in_chunks(examples, 1000)]
-    cast(Mixture, model.prior).start(torch.cat(codes))
+    cast(Mixture, model.prior).fit(torch.cat(codes))
 
 
 @variant("cluster-vae", year=2017, paper="Jiang et al., IJCAI 2017")

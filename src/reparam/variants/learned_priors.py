@@ -35,7 +35,7 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
         torch.Size([5, 20])
     """
     model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
+    model.prior = priors.VampPrior(model.encoder, spec.shape, n_components, spec.context)
     return Recipe(model, ELBO(), milestones=started(model.prior))
 
 

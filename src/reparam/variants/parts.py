@@ -94,7 +94,7 @@ PRIORS: Mapping[str, Callable[[LatentModel, DataSpec, int, int | None], nn.Modul
     "vamp": lambda model, spec, n, k: vamp(model, spec, k),
     "flow": lambda model, spec, n, k: priors.Flow(n, spec.context),
     "class-conditional": lambda model, spec, n, k: priors.ClassConditional(n, labels(spec)),
-    "sphere": lambda model, spec, n, k: priors.Sphere(n),
+    "sphere": lambda model, spec, n, k: priors.HypersphericalUniform(n),
     "uniform-codes": lambda model, spec, n, k: priors.UniformCodes(*code_shape(n)),
 }
 """What makes p(z), given the model, the data, and the numbers of dimensions and of components."""
@@ -204,14 +204,14 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
         )
     model = deepcopy(model)
     milestones = recipe.milestones
-    is_mixture = parts.prior in ("vamp", "mixture") or isinstance(model.prior, priors.Vamp)
+    is_mixture = parts.prior in ("vamp", "mixture") or isinstance(model.prior, priors.VampPrior)
     if parts.n_components is not None and not is_mixture:
         raise OptionError(
             f"n_components={parts.n_components}: the components of a mixture; add --prior vamp or "
             "mixture"
         )
     if parts.posterior is not None or parts.prior is not None:
-        if milestones and not isinstance(model.prior, priors.Vamp):
+        if milestones and not isinstance(model.prior, priors.VampPrior):
             raise OptionError(
                 "this variant starts its posterior and its prior at training examples, each for "
                 "the other: --posterior and --prior do not apply; start from a variant such as "
@@ -223,7 +223,7 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
             family = named("posterior", parts.posterior, POSTERIORS)(latent_dim)
             model.encoder = Conditional(encoder.network, family)
         prior = parts.prior
-        if prior is None and isinstance(model.prior, priors.Vamp):
+        if prior is None and isinstance(model.prior, priors.VampPrior):
             prior = "vamp"
         if prior is not None:
             model.prior = named("prior", prior, PRIORS)(model, spec, latent_dim, parts.n_components)
@@ -255,7 +255,7 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
 
 def started(prior: nn.Module) -> tuple[Milestone, ...]:
     """Return the milestone of a prior that begins at training examples, if it does."""
-    if not isinstance(prior, priors.Vamp):
+    if not isinstance(prior, priors.VampPrior):
         return ()
     return (Milestone(start_prior, n_examples=1000),)
 
@@ -333,7 +333,7 @@ def labels(spec: DataSpec) -> int:
     return spec.context
 
 
-def vamp(model: LatentModel, spec: DataSpec, n_components: int | None) -> priors.Vamp:
+def vamp(model: LatentModel, spec: DataSpec, n_components: int | None) -> priors.VampPrior:
     """Return the vamp prior of a model.
 
     Raises:
@@ -349,7 +349,7 @@ def vamp(model: LatentModel, spec: DataSpec, n_components: int | None) -> priors
         # for each of them.
         family = getattr(model.encoder, "family", None)
         n_components = 500 if isinstance(family, Gaussian) else 50
-    return priors.Vamp(model.encoder, spec.shape, n_components, spec.context)
+    return priors.VampPrior(model.encoder, spec.shape, n_components, spec.context)
 
 
 def _encoder(model: LatentModel) -> Conditional:

@@ -125,7 +125,7 @@ def vmf_vae(
         return VonMisesFisher(n, "learned" if concentration is None else concentration)
 
     model = mlp_model(spec, on_sphere, latent_dim, hidden, **net)
-    model.prior = priors.Sphere(latent_dim)
+    model.prior = priors.HypersphericalUniform(latent_dim)
     return Recipe(model, ELBO())
 
 
