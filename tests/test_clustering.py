@@ -162,7 +162,7 @@ def test_what_cannot_be_clustered_is_refused() -> None:
         ClusteringELBO()(plain.model, batch)
     full = rp.variants.full_covariance_vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
     full.model.prior = priors.Mixture(2, 3)
-    with pytest.raises(SupportError, match="clustering takes a diagonal Gaussian"):
+    with pytest.raises(SupportError, match="clustering needs a diagonal Gaussian"):
         ClusteringELBO()(full.model, batch)
     with pytest.raises(OptionError, match="pretraining=1"):
         ClusteringELBO(pretraining=1.0)
