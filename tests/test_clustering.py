@@ -151,7 +151,7 @@ def test_start_copes_with_few_and_equal_examples() -> None:
     with torch.no_grad():
         model.prior.fit(torch.eye(2).repeat(4, 1))
     assert all(parameter.isfinite().all() for parameter in model.prior.parameters())
-    with pytest.raises(OptionError, match="n_components=3: must be at most 2, the number of training"):
+    with pytest.raises(OptionError, match="n_components=3: must be at most 2, the number"):
         model.prior.fit(torch.eye(2))
 
 

@@ -15,7 +15,6 @@ from reparam.cli.main import main
 from reparam.errors import OptionError, SupportError
 from reparam.families import Family
 from reparam.models.latent import as_latent
-from reparam.variants import Parts, with_parts
 
 HOW = {"epochs": 2, "batch_size": 16, "device": "cpu", "progress": False, "precision": "float32"}
 X = (torch.rand(64, 6, generator=torch.Generator().manual_seed(0)) < 0.3).float()
@@ -185,24 +184,6 @@ class TestSample:
         assert "samples.png  (the means of p(x | z)" in capsys.readouterr().out
         assert main(["sample", run, "-n", "3", "--draw"]) == 0
         assert "draws.png  (draws from p(x | z)" in capsys.readouterr().out
-
-
-class TestParts:
-    def test_leave_the_recipe_as_it_was(self) -> None:
-        recipe = rp.variants.vae(rp.DataSpec((6,), "binary"), latent_dim=2, hidden=[8])
-        encoder, prior = recipe.model.encoder, recipe.model.prior
-        made = with_parts(recipe, Parts(posterior="full-covariance", prior="mixture"))
-        assert recipe.model.encoder is encoder
-        assert recipe.model.prior is prior
-        assert made.model.decoder is not recipe.model.decoder
-        assert made.source.options == {
-            **recipe.source.options,
-            "posterior": "full-covariance",
-            "prior": "mixture",
-        }
-        with torch.no_grad():
-            next(made.model.decoder.parameters()).zero_()
-        assert next(recipe.model.decoder.parameters()).abs().sum() > 0
 
 
 class Silent(Family):

@@ -20,7 +20,7 @@ from reparam.errors import OptionError
 from reparam.runs.schema import CommonOptions
 from reparam.training.options import TrainingOptions
 from reparam.utils.terminal import NARROWEST, Lasting, ascii_for, wide_enough, width
-from reparam.variants import Parts, get, names
+from reparam.variants import get, names
 
 QUICK = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
 
@@ -273,7 +273,7 @@ class TestCtrlC:
 def test_without_docstrings_there_is_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for part in (CommonOptions, Parts, TrainingOptions, *(get(name).builder for name in names())):
+    for part in (CommonOptions, TrainingOptions, *(get(name).builder for name in names())):
         monkeypatch.setattr(part, "__doc__", None)
     said = help_of(["train", "beta-vae"], capsys)
     assert "--beta" in said

@@ -25,6 +25,7 @@ from reparam.runs.folder import RunFolder, next_free
 from reparam.runs.run import Run, fit
 from reparam.runs.schema import OPTION_GROUPS, checked_config, option_types, typed
 from reparam.variants import Variant, get, names
+from reparam.variants.options import part_options
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 
@@ -156,7 +157,12 @@ def stored_options(words: Sequence[str]) -> dict[str, Any]:
     if path is None:
         return {}
     common = (field.name for group in OPTION_GROUPS for field in dataclasses.fields(group))
-    known = {"variant", *common, *(option for name in names() for option in get(name).options)}
+    known = {
+        "variant",
+        *common,
+        *part_options(),
+        *(option for name in names() for option in get(name).options),
+    }
     return read_config(path, sorted(known - {"config", "resume"}))
 
 
@@ -193,6 +199,7 @@ METAVARS = {
 def options_class(variant: Variant | None) -> type[Any]:
     """Return the dataclass of all options of a variant: its own and the common ones."""
     helps = {name: said for group in OPTION_GROUPS for name, said in documented(group).items()}
+    helps |= {option.name: option.help for option in part_options().values()}
     helps |= {
         name: f"{helps.get(name, name).rstrip('.')}: {', '.join(known)}."
         for name, known in (
@@ -202,6 +209,7 @@ def options_class(variant: Variant | None) -> type[Any]:
         )
     }
     defaults = {f.name: f.default for group in OPTION_GROUPS for f in dataclasses.fields(group)}
+    defaults |= {option.name: option.default for option in part_options().values()}
     if variant is not None:
         helps |= documented(get("vae").builder) | documented(variant.builder)
         defaults |= {name: option.default for name, option in variant.options.items()}

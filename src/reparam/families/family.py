@@ -41,35 +41,39 @@ class Family(nn.Module, ABC):
         event_shape: The shape of one event; an int n means (n,), and () a single number.
         n_raw: The number of raw parameters of each entry of the event.
 
+    Attributes:
+        supports: The supports of the data that the family can be a likelihood of.
+        starts_at_mean: Whether the mean of an entry is a function of its first raw parameter.
+        exact_head: Whether the head computes in float32 under autocast too. Needed where raw
+            parameters are logarithms of large numbers, which bfloat16 would change by several
+            percent.
+        space: The set that draws lie in.
+        has_density: Whether there is a density or mass, and so a KL divergence to a prior.
+        factorizes: Whether the density is the product of those of the dimensions.
+        is_gaussian: Whether the distribution is a diagonal Gaussian.
+        is_bounded: Whether a dimension lies in an interval that depends on the parameters.
+        is_relaxed: Whether draws lie outside ``space`` in training, so that gradients pass.
+        options: The arguments of the constructor that are options of any variant with this
+            posterior.
+        levels: The number L of levels k / (L - 1) that entries lie on; None without such a grid.
+
     Raises:
         OptionError: A size below one.
     """
 
     supports: ClassVar[tuple[str, ...]] = ()
-    """The supports of the data that the family can be a likelihood of."""
     starts_at_mean: ClassVar[bool] = False
-    """Whether the mean of an entry is a function of its first raw parameter alone."""
     exact_head: ClassVar[bool] = False
-    """Whether the head computes in float32 under autocast too. Needed where raw parameters are
-    logarithms of large numbers, which bfloat16 would change by several percent."""
 
     space: ClassVar[Space] = "real vectors"
-    """The set that draws lie in, for a posterior."""
     has_density: ClassVar[bool] = True
-    """Whether the distribution has a density or mass, and so a KL divergence to a prior."""
     factorizes: ClassVar[bool] = True
-    """Whether the density is the product of those of the dimensions."""
     is_gaussian: ClassVar[bool] = False
-    """Whether the distribution is a diagonal Gaussian."""
     is_bounded: ClassVar[bool] = False
-    """Whether the support of a dimension is an interval that depends on the parameters."""
     is_relaxed: ClassVar[bool] = False
-    """Whether draws lie outside ``space`` in training, so that gradients pass."""
     options: ClassVar[tuple[str, ...]] = ()
-    """The arguments of the constructor that are options of every variant with this posterior."""
 
     levels: int | None = None
-    """The number L of levels k / (L - 1) that entries lie on; None where they lie on no grid."""
 
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()

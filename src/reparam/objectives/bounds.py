@@ -110,8 +110,8 @@ class ELBO(ModelObjective):
 
     Arguments:
         beta: β, a number, or a schedule of it over optimizer steps (KL warm-up).
-        free_bits: λ, the nats of KL without cost, for each latent dimension; for each layer of a
-            hierarchy, or for the whole KL, where q does not factorize.
+        free_bits: λ, the nats of KL that cost nothing, for each latent dimension; for each layer of
+            a hierarchy, or for the whole KL, where q does not factorize.
         n_samples: The number of draws z for each example.
         kl_method: ``closed form`` or ``Monte Carlo``; None for the closed form where there is one.
 
@@ -173,7 +173,7 @@ class IWAE(ModelObjective):
               \mathcal L_1 \le \mathcal L_K \le \log p(x)
 
     Arguments:
-        n_importance: K.
+        n_importance: The number K of draws for each example.
 
     Raises:
         OptionError: Fewer than one sample.
@@ -215,7 +215,7 @@ class DReG(ModelObjective):
     and does not fade as K grows.
 
     Arguments:
-        n_importance: K.
+        n_importance: The number K of draws for each example.
 
     Raises:
         OptionError: Fewer than one sample.

@@ -91,26 +91,28 @@ class ModelObjective(ABC):
     """Abstract: an objective that declares which models it needs.
 
     Calling it checks the batch, takes any model that ``as_latent`` takes, and returns ``terms``.
+
+    Attributes:
+        options: The fields that are options of any variant with this objective.
+        not_negative: The fields that must be finite, 0 or more.
+        has_latents: Whether the model has latent variables.
+        needs_prior: Whether codes are compared with the prior.
+        is_importance_weighted: Whether densities of draws are compared, which relaxed draws lack.
+        needs_factorizing: Whether the posterior has to factorize over dimensions.
+        needs_gaussian: Whether the posterior has to be a diagonal Gaussian.
+        has_beta: Whether there is a field ``beta``, the weight of the KL.
+        repeats_labeled: Whether every batch needs labeled examples, however few there are.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
-    """The fields that are options of every variant with this objective."""
     not_negative: ClassVar[tuple[str, ...]] = ()
-    """The fields that must be finite, 0 or more."""
     has_latents: ClassVar[bool] = True
-    """Whether the model has latent variables."""
-    is_importance_weighted: ClassVar[bool] = False
-    """Whether densities of draws are compared, which relaxed draws do not have."""
-    needs_factorizing: ClassVar[bool] = False
-    """Whether the posterior has to factorize over dimensions."""
-    needs_gaussian: ClassVar[bool] = False
-    """Whether the posterior has to be a diagonal Gaussian."""
     needs_prior: ClassVar[bool] = True
-    """Whether codes are compared with the prior."""
+    is_importance_weighted: ClassVar[bool] = False
+    needs_factorizing: ClassVar[bool] = False
+    needs_gaussian: ClassVar[bool] = False
     has_beta: ClassVar[bool] = False
-    """Whether there is a field ``beta``, the weight of the KL."""
     repeats_labeled: ClassVar[bool] = False
-    """Whether every batch has labeled examples, however few there are."""
 
     def __post_init__(self) -> None:
         for name in self.not_negative:

@@ -5,13 +5,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.errors import OptionError
-from reparam.priors.prior import PRIORS, Prior, check_sizes
+from reparam.priors.prior import PRIORS, Prior
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
 
 @registered(PRIORS, "class-conditional")
-@numbers()
+@numbers(latent_dim=1, context=1)
 class ClassConditional(Prior):
     r"""One Gaussian for each class, whose mean is learned.
 
@@ -34,7 +34,6 @@ class ClassConditional(Prior):
 
     def __init__(self, latent_dim: int, context: int) -> None:
         super().__init__()
-        check_sizes(latent_dim=latent_dim, context=context)
         self.latent_dim = latent_dim
         self.loc = nn.Linear(context, latent_dim, bias=False)
 

@@ -7,11 +7,11 @@ from torch import Tensor
 from reparam.distributions import Autoregressive, CodeSequence
 from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
-from reparam.priors.prior import Prior, check_sizes
+from reparam.priors.prior import Prior
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(n_positions=1)
 class CodebookPrior(Prior):
     r"""An autoregressive distribution over P codes, the prior of a quantized latent.
 
@@ -40,7 +40,6 @@ class CodebookPrior(Prior):
 
     def __init__(self, codebook: Codebook, n_positions: int, network: CausalTransformer) -> None:
         super().__init__()
-        check_sizes(n_positions=n_positions)
         self.codebook = codebook
         self.n_positions = n_positions
         self.network = network

@@ -8,14 +8,14 @@ from torch.distributions import Distribution, Independent, Normal
 
 from reparam.distributions import Flow as FlowDistribution
 from reparam.nn.flows import masked_transforms
-from reparam.priors.prior import PRIORS, Prior, check_sizes
+from reparam.priors.prior import PRIORS, Prior
 from reparam.priors.standard_normal import StandardNormal
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
 
 @registered(PRIORS, "flow")
-@numbers(context=0)
+@numbers(latent_dim=1, n_transforms=1, context=0)
 class Flow(Prior):
     r"""A masked autoregressive flow, a learned density.
 
@@ -50,7 +50,6 @@ class Flow(Prior):
         hidden: Sequence[int] = (256,),
     ) -> None:
         super().__init__()
-        check_sizes(latent_dim=latent_dim, n_transforms=n_transforms)
         self.noise = StandardNormal(latent_dim)
         self.latent_dim = latent_dim
         self.transforms = masked_transforms(latent_dim, context, n_transforms, hidden)

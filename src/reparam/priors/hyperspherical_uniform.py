@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import HypersphericalUniform as HypersphericalUniformDistribution
-from reparam.priors.prior import PRIORS, Prior, check_sizes
+from reparam.priors.prior import PRIORS, Prior
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
 
 @registered(PRIORS, "sphere")
-@numbers()
+@numbers(latent_dim=1)
 class HypersphericalUniform(Prior):
     r"""The uniform distribution on the unit sphere, :math:`p(z) = 1 / |S^{D-1}|`.
 
@@ -26,7 +26,6 @@ class HypersphericalUniform(Prior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        check_sizes(latent_dim=latent_dim)
         self.latent_dim = latent_dim
         self.like: Tensor
         self.register_buffer("like", torch.zeros(()), persistent=False)

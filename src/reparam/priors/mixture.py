@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError
-from reparam.priors.prior import PRIORS, Prior, check_sizes
+from reparam.priors.prior import PRIORS, Prior
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
@@ -17,7 +17,7 @@ _N_FITS = 30
 
 
 @registered(PRIORS, "mixture")
-@numbers()
+@numbers(latent_dim=1, n_components=1)
 class Mixture(Prior):
     r"""A mixture of Gaussians with learned weights, means and variances.
 
@@ -43,7 +43,6 @@ class Mixture(Prior):
 
     def __init__(self, latent_dim: int, n_components: int = 100) -> None:
         super().__init__()
-        check_sizes(latent_dim=latent_dim, n_components=n_components)
         self.latent_dim = latent_dim
         self.logits = nn.Parameter(torch.zeros(n_components))
         self.loc = nn.Parameter(torch.randn(n_components, latent_dim))

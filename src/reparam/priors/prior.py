@@ -47,20 +47,23 @@ class Setting:
 
 
 class Prior(nn.Module, ABC):
-    """Abstract: a module from a condition c, or nothing, to the distribution p(z | c)."""
+    """Abstract: a module from a condition c, or nothing, to the distribution p(z | c).
+
+    Attributes:
+        space: The set that z lies in; None for that of the posterior.
+        exists: Whether there is a distribution at all.
+        is_learned: Whether there are parameters, which only the gradient of a KL trains.
+        needs_condition: Whether the distribution is defined given a condition c only.
+        needs_gradient_of_x: Whether inputs of the encoder are learned, so that x is real-valued.
+        options: The arguments of the constructor that are options of any variant with this prior.
+    """
 
     space: ClassVar[Space | None] = "real vectors"
-    """The set that z lies in; None for that of the posterior."""
     exists: ClassVar[bool] = True
-    """Whether there is a distribution at all."""
     is_learned: ClassVar[bool] = False
-    """Whether the prior has parameters, which only the gradient of a KL trains."""
     needs_condition: ClassVar[bool] = False
-    """Whether the prior is defined given a condition c only."""
     needs_gradient_of_x: ClassVar[bool] = False
-    """Whether the prior has learned inputs of the encoder, so that x must be real-valued."""
     options: ClassVar[tuple[str, ...]] = ()
-    """The arguments of the constructor that are options of every variant with this prior."""
 
     @classmethod
     def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:

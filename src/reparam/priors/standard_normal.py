@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from reparam.priors.prior import PRIORS, Prior, check_sizes
+from reparam.priors.prior import PRIORS, Prior
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
 
 @registered(PRIORS, "standard-normal")
-@numbers()
+@numbers(latent_dim=1)
 class StandardNormal(Prior):
     r"""The standard normal prior, :math:`p(z) = \mathcal N(0, I)`.
 
@@ -27,7 +27,6 @@ class StandardNormal(Prior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        check_sizes(latent_dim=latent_dim)
         self.latent_dim = latent_dim
         self.loc: Tensor
         self.scale: Tensor

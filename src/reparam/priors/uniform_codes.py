@@ -8,13 +8,13 @@ from torch import Tensor
 
 from reparam.distributions import OneHotCodes
 from reparam.families.gumbel_softmax import code_shape
-from reparam.priors.prior import PRIORS, Prior, Setting, check_sizes
+from reparam.priors.prior import PRIORS, Prior, Setting
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import registered
 
 
 @registered(PRIORS, "uniform-codes")
-@numbers()
+@numbers(n_variables=1, n_classes=1)
 class UniformCodes(Prior):
     r"""N one-hot codes of K classes each, all equally likely.
 
@@ -36,7 +36,6 @@ class UniformCodes(Prior):
 
     def __init__(self, n_variables: int, n_classes: int) -> None:
         super().__init__()
-        check_sizes(n_variables=n_variables, n_classes=n_classes)
         self.latent_dim = n_variables * n_classes
         self.logits: Tensor
         self.register_buffer("logits", torch.zeros(n_variables, n_classes), persistent=False)

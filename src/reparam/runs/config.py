@@ -20,7 +20,8 @@ from reparam.training.options import TrainingOptions
 from reparam.training.schedules import linear
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 from reparam.utils.seeding import seeded
-from reparam.variants import PARTS, Parts, Recipe, build, get, replace
+from reparam.variants import Recipe, build, get, replace
+from reparam.variants.options import part_options
 from reparam.version import __version__
 
 FILE_KEYS = ("path", "unit", "window", "stride", "test_share", "size", "image_channels")
@@ -92,7 +93,7 @@ def _sorted(value: Any) -> Any:
 
 def variant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the variant's builder among all those of a configuration."""
-    names = (*get(config["variant"]).options, *PARTS)
+    names = (*get(config["variant"]).options, *part_options())
     return {name: config[name] for name in names if name in config}
 
 
@@ -155,7 +156,8 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0, "optimizer": "adam"})
     ['lr (0.1 in the run, 0.2 now)']
     """
-    defaults = {f.name: f.default for group in (TrainingOptions, Parts) for f in fields(group)}
+    defaults = {f.name: f.default for f in fields(TrainingOptions)}
+    defaults |= {option.name: option.default for option in part_options().values()}
     defaults |= OF_OLD_IMAGES
     stored = defaults | dict(stored)
     asked = defaults | dict(asked)

@@ -15,7 +15,8 @@ from reparam.runs.config import as_stored
 from reparam.spec import DataSpec
 from reparam.training.options import TrainingOptions
 from reparam.utils.arguments import LARGEST, as_int
-from reparam.variants import Parts, Variant, get
+from reparam.variants import Variant, get
+from reparam.variants.options import part_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,8 @@ class CommonOptions:
     config: str | None = None
 
 
-OPTION_GROUPS = (CommonOptions, Parts, TrainingOptions)
-"""Where the options that are not a variant's own are declared."""
+OPTION_GROUPS = (CommonOptions, TrainingOptions)
+"""Where the options are declared that are neither a variant's own nor those of its parts."""
 
 RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("reparam", "torch", "python", "machine", "command"), str),
@@ -101,7 +102,7 @@ def option_types(variant: Variant | None) -> dict[str, Any]:
     >>> option_types(get("beta-vae"))["beta"], option_types(None)["beta"]
     (<class 'float'>, float | None)
     """
-    common: dict[str, Any] = {}
+    common: dict[str, Any] = {o.name: o.type for o in part_options().values()}
     for group in OPTION_GROUPS:
         common |= get_type_hints(group)
     if variant is None:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from reparam.errors import OptionError, folded, unknown
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 C = TypeVar("C", bound=type)
 
 
@@ -73,7 +74,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 @dataclass(frozen=True)
-class Part(Generic[T]):
+class Part(Generic[T_co]):
     """A registered class with options, of which an object is made later.
 
     Parts are compared by value, and the class tells what it declares of itself without an object.
@@ -85,10 +86,10 @@ class Part(Generic[T]):
     """
 
     name: str
-    kind: type[T]
+    kind: type[T_co]
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_options(self, **options: object) -> "Part[T]":
+    def with_options(self, **options: object) -> "Part[T_co]":
         """Return the part with further options.
 
         >>> Part("fraction", int).with_options(base=2).options

@@ -1,27 +1,26 @@
 """Autoencoders: a code, and nothing random about it."""
 
-from typing import Any
+from typing import Unpack
 
-from reparam.families import Deterministic
-from reparam.models.latent import LatentModel
+from reparam.families import POSTERIORS
 from reparam.objectives import Contractive, Reconstruction
 from reparam.objectives.corruption import Corruption, Kind
 from reparam.priors import NoPrior
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.utils.registry import Part
+from reparam.variants.build import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.specification import Composition, Specification
 
 
-def autoencoder(spec: DataSpec, latent_dim: int, **net: Any) -> LatentModel:
-    """Return a model with a deterministic code, and no prior of it."""
-    model = mlp_model(spec, Deterministic, latent_dim, **net)
-    model.prior = NoPrior()
-    return model
+def autoencoder(latent_dim: int, **net: Unpack[Net]) -> Composition:
+    """Return the parts of a model with a deterministic code and without a prior."""
+    deterministic, no_prior = POSTERIORS["deterministic"], Part("none", NoPrior)
+    return perceptrons(latent_dim, posterior=deterministic, prior=no_prior, **net)
 
 
 @variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
-def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The autoencoder: a deterministic code, and the description of x that it allows.
 
     .. math:: \mathcal L = \log p(x \mid z = f(x))
@@ -40,17 +39,17 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> ae(DataSpec((1, 8, 8), "binary")).model.encode(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 20])
     """
-    return Recipe(autoencoder(spec, latent_dim, **net), Reconstruction())
+    return Specification(spec, autoencoder(latent_dim, **net), Reconstruction())
 
 
-@variant("dae", year=2008, paper="Vincent et al., ICML 2008", objective=("corruption", "level"))
+@variant("dae", year=2008, paper="Vincent et al., ICML 2008")
 def dae(
     spec: DataSpec,
     latent_dim: int = 20,
     corruption: Kind = "gaussian",
     level: float = 0.5,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The denoising autoencoder: from a corrupted x it describes the clean one.
 
     .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
@@ -70,18 +69,18 @@ def dae(
         >>> dae(DataSpec((1, 8, 8), "binary"), corruption="masking").objective.corruption
         Corruption(kind='masking', level=0.5)
     """
-    model = autoencoder(spec, latent_dim, **net)
-    return Recipe(model, Reconstruction(Corruption(corruption, level)))
+    parts = autoencoder(latent_dim, **net)
+    return Specification(spec, parts, Reconstruction(Corruption(corruption, level)))
 
 
-@variant("cae", year=2011, paper="Rifai et al., ICML 2011", objective=("weight", "n_probes"))
+@variant("cae", year=2011, paper="Rifai et al., ICML 2011")
 def cae(
     spec: DataSpec,
     latent_dim: int = 20,
     weight: float = 0.1,
     n_probes: int = 0,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The contractive autoencoder: its code moves little when x does.
 
     .. math:: \mathcal L = \log p(x \mid f(x))
@@ -103,5 +102,5 @@ def cae(
         >>> cae(DataSpec((1, 8, 8), "binary"), weight=0.2).objective
         Contractive(weight=0.2, n_probes=0)
     """
-    model = autoencoder(spec, latent_dim, **net)
-    return Recipe(model, Contractive(weight, n_probes))
+    parts = autoencoder(latent_dim, **net)
+    return Specification(spec, parts, Contractive(weight, n_probes))

@@ -1,16 +1,18 @@
 """Tighter bounds than the ELBO: several draws of z for each x."""
 
-from typing import Any
+from typing import Unpack
 
 from reparam.objectives import IWAE, DReG
 from reparam.spec import DataSpec
-from reparam.variants.classic import vae
-from reparam.variants.recipe import Recipe, replace
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.specification import Specification
 
 
 @variant("iwae", year=2016, paper="Burda, Grosse & Salakhutdinov, ICLR 2016")
-def iwae(spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Any) -> Recipe:
+def iwae(
+    spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Unpack[Net]
+) -> Specification:
     r"""The VAE trained with the importance-weighted bound of K draws.
 
     .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
@@ -31,11 +33,13 @@ def iwae(spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Any
         >>> iwae(DataSpec((1, 28, 28), "binary")).objective
         IWAE(n_importance=5)
     """
-    return replace(vae(spec, latent_dim, **net), objective=IWAE(n_importance))
+    return Specification(spec, perceptrons(latent_dim, **net), IWAE(n_importance))
 
 
 @variant("dreg", year=2019, paper="Tucker et al., ICLR 2019")
-def dreg(spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Any) -> Recipe:
+def dreg(
+    spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Unpack[Net]
+) -> Specification:
     r"""The importance-weighted VAE whose encoder learns from doubly reparameterized gradients.
 
     .. math:: \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
@@ -56,4 +60,4 @@ def dreg(spec: DataSpec, latent_dim: int = 20, n_importance: int = 5, **net: Any
         >>> dreg(DataSpec((1, 28, 28), "binary")).objective
         DReG(n_importance=5)
     """
-    return replace(vae(spec, latent_dim, **net), objective=DReG(n_importance))
+    return Specification(spec, perceptrons(latent_dim, **net), DReG(n_importance))

@@ -1,49 +1,15 @@
 """The VAE and its nearest kin: other weights, other networks, another posterior."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Unpack
 
-from reparam.errors import SupportError
-from reparam.families import Family, Gaussian
-from reparam.families import likelihood as likelihood_of
-from reparam.models.conditional import Conditional
-from reparam.models.latent import LatentModel
-from reparam.nn import MLP, ConvDecoder, ConvEncoder
+from reparam.families import Family
 from reparam.nn.conv import Norm
 from reparam.objectives import ELBO
-from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe, replace
-from reparam.variants.registry import variant
-
-
-def mlp_model(
-    spec: DataSpec,
-    posterior: Callable[[int], Family],
-    latent_dim: int,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
-) -> LatentModel:
-    """Return a model of two multilayer perceptrons, the decoder's layers in reverse order.
-
-    Raises:
-        SupportError: Text, whose tokens are numbers of signs and no quantities.
-    """
-    if spec.support == "tokens":
-        raise SupportError(
-            f"{spec.name!r} is text, whose tokens are no quantities that a multilayer perceptron "
-            "could weigh: use the variant text-vae"
-        )
-    prior = StandardNormal(latent_dim)
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
-    encoder = MLP(spec.shape, *hidden, **shared)
-    decoder = MLP(latent_dim, *reversed(hidden), **shared)
-    return LatentModel(
-        encoder=Conditional(encoder, posterior(latent_dim)),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=prior,
-    )
+from reparam.variants.build import variant
+from reparam.variants.networks import Convolutions, Net, perceptrons
+from reparam.variants.specification import Composition, Specification
 
 
 @variant("vae", year=2014, paper="Kingma & Welling, ICLR 2014")
@@ -53,7 +19,7 @@ def vae(
     hidden: Sequence[int] = (400,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
@@ -74,16 +40,17 @@ def vae(
         >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
-    return Recipe(mlp_model(spec, Gaussian, latent_dim, hidden, likelihood, activation), ELBO())
+    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    return Specification(spec, parts)
 
 
-@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017", objective=("beta",))
+@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
 def beta_vae(
     spec: DataSpec,
     latent_dim: int = 16,
     beta: float = 4.0,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
@@ -103,7 +70,7 @@ def beta_vae(
         >>> beta_vae(DataSpec((1, 28, 28), "binary")).objective.beta
         4.0
     """
-    return replace(vae(spec, latent_dim, **net), objective=ELBO(beta=beta))
+    return Specification(spec, perceptrons(latent_dim, **net), ELBO(beta=beta))
 
 
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
@@ -115,7 +82,7 @@ def conv_vae(
     activation: str = "relu",
     norm: Norm | None = None,
     padding: int = 0,
-) -> Recipe:
+) -> Specification:
     r"""The VAE with convolutional networks, for images.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
@@ -140,13 +107,6 @@ def conv_vae(
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
-    prior = StandardNormal(latent_dim)
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
-    encoder = ConvEncoder(spec.shape, channels, padding=padding, **shared)
-    decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared)
-    model = LatentModel(
-        encoder=Conditional(encoder, Gaussian(latent_dim)),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=prior,
-    )
-    return Recipe(model, ELBO())
+    networks = Convolutions(channels, activation, norm, padding)
+    parts = Composition(networks=networks, latent_dim=latent_dim, likelihood=likelihood)
+    return Specification(spec, parts)

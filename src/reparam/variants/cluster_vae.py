@@ -15,8 +15,9 @@ from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Milestone, Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.recipe import Milestone
+from reparam.variants.specification import Specification
 
 
 def start_clusters(model: LatentModel, examples: Batch) -> None:
@@ -35,7 +36,7 @@ def cluster_vae(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with a Gaussian for each cluster, which groups the data without labels.
 
     .. math:: p(y) = \pi_y, \quad p(z \mid y) = \mathcal N(\mu_y, \mathrm{diag}(\sigma_y^2)), \quad
@@ -77,4 +78,4 @@ def cluster_vae(
         prior=prior,
     )
     milestone = Milestone(start_clusters, at=pretraining)
-    return Recipe(model, ClusteringELBO(pretraining), milestones=(milestone,))
+    return Specification(spec, model, ClusteringELBO(pretraining), milestones=(milestone,))

@@ -13,8 +13,8 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP, Downsample, Pyramid, TakeLast
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.specification import Specification
 
 
 @variant("hierarchical-vae", year=2016, paper="Burda, Grosse & Salakhutdinov, ICLR 2016")
@@ -25,7 +25,7 @@ def hierarchical_vae(
     above: Sequence[int] = (100, 100),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with a chain of latents, whose posterior goes up the layers one by one.
 
     .. math:: p(x, z) = p(x \mid z_1) \prod_{l < L} p(z_l \mid z_{l+1})\, p(z_L), \qquad
@@ -55,7 +55,7 @@ def hierarchical_vae(
     prior = TopDown(sizes, below=[*steps(sizes, above[::-1], **shared)])
     decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Recipe(LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
 
 
 @variant("ladder-vae", year=2016, paper="Sønderby et al., NeurIPS 2016")
@@ -66,7 +66,7 @@ def ladder_vae(
     above: Sequence[int] = (128,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with several layers of latents, whose posterior goes down the layers as the prior.
 
     .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
@@ -97,7 +97,7 @@ def ladder_vae(
     encoder = LadderEncoder(spec.shape, prior, hidden, above, context, activation)
     decoder = MLP(sum(latent_dims), *reversed(hidden), context=context, activation=activation)
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Recipe(LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
 
 
 @variant("conv-ladder-vae", year=2017, paper="Gulrajani et al., ICLR 2017 (its hierarchy)")
@@ -109,7 +109,7 @@ def conv_ladder_vae(
     depth: int = 1,
     likelihood: str | Family | None = None,
     activation: str = "silu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with several layers of latents, each a map of half the size of the one below it.
 
     .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
@@ -159,6 +159,8 @@ def conv_ladder_vae(
     prior = TopDown([prod(shape) for shape in shapes], below=below)
     decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
     encoder = LadderEncoder(spec.shape, prior, up=up, opinions=opinions, with_prior=False)
-    return Recipe(
-        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior), ELBO()
+    return Specification(
+        spec,
+        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior),
+        ELBO(),
     )

@@ -1,20 +1,19 @@
 """Priors that are learned, or that know the label."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Unpack
 
-from reparam import priors
-from reparam.families import Gaussian
-from reparam.nn import IgnoreContext
-from reparam.objectives import ELBO
+from reparam.priors import PRIORS, check_sizes
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model, vae
-from reparam.variants.parts import started
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.networks import Net, WithoutContext, perceptrons
+from reparam.variants.specification import Specification
 
 
 @variant("vamp-vae", year=2018, paper="Tomczak & Welling, AISTATS 2018")
-def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **net: Any) -> Recipe:
+def vamp_vae(
+    spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **net: Unpack[Net]
+) -> Specification:
     r"""The VAE whose prior is a mixture of the posteriors of learned pseudo-inputs.
 
     .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
@@ -34,25 +33,19 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
         >>> vamp_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
-    model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.VampPrior(model.encoder, spec.shape, n_components, spec.context)
-    return Recipe(model, ELBO(), milestones=started(model.prior))
+    prior = PRIORS["vamp"].with_options(n_components=n_components)
+    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
 
 
-@variant(
-    "flow-prior-vae",
-    year=2017,
-    paper="Chen et al., ICLR 2017",
-    prior=("n_transforms", "flow_width", "flow_depth"),
-)
+@variant("flow-prior-vae", year=2017, paper="Chen et al., ICLR 2017")
 def flow_prior_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     n_transforms: int = 2,
     flow_width: int = 256,
     flow_depth: int = 1,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE whose prior is a masked autoregressive flow.
 
     .. math:: \log p(z) = \log \mathcal N(f(z); 0, I)
@@ -75,14 +68,15 @@ def flow_prior_vae(
         >>> flow_prior_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
-    priors.check_sizes(flow_depth=flow_depth)
-    model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Flow(latent_dim, spec.context, n_transforms, [flow_width] * flow_depth)
-    return Recipe(model, ELBO())
+    check_sizes(flow_depth=flow_depth)
+    prior = PRIORS["flow"].with_options(
+        n_transforms=n_transforms, hidden=(flow_width,) * flow_depth
+    )
+    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
 
 
 @variant("class-prior-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
-def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE with a Gaussian of its own for each label, which encoder and decoder never see.
 
     .. math:: p(z \mid y) = \mathcal N(W \,\mathrm{onehot}(y), I), \qquad q(z \mid x), \quad
@@ -105,16 +99,13 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    spec = spec.conditioned("label")
-    model = mlp_model(spec.conditioned(None), Gaussian, latent_dim, **net)
-    for part in (model.encoder, model.decoder):
-        part.network = IgnoreContext(part.network)  # type: ignore[arg-type]
-    model.prior = priors.ClassConditional(latent_dim, spec.context)
-    return Recipe(model, ELBO(), spec=spec)
+    parts = perceptrons(latent_dim, prior=PRIORS["class-conditional"], **net)
+    networks = WithoutContext(parts.networks)
+    return Specification(spec.conditioned("label"), replace(parts, networks=networks))
 
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")
-def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE whose encoder and decoder are given the label.
 
     .. math:: \log p(x \mid y) \ge \mathbb E_{q(z \mid x, y)}[\log p(x \mid z, y)]
@@ -137,4 +128,4 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    return vae(spec.conditioned("label"), latent_dim, **net)
+    return Specification(spec.conditioned("label"), perceptrons(latent_dim, **net))

@@ -12,8 +12,8 @@ from reparam.models.directed import DirectedModel, Node
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.specification import Specification
 
 
 def class_count(spec: DataSpec) -> int:
@@ -36,7 +36,9 @@ def class_count(spec: DataSpec) -> int:
 
 
 @variant("classifier", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.4")
-def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str = "relu") -> Recipe:
+def classifier(
+    spec: DataSpec, hidden: Sequence[int] = (400,), activation: str = "relu"
+) -> Specification:
     r"""A conditional model of the label, by maximum likelihood.
 
     .. math:: p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
@@ -58,7 +60,7 @@ def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str =
     """
     network = MLP(spec.shape, *hidden, activation=activation)
     conditional = Conditional(network, Categorical(class_count(spec)))
-    return Recipe(DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
+    return Specification(spec, DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
 
 
 @variant("directed", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.5")
@@ -68,7 +70,7 @@ def directed(
     hidden: Sequence[int] = (200,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""A fully observed directed network: the label, then the example part by part.
 
     .. math:: p(y, x) = p(y) \prod_{j=1}^M p(x_j \mid y, x_1, \dots, x_{j-1})
@@ -106,4 +108,4 @@ def directed(
         conditional = Conditional(network, likelihood_of(part, likelihood))
         nodes[f"part_{j}"] = Node(conditional, ("y", *(f"part_{i}" for i in range(j))))
     columns = {f"part_{j}": range(edges[j], edges[j + 1]) for j in range(n_parts)}
-    return Recipe(DirectedModel(nodes, columns), MaximumLikelihood())
+    return Specification(spec, DirectedModel(nodes, columns), MaximumLikelihood())

@@ -1,25 +1,18 @@
 """Posteriors other than the diagonal Gaussian."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
-from reparam import priors
-from reparam.families import (
-    Family,
-    Flow,
-    FullCovarianceGaussian,
-    GumbelSoftmax,
-    VonMisesFisher,
-)
-from reparam.objectives import ELBO
+from reparam.families import POSTERIORS, Family
+from reparam.priors import PRIORS
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.specification import Specification
 
 
 @variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
-def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
+def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
 
     .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
@@ -39,23 +32,19 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Rec
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
         torch.Size([5, 3, 3])
     """
-    return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
+    posterior = POSTERIORS["full-covariance"]
+    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
 
 
-@variant(
-    "iaf-vae",
-    year=2016,
-    paper="Kingma et al., NeurIPS 2016",
-    posterior=("n_transforms", "flow_width", "passes"),
-)
+@variant("iaf-vae", year=2016, paper="Kingma et al., NeurIPS 2016")
 def iaf_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     n_transforms: int = 2,
     flow_width: int = 128,
     passes: int | None = None,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE whose posterior is a Gaussian bent by an inverse autoregressive flow.
 
     .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
@@ -81,21 +70,21 @@ def iaf_vae(
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 3])
     """
+    posterior = POSTERIORS["iaf"].with_options(
+        n_transforms=n_transforms, hidden=(flow_width,), passes=passes
+    )
+    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
 
-    def flow(n: int) -> Flow:
-        return Flow(n, n_transforms, (flow_width,), passes)
 
-    return Recipe(mlp_model(spec, flow, latent_dim, **net), ELBO())
-
-
-@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018", posterior=("concentration",))
+@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018")
 def vmf_vae(
     spec: DataSpec,
     latent_dim: int = 11,
     concentration: float | None = None,
     hidden: Sequence[int] = (256, 128),
-    **net: Any,
-) -> Recipe:
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Specification:
     r"""The VAE whose codes are directions: von Mises–Fisher posteriors, uniform on the sphere.
 
     .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z), \qquad p(z) = 1 / |S^{D-1}|,
@@ -112,7 +101,8 @@ def vmf_vae(
         latent_dim: The number of coordinates D of z.
         concentration: κ, the same for all; None to learn it for each x.
         hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        net: The other options of ``vae``.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
 
     Example:
         >>> import torch
@@ -120,21 +110,19 @@ def vmf_vae(
         >>> recipe.model.posterior(torch.zeros(2, 1, 8, 8)).sample().norm(dim=-1).round()
         tensor([1., 1.])
     """
+    learned = "learned" if concentration is None else concentration
+    parts = perceptrons(
+        latent_dim,
+        posterior=POSTERIORS["von-mises-fisher"].with_options(concentration=learned),
+        prior=PRIORS["sphere"],
+        hidden=hidden,
+        likelihood=likelihood,
+        activation=activation,
+    )
+    return Specification(spec, parts)
 
-    def on_sphere(n: int) -> VonMisesFisher:
-        return VonMisesFisher(n, "learned" if concentration is None else concentration)
 
-    model = mlp_model(spec, on_sphere, latent_dim, hidden, **net)
-    model.prior = priors.HypersphericalUniform(latent_dim)
-    return Recipe(model, ELBO())
-
-
-@variant(
-    "gumbel-vae",
-    year=2017,
-    paper="Jang, Gu & Poole, ICLR 2017",
-    posterior=("first_temperature", "last_temperature"),
-)
+@variant("gumbel-vae", year=2017, paper="Jang, Gu & Poole, ICLR 2017")
 def gumbel_vae(
     spec: DataSpec,
     n_variables: int = 32,
@@ -144,7 +132,7 @@ def gumbel_vae(
     hidden: Sequence[int] = (400,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with discrete codes: N variables of K classes, relaxed while training.
 
     .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \qquad
@@ -170,11 +158,13 @@ def gumbel_vae(
         >>> gumbel_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample().sum()
         tensor(32.)
     """
-
-    def codes(n: int) -> GumbelSoftmax:
-        return GumbelSoftmax(n_variables, n_classes, (first_temperature, last_temperature))
-
-    n_entries = n_variables * n_classes
-    model = mlp_model(spec, codes, n_entries, hidden, likelihood, activation)
-    model.prior = priors.UniformCodes(n_variables, n_classes)
-    return Recipe(model, ELBO())
+    temperature = (first_temperature, last_temperature)
+    parts = perceptrons(
+        n_variables * n_classes,
+        posterior=POSTERIORS["gumbel"].with_options(n_classes=n_classes, temperature=temperature),
+        prior=PRIORS["uniform-codes"].with_options(n_classes=n_classes),
+        hidden=hidden,
+        likelihood=likelihood,
+        activation=activation,
+    )
+    return Specification(spec, parts)

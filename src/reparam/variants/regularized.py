@@ -1,21 +1,37 @@
 """The VAE with other penalties on its code."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Unpack
 
-from reparam.families import Bernoulli, Deterministic
+from reparam.families import POSTERIORS, Bernoulli
 from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.adversarial import DensityRatio, FactorVAE
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model, vae
-from reparam.variants.recipe import Player, Recipe, replace
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.recipe import Player
+from reparam.variants.specification import Specification
 
 
-@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018", objective=("beta",))
-def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) -> Recipe:
+@dataclass(frozen=True)
+class CodeDiscriminator:
+    """Creates the discriminator of codes, by the sizes of its layers."""
+
+    critic: Sequence[int]
+
+    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
+        """Create the discriminator."""
+        network = MLP(latent_dim, *self.critic, activation="leaky-relu")
+        return Conditional(network, Bernoulli(()))
+
+
+@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
+def tc_vae(
+    spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Unpack[Net]
+) -> Specification:
     r"""The VAE with a weight on the dependence between its latent dimensions alone (β-TC-VAE).
 
     .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
@@ -37,7 +53,7 @@ def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) 
         >>> tc_vae(DataSpec((1, 28, 28), "binary")).objective
         TotalCorrelation(beta=6.0)
     """
-    return replace(vae(spec, latent_dim, **net), objective=TotalCorrelation(beta))
+    return Specification(spec, perceptrons(latent_dim, **net), TotalCorrelation(beta))
 
 
 @variant("factor-vae", year=2018, paper="Kim & Mnih, ICML 2018")
@@ -47,8 +63,8 @@ def factor_vae(
     gamma: float = 6.0,
     critic: Sequence[int] = (200, 200),
     critic_lr: float = 1e-3,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE that pays for the dependence of its latent dimensions as a discriminator sees it.
 
     .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
@@ -73,26 +89,20 @@ def factor_vae(
         >>> factor_vae(DataSpec((1, 28, 28), "binary")).players[0].module
         'discriminator'
     """
-    recipe = vae(spec, latent_dim, **net)
-    network = MLP(latent_dim, *critic, activation="leaky-relu")
-    recipe.model.discriminator = Conditional(network, Bernoulli(()))
+    discriminator = CodeDiscriminator(critic)
+    parts = perceptrons(latent_dim, parts={"discriminator": discriminator}, **net)
     players = (Player("discriminator", DensityRatio(), critic_lr),)
-    return replace(recipe, objective=FactorVAE(gamma), players=players)
+    return Specification(spec, parts, FactorVAE(gamma), players)
 
 
-@variant(
-    "info-vae",
-    year=2019,
-    paper="Zhao, Song & Ermon, AAAI 2019",
-    objective=("mmd_weight", "kl_weight"),
-)
+@variant("info-vae", year=2019, paper="Zhao, Song & Ermon, AAAI 2019")
 def info_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     mmd_weight: float = 10.0,
     kl_weight: float = 0.5,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE whose codes are held to the prior as a whole, and less one by one.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
@@ -116,11 +126,13 @@ def info_vae(
         >>> info_vae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.5)
     """
-    return replace(vae(spec, latent_dim, **net), objective=MMD(mmd_weight, kl_weight))
+    return Specification(spec, perceptrons(latent_dim, **net), MMD(mmd_weight, kl_weight))
 
 
-@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018", objective=("mmd_weight",))
-def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Any) -> Recipe:
+@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018")
+def wae(
+    spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Unpack[Net]
+) -> Specification:
     r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
 
     .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
@@ -141,11 +153,14 @@ def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: A
         >>> wae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.0)
     """
-    return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), MMD(mmd_weight))
+    parts = perceptrons(latent_dim, posterior=POSTERIORS["deterministic"], **net)
+    return Specification(spec, parts, MMD(mmd_weight))
 
 
-@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018", objective=("weight",))
-def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Any) -> Recipe:
+@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
+def naive_vae(
+    spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Unpack[Net]
+) -> Specification:
     r"""A warning: the VAE with a penalty that looks like a KL and is none.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
@@ -165,4 +180,4 @@ def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: 
         >>> naive_vae(DataSpec((1, 28, 28), "binary")).objective
         NaivePenalty(weight=1.0)
     """
-    return replace(vae(spec, latent_dim, **net), objective=NaivePenalty(weight))
+    return Specification(spec, perceptrons(latent_dim, **net), NaivePenalty(weight))

@@ -21,9 +21,9 @@ from reparam.nn import MLP, RandomAffine
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
+from reparam.variants.build import variant
 from reparam.variants.observed import class_count
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.specification import Specification
 
 
 def label_parts(
@@ -62,7 +62,7 @@ def ss_vae(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The semi-supervised VAE (M2), for which the label is a latent variable where it is unknown.
 
     .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
@@ -96,7 +96,7 @@ def ss_vae(
     """
     family = likelihood_of(spec, likelihood)
     parts = label_parts(spec, latent_dim, hidden, family, activation, jitter)
-    return Recipe(LatentModel(*parts), SemiSupervised(alpha))
+    return Specification(spec, LatentModel(*parts), SemiSupervised(alpha))
 
 
 @variant("ss-vae-stacked", year=2014, paper="Kingma, Rezende, Mohamed & Welling, NeurIPS 2014")
@@ -112,7 +112,7 @@ def ss_vae_stacked(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The semi-supervised VAE on the features of another VAE (M1 + M2).
 
     .. math:: p(x, h, y, z) = p(y)\, p(z)\, p(h \mid y, z)\, p(x \mid h), \qquad
@@ -160,4 +160,4 @@ def ss_vae_stacked(
         decoder=StackedDecoder(Conditional(decoder, likelihood_of(spec, likelihood)), feature_dim),
         prior=StackedPrior(inner[2], inner[1]),
     )
-    return Recipe(model, Stacked(alpha, start, beta))
+    return Specification(spec, model, Stacked(alpha, start, beta))

@@ -13,8 +13,9 @@ from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
 from reparam.objectives import VectorQuantized
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Milestone, Recipe
-from reparam.variants.registry import variant
+from reparam.variants.build import variant
+from reparam.variants.recipe import Milestone
+from reparam.variants.specification import Specification
 
 
 def start_codebook(model: LatentModel, examples: Batch) -> None:
@@ -32,7 +33,7 @@ def vq_vae(
     commitment: float = 0.25,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with discrete codes from a learned codebook, and an autoregressive prior over them.
 
     .. math:: \mathcal L = \log p(x \mid z) + \sum_{i=1}^P \log p(k_i \mid k_{<i})
@@ -77,4 +78,4 @@ def vq_vae(
         codebook=codebook,
     )
     start = Milestone(start_codebook, at=0, n_examples=1000)
-    return Recipe(model, VectorQuantized(commitment), milestones=(start,))
+    return Specification(spec, model, VectorQuantized(commitment), milestones=(start,))

@@ -1,0 +1,271 @@
+"""Which parts of a model go together, as rules over a specification.
+
+Each rule is a condition on what the parts declare of themselves, with its reason. The message of a
+refusal and the table of ``reparam models`` both come from the rule. Every combination that no rule
+refuses can be trained.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from reparam.errors import OptionError, ReparamError, SupportError
+from reparam.families import Family
+from reparam.objectives import ModelObjective
+from reparam.priors import Prior
+from reparam.variants.parts import KINDS, part_option_names
+from reparam.variants.specification import OptionValue, Specification
+
+
+class _Joint(Family):
+    """What a posterior declares that is made for its prior, as in a hierarchy."""
+
+    factorizes = False
+
+
+class _JointPrior(Prior):
+    """What a prior declares that is made for its posterior."""
+
+    space = None
+
+
+class Case(NamedTuple):
+    """A specification to be checked.
+
+    Arguments:
+        specification: The specification of the variant, with the parts that the user named.
+        asked: The parts, and the options of parts, that the user gave.
+    """
+
+    specification: Specification
+    asked: Mapping[str, OptionValue]
+
+    @property
+    def q(self) -> type[Family]:
+        """The family of the posterior."""
+        parts = self.specification.parts
+        return _Joint if parts is None else parts.posterior.kind
+
+    @property
+    def p(self) -> type[Prior]:
+        """The class of the prior."""
+        parts = self.specification.parts
+        return _JointPrior if parts is None else parts.prior.kind
+
+    @property
+    def objective(self) -> ModelObjective:
+        """The objective."""
+        return self.specification.objective
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the data are tokens."""
+        return self.specification.data.support == "tokens"
+
+    def said(self, names: tuple[str, ...]) -> str:
+        """Return options and their values, as a message shows them."""
+        parts = self.specification.parts
+        values: dict[str, object] = {"objective": self.objective.name or "the variant's own"}
+        if parts is not None:
+            values |= {"posterior": parts.posterior.name, "prior": parts.prior.name}
+        values |= self.asked
+        return ", ".join(f"{name}={values[name]!r}" for name in names if name in values)
+
+
+class Rule(NamedTuple):
+    """A combination of parts that cannot be trained.
+
+    Arguments:
+        what: The combination, for the table of all rules.
+        reason: Why it cannot be trained.
+        fix: What to do instead.
+        about: The options that the message names.
+        refuses: Whether the rule refuses a case.
+        error: The class of the error.
+    """
+
+    what: str
+    reason: str
+    fix: str
+    about: tuple[str, ...]
+    refuses: Callable[[Case], bool]
+    error: type[ReparamError] = SupportError
+
+
+def check(specification: Specification, asked: Mapping[str, OptionValue]) -> None:
+    """Refuse parts that do not go together.
+
+    Arguments:
+        specification: The specification of a variant, with the parts that the user named.
+        asked: The parts, and the options of parts, that the user gave.
+
+    Raises:
+        OptionError: A part that this variant cannot exchange, or an option that changes nothing.
+        SupportError: Parts that make no sense together.
+    """
+    case = Case(specification, asked)
+    for rule in RULES:
+        if rule.refuses(case):
+            raise rule.error(f"{case.said(rule.about)}: {rule.reason}; {rule.fix}")
+
+
+def _option_rule(option: str, kind: str) -> Rule:
+    """Return the rule that refuses an option of parts where no part has it."""
+    names = [part.name for part in KINDS[kind].values() if option in part.kind.options]
+
+    def refuses(case: Case) -> bool:
+        declared = {
+            "posterior": case.q.options,
+            "prior": case.p.options,
+            "objective": case.objective.options,
+        }
+        return option in case.asked and option not in declared[kind]
+
+    return Rule(
+        f"{option} with another {kind} than {' or '.join(names)}",
+        f"{option} is an option of other {kind}s",
+        f"add {kind}={' or '.join(map(repr, names))}",
+        (option, kind),
+        refuses,
+        OptionError,
+    )
+
+
+def _has_other_space(c: Case) -> bool:
+    """Whether a KL is computed between a posterior and a prior on different sets."""
+    has_kl = c.objective.needs_prior and (c.objective.has_kl or c.q.has_density)
+    return has_kl and c.p.space not in (None, c.q.space)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "another posterior or prior in a variant whose parts are made for each other",
+        "the posterior and the prior of this variant are made for each other, or missing",
+        "start from a variant such as 'vae'",
+        ("posterior", "prior"),
+        lambda c: c.q is _Joint and not c.asked.keys().isdisjoint({"posterior", "prior"}),
+        OptionError,
+    ),
+    Rule(
+        "another objective in a variant with players or phases of its own",
+        "the model of this variant is made for its own objective",
+        "start from a variant such as 'vae'",
+        ("objective",),
+        lambda c: "objective" in c.asked and not c.objective.name,
+        OptionError,
+    ),
+    Rule(
+        "free_bits in an autoencoder",
+        "the code of an autoencoder is a point, which has no KL to any prior",
+        "use a variant such as 'vae'",
+        ("free_bits",),
+        lambda c: (
+            {"free_bits"} == c.asked.keys() & {"free_bits", "objective"}
+            and bool(c.objective.name)
+            and not c.objective.needs_prior
+        ),
+    ),
+    *(_option_rule(option, kind) for option, kind in part_option_names().items()),
+    Rule(
+        "start_at_mean with a decoder that is no network and family",
+        "the decoder of this variant is not a network followed by a family",
+        "start from a variant such as 'vae'",
+        ("start_at_mean",),
+        lambda c: "start_at_mean" in c.asked and c.specification.likelihood is None,
+        OptionError,
+    ),
+    Rule(
+        "start_at_mean with a likelihood of levels, classes or a mixture",
+        "the mean of this likelihood is not a function of one number for each entry",
+        "drop start_at_mean=True",
+        ("start_at_mean",),
+        lambda c: "start_at_mean" in c.asked and not c.specification.starts_at_mean,
+    ),
+    Rule(
+        "the class-conditional prior without a condition on labels",
+        "it is a Gaussian for each label, and the model has no condition",
+        "add condition='label'",
+        ("prior",),
+        lambda c: c.p.needs_condition and not c.specification.data.context,
+        OptionError,
+    ),
+    Rule(
+        "an autoencoder without a prior with elbo, iwae, dreg, tc, mmd or naive",
+        "it compares codes with a prior, and an autoencoder has no prior",
+        "add prior='standard-normal'",
+        ("objective",),
+        lambda c: c.objective.needs_prior and not c.p.exists,
+    ),
+    Rule(
+        "tokens with the vamp prior",
+        "its pseudo-inputs are learned by their gradient, which tokens do not have",
+        "use prior='mixture'",
+        ("prior",),
+        lambda c: c.is_text and c.p.needs_gradient_of_x,
+    ),
+    Rule(
+        "tokens with denoising or contractive",
+        "noise cannot be added to a token, and a token has no derivative",
+        "use objective='reconstruction'",
+        ("objective",),
+        lambda c: c.is_text and c.objective.needs_gradient_of_x,
+    ),
+    Rule(
+        "a deterministic posterior with elbo, iwae, dreg, tc or naive",
+        "a point has no density, and its KL to any prior with one is infinite",
+        "use objective='mmd' or 'reconstruction', or posterior='gaussian'",
+        ("posterior", "objective"),
+        lambda c: c.objective.has_kl and not c.q.has_density,
+    ),
+    Rule(
+        "posterior and prior on different spaces (real vectors, the sphere, codes)",
+        "each gives no mass to the space of the other, so that the KL is infinite",
+        "use prior='sphere' with posterior='von-mises-fisher', prior='uniform-codes' with "
+        "'gumbel', and other priors with other posteriors",
+        ("posterior", "prior"),
+        _has_other_space,
+    ),
+    Rule(
+        "a uniform posterior with the vamp prior",
+        "a box is not inside a mixture of other boxes, so that the KL is infinite",
+        "use prior='standard-normal', or posterior='gaussian'",
+        ("posterior", "prior"),
+        lambda c: c.objective.needs_prior and c.q.is_bounded and c.p.space is None,
+    ),
+    Rule(
+        "a gumbel posterior with iwae or dreg, or with the vamp prior",
+        "a relaxed draw lies between classes, where a prior over classes has no mass",
+        "use objective='elbo' with prior='uniform-codes'",
+        ("posterior", "prior", "objective"),
+        lambda c: (
+            c.objective.needs_prior
+            and c.q.is_relaxed
+            and (c.p.space is None or c.objective.is_importance_weighted)
+        ),
+    ),
+    Rule(
+        "tc with a posterior that does not factorize",
+        "log q(z_j | x) of a single dimension has no closed form",
+        "use posterior='gaussian'",
+        ("objective", "posterior"),
+        lambda c: c.objective.needs_factorizing and not c.q.factorizes,
+    ),
+    Rule(
+        "naive with a posterior other than gaussian",
+        "it is a penalty on μ and log σ² of a Gaussian",
+        "use posterior='gaussian'",
+        ("objective", "posterior"),
+        lambda c: c.objective.needs_gaussian and not c.q.is_gaussian,
+    ),
+    Rule(
+        "a learned prior (mixture, vamp, flow, class-conditional) with reconstruction, denoising, "
+        "contractive, or mmd without a KL",
+        "no gradient of the objective reaches the prior, so that nothing would train it",
+        "use prior='standard-normal', or objective='elbo'",
+        ("prior", "objective"),
+        lambda c: c.specification.has_learned_prior and not c.objective.has_kl,
+    ),
+)
+"""All rules, in the order in which they are checked."""
+
+REFUSALS = tuple((rule.what, rule.reason) for rule in RULES)
+"""What is refused, and the reason, for the table of ``reparam models``."""
