@@ -13,7 +13,7 @@ from reparam.errors import DataError, OptionError, ReparamError, SupportError
 from reparam.runs.config import differences
 from reparam.spec import DataSpec
 from reparam.variants import build, names
-from reparam.variants.compatibility import RULES
+from reparam.variants.compatibility import rules
 from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
 
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
@@ -83,7 +83,7 @@ def test_whatever_is_not_on_the_list_trains(
 
 
 def test_every_refusal_has_its_reason() -> None:
-    assert all(rule.what and rule.reason and rule.fix for rule in RULES)
+    assert all(rule.what and rule.reason and rule.fix for rule in rules())
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
-"""Variants: names for compositions, each a short builder registered once."""
+"""Variants: names for presets of one specification, each a short function that is registered.
 
+``build`` creates a recipe by the name of the variant, functions such as ``vae`` do it directly. The
+modules of this folder are discovered, so that a new variant is one file.
+"""
+
+from reparam.utils.registry import discover
 from reparam.variants.adversarial import cvae_gan, vae_gan
 from reparam.variants.autoencoders import ae, cae, dae
 from reparam.variants.bounds import dreg, iwae
-from reparam.variants.build import build, variant
+from reparam.variants.builder import build, variant
 from reparam.variants.classic import beta_vae, conv_vae, vae
 from reparam.variants.cluster_vae import cluster_vae
 from reparam.variants.compatibility import REFUSALS, RULES, Rule
@@ -20,6 +25,8 @@ from reparam.variants.specification import Composition, Networks, Specification
 from reparam.variants.ss_vae import ss_vae, ss_vae_stacked
 from reparam.variants.text_vae import text_vae
 from reparam.variants.vq_vae import vq_vae
+
+discover(__name__, __path__)
 
 __all__ = [
     "Milestone",

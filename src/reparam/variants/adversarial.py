@@ -15,7 +15,7 @@ from reparam.objectives.adversarial import (
     PerceptualEncoder,
 )
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
 from reparam.variants.recipe import Player
 from reparam.variants.specification import PartMaker, Specification

@@ -8,7 +8,7 @@ from reparam.objectives.corruption import Corruption, Kind
 from reparam.priors import NoPrior
 from reparam.spec import DataSpec
 from reparam.utils.registry import Part
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Composition, Specification
 

@@ -4,7 +4,7 @@ from typing import Unpack
 
 from reparam.objectives import IWAE, DReG
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Specification
 

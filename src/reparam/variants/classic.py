@@ -7,7 +7,7 @@ from reparam.families import Family
 from reparam.nn.conv import Norm
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Convolutions, Net, perceptrons
 from reparam.variants.specification import Composition, Specification
 

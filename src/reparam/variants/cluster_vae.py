@@ -15,7 +15,7 @@ from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.recipe import Milestone
 from reparam.variants.specification import Specification
 

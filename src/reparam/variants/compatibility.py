@@ -103,7 +103,7 @@ def check(specification: Specification, asked: Mapping[str, OptionValue]) -> Non
         SupportError: Parts that make no sense together.
     """
     case = Case(specification, asked)
-    for rule in RULES:
+    for rule in rules():
         if rule.refuses(case):
             raise rule.error(f"{case.said(rule.about)}: {rule.reason}; {rule.fix}")
 
@@ -164,7 +164,6 @@ RULES: tuple[Rule, ...] = (
             and not c.objective.needs_prior
         ),
     ),
-    *(_option_rule(option, kind) for option, kind in part_option_names().items()),
     Rule(
         "start_at_mean with a decoder that is no network and family",
         "the decoder of this variant is not a network followed by a family",
@@ -265,7 +264,14 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.specification.has_learned_prior and not c.objective.has_kl,
     ),
 )
-"""All rules, in the order in which they are checked."""
+"""The rules that are not about an option of a single part."""
 
-REFUSALS = tuple((rule.what, rule.reason) for rule in RULES)
+
+def rules() -> tuple[Rule, ...]:
+    """Return all rules, in the order in which they are checked."""
+    of_options = (_option_rule(option, kind) for option, kind in part_option_names().items())
+    return (*RULES[:3], *of_options, *RULES[3:])
+
+
+REFUSALS = tuple((rule.what, rule.reason) for rule in rules())
 """What is refused, and the reason, for the table of ``reparam models``."""

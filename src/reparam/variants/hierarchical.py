@@ -13,7 +13,7 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP, Downsample, Pyramid, TakeLast
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.specification import Specification
 
 

@@ -5,7 +5,7 @@ from typing import Unpack
 
 from reparam.priors import PRIORS, check_sizes
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, WithoutContext, perceptrons
 from reparam.variants.specification import Specification
 

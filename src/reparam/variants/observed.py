@@ -12,7 +12,7 @@ from reparam.models.directed import DirectedModel, Node
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.specification import Specification
 
 

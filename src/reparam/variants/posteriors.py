@@ -6,7 +6,7 @@ from typing import Unpack
 from reparam.families import POSTERIORS, Family
 from reparam.priors import PRIORS
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Specification
 

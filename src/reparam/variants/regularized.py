@@ -10,7 +10,7 @@ from reparam.nn import MLP
 from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.adversarial import DensityRatio, FactorVAE
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
 from reparam.variants.recipe import Player
 from reparam.variants.specification import Specification

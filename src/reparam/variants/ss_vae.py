@@ -21,7 +21,7 @@ from reparam.nn import MLP, RandomAffine
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.observed import class_count
 from reparam.variants.specification import Specification
 

@@ -10,7 +10,7 @@ from reparam.nn import TextDecoder, TextEncoder
 from reparam.nn.sequence import EncoderKind
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.specification import Composition, Networks, Specification
 
 

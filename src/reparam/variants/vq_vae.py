@@ -13,7 +13,7 @@ from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
 from reparam.objectives import VectorQuantized
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
-from reparam.variants.build import variant
+from reparam.variants.builder import variant
 from reparam.variants.recipe import Milestone
 from reparam.variants.specification import Specification
 
