@@ -1,4 +1,4 @@
-"""Autoencoders whose decoder is also judged by a discriminator."""
+"""Autoencoders whose decoder is also trained against a discriminator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,23 +82,23 @@ def vae_gan(
     player_lr: float = 1e-3,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE whose decoder must fool a discriminator, in whose features it reconstructs.
+    r"""The VAE with a discriminator, in whose features it reconstructs (VAE-GAN).
 
     .. math:: \mathcal L_x = w \log p(x \mid z) - \tfrac\gamma2 \|h_D(x) - h_D(\hat x)\|^2, \quad
               \mathcal L_{\mathrm{enc}} = \mathcal L_x - \mathrm{KL}, \quad
               \mathcal L_{\mathrm{dec}} = \mathcal L_x + \log D(\hat x) + \log D(\hat x_p)
 
-    Three players in one loop: encoder, decoder and discriminator. Use it for sharper images than a
-    likelihood of single pixels asks for; train it on grey values (``--binarize none``), as what the
-    decoder makes is grey.
+    Encoder, decoder and discriminator are trained as three players. Use it for sharper images than
+    a likelihood of single pixels gives. Train it on grey values (binarize='none'), because decoded
+    images are grey.
 
-    Limits: nothing here bounds log p(x); like every game it may not settle.
+    Limits: the objective bounds no log p(x), and the game may not converge.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         gamma: γ.
-        pixels: w; 0 as in the source, which then needs careful tuning.
+        pixels: w; 0 in the source, which needs careful tuning.
         critic: The sizes of the discriminator's layers; the first gives its features h_D.
         player_lr: The learning rate of decoder and discriminator.
         net: The other options of ``vae``.
@@ -120,17 +120,17 @@ def cvae_gan(
     player_lr: float = 1e-3,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE-GAN under a label, with a classifier whose features its examples must match.
+    r"""The VAE-GAN given a label, with a classifier whose features are matched.
 
     .. math:: \mathcal L_{\mathrm{dec}} = \log D(\hat x) + \log D(\hat x_p) + w \log p(x \mid z)
               - \tfrac\gamma2 \bigl(
               \|h_D(x) - h_D(\hat x)\|^2 + \|h_C(x) - h_C(\hat x)\|^2\bigr)
               - \tfrac12 \|\mathbb E h_C(x) - \mathbb E h_C(\hat x_p)\|^2
 
-    Four players in one loop: encoder, decoder, discriminator and classifier. Use it to generate
-    examples of one class, sharper than ``cvae``: ``reparam sample RUN --label 2``.
+    Encoder, decoder, discriminator and classifier are trained as four players. Use it to generate
+    examples of one class that are sharper than those of ``cvae``: run.sample(label=2).
 
-    Limits: as ``vae-gan``; it needs a label for every example.
+    Limits: as for ``vae-gan``; every example needs a label.
 
     Arguments:
         spec: The shape and support of the data, with labels.

@@ -1,4 +1,4 @@
-"""Autoencoders: a code, and nothing random about it."""
+"""Autoencoders, whose code is deterministic."""
 
 from typing import Unpack
 
@@ -21,13 +21,13 @@ def autoencoder(latent_dim: int, **net: Unpack[Net]) -> Composition:
 
 @variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
 def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
-    r"""The autoencoder: a deterministic code, and the description of x that it allows.
+    r"""The autoencoder: a deterministic code from which x is reconstructed.
 
     .. math:: \mathcal L = \log p(x \mid z = f(x))
 
-    Use it as what the others are compared with, and to reduce dimensions.
+    Use it as a baseline, and to reduce dimensions.
 
-    Limits: there is no prior and no likelihood of x; draws of z mean nothing to the decoder.
+    Limits: there is no prior and no likelihood of x, so that nothing can be generated.
 
     Arguments:
         spec: The shape and support of the data.
@@ -50,19 +50,19 @@ def dae(
     level: float = 0.5,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The denoising autoencoder: from a corrupted x it describes the clean one.
+    r"""The denoising autoencoder, which reconstructs x from a corrupted x.
 
     .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
 
-    Use it to clean data (``reparam denoise RUN``), and for codes that noise does not move.
+    Use it to remove noise from data, and for codes that noise does not change.
 
-    Limits: it undoes the noise that it was trained on; there is no likelihood of x.
+    Limits: it removes the kind of noise that it was trained on; there is no likelihood of x.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         corruption: The noise C: ``gaussian``, ``masking`` or ``salt-and-pepper``.
-        level: Its standard deviation, or the share of entries that it changes.
+        level: The standard deviation of the noise, or the share of entries that it changes.
         net: The other options of ``vae``.
 
     Example:
@@ -81,15 +81,15 @@ def cae(
     n_probes: int = 0,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The contractive autoencoder: its code moves little when x does.
+    r"""The contractive autoencoder, whose code has a small derivative by x.
 
     .. math:: \mathcal L = \log p(x \mid f(x))
               - \lambda \Bigl\| \frac{\partial f(x)}{\partial x} \Bigr\|_F^2
 
-    Use it for codes that small changes of x leave where they are.
+    Use it for codes that small changes of x do not change.
 
-    Limits: the exact norm takes a backward pass for each latent dimension, which n_probes=1
-    estimates from one; there is no likelihood of x.
+    Limits: the exact norm takes a backward pass for each latent dimension; n_probes=1 estimates it
+    from one; there is no likelihood of x.
 
     Arguments:
         spec: The shape and support of the data.

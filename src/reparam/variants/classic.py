@@ -1,4 +1,4 @@
-"""The VAE and its nearest kin: other weights, other networks, another posterior."""
+"""The VAE, the β-VAE and the convolutional VAE."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -25,9 +25,9 @@ def vae(
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    Use it first: it is the plainest of all, and what every other variant is measured against.
+    Use it first: it is the simplest variant, and the baseline of the others.
 
-    Limits: the posterior factorizes over dimensions, and the prior knows nothing of the data.
+    Limits: the posterior factorizes over dimensions, and the prior is fixed.
 
     Arguments:
         spec: The shape and support of the data.
@@ -51,19 +51,20 @@ def beta_vae(
     beta: float = 4.0,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
+    r"""The VAE with a weight on its KL.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
 
-    Use it to pay with a worse reconstruction for codes whose dimensions stand for one thing each
-    (β > 1), or with codes further from the prior for sharper reconstructions (β < 1).
+    Use β > 1 for latent dimensions that describe one factor each, at the cost of the
+    reconstruction, and β < 1 for sharper reconstructions, at the cost of samples. Use it with care
+    in comparisons: evaluation always reports β = 1.
 
-    Limits: for β ≠ 1 this is no bound that training tightens; evaluation always reports β = 1.
+    Limits: for β < 1 the objective is no lower bound of log p(x).
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
-        beta: β, in proper nats: the reconstruction is summed over pixels, never averaged.
+        beta: β, where the reconstruction is summed over pixels, not averaged.
         net: The other options of ``vae``.
 
     Example:
@@ -88,10 +89,10 @@ def conv_vae(
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image. Use it for
-    images, above all larger ones, where what matters is near what it matters to.
+    The encoder has strided 3 × 3 convolutions, the decoder transposed ones, for images of any size.
+    Use it for images, above all larger ones.
 
-    Limits: images only; every pixel is independent of the others given z.
+    Limits: images only; pixels are independent given z.
 
     Arguments:
         spec: The shape and support of the data.
@@ -100,8 +101,8 @@ def conv_vae(
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
         norm: batch for batch normalization before every nonlinearity.
-        padding: The zeros around the maps that the encoder shrinks: with 1, 32 pixels become 16, 8,
-            4, 2; with none 15, 7, 3, 1.
+        padding: The zeros around the maps of the encoder: with 1, 32 pixels become 16, 8, 4, 2;
+            with 0 they become 15, 7, 3, 1.
 
     Example:
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape

@@ -1,4 +1,4 @@
-"""Priors that are learned, or that know the label."""
+"""Variants whose prior is learned, or that are given the label."""
 
 from dataclasses import replace
 from typing import Unpack
@@ -18,10 +18,10 @@ def vamp_vae(
 
     .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
 
-    Use it where the standard normal is too plain for the data: samples and likelihood gain, and
-    fewer latent dimensions collapse. The pseudo-inputs begin at training examples.
+    Use it where the standard normal is too simple for the data: samples and likelihood improve, and
+    fewer latent dimensions collapse. The pseudo-inputs start at training examples.
 
-    Limits: every step encodes K more inputs; its KL is estimated, not closed.
+    Limits: every step encodes K more inputs; the KL is estimated from draws.
 
     Arguments:
         spec: The shape and support of the data.
@@ -51,8 +51,8 @@ def flow_prior_vae(
     .. math:: \log p(z) = \log \mathcal N(f(z); 0, I)
               + \log \Bigl|\det \frac{\partial f}{\partial z}\Bigr|
 
-    Use it for the best likelihood of a model with one latent layer: the prior becomes what the
-    posteriors add up to.
+    Use it for the best likelihood of a model with one latent layer: the prior learns the mixture of
+    all posteriors.
 
     Limits: a draw from the prior takes one pass for each latent dimension.
 
@@ -77,16 +77,16 @@ def flow_prior_vae(
 
 @variant("class-prior-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
 def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
-    r"""The VAE with a Gaussian of its own for each label, which encoder and decoder never see.
+    r"""The VAE whose prior is a Gaussian for each label; encoder and decoder do not get the label.
 
     .. math:: p(z \mid y) = \mathcal N(W \,\mathrm{onehot}(y), I), \qquad q(z \mid x), \quad
               p(x \mid z)
 
-    Use it to see the classes as clouds in the latent space, and to draw from one of them:
-    ``reparam sample RUN --label 2``.
+    Use it to place the classes in the latent space, and to draw from one of them:
+    run.sample(label=2).
 
-    Limits: in two dimensions ten clouds of unit variance overlap, and so does what they generate;
-    ``cvae`` obeys better.
+    Limits: in two dimensions ten Gaussians of unit variance overlap, so that classes are confused;
+    samples of ``cvae`` match the label more often.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -106,16 +106,16 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) ->
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")
 def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
-    r"""The VAE whose encoder and decoder are given the label.
+    r"""The VAE whose encoder and decoder get the label (conditional VAE).
 
     .. math:: \log p(x \mid y) \ge \mathbb E_{q(z \mid x, y)}[\log p(x \mid z, y)]
               - \mathrm{KL}(q(z \mid x, y) \| p(z))
 
-    Use it to generate what is asked for: ``reparam sample RUN --label 2``. The code is free for
-    everything but the class, such as slant and stroke.
+    Use it to generate examples of a class: run.sample(label=2). The code describes the rest, such
+    as slant and stroke.
 
-    Limits: it needs a label for every example; with many latent dimensions the decoder may read
-    the class from z and mind the label less.
+    Limits: every example needs a label; with many latent dimensions the decoder can read the class
+    from z and ignore the label.
 
     Arguments:
         spec: The shape and support of the data, with labels.

@@ -1,4 +1,4 @@
-"""Posteriors other than the diagonal Gaussian."""
+"""Variants with a posterior other than the diagonal Gaussian."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -13,13 +13,13 @@ from reparam.variants.specification import Specification
 
 @variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
 def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
-    r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
+    r"""The VAE whose posterior has a full covariance matrix.
 
     .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
 
-    Use it for few latent dimensions that the posterior ties to each other, as a linear model does.
+    Use it for few latent dimensions that are dependent given x, as in a linear model.
 
-    Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
+    Limits: n(n + 1)/2 numbers for n latent dimensions; one mode.
 
     Arguments:
         spec: The shape and support of the data.
@@ -45,23 +45,24 @@ def iaf_vae(
     passes: int | None = None,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE whose posterior is a Gaussian bent by an inverse autoregressive flow.
+    r"""The VAE whose posterior is an inverse autoregressive flow of a Gaussian.
 
     .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
               \log q(z \mid x) = \log \mathcal N(\varepsilon; 0, I) - \sum_j \log \sigma_j
               - \sum_t \log \Bigl|\det \frac{\partial f_t}{\partial f_{t-1}}\Bigr|
 
-    Use it where a diagonal posterior is the weak part: dependent dimensions and several modes.
+    Use it where a diagonal posterior is too simple: for dependent dimensions and several modes.
 
-    Limits: the density of a z that it did not draw itself takes D passes; ``passes=2`` (coupling
-    layers) makes it two.
+    Limits: the density of a z that is no draw of the posterior itself takes D passes; ``passes=2``
+    (coupling layers) reduces them to two.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         n_transforms: How many transforms are stacked.
         flow_width: The width of each transform's network.
-        passes: In how many passes any z is scored: 2 for coupling layers, None for D.
+        passes: The number of passes that the density of any z takes: 2 for coupling layers, None
+            for D.
         net: The other options of ``vae``.
 
     Example:
@@ -85,21 +86,21 @@ def vmf_vae(
     likelihood: str | Family | None = None,
     activation: str = "relu",
 ) -> Specification:
-    r"""The VAE whose codes are directions: von Mises–Fisher posteriors, uniform on the sphere.
+    r"""The VAE on the unit sphere: von Mises–Fisher posterior and uniform prior.
 
     .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z), \qquad p(z) = 1 / |S^{D-1}|,
               \quad \|z\| = 1
 
-    Use it for few latent dimensions, where a Gaussian prior pulls all codes to the middle, and for
-    data that lie on a sphere. With a fixed κ the KL is a constant.
+    Use it for few latent dimensions, where a Gaussian prior concentrates codes at the origin, and
+    for data on a sphere. With a fixed κ the KL is a constant.
 
-    Limits: one κ for all dimensions of a code; from about twenty coordinates on a Gaussian does
+    Limits: one κ for all dimensions of a code; with about twenty or more coordinates a Gaussian is
     better.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of coordinates D of z.
-        concentration: κ, the same for all; None to learn it for each x.
+        concentration: κ, the same for all x; None to learn it for each x.
         hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
@@ -133,16 +134,16 @@ def gumbel_vae(
     likelihood: str | Family | None = None,
     activation: str = "relu",
 ) -> Specification:
-    r"""The VAE with discrete codes: N variables of K classes, relaxed while training.
+    r"""The VAE with one-hot codes: N variables of K classes, relaxed in training.
 
     .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \qquad
               \mathrm{KL} = N \log K - \sum_n \mathrm H(\pi_n)
 
-    Use it for codes that are classes: categories, compression to a known number of bits
-    (N log₂ K). Outside training every code is exact, and so is every figure of an evaluation.
+    Use it for discrete codes, such as categories, or compression to N log₂ K bits. Outside training
+    codes are exactly one-hot, also in an evaluation.
 
-    Limits: the relaxation biases the gradient, the more the higher the temperature; the lower it
-    is, the noisier the gradient.
+    Limits: the relaxation biases the gradient at high temperatures, and the gradient is noisy at
+    low ones.
 
     Arguments:
         spec: The shape and support of the data.

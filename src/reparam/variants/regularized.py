@@ -1,4 +1,4 @@
-"""The VAE with other penalties on its code."""
+"""Variants with other penalties on the code than the KL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,16 +32,16 @@ class CodeDiscriminator:
 def tc_vae(
     spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Unpack[Net]
 ) -> Specification:
-    r"""The VAE with a weight on the dependence between its latent dimensions alone (β-TC-VAE).
+    r"""The VAE with a weight on the total correlation of its latent dimensions (β-TC-VAE).
 
     .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
               \prod_j q(z_j)\Bigr)
 
-    Use it for dimensions that vary apart from each other, at less cost to the reconstruction than
+    Use it for independent latent dimensions, at a lower cost to the reconstruction than
     ``beta-vae``.
 
-    Limits: the total correlation is estimated from a batch, so that large batches serve it;
-    independence alone does not make dimensions meaningful.
+    Limits: the total correlation is estimated from a batch, which should be large; independent
+    dimensions need not be interpretable.
 
     Arguments:
         spec: The shape and support of the data.
@@ -65,17 +65,17 @@ def factor_vae(
     critic_lr: float = 1e-3,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE that pays for the dependence of its latent dimensions as a discriminator sees it.
+    r"""The VAE with a penalty on the total correlation, estimated by a discriminator.
 
     .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
               \log \frac{D(z)}{1 - D(z)}\Bigr]
 
-    D learns to tell codes from codes whose dimensions were shuffled over the batch; its logit
-    estimates the total correlation.
+    D learns to distinguish codes from codes whose dimensions were shuffled over the batch. Its
+    logit estimates the total correlation.
 
-    Use it as ``tc-vae``, where batches are too small for that estimate.
+    Use it in place of ``tc-vae`` where batches are too small for that estimate.
 
-    Limits: two players: if the discriminator is slow, the penalty is wrong.
+    Limits: the penalty is wrong while the discriminator learns more slowly than the encoder.
 
     Arguments:
         spec: The shape and support of the data.
@@ -103,17 +103,16 @@ def info_vae(
     kl_weight: float = 0.5,
     **net: Unpack[Net],
 ) -> Specification:
-    r"""The VAE whose codes are held to the prior as a whole, and less one by one.
+    r"""The VAE with a maximum mean discrepancy between all codes and the prior (InfoVAE).
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
               - \lambda\, \mathrm{MMD}^2(q(z), p(z))
 
-    Use it where the code should tell much of x and still be drawn from the prior.
+    Use it for informative codes that can still be drawn from the prior. α here is 1 - α in the
+    source.
 
-    The source calls 1 - α what is α here.
-
-    Limits: for α < 1 this is no bound; the discrepancy is estimated from a batch, and a large
-    weight makes its noise drown the rest.
+    Limits: for α < 1 the objective is no bound; the discrepancy is estimated from a batch, and with
+    a large weight its noise dominates the gradient.
 
     Arguments:
         spec: The shape and support of the data.
@@ -133,15 +132,15 @@ def info_vae(
 def wae(
     spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Unpack[Net]
 ) -> Specification:
-    r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
+    r"""The Wasserstein autoencoder: deterministic codes whose distribution matches the prior.
 
     .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
               q(z) = \mathbb E_x[\delta(z - f(x))]
 
-    Use it for sharp reconstructions from a model that can still be sampled.
+    Use it for sharp reconstructions from a model that can generate.
 
     Limits: a deterministic code has no ELBO and no likelihood of x; with more latent dimensions
-    than the data need, holes remain between the codes.
+    than the data need, regions of the prior remain without codes.
 
     Arguments:
         spec: The shape and support of the data.
@@ -161,14 +160,14 @@ def wae(
 def naive_vae(
     spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Unpack[Net]
 ) -> Specification:
-    r"""A warning: the VAE with a penalty that looks like a KL and is none.
+    r"""The VAE with a penalty that resembles a KL and is none, for comparison.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
               - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
 
-    Use it to see what the KL is worth: the same networks with the ELBO reach a better bound.
+    Use it to measure the effect of the KL: the same networks with the ELBO reach a better bound.
 
-    Limits: it bounds no likelihood; the weight that works has to be searched for.
+    Limits: it bounds no likelihood; its weight has to be tuned.
 
     Arguments:
         spec: The shape and support of the data.

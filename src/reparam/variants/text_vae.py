@@ -58,17 +58,17 @@ def text_vae(
     dropout: float = 0.1,
     free_bits: float = 0.25,
 ) -> Specification:
-    r"""The VAE of text, whose decoder writes one character after the other.
+    r"""The VAE of text with an autoregressive decoder.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}\Bigl[\sum_t \log p(x_t \mid x_{<t}, z)\Bigr]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    A decoder that reads its own past can do without z; blanked-out input (dropout), free bits and a
-    KL that is warmed up (kl_warmup) keep it from that.
+    An autoregressive decoder can ignore z. Dropout of its input tokens, free bits and a warm-up of
+    the KL (kl_warmup) prevent that.
 
-    Use it for short texts of one kind, to draw them, and to walk from one to another.
+    Use it for short texts of one kind, to generate them and to interpolate between them.
 
-    Limits: windows of one length; what z tells is the gist, and the decoder guesses the letters.
+    Limits: windows of one length; z describes the content coarsely.
 
     Arguments:
         spec: The shape and support of the data, which must be sequences of tokens.
@@ -76,7 +76,7 @@ def text_vae(
         width: The filters or the state of the encoder, and the state of the decoder.
         encoder: The encoder's network: conv, or recurrent (a GRU in each direction).
         dropout: The share of tokens that is hidden from the decoder in training.
-        free_bits: λ: nats of KL that cost nothing, for each latent dimension.
+        free_bits: λ, the nats of KL that cost nothing, for each latent dimension.
 
     Raises:
         SupportError: Data that are no sequences of tokens.
