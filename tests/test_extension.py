@@ -70,11 +70,10 @@ EXAMPLES = {
         POSTERIORS,
         '''
         from torch import distributions
-        from reparam.families import POSTERIORS, Family
-        from reparam.utils.registry import registered
+        from reparam.families import Family, as_posterior
 
 
-        @registered(POSTERIORS, "laplace")
+        @as_posterior("laplace")
         class LaplacePosterior(Family):
             """Independent Laplace variables."""
 
@@ -92,11 +91,10 @@ EXAMPLES = {
         '''
         import torch
         from torch.distributions import Independent, StudentT
-        from reparam.priors import PRIORS, Prior
-        from reparam.utils.registry import registered
+        from reparam.priors import Prior, as_prior
 
 
-        @registered(PRIORS, "student")
+        @as_prior("student")
         class Student(Prior):
             """Independent Student t variables.
 
@@ -121,11 +119,10 @@ EXAMPLES = {
         '''
         from dataclasses import dataclass
         from math import log
-        from reparam.objectives import OBJECTIVES, ModelObjective, Terms
-        from reparam.utils.registry import registered
+        from reparam.objectives import ModelObjective, Terms, as_objective
 
 
-        @registered(OBJECTIVES, "renyi")
+        @as_objective("renyi")
         @dataclass(frozen=True)
         class Renyi(ModelObjective):
             """The variational Rényi bound with ten draws."""

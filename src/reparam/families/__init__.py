@@ -12,21 +12,21 @@ from reparam.families.continuous_bernoulli import ContinuousBernoulli
 from reparam.families.cross_entropy import CrossEntropy
 from reparam.families.deterministic import Deterministic
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
-from reparam.families.family import Annealed, Family
+from reparam.families.family import (
+    LIKELIHOODS,
+    POSTERIORS,
+    Family,
+    Likelihood,
+    as_likelihood,
+    as_posterior,
+)
 from reparam.families.flow import Flow
 from reparam.families.full_covariance_gaussian import FullCovarianceGaussian
 from reparam.families.gaussian import Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax
-from reparam.families.likelihoods import (
-    LIKELIHOODS,
-    Likelihood,
-    as_likelihood,
-    default_likelihood,
-    likelihood,
-)
+from reparam.families.likelihoods import default_likelihood, likelihood
 from reparam.families.negative_binomial import NegativeBinomial
 from reparam.families.poisson import Poisson
-from reparam.families.posteriors import POSTERIORS
 from reparam.families.quantized_gray import QuantizedGray
 from reparam.families.uniform import Uniform
 from reparam.families.vector_quantized import Quantized
@@ -36,7 +36,6 @@ from reparam.utils.registry import discover
 discover(__name__, __path__)
 
 __all__ = [
-    "Annealed",
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulli",
@@ -58,6 +57,7 @@ __all__ = [
     "Uniform",
     "VonMisesFisher",
     "as_likelihood",
+    "as_posterior",
     "default_likelihood",
     "likelihood",
 ]

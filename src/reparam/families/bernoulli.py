@@ -4,8 +4,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution
 
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood
+from reparam.families.family import Family, Shape, as_likelihood
 
 
 @as_likelihood("bernoulli")

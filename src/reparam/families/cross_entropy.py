@@ -5,8 +5,7 @@ from torch.distributions import Distribution
 
 from reparam.distributions import CrossEntropy as CrossEntropyDistribution
 from reparam.families.bernoulli import clamped
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood
+from reparam.families.family import Family, Shape, as_likelihood
 
 
 @as_likelihood("cross-entropy")

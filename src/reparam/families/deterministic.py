@@ -4,12 +4,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import Delta
-from reparam.families.family import Family, Shape
-from reparam.families.posteriors import POSTERIORS
-from reparam.utils.registry import registered
+from reparam.families.family import Family, Shape, as_posterior
 
 
-@registered(POSTERIORS, "deterministic")
+@as_posterior("deterministic")
 class Deterministic(Family):
     """A point mass: the code of an autoencoder, without noise.
 

@@ -11,15 +11,15 @@ from torch.distributions import Distribution
 from reparam.distributions import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixtureDistribution,
 )
-from reparam.errors import OptionError, ShapeError
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood, levels_of
+from reparam.errors import ShapeError
+from reparam.families.family import Family, Shape, as_likelihood
+from reparam.families.likelihoods import levels_of
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
 @as_likelihood("logistic-mixture")
-@numbers()
+@numbers(levels=2, n_components=1)
 class DiscretizedLogisticMixture(Family):
     r"""A mixture of logistics over grey levels k / (L - 1), for images of any number of channels.
 
@@ -53,10 +53,6 @@ class DiscretizedLogisticMixture(Family):
                 f"DiscretizedLogisticMixture over events of shape {tuple(self.event_shape)}: "
                 "its events are images (channels, height, width); use QuantizedGray for others"
             )
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
-        if n_components < 1:
-            raise OptionError(f"n_components={n_components}: a mixture needs at least one")
         self.levels = levels
         c, k = self.event_shape[0], n_components
         self._parts = [k, k * c, k * c, k * c * (c - 1) // 2]

@@ -6,8 +6,8 @@ go together follows from these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +17,12 @@ from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_sizes, numbers
+from reparam.utils.registry import Part, Registry, registered
 
 Shape = int | Sequence[int]
 
 Space = Literal["real vectors", "the unit sphere", "one-hot codes", "codes of a codebook"]
 """The set that a latent vector z lies in."""
-
-
-@runtime_checkable
-class Annealed(Protocol):
-    """A module with a quantity that follows the progress of the training."""
-
-    def anneal(self, progress: float) -> None:
-        """Set the quantity for a share of the training, from 0 to 1."""
-        ...
 
 
 @numbers(n_raw=1)
@@ -204,6 +196,57 @@ class Family(nn.Module, ABC):
                 f"this {type(self).__name__} has no head: give it to a Conditional first"
             )
         return self.head
+
+
+F = TypeVar("F", bound=type[Family])
+
+
+class Likelihood(NamedTuple):
+    """A likelihood that goes by a name.
+
+    Arguments:
+        supports: The supports of the data that it fits.
+        create: From a data spec to the family.
+    """
+
+    supports: tuple[str, ...]
+    create: Callable[[DataSpec], Family]
+
+
+LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
+"""The likelihoods p(x | z) by name."""
+
+
+def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
+    """Return a decorator that registers a family as a likelihood.
+
+    Arguments:
+        name: The name of the likelihood.
+        options: Keyword arguments of the family that the name stands for.
+    """
+
+    def decorated(family: F) -> F:
+        def create(spec: DataSpec) -> Family:
+            return family.for_data(spec, options)
+
+        LIKELIHOODS.add(name, Likelihood(family.supports, create))
+        return family
+
+    return decorated
+
+
+POSTERIORS: Registry[Part[Family]] = Registry("posterior")
+"""The posteriors q(z | x) by name. ``part.kind.for_latents`` creates one."""
+
+
+def as_posterior(name: str, **options: object) -> Callable[[F], F]:
+    """Return a decorator that registers a family as a posterior.
+
+    Arguments:
+        name: The name of the posterior.
+        options: Keyword arguments of the family that the name stands for.
+    """
+    return registered(POSTERIORS, name, **options)
 
 
 def one_axis(family: Family) -> int:

@@ -6,15 +6,13 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from reparam.distributions import Flow as FlowDistribution
-from reparam.families.family import Family, Shape, one_axis
-from reparam.families.posteriors import POSTERIORS
+from reparam.families.family import Family, Shape, as_posterior, one_axis
 from reparam.nn.flows import masked_transforms
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(POSTERIORS, "coupling", passes=2)
-@registered(POSTERIORS, "iaf")
+@as_posterior("coupling", passes=2)
+@as_posterior("iaf")
 @numbers(n_transforms=1, passes=1)
 class Flow(Family):
     r"""A Gaussian pushed through masked affine transforms: any covariance, any number of modes.

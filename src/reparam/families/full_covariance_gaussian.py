@@ -5,12 +5,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import TriangularNormal
-from reparam.families.family import Family, Shape, one_axis
-from reparam.families.posteriors import POSTERIORS
-from reparam.utils.registry import registered
+from reparam.families.family import Family, Shape, as_posterior, one_axis
 
 
-@registered(POSTERIORS, "full-covariance")
+@as_posterior("full-covariance")
 class FullCovarianceGaussian(Family):
     r"""The Gaussian with a full covariance matrix, given by its lower-triangular factor L.
 

@@ -9,11 +9,8 @@ from torch.distributions import Distribution, Normal
 
 from reparam.distributions import OptimalNormal
 from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood
-from reparam.families.posteriors import POSTERIORS
+from reparam.families.family import Family, Shape, as_likelihood, as_posterior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
 # a thousandth of a standard deviation. Without a floor a value that repeats has no upper bound.
@@ -26,8 +23,8 @@ _PIXEL_FLOOR = 1 / 1024
 @as_likelihood("gaussian-optimal", scale="optimal")
 @as_likelihood("gaussian-shared", scale="shared")
 @as_likelihood("gaussian", min_scale=_PIXEL_FLOOR)
-@registered(POSTERIORS, "gaussian")
-@numbers()
+@as_posterior("gaussian")
+@numbers(min_scale=0)
 class Gaussian(Family):
     r"""The diagonal Gaussian.
 
@@ -78,8 +75,6 @@ class Gaussian(Family):
                 raise unknown("scale", scale, [*kinds, "a positive number"])
         elif not 0 < scale < inf:
             raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
-        if not 0 <= min_scale < inf:
-            raise OptionError(f"min_scale={min_scale}: the floor must be finite, 0 or more")
         self.scale = scale
         if not min_scale < max_scale:
             raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")

@@ -10,14 +10,12 @@ from torch.distributions import Distribution
 
 from reparam.distributions import OneHotCodes
 from reparam.errors import OptionError
-from reparam.families.family import Family
-from reparam.families.posteriors import POSTERIORS
+from reparam.families.family import Family, as_posterior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(POSTERIORS, "gumbel")
-@numbers(n_variables=1)
+@as_posterior("gumbel")
+@numbers(n_variables=1, n_classes=2)
 class GumbelSoftmax(Family):
     r"""N one-hot codes of K classes each: relaxed in training, so that gradients pass, else exact.
 
@@ -53,8 +51,6 @@ class GumbelSoftmax(Family):
         temperature: tuple[float, float] = (1.0, 0.3),
     ) -> None:
         super().__init__(n_variables * n_classes, 1)
-        if n_classes < 2:
-            raise OptionError(f"n_classes={n_classes}: a code needs at least two classes")
         if not 0 < min(temperature) <= max(temperature) < inf:
             raise OptionError(f"temperature={temperature}: both must be positive and finite")
         self.n_classes = n_classes

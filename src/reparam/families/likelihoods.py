@@ -1,14 +1,8 @@
 """Likelihoods p(x | z) by name, and the default for each kind of data."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
-
 from reparam.errors import ShapeError, SupportError
-from reparam.families.family import Family
+from reparam.families.family import LIKELIHOODS, Family
 from reparam.spec import DataSpec
-from reparam.utils.registry import Registry
-
-F = TypeVar("F", bound=type[Family])
 
 # A categorical with a probability for each of so many grey levels is affordable.
 _FEW_LEVELS = 32
@@ -40,40 +34,6 @@ _DEFAULTS = {
     "tokens": "categorical",
     "counts": "negative-binomial",
 }
-
-
-class Likelihood(NamedTuple):
-    """A likelihood that goes by a name.
-
-    Arguments:
-        supports: The supports of the data that it fits.
-        create: From a data spec to the family.
-    """
-
-    supports: tuple[str, ...]
-    create: Callable[[DataSpec], Family]
-
-
-LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
-"""The likelihoods p(x | z) by name."""
-
-
-def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
-    """Return a decorator that registers a family as a likelihood.
-
-    Arguments:
-        name: The name of the likelihood.
-        options: Keyword arguments of the family that the name stands for.
-    """
-
-    def decorated(family: F) -> F:
-        def create(spec: DataSpec) -> Family:
-            return family.for_data(spec, options)
-
-        LIKELIHOODS.add(name, Likelihood(family.supports, create))
-        return family
-
-    return decorated
 
 
 def default_likelihood(spec: DataSpec) -> str:

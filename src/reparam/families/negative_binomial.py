@@ -8,8 +8,7 @@ from torch.distributions import Distribution
 
 from reparam.distributions import NegativeBinomial as NegativeBinomialDistribution
 from reparam.errors import unknown
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood
+from reparam.families.family import Family, Shape, as_likelihood
 from reparam.families.poisson import compressed, raw_of_count
 
 Dispersion = Literal["entry", "learned"]

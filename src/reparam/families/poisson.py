@@ -4,8 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import Poisson as PoissonDistribution
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import as_likelihood
+from reparam.families.family import Family, Shape, as_likelihood
 
 # The logarithm of three million. Larger raw parameters are compressed.
 _LIMIT = 15.0

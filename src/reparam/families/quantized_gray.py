@@ -4,15 +4,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import QuantizedCategorical
-from reparam.errors import OptionError
 from reparam.families.categorical import Categorical
-from reparam.families.family import Family, Shape
-from reparam.families.likelihoods import LIKELIHOODS, Likelihood, levels_of
+from reparam.families.family import LIKELIHOODS, Family, Likelihood, Shape
+from reparam.families.likelihoods import levels_of
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(levels=2)
 class QuantizedGray(Family):
     r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
 
@@ -34,8 +33,6 @@ class QuantizedGray(Family):
 
     def __init__(self, levels: int, event_shape: Shape) -> None:
         super().__init__(event_shape, levels)
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
         self.levels = levels
 
     def distribution(self, raw: Tensor) -> Distribution:

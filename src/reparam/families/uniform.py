@@ -4,12 +4,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions import Uniform as TorchUniform
 
-from reparam.families.family import Family, Shape
-from reparam.families.posteriors import POSTERIORS
-from reparam.utils.registry import registered
+from reparam.families.family import Family, Shape, as_posterior
 
 
-@registered(POSTERIORS, "uniform")
+@as_posterior("uniform")
 class Uniform(Family):
     r"""The uniform distribution on a box, :math:`U[m - w/2, m + w/2]`.
 

@@ -8,13 +8,11 @@ from torch.distributions import Distribution
 
 from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape
-from reparam.families.posteriors import POSTERIORS
+from reparam.families.family import Family, Shape, as_posterior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(POSTERIORS, "von-mises-fisher")
+@as_posterior("von-mises-fisher")
 @numbers()
 class VonMisesFisher(Family):
     r"""The von Mises–Fisher distribution, the counterpart of the Gaussian on the unit sphere.

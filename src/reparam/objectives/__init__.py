@@ -19,7 +19,7 @@ from reparam.objectives.corruption import Corruption
 from reparam.objectives.likelihood import MaximumLikelihood
 from reparam.objectives.regularized import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
-from reparam.objectives.terms import OBJECTIVES, ModelObjective, Objective, Terms
+from reparam.objectives.terms import OBJECTIVES, ModelObjective, Objective, Terms, as_objective
 from reparam.objectives.vector_quantized import VectorQuantized
 from reparam.utils.registry import discover
 
@@ -50,4 +50,5 @@ __all__ = [
     "Terms",
     "TotalCorrelation",
     "VectorQuantized",
+    "as_objective",
 ]

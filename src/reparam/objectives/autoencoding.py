@@ -12,13 +12,12 @@ from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives.corruption import Corruption
-from reparam.objectives.terms import OBJECTIVES, ModelObjective, Terms
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(OBJECTIVES, "denoising", corruption=Corruption())
-@registered(OBJECTIVES, "reconstruction")
+@as_objective("denoising", corruption=Corruption())
+@as_objective("reconstruction")
 @dataclass(frozen=True)
 class Reconstruction(ModelObjective):
     r"""The log-likelihood of x given its code, or given the code of a corrupted x.
@@ -70,7 +69,7 @@ class Reconstruction(ModelObjective):
         return Terms(bound=reconstruction, reconstruction=reconstruction)
 
 
-@registered(OBJECTIVES, "contractive")
+@as_objective("contractive")
 @numbers()
 @dataclass(frozen=True)
 class Contractive(ModelObjective):

@@ -15,10 +15,9 @@ from reparam.distributions import constant, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
 from reparam.models.latent import Draws, LatentModel
-from reparam.objectives.terms import OBJECTIVES, ModelObjective, Terms
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
-from reparam.utils.registry import registered
 from reparam.utils.seeding import rng_state, set_rng_state
 
 Schedule = Callable[[Any], Any]
@@ -96,7 +95,7 @@ def passed(
     return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
 
 
-@registered(OBJECTIVES, "elbo")
+@as_objective("elbo")
 @numbers(n_samples=1)
 @dataclass(frozen=True)
 class ELBO(ModelObjective):
@@ -133,7 +132,6 @@ class ELBO(ModelObjective):
 
     options = ("free_bits",)
     not_negative = ("beta", "free_bits")
-    has_beta = True
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
@@ -162,7 +160,7 @@ class ELBO(ModelObjective):
         return step.terms(step.reconstruction - beta * divergence.value, **penalties)
 
 
-@registered(OBJECTIVES, "iwae")
+@as_objective("iwae")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
 class IWAE(ModelObjective):
@@ -201,7 +199,7 @@ class IWAE(ModelObjective):
         return _importance_terms(draws)
 
 
-@registered(OBJECTIVES, "dreg")
+@as_objective("dreg")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
 class DReG(ModelObjective):

@@ -11,12 +11,11 @@ from reparam.divergence import kl, mmd
 from reparam.errors import SupportError
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import OBJECTIVES, ModelObjective, Terms
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(OBJECTIVES, "tc")
+@as_objective("tc")
 @numbers()
 @dataclass(frozen=True)
 class TotalCorrelation(ModelObjective):
@@ -50,7 +49,6 @@ class TotalCorrelation(ModelObjective):
     """
 
     not_negative = ("beta",)
-    has_beta = True
     needs_factorizing = True
 
     beta: float = 6.0
@@ -73,7 +71,7 @@ class TotalCorrelation(ModelObjective):
         return step.terms(step.elbo, total_correlation=(self.beta - 1) * total)
 
 
-@registered(OBJECTIVES, "mmd")
+@as_objective("mmd")
 @numbers()
 @dataclass(frozen=True)
 class MMD(ModelObjective):
@@ -142,7 +140,7 @@ class MMD(ModelObjective):
         )
 
 
-@registered(OBJECTIVES, "naive")
+@as_objective("naive")
 @numbers()
 @dataclass(frozen=True)
 class NaivePenalty(ModelObjective):

@@ -123,7 +123,6 @@ class Stacked(ModelObjective):
     """
 
     not_negative = ("alpha", "beta")
-    has_beta = True
     repeats_labeled = True
 
     alpha: float = 0.1

@@ -5,11 +5,11 @@ models they need; the rules of which parts go together read these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from math import inf
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.models.latent import as_latent
 from reparam.utils.equality import by_value
-from reparam.utils.registry import Part, Registry
+from reparam.utils.registry import Part, Registry, registered
 
 
 @by_value
@@ -100,7 +100,6 @@ class ModelObjective(ABC):
         is_importance_weighted: Whether densities of draws are compared, which relaxed draws lack.
         needs_factorizing: Whether the posterior has to factorize over dimensions.
         needs_gaussian: Whether the posterior has to be a diagonal Gaussian.
-        has_beta: Whether there is a field ``beta``, the weight of the KL.
         repeats_labeled: Whether every batch needs labeled examples, however few there are.
     """
 
@@ -111,7 +110,6 @@ class ModelObjective(ABC):
     is_importance_weighted: ClassVar[bool] = False
     needs_factorizing: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
-    has_beta: ClassVar[bool] = False
     repeats_labeled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -161,6 +159,18 @@ class ModelObjective(ABC):
 
 OBJECTIVES: Registry[Part[ModelObjective]] = Registry("objective")
 """The objectives that can replace that of a variant, by name."""
+
+Kind = TypeVar("Kind", bound=type[ModelObjective])
+
+
+def as_objective(name: str, **options: object) -> Callable[[Kind], Kind]:
+    """Return a decorator that registers an objective, which can then replace that of a variant.
+
+    Arguments:
+        name: The name of the objective.
+        options: Keyword arguments of the class that the name stands for.
+    """
+    return registered(OBJECTIVES, name, **options)
 
 
 def check_share(name: str, share: float) -> None:

@@ -10,7 +10,7 @@ from reparam.priors.flow import Flow
 from reparam.priors.hyperspherical_uniform import HypersphericalUniform
 from reparam.priors.mixture import Mixture
 from reparam.priors.no_prior import NoPrior
-from reparam.priors.prior import PRIORS, Prior, StartsAtData
+from reparam.priors.prior import PRIORS, Prior, StartsAtData, as_prior
 from reparam.priors.prior import check_sizes as check_sizes
 from reparam.priors.standard_normal import StandardNormal
 from reparam.priors.uniform_codes import UniformCodes
@@ -32,4 +32,5 @@ __all__ = [
     "StartsAtData",
     "UniformCodes",
     "VampPrior",
+    "as_prior",
 ]

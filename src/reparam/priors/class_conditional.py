@@ -5,12 +5,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from reparam.errors import OptionError
-from reparam.priors.prior import PRIORS, Prior
+from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "class-conditional")
+@as_prior("class-conditional")
 @numbers(latent_dim=1, context=1)
 class ClassConditional(Prior):
     r"""One Gaussian for each class, whose mean is learned.

@@ -8,13 +8,12 @@ from torch.distributions import Distribution, Independent, Normal
 
 from reparam.distributions import Flow as FlowDistribution
 from reparam.nn.flows import masked_transforms
-from reparam.priors.prior import PRIORS, Prior
+from reparam.priors.prior import Prior, as_prior
 from reparam.priors.standard_normal import StandardNormal
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "flow")
+@as_prior("flow")
 @numbers(latent_dim=1, n_transforms=1, context=0)
 class Flow(Prior):
     r"""A masked autoregressive flow, a learned density.

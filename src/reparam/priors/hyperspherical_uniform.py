@@ -4,12 +4,11 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import HypersphericalUniform as HypersphericalUniformDistribution
-from reparam.priors.prior import PRIORS, Prior
+from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "sphere")
+@as_prior("sphere")
 @numbers(latent_dim=1)
 class HypersphericalUniform(Prior):
     r"""The uniform distribution on the unit sphere, :math:`p(z) = 1 / |S^{D-1}|`.

@@ -8,15 +8,14 @@ from torch import Tensor, nn
 
 from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError
-from reparam.priors.prior import PRIORS, Prior
+from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 # Of so many fits the likeliest is kept.
 _N_FITS = 30
 
 
-@registered(PRIORS, "mixture")
+@as_prior("mixture")
 @numbers(latent_dim=1, n_components=1)
 class Mixture(Prior):
     r"""A mixture of Gaussians with learned weights, means and variances.

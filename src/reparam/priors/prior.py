@@ -5,9 +5,9 @@ with follows from these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -17,7 +17,7 @@ from reparam.errors import OptionError
 from reparam.families import Family
 from reparam.families.family import Space
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part, Registry, parameters_of
+from reparam.utils.registry import Part, Registry, parameters_of, registered
 
 
 @runtime_checkable
@@ -91,6 +91,18 @@ class Prior(nn.Module, ABC):
 
 PRIORS: Registry[Part[Prior]] = Registry("prior")
 """The priors p(z) by name. ``part.kind.for_model`` creates one."""
+
+P = TypeVar("P", bound=type[Prior])
+
+
+def as_prior(name: str, **options: object) -> Callable[[P], P]:
+    """Return a decorator that registers a prior.
+
+    Arguments:
+        name: The name of the prior.
+        options: Keyword arguments of the class that the name stands for.
+    """
+    return registered(PRIORS, name, **options)
 
 
 def check_sizes(**sizes: int) -> None:

@@ -4,12 +4,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from reparam.priors.prior import PRIORS, Prior
+from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "standard-normal")
+@as_prior("standard-normal")
 @numbers(latent_dim=1)
 class StandardNormal(Prior):
     r"""The standard normal prior, :math:`p(z) = \mathcal N(0, I)`.

@@ -8,12 +8,11 @@ from torch import Tensor
 
 from reparam.distributions import OneHotCodes
 from reparam.families.gumbel_softmax import code_shape
-from reparam.priors.prior import PRIORS, Prior, Setting
+from reparam.priors.prior import Prior, Setting, as_prior
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "uniform-codes")
+@as_prior("uniform-codes")
 @numbers(n_variables=1, n_classes=1)
 class UniformCodes(Prior):
     r"""N one-hot codes of K classes each, all equally likely.

@@ -18,12 +18,11 @@ from torch.distributions import (
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, base
 from reparam.errors import SupportError
-from reparam.priors.prior import PRIORS, Prior, Setting, check_sizes
+from reparam.priors.prior import Prior, Setting, as_prior, check_sizes
 from reparam.utils.arguments import numbers
-from reparam.utils.registry import registered
 
 
-@registered(PRIORS, "vamp")
+@as_prior("vamp")
 @numbers(context=0)
 class VampPrior(Prior):
     r"""The mixture of the posteriors of learned pseudo-inputs.

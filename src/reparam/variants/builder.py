@@ -116,7 +116,7 @@ def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[s
         options = {k: values[k] for k in shared} | parts
         specification = merged(own_specification, options)
         check(specification, {k: asked[k] for k in shared & asked.keys()} | parts)
-        if specification.parts is not None and parts:
+        if specification.composition is not None and parts:
             for option in sorted(asked.keys() - shared):
                 others = variant.specify(spec, **(values | {option: declared[option].default}))
                 if merged(others, options) == specification:

@@ -9,66 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from reparam.errors import OptionError, ReparamError, SupportError
-from reparam.families import Family
-from reparam.objectives import ModelObjective
-from reparam.priors import Prior
 from reparam.variants.parts import KINDS, part_option_names
 from reparam.variants.specification import OptionValue, Specification
 
-
-class _Joint(Family):
-    """What a posterior declares that is made for its prior, as in a hierarchy."""
-
-    factorizes = False
-
-
-class _JointPrior(Prior):
-    """What a prior declares that is made for its posterior."""
-
-    space = None
-
-
-class Case(NamedTuple):
-    """A specification to be checked.
-
-    Arguments:
-        specification: The specification of the variant, with the parts that the user named.
-        asked: The parts, and the options of parts, that the user gave.
-    """
-
-    specification: Specification
-    asked: Mapping[str, OptionValue]
-
-    @property
-    def q(self) -> type[Family]:
-        """The family of the posterior."""
-        parts = self.specification.parts
-        return _Joint if parts is None else parts.posterior.kind
-
-    @property
-    def p(self) -> type[Prior]:
-        """The class of the prior."""
-        parts = self.specification.parts
-        return _JointPrior if parts is None else parts.prior.kind
-
-    @property
-    def objective(self) -> ModelObjective:
-        """The objective."""
-        return self.specification.objective
-
-    @property
-    def is_text(self) -> bool:
-        """Whether the data are tokens."""
-        return self.specification.data.support == "tokens"
-
-    def said(self, names: tuple[str, ...]) -> str:
-        """Return options and their values, as a message shows them."""
-        parts = self.specification.parts
-        values: dict[str, object] = {"objective": self.objective.name or "the variant's own"}
-        if parts is not None:
-            values |= {"posterior": parts.posterior.name, "prior": parts.prior.name}
-        values |= self.asked
-        return ", ".join(f"{name}={values[name]!r}" for name in names if name in values)
+Asked = Mapping[str, OptionValue]
+"""The parts, and the options of parts, that the user gave."""
 
 
 class Rule(NamedTuple):
@@ -79,7 +24,7 @@ class Rule(NamedTuple):
         reason: Why it cannot be trained.
         fix: What to do instead.
         about: The options that the message names.
-        refuses: Whether the rule refuses a case.
+        refuses: Whether the rule refuses a specification, given what the user asked for.
         error: The class of the error.
     """
 
@@ -87,11 +32,11 @@ class Rule(NamedTuple):
     reason: str
     fix: str
     about: tuple[str, ...]
-    refuses: Callable[[Case], bool]
+    refuses: Callable[[Specification, Asked], bool]
     error: type[ReparamError] = SupportError
 
 
-def check(specification: Specification, asked: Mapping[str, OptionValue]) -> None:
+def check(specification: Specification, asked: Asked) -> None:
     """Refuse parts that do not go together.
 
     Arguments:
@@ -102,23 +47,20 @@ def check(specification: Specification, asked: Mapping[str, OptionValue]) -> Non
         OptionError: A part that this variant cannot exchange, or an option that changes nothing.
         SupportError: Parts that make no sense together.
     """
-    case = Case(specification, asked)
+    values = {**specification.part_names, **asked}
     for rule in rules():
-        if rule.refuses(case):
-            raise rule.error(f"{case.said(rule.about)}: {rule.reason}; {rule.fix}")
+        if rule.refuses(specification, asked):
+            said = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
+            raise rule.error(f"{said}: {rule.reason}; {rule.fix}")
 
 
 def _option_rule(option: str, kind: str) -> Rule:
     """Return the rule that refuses an option of parts where no part has it."""
     names = [part.name for part in KINDS[kind].values() if option in part.kind.options]
 
-    def refuses(case: Case) -> bool:
-        declared = {
-            "posterior": case.q.options,
-            "prior": case.p.options,
-            "objective": case.objective.options,
-        }
-        return option in case.asked and option not in declared[kind]
+    def refuses(s: Specification, asked: Asked) -> bool:
+        options = {"posterior": s.q.options, "prior": s.p.options}
+        return option in asked and option not in options.get(kind, s.objective.options)
 
     return Rule(
         f"{option} with another {kind} than {' or '.join(names)}",
@@ -130,10 +72,10 @@ def _option_rule(option: str, kind: str) -> Rule:
     )
 
 
-def _has_other_space(c: Case) -> bool:
+def _has_other_space(s: Specification, asked: Asked) -> bool:
     """Whether a KL is computed between a posterior and a prior on different sets."""
-    has_kl = c.objective.needs_prior and (c.objective.has_kl or c.q.has_density)
-    return has_kl and c.p.space not in (None, c.q.space)
+    has_kl = s.objective.needs_prior and (s.objective.has_kl or s.q.has_density)
+    return has_kl and s.p.space not in (None, s.q.space)
 
 
 RULES: tuple[Rule, ...] = (
@@ -142,7 +84,9 @@ RULES: tuple[Rule, ...] = (
         "the posterior and the prior of this variant are made for each other, or missing",
         "start from a variant such as 'vae'",
         ("posterior", "prior"),
-        lambda c: c.q is _Joint and not c.asked.keys().isdisjoint({"posterior", "prior"}),
+        lambda s, asked: (
+            s.composition is None and not asked.keys().isdisjoint({"posterior", "prior"})
+        ),
         OptionError,
     ),
     Rule(
@@ -150,7 +94,7 @@ RULES: tuple[Rule, ...] = (
         "the model of this variant is made for its own objective",
         "start from a variant such as 'vae'",
         ("objective",),
-        lambda c: "objective" in c.asked and not c.objective.name,
+        lambda s, asked: "objective" in asked and not s.objective.name,
         OptionError,
     ),
     Rule(
@@ -158,10 +102,10 @@ RULES: tuple[Rule, ...] = (
         "the code of an autoencoder is a point, which has no KL to any prior",
         "use a variant such as 'vae'",
         ("free_bits",),
-        lambda c: (
-            {"free_bits"} == c.asked.keys() & {"free_bits", "objective"}
-            and bool(c.objective.name)
-            and not c.objective.needs_prior
+        lambda s, asked: (
+            {"free_bits"} == asked.keys() & {"free_bits", "objective"}
+            and bool(s.objective.name)
+            and not s.objective.needs_prior
         ),
     ),
     Rule(
@@ -169,7 +113,7 @@ RULES: tuple[Rule, ...] = (
         "the decoder of this variant is not a network followed by a family",
         "start from a variant such as 'vae'",
         ("start_at_mean",),
-        lambda c: "start_at_mean" in c.asked and c.specification.likelihood is None,
+        lambda s, asked: "start_at_mean" in asked and s.likelihood is None,
         OptionError,
     ),
     Rule(
@@ -177,14 +121,14 @@ RULES: tuple[Rule, ...] = (
         "the mean of this likelihood is not a function of one number for each entry",
         "drop start_at_mean=True",
         ("start_at_mean",),
-        lambda c: "start_at_mean" in c.asked and not c.specification.starts_at_mean,
+        lambda s, asked: "start_at_mean" in asked and not s.starts_at_mean,
     ),
     Rule(
         "the class-conditional prior without a condition on labels",
         "it is a Gaussian for each label, and the model has no condition",
         "add condition='label'",
         ("prior",),
-        lambda c: c.p.needs_condition and not c.specification.data.context,
+        lambda s, asked: s.p.needs_condition and not s.data.context,
         OptionError,
     ),
     Rule(
@@ -192,28 +136,28 @@ RULES: tuple[Rule, ...] = (
         "it compares codes with a prior, and an autoencoder has no prior",
         "add prior='standard-normal'",
         ("objective",),
-        lambda c: c.objective.needs_prior and not c.p.exists,
+        lambda s, asked: s.objective.needs_prior and not s.p.exists,
     ),
     Rule(
         "tokens with the vamp prior",
         "its pseudo-inputs are learned by their gradient, which tokens do not have",
         "use prior='mixture'",
         ("prior",),
-        lambda c: c.is_text and c.p.needs_gradient_of_x,
+        lambda s, asked: s.is_text and s.p.needs_gradient_of_x,
     ),
     Rule(
         "tokens with denoising or contractive",
         "noise cannot be added to a token, and a token has no derivative",
         "use objective='reconstruction'",
         ("objective",),
-        lambda c: c.is_text and c.objective.needs_gradient_of_x,
+        lambda s, asked: s.is_text and s.objective.needs_gradient_of_x,
     ),
     Rule(
         "a deterministic posterior with elbo, iwae, dreg, tc or naive",
         "a point has no density, and its KL to any prior with one is infinite",
         "use objective='mmd' or 'reconstruction', or posterior='gaussian'",
         ("posterior", "objective"),
-        lambda c: c.objective.has_kl and not c.q.has_density,
+        lambda s, asked: s.objective.has_kl and not s.q.has_density,
     ),
     Rule(
         "posterior and prior on different spaces (real vectors, the sphere, codes)",
@@ -228,17 +172,17 @@ RULES: tuple[Rule, ...] = (
         "a box is not inside a mixture of other boxes, so that the KL is infinite",
         "use prior='standard-normal', or posterior='gaussian'",
         ("posterior", "prior"),
-        lambda c: c.objective.needs_prior and c.q.is_bounded and c.p.space is None,
+        lambda s, asked: s.objective.needs_prior and s.q.is_bounded and s.p.space is None,
     ),
     Rule(
         "a gumbel posterior with iwae or dreg, or with the vamp prior",
         "a relaxed draw lies between classes, where a prior over classes has no mass",
         "use objective='elbo' with prior='uniform-codes'",
         ("posterior", "prior", "objective"),
-        lambda c: (
-            c.objective.needs_prior
-            and c.q.is_relaxed
-            and (c.p.space is None or c.objective.is_importance_weighted)
+        lambda s, asked: (
+            s.objective.needs_prior
+            and s.q.is_relaxed
+            and (s.p.space is None or s.objective.is_importance_weighted)
         ),
     ),
     Rule(
@@ -246,14 +190,14 @@ RULES: tuple[Rule, ...] = (
         "log q(z_j | x) of a single dimension has no closed form",
         "use posterior='gaussian'",
         ("objective", "posterior"),
-        lambda c: c.objective.needs_factorizing and not c.q.factorizes,
+        lambda s, asked: s.objective.needs_factorizing and not s.q.factorizes,
     ),
     Rule(
         "naive with a posterior other than gaussian",
         "it is a penalty on μ and log σ² of a Gaussian",
         "use posterior='gaussian'",
         ("objective", "posterior"),
-        lambda c: c.objective.needs_gaussian and not c.q.is_gaussian,
+        lambda s, asked: s.objective.needs_gaussian and not s.q.is_gaussian,
     ),
     Rule(
         "a learned prior (mixture, vamp, flow, class-conditional) with reconstruction, denoising, "
@@ -261,7 +205,7 @@ RULES: tuple[Rule, ...] = (
         "no gradient of the objective reaches the prior, so that nothing would train it",
         "use prior='standard-normal', or objective='elbo'",
         ("prior", "objective"),
-        lambda c: c.specification.has_learned_prior and not c.objective.has_kl,
+        lambda s, asked: s.has_learned_prior and not s.objective.has_kl,
     ),
 )
 """The rules that are not about an option of a single part."""

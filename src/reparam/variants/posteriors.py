@@ -130,9 +130,7 @@ def gumbel_vae(
     n_classes: int = 10,
     first_temperature: float = 1.0,
     last_temperature: float = 0.3,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
+    **net: Unpack[Net],
 ) -> Specification:
     r"""The VAE with one-hot codes: N variables of K classes, relaxed in training.
 
@@ -151,9 +149,7 @@ def gumbel_vae(
         n_classes: K.
         first_temperature: τ at the start of training.
         last_temperature: τ at its end; it falls geometrically.
-        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        net: The other options of ``vae``.
 
     Example:
         >>> gumbel_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample().sum()
@@ -164,8 +160,6 @@ def gumbel_vae(
         n_variables * n_classes,
         posterior=POSTERIORS["gumbel"].with_options(n_classes=n_classes, temperature=temperature),
         prior=PRIORS["uniform-codes"].with_options(n_classes=n_classes),
-        hidden=hidden,
-        likelihood=likelihood,
-        activation=activation,
+        **net,
     )
     return Specification(spec, parts)

@@ -41,7 +41,7 @@ class Player:
             as_float("lr", self.lr, minimum=0.0, open_ends=True)
 
 
-@numbers()
+@numbers(n_examples=1)
 @dataclass(frozen=True)
 class Milestone:
     """An action on the model that happens once, with training examples and without gradients.
@@ -62,8 +62,6 @@ class Milestone:
     def __post_init__(self) -> None:
         if not 0 <= self.at < 1:
             raise OptionError(f"at={self.at}: must be a share of the steps in [0, 1)")
-        if self.n_examples < 1:
-            raise OptionError(f"n_examples={self.n_examples}: a milestone needs at least one")
 
 
 @dataclass(frozen=True)

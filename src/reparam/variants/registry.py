@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reparam.utils.registry import Registry
+from reparam.variants.networks import Net
 from reparam.variants.recipe import Recipe
 from reparam.variants.specification import Specification
 
@@ -39,11 +40,11 @@ class Variant:
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The builder's options, without the data spec.
 
-        Options that a builder takes as ``**net`` are those of ``vae`` that it does not name.
+        The options that a builder takes as ``**net`` have the defaults of ``vae``.
         """
         options = dict(list(inspect.signature(self.specify).parameters.items())[1:])
         if options.pop("net", None) is not None:
-            options |= {k: p for k, p in get("vae").options.items() if k not in options}
+            options |= {k: get("vae").options[k] for k in Net.__annotations__}
         return options
 
 

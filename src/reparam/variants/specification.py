@@ -106,16 +106,43 @@ class Specification:
     milestones: tuple[Milestone, ...] = ()
 
     @property
-    def parts(self) -> Composition | None:
+    def composition(self) -> Composition | None:
         """The exchangeable parts of the model; None for a model without."""
         return self.model if isinstance(self.model, Composition) else None
 
     @property
+    def q(self) -> type[Family]:
+        """The family of the posterior."""
+        return _Joint if self.composition is None else self.composition.posterior.kind
+
+    @property
+    def p(self) -> type[Prior]:
+        """The class of the prior."""
+        return _JointPrior if self.composition is None else self.composition.prior.kind
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the data are tokens."""
+        return self.data.support == "tokens"
+
+    @property
+    def part_names(self) -> dict[str, str]:
+        """The names of the parts, as far as they have names."""
+        names = {"objective": self.objective.name or type(self.objective).__name__}
+        if self.composition is None:
+            return names
+        return {
+            "posterior": self.composition.posterior.name,
+            "prior": self.composition.prior.name,
+            **names,
+        }
+
+    @property
     def likelihood(self) -> Family | None:
         """The family of the decoder; None for a decoder that is no network and family."""
-        if self.parts is not None:
-            has_family = self.parts.networks.has_likelihood
-            return likelihood_of(self.data, self.parts.likelihood) if has_family else None
+        if self.composition is not None:
+            has_family = self.composition.networks.has_likelihood
+            return likelihood_of(self.data, self.composition.likelihood) if has_family else None
         decoder = self.model.decoder if isinstance(self.model, LatentModel) else None
         has_family = isinstance(decoder, Conditional | LabelDecoder | StackedDecoder)
         return decoder.family if has_family else None  # type: ignore[union-attr, return-value]
@@ -128,11 +155,23 @@ class Specification:
     @property
     def has_learned_prior(self) -> bool:
         """Whether the prior has parameters."""
-        if self.parts is not None:
-            return self.parts.prior.kind.is_learned
+        if self.composition is not None:
+            return self.composition.prior.kind.is_learned
         model = self.model
         learned = model.prior.parameters() if isinstance(model, LatentModel) else ()
         return any(parameter.requires_grad for parameter in learned)
+
+
+class _Joint(Family):
+    """What a posterior declares that is made for its prior, as in a hierarchy."""
+
+    factorizes = False
+
+
+class _JointPrior(Prior):
+    """What a prior declares that is made for its posterior."""
+
+    space = None
 
 
 def merged(own: Specification, options: Mapping[str, OptionValue]) -> Specification:
