@@ -217,7 +217,7 @@ class TestGumbelSoftmax:
 
     @pytest.mark.parametrize(
         ("n_classes", "temperature", "said"),
-        [(1, (1.0, 0.5), "two classes"), (3, (0.0, 0.5), "positive"), (3, (1.0, -1.0), "positive")],
+        [(1, (1.0, 0.5), "at least 2"), (3, (0.0, 0.5), "positive"), (3, (1.0, -1.0), "positive")],
     )
     def test_refusals(self, n_classes: int, temperature: tuple[float, float], said: str) -> None:
         with pytest.raises(OptionError, match=said):

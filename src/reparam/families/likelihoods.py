@@ -21,7 +21,7 @@ _FIXES = {
         "on binary pixels the cross-entropy is the Bernoulli likelihood, so use it by that name"
     ),
     ("unit", "bernoulli"): (
-        "load it with binarize='dynamic', or use likelihood='continuous-bernoulli', or "
+        "binarize it with binarize='dynamic', or use likelihood='continuous-bernoulli', or "
         "'cross-entropy', the loss of many tutorials that is no likelihood"
     ),
 }
