@@ -16,7 +16,8 @@ from reparam.families import LIKELIHOODS, POSTERIORS
 from reparam.objectives import OBJECTIVES
 from reparam.priors import PRIORS
 from reparam.utils.registry import Registry, discover
-from reparam.variants import VARIANTS, build, names, options_of
+from reparam.variants import build, names, options_of
+from reparam.variants.registry import VARIANTS
 
 EXAMPLES = {
     "variant": (

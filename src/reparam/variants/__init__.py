@@ -11,17 +11,16 @@ from reparam.variants.bounds import dreg, iwae
 from reparam.variants.builder import build, variant
 from reparam.variants.classic import beta_vae, conv_vae, vae
 from reparam.variants.cluster_vae import cluster_vae
-from reparam.variants.compatibility import REFUSALS, RULES, Rule
+from reparam.variants.compatibility import REFUSALS
 from reparam.variants.hierarchical import conv_ladder_vae, hierarchical_vae, ladder_vae
 from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
-from reparam.variants.networks import Net
 from reparam.variants.observed import classifier, directed
-from reparam.variants.options import Option, options_of
+from reparam.variants.options import options_of
 from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
 from reparam.variants.recipe import Milestone, Player, Recipe, Source, replace
-from reparam.variants.registry import VARIANTS, Variant, get, names
+from reparam.variants.registry import Variant, get, names
 from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
-from reparam.variants.specification import Composition, Networks, Specification
+from reparam.variants.specification import Composition, Specification
 from reparam.variants.ss_vae import ss_vae, ss_vae_stacked
 from reparam.variants.text_vae import text_vae
 from reparam.variants.vq_vae import vq_vae
@@ -31,17 +30,11 @@ discover(__name__, __path__)
 __all__ = [
     "Milestone",
     "Composition",
-    "Net",
-    "Networks",
-    "Option",
     "Player",
     "REFUSALS",
-    "RULES",
     "Recipe",
-    "Rule",
     "Source",
     "Specification",
-    "VARIANTS",
     "Variant",
     "build",
     "get",

@@ -107,7 +107,7 @@ class Specification:
 
     @property
     def composition(self) -> Composition | None:
-        """The exchangeable parts of the model; None for a model without."""
+        """The exchangeable parts of the model; None for a model whose parts are made together."""
         return self.model if isinstance(self.model, Composition) else None
 
     @property
@@ -129,23 +129,18 @@ class Specification:
     def part_names(self) -> dict[str, str]:
         """The names of the parts, as far as they have names."""
         names = {"objective": self.objective.name or type(self.objective).__name__}
-        if self.composition is None:
-            return names
-        return {
-            "posterior": self.composition.posterior.name,
-            "prior": self.composition.prior.name,
-            **names,
-        }
+        if self.composition is not None:
+            names["posterior"] = self.composition.posterior.name
+            names["prior"] = self.composition.prior.name
+        return names
 
     @property
     def likelihood(self) -> Family | None:
         """The family of the decoder; None for a decoder that is no network and family."""
-        if self.composition is not None:
-            has_family = self.composition.networks.has_likelihood
-            return likelihood_of(self.data, self.composition.likelihood) if has_family else None
-        decoder = self.model.decoder if isinstance(self.model, LatentModel) else None
-        has_family = isinstance(decoder, Conditional | LabelDecoder | StackedDecoder)
-        return decoder.family if has_family else None  # type: ignore[union-attr, return-value]
+        if not isinstance(self.model, Composition):
+            return decoder_family(self.model)
+        has_family = self.model.networks.has_likelihood
+        return likelihood_of(self.data, self.model.likelihood) if has_family else None
 
     @property
     def starts_at_mean(self) -> bool:
@@ -231,9 +226,20 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
 
 def start_prior(model: LatentModel, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    model.prior.start(replace(examples, x=model.as_input(examples.x)))  # type: ignore[operator]
+    if isinstance(model.prior, StartsAtData):
+        model.prior.start(replace(examples, x=model.as_input(examples.x)))
 
 
 def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean of training examples, for any code."""
-    model.decoder.family.start_at(model.as_event(examples.x).mean(0))  # type: ignore[union-attr, operator]
+    family = decoder_family(model)
+    if family is not None:
+        family.start_at(model.as_event(examples.x).mean(0))
+
+
+def decoder_family(model: nn.Module) -> Family | None:
+    """Return the family of a model's decoder; None for a decoder that is no network and family."""
+    decoder = model.decoder if isinstance(model, LatentModel) else None
+    if not isinstance(decoder, Conditional | LabelDecoder | StackedDecoder):
+        return None
+    return decoder.family if isinstance(decoder.family, Family) else None
