@@ -64,7 +64,7 @@ def _option_rule(option: str, kind: str) -> Rule:
 
     return Rule(
         f"{option} with another {kind} than {' or '.join(names)}",
-        f"{option} is an option of other {kind}s",
+        f"this {kind} has no such option",
         f"add {kind}={' or '.join(map(repr, names))}",
         (option, kind),
         refuses,
@@ -77,6 +77,11 @@ def _has_other_space(s: Specification, asked: Asked) -> bool:
     has_kl = s.objective.needs_prior and (s.objective.has_kl or s.q.has_density)
     return has_kl and s.p.space not in (None, s.q.space)
 
+
+_MADE = [part.kind(**part.options) for part in KINDS["objective"].values()]
+_WITH_PRIOR = ", ".join(objective.name for objective in _MADE if objective.needs_prior)
+_WITH_KL = ", ".join(objective.name for objective in _MADE if objective.has_kl)
+_LEARNED = ", ".join(part.name for part in KINDS["prior"].values() if part.kind.is_learned)
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -132,7 +137,7 @@ RULES: tuple[Rule, ...] = (
         OptionError,
     ),
     Rule(
-        "an autoencoder without a prior with elbo, iwae, dreg, tc, mmd or naive",
+        f"an autoencoder without a prior with {_WITH_PRIOR}",
         "it compares codes with a prior, and an autoencoder has no prior",
         "add prior='standard-normal'",
         ("objective",),
@@ -153,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         lambda s, asked: s.is_text and s.objective.needs_gradient_of_x,
     ),
     Rule(
-        "a deterministic posterior with elbo, iwae, dreg, tc or naive",
+        f"a deterministic posterior with {_WITH_KL}",
         "a point has no density, and its KL to any prior with one is infinite",
         "use objective='mmd' or 'reconstruction', or posterior='gaussian'",
         ("posterior", "objective"),
@@ -200,8 +205,7 @@ RULES: tuple[Rule, ...] = (
         lambda s, asked: s.objective.needs_gaussian and not s.q.is_gaussian,
     ),
     Rule(
-        "a learned prior (mixture, vamp, flow, class-conditional) with reconstruction, denoising, "
-        "contractive, or mmd without a KL",
+        f"a learned prior ({_LEARNED}) with another objective than {_WITH_KL}",
         "no gradient of the objective reaches the prior, so that nothing would train it",
         "use prior='standard-normal', or objective='elbo'",
         ("prior", "objective"),
