@@ -15,8 +15,7 @@ from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.utils.memory import building
 from reparam.variants.compatibility import check
-from reparam.variants.options import options_of
-from reparam.variants.parts import part_option_names
+from reparam.variants.options import options_of, part_options
 from reparam.variants.recipe import Recipe, Source
 from reparam.variants.registry import VARIANTS, Variant, get
 from reparam.variants.specification import (
@@ -110,7 +109,7 @@ def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[s
     values = {k: parameter.default for k, parameter in declared.items()} | own
     asked = {k: v for k, v in own.items() if v != declared[k].default}
     # Options of parts can be options of the variant too, as n_components of vamp-vae is.
-    shared = values.keys() & part_option_names().keys()
+    shared = values.keys() & part_options().keys()
     with building(**own, **parts):
         own_specification = variant.specify(spec, **values)
         options = {k: values[k] for k in shared} | parts

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from reparam.errors import OptionError, ReparamError, SupportError
-from reparam.variants.parts import KINDS, part_option_names
+from reparam.variants.parts import KINDS
 from reparam.variants.specification import OptionValue, Specification
 
 Asked = Mapping[str, OptionValue]
@@ -217,8 +217,13 @@ RULES: tuple[Rule, ...] = (
 
 def rules() -> tuple[Rule, ...]:
     """Return all rules, in the order in which they are checked."""
-    of_options = (_option_rule(option, kind) for option, kind in part_option_names().items())
-    return (*RULES[:3], *of_options, *RULES[3:])
+    options = {
+        option: kind
+        for kind, registry in KINDS.items()
+        for part in registry.values()
+        for option in part.kind.options
+    }
+    return (*RULES[:3], *(_option_rule(*item) for item in options.items()), *RULES[3:])
 
 
 REFUSALS = tuple((rule.what, rule.reason) for rule in rules())

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_type_hints
 
 import docstring_parser
@@ -84,6 +85,7 @@ def part_options() -> dict[str, Option]:
     return found | {"start_at_mean": Option("start_at_mean", bool, False, _START_AT_MEAN)}
 
 
+@cache
 def documented(part: Any) -> dict[str, str]:
     """Return what a docstring says of each argument.
 
