@@ -85,12 +85,16 @@ def part_options() -> dict[str, Option]:
     return found | {"start_at_mean": Option("start_at_mean", bool, False, _START_AT_MEAN)}
 
 
-@cache
 def documented(part: Any) -> dict[str, str]:
     """Return what a docstring says of each argument.
 
     >>> documented(Option)["default"]
     'Its default value.'
     """
-    said = docstring_parser.parse(part.__doc__ or "", docstring_parser.DocstringStyle.GOOGLE)
-    return {p.arg_name: " ".join((p.description or "").split()) for p in said.params}
+    return _parsed(part.__doc__ or "")
+
+
+@cache
+def _parsed(text: str) -> dict[str, str]:
+    found = docstring_parser.parse(text, docstring_parser.DocstringStyle.GOOGLE)
+    return {p.arg_name: " ".join((p.description or "").split()) for p in found.params}
