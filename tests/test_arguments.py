@@ -29,7 +29,7 @@ from reparam.utils.arguments import (
     scalar,
 )
 from reparam.utils.equality import same
-from reparam.variants import Milestone, Parts, Player, build, get, names
+from reparam.variants import Milestone, Player, build, get, names
 
 IMAGES = rp.DataSpec((1, 8, 8), "binary", n_classes=3)
 TOKENS = rp.DataSpec((8,), "tokens", levels=5)
@@ -150,7 +150,7 @@ def callables() -> list[tuple[str, Callable[..., Any]]]:
         for name, made in found
         if name.split(".")[1] not in ("Objective", "LearningRate", "LabelNetwork")
     ]
-    more = [Corruption, rp.DataSpec, rd.Pixels, Parts, Milestone, Player, gaussian_layers]
+    more = [Corruption, rp.DataSpec, rd.Pixels, Milestone, Player, gaussian_layers]
     return [*found, *((made.__name__, made) for made in [*more, TrainingOptions])]
 
 

@@ -136,7 +136,7 @@ def test_start_finds_two_blobs() -> None:
     right = torch.randn(100, 2, generator=generator) * torch.tensor([1.0, 0.2]) + 4
     model = small_model(n_clusters=2, dim=2)
     with torch.no_grad():
-        model.prior.start(torch.cat([left, right]))
+        model.prior.fit(torch.cat([left, right]))
     order = model.prior.loc[:, 0].argsort()
     weights = model.prior.logits.softmax(-1)[order]
     assert torch.allclose(weights, torch.tensor([0.75, 0.25]), atol=1e-3)
@@ -151,10 +151,10 @@ def test_start_finds_two_blobs() -> None:
 def test_start_copes_with_few_and_equal_examples() -> None:
     model = small_model(n_clusters=3, dim=2)
     with torch.no_grad():
-        model.prior.start(torch.eye(2).repeat(4, 1))
+        model.prior.fit(torch.eye(2).repeat(4, 1))
     assert all(parameter.isfinite().all() for parameter in model.prior.parameters())
-    with pytest.raises(OptionError, match="n_components=3: there are only 2 training examples"):
-        model.prior.start(torch.eye(2))
+    with pytest.raises(OptionError, match="n_components=3: must be at most 2, the number"):
+        model.prior.fit(torch.eye(2))
 
 
 def test_what_cannot_be_clustered_is_refused() -> None:
@@ -164,7 +164,7 @@ def test_what_cannot_be_clustered_is_refused() -> None:
         ClusteringELBO()(plain.model, batch)
     full = rp.variants.full_covariance_vae(DataSpec((1, 8, 8), "binary"), latent_dim=2)
     full.model.prior = priors.Mixture(2, 3)
-    with pytest.raises(SupportError, match="clustering takes a diagonal Gaussian"):
+    with pytest.raises(SupportError, match="clustering needs a diagonal Gaussian"):
         ClusteringELBO()(full.model, batch)
     with pytest.raises(OptionError, match="pretraining=1"):
         ClusteringELBO(pretraining=1.0)
@@ -337,7 +337,7 @@ def test_a_short_run_finds_three_shapes() -> None:
 def test_the_command_line_trains_measures_and_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rp.priors, "_STARTS", 1)
+    monkeypatch.setattr(rp.priors.mixture, "_N_FITS", 1)
     run = str(tmp_path / "run")
     words = ["train", "cluster-vae", "--data", "digits", "--epochs", "2", "--hidden", "16"]
     assert main([*words, "--pictures-every", "0", "--device", "cpu", "--out", run]) == 0

@@ -18,7 +18,7 @@ from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood.decoder import is_discrete
 from reparam.models.label_inference import label_log_prob
 from reparam.spec import DataSpec
-from reparam.variants.parts import Parts, with_parts
+from reparam.variants import build
 
 COUNTS = [0, 1, 2, 17, 400, 10_000, 1_000_000]
 MEANS = [1e-6, 1e-2, 0.7, 30.0, 9_999.0, 1e6]
@@ -170,7 +170,7 @@ def test_counts_go_with_other_variants(name: str) -> None:
 
 
 def test_an_encoder_of_counts_sees_their_logarithms() -> None:
-    recipe = with_parts(rp.variants.vae(SPEC, latent_dim=2), Parts(start_at_mean=True))
+    recipe = build("vae", SPEC, latent_dim=2, start_at_mean=True)
     model, x = recipe.model, cells(4)
     encoded = model.encoder((1 + x).log())
     torch.testing.assert_close(model.posterior(x).mean, encoded.mean)
@@ -181,7 +181,7 @@ def test_an_encoder_of_counts_sees_their_logarithms() -> None:
 def test_starting_at_the_mean_brings_the_first_loss_near_the_last() -> None:
     x = cells()
     plain = rp.variants.vae(SPEC, likelihood="poisson")
-    started = with_parts(rp.variants.vae(SPEC, likelihood="poisson"), Parts(start_at_mean=True))
+    started = build("vae", SPEC, likelihood="poisson", start_at_mean=True)
     for milestone in started.milestones:
         milestone.action(started.model, Batch(x))
     losses = [

@@ -341,5 +341,5 @@ def test_the_continuous_bernoullis_mean_is_its_integral() -> None:
 
 def test_a_mean_of_levels_is_no_start() -> None:
     family = families.QuantizedGray(4, 16).attach((8,))
-    with pytest.raises(SupportError, match="drop --start-at-mean"):
+    with pytest.raises(SupportError, match="drop start_at_mean=True"):
         family.start_at(torch.full((16,), 0.5))

@@ -283,7 +283,7 @@ def test_likelihood_by_name() -> None:
     family = families.likelihood(grey, "logistic-mixture")
     assert isinstance(family, families.DiscretizedLogisticMixture)
     assert family.levels == 17
-    with pytest.raises(SupportError, match="needs grey levels, but 'data' is continuous"):
+    with pytest.raises(SupportError, match="needs discrete values, but 'data' is continuous"):
         families.likelihood(DataSpec((1, 8, 8), "unit"), "logistic-mixture")
     with pytest.raises(SupportError, match="is for grey"):
         families.likelihood(DataSpec((1, 8, 8), "binary"), "logistic-mixture")

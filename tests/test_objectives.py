@@ -34,7 +34,7 @@ from reparam.objectives.adversarial import (
     FactorVAE,
     Generator,
     PerceptualEncoder,
-    told,
+    discrimination,
 )
 from reparam.objectives.autoencoding import squared_jacobian
 from reparam.objectives.corruption import Corruption
@@ -504,8 +504,8 @@ def test_a_discriminators_terms_are_its_formula() -> None:
     true, false = torch.tensor([0.0, 2.0]), torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     d = torch.sigmoid
     expected = d(true).log() + 0.5 * ((1 - d(false[0])).log() + (1 - d(false[1])).log())
-    torch.testing.assert_close(told(true, false).bound, expected)
-    assert float(told(torch.zeros(3), torch.zeros(3)).loss) == pytest.approx(2 * log(2))
+    torch.testing.assert_close(discrimination(true, false).bound, expected)
+    assert float(discrimination(torch.zeros(3), torch.zeros(3)).loss) == pytest.approx(2 * log(2))
 
 
 GAMES = [

@@ -21,7 +21,7 @@ from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
-from reparam.priors import Sphere, StandardNormal, UniformCodes
+from reparam.priors import HypersphericalUniform, StandardNormal, UniformCodes
 from reparam.spec import DataSpec
 from reparam.variants import build
 
@@ -114,12 +114,12 @@ class TestVonMisesFisher:
     def test_kl_to_the_sphere_is_scipys(self, kappa: float) -> None:
         family = VonMisesFisher(4, concentration=kappa).attach((5,)).double()
         q = family(torch.randn(3, 5, dtype=F64))
-        found = kl(q, Sphere(4).double()())
+        found = kl(q, HypersphericalUniform(4).double()())
         entropy = stats.vonmises_fisher(np.eye(4)[0], kappa).entropy()
         assert found.method == CLOSED_FORM
         np.testing.assert_allclose(found.value.detach(), log(2 * np.pi**2) - entropy, rtol=1e-6)
         z = q.rsample(torch.Size([5_000]))
-        ratio = (q.log_prob(z) - Sphere(4).double()().log_prob(z)).detach()
+        ratio = (q.log_prob(z) - HypersphericalUniform(4).double()().log_prob(z)).detach()
         error = ratio.std(0) / len(ratio) ** 0.5
         assert ((ratio.mean(0) - found.value).abs() < 4 * error).all()
 
@@ -217,7 +217,7 @@ class TestGumbelSoftmax:
 
     @pytest.mark.parametrize(
         ("n_classes", "temperature", "said"),
-        [(1, (1.0, 0.5), "two classes"), (3, (0.0, 0.5), "positive"), (3, (1.0, -1.0), "positive")],
+        [(1, (1.0, 0.5), "at least 2"), (3, (0.0, 0.5), "positive"), (3, (1.0, -1.0), "positive")],
     )
     def test_refusals(self, n_classes: int, temperature: tuple[float, float], said: str) -> None:
         with pytest.raises(OptionError, match=said):
@@ -274,10 +274,10 @@ class TestPoint:
     ("q", "p"),
     [
         (VonMisesFisher(3).distribution(torch.ones(2, 4)), StandardNormal(3)()),
-        (Independent(Normal(torch.zeros(2, 3), 1.0), 1), Sphere(3)()),
+        (Independent(Normal(torch.zeros(2, 3), 1.0), 1), HypersphericalUniform(3)()),
         (OneHotCodes(torch.zeros(2, 1, 3)), StandardNormal(3)()),
         (Independent(Normal(torch.zeros(2, 3), 1.0), 1), UniformCodes(1, 3)()),
-        (Delta(torch.zeros(2, 3)), Sphere(3)()),
+        (Delta(torch.zeros(2, 3)), HypersphericalUniform(3)()),
     ],
     ids=["sphere-reals", "reals-sphere", "codes-reals", "reals-codes", "point-sphere"],
 )

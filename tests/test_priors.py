@@ -15,7 +15,7 @@ from reparam.errors import OptionError, SupportError
 from reparam.families import Family, Flow, FullCovarianceGaussian, Gaussian, Uniform
 from reparam.models.conditional import Conditional
 from reparam.nn import MLP
-from reparam.priors import ClassConditional, Mixture, Sphere, UniformCodes, Vamp
+from reparam.priors import ClassConditional, HypersphericalUniform, Mixture, UniformCodes, VampPrior
 from reparam.priors import Flow as FlowPrior
 
 
@@ -123,9 +123,9 @@ class TestFlow:
         assert not torch.allclose(prior(c[[1, 2, 0]]).log_prob(z), together)
 
 
-def vamp(family: Family, context: int = 0) -> Vamp:
+def vamp(family: Family, context: int = 0) -> VampPrior:
     encoder = Conditional(MLP(4, 6, context=context), family)
-    return Vamp(scrambled(encoder), (4,), n_components=5, context=context).double()
+    return VampPrior(scrambled(encoder), (4,), n_components=5, context=context).double()
 
 
 class TestVamp:
@@ -162,7 +162,7 @@ class TestVamp:
         assert prior.pseudo_logits[:4].argmax(-1).tolist() == [2, 0, 1, 1]
 
     def test_boxes_do_not_nest(self) -> None:
-        with pytest.raises(SupportError, match="does not nest in a mixture of other boxes"):
+        with pytest.raises(SupportError, match="is not inside the mixture of other boxes"):
             vamp(Uniform(2))()
 
 
@@ -207,7 +207,7 @@ def test_uniform_codes_weigh_all_codes_the_same() -> None:
 
 
 def test_the_density_on_the_sphere_is_one_over_its_area() -> None:
-    p = Sphere(4).double()()
+    p = HypersphericalUniform(4).double()()
     z = p.sample((3,))
     # |S³| = 2 π².
     torch.testing.assert_close(
@@ -223,11 +223,11 @@ def test_the_density_on_the_sphere_is_one_over_its_area() -> None:
         lambda: ClassConditional(2, 0),
         lambda: FlowPrior(0),
         lambda: FlowPrior(2, n_transforms=0),
-        lambda: Sphere(0),
+        lambda: HypersphericalUniform(0),
         lambda: UniformCodes(0, 3),
-        lambda: Vamp(nn.Identity(), (4,), n_components=0),
+        lambda: VampPrior(nn.Identity(), (4,), n_components=0),
     ],
 )
 def test_empty_priors_are_refused(make: object) -> None:
-    with pytest.raises(OptionError, match="at least one"):
+    with pytest.raises(OptionError, match=r"at least (one|1)"):
         make()  # type: ignore[operator]

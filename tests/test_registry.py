@@ -11,7 +11,18 @@ from reparam.errors import OptionError, ReparamError, nearest, unknown
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, MaximumLikelihood
 from reparam.spec import DataSpec
-from reparam.variants import Player, Recipe, build, get, names, registry, replace, variant
+from reparam.variants import (
+    Player,
+    Recipe,
+    Specification,
+    build,
+    get,
+    names,
+    registry,
+    replace,
+    variant,
+)
+from reparam.variants.networks import perceptrons
 
 SPEC = DataSpec((1, 8, 8), "binary", n_classes=3)
 
@@ -19,7 +30,7 @@ SPEC = DataSpec((1, 8, 8), "binary", n_classes=3)
 @pytest.fixture
 def _clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test register what it likes, and forget it afterwards."""
-    monkeypatch.setattr(registry, "_VARIANTS", dict(registry._VARIANTS))
+    monkeypatch.setattr(registry.VARIANTS, "_entries", dict(registry.VARIANTS._entries))
 
 
 @pytest.mark.parametrize(
@@ -113,9 +124,10 @@ def test_empty_sizes_are_refused() -> None:
 @pytest.mark.usefixtures("_clean_registry")
 def test_a_new_variant_is_one_decorated_function() -> None:
     @variant("wide-vae", year=2026, paper="Nobody, 2026")
-    def wide_vae(spec: DataSpec, latent_dim: int = 3) -> Recipe:
+    def wide_vae(spec: DataSpec, latent_dim: int = 3) -> Specification:
         """A wide VAE."""
-        return replace(variants.vae(spec, latent_dim, (7,)), objective=ELBO(beta=0.5))
+        parts = perceptrons(latent_dim, hidden=(7,), likelihood=None, activation="relu")
+        return Specification(spec, parts, ELBO(beta=0.5))
 
     assert get("Wide_VAE").summary == "A wide VAE."
     assert build("wide-vae", SPEC, latent_dim=2).objective == ELBO(beta=0.5)
@@ -124,7 +136,7 @@ def test_a_new_variant_is_one_decorated_function() -> None:
 
 @pytest.mark.usefixtures("_clean_registry")
 def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(OptionError, match="'vae' is registered already"):
+    with pytest.raises(OptionError, match="variant 'vae' exists already"):
         variant("vae", year=2026, paper="Nobody, 2026")(variants.vae)
 
 

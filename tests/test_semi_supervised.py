@@ -185,7 +185,7 @@ class TestVariant:
         with pytest.raises(DataError, match="has no labels"):
             build(name, DataSpec((1, 8, 8), "binary"))
         recipe = build(name, SPEC)
-        with pytest.raises(DataError, match="give y, with -1 for those that are not known"):
+        with pytest.raises(DataError, match="give y, with -1 for unknown labels"):
             recipe.objective(recipe.model, Batch(torch.zeros(2, 1, 8, 8)))
 
     def test_labels_are_no_condition(self, name: str) -> None:

@@ -20,7 +20,7 @@ from reparam.errors import OptionError
 from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.terminal import NARROWEST, BestEffortStream, ascii_for, wide_enough, width
-from reparam.variants import Parts, get, names
+from reparam.variants import get, names
 
 QUICK = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
 
@@ -274,7 +274,7 @@ def test_without_docstrings_there_is_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     groups = (ModelOptions, DataOptions, TrainingOptions, MachineOptions)
-    for part in (*groups, Parts, *(get(name).builder for name in names())):
+    for part in (*groups, *(get(name).builder for name in names())):
         monkeypatch.setattr(part, "__doc__", None)
     said = help_of(["train", "beta-vae"], capsys)
     assert "--beta" in said

@@ -229,7 +229,7 @@ def test_evaluation_knows_what_a_recurrent_decoder_costs() -> None:
 
 def test_the_variant_refuses_what_is_no_text() -> None:
     for spec in (DataSpec((1, 8, 8), "binary"), DataSpec((1, 8), "tokens", levels=3)):
-        with pytest.raises(SupportError, match="--data text --path FILE"):
+        with pytest.raises(SupportError, match="data='text' with path="):
             rp.variants.text_vae(spec)
 
 

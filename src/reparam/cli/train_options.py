@@ -35,7 +35,11 @@ OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
     str_from_instance=lambda value: ["None"] if value is None else [value],
 )
 
-NAMES = {"posterior": POSTERIORS, "prior": PRIORS, "objective": OBJECTIVES}
+NAMES: Mapping[str, Mapping[str, object]] = {
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "objective": OBJECTIVES,
+}
 """The parts that are chosen by name."""
 
 

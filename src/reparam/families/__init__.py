@@ -1,8 +1,9 @@
-"""Families: from features, or raw parameters, to a distribution, one concept a file.
+"""Families: from features, or raw parameters, to a distribution; one family in a file.
 
-A family says how many raw numbers each entry of its event needs (``raw_shape``) and what
-distribution they make (``distribution``). ``attach`` gives it the head that makes those numbers
-out of a network's features.
+A family states the number of raw parameters of each entry of its event (``raw_shape``) and creates
+the distribution with these parameters (``distribution``). ``attach`` creates the head, the layer
+from a network's features to raw parameters. A file registers its family as a likelihood
+(``LIKELIHOODS``), as a posterior (``POSTERIORS``), or as both.
 """
 
 from reparam.families.bernoulli import Bernoulli
@@ -11,18 +12,28 @@ from reparam.families.continuous_bernoulli import ContinuousBernoulli
 from reparam.families.cross_entropy import CrossEntropy
 from reparam.families.deterministic import Deterministic
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
-from reparam.families.family import Family
+from reparam.families.family import (
+    LIKELIHOODS,
+    POSTERIORS,
+    Family,
+    Likelihood,
+    as_likelihood,
+    as_posterior,
+)
 from reparam.families.flow import Flow
 from reparam.families.full_covariance_gaussian import FullCovarianceGaussian
 from reparam.families.gaussian import Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax
-from reparam.families.likelihoods import LIKELIHOODS, default_likelihood, likelihood
+from reparam.families.likelihoods import default_likelihood, likelihood
 from reparam.families.negative_binomial import NegativeBinomial
 from reparam.families.poisson import Poisson
 from reparam.families.quantized_gray import QuantizedGray
 from reparam.families.uniform import Uniform
 from reparam.families.vector_quantized import Quantized
 from reparam.families.von_mises_fisher import VonMisesFisher
+from reparam.utils.registry import discover
+
+discover(__name__, __path__)
 
 __all__ = [
     "Bernoulli",
@@ -37,12 +48,16 @@ __all__ = [
     "Gaussian",
     "GumbelSoftmax",
     "LIKELIHOODS",
+    "Likelihood",
     "NegativeBinomial",
+    "POSTERIORS",
     "Poisson",
     "Quantized",
     "QuantizedGray",
     "Uniform",
     "VonMisesFisher",
+    "as_likelihood",
+    "as_posterior",
     "default_likelihood",
     "likelihood",
 ]

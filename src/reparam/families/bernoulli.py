@@ -1,14 +1,15 @@
-"""Coins: pixels that are 0 or 1."""
+"""The Bernoulli distribution, for pixels that are 0 or 1."""
 
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution
 
-from reparam.families.family import Family, Shape
+from reparam.families.family import Family, Shape, as_likelihood
 
 
+@as_likelihood("bernoulli")
 class Bernoulli(Family):
-    r"""Independent coins, the likelihood of binary data.
+    r"""Independent Bernoulli variables, the likelihood of binary data.
 
     .. math:: \log p(x) = \sum_d x_d \log \mu_d + (1 - x_d) \log(1 - \mu_d)
 
@@ -26,6 +27,7 @@ class Bernoulli(Family):
     """
 
     supports = ("binary",)
+    starts_at_mean = True
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, 1)
@@ -37,14 +39,14 @@ class Bernoulli(Family):
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the logit of the mean."""
-        return within(mean).logit()
+        return clamped(mean).logit()
 
 
-def within(mean: Tensor) -> Tensor:
-    """Return means that no logit is so far from that it would hardly move again.
+def clamped(mean: Tensor) -> Tensor:
+    """Return means clamped to [0.01, 0.99], where gradients of their logits do not vanish.
 
     >>> import torch
-    >>> within(torch.tensor([0.0, 0.3, 1.0]))
+    >>> clamped(torch.tensor([0.0, 0.3, 1.0]))
     tensor([0.0100, 0.3000, 0.9900])
     """
     return mean.clamp(0.01, 0.99)

@@ -1,15 +1,14 @@
-"""One of K classes for each entry."""
+"""The categorical distribution, for labels, tokens and discrete pixels."""
 
 from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.errors import OptionError
 from reparam.families.family import Family, Shape
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(n_classes=2)
 class Categorical(Family):
     r"""One of K classes for each entry: labels, tokens, discrete pixels.
 
@@ -30,8 +29,6 @@ class Categorical(Family):
 
     def __init__(self, n_classes: int, event_shape: Shape = ()) -> None:
         super().__init__(event_shape, n_classes)
-        if n_classes < 2:
-            raise OptionError(f"n_classes={n_classes}: a categorical needs at least two classes")
         self.n_classes = n_classes
 
     def distribution(self, raw: Tensor) -> Distribution:

@@ -1,16 +1,17 @@
-"""Grey pixels in [0, 1], with the normalizer that makes the cross-entropy a density."""
+"""The continuous Bernoulli, the normalized form of the cross-entropy on grey pixels."""
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
-from reparam.families.bernoulli import within
-from reparam.families.family import Family, Shape
+from reparam.families.bernoulli import clamped
+from reparam.families.family import Family, Shape, as_likelihood
 
 
+@as_likelihood("continuous-bernoulli")
 class ContinuousBernoulli(Family):
-    r"""The normalised likelihood of grey pixels in [0, 1] that looks like the cross-entropy.
+    r"""The continuous Bernoulli: the cross-entropy of grey pixels in [0, 1], normalized.
 
     Arguments:
         event_shape: The shape of the event.
@@ -25,6 +26,7 @@ class ContinuousBernoulli(Family):
     """
 
     supports = ("unit",)
+    starts_at_mean = True
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, 1)
@@ -36,7 +38,7 @@ class ContinuousBernoulli(Family):
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the logit whose continuous Bernoulli has this mean, by bisection."""
-        mean = within(mean)
+        mean = clamped(mean)
         low, high = torch.full_like(mean, -200.0), torch.full_like(mean, 200.0)
         for _ in range(40):
             middle = (low + high) / 2

@@ -1,15 +1,16 @@
-"""The tutorials' loss on grey pixels, which is no likelihood."""
+"""The cross-entropy loss on grey pixels, which is no normalized likelihood."""
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import CrossEntropy as CrossEntropyDistribution
-from reparam.families.bernoulli import within
-from reparam.families.family import Family, Shape
+from reparam.families.bernoulli import clamped
+from reparam.families.family import Family, Shape, as_likelihood
 
 
+@as_likelihood("cross-entropy")
 class CrossEntropy(Family):
-    """The tutorials' loss on grey pixels in [0, 1]: no likelihood, and every number says so.
+    """The loss of many tutorials on grey pixels in [0, 1], which is no normalized likelihood.
 
     Arguments:
         event_shape: The shape of the event.
@@ -22,6 +23,7 @@ class CrossEntropy(Family):
     """
 
     supports = ("unit",)
+    starts_at_mean = True
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, 1)
@@ -33,4 +35,4 @@ class CrossEntropy(Family):
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the logit of the mean."""
-        return within(mean).logit()
+        return clamped(mean).logit()

@@ -1,7 +1,8 @@
-"""A mixture of logistics over grey levels, channel by channel."""
+"""A mixture of discretized logistics over grey levels."""
 
+from collections.abc import Mapping
 from math import ceil, log
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -10,17 +11,20 @@ from torch.distributions import Distribution
 from reparam.distributions import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixtureDistribution,
 )
-from reparam.errors import OptionError, ShapeError
-from reparam.families.family import Family, Shape
+from reparam.errors import ShapeError
+from reparam.families.family import Family, Shape, as_likelihood
+from reparam.families.likelihoods import levels_of
+from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@as_likelihood("logistic-mixture")
+@numbers(levels=2, n_components=1)
 class DiscretizedLogisticMixture(Family):
     r"""A mixture of logistics over grey levels k / (L - 1), for images of any number of channels.
 
     The channels of a pixel share the component, and the mean of each is linear in the channels
-    before it. Zeros make every component the logistic of scale ½ around mid-grey.
+    before it. With raw parameters of zero every component is a logistic of scale ½ at mid-grey.
 
     Arguments:
         event_shape: The shape of the event, (channels, height, width).
@@ -49,15 +53,20 @@ class DiscretizedLogisticMixture(Family):
                 f"DiscretizedLogisticMixture over events of shape {tuple(self.event_shape)}: "
                 "its events are images (channels, height, width); use QuantizedGray for others"
             )
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
-        if n_components < 1:
-            raise OptionError(f"n_components={n_components}: a mixture needs at least one")
         self.levels = levels
         c, k = self.event_shape[0], n_components
         self._parts = [k, k * c, k * c, k * c * (c - 1) // 2]
-        # A head gives every channel as many numbers, of which the pixel's are taken from the front.
+        # The head gives every channel the same number of outputs; the first ones are used.
         self.raw_shape = torch.Size([ceil(sum(self._parts) / c), *self.event_shape])
+
+    @classmethod
+    def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> Family:
+        """Create the likelihood of images with grey levels.
+
+        Raises:
+            SupportError: Continuous data.
+        """
+        return cls(spec.shape, levels_of(spec, "logistic-mixture"), **options)
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return the mixture, with the means and scales as in the paper on pixels in [-1, 1]."""

@@ -1,8 +1,13 @@
-"""Abstract: from features, or raw parameters, to a distribution."""
+"""Abstract: from features, or raw parameters, to a distribution.
+
+A family declares what its distribution is: the supports of the data that it can describe as a
+likelihood p(x | z), and the properties that matter for a posterior q(z | x). Which parts of a model
+go together follows from these declarations.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +15,14 @@ from torch.distributions import Distribution, Independent
 
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
+from reparam.spec import DataSpec
 from reparam.utils.arguments import as_sizes, numbers
+from reparam.utils.registry import Part, Registry, registered
 
 Shape = int | Sequence[int]
+
+Space = Literal["real vectors", "the unit sphere", "one-hot codes", "codes of a codebook"]
+"""The set that a latent vector z lies in."""
 
 
 @numbers(n_raw=1)
@@ -23,31 +33,73 @@ class Family(nn.Module, ABC):
         event_shape: The shape of one event; an int n means (n,), and () a single number.
         n_raw: The number of raw parameters of each entry of the event.
 
+    Attributes:
+        supports: The supports of the data that the family can be a likelihood of.
+        starts_at_mean: Whether the mean of an entry is a function of its first raw parameter.
+        exact_head: Whether the head computes in float32 under autocast too. Needed where raw
+            parameters are logarithms of large numbers, which bfloat16 would change by several
+            percent.
+        space: The set that draws lie in.
+        has_density: Whether there is a density or mass, and so a KL divergence to a prior.
+        factorizes: Whether the density is the product of those of the dimensions.
+        is_gaussian: Whether the distribution is a diagonal Gaussian.
+        is_bounded: Whether a dimension lies in an interval that depends on the parameters.
+        is_relaxed: Whether draws lie outside ``space`` in training, so that gradients pass.
+        options: The arguments of the constructor that are options of any variant with this
+            posterior.
+        levels: The number L of levels k / (L - 1) that entries lie on; None without such a grid.
+
     Raises:
         OptionError: A size below one.
     """
 
     supports: ClassVar[tuple[str, ...]] = ()
-    """The supports of the data that the family can be a likelihood of."""
+    starts_at_mean: ClassVar[bool] = False
     exact_head: ClassVar[bool] = False
-    """Whether the head computes in float32 under autocast too, as where raw numbers are logarithms
-    of large ones, which bfloat16 would change by several percent."""
+
+    space: ClassVar[Space] = "real vectors"
+    has_density: ClassVar[bool] = True
+    factorizes: ClassVar[bool] = True
+    is_gaussian: ClassVar[bool] = False
+    is_bounded: ClassVar[bool] = False
+    is_relaxed: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
 
     levels: int | None = None
-    """The number L of levels k / (L - 1) that entries lie on; None where they lie on no grid."""
 
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()
         self.event_shape = torch.Size(as_sizes("event_shape", event_shape))
         self.raw_shape = torch.Size([n_raw, *self.event_shape])
+        self.head: nn.Module | None = None
+
+    @classmethod
+    def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> "Family":
+        """Create the family as a likelihood of data.
+
+        Arguments:
+            spec: The shape and support of the data.
+            options: Further keyword arguments of the constructor.
+        """
+        return cls(spec.shape, **options)
+
+    @classmethod
+    def for_latents(cls, latent_dim: int, options: Mapping[str, Any]) -> "Family":
+        """Create the family as a posterior.
+
+        Arguments:
+            latent_dim: The number of dimensions of z.
+            options: Further keyword arguments of the constructor.
+        """
+        return cls(latent_dim, **options)
 
     def attach(self, out_shape: Sequence[int]) -> Self:
-        """Make the head for features of this shape, and return the family itself.
+        """Create the head for features of this shape, and return the family itself.
 
         Raises:
             OptionError: The family already has a head.
         """
-        if hasattr(self, "head"):
+        if self.head is not None:
             raise OptionError(
                 f"this {type(self).__name__} already belongs to a network: "
                 "make a new family for every Conditional"
@@ -60,19 +112,24 @@ class Family(nn.Module, ABC):
         r"""Return the distribution with raw parameters of shape (\*, n_raw, *event)."""
 
     def forward(self, features: Tensor) -> Distribution:
-        r"""Return the distribution that features of shape (\*, *out_shape) describe."""
+        r"""Return the distribution that features of shape (\*, *out_shape) describe.
+
+        Raises:
+            OptionError: The family has no head yet.
+        """
+        layer = self._attached()
         if self.exact_head:
             with torch.autocast(features.device.type, enabled=False):
-                raw = self.head(features.to(next(self.head.parameters())))
+                raw = layer(features.to(next(layer.parameters())))
         else:
-            raw = self.head(features)
-        # A density of parameters in half precision is no number to trust.
+            raw = layer(features)
+        # A density with parameters in half precision is not accurate enough.
         return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
 
     def start_at(self, mean: Tensor) -> None:
         """Set the head's bias so that features of zero describe a distribution of this mean.
 
-        Over feature maps, whose head has one bias for each channel, it is the channel's mean.
+        A head over feature maps has one bias for each channel: it starts at the channel's mean.
 
         Arguments:
             mean: The mean, with shape (*event).
@@ -80,7 +137,7 @@ class Family(nn.Module, ABC):
         Raises:
             ShapeError: A mean of another shape.
             OptionError: The family has no head yet.
-            SupportError: The mean of this family is no function of one raw parameter.
+            SupportError: The mean of this family is not a function of one raw parameter.
 
         Example:
             >>> from reparam.families import Bernoulli
@@ -94,11 +151,8 @@ class Family(nn.Module, ABC):
                 f"a mean of shape {tuple(mean.shape)} for a {type(self).__name__} over events of "
                 f"shape {tuple(self.event_shape)}: both must be the same"
             )
-        if not hasattr(self, "head"):
-            raise OptionError(
-                f"this {type(self).__name__} has no head to set: give it to a Conditional first"
-            )
-        set_bias(self.head, 0, self.raw_of_mean(pooled(self.head, mean)))
+        layer = self._attached()
+        set_bias(layer, 0, self.raw_of_mean(pooled(layer, mean)))
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the first raw parameter of entries with this mean.
@@ -107,15 +161,15 @@ class Family(nn.Module, ABC):
             mean: The mean of each entry, with shape (*event).
 
         Raises:
-            SupportError: The mean of this family is no function of one raw parameter.
+            SupportError: The mean of this family is not a function of one raw parameter.
         """
         raise SupportError(
-            f"the mean of {type(self).__name__} is no function of one number for each entry, so "
-            "that a decoder cannot start there: drop --start-at-mean"
+            f"the mean of {type(self).__name__} is not a function of one number for each entry, so "
+            "that a decoder cannot start there: drop start_at_mean=True"
         )
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Return examples of this likelihood as an encoder is given them; unchanged, unless said.
+        """Return examples of this likelihood as the encoder reads them; by default unchanged.
 
         Arguments:
             x: The examples, with shape (B, *event).
@@ -123,7 +177,7 @@ class Family(nn.Module, ABC):
         return x
 
     def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
-        """Return the raw parameters one by one, each with shape (*, *event)."""
+        r"""Return the raw parameters one by one, each with shape (\*, *event)."""
         return raw.unbind(-1 - len(self.event_shape))
 
     def independent(self, distribution: Distribution) -> Distribution:
@@ -135,3 +189,75 @@ class Family(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Return the event's shape, for printing."""
         return f"event_shape={tuple(self.event_shape)}"
+
+    def _attached(self) -> nn.Module:
+        if self.head is None:
+            raise OptionError(
+                f"this {type(self).__name__} has no head: give it to a Conditional first"
+            )
+        return self.head
+
+
+F = TypeVar("F", bound=type[Family])
+
+
+class Likelihood(NamedTuple):
+    """A likelihood that goes by a name.
+
+    Arguments:
+        supports: The supports of the data that it fits.
+        create: From a data spec to the family.
+    """
+
+    supports: tuple[str, ...]
+    create: Callable[[DataSpec], Family]
+
+
+LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
+"""The likelihoods p(x | z) by name."""
+
+
+def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
+    """Return a decorator that registers a family as a likelihood.
+
+    Arguments:
+        name: The name of the likelihood.
+        options: Keyword arguments of the family that the name stands for.
+    """
+
+    def decorated(family: F) -> F:
+        def create(spec: DataSpec) -> Family:
+            return family.for_data(spec, options)
+
+        LIKELIHOODS.add(name, Likelihood(family.supports, create))
+        return family
+
+    return decorated
+
+
+POSTERIORS: Registry[Part[Family]] = Registry("posterior")
+"""The posteriors q(z | x) by name. ``part.kind.for_latents`` creates one."""
+
+
+def as_posterior(name: str, **options: object) -> Callable[[F], F]:
+    """Return a decorator that registers a family as a posterior.
+
+    Arguments:
+        name: The name of the posterior.
+        options: Keyword arguments of the family that the name stands for.
+    """
+    return registered(POSTERIORS, name, **options)
+
+
+def one_axis(family: Family) -> int:
+    """Return the size of a family's event, which must have one axis.
+
+    Raises:
+        ShapeError: An event with no axis, or with several.
+    """
+    if len(family.event_shape) != 1:
+        raise ShapeError(
+            f"{type(family).__name__} over an event of shape {tuple(family.event_shape)}: the "
+            "event must have one axis; use Gaussian for images"
+        )
+    return family.event_shape[0]

@@ -1,16 +1,16 @@
-"""The Gaussian with any covariance."""
+"""The Gaussian with a full covariance matrix."""
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import TriangularNormal
-from reparam.errors import ShapeError
-from reparam.families.family import Family, Shape
+from reparam.families.family import Family, Shape, as_posterior, one_axis
 
 
+@as_posterior("full-covariance")
 class FullCovarianceGaussian(Family):
-    r"""The Gaussian with any covariance, by the lower-triangular factor L of it.
+    r"""The Gaussian with a full covariance matrix, given by its lower-triangular factor L.
 
     .. math:: z = \mu + L \varepsilon, \qquad
               \log q(z) = \log \mathcal N(L^{-1}(z - \mu); 0, I) - \sum_j \log L_{jj}
@@ -31,15 +31,11 @@ class FullCovarianceGaussian(Family):
     """
 
     supports = ("real",)
+    factorizes = False
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, 1)
-        if len(self.event_shape) != 1:
-            raise ShapeError(
-                f"FullCovarianceGaussian over an event of shape {tuple(self.event_shape)}: "
-                "the event must have one axis; use Gaussian for images"
-            )
-        n = self.event_shape[0]
+        n = one_axis(self)
         self.raw_shape = torch.Size([n + n * (n + 1) // 2])
         self._rows_columns: Tensor
         self.register_buffer("_rows_columns", torch.tril_indices(n, n, -1), persistent=False)

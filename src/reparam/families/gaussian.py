@@ -9,11 +9,22 @@ from torch.distributions import Distribution, Normal
 
 from reparam.distributions import OptimalNormal
 from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape
+from reparam.families.family import Family, Shape, as_likelihood, as_posterior
 from reparam.utils.arguments import numbers
 
+# A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
+# a thousandth of a standard deviation. Without a floor a value that repeats has no upper bound.
+_PIXEL_FLOOR = 1 / 1024
 
-@numbers()
+
+# With variance ½ the log-density is -‖x - μ‖² and a constant: the loss of many tutorials.
+@as_likelihood("squared-error", scale=0.5**0.5)
+@as_likelihood("gaussian-fixed", scale=1.0)
+@as_likelihood("gaussian-optimal", scale="optimal")
+@as_likelihood("gaussian-shared", scale="shared")
+@as_likelihood("gaussian", min_scale=_PIXEL_FLOOR)
+@as_posterior("gaussian")
+@numbers(min_scale=0)
 class Gaussian(Family):
     r"""The diagonal Gaussian.
 
@@ -21,15 +32,15 @@ class Gaussian(Family):
 
     Arguments:
         event_shape: The shape of the event, for a posterior the latent dimension.
-        scale: How σ comes about. ``learned``: one for each entry, out of the features. ``shared``:
-            a single learned number. ``optimal``: a single number, set to its best value on each
-            batch. A number: fixed.
+        scale: What σ depends on. ``learned``: the features, with one σ for each entry. ``shared``:
+            nothing; it is one learned number. ``optimal``: one number, set to its best value on
+            each batch. A number: fixed.
         min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
             of an image), its density has no upper bound.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
             one a single example far from the others can make a KL infinite.
-        places: The height and width of the maps of features that describe a flat event place by
-            place, row by row; () for an event that features describe as a whole.
+        places: The height and width of feature maps that describe a flat event place by place, row
+            by row; () for features that describe the event as a whole.
 
     Raises:
         OptionError: A scale that is none of these, a negative floor, a ceiling below it, or an
@@ -46,6 +57,8 @@ class Gaussian(Family):
     """
 
     supports = ("real", "unit")
+    starts_at_mean = True
+    is_gaussian = True
 
     def __init__(
         self,
@@ -62,8 +75,6 @@ class Gaussian(Family):
                 raise unknown("scale", scale, [*kinds, "a positive number"])
         elif not 0 < scale < inf:
             raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
-        if not 0 <= min_scale < inf:
-            raise OptionError(f"min_scale={min_scale}: the floor must be finite, 0 or more")
         self.scale = scale
         if not min_scale < max_scale:
             raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")
@@ -112,5 +123,9 @@ class Gaussian(Family):
         return self.independent(Normal(loc, scale, validate_args=False))
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
-        """Return the mean itself."""
+        """Return the mean itself.
+
+        Raises:
+            SupportError: Features that describe the event place by place.
+        """
         return super().raw_of_mean(mean) if self.places else mean

@@ -1,6 +1,8 @@
-"""Classes that a relaxation makes differentiable."""
+"""The Gumbel-softmax relaxation of one-hot codes."""
 
+from collections.abc import Mapping
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,18 +10,19 @@ from torch.distributions import Distribution
 
 from reparam.distributions import OneHotCodes
 from reparam.errors import OptionError
-from reparam.families.family import Family
+from reparam.families.family import Family, as_posterior
 from reparam.utils.arguments import numbers
 
 
-@numbers(n_variables=1)
+@as_posterior("gumbel")
+@numbers(n_variables=1, n_classes=2)
 class GumbelSoftmax(Family):
-    r"""N classes out of K each: relaxed while training, so that gradients pass, exact afterwards.
+    r"""N one-hot codes of K classes each: relaxed in training, so that gradients pass, else exact.
 
     .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \quad
               \tau(t) = \tau_0 (\tau_1 / \tau_0)^t
 
-    t is the share of the training that is done.
+    t is the progress of the training, from 0 to 1.
 
     Arguments:
         n_variables: N.
@@ -37,6 +40,10 @@ class GumbelSoftmax(Family):
         torch.Size([5, 320])
     """
 
+    space = "one-hot codes"
+    factorizes = False
+    is_relaxed = True
+
     def __init__(
         self,
         n_variables: int,
@@ -44,14 +51,22 @@ class GumbelSoftmax(Family):
         temperature: tuple[float, float] = (1.0, 0.3),
     ) -> None:
         super().__init__(n_variables * n_classes, 1)
-        if n_classes < 2:
-            raise OptionError(f"n_classes={n_classes}: a code needs at least two classes")
         if not 0 < min(temperature) <= max(temperature) < inf:
             raise OptionError(f"temperature={temperature}: both must be positive and finite")
         self.n_classes = n_classes
         self.temperature = temperature
         self.tau: Tensor
         self.register_buffer("tau", torch.tensor(temperature[0]))
+
+    @classmethod
+    def for_latents(cls, latent_dim: int, options: Mapping[str, Any]) -> Family:
+        """Create the codes that fill so many latent dimensions.
+
+        Raises:
+            OptionError: An odd number of dimensions, without a number of classes.
+        """
+        n_variables, n_classes = code_shape(latent_dim, options.get("n_classes"))
+        return cls(**{**options, "n_variables": n_variables, "n_classes": n_classes})
 
     def anneal(self, progress: float) -> None:
         """Set the temperature for a share of the training, from 0 to 1."""
@@ -62,3 +77,26 @@ class GumbelSoftmax(Family):
         """Return the classes with these logits."""
         logits = raw.squeeze(-2).unflatten(-1, (-1, self.n_classes))
         return OneHotCodes(logits, self.tau if self.training else None)
+
+
+def code_shape(latent_dim: int, n_classes: int | None = None) -> tuple[int, int]:
+    """Return the numbers of variables and of classes of codes with so many dimensions in all.
+
+    Arguments:
+        latent_dim: The number of dimensions.
+        n_classes: The number of classes of each variable; 10, or else 2, by default.
+
+    Raises:
+        OptionError: An odd number of dimensions.
+
+    Example:
+        >>> code_shape(320), code_shape(6)
+        ((32, 10), (3, 2))
+    """
+    for n in (10, 2) if n_classes is None else (n_classes,):
+        if latent_dim % n == 0:
+            return latent_dim // n, n
+    raise OptionError(
+        f"latent_dim={latent_dim}: codes of 10 or of 2 classes fill a multiple of 10 or of 2 "
+        "dimensions; choose such a number"
+    )

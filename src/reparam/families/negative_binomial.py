@@ -1,4 +1,4 @@
-"""Counts that vary more than their mean."""
+"""The negative binomial, for counts whose variance is above their mean."""
 
 from typing import Literal, get_args
 
@@ -8,25 +8,26 @@ from torch.distributions import Distribution
 
 from reparam.distributions import NegativeBinomial as NegativeBinomialDistribution
 from reparam.errors import unknown
-from reparam.families.family import Family, Shape
-from reparam.families.poisson import bent, straight
+from reparam.families.family import Family, Shape, as_likelihood
+from reparam.families.poisson import compressed, raw_of_count
 
 Dispersion = Literal["entry", "learned"]
-"""Where θ comes from."""
+"""What θ depends on."""
 
 
+@as_likelihood("negative-binomial")
 class NegativeBinomial(Family):
     r"""Independent negative binomials, by their mean μ and inverse dispersion θ.
 
     .. math:: \mathrm{Var}[x_d] = \mu_d + \mu_d^2 / \theta_d
 
-    A raw parameter is log μ, and so is log θ, but for the ends, where they are bent so that nothing
-    overflows. An encoder is given log(1 + x), since counts differ by factors.
+    Raw parameters are log μ and log θ; large ones are compressed so that nothing overflows. The
+    encoder reads log(1 + x), because counts differ by factors.
 
     Arguments:
         event_shape: The shape of the event.
-        dispersion: How θ comes about. ``entry``: a learned number for each entry of the event.
-            ``learned``: out of the features, as μ.
+        dispersion: What θ depends on. ``entry``: one learned number for each entry of the event.
+            ``learned``: the features of each example, as μ does.
 
     Raises:
         OptionError: A dispersion that is neither.
@@ -41,6 +42,7 @@ class NegativeBinomial(Family):
     """
 
     supports = ("counts",)
+    starts_at_mean = True
     exact_head = True
 
     def __init__(self, event_shape: Shape, dispersion: Dispersion = "entry") -> None:
@@ -56,13 +58,15 @@ class NegativeBinomial(Family):
         log_mean, *rest = self.parameters_of(raw)
         log_theta = rest[0] if rest else self.log_inverse_dispersion.to(raw)
         return self.independent(
-            NegativeBinomialDistribution(bent(log_mean), bent(log_theta), validate_args=False)
+            NegativeBinomialDistribution(
+                compressed(log_mean), compressed(log_theta), validate_args=False
+            )
         )
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the logarithm of the mean."""
-        return straight(mean)
+        return raw_of_count(mean)
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Return log(1 + x); what noise has made of a small count may lie below 0."""
+        """Return log(1 + x), with negative values, as of noise on small counts, set to 0."""
         return x.clamp(min=0).log1p()

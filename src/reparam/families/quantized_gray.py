@@ -1,15 +1,17 @@
-"""One of L grey levels for each entry."""
+"""A categorical over the grey levels of each entry."""
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import QuantizedCategorical
-from reparam.errors import OptionError
-from reparam.families.family import Family, Shape
+from reparam.families.categorical import Categorical
+from reparam.families.family import LIKELIHOODS, Family, Likelihood, Shape
+from reparam.families.likelihoods import levels_of
+from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(levels=2)
 class QuantizedGray(Family):
     r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
 
@@ -31,11 +33,21 @@ class QuantizedGray(Family):
 
     def __init__(self, levels: int, event_shape: Shape) -> None:
         super().__init__(event_shape, levels)
-        if levels < 2:
-            raise OptionError(f"levels={levels}: a grey scale needs at least two levels")
         self.levels = levels
 
     def distribution(self, raw: Tensor) -> Distribution:
         """Return the distribution over levels with these logits."""
         logits = raw.movedim(-1 - len(self.event_shape), -1)
         return self.independent(QuantizedCategorical(logits, validate_args=False))
+
+
+def _categorical(spec: DataSpec) -> Family:
+    levels = levels_of(spec, "categorical")
+    if spec.support in Categorical.supports:
+        return Categorical(levels, spec.shape)
+    return QuantizedGray(levels, spec.shape)
+
+
+LIKELIHOODS.add(
+    "categorical", Likelihood((*Categorical.supports, *QuantizedGray.supports), _categorical)
+)

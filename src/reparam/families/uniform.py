@@ -4,14 +4,15 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions import Uniform as TorchUniform
 
-from reparam.families.family import Family, Shape
+from reparam.families.family import Family, Shape, as_posterior
 
 
+@as_posterior("uniform")
 class Uniform(Family):
     r"""The uniform distribution on a box, :math:`U[m - w/2, m + w/2]`.
 
-    It works as a posterior where KL(q‖p) is finite: against a prior that is positive on the whole
-    box. ``divergence.kl`` refuses every other pair in words.
+    As a posterior it needs a prior that is positive on the whole box: elsewhere KL(q‖p) is
+    infinite, and ``divergence.kl`` refuses it.
 
     Arguments:
         event_shape: The shape of the event.
@@ -24,6 +25,7 @@ class Uniform(Family):
     """
 
     supports = ("real", "unit")
+    is_bounded = True
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, 2)

@@ -1,4 +1,4 @@
-"""The entries of a codebook."""
+"""The codes of a codebook that are nearest to the encoder's vectors."""
 
 from collections.abc import Sequence
 from math import prod
@@ -14,14 +14,14 @@ from reparam.utils.arguments import numbers
 
 @numbers()
 class Quantized(Family):
-    r"""For each of P positions the code that is nearest to what the encoder says of it.
+    r"""For each of P positions, the code that is nearest to the encoder's vector.
 
     .. math:: z = (e_{k_1}, \dots, e_{k_P}), \qquad k_i = \arg\min_k \|v_i - e_k\|, \quad
               v = \mathrm{head}(f)
 
     Arguments:
-        codebook: The codes e, each of d numbers; the event has P d of them, position by position.
-        positions: How the positions lie: (P,), or (h, w) for those of a map.
+        codebook: The codes e of d numbers each; an event is P of them, with P · d numbers.
+        positions: The shape of the positions: (P,), or (h, w) for a feature map.
 
     Raises:
         OptionError: A size below one.
@@ -35,6 +35,9 @@ class Quantized(Family):
         (torch.Size([5, 12]), torch.Size([5, 4]))
     """
 
+    space = "codes of a codebook"
+    factorizes = False
+
     def __init__(self, codebook: Codebook, positions: Sequence[int]) -> None:
         n_positions, code_dim = prod(positions), codebook.codes.shape[-1]
         super().__init__(n_positions * code_dim, 1)
@@ -43,6 +46,6 @@ class Quantized(Family):
         self.raw_shape = torch.Size([1, code_dim, *positions])
 
     def distribution(self, raw: Tensor) -> QuantizedCodes:
-        """Return the mass on the codes nearest to the raw parameters of each position."""
+        """Return the point mass on the codes nearest to the raw parameters of each position."""
         vectors = raw.flatten(2 - len(self.raw_shape)).squeeze(-3).transpose(-1, -2)
         return QuantizedCodes(vectors, self.codebook.codes)

@@ -1,4 +1,4 @@
-"""Directions around a mean one."""
+"""The von Mises–Fisher distribution on the unit sphere."""
 
 from math import inf
 
@@ -8,19 +8,20 @@ from torch.distributions import Distribution
 
 from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
 from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape
+from reparam.families.family import Family, Shape, as_posterior
 from reparam.utils.arguments import numbers
 
 
+@as_posterior("von-mises-fisher")
 @numbers()
 class VonMisesFisher(Family):
-    r"""The Gaussian's counterpart on the unit sphere.
+    r"""The von Mises–Fisher distribution, the counterpart of the Gaussian on the unit sphere.
 
     .. math:: q(z) \propto \exp(\kappa\, \mu^\top z), \quad \|z\| = 1
 
     Arguments:
         event_shape: The number of coordinates D; the sphere has one dimension fewer.
-        concentration: How κ comes about: ``learned`` out of the features, or a number, fixed.
+        concentration: κ: ``learned``, from the features of each example, or a fixed number.
 
     Raises:
         OptionError: Fewer than two coordinates, or a κ that is not positive.
@@ -34,11 +35,14 @@ class VonMisesFisher(Family):
         True
     """
 
+    space = "the unit sphere"
+    factorizes = False
+
     def __init__(self, event_shape: Shape, concentration: float | str = "learned") -> None:
         super().__init__(event_shape, 1)
         if len(self.event_shape) != 1:
             raise OptionError(
-                f"event_shape={tuple(self.event_shape)}: a direction has one axis, so give its size"
+                f"event_shape={tuple(self.event_shape)}: a direction has one axis: give its size"
             )
         (n,) = self.event_shape
         if n < 2:
@@ -56,7 +60,7 @@ class VonMisesFisher(Family):
         (n,) = self.event_shape
         loc = nn.functional.normalize(raw[..., :n], dim=-1)
         if self.concentration == "learned":
-            # κ of a few at the start; below one the direction would say nothing.
+            # κ above one: below it the direction of a draw is close to uniform.
             concentration = nn.functional.softplus(raw[..., n]) + 1.0
         else:
             concentration = raw.new_full(raw.shape[:-1], float(self.concentration))

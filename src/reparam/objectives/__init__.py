@@ -1,4 +1,8 @@
-"""Objectives: (model, batch) -> Terms. What models of the same parts differ in."""
+"""Objectives: callables (model, batch) -> Terms.
+
+Those that can replace the objective of a variant are registered by name in the file that defines
+them (``OBJECTIVES``), and declare which models they need.
+"""
 
 from reparam.objectives.adversarial import (
     Classification,
@@ -15,8 +19,11 @@ from reparam.objectives.corruption import Corruption
 from reparam.objectives.likelihood import MaximumLikelihood
 from reparam.objectives.regularized import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
-from reparam.objectives.terms import Objective, Terms
+from reparam.objectives.terms import OBJECTIVES, ModelObjective, Objective, Terms, as_objective
 from reparam.objectives.vector_quantized import VectorQuantized
+from reparam.utils.registry import discover
+
+discover(__name__, __path__)
 
 __all__ = [
     "Classification",
@@ -32,7 +39,9 @@ __all__ = [
     "IWAE",
     "MMD",
     "MaximumLikelihood",
+    "ModelObjective",
     "NaivePenalty",
+    "OBJECTIVES",
     "Objective",
     "PerceptualEncoder",
     "Reconstruction",
@@ -41,4 +50,5 @@ __all__ = [
     "Terms",
     "TotalCorrelation",
     "VectorQuantized",
+    "as_objective",
 ]

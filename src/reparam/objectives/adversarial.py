@@ -1,4 +1,4 @@
-"""Objectives of two and more players: a discriminator says what another part should change."""
+"""Objectives of several players: a discriminator, or a classifier, trains other parts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from reparam.distributions import base_distribution, mean_or_mode
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
 @numbers()
 @dataclass(frozen=True)
-class FactorVAE:
-    r"""The ELBO, less the dependence of latent dimensions as a discriminator D sees it.
+class FactorVAE(ModelObjective):
+    r"""The ELBO, and the total correlation of the codes as a discriminator D estimates it.
 
     .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
               \log \frac{D(z)}{1 - D(z)}\Bigr]
@@ -43,22 +43,20 @@ class FactorVAE:
         ['total_correlation']
     """
 
+    not_negative = ("gamma",)
+
     gamma: float = 6.0
 
-    def __post_init__(self) -> None:
-        check_weights(gamma=self.gamma)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        made = passed(model, batch)
-        total = logits(model, made.z[0]).mean()
-        return made.terms(made.elbo, total_correlation=self.gamma * total)
+        step = passed(model, batch)
+        total = logits(model, step.z[0]).mean()
+        return step.terms(step.elbo, total_correlation=self.gamma * total)
 
 
 @dataclass(frozen=True)
-class DensityRatio:
-    r"""What a discriminator of codes maximizes: to tell them from codes with shuffled dimensions.
+class DensityRatio(ModelObjective):
+    r"""The objective of a discriminator of codes from codes with shuffled dimensions.
 
     .. math:: \mathcal L_D = \mathbb E_{q(z)}[\log D(z)]
               + \mathbb E_{\bar q(z)}[\log(1 - D(z))], \qquad \bar q(z) = \prod_j q(z_j)
@@ -75,28 +73,40 @@ class DensityRatio:
         torch.Size([4])
     """
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         with torch.no_grad():
             z = model.posterior(model.as_event(batch.x), batch.c).sample()
-            # Every dimension in an order of its own: draws from the product of the margins.
-            order = torch.rand_like(z).argsort(0)
-            shuffled = z.gather(0, order)
-        return told(logits(model, z), logits(model, shuffled))
+            # Shuffled dimension by dimension: draws from the product of the marginals.
+            shuffled = z.gather(0, torch.rand_like(z).argsort(0))
+        return discrimination(logits(model, z), logits(model, shuffled))
+
+
+@dataclass(frozen=True)
+class _Perceptual(ModelObjective):
+    """Abstract: an objective with a similarity in the features of the discriminator."""
+
+    not_negative = ("gamma", "pixels")
+
+    gamma: float = 1.0
+    pixels: float = 1.0
+
+    def similarity(self, log_prob: Tensor, distance: Tensor) -> Tensor:
+        r"""Return :math:`w \log p(x \mid z) - \tfrac\gamma2 d^2`, with shape (B,)."""
+        return self.pixels * log_prob - 0.5 * self.gamma * distance
 
 
 @numbers()
 @dataclass(frozen=True)
-class PerceptualEncoder:
-    r"""What the encoder of a VAE-GAN maximizes: likeness in the discriminator's eyes.
+class PerceptualEncoder(_Perceptual):
+    r"""The objective of the encoder of a VAE-GAN: similarity in the discriminator's features.
 
     .. math:: \mathcal L = \mathbb E_q \Bigl[ w \log p(x \mid z)
               - \tfrac\gamma2 \bigl\| h_D(x) - h_D(\hat x(z)) \bigr\|^2 \Bigr]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    h_D is the discriminator's first layer and x̂(z) the mean of p(x | z). The reconstruction that is
-    reported is log p(x | z) itself, so that the ELBO can be compared.
+    h_D is the discriminator's first layer and x̂(z) the mean of p(x | z). The reconstruction in the
+    terms is log p(x | z), so that the ELBO can be compared.
 
     Arguments:
         gamma: γ.
@@ -117,35 +127,30 @@ class PerceptualEncoder:
         torch.Size([4])
     """
 
-    gamma: float = 1.0
-    pixels: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_weights(gamma=self.gamma, pixels=self.pixels)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        made = passed(model, batch)
-        unlike = distance(model, model.as_event(batch.x), mean_or_mode(made.likelihood)[0], batch.c)
-        likeness = self.pixels * made.reconstruction - 0.5 * self.gamma * unlike
-        return made.terms(likeness - made.divergence.value)
+        step = passed(model, batch)
+        squared = distance(
+            model, model.as_event(batch.x), mean_or_mode(step.likelihood)[0], batch.c
+        )
+        similarity = self.similarity(step.reconstruction, squared)
+        return step.terms(similarity - step.divergence.value)
 
 
 @numbers()
 @dataclass(frozen=True)
-class Generator:
-    r"""What the decoder of a VAE-GAN maximizes: to be taken for real, and to reconstruct.
+class Generator(_Perceptual):
+    r"""The objective of the decoder of a VAE-GAN: to deceive the discriminator and to reconstruct.
 
     .. math:: \mathcal L = \log D(\hat x(z_p)) + \log D(\hat x(z)) + w \log p(x \mid z)
               - \tfrac\gamma2 \bigl\| h_D(x) - h_D(\hat x(z)) \bigr\|^2, \qquad
               z \sim q(z \mid x), \quad z_p \sim p(z)
 
-    With a part ``classifier`` its features are matched too, example by example and in the mean of a
-    batch, after the CVAE-GAN, which takes the mean of each class.
+    In a model with a part ``classifier`` its features are matched too, for each example and in the
+    mean of a batch. The source, CVAE-GAN, matches the mean of each class.
 
     Arguments:
-        gamma: γ, what likeness counts beside being taken for real.
+        gamma: γ, the weight of the similarity.
         pixels: w; the source of the VAE-GAN has 0.
 
     Raises:
@@ -162,40 +167,32 @@ class Generator:
         torch.Size([4])
     """
 
-    gamma: float = 1.0
-    pixels: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_weights(gamma=self.gamma, pixels=self.pixels)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
             z = model.posterior(x, c).sample()
             z_prior = model.draw_prior(len(x), c)
         p = model.likelihood(z, c)
-        rebuilt, made = mean_or_mode(p), model.decode(z_prior, c)
-        real = logsigmoid(logits(model, rebuilt, c)) + logsigmoid(logits(model, made, c))
-        unlike = distance(model, x, rebuilt, c)
-        penalties = {}
-        if hasattr(model, "classifier"):
+        rebuilt, drawn = mean_or_mode(p), model.decode(z_prior, c)
+        deceived = logsigmoid(logits(model, rebuilt, c)) + logsigmoid(logits(model, drawn, c))
+        squared, penalties = distance(model, x, rebuilt, c), {}
+        if "classifier" in dict(model.named_children()):
             network = model.part("classifier").network
-            h_real, h_made = (network(v) for v in (x, made))
-            unlike = unlike + (h_real - network(rebuilt)).square().sum(-1)
-            penalties["class_features"] = 0.5 * (h_real.mean(0) - h_made.mean(0)).square().sum()
+            h_real, h_drawn = network(x), network(drawn)
+            squared = squared + (h_real - network(rebuilt)).square().sum(-1)
+            penalties["class_features"] = 0.5 * (h_real.mean(0) - h_drawn.mean(0)).square().sum()
         reconstruction = p.log_prob(x)
         return Terms(
-            bound=real + self.pixels * reconstruction - 0.5 * self.gamma * unlike,
+            bound=deceived + self.similarity(reconstruction, squared),
             reconstruction=reconstruction,
             penalties=penalties,
         )
 
 
 @dataclass(frozen=True)
-class Discriminator:
-    r"""What the discriminator of a VAE-GAN maximizes: to tell data from what the decoder makes.
+class Discriminator(ModelObjective):
+    r"""The objective of the discriminator of a VAE-GAN between data and decoded examples.
 
     .. math:: \mathcal L_D = \log D(x) + \tfrac12 \log(1 - D(\hat x(z)))
               + \tfrac12 \log(1 - D(\hat x(z_p)))
@@ -211,20 +208,19 @@ class Discriminator:
         torch.Size([4])
     """
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
             z = model.posterior(x, c).sample()
-            rebuilt, made = model.decode(z, c), model.decode(model.draw_prior(len(x), c), c)
-        false = torch.stack([logits(model, rebuilt, c), logits(model, made, c)])
-        return told(logits(model, x, c), false)
+            decoded = model.decode(z, c), model.decode(model.draw_prior(len(x), c), c)
+        fake = torch.stack([logits(model, value, c) for value in decoded])
+        return discrimination(logits(model, x, c), fake)
 
 
 @dataclass(frozen=True)
-class Classification:
-    r"""What a classifier within a model maximizes, :math:`\log q(y \mid x)`.
+class Classification(ModelObjective):
+    r"""The objective of a classifier within a model, :math:`\log q(y \mid x)`.
 
     References:
         Bao et al., CVAE-GAN, ICCV 2017, eq. 6.
@@ -239,15 +235,14 @@ class Classification:
         torch.Size([4])
     """
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 
         Raises:
             OptionError: A batch without labels.
         """
         if batch.y is None:
-            raise OptionError("the classifier of this model learns from labels: give y")
+            raise OptionError("y=None: the classifier of this model learns from labels; give y")
         log_prob = model.part("classifier")(model.as_event(batch.x)).log_prob(batch.y)
         return Terms(bound=log_prob, reconstruction=log_prob)
 
@@ -255,18 +250,18 @@ class Classification:
 def logits(model: LatentModel, value: Tensor, c: Tensor | None = None) -> Tensor:
     """Return log D / (1 - D) of codes or examples, with shape (B,)."""
     given = (value,) if c is None else (value, c)
-    judged: Any = base_distribution(model.part("discriminator")(*given))
-    return judged.logits
+    p: Any = base_distribution(model.part("discriminator")(*given))
+    return p.logits
 
 
 def distance(model: LatentModel, x: Tensor, other: Tensor, c: Tensor | None) -> Tensor:
-    """Return the squared distance of two examples in the discriminator's eyes, with shape (B,)."""
+    """Return the squared distance in the discriminator's first features, with shape (B,)."""
     first = model.part("discriminator").network.first
     given = () if c is None else (c,)
     return (first(x, *given) - first(other, *given)).square().flatten(1).sum(1)
 
 
-def told(true: Tensor, false: Tensor) -> Terms:
-    """Return the terms of a discriminator with these logits of true and of false examples."""
-    log_prob = logsigmoid(true) + logsigmoid(-false).reshape(-1, len(true)).mean(0)
+def discrimination(real: Tensor, fake: Tensor) -> Terms:
+    """Return the terms of a discriminator, given its logits of real and of fake examples."""
+    log_prob = logsigmoid(real) + logsigmoid(-fake).reshape(-1, len(real)).mean(0)
     return Terms(bound=log_prob, reconstruction=log_prob)

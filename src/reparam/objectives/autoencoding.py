@@ -1,4 +1,4 @@
-"""Objectives of deterministic autoencoders: there is a code, and nothing random about it."""
+"""Objectives of autoencoders with a deterministic code."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,26 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.distributions import mean_or_mode
 from reparam.errors import OptionError, SupportError
+from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives.corruption import Corruption
-from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 
 
+@as_objective("denoising", corruption=Corruption())
+@as_objective("reconstruction")
 @dataclass(frozen=True)
-class Reconstruction:
-    r"""How well x is described by its code, or by that of a corrupted x.
+class Reconstruction(ModelObjective):
+    r"""The log-likelihood of x given its code, or given the code of a corrupted x.
 
     .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
 
-    There is no KL and no bound of log p(x): the code of an autoencoder has no density.
+    It has no KL and bounds no log p(x), because the code of an autoencoder has no density.
 
     Arguments:
-        corruption: C, drawn anew each time; None to encode x itself.
+        corruption: C, with new noise in every step; None to encode x itself.
 
     Raises:
         SupportError: A corruption of whole numbers, such as tokens.
@@ -41,34 +44,46 @@ class Reconstruction:
         torch.Size([5])
     """
 
+    needs_prior = False
+
     corruption: Corruption | None = None
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    @property
+    def name(self) -> str:
+        """The name in ``OBJECTIVES``, which depends on the corruption."""
+        return "reconstruction" if self.corruption is None else "denoising"
+
+    @property
+    def needs_gradient_of_x(self) -> bool:
+        """Whether x has to be real-valued, for the noise."""
+        return self.corruption is not None
+
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
         if self.corruption is not None:
-            _require_shades(x)
-        seen = x if self.corruption is None else self.corruption(x)
-        z = mean_or_mode(model.posterior(seen, batch.c))
+            _require_floats(x)
+        encoded = x if self.corruption is None else self.corruption(x)
+        z = mean_or_mode(model.posterior(encoded, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
         return Terms(bound=reconstruction, reconstruction=reconstruction)
 
 
+@as_objective("contractive")
 @numbers()
 @dataclass(frozen=True)
-class Contractive:
-    r"""Reconstruction, less a penalty on how fast the code moves with x.
+class Contractive(ModelObjective):
+    r"""Reconstruction, and a penalty on the derivative of the code by x.
 
     .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda \Bigl\| \frac{\partial f(x)}{\partial x}
               \Bigr\|_F^2
 
     Arguments:
         weight: λ, in nats.
-        n_probes: The norm is estimated from so many random directions
-            :math:`v \sim \mathcal N(0, I)`, as :math:`\mathbb E \|J^\top v\|^2` (Hutchinson); 0 for
-            the exact norm, which takes one backward pass for each latent dimension; None for the
-            exact one where the encoder's network is an ``MLP``, and for one direction elsewhere.
+        n_probes: The number of random directions :math:`v \sim \mathcal N(0, I)` in the estimate
+            :math:`\mathbb E \|J^\top v\|^2` of the norm (Hutchinson). 0 for the exact norm, which
+            takes one backward pass for each latent dimension. None for the exact norm where the
+            encoder's network is an ``MLP``, and for one direction elsewhere.
 
     Raises:
         OptionError: A negative weight, or a negative number of probes.
@@ -87,26 +102,34 @@ class Contractive:
         ['contraction']
     """
 
+    not_negative = ("weight",)
+    needs_prior = False
+
     weight: float = 0.1
     n_probes: int | None = None
 
     def __post_init__(self) -> None:
-        check_weights(weight=self.weight)
+        super().__post_init__()
         if self.n_probes is not None and self.n_probes < 0:
             raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    @property
+    def needs_gradient_of_x(self) -> bool:
+        """Whether x has to be real-valued: always."""
+        return True
+
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        _require_shades(x)
+        _require_floats(x)
+        encoder, n_probes = model.encoder, self.n_probes
+        if n_probes is None:
+            is_mlp = isinstance(encoder, Conditional) and isinstance(encoder.network, MLP)
+            n_probes = 0 if is_mlp else 1
         with torch.enable_grad():
-            seen = x.detach().requires_grad_()
-            z = mean_or_mode(model.posterior(seen, batch.c))
-            n_probes = self.n_probes
-            if n_probes is None:
-                n_probes = 0 if isinstance(getattr(model.encoder, "network", None), MLP) else 1
-            norm = squared_jacobian(z, seen, n_probes)
+            encoded = x.detach().requires_grad_()
+            z = mean_or_mode(model.posterior(encoded, batch.c))
+            norm = squared_jacobian(z, encoded, n_probes)
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
         return Terms(
             bound=reconstruction,
@@ -115,11 +138,11 @@ class Contractive:
         )
 
 
-def _require_shades(x: Tensor) -> None:
+def _require_floats(x: Tensor) -> None:
     if not x.is_floating_point():
         raise SupportError(
-            "the numbers of tokens are no shades that noise changes, or that a code moves with: "
-            "use --objective reconstruction"
+            "x holds whole numbers, such as tokens, to which noise cannot be added and which have "
+            "no derivative: use objective='reconstruction'"
         )
 
 
@@ -127,7 +150,7 @@ def squared_jacobian(z: Tensor, x: Tensor, n_probes: int = 0) -> Tensor:
     r"""Return :math:`\|\partial z / \partial x\|_F^2` of each example, with shape (B,).
 
     Arguments:
-        z: The codes, with shape (B, D), a function of x in which no example depends on another.
+        z: The codes, with shape (B, D), as a function of x, example by example.
         x: The examples, with shape (B, *event), which require a gradient.
         n_probes: The number of random directions of the estimate; 0 for the exact norm.
 

@@ -14,8 +14,8 @@ from reparam.batch import Batch
 from reparam.distributions import detached, rsample
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO, Divergence, check_comparable, kl
 from reparam.errors import OptionError
-from reparam.models.latent import LatentModel
-from reparam.objectives.terms import Terms, of_latents
+from reparam.models.latent import Draws, LatentModel
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 from reparam.utils.seeding import rng_state, set_rng_state
@@ -23,12 +23,12 @@ from reparam.utils.seeding import rng_state, set_rng_state
 Schedule = Callable[[Any], Any]
 """A number as a function of the optimizer step, such as those of ``training.schedules``.
 
-Where the step is a tensor, as it is on a GPU, the number is one too.
+Where the step is a tensor, as on a GPU, the number is a tensor.
 """
 
 
 def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
-    """Return a number, or a schedule's value at a step; its last value where there is no step.
+    """Return a number, or a schedule's value at a step; its last value without a step.
 
     >>> value_at(lambda step: min(step / 10, 1.0), 5), value_at(lambda step: min(step, 3), None)
     (0.5, 3)
@@ -43,8 +43,8 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
         last = nan
     if not isfinite(last):
         raise OptionError(
-            "a schedule must have a value at step infinity, which stands for the end of training: "
-            "use schedules.linear, or min(step / steps, 1.0)"
+            "a schedule must have a value at step infinity, the end of training: use "
+            "schedules.linear, or min(step / steps, 1.0)"
         )
     return last
 
@@ -86,7 +86,7 @@ class Pass(NamedTuple):
 def passed(
     model: LatentModel, batch: Batch, n_samples: int = 1, kl_method: str | None = None
 ) -> Pass:
-    """Return what a model makes of a batch: encode, draw, decode, and weigh against the prior."""
+    """Encode a batch, draw codes, decode them, and compute the KL to the prior."""
     x = model.as_event(batch.x)
     q = model.posterior(x, batch.c)
     z = rsample(q, n_samples, x.device)
@@ -95,24 +95,24 @@ def passed(
     return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
 
 
-@numbers()
+@as_objective("elbo")
+@numbers(n_samples=1)
 @dataclass(frozen=True)
-class ELBO:
-    r"""The evidence lower bound, with the weights that the field puts on its KL.
+class ELBO(ModelObjective):
+    r"""The evidence lower bound, with a weight on its KL and free bits.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \beta\, \mathrm{KL}(q(z \mid x) \| p(z))
 
-    With free bits, a dimension pays for its KL only above λ nats, on the mean of the batch:
-    :math:`\beta \sum_j \max(\lambda, \mathrm{KL}_j)`.
+    With free bits the KL of a dimension, as the mean of the batch, costs nothing up to λ nats: the
+    last term is :math:`\beta \sum_j \max(\lambda, \mathrm{KL}_j)`.
 
     Arguments:
-        beta: β, a number or a schedule of it over optimizer steps (KL warm-up).
-        free_bits: λ in nats for each latent dimension; for each layer of a hierarchy, or for the
-            whole KL, where q does not factorize.
+        beta: β, a number, or a schedule of it over optimizer steps (KL warm-up).
+        free_bits: λ, the nats of KL that cost nothing, for each latent dimension; for each layer of
+            a hierarchy, or for the whole KL, where q does not factorize.
         n_samples: The number of draws z for each example.
-        kl_method: None for the closed form where there is one; ``Monte Carlo`` or
-            ``closed form`` to insist.
+        kl_method: ``closed form`` or ``Monte Carlo``; None for the closed form where there is one.
 
     Raises:
         OptionError: A negative weight, or fewer than one sample.
@@ -130,28 +130,25 @@ class ELBO:
         torch.Size([5])
     """
 
+    options = ("free_bits",)
+    not_negative = ("beta", "free_bits")
+
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
     n_samples: int = 1
     kl_method: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.beta) and not 0 <= self.beta < inf:
-            raise OptionError(f"beta={self.beta}: the weight of the KL must be finite, 0 or more")
-        if not 0 <= self.free_bits < inf:
-            raise OptionError(f"free_bits={self.free_bits}: nats must be finite, 0 or more")
-        if self.n_samples < 1:
-            raise OptionError(f"n_samples={self.n_samples}: the bound needs at least one draw")
+        super().__post_init__()
         if self.kl_method not in (None, CLOSED_FORM, MONTE_CARLO):
             raise OptionError(
                 f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"
             )
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        made = passed(model, batch, self.n_samples, self.kl_method)
-        divergence = made.divergence
+        step = passed(model, batch, self.n_samples, self.kl_method)
+        divergence = step.divergence
         beta = value_at(self.beta, batch.step)
         penalties = {}
         if self.free_bits > 0:
@@ -160,12 +157,13 @@ class ELBO:
                 groups = torch.stack(list(divergence.by_group.values()), dim=1)
             # max(λ, KL) = KL + max(λ - KL, 0): the KL itself stays in the bound.
             penalties["free_bits"] = beta * (self.free_bits - groups.mean(0)).clamp(min=0).sum()
-        return made.terms(made.reconstruction - beta * divergence.value, **penalties)
+        return step.terms(step.reconstruction - beta * divergence.value, **penalties)
 
 
-@numbers()
+@as_objective("iwae")
+@numbers(n_importance=1)
 @dataclass(frozen=True)
-class IWAE:
+class IWAE(ModelObjective):
     r"""The importance-weighted bound, tighter than the ELBO.
 
     .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
@@ -173,7 +171,7 @@ class IWAE:
               \mathcal L_1 \le \mathcal L_K \le \log p(x)
 
     Arguments:
-        n_importance: K.
+        n_importance: The number K of draws for each example.
 
     Raises:
         OptionError: Fewer than one sample.
@@ -190,31 +188,21 @@ class IWAE:
         torch.Size([5, 3])
     """
 
+    options = ("n_importance",)
+    is_importance_weighted = True
+
     n_importance: int = 5
 
-    def __post_init__(self) -> None:
-        if self.n_importance < 1:
-            raise OptionError(
-                f"n_importance={self.n_importance}: the bound needs at least one draw"
-            )
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         draws = model.draw(batch.x, batch.c, self.n_importance)
-        log_weight = draws.log_weight
-        return Terms(
-            bound=log_weight.logsumexp(0) - log(self.n_importance),
-            reconstruction=draws.log_likelihood.mean(0),
-            kl={"z": (draws.log_posterior - draws.log_prior).mean(0)},
-            kl_method=MONTE_CARLO,
-            log_weight=log_weight,
-        )
+        return _importance_terms(draws)
 
 
-@numbers()
+@as_objective("dreg")
+@numbers(n_importance=1)
 @dataclass(frozen=True)
-class DReG:
+class DReG(ModelObjective):
     r"""The importance-weighted bound with doubly reparameterized gradients for the encoder.
 
     .. math:: \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
@@ -225,7 +213,7 @@ class DReG:
     and does not fade as K grows.
 
     Arguments:
-        n_importance: K.
+        n_importance: The number K of draws for each example.
 
     Raises:
         OptionError: Fewer than one sample.
@@ -241,24 +229,22 @@ class DReG:
         torch.Size([])
     """
 
+    options = ("n_importance",)
+    is_importance_weighted = True
+
     n_importance: int = 5
 
-    def __post_init__(self) -> None:
-        IWAE(self.n_importance)  # the same rule
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         before = _random_state(x.device)
         q, p = model.posterior(x, c), model.prior_distribution(c)
         check_comparable(q, p)
         z = rsample(q, self.n_importance, x.device)
-        # As a density q is a constant: what it does for the bound goes through z alone.
+        # Its parameters are constants in the density: their gradient goes through z only.
         density = detached(q)
         if density is None:
-            # An encoder that is random in training, as by dropout, must be the same one in both
-            # passes.
+            # An encoder that is random in training, as by dropout, must be the same in both passes.
             after = _random_state(x.device)
             set_rng_state(before, x.device)
             with frozen(model):
@@ -266,31 +252,36 @@ class DReG:
             set_rng_state(after, x.device)
         else:
             log_posterior = density.log_prob(z)
-        log_prior = p.log_prob(z)
-        log_likelihood = model.likelihood(z, c).log_prob(x)
-        log_weight = log_likelihood + log_prior - log_posterior
+        draws = Draws(z, model.likelihood(z, c).log_prob(x), p.log_prob(z), log_posterior)
+        log_weight = draws.log_weight
         weight = log_weight.detach().softmax(0)
         if z.requires_grad:
             z.register_hook(lambda gradient: weight[..., None] * gradient)
-        return Terms(
-            bound=log_weight.logsumexp(0) - log(self.n_importance),
-            reconstruction=log_likelihood.mean(0),
-            kl={"z": (log_posterior - log_prior).mean(0)},
-            kl_method=MONTE_CARLO,
-            log_weight=log_weight,
-            surrogate=-(weight * log_weight).sum(0).mean(),
-        )
+        return _importance_terms(draws, surrogate=-(weight * log_weight).sum(0).mean())
+
+
+def _importance_terms(draws: Draws, surrogate: Tensor | None = None) -> Terms:
+    """Return the terms of the importance-weighted bound of draws with shape (K, B, D)."""
+    log_weight = draws.log_weight
+    return Terms(
+        bound=log_weight.logsumexp(0) - log(len(log_weight)),
+        reconstruction=draws.log_likelihood.mean(0),
+        kl={"z": (draws.log_posterior - draws.log_prior).mean(0)},
+        kl_method=MONTE_CARLO,
+        log_weight=log_weight,
+        surrogate=surrogate,
+    )
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of the random numbers; nothing while a graph is recorded, which has none."""
+    """Return the state of the random numbers; an empty one while a CUDA graph is recorded."""
     is_recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
     return {} if is_recorded else rng_state(device)
 
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within the context, take the weights of a model as constants."""
+    """Treat the weights of a model as constants within the context."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)

@@ -8,24 +8,24 @@ from torch.distributions import Distribution, Independent, Normal, kl_divergence
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, mean_or_mode, rsample
 from reparam.divergence import CLOSED_FORM, check_same_event
-from reparam.errors import OptionError, SupportError
+from reparam.errors import SupportError
 from reparam.models.latent import LatentModel
-from reparam.objectives.terms import Terms, of_latents
+from reparam.objectives.terms import ModelObjective, Terms, check_share
 from reparam.utils.arguments import numbers
 
 
 @numbers()
 @dataclass(frozen=True)
-class ClusteringELBO:
-    r"""The evidence lower bound of a model whose cluster y is a latent variable too.
+class ClusteringELBO(ModelObjective):
+    r"""The evidence lower bound of a model with a latent cluster y.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \sum_k q(k \mid x)\, \mathrm{KL}(q(z \mid x) \| p(z \mid k))
               - \mathrm{KL}(q(y \mid x) \| p(y)), \qquad q(y \mid x) = p(y \mid z),\ z \sim q
 
-    All but the reconstruction is in closed form. For a first share of the training, the model is
-    an autoencoder instead, :math:`\log p(x \mid \mathbb E_q[z])`, so that there is something to
-    cluster; ``Mixture.start`` belongs between the two.
+    All terms but the reconstruction are in closed form. In a first share of the training the model
+    is an autoencoder, :math:`\log p(x \mid \mathbb E_q[z])`. Then ``Mixture.fit`` fits the clusters
+    to its codes.
 
     Arguments:
         pretraining: The share of all steps in which the model is an autoencoder.
@@ -49,13 +49,9 @@ class ClusteringELBO:
     pretraining: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.pretraining < 1:
-            raise OptionError(
-                f"pretraining={self.pretraining}: a share of the steps must lie in [0, 1)"
-            )
+        check_share("pretraining", self.pretraining)
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch.
 
         Raises:
@@ -102,8 +98,8 @@ def kl_to_components(q: Distribution, p: GaussianMixture) -> Tensor:
     check_same_event(q, p)
     if not (isinstance(q, Independent) and isinstance(q.base_dist, Normal)):
         raise SupportError(
-            f"a posterior {type(q).__name__}: clustering takes a diagonal Gaussian, whose "
-            "divergence to each cluster is known; use families.Gaussian in the encoder"
+            f"a posterior {type(q).__name__}: clustering needs a diagonal Gaussian, whose KL to "
+            "each cluster has a closed form; use families.Gaussian in the encoder"
         )
     wide = Normal(q.base_dist.loc[:, None], q.base_dist.scale[:, None], validate_args=False)
     return kl_divergence(wide, Normal(p.loc, p.scale, validate_args=False)).sum(-1)

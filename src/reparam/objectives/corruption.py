@@ -1,4 +1,4 @@
-"""Noise that an autoencoder learns to undo."""
+"""The noise that a denoising autoencoder learns to remove."""
 
 from dataclasses import dataclass
 from math import inf
@@ -16,15 +16,15 @@ Kind = Literal["gaussian", "masking", "salt-and-pepper"]
 @numbers()
 @dataclass(frozen=True)
 class Corruption:
-    r"""A random change of x that leaves enough of it to be guessed.
+    r"""A random change of x, C(x̃ | x), from which a denoising autoencoder restores x.
 
     - ``gaussian``: :math:`\tilde x = x + \sigma \varepsilon`, with the level σ.
     - ``masking``: every entry is 0 with the level as its probability.
-    - ``salt-and-pepper``: every entry is, with the level as its probability, 0 or 1 by a fair coin.
+    - ``salt-and-pepper``: every entry is, with the level as its probability, 0 or 1 at random.
 
     Arguments:
-        kind: Which of them.
-        level: σ, or the share of entries that are changed.
+        kind: The kind of noise.
+        level: σ, or the probability that an entry is changed.
 
     Raises:
         OptionError: Another kind; a negative level, or a share above one.
@@ -48,7 +48,7 @@ class Corruption:
             raise OptionError(f"level={self.level}: a {self.kind} level is at least 0 and {top}")
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return x corrupted, with the same shape; drawn anew at each call."""
+        """Return x with new noise, with the same shape."""
         if self.kind == "gaussian":
             return x + self.level * torch.randn_like(x)
         changed = torch.rand_like(x) < self.level

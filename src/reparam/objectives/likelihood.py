@@ -1,14 +1,14 @@
-"""Maximum likelihood, for models whose variables are all observed."""
+"""Maximum likelihood, for models in which all variables are observed."""
 
 from dataclasses import dataclass
 
 from reparam.batch import Batch
 from reparam.models.directed import DirectedModel
-from reparam.objectives.terms import Terms, of_batches
+from reparam.objectives.terms import ModelObjective, Terms
 
 
 @dataclass(frozen=True)
-class MaximumLikelihood:
+class MaximumLikelihood(ModelObjective):
     r"""The log-likelihood itself, :math:`\log p(x)` or :math:`\log p(y \mid x)`.
 
     References:
@@ -24,8 +24,10 @@ class MaximumLikelihood:
         torch.Size([5])
     """
 
-    @of_batches
-    def __call__(self, model: DirectedModel, batch: Batch) -> Terms:
+    has_latents = False
+    needs_prior = False
+
+    def terms(self, model: DirectedModel, batch: Batch) -> Terms:
         """Return the terms of one batch; the reconstruction is the log-likelihood."""
         log_prob = model.log_prob(model.values(batch))
         return Terms(bound=log_prob, reconstruction=log_prob)

@@ -1,4 +1,4 @@
-"""The ELBO with other penalties on the code: total correlation, discrepancy, a mistake."""
+"""Objectives with other penalties on the code than the KL."""
 
 from dataclasses import dataclass
 from math import log
@@ -12,28 +12,29 @@ from reparam.errors import SupportError
 from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 
 
+@as_objective("tc")
 @numbers()
 @dataclass(frozen=True)
-class TotalCorrelation:
-    r"""The ELBO, less more than its share of the dependence between latent dimensions.
+class TotalCorrelation(ModelObjective):
+    r"""The ELBO with a larger weight on the dependence between latent dimensions (β-TC-VAE).
 
     .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
               \prod_j q(z_j)\Bigr), \qquad q(z) = \mathbb E_x[q(z \mid x)]
 
-    q(z) is that of the mixture of the posteriors of the batch, lumpier than that of all data; up to
-    a constant it is the minibatch-weighted estimate of the source, with the same gradient.
+    q(z) is estimated by the mixture of the posteriors of the batch. Up to a constant this is the
+    minibatch-weighted estimate of the source, with the same gradient.
 
     Arguments:
         beta: β.
 
     Raises:
         OptionError: A negative weight.
-        SupportError: A posterior that does not factorize over dimensions: log q(z_j | x) of a
-            single one has no closed form then.
+        SupportError: A posterior that does not factorize over dimensions, so that log q(z_j | x) of
+            a single dimension has no closed form.
 
     References:
         Chen et al., Isolating sources of disentanglement in VAEs, NeurIPS 2018, eq. 4 and S3.
@@ -48,34 +49,34 @@ class TotalCorrelation:
         ['total_correlation']
     """
 
+    not_negative = ("beta",)
+    needs_factorizing = True
+
     beta: float = 6.0
 
-    def __post_init__(self) -> None:
-        check_weights(beta=self.beta)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        made = passed(model, batch)
-        q = made.q
+        step = passed(model, batch)
+        q = step.q
         if not isinstance(q, Independent) or q.reinterpreted_batch_ndims != 1:
             raise SupportError(
                 "the total correlation needs log q(z_j | x) of single dimensions, which only a "
-                "posterior that factorizes has: use --posterior gaussian"
+                "posterior that factorizes has: use posterior='gaussian'"
             )
         # log q(z_j of example i | x of example m), with shape (B, B, D).
-        log_q = q.base_dist.log_prob(made.z[0][:, None])
+        log_q = q.base_dist.log_prob(step.z[0][:, None])
         n, n_dimensions = len(log_q), log_q.shape[-1]
         log_joint = log_q.sum(-1).logsumexp(1) - log(n)
         log_product = log_q.logsumexp(1).sum(-1) - n_dimensions * log(n)
         total = (log_joint - log_product).mean()
-        return made.terms(made.elbo, total_correlation=(self.beta - 1) * total)
+        return step.terms(step.elbo, total_correlation=(self.beta - 1) * total)
 
 
+@as_objective("mmd")
 @numbers()
 @dataclass(frozen=True)
-class MMD:
-    r"""Reconstruction, less a distance between the codes of the batch and draws from the prior.
+class MMD(ModelObjective):
+    r"""Reconstruction, and the discrepancy between the codes of the batch and draws from the prior.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
               - \lambda\, \mathrm{MMD}^2(q(z), p(z))
@@ -101,34 +102,37 @@ class MMD:
         ['mmd']
     """
 
+    not_negative = ("weight", "kl_weight")
+
     weight: float = 10.0
     kl_weight: float = 0.0
 
-    def __post_init__(self) -> None:
-        check_weights(weight=self.weight, kl_weight=self.kl_weight)
+    @property
+    def has_kl(self) -> bool:
+        """Whether the KL has a weight."""
+        return self.kl_weight > 0
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
         q, p = model.posterior(x, batch.c), model.prior_distribution(batch.c)
         z = rsample(q, 1, x.device)
         reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
-        if not self.kl_weight and any(v.requires_grad for v in model.prior.parameters()):
+        if not self.has_kl and any(v.requires_grad for v in model.prior.parameters()):
             raise SupportError(
                 "draws from a learned prior pass no gradient, so that nothing would train it: "
-                "use --prior standard-normal, or give the KL a weight"
+                "use prior='standard-normal', or a kl_weight above 0"
             )
         drawn = model.draw_prior(len(x), batch.c)
-        # A single example, as the rest of an epoch may be, has no distance to its likes.
+        # The discrepancy needs two examples, and the last batch of an epoch may have one.
         distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
         penalties = {"mmd": self.weight * distance}
-        if isinstance(q, Delta) and self.kl_weight == 0:
+        if isinstance(q, Delta) and not self.has_kl:
             return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
         divergence = kl(q, p, z)
         return Terms(
             bound=reconstruction - self.kl_weight * divergence.value
-            if self.kl_weight
+            if self.has_kl
             else reconstruction,
             reconstruction=reconstruction,
             kl=divergence.by_group,
@@ -137,15 +141,16 @@ class MMD:
         )
 
 
+@as_objective("naive")
 @numbers()
 @dataclass(frozen=True)
-class NaivePenalty:
-    r"""What looks like a KL and is none: a warning, to be compared with the ELBO.
+class NaivePenalty(ModelObjective):
+    r"""A penalty that resembles a KL and is none, for comparison with the ELBO.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
               - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
 
-    It is zero where the KL is, and nowhere else like it: it bounds no likelihood.
+    It is zero where the KL is zero, and differs from it elsewhere: it bounds no likelihood.
 
     Arguments:
         weight: λ.
@@ -163,21 +168,20 @@ class NaivePenalty:
         torch.Size([5])
     """
 
+    not_negative = ("weight",)
+    needs_gaussian = True
+
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
-        check_weights(weight=self.weight)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        made = passed(model, batch)
-        normal = base_distribution(made.q)
+        step = passed(model, batch)
+        normal = base_distribution(step.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "
-                "use --posterior gaussian"
+                "use posterior='gaussian'"
             )
         log_variance = 2 * normal.scale.log()
         penalty = (normal.loc.square() + log_variance.square()).sum(-1)
-        return made.terms(made.reconstruction - self.weight * penalty)
+        return step.terms(step.reconstruction - self.weight * penalty)

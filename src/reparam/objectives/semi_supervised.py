@@ -1,7 +1,7 @@
-"""Learning from few labels: the label is a latent variable where it is not known."""
+"""Objectives for few labels: an unknown label is a latent variable."""
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,17 +11,17 @@ from torch.nn.functional import one_hot
 from reparam.batch import Batch
 from reparam.distributions import Chain, rsample
 from reparam.divergence import CLOSED_FORM, kl
-from reparam.errors import DataError, OptionError
+from reparam.errors import DataError
 from reparam.models.label_inference import StackedDecoder, StackedEncoder, StackedPrior
 from reparam.models.latent import LatentModel
-from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.objectives.terms import ModelObjective, Terms, check_share
 from reparam.priors import StandardNormal
 from reparam.utils.arguments import numbers
 
 
 @numbers()
 @dataclass(frozen=True)
-class SemiSupervised:
+class SemiSupervised(ModelObjective):
     r"""The bounds of M2, for examples with and without a label, and a classification term.
 
     .. math:: \mathcal L(x, y) &= \mathbb E_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
@@ -31,8 +31,8 @@ class SemiSupervised:
               + \alpha\, \overline{\log q(y \mid x)}
 
     The first mean is over all examples of the batch, the second over those with a label. The sum
-    over the K labels is exact, with a draw of z for each. A label is not known where it is -1. As
-    labeled examples are repeated, so that every batch has some, they weigh more than their share.
+    over the K labels is exact, with a draw of z for each. An unknown label is -1. Labeled examples
+    are repeated, so that every batch has some, and so have more weight than their share.
 
     Arguments:
         alpha: α, in nats of an example; 0.1 in the source.
@@ -54,21 +54,17 @@ class SemiSupervised:
         torch.Size([5])
     """
 
-    repeats_labeled: ClassVar[bool] = True
-    """Every batch is to have labeled examples, however few there are."""
+    not_negative = ("alpha",)
+    repeats_labeled = True
 
     alpha: float = 0.1
 
-    def __post_init__(self) -> None:
-        check_weights(alpha=self.alpha)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         if batch.y is None:
             raise DataError(
-                "a semi-supervised model learns from labels, and these examples have none: give y, "
-                "with -1 for those that are not known"
+                "y=None: a semi-supervised model learns from labels; give y, with -1 for unknown "
+                "labels"
             )
         x, y = model.as_event(batch.x), batch.y
         known, unknown = y >= 0, y < 0
@@ -77,10 +73,10 @@ class SemiSupervised:
             parts.append(marginal(model, x[unknown]))
         if bool(known.any()):
             q = cast(Chain, model.posterior(x[known]))
-            told = label_of(q, x)
-            c = one_hot(y[known], told.event_shape[0]).to(told.probs)
+            q_y = label_of(q, x)
+            c = one_hot(y[known], q_y.event_shape[0]).to(q_y.probs)
             parts.append(_of_label(model, q, x[known], c))
-            penalties["classification"] = -self.alpha * told.log_prob(c).mean()
+            penalties["classification"] = -self.alpha * q_y.log_prob(c).mean()
         # Back into the order of the batch.
         place = torch.cat([unknown.nonzero(), known.nonzero()]).flatten().argsort()
         reconstruction, of_z, of_y = (torch.cat(part)[place] for part in zip(*parts, strict=True))
@@ -95,21 +91,20 @@ class SemiSupervised:
 
 @numbers()
 @dataclass(frozen=True)
-class Stacked:
+class Stacked(ModelObjective):
     r"""The bounds of M1 and of M2 on its features, both in every step.
 
     .. math:: \mathcal J = \overline{\mathbb E_{q(h \mid x)}[\log p(x \mid h)]
               - \beta\, \mathrm{KL}(q(h \mid x) \| \mathcal N(0, I))} + \mathcal J_{M2}(h, y)
 
-    M2 learns from draws h of q(h | x) and has no say in them, as if M1 had been trained before it;
-    it begins once M1 has had its share of the steps. Where some labels are not known, M1 learns
-    from those examples alone: the few others are in every batch, and it would learn them by heart.
+    M2 learns from draws h of q(h | x) without a gradient to M1, as if M1 had been trained before,
+    and starts after a share of the steps. M1 learns from the examples without a label, if there are
+    any: the labeled ones are repeated in every batch, and M1 would overfit to them.
 
     Arguments:
         alpha: α of M2.
         start: The share of the steps after which M2 learns.
-        beta: β; 1 in the source. Below it M1 keeps more of x in its features, for M2 to find the
-            classes in.
+        beta: β; 1 in the source. A lower weight keeps more of x in the features.
 
     Raises:
         OptionError: A weight that is negative or infinite, or a share outside [0, 1).
@@ -127,21 +122,19 @@ class Stacked:
         ['features']
     """
 
-    repeats_labeled: ClassVar[bool] = True
-    """Every batch is to have labeled examples, however few there are."""
+    not_negative = ("alpha", "beta")
+    repeats_labeled = True
 
     alpha: float = 0.1
     start: float = 0.0
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_weights(alpha=self.alpha, beta=self.beta)
-        if not 0 <= self.start < 1:
-            raise OptionError(f"start={self.start}: give a share of the steps in [0, 1)")
+        super().__post_init__()
+        check_share("start", self.start)
 
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
-        """Return the terms of M1, with the loss of both."""
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of M1, with the loss of M1 and M2."""
         x = model.as_event(batch.x)
         encoder, prior = cast(StackedEncoder, model.encoder), cast(StackedPrior, model.prior)
         decoder = cast(StackedDecoder, model.decoder)
@@ -164,7 +157,7 @@ class Stacked:
 
 
 def _representative(batch: Batch) -> Tensor | slice:
-    """Return where the examples are that stand for all data: without a label, if there are any."""
+    """Return the index of the examples that M1 learns from."""
     if batch.y is None or bool((batch.y >= 0).all()):
         return slice(None)
     return batch.y < 0
@@ -178,11 +171,11 @@ def label_of(q: Chain, like: Tensor) -> OneHotCategorical:
 def marginal(model: LatentModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return reconstruction, KL of z and KL of y of U(x), each with shape (B,)."""
     q, p = cast(Chain, model.posterior(x)), cast(Chain, model.prior_distribution())
-    told = label_of(q, x)
-    labels = torch.eye(told.event_shape[0]).to(told.probs)[:, None].expand(-1, len(x), -1)
+    q_y = label_of(q, x)
+    labels = torch.eye(q_y.event_shape[0]).to(q_y.probs)[:, None].expand(-1, len(x), -1)
     reconstruction, of_z, _ = _of_label(model, q, x, labels)
-    weight = told.probs.T
-    of_y = kl(told, label_of(p, x)).value
+    weight = q_y.probs.T
+    of_y = kl(q_y, label_of(p, x)).value
     return (weight * reconstruction).sum(0), (weight * of_z).sum(0), of_y
 
 

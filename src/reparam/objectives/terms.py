@@ -1,10 +1,15 @@
-"""What an objective says of one batch."""
+"""What an objective returns of one batch, and what it declares of itself.
 
+An objective is a callable from a model and a batch to ``Terms``. Those of the library declare which
+models they need; the rules of which parts go together read these declarations.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce, wraps
+from functools import cached_property, reduce
 from math import inf
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +18,7 @@ from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.models.latent import as_latent
 from reparam.utils.equality import by_value
+from reparam.utils.registry import Part, Registry, registered
 
 
 @by_value
@@ -21,12 +27,12 @@ class Terms:
     """The parts of an objective on one batch, in nats per example unless said otherwise.
 
     Arguments:
-        bound: What the objective maximizes, with shape (B,): for the ELBO the ELBO itself, weighted
-            as asked.
+        bound: What the objective maximizes, with shape (B,); for ``ELBO`` the weighted ELBO.
         reconstruction: E_q[log p(x | z)], with shape (B,).
         kl: KL(q‖p) of each group of latents, unweighted, with shape (B,), by the group's name.
         kl_method: How the KL was computed: ``closed form`` or ``Monte Carlo``.
-        log_weight: log p(x, z) - log q(z | x) of each draw, with shape (K, B), where there is one.
+        log_weight: log p(x, z) - log q(z | x) of each draw, with shape (K, B); None without
+            importance weights.
         penalties: What is subtracted for the whole batch: numbers by name.
         surrogate: A loss to differentiate instead, where its gradient is not that of the bound.
     """
@@ -60,7 +66,7 @@ class Terms:
 
     @torch.no_grad()
     def scalars(self) -> dict[str, Tensor]:
-        """Return the batch means that are logged, as tensors on the device, without gradients."""
+        """Return the batch means to log, as tensors on the device, without gradients."""
         reconstruction = self.reconstruction.mean()
         names = {"loss": self.loss, "reconstruction": reconstruction}
         if self.kl:
@@ -69,34 +75,70 @@ class Terms:
         if len(self.kl) > 1:
             names |= {f"kl/{name}": value.mean() for name, value in self.kl.items()}
         names |= {f"penalty/{name}": value for name, value in self.penalties.items()}
-        # What was computed before has its gradients still, as a surrogate or a penalty has.
+        # Terms that were computed before this call still have their gradients.
         return {name: value.detach() for name, value in names.items()}
 
 
-def check_weights(**weights: float) -> None:
-    """Refuse a weight of an objective that is none.
+class Objective(Protocol):
+    """Anything that can be called with a model and a batch, and returns ``Terms``."""
 
-    Raises:
-        OptionError: A weight that is negative, infinite or not a number.
+    def __call__(self, model: Any, batch: Batch) -> Terms:
+        """Return the terms of this batch."""
+        ...
 
-    Example:
-        >>> check_weights(gamma=-1.0)
-        Traceback (most recent call last):
-        reparam.errors.OptionError: gamma=-1.0: a weight must be finite, 0 or more
+
+class ModelObjective(ABC):
+    """Abstract: an objective that declares which models it needs.
+
+    Calling it checks the batch, takes any model that ``as_latent`` takes, and returns ``terms``.
+
+    Attributes:
+        options: The fields that are options of any variant with this objective.
+        not_negative: The fields that must be finite, 0 or more.
+        has_latents: Whether the model has latent variables.
+        needs_prior: Whether codes are compared with the prior.
+        is_importance_weighted: Whether densities of draws are compared, which relaxed draws lack.
+        needs_factorizing: Whether the posterior has to factorize over dimensions.
+        needs_gaussian: Whether the posterior has to be a diagonal Gaussian.
+        repeats_labeled: Whether every batch needs labeled examples, however few there are.
     """
-    for name, weight in weights.items():
-        if not 0 <= weight < inf:
-            raise OptionError(f"{name}={weight}: a weight must be finite, 0 or more")
 
+    options: ClassVar[tuple[str, ...]] = ()
+    not_negative: ClassVar[tuple[str, ...]] = ()
+    has_latents: ClassVar[bool] = True
+    needs_prior: ClassVar[bool] = True
+    is_importance_weighted: ClassVar[bool] = False
+    needs_factorizing: ClassVar[bool] = False
+    needs_gaussian: ClassVar[bool] = False
+    repeats_labeled: ClassVar[bool] = False
 
-Call = TypeVar("Call", bound=Callable[..., Terms])
+    def __post_init__(self) -> None:
+        for name in self.not_negative:
+            value = vars(self)[name]
+            if not callable(value) and not 0 <= value < inf:
+                raise OptionError(f"{name}={value}: must be finite, 0 or more")
 
+    @property
+    def name(self) -> str:
+        """The name in ``OBJECTIVES``; empty for an objective that cannot replace another one."""
+        return next((part.name for part in OBJECTIVES.values() if part.kind is type(self)), "")
 
-def of_batches(call: Call) -> Call:
-    """Let the ``__call__`` of an objective refuse what is no batch."""
+    @property
+    def has_kl(self) -> bool:
+        """Whether it has a KL or importance weights, which need densities and train the prior."""
+        return self.needs_prior
 
-    @wraps(call)
-    def checked(self: Any, model: Any, batch: Batch) -> Terms:
+    @property
+    def needs_gradient_of_x(self) -> bool:
+        """Whether x has to be real-valued, as noise or a derivative needs."""
+        return False
+
+    def __call__(self, model: Any, batch: Batch) -> Terms:
+        """Return the terms of one batch.
+
+        Raises:
+            OptionError: What is not a batch of at least one example.
+        """
         if not isinstance(batch, Batch):
             raise OptionError(
                 f"batch of type {type(batch).__name__}: {type(self).__name__} takes a Batch, so "
@@ -108,25 +150,34 @@ def of_batches(call: Call) -> Call:
                 f"x {what}: {type(self).__name__} takes a tensor of at least one example, so give "
                 "Batch(torch.as_tensor(x))"
             )
-        return call(self, model, batch)
+        return self.terms(as_latent(model) if self.has_latents else model, batch)
 
-    return cast(Call, checked)
-
-
-def of_latents(call: Call) -> Call:
-    """Let the ``__call__`` of an objective take any model that ``as_latent`` takes, and a batch."""
-
-    @of_batches
-    @wraps(call)
-    def seen(self: Any, model: Any, batch: Batch) -> Terms:
-        return call(self, as_latent(model), batch)
-
-    return cast(Call, seen)
+    @abstractmethod
+    def terms(self, model: Any, batch: Batch) -> Terms:
+        """Return the terms of one batch."""
 
 
-class Objective(Protocol):
-    """Anything that can be called with a model and a batch, and returns ``Terms``."""
+OBJECTIVES: Registry[Part[ModelObjective]] = Registry("objective")
+"""The objectives that can replace that of a variant, by name."""
 
-    def __call__(self, model: Any, batch: Batch) -> Terms:
-        """Return the terms of this batch."""
-        ...
+Kind = TypeVar("Kind", bound=type[ModelObjective])
+
+
+def as_objective(name: str, **options: object) -> Callable[[Kind], Kind]:
+    """Return a decorator that registers an objective, which can then replace that of a variant.
+
+    Arguments:
+        name: The name of the objective.
+        options: Keyword arguments of the class that the name stands for.
+    """
+    return registered(OBJECTIVES, name, **options)
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse a share of the steps outside [0, 1).
+
+    Raises:
+        OptionError: Such a share.
+    """
+    if not 0 <= share < 1:
+        raise OptionError(f"{name}={share}: must be a share of the steps in [0, 1)")

@@ -1,4 +1,4 @@
-"""The objective of models whose latents are codes from a codebook."""
+"""The objective of models whose latent variables are codes of a codebook."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -9,27 +9,27 @@ from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.nn.codebook import Codebook
 from reparam.objectives.bounds import passed
-from reparam.objectives.terms import Terms, check_weights, of_latents
+from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
 @numbers()
 @dataclass(frozen=True)
-class VectorQuantized:
-    r"""The ELBO of a quantized latent, and what keeps the encoder near its codes.
+class VectorQuantized(ModelObjective):
+    r"""The ELBO of a quantized latent, and the commitment of the encoder to its codes.
 
     .. math:: \mathcal L = \log p(x \mid z) + \log p(z)
               - \beta \sum_{i=1}^P \|v_i - \mathrm{sg}[e_{k_i}]\|^2, \qquad
               z = (e_{k_1}, \dots, e_{k_P})
 
-    The posterior is a mass of one on a sequence of codes, so that KL(q‖p) = -log p(z), and the
-    first two terms are a lower bound of log p(x). The gradient reaches the encoder straight through
-    the quantization; that of log p(z) reaches the prior alone. While the model trains, its
-    ``codebook`` follows the vectors by moving averages, which stand for the source's second term.
+    The posterior is a point mass on a sequence of codes, so that KL(q‖p) = -log p(z), and the first
+    two terms are a lower bound of log p(x). Gradients pass the quantization unchanged
+    (straight-through); that of log p(z) reaches the prior only. In training the ``codebook``
+    follows the encoder's vectors by moving averages, in place of the source's second term.
 
     Arguments:
-        commitment: β, on the squared distance of an example's vectors from their codes, summed
-            over its P positions and their dimensions, as log p(x | z) is summed over pixels.
+        commitment: β, the weight of the squared distance between the vectors of an example and
+            their codes, summed over positions and dimensions.
 
     Raises:
         OptionError: A negative weight; a posterior that is not quantized.
@@ -47,22 +47,20 @@ class VectorQuantized:
         torch.Size([5])
     """
 
+    not_negative = ("commitment",)
+
     commitment: float = 0.25
 
-    def __post_init__(self) -> None:
-        check_weights(commitment=self.commitment)
-
-    @of_latents
-    def __call__(self, model: LatentModel, batch: Batch) -> Terms:
-        """Return the terms of one batch, and move the codes where the model trains."""
-        made = passed(model, batch)
-        q = made.q
+    def terms(self, model: LatentModel, batch: Batch) -> Terms:
+        """Return the terms of one batch; in training, update the codebook."""
+        step = passed(model, batch)
+        q = step.q
         if not isinstance(q, QuantizedCodes):
             raise OptionError(
                 f"the encoder returns a {type(q).__name__}: VectorQuantized needs a posterior on "
-                "codes, from the family Quantized"
+                "codes, as the family Quantized returns"
             )
         distance = (q.vectors.flatten(1) - q.mean.detach()).square().sum(-1)
         if model.training:
             cast(Codebook, model.codebook).update(q.vectors.detach(), q.indices)
-        return made.terms(made.elbo, commitment=self.commitment * distance.mean())
+        return step.terms(step.elbo, commitment=self.commitment * distance.mean())

@@ -1,11 +1,17 @@
 """Registries: mappings from names to variants, families, priors, data sources and the like."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Generic, TypeVar
 
 from reparam.errors import OptionError, folded, unknown
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+C = TypeVar("C", bound=type)
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -65,3 +71,67 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+@dataclass(frozen=True)
+class Part(Generic[T_co]):
+    """A registered class with options, of which an object is made later.
+
+    Parts are compared by value, and the class tells what it declares of itself without an object.
+
+    Arguments:
+        name: The name of the part.
+        kind: The class.
+        options: Keyword arguments of the class.
+    """
+
+    name: str
+    kind: type[T_co]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_options(self, **options: object) -> "Part[T_co]":
+        """Return the part with further options.
+
+        >>> Part("fraction", int).with_options(base=2).options
+        {'base': 2}
+        """
+        return replace(self, options={**self.options, **options})
+
+
+def registered(registry: Registry[Part[Any]], name: str, **options: object) -> Callable[[C], C]:
+    """Return a decorator that registers a class as a part.
+
+    Arguments:
+        registry: The registry of parts.
+        name: The name of the part.
+        options: Keyword arguments of the class that the name stands for.
+
+    Example:
+        >>> parts = Registry("part")
+        >>> @registered(parts, "pair", size=2)
+        ... class Group: ...
+        >>> parts["pair"].options
+        {'size': 2}
+    """
+
+    def decorated(kind: C) -> C:
+        registry.add(name, Part(name, kind, options))
+        return kind
+
+    return decorated
+
+
+def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class's constructor by name."""
+    return inspect.signature(kind).parameters
+
+
+def discover(package: str, path: Iterable[str]) -> None:
+    """Import all modules of a package, so that each registers what it defines.
+
+    Arguments:
+        package: The name of the package.
+        path: Its ``__path__``.
+    """
+    for module in iter_modules(path):
+        import_module(f"{package}.{module.name}")

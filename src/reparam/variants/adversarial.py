@@ -1,7 +1,8 @@
-"""Autoencoders whose decoder is also judged by a discriminator."""
+"""Autoencoders whose decoder is also trained against a discriminator."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Unpack
 
 from reparam.errors import OptionError
 from reparam.families import Bernoulli, Categorical
@@ -14,9 +15,62 @@ from reparam.objectives.adversarial import (
     PerceptualEncoder,
 )
 from reparam.spec import DataSpec
-from reparam.variants.classic import vae
-from reparam.variants.recipe import Player, Recipe, replace
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.recipe import Player
+from reparam.variants.specification import PartMaker, Specification
+
+
+@dataclass(frozen=True)
+class ExampleDiscriminator:
+    """Creates the discriminator of examples, by the sizes of its layers."""
+
+    critic: Sequence[int]
+
+    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
+        """Create the discriminator, whose first layer gives its features."""
+        width, *others = self.critic
+        first = MLP(spec.shape, width, context=spec.context, activation="leaky-relu")
+        rest = MLP(width, *others, activation="leaky-relu")
+        network = ConditionedSequential(first, rest)
+        return Conditional(network, Bernoulli(()))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Creates a classifier of the labels, by the sizes of its layers."""
+
+    critic: Sequence[int]
+
+    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
+        """Create the classifier."""
+        network = MLP(spec.shape, *self.critic, activation="leaky-relu")
+        return Conditional(network, Categorical(spec.context))
+
+
+def gan(
+    spec: DataSpec,
+    latent_dim: int,
+    gamma: float,
+    pixels: float,
+    critic: Sequence[int],
+    player_lr: float,
+    has_classifier: bool = False,
+    **net: Unpack[Net],
+) -> Specification:
+    """Return the specification of a VAE with a discriminator of examples, and a classifier."""
+    if not critic:
+        raise OptionError("critic=(): the discriminator needs at least one layer")
+    parts: dict[str, PartMaker] = {"discriminator": ExampleDiscriminator(critic)}
+    players = [
+        Player("decoder", Generator(gamma, pixels), player_lr),
+        Player("discriminator", Discriminator(), player_lr),
+    ]
+    if has_classifier:
+        parts["classifier"] = Classifier(critic)
+        players.append(Player("classifier", Classification(), player_lr))
+    model = perceptrons(latent_dim, parts=parts, **net)
+    return Specification(spec, model, PerceptualEncoder(gamma, pixels), tuple(players))
 
 
 @variant("vae-gan", year=2016, paper="Larsen et al., ICML 2016")
@@ -27,25 +81,25 @@ def vae_gan(
     pixels: float = 1.0,
     critic: Sequence[int] = (400, 200),
     player_lr: float = 1e-3,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE whose decoder must fool a discriminator, in whose features it reconstructs.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with a discriminator, in whose features it reconstructs (VAE-GAN).
 
     .. math:: \mathcal L_x = w \log p(x \mid z) - \tfrac\gamma2 \|h_D(x) - h_D(\hat x)\|^2, \quad
               \mathcal L_{\mathrm{enc}} = \mathcal L_x - \mathrm{KL}, \quad
               \mathcal L_{\mathrm{dec}} = \mathcal L_x + \log D(\hat x) + \log D(\hat x_p)
 
-    Three players in one loop: encoder, decoder and discriminator. Use it for sharper images than a
-    likelihood of single pixels asks for; train it on grey values (``--binarize none``), as what the
-    decoder makes is grey.
+    Encoder, decoder and discriminator are trained as three players. Use it for sharper images than
+    a likelihood of single pixels gives. Train it on grey values (binarize='none'), because decoded
+    images are grey.
 
-    Limits: nothing here bounds log p(x); like every game it may not settle.
+    Limits: the objective bounds no log p(x), and the game may not converge.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         gamma: γ.
-        pixels: w; 0 as in the source, which then needs careful tuning.
+        pixels: w; 0 in the source, which needs careful tuning.
         critic: The sizes of the discriminator's layers; the first gives its features h_D.
         player_lr: The learning rate of decoder and discriminator.
         net: The other options of ``vae``.
@@ -54,17 +108,7 @@ def vae_gan(
         >>> [player.module for player in vae_gan(DataSpec((1, 8, 8), "binary")).players]
         ['decoder', 'discriminator']
     """
-    if not critic:
-        raise OptionError("critic=(): the discriminator needs at least one layer")
-    recipe = vae(spec, latent_dim, **net)
-    first = MLP(spec.shape, critic[0], context=spec.context, activation="leaky-relu")
-    rest = MLP(critic[0], *critic[1:], activation="leaky-relu")
-    recipe.model.discriminator = Conditional(ConditionedSequential(first, rest), Bernoulli(()))
-    players = (
-        Player("decoder", Generator(gamma, pixels), player_lr),
-        Player("discriminator", Discriminator(), player_lr),
-    )
-    return replace(recipe, objective=PerceptualEncoder(gamma, pixels), players=players)
+    return gan(spec, latent_dim, gamma, pixels, critic, player_lr, **net)
 
 
 @variant("cvae-gan", year=2017, paper="Bao et al., ICCV 2017")
@@ -75,19 +119,19 @@ def cvae_gan(
     pixels: float = 1.0,
     critic: Sequence[int] = (400, 200),
     player_lr: float = 1e-3,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE-GAN under a label, with a classifier whose features its examples must match.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE-GAN given a label, with a classifier whose features are matched.
 
     .. math:: \mathcal L_{\mathrm{dec}} = \log D(\hat x) + \log D(\hat x_p) + w \log p(x \mid z)
               - \tfrac\gamma2 \bigl(
               \|h_D(x) - h_D(\hat x)\|^2 + \|h_C(x) - h_C(\hat x)\|^2\bigr)
               - \tfrac12 \|\mathbb E h_C(x) - \mathbb E h_C(\hat x_p)\|^2
 
-    Four players in one loop: encoder, decoder, discriminator and classifier. Use it to generate
-    examples of one class, sharper than ``cvae``: ``reparam sample RUN --label 2``.
+    Encoder, decoder, discriminator and classifier are trained as four players. Use it to generate
+    examples of one class that are sharper than those of ``cvae``: run.sample(label=2).
 
-    Limits: as ``vae-gan``; it needs a label for every example.
+    Limits: as for ``vae-gan``; every example needs a label.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -104,8 +148,4 @@ def cvae_gan(
         ['decoder', 'discriminator', 'classifier']
     """
     spec = spec.conditioned("label")
-    recipe = vae_gan(spec, latent_dim, gamma, pixels, critic, player_lr, **net)
-    network = MLP(spec.shape, *critic, activation="leaky-relu")
-    recipe.model.classifier = Conditional(network, Categorical(spec.context))
-    players = (*recipe.players, Player("classifier", Classification(), player_lr))
-    return replace(recipe, players=players)
+    return gan(spec, latent_dim, gamma, pixels, critic, player_lr, has_classifier=True, **net)

@@ -1,34 +1,33 @@
-"""Autoencoders: a code, and nothing random about it."""
+"""Autoencoders, whose code is deterministic."""
 
-from typing import Any
+from typing import Unpack
 
-from reparam.families import Deterministic
-from reparam.models.latent import LatentModel
+from reparam.families import POSTERIORS
 from reparam.objectives import Contractive, Reconstruction
 from reparam.objectives.corruption import Corruption, Kind
-from reparam.priors import Absent
+from reparam.priors import NoPrior
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.utils.registry import Part
+from reparam.variants.builder import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.specification import Composition, Specification
 
 
-def autoencoder(spec: DataSpec, latent_dim: int, **net: Any) -> LatentModel:
-    """Return a model with a deterministic code, and no prior of it."""
-    model = mlp_model(spec, Deterministic, latent_dim, **net)
-    model.prior = Absent()
-    return model
+def autoencoder(latent_dim: int, **net: Unpack[Net]) -> Composition:
+    """Return the parts of a model with a deterministic code and without a prior."""
+    deterministic, no_prior = POSTERIORS["deterministic"], Part("none", NoPrior)
+    return perceptrons(latent_dim, posterior=deterministic, prior=no_prior, **net)
 
 
 @variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
-def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The autoencoder: a deterministic code, and the description of x that it allows.
+def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
+    r"""The autoencoder: a deterministic code from which x is reconstructed.
 
     .. math:: \mathcal L = \log p(x \mid z = f(x))
 
-    Use it as what the others are compared with, and to reduce dimensions.
+    Use it as a baseline, and to reduce dimensions.
 
-    Limits: there is no prior and no likelihood of x; draws of z mean nothing to the decoder.
+    Limits: there is no prior and no likelihood of x, so that nothing can be generated.
 
     Arguments:
         spec: The shape and support of the data.
@@ -40,57 +39,57 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> ae(DataSpec((1, 8, 8), "binary")).model.encode(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 20])
     """
-    return Recipe(autoencoder(spec, latent_dim, **net), Reconstruction())
+    return Specification(spec, autoencoder(latent_dim, **net), Reconstruction())
 
 
-@variant("dae", year=2008, paper="Vincent et al., ICML 2008", objective=("corruption", "level"))
+@variant("dae", year=2008, paper="Vincent et al., ICML 2008")
 def dae(
     spec: DataSpec,
     latent_dim: int = 20,
     corruption: Kind = "gaussian",
     level: float = 0.5,
-    **net: Any,
-) -> Recipe:
-    r"""The denoising autoencoder: from a corrupted x it describes the clean one.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The denoising autoencoder, which reconstructs x from a corrupted x.
 
     .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
 
-    Use it to clean data (``reparam denoise RUN``), and for codes that noise does not move.
+    Use it to remove noise from data, and for codes that noise does not change.
 
-    Limits: it undoes the noise that it was trained on; there is no likelihood of x.
+    Limits: it removes the kind of noise that it was trained on; there is no likelihood of x.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         corruption: The noise C: ``gaussian``, ``masking`` or ``salt-and-pepper``.
-        level: Its standard deviation, or the share of entries that it changes.
+        level: The standard deviation of the noise, or the share of entries that it changes.
         net: The other options of ``vae``.
 
     Example:
         >>> dae(DataSpec((1, 8, 8), "binary"), corruption="masking").objective.corruption
         Corruption(kind='masking', level=0.5)
     """
-    model = autoencoder(spec, latent_dim, **net)
-    return Recipe(model, Reconstruction(Corruption(corruption, level)))
+    parts = autoencoder(latent_dim, **net)
+    return Specification(spec, parts, Reconstruction(Corruption(corruption, level)))
 
 
-@variant("cae", year=2011, paper="Rifai et al., ICML 2011", objective=("weight", "n_probes"))
+@variant("cae", year=2011, paper="Rifai et al., ICML 2011")
 def cae(
     spec: DataSpec,
     latent_dim: int = 20,
     weight: float = 0.1,
     n_probes: int = 0,
-    **net: Any,
-) -> Recipe:
-    r"""The contractive autoencoder: its code moves little when x does.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The contractive autoencoder, whose code has a small derivative by x.
 
     .. math:: \mathcal L = \log p(x \mid f(x))
               - \lambda \Bigl\| \frac{\partial f(x)}{\partial x} \Bigr\|_F^2
 
-    Use it for codes that small changes of x leave where they are.
+    Use it for codes that small changes of x do not change.
 
-    Limits: the exact norm takes a backward pass for each latent dimension, which n_probes=1
-    estimates from one; there is no likelihood of x.
+    Limits: the exact norm takes a backward pass for each latent dimension; n_probes=1 estimates it
+    from one; there is no likelihood of x.
 
     Arguments:
         spec: The shape and support of the data.
@@ -103,5 +102,5 @@ def cae(
         >>> cae(DataSpec((1, 8, 8), "binary"), weight=0.2).objective
         Contractive(weight=0.2, n_probes=0)
     """
-    model = autoencoder(spec, latent_dim, **net)
-    return Recipe(model, Contractive(weight, n_probes))
+    parts = autoencoder(latent_dim, **net)
+    return Specification(spec, parts, Contractive(weight, n_probes))

@@ -1,49 +1,15 @@
-"""The VAE and its nearest kin: other weights, other networks, another posterior."""
+"""The VAE, the β-VAE and the convolutional VAE."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Unpack
 
-from reparam.errors import SupportError
-from reparam.families import Family, Gaussian
-from reparam.families import likelihood as likelihood_of
-from reparam.models.conditional import Conditional
-from reparam.models.latent import LatentModel
-from reparam.nn import MLP, ConvDecoder, ConvEncoder
+from reparam.families import Family
 from reparam.nn.conv import Norm
 from reparam.objectives import ELBO
-from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe, replace
-from reparam.variants.registry import variant
-
-
-def mlp_model(
-    spec: DataSpec,
-    posterior: Callable[[int], Family],
-    latent_dim: int,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
-) -> LatentModel:
-    """Return a model of two multilayer perceptrons, the decoder's layers in reverse order.
-
-    Raises:
-        SupportError: Text, whose tokens are numbers of signs and no quantities.
-    """
-    if spec.support == "tokens":
-        raise SupportError(
-            f"{spec.name!r} is text, whose tokens are no quantities that a multilayer perceptron "
-            "could weigh: use the variant text-vae"
-        )
-    prior = StandardNormal(latent_dim)
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
-    encoder = MLP(spec.shape, *hidden, **shared)
-    decoder = MLP(latent_dim, *reversed(hidden), **shared)
-    return LatentModel(
-        encoder=Conditional(encoder, posterior(latent_dim)),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=prior,
-    )
+from reparam.variants.builder import variant
+from reparam.variants.networks import Convolutions, Net, perceptrons
+from reparam.variants.specification import Composition, Specification
 
 
 @variant("vae", year=2014, paper="Kingma & Welling, ICLR 2014")
@@ -53,15 +19,15 @@ def vae(
     hidden: Sequence[int] = (400,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    Use it first: it is the plainest of all, and what every other variant is measured against.
+    Use it first: it is the simplest variant, and the baseline of the others.
 
-    Limits: the posterior factorizes over dimensions, and the prior knows nothing of the data.
+    Limits: the posterior factorizes over dimensions, and the prior is fixed.
 
     Arguments:
         spec: The shape and support of the data.
@@ -74,36 +40,38 @@ def vae(
         >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
-    return Recipe(mlp_model(spec, Gaussian, latent_dim, hidden, likelihood, activation), ELBO())
+    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    return Specification(spec, parts)
 
 
-@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017", objective=("beta",))
+@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
 def beta_vae(
     spec: DataSpec,
     latent_dim: int = 16,
     beta: float = 4.0,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE with a weight on its KL, for codes that are plainer than the data need.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with a weight on its KL.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
 
-    Use it to pay with a worse reconstruction for codes whose dimensions stand for one thing each
-    (β > 1), or with codes further from the prior for sharper reconstructions (β < 1).
+    Use β > 1 for latent dimensions that describe one factor each, at the cost of the
+    reconstruction, and β < 1 for sharper reconstructions, at the cost of samples. Use it with care
+    in comparisons: evaluation always reports β = 1.
 
-    Limits: for β ≠ 1 this is no bound that training tightens; evaluation always reports β = 1.
+    Limits: for β < 1 the objective is no lower bound of log p(x).
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
-        beta: β, in proper nats: the reconstruction is summed over pixels, never averaged.
+        beta: β, where the reconstruction is summed over pixels, not averaged.
         net: The other options of ``vae``.
 
     Example:
         >>> beta_vae(DataSpec((1, 28, 28), "binary")).objective.beta
         4.0
     """
-    return replace(vae(spec, latent_dim, **net), objective=ELBO(beta=beta))
+    return Specification(spec, perceptrons(latent_dim, **net), ELBO(beta=beta))
 
 
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
@@ -115,16 +83,16 @@ def conv_vae(
     activation: str = "relu",
     norm: Norm | None = None,
     padding: int = 0,
-) -> Recipe:
+) -> Specification:
     r"""The VAE with convolutional networks, for images.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    Strided 3 × 3 convolutions down, transposed ones up, whatever the size of the image. Use it for
-    images, above all larger ones, where what matters is near what it matters to.
+    The encoder has strided 3 × 3 convolutions, the decoder transposed ones, for images of any size.
+    Use it for images, above all larger ones.
 
-    Limits: images only; every pixel is independent of the others given z.
+    Limits: images only; pixels are independent given z.
 
     Arguments:
         spec: The shape and support of the data.
@@ -133,20 +101,13 @@ def conv_vae(
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
         norm: batch for batch normalization before every nonlinearity.
-        padding: The zeros around the maps that the encoder shrinks: with 1, 32 pixels become 16, 8,
-            4, 2; with none 15, 7, 3, 1.
+        padding: The zeros around the maps of the encoder: with 1, 32 pixels become 16, 8, 4, 2;
+            with 0 they become 15, 7, 3, 1.
 
     Example:
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
-    prior = StandardNormal(latent_dim)
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
-    encoder = ConvEncoder(spec.shape, channels, padding=padding, **shared)
-    decoder = ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared)
-    model = LatentModel(
-        encoder=Conditional(encoder, Gaussian(latent_dim)),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=prior,
-    )
-    return Recipe(model, ELBO())
+    networks = Convolutions(channels, activation, norm, padding)
+    parts = Composition(networks=networks, latent_dim=latent_dim, likelihood=likelihood)
+    return Specification(spec, parts)

@@ -15,14 +15,15 @@ from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Milestone, Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.recipe import Milestone
+from reparam.variants.specification import Specification
 
 
 def start_clusters(model: LatentModel, examples: Batch) -> None:
-    """Start the clusters of a model at the codes of examples; no label is looked at."""
+    """Fit the clusters of a model to the codes of examples, without labels."""
     codes = [model.encode(part.x, part.c) for part in in_chunks(examples, 1000)]
-    cast(Mixture, model.prior).start(torch.cat(codes))
+    cast(Mixture, model.prior).fit(torch.cat(codes))
 
 
 @variant("cluster-vae", year=2017, paper="Jiang et al., IJCAI 2017")
@@ -35,21 +36,21 @@ def cluster_vae(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
-    r"""The VAE with a Gaussian for each cluster, which groups the data without labels.
+) -> Specification:
+    r"""The VAE with a mixture of Gaussians as prior, for clustering without labels (VaDE).
 
     .. math:: p(y) = \pi_y, \quad p(z \mid y) = \mathcal N(\mu_y, \mathrm{diag}(\sigma_y^2)), \quad
               q(y \mid x) = p(y \mid z)
 
-    An autoencoder first; then a mixture of Gaussians is fitted to its codes and becomes the prior,
-    and the bound of Jiang et al. (VaDE) is trained. The encoder sees images a little turned, moved
-    and bent in training, so that the codes tell shapes rather than slants.
+    The model is trained as an autoencoder first. Then a mixture of Gaussians is fitted to its codes
+    and becomes the prior, and the bound of Jiang et al. (VaDE) is trained. With jitter the encoder
+    gets randomly rotated, shifted and deformed images in training, so that codes depend on shape
+    more than on slant.
 
-    Use it to look for groups in data without labels, and to draw examples of each group.
+    Use it to find clusters in data without labels, and to draw examples of each.
 
-    Limits: the number of clusters must be guessed; a start that merges two groups stays so, and
-    groups need not be those that a person would make. What the encoder must not see, the decoder
-    cannot draw: with jitter, samples are smooth.
+    Limits: the number of clusters has to be known; clusters that the fit merges stay merged, and
+    clusters need not be classes. With jitter samples are smooth.
 
     Arguments:
         spec: The shape and support of the data.
@@ -57,7 +58,7 @@ def cluster_vae(
         latent_dim: The number of dimensions of z.
         hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
         pretraining: The share of all steps in which the model is an autoencoder.
-        jitter: Whether the encoder sees images distorted in training.
+        jitter: Whether the encoder gets deformed images in training.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
 
@@ -77,4 +78,4 @@ def cluster_vae(
         prior=prior,
     )
     milestone = Milestone(start_clusters, at=pretraining)
-    return Recipe(model, ClusteringELBO(pretraining), milestones=(milestone,))
+    return Specification(spec, model, ClusteringELBO(pretraining), milestones=(milestone,))

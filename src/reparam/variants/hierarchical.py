@@ -1,4 +1,4 @@
-"""Several stochastic layers."""
+"""Variants with several layers of latent variables."""
 
 from collections.abc import Sequence
 from math import prod
@@ -19,8 +19,8 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP, Downsample, Pyramid, TakeLast
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.specification import Specification
 
 
 @variant("hierarchical-vae", year=2016, paper="Burda, Grosse & Salakhutdinov, ICLR 2016")
@@ -31,17 +31,18 @@ def hierarchical_vae(
     above: Sequence[int] = (100, 100),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
-    r"""The VAE with a chain of latents, whose posterior goes up the layers one by one.
+) -> Specification:
+    r"""The VAE with a Markov chain of latent layers and a bottom-up posterior.
 
     .. math:: p(x, z) = p(x \mid z_1) \prod_{l < L} p(z_l \mid z_{l+1})\, p(z_L), \qquad
               q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
 
-    Use it for the two-layer nets of the paper, whose sizes are the defaults: ``--activation tanh``,
-    and ``--objective iwae --n-importance 50`` for its importance-weighted autoencoder.
+    Use it for the two-layer networks of the paper, whose sizes are the defaults: with
+    activation='tanh', objective='iwae' and n_importance=50 it is their importance-weighted
+    autoencoder.
 
-    Limits: the upper layers see x through draws of the lower ones only, and may come to say
-    nothing; the KL is estimated from draws, as a whole and not layer by layer.
+    Limits: the upper layers depend on x through draws of the lower ones only, and can collapse to
+    the prior; the KL is estimated from draws, as a whole and not layer by layer.
 
     Arguments:
         spec: The shape and support of the data.
@@ -65,7 +66,7 @@ def hierarchical_vae(
     prior = TopDownPrior(sizes, gaussian_layers(sizes, above[::-1], **shared, markov=True))
     decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Recipe(LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
 
 
 @variant("ladder-vae", year=2016, paper="Sønderby et al., NeurIPS 2016")
@@ -76,19 +77,20 @@ def ladder_vae(
     above: Sequence[int] = (128,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
-    r"""The VAE with several layers of latents, whose posterior goes down the layers as the prior.
+) -> Specification:
+    r"""The VAE with several latent layers and a top-down posterior (ladder VAE).
 
     .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
               q(z \mid x) = q(z_L \mid x) \prod_{l < L} q(z_l \mid z_{l+1 \dots L}, x)
 
-    In every layer q is the product of what the prior expects and what the data say. The KL of each
-    layer is logged by its name.
+    In every layer q is the normalized product of the prior's Gaussian and one from the data. The KL
+    of each layer is logged by its name.
 
-    Use it where one layer's prior is too plain: the upper layers are a learned prior of the lower.
+    Use it where a standard normal prior is too simple: the upper layers are a learned prior of the
+    lower ones.
 
-    Limits: an upper layer may say nothing (its KL near 0): look, and warm the KL up
-    (``--kl-warmup``) or grant free bits (``--free-bits``).
+    Limits: an upper layer can collapse to the prior (its KL is near 0); warm up the KL (kl_warmup)
+    or use free bits (free_bits).
 
     Arguments:
         spec: The shape and support of the data.
@@ -111,7 +113,7 @@ def ladder_vae(
     encoder = LadderEncoder(prior, up, [layer_family(size) for size in latent_dims])
     decoder = MLP(sum(latent_dims), *reversed(hidden), context=context, activation=activation)
     conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Recipe(LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
 
 
 @variant("conv-ladder-vae", year=2017, paper="Gulrajani et al., ICLR 2017 (its hierarchy)")
@@ -123,28 +125,28 @@ def conv_ladder_vae(
     depth: int = 1,
     likelihood: str | Family | None = None,
     activation: str = "silu",
-) -> Recipe:
-    r"""The VAE with several layers of latents, each a map of half the size of the one below it.
+) -> Specification:
+    r"""The VAE with several convolutional latent layers, each of half the size of the one below.
 
     .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
               q(z \mid x) = \prod_l q(z_l \mid x)
 
-    Convolutions lead up from the image and down to it; z₁ has half its height and width, so that
-    it can tell every detail, and the layers above are what its prior is learned from. Given x,
-    layers do not depend on each other: a posterior that begins at the prior, as that of
-    ``ladder-vae``, is slow to use a layer of thousands of dimensions.
+    The networks are convolutional. z₁ has half the height and width of the image and describes the
+    details; the layers above it are its learned prior. Given x the layers are independent: a
+    posterior that starts at the prior, as that of ``ladder-vae``, is slow to use a layer of
+    thousands of dimensions.
 
-    Use it where a likelihood of images in color is wanted: with ``--likelihood logistic-mixture``
-    and ``--no-dequantize`` its bits per dimension are those of the stored levels.
+    Use it for the likelihood of color images: with likelihood='logistic-mixture' and data loaded
+    with dequantize=False its bits per dimension are those of the stored levels.
 
-    Limits: images only, of at least 2 × 2 pixels for each layer; what a layer knows reaches as far
-    as its convolutions do, so that samples from few layers lack the large shapes of things.
+    Limits: images only, of at least 2 × 2 pixels for each layer; the range of a layer is that of
+    its convolutions, so that samples from few layers lack large shapes.
 
     Arguments:
         spec: The shape and support of the data.
-        maps: The numbers of maps of the layers, from the one next to the data upwards.
-        channels: The number of maps of features in every network.
-        out_channels: The number of those at the full size of the image.
+        maps: The numbers of latent maps of the layers, from the one next to the data upwards.
+        channels: The number of feature maps in every network.
+        out_channels: The number of feature maps at the full size of the image.
         depth: The residual layers of each step up or down.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
@@ -173,6 +175,8 @@ def conv_ladder_vae(
     prior = TopDownPrior([prod(shape) for shape in shapes], below)
     decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
     encoder = LadderEncoder(prior, up, opinions, with_prior=False)
-    return Recipe(
-        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior), ELBO()
+    return Specification(
+        spec,
+        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior),
+        ELBO(),
     )

@@ -1,28 +1,27 @@
-"""Priors that are learned, or that know the label."""
+"""Variants whose prior is learned, or that are given the label."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Unpack
 
-from reparam import priors
-from reparam.families import Gaussian
-from reparam.nn import IgnoreContext
-from reparam.objectives import ELBO
+from reparam.priors import PRIORS, check_sizes
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model, vae
-from reparam.variants.parts import started
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.networks import Net, WithoutContext, perceptrons
+from reparam.variants.specification import Specification
 
 
 @variant("vamp-vae", year=2018, paper="Tomczak & Welling, AISTATS 2018")
-def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **net: Any) -> Recipe:
+def vamp_vae(
+    spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **net: Unpack[Net]
+) -> Specification:
     r"""The VAE whose prior is a mixture of the posteriors of learned pseudo-inputs.
 
     .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
 
-    Use it where the standard normal is too plain for the data: samples and likelihood gain, and
-    fewer latent dimensions collapse. The pseudo-inputs begin at training examples.
+    Use it where the standard normal is too simple for the data: samples and likelihood improve, and
+    fewer latent dimensions collapse. The pseudo-inputs start at training examples.
 
-    Limits: every step encodes K more inputs; its KL is estimated, not closed.
+    Limits: every step encodes K more inputs; the KL is estimated from draws.
 
     Arguments:
         spec: The shape and support of the data.
@@ -34,34 +33,26 @@ def vamp_vae(spec: DataSpec, latent_dim: int = 20, n_components: int = 500, **ne
         >>> vamp_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
-    model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Vamp(
-        model.encoder, spec.shape, n_components, spec.context, spec.label_context
-    )
-    return Recipe(model, ELBO(), milestones=started(model.prior))
+    prior = PRIORS["vamp"].with_options(n_components=n_components)
+    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
 
 
-@variant(
-    "flow-prior-vae",
-    year=2017,
-    paper="Chen et al., ICLR 2017",
-    prior=("n_transforms", "flow_width", "flow_depth"),
-)
+@variant("flow-prior-vae", year=2017, paper="Chen et al., ICLR 2017")
 def flow_prior_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     n_transforms: int = 2,
     flow_width: int = 256,
     flow_depth: int = 1,
-    **net: Any,
-) -> Recipe:
+    **net: Unpack[Net],
+) -> Specification:
     r"""The VAE whose prior is a masked autoregressive flow.
 
     .. math:: \log p(z) = \log \mathcal N(f(z); 0, I)
               + \log \Bigl|\det \frac{\partial f}{\partial z}\Bigr|
 
-    Use it for the best likelihood of a model with one latent layer: the prior becomes what the
-    posteriors add up to.
+    Use it for the best likelihood of a model with one latent layer: the prior learns the mixture of
+    all posteriors.
 
     Limits: a draw from the prior takes one pass for each latent dimension.
 
@@ -77,24 +68,25 @@ def flow_prior_vae(
         >>> flow_prior_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
-    priors.check_sizes(flow_depth=flow_depth)
-    model = mlp_model(spec, Gaussian, latent_dim, **net)
-    model.prior = priors.Flow(latent_dim, spec.context, n_transforms, [flow_width] * flow_depth)
-    return Recipe(model, ELBO())
+    check_sizes(flow_depth=flow_depth)
+    prior = PRIORS["flow"].with_options(
+        n_transforms=n_transforms, hidden=(flow_width,) * flow_depth
+    )
+    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
 
 
 @variant("class-prior-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
-def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE with a Gaussian of its own for each label, which encoder and decoder never see.
+def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
+    r"""The VAE whose prior is a Gaussian for each label; encoder and decoder do not get the label.
 
     .. math:: p(z \mid y) = \mathcal N(W \,\mathrm{onehot}(y), I), \qquad q(z \mid x), \quad
               p(x \mid z)
 
-    Use it to see the classes as clouds in the latent space, and to draw from one of them:
-    ``reparam sample RUN --label 2``.
+    Use it to place the classes in the latent space, and to draw from one of them:
+    run.sample(label=2).
 
-    Limits: in two dimensions ten clouds of unit variance overlap, and so does what they generate;
-    ``cvae`` obeys better.
+    Limits: in two dimensions ten Gaussians of unit variance overlap, so that classes are confused;
+    samples of ``cvae`` match the label more often.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -107,28 +99,26 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
+    parts = perceptrons(latent_dim, prior=PRIORS["class-conditional"], **net)
+    networks = WithoutContext(parts.networks)
     spec = spec.conditioned(spec.condition or "label")
-    model = mlp_model(spec.conditioned(None), Gaussian, latent_dim, **net)
-    for part in (model.encoder, model.decoder):
-        part.network = IgnoreContext(part.network)  # type: ignore[arg-type]
-    model.prior = priors.ClassConditional(latent_dim, spec.context)
-    return Recipe(model, ELBO(), spec=spec)
+    return Specification(spec, replace(parts, networks=networks))
 
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")
-def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE whose encoder and decoder are given the label.
+def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
+    r"""The VAE whose encoder and decoder get the label (conditional VAE).
 
     .. math:: \log p(x \mid c) \ge \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
               - \mathrm{KL}(q(z \mid x, c) \| p(z))
 
     The condition c is the one-hot label, unless the data are conditioned on covariates.
 
-    Use it to generate what is asked for: ``reparam sample RUN --label 2``. The code is free for
-    everything but the class, such as slant and stroke.
+    Use it to generate examples of a class: run.sample(label=2). The code describes the rest, such
+    as slant and stroke.
 
-    Limits: it needs a label for every example; with many latent dimensions the decoder may read
-    the class from z and mind the label less.
+    Limits: every example needs a label; with many latent dimensions the decoder can read the class
+    from z and ignore the label.
 
     Arguments:
         spec: The shape and support of the data, with labels, or with a condition of their own.
@@ -141,4 +131,5 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    return vae(spec.conditioned(spec.condition or "label"), latent_dim, **net)
+    spec = spec.conditioned(spec.condition or "label")
+    return Specification(spec, perceptrons(latent_dim, **net))

@@ -1,4 +1,4 @@
-"""Models without latent variables, of the same parts: a classifier and a directed network."""
+"""Models without latent variables: a classifier and a directed network."""
 
 from collections.abc import Sequence
 from dataclasses import replace as with_changes
@@ -12,12 +12,12 @@ from reparam.models.directed import DirectedModel, Node
 from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.specification import Specification
 
 
 def class_count(spec: DataSpec) -> int:
-    """Return the number of classes of the labels, which a variant models.
+    """Return the number of classes of the labels, for a variant that models the label.
 
     Raises:
         DataError: Data without labels.
@@ -25,8 +25,8 @@ def class_count(spec: DataSpec) -> int:
     """
     if spec.context:
         raise OptionError(
-            f"condition={spec.condition!r}: the label is what this variant models, so it is no "
-            "condition: drop it"
+            f"condition={spec.condition!r}: the label is what this variant models, so that it "
+            "cannot be a condition; drop it"
         )
     if spec.n_classes is None:
         raise DataError(
@@ -36,14 +36,16 @@ def class_count(spec: DataSpec) -> int:
 
 
 @variant("classifier", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.4")
-def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str = "relu") -> Recipe:
-    r"""A conditional model of the label, by maximum likelihood.
+def classifier(
+    spec: DataSpec, hidden: Sequence[int] = (400,), activation: str = "relu"
+) -> Specification:
+    r"""A classifier, trained by maximum likelihood.
 
     .. math:: p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
 
-    Use it to tell what an example is, where labels are plenty, and to judge what generators make.
+    Use it to classify where all examples have labels, and to evaluate samples of other models.
 
-    Limits: no latent variable; it says nothing of p(x).
+    Limits: no latent variable, and no model of p(x).
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -58,7 +60,7 @@ def classifier(spec: DataSpec, hidden: Sequence[int] = (400,), activation: str =
     """
     network = MLP(spec.shape, *hidden, activation=activation)
     conditional = Conditional(network, Categorical(class_count(spec)))
-    return Recipe(DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
+    return Specification(spec, DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
 
 
 @variant("directed", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 1.5")
@@ -68,17 +70,17 @@ def directed(
     hidden: Sequence[int] = (200,),
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
-    r"""A fully observed directed network: the label, then the example part by part.
+) -> Specification:
+    r"""A fully observed directed network of the label and of parts of the example.
 
     .. math:: p(y, x) = p(y) \prod_{j=1}^M p(x_j \mid y, x_1, \dots, x_{j-1})
 
-    The parts are runs of the flattened example, for images bands of rows. Its log-likelihood is
-    exact, and sampling is ancestral.
+    The parts are consecutive entries of the flattened example, for images bands of rows. The
+    log-likelihood is exact, and sampling is ancestral.
 
-    Use it as a yardstick: a likelihood that needs no bound, from networks of the same kind.
+    Use it as a baseline: a likelihood without a bound, from networks of the same kind.
 
-    Limits: within a part the entries are independent given what comes before.
+    Limits: the entries of a part are independent given the parts before it.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -96,7 +98,9 @@ def directed(
         torch.Size([3, 8])
     """
     if not 1 <= n_parts <= spec.dim:
-        raise OptionError(f"n_parts={n_parts}: an example has {spec.dim} entries to part")
+        raise OptionError(
+            f"n_parts={n_parts}: an example has {spec.dim} entries, so give 1 part to as many"
+        )
     n_classes = class_count(spec)
     edges = [spec.dim * j // n_parts for j in range(n_parts + 1)]
     nodes = {"y": Node(Unconditional(Categorical(n_classes)))}
@@ -106,4 +110,4 @@ def directed(
         conditional = Conditional(network, likelihood_of(part, likelihood))
         nodes[f"part_{j}"] = Node(conditional, ("y", *(f"part_{i}" for i in range(j))))
     columns = {f"part_{j}": range(edges[j], edges[j + 1]) for j in range(n_parts)}
-    return Recipe(DirectedModel(nodes, columns), MaximumLikelihood())
+    return Specification(spec, DirectedModel(nodes, columns), MaximumLikelihood())

@@ -1,32 +1,25 @@
-"""Posteriors other than the diagonal Gaussian."""
+"""Variants with a posterior other than the diagonal Gaussian."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
-from reparam import priors
-from reparam.families import (
-    Family,
-    Flow,
-    FullCovarianceGaussian,
-    GumbelSoftmax,
-    VonMisesFisher,
-)
-from reparam.objectives import ELBO
+from reparam.families import POSTERIORS, Family
+from reparam.priors import PRIORS
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.specification import Specification
 
 
 @variant("full-covariance-vae", year=2019, paper="Kingma & Welling, FnT in ML 2019, section 2.5.1")
-def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Recipe:
-    r"""The VAE whose posterior has any covariance, by its lower-triangular factor.
+def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
+    r"""The VAE whose posterior has a full covariance matrix.
 
     .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
 
-    Use it for few latent dimensions that the posterior ties to each other, as a linear model does.
+    Use it for few latent dimensions that are dependent given x, as in a linear model.
 
-    Limits: n(n + 1)/2 numbers for n latent dimensions; still one mode.
+    Limits: n(n + 1)/2 numbers for n latent dimensions; one mode.
 
     Arguments:
         spec: The shape and support of the data.
@@ -39,40 +32,37 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Any) -> Rec
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).scale_tril.shape
         torch.Size([5, 3, 3])
     """
-    return Recipe(mlp_model(spec, FullCovarianceGaussian, latent_dim, **net), ELBO())
+    posterior = POSTERIORS["full-covariance"]
+    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
 
 
-@variant(
-    "iaf-vae",
-    year=2016,
-    paper="Kingma et al., NeurIPS 2016",
-    posterior=("n_transforms", "flow_width", "passes"),
-)
+@variant("iaf-vae", year=2016, paper="Kingma et al., NeurIPS 2016")
 def iaf_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     n_transforms: int = 2,
     flow_width: int = 128,
     passes: int | None = None,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE whose posterior is a Gaussian bent by an inverse autoregressive flow.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE whose posterior is an inverse autoregressive flow of a Gaussian.
 
     .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
               \log q(z \mid x) = \log \mathcal N(\varepsilon; 0, I) - \sum_j \log \sigma_j
               - \sum_t \log \Bigl|\det \frac{\partial f_t}{\partial f_{t-1}}\Bigr|
 
-    Use it where a diagonal posterior is the weak part: dependent dimensions and several modes.
+    Use it where a diagonal posterior is too simple: for dependent dimensions and several modes.
 
-    Limits: the density of a z that it did not draw itself takes D passes; ``passes=2`` (coupling
-    layers) makes it two.
+    Limits: the density of a z that is no draw of the posterior itself takes D passes; ``passes=2``
+    (coupling layers) reduces them to two.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
         n_transforms: How many transforms are stacked.
         flow_width: The width of each transform's network.
-        passes: In how many passes any z is scored: 2 for coupling layers, None for D.
+        passes: The number of passes that the density of any z takes: 2 for coupling layers, None
+            for D.
         net: The other options of ``vae``.
 
     Example:
@@ -81,38 +71,39 @@ def iaf_vae(
         >>> recipe.model.posterior(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 3])
     """
+    posterior = POSTERIORS["iaf"].with_options(
+        n_transforms=n_transforms, hidden=(flow_width,), passes=passes
+    )
+    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
 
-    def flow(n: int) -> Flow:
-        return Flow(n, n_transforms, (flow_width,), passes)
 
-    return Recipe(mlp_model(spec, flow, latent_dim, **net), ELBO())
-
-
-@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018", posterior=("concentration",))
+@variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018")
 def vmf_vae(
     spec: DataSpec,
     latent_dim: int = 11,
     concentration: float | None = None,
     hidden: Sequence[int] = (256, 128),
-    **net: Any,
-) -> Recipe:
-    r"""The VAE whose codes are directions: von Mises–Fisher posteriors, uniform on the sphere.
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Specification:
+    r"""The VAE on the unit sphere: von Mises–Fisher posterior and uniform prior.
 
     .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z), \qquad p(z) = 1 / |S^{D-1}|,
               \quad \|z\| = 1
 
-    Use it for few latent dimensions, where a Gaussian prior pulls all codes to the middle, and for
-    data that lie on a sphere. With a fixed κ the KL is a constant.
+    Use it for few latent dimensions, where a Gaussian prior concentrates codes at the origin, and
+    for data on a sphere. With a fixed κ the KL is a constant.
 
-    Limits: one κ for all dimensions of a code; from about twenty coordinates on a Gaussian does
+    Limits: one κ for all dimensions of a code; with about twenty or more coordinates a Gaussian is
     better.
 
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of coordinates D of z.
-        concentration: κ, the same for all; None to learn it for each x.
+        concentration: κ, the same for all x; None to learn it for each x.
         hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        net: The other options of ``vae``.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
 
     Example:
         >>> import torch
@@ -120,41 +111,37 @@ def vmf_vae(
         >>> recipe.model.posterior(torch.zeros(2, 1, 8, 8)).sample().norm(dim=-1).round()
         tensor([1., 1.])
     """
+    learned = "learned" if concentration is None else concentration
+    parts = perceptrons(
+        latent_dim,
+        posterior=POSTERIORS["von-mises-fisher"].with_options(concentration=learned),
+        prior=PRIORS["sphere"],
+        hidden=hidden,
+        likelihood=likelihood,
+        activation=activation,
+    )
+    return Specification(spec, parts)
 
-    def on_sphere(n: int) -> VonMisesFisher:
-        return VonMisesFisher(n, "learned" if concentration is None else concentration)
 
-    model = mlp_model(spec, on_sphere, latent_dim, hidden, **net)
-    model.prior = priors.Sphere(latent_dim)
-    return Recipe(model, ELBO())
-
-
-@variant(
-    "gumbel-vae",
-    year=2017,
-    paper="Jang, Gu & Poole, ICLR 2017",
-    posterior=("first_temperature", "last_temperature"),
-)
+@variant("gumbel-vae", year=2017, paper="Jang, Gu & Poole, ICLR 2017")
 def gumbel_vae(
     spec: DataSpec,
     n_variables: int = 32,
     n_classes: int = 10,
     first_temperature: float = 1.0,
     last_temperature: float = 0.3,
-    hidden: Sequence[int] = (400,),
-    likelihood: str | Family | None = None,
-    activation: str = "relu",
-) -> Recipe:
-    r"""The VAE with discrete codes: N variables of K classes, relaxed while training.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with one-hot codes: N variables of K classes, relaxed in training.
 
     .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \qquad
               \mathrm{KL} = N \log K - \sum_n \mathrm H(\pi_n)
 
-    Use it for codes that are classes: categories, compression to a known number of bits
-    (N log₂ K). Outside training every code is exact, and so is every figure of an evaluation.
+    Use it for discrete codes, such as categories, or compression to N log₂ K bits. Outside training
+    codes are exactly one-hot, also in an evaluation.
 
-    Limits: the relaxation biases the gradient, the more the higher the temperature; the lower it
-    is, the noisier the gradient.
+    Limits: the relaxation biases the gradient at high temperatures, and the gradient is noisy at
+    low ones.
 
     Arguments:
         spec: The shape and support of the data.
@@ -162,19 +149,17 @@ def gumbel_vae(
         n_classes: K.
         first_temperature: τ at the start of training.
         last_temperature: τ at its end; it falls geometrically.
-        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
-        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        net: The other options of ``vae``.
 
     Example:
         >>> gumbel_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample().sum()
         tensor(32.)
     """
-
-    def codes(n: int) -> GumbelSoftmax:
-        return GumbelSoftmax(n_variables, n_classes, (first_temperature, last_temperature))
-
-    n_entries = n_variables * n_classes
-    model = mlp_model(spec, codes, n_entries, hidden, likelihood, activation)
-    model.prior = priors.UniformCodes(n_variables, n_classes)
-    return Recipe(model, ELBO())
+    temperature = (first_temperature, last_temperature)
+    parts = perceptrons(
+        n_variables * n_classes,
+        posterior=POSTERIORS["gumbel"].with_options(n_classes=n_classes, temperature=temperature),
+        prior=PRIORS["uniform-codes"].with_options(n_classes=n_classes),
+        **net,
+    )
+    return Specification(spec, parts)

@@ -1,9 +1,9 @@
-"""A recipe: a model, its objective and, for adversarial objectives, further players."""
+"""A recipe, what ``fit`` takes: a model, its objective, players and milestones."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
@@ -20,13 +20,13 @@ from reparam.utils.equality import by_value
 class Player:
     """A part of the model with an objective and an optimizer of its own.
 
-    Each step, the main objective updates the parameters that belong to no player; then every player
-    updates its own, in order, on the same batch.
+    In each step the main objective updates the parameters that belong to no player. Then every
+    player updates its own, in order, on the same batch.
 
     Arguments:
         module: The path of the part within the model, such as ``discriminator``.
-        objective: What it maximizes.
-        lr: Its learning rate; None for that of the run.
+        objective: What the player maximizes.
+        lr: The learning rate of the player; None for that of the run.
 
     Raises:
         OptionError: A learning rate that is not above zero.
@@ -41,15 +41,15 @@ class Player:
             as_float("lr", self.lr, minimum=0.0, open_ends=True)
 
 
-@numbers()
+@numbers(n_examples=1)
 @dataclass(frozen=True)
 class Milestone:
-    """Something that is done to the model once, with training examples, without gradients.
+    """An action on the model that happens once, with training examples and without gradients.
 
     Arguments:
-        action: What is done, given the model and examples.
-        at: When, as a share of all steps; 0 is before the first.
-        n_examples: How many training examples it is given.
+        action: The action, a function of the model and examples.
+        at: The time of the action, as a share of all steps; 0 is before the first.
+        n_examples: The number of training examples that the action gets.
 
     Raises:
         OptionError: A share outside [0, 1), or no examples.
@@ -61,14 +61,12 @@ class Milestone:
 
     def __post_init__(self) -> None:
         if not 0 <= self.at < 1:
-            raise OptionError(f"at={self.at}: a milestone lies at a share of the steps in [0, 1)")
-        if self.n_examples < 1:
-            raise OptionError(f"n_examples={self.n_examples}: a milestone needs at least one")
+            raise OptionError(f"at={self.at}: must be a share of the steps in [0, 1)")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a recipe comes from: what a run needs to build its model again.
+    """The origin of a recipe: what a run needs to build its model again.
 
     Arguments:
         variant: The name of a registered variant.
@@ -88,12 +86,12 @@ class Recipe:
         model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
         objective: (model, batch) -> Terms.
         players: Further players, for adversarial objectives.
-        milestones: What is done to the model once, such as starting a mixture at its codes.
-        spec: The shape and support of the data that the model was built for, and its condition.
-        source: The variant that the model was built by; None for one composed by hand.
+        milestones: Actions on the model that happen once, such as fitting a mixture to its codes.
+        spec: The shape, support and condition of the data that the model was built for.
+        source: The variant that built the model; None for one that was composed by hand.
 
     Raises:
-        OptionError: A player whose part the model lacks.
+        OptionError: A player of a part that the model does not have.
 
     Example:
         >>> from reparam.objectives import MaximumLikelihood
@@ -116,7 +114,18 @@ class Recipe:
                 raise OptionError(f"player {player.module!r}: the model has no part of this name")
 
 
-def replace(recipe: Recipe, **changes: Any) -> Recipe:
+class Changes(TypedDict, total=False):
+    """The fields of a recipe."""
+
+    model: nn.Module
+    objective: Objective
+    players: tuple[Player, ...]
+    milestones: tuple[Milestone, ...]
+    spec: DataSpec | None
+    source: Source | None
+
+
+def replace(recipe: Recipe, **changes: Unpack[Changes]) -> Recipe:
     """Return a recipe with some of its fields changed.
 
     Raises:
@@ -133,6 +142,6 @@ def replace(recipe: Recipe, **changes: Any) -> Recipe:
         if name not in fields:
             raise unknown("field of a recipe", name, fields)
     if "model" in changes:
-        # Another model is no longer the one that the variant builds.
+        # The variant does not build the new model.
         changes = {"source": None, **changes}
     return dataclasses.replace(recipe, **changes)

@@ -1,31 +1,47 @@
-"""The VAE with other penalties on its code."""
+"""Variants with other penalties on the code than the KL."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Unpack
 
-from reparam.families import Bernoulli, Deterministic
+from reparam.families import POSTERIORS, Bernoulli
 from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.adversarial import DensityRatio, FactorVAE
 from reparam.spec import DataSpec
-from reparam.variants.classic import mlp_model, vae
-from reparam.variants.recipe import Player, Recipe, replace
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.networks import Net, perceptrons
+from reparam.variants.recipe import Player
+from reparam.variants.specification import Specification
 
 
-@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018", objective=("beta",))
-def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) -> Recipe:
-    r"""The VAE with a weight on the dependence between its latent dimensions alone (β-TC-VAE).
+@dataclass(frozen=True)
+class CodeDiscriminator:
+    """Creates the discriminator of codes, by the sizes of its layers."""
+
+    critic: Sequence[int]
+
+    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
+        """Create the discriminator."""
+        network = MLP(latent_dim, *self.critic, activation="leaky-relu")
+        return Conditional(network, Bernoulli(()))
+
+
+@variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
+def tc_vae(
+    spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Unpack[Net]
+) -> Specification:
+    r"""The VAE with a weight on the total correlation of its latent dimensions (β-TC-VAE).
 
     .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
               \prod_j q(z_j)\Bigr)
 
-    Use it for dimensions that vary apart from each other, at less cost to the reconstruction than
+    Use it for independent latent dimensions, at a lower cost to the reconstruction than
     ``beta-vae``.
 
-    Limits: the total correlation is estimated from a batch, so that large batches serve it;
-    independence alone does not make dimensions meaningful.
+    Limits: the total correlation is estimated from a batch, which should be large; independent
+    dimensions need not be interpretable.
 
     Arguments:
         spec: The shape and support of the data.
@@ -37,7 +53,7 @@ def tc_vae(spec: DataSpec, latent_dim: int = 10, beta: float = 6.0, **net: Any) 
         >>> tc_vae(DataSpec((1, 28, 28), "binary")).objective
         TotalCorrelation(beta=6.0)
     """
-    return replace(vae(spec, latent_dim, **net), objective=TotalCorrelation(beta))
+    return Specification(spec, perceptrons(latent_dim, **net), TotalCorrelation(beta))
 
 
 @variant("factor-vae", year=2018, paper="Kim & Mnih, ICML 2018")
@@ -47,19 +63,19 @@ def factor_vae(
     gamma: float = 6.0,
     critic: Sequence[int] = (200, 200),
     critic_lr: float = 1e-3,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE that pays for the dependence of its latent dimensions as a discriminator sees it.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with a penalty on the total correlation, estimated by a discriminator.
 
     .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
               \log \frac{D(z)}{1 - D(z)}\Bigr]
 
-    D learns to tell codes from codes whose dimensions were shuffled over the batch; its logit
-    estimates the total correlation.
+    D learns to distinguish codes from codes whose dimensions were shuffled over the batch. Its
+    logit estimates the total correlation.
 
-    Use it as ``tc-vae``, where batches are too small for that estimate.
+    Use it in place of ``tc-vae`` where batches are too small for that estimate.
 
-    Limits: two players: if the discriminator is slow, the penalty is wrong.
+    Limits: the penalty is wrong while the discriminator learns more slowly than the encoder.
 
     Arguments:
         spec: The shape and support of the data.
@@ -73,37 +89,30 @@ def factor_vae(
         >>> factor_vae(DataSpec((1, 28, 28), "binary")).players[0].module
         'discriminator'
     """
-    recipe = vae(spec, latent_dim, **net)
-    network = MLP(latent_dim, *critic, activation="leaky-relu")
-    recipe.model.discriminator = Conditional(network, Bernoulli(()))
+    discriminator = CodeDiscriminator(critic)
+    parts = perceptrons(latent_dim, parts={"discriminator": discriminator}, **net)
     players = (Player("discriminator", DensityRatio(), critic_lr),)
-    return replace(recipe, objective=FactorVAE(gamma), players=players)
+    return Specification(spec, parts, FactorVAE(gamma), players)
 
 
-@variant(
-    "info-vae",
-    year=2019,
-    paper="Zhao, Song & Ermon, AAAI 2019",
-    objective=("mmd_weight", "kl_weight"),
-)
+@variant("info-vae", year=2019, paper="Zhao, Song & Ermon, AAAI 2019")
 def info_vae(
     spec: DataSpec,
     latent_dim: int = 20,
     mmd_weight: float = 10.0,
     kl_weight: float = 0.5,
-    **net: Any,
-) -> Recipe:
-    r"""The VAE whose codes are held to the prior as a whole, and less one by one.
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with a maximum mean discrepancy between all codes and the prior (InfoVAE).
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
               - \lambda\, \mathrm{MMD}^2(q(z), p(z))
 
-    Use it where the code should tell much of x and still be drawn from the prior.
+    Use it for informative codes that can still be drawn from the prior. α here is 1 - α in the
+    source.
 
-    The source calls 1 - α what is α here.
-
-    Limits: for α < 1 this is no bound; the discrepancy is estimated from a batch, and a large
-    weight makes its noise drown the rest.
+    Limits: for α < 1 the objective is no bound; the discrepancy is estimated from a batch, and with
+    a large weight its noise dominates the gradient.
 
     Arguments:
         spec: The shape and support of the data.
@@ -116,20 +125,22 @@ def info_vae(
         >>> info_vae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.5)
     """
-    return replace(vae(spec, latent_dim, **net), objective=MMD(mmd_weight, kl_weight))
+    return Specification(spec, perceptrons(latent_dim, **net), MMD(mmd_weight, kl_weight))
 
 
-@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018", objective=("mmd_weight",))
-def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Any) -> Recipe:
-    r"""The Wasserstein autoencoder: a deterministic code whose draws add up to the prior.
+@variant("wae", year=2018, paper="Tolstikhin et al., ICLR 2018")
+def wae(
+    spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: Unpack[Net]
+) -> Specification:
+    r"""The Wasserstein autoencoder: deterministic codes whose distribution matches the prior.
 
     .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
               q(z) = \mathbb E_x[\delta(z - f(x))]
 
-    Use it for sharp reconstructions from a model that can still be sampled.
+    Use it for sharp reconstructions from a model that can generate.
 
     Limits: a deterministic code has no ELBO and no likelihood of x; with more latent dimensions
-    than the data need, holes remain between the codes.
+    than the data need, regions of the prior remain without codes.
 
     Arguments:
         spec: The shape and support of the data.
@@ -141,19 +152,22 @@ def wae(spec: DataSpec, latent_dim: int = 10, mmd_weight: float = 10.0, **net: A
         >>> wae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.0)
     """
-    return Recipe(mlp_model(spec, Deterministic, latent_dim, **net), MMD(mmd_weight))
+    parts = perceptrons(latent_dim, posterior=POSTERIORS["deterministic"], **net)
+    return Specification(spec, parts, MMD(mmd_weight))
 
 
-@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018", objective=("weight",))
-def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Any) -> Recipe:
-    r"""A warning: the VAE with a penalty that looks like a KL and is none.
+@variant("naive-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
+def naive_vae(
+    spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: Unpack[Net]
+) -> Specification:
+    r"""The VAE with a penalty that resembles a KL and is none, for comparison.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
               - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
 
-    Use it to see what the KL is worth: the same networks with the ELBO reach a better bound.
+    Use it to measure the effect of the KL: the same networks with the ELBO reach a better bound.
 
-    Limits: it bounds no likelihood; the weight that works has to be searched for.
+    Limits: it bounds no likelihood; its weight has to be tuned.
 
     Arguments:
         spec: The shape and support of the data.
@@ -165,4 +179,4 @@ def naive_vae(spec: DataSpec, latent_dim: int = 20, weight: float = 1.0, **net: 
         >>> naive_vae(DataSpec((1, 28, 28), "binary")).objective
         NaivePenalty(weight=1.0)
     """
-    return replace(vae(spec, latent_dim, **net), objective=NaivePenalty(weight))
+    return Specification(spec, perceptrons(latent_dim, **net), NaivePenalty(weight))

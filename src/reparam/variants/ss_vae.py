@@ -1,4 +1,4 @@
-"""Variants that learn from few labels and many examples without one."""
+"""Variants for few labeled and many unlabeled examples."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ from reparam.nn import MLP, LabelNetwork, RandomAffine
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
+from reparam.variants.builder import variant
 from reparam.variants.observed import class_count
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.specification import Specification
 
 
 def label_parts(
@@ -33,7 +33,7 @@ def label_parts(
     activation: str,
     jitter: bool = False,
 ) -> tuple[LabelEncoder, LabelDecoder, LabelPrior]:
-    """Return encoder, decoder and prior of M2: a classifier, and a VAE given the label."""
+    """Return the encoder, decoder and prior of M2: a classifier, and a VAE given the label."""
     k = class_count(spec)
     classifier: nn.Module = MLP(spec.shape, *hidden, activation=activation)
     encoder: nn.Module = LabelNetwork(spec.shape, k, *hidden, activation=activation)
@@ -61,27 +61,27 @@ def ss_vae(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
-    r"""The semi-supervised VAE (M2), for which the label is a latent variable where it is unknown.
+) -> Specification:
+    r"""The semi-supervised VAE (M2), in which an unknown label is a latent variable.
 
     .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
               q(y, z \mid x) = q(y \mid x)\, q(z \mid x, y)
 
-    Use it where labels are dear and examples cheap; keep few with ``labels_per_class``. Evaluation
-    takes every label as unknown, and tells how many of them q(y | x) finds.
+    Use it where few examples have labels; ``labels_per_class`` keeps few of them. Evaluation treats
+    every label as unknown, and reports the accuracy of q(y | x).
 
-    In training, q sees images a little turned, moved and bent: it is a q like any other, so that
-    the bounds hold, and what is left for the label to say is shape.
+    With jitter q gets randomly rotated, shifted and deformed images in training. The bounds hold
+    for any q.
 
-    Limits: each step costs as many decodings of an example as there are classes; all classes are
-    taken to be equally common; the source has no distorted images.
+    Limits: a step decodes an example once for each class; classes are assumed to be equally likely;
+    the source has no jitter.
 
     Arguments:
         spec: The shape and support of the data, with labels.
         latent_dim: The number of dimensions of z.
-        alpha: The weight of the classification of labeled examples, in nats of an example.
+        alpha: The weight of the classification of labeled examples.
         hidden: The sizes of the layers of classifier and encoder; the decoder's in reverse order.
-        jitter: Whether classifier and encoder see images distorted in training.
+        jitter: Whether classifier and encoder get deformed images in training.
         likelihood: p(x | y, z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
 
@@ -95,7 +95,7 @@ def ss_vae(
     """
     family = likelihood_of(spec, likelihood)
     parts = label_parts(spec, latent_dim, hidden, family, activation, jitter)
-    return Recipe(LatentModel(*parts), SemiSupervised(alpha))
+    return Specification(spec, LatentModel(*parts), SemiSupervised(alpha))
 
 
 @variant("ss-vae-stacked", year=2014, paper="Kingma, Rezende, Mohamed & Welling, NeurIPS 2014")
@@ -111,32 +111,30 @@ def ss_vae_stacked(
     jitter: bool = True,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The semi-supervised VAE on the features of another VAE (M1 + M2).
 
     .. math:: p(x, h, y, z) = p(y)\, p(z)\, p(h \mid y, z)\, p(x \mid h), \qquad
               q(h, y, z \mid x) = q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
 
-    Use it as ``ss-vae``, where one class takes many shapes. M1 learns features h of all examples;
-    M2 learns from draws of them, and M1 nothing from M2. In training, M1's encoder sees images a
-    little turned, moved and bent, and its KL counts little, so that the features keep what tells
-    shapes apart.
+    Use it in place of ``ss-vae`` where a class has many shapes. M1 learns features h of all
+    examples, M2 learns from draws of h, without a gradient to M1. In training M1's encoder gets
+    deformed images, and its KL has a small weight, so that the features keep the shapes.
 
-    Limits: what M1 leaves out of its features M2 cannot tell apart; the bound that evaluation
-    reports is that of the whole, which was not trained as one; the source has no distorted images,
-    and M1's KL in full.
+    Limits: M2 cannot use what the features lack; evaluation reports the bound of the whole model,
+    which is not what was trained; the source has no jitter, and a weight of 1 on M1's KL.
 
     Arguments:
         spec: The shape and support of the data, with labels.
         feature_dim: The number of dimensions of h.
         latent_dim: The number of dimensions of z.
-        alpha: The weight of the classification of labeled examples, in nats of an example.
+        alpha: The weight of the classification of labeled examples.
         beta: The weight of M1's KL; 1 in the source.
         start: The share of all steps before M2 begins.
         hidden: The sizes of the layers of M1's encoder; its decoder has them in reverse order.
         label_hidden: The sizes of the layers of M2's classifier and encoder, and in reverse order
             of its decoder.
-        jitter: Whether M1's encoder sees images distorted in training.
+        jitter: Whether M1's encoder gets deformed images in training.
         likelihood: p(x | h) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
 
@@ -159,4 +157,4 @@ def ss_vae_stacked(
         decoder=StackedDecoder(Conditional(decoder, likelihood_of(spec, likelihood)), feature_dim),
         prior=StackedPrior(inner[2], inner[1]),
     )
-    return Recipe(model, Stacked(alpha, start, beta))
+    return Specification(spec, model, Stacked(alpha, start, beta))

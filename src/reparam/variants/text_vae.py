@@ -1,31 +1,52 @@
 """Variants for sequences of tokens, such as text."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
 from reparam.errors import SupportError
-from reparam.families import Gaussian
-from reparam.models.conditional import Conditional
-from reparam.models.latent import LatentModel
 from reparam.nn import TextDecoder, TextEncoder
 from reparam.nn.sequence import EncoderKind
 from reparam.objectives import ELBO
-from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.specification import Composition, Networks, Specification
 
 
-def token_count(spec: DataSpec) -> int:
-    """Return the number of values of a token.
+@dataclass(frozen=True)
+class TextNetworks(Networks):
+    """Creates an encoder of tokens, and a decoder that returns p(x | z) itself.
 
-    Raises:
-        SupportError: Data that are no sequences of tokens.
+    Arguments:
+        width: The filters or the state of the encoder, and the state of the decoder.
+        encoder: The encoder's network.
+        dropout: The share of tokens that is hidden from the decoder in training.
     """
-    if spec.support != "tokens" or len(spec.shape) != 1 or spec.levels is None:
-        raise SupportError(
-            f"{spec.name!r} has {spec.support} examples of shape {spec.shape}, and this variant "
-            "reads sequences of tokens: give a text (--data text --path FILE), or integers of "
-            "shape (N, T) with support='tokens'"
+
+    has_likelihood: ClassVar[bool] = False
+
+    width: int
+    encoder: EncoderKind
+    dropout: float
+
+    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
+        """Create the encoder's network, and the decoder.
+
+        Raises:
+            SupportError: Data that are no sequences of tokens.
+        """
+        if spec.support != "tokens" or len(spec.shape) != 1 or spec.levels is None:
+            raise SupportError(
+                f"{spec.name!r} has {spec.support} examples of shape {spec.shape}, and this "
+                "variant reads sequences of tokens: give a text, data='text' with path=..., or "
+                "integers of shape (N, T) with support='tokens'"
+            )
+        n, length = spec.levels, spec.dim
+        return (
+            TextEncoder(n, length, self.width, self.encoder, spec.context),
+            TextDecoder(latent_dim, n, length, self.width, self.dropout, spec.context),
         )
-    return spec.levels
 
 
 @variant("text-vae", year=2016, paper="Bowman et al., CoNLL 2016")
@@ -36,18 +57,18 @@ def text_vae(
     encoder: EncoderKind = "conv",
     dropout: float = 0.1,
     free_bits: float = 0.25,
-) -> Recipe:
-    r"""The VAE of text, whose decoder writes one character after the other.
+) -> Specification:
+    r"""The VAE of text with an autoregressive decoder.
 
     .. math:: \mathcal L = \mathbb E_{q(z \mid x)}\Bigl[\sum_t \log p(x_t \mid x_{<t}, z)\Bigr]
               - \mathrm{KL}(q(z \mid x) \| p(z))
 
-    A decoder that reads its own past can do without z; blanked-out input (dropout), free bits and a
-    KL that is warmed up (kl_warmup) keep it from that.
+    An autoregressive decoder can ignore z. Dropout of its input tokens, free bits and a warm-up of
+    the KL (kl_warmup) prevent that.
 
-    Use it for short texts of one kind, to draw them, and to walk from one to another.
+    Use it for short texts of one kind, to generate them and to interpolate between them.
 
-    Limits: windows of one length; what z tells is the gist, and the decoder guesses the letters.
+    Limits: windows of one length; z describes the content coarsely.
 
     Arguments:
         spec: The shape and support of the data, which must be sequences of tokens.
@@ -55,7 +76,7 @@ def text_vae(
         width: The filters or the state of the encoder, and the state of the decoder.
         encoder: The encoder's network: conv, or recurrent (a GRU in each direction).
         dropout: The share of tokens that is hidden from the decoder in training.
-        free_bits: λ: nats of KL that cost nothing, for each latent dimension.
+        free_bits: λ, the nats of KL that cost nothing, for each latent dimension.
 
     Raises:
         SupportError: Data that are no sequences of tokens.
@@ -65,12 +86,6 @@ def text_vae(
         >>> recipe.model.sample(3).shape
         torch.Size([3, 64])
     """
-    n_classes = token_count(spec)
-    network = TextEncoder(n_classes, spec.dim, width, encoder, spec.context)
-    decoder = TextDecoder(latent_dim, n_classes, spec.dim, width, dropout, spec.context)
-    model = LatentModel(
-        encoder=Conditional(network, Gaussian(latent_dim)),
-        decoder=decoder,
-        prior=StandardNormal(latent_dim),
-    )
-    return Recipe(model, ELBO(free_bits=free_bits))
+    networks = TextNetworks(width, encoder, dropout)
+    parts = Composition(networks=networks, latent_dim=latent_dim)
+    return Specification(spec, parts, ELBO(free_bits=free_bits))

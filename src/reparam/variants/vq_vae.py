@@ -1,4 +1,4 @@
-"""Variants whose latents are codes from a learned codebook."""
+"""Variants whose latent variables are codes of a learned codebook."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -13,12 +13,13 @@ from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
 from reparam.objectives import VectorQuantized
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
-from reparam.variants.recipe import Milestone, Recipe
-from reparam.variants.registry import variant
+from reparam.variants.builder import variant
+from reparam.variants.recipe import Milestone
+from reparam.variants.specification import Specification
 
 
 def start_codebook(model: LatentModel, examples: Batch) -> None:
-    """Start the codes of a model at what its encoder makes of examples."""
+    """Start the codes of a model at the encoder's vectors of examples."""
     q = cast(QuantizedCodes, model.posterior(model.as_event(examples.x), examples.c))
     cast(Codebook, model.codebook).start(q.vectors)
 
@@ -32,30 +33,29 @@ def vq_vae(
     commitment: float = 0.25,
     likelihood: str | Family | None = None,
     activation: str = "relu",
-) -> Recipe:
+) -> Specification:
     r"""The VAE with discrete codes from a learned codebook, and an autoregressive prior over them.
 
     .. math:: \mathcal L = \log p(x \mid z) + \sum_{i=1}^P \log p(k_i \mid k_{<i})
               - \beta \sum_i \|v_i - \mathrm{sg}[e_{k_i}]\|^2, \qquad
               k_i = \arg\min_k \|v_i - e_k\|
 
-    Convolutions shrink an image to a small map, each place of which is a code: 4 × 4 of them for
-    28 × 28 pixels. Two layers, channels=(32, 64), make 7 × 7, which tell more and are harder to
-    sample. The codes are moving averages of what they stand for; the prior, a small causal
-    transformer, learns beside them, and so the model samples. Its ELBO, log p(x | z) + log p(z), is
-    a true lower bound.
+    Convolutions reduce an image to a small map with a code at each place: 4 × 4 codes for 28 × 28
+    pixels. Two layers, channels=(32, 64), give 7 × 7 codes, which are more informative and harder
+    to sample. Codes are moving averages of the encoder's vectors. The prior, a small causal
+    transformer, is trained together with the autoencoder. The ELBO, log p(x | z) + log p(z), is a
+    lower bound of log p(x).
 
-    Use it to turn images into a few symbols, for compression or for a sequence model to work on.
+    Use it to represent images by few symbols, for compression or for a sequence model.
 
-    Limits: images only; the posterior is a single point, so the bound is no tighter with more
-    draws.
+    Limits: images only; the posterior is a point mass, so that more draws do not tighten the bound.
 
     Arguments:
         spec: The shape and support of the data.
         n_codes: The number of codes.
         code_dim: The number of dimensions of a code.
         channels: The filters of the encoder's layers, each of which halves the image.
-        commitment: β: how much the encoder pays for its distance from the codes.
+        commitment: β, the weight of the encoder's distance from the codes.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
 
@@ -77,4 +77,4 @@ def vq_vae(
         codebook=codebook,
     )
     start = Milestone(start_codebook, at=0, n_examples=1000)
-    return Recipe(model, VectorQuantized(commitment), milestones=(start,))
+    return Specification(spec, model, VectorQuantized(commitment), milestones=(start,))

@@ -12,7 +12,7 @@ from reparam.errors import ReparamError
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import as_latent, is_latent
 from reparam.pictures import grid, save, side_by_side
-from reparam.priors import Absent
+from reparam.priors import NoPrior
 from reparam.training.events import Callback, Event
 from reparam.training.options import TrainingOptions
 from reparam.utils.seeding import seeded
@@ -93,7 +93,7 @@ def sample_images(
         model = as_latent(model)
         if c is not None:
             c = c.to(next(model.parameters()).device)
-        if isinstance(model.prior, Absent):
+        if isinstance(model.prior, NoPrior):
             return None
         return model.sample(n_samples, c, mean=True).reshape(-1, *shape)
     if isinstance(model, DirectedModel):

@@ -1,0 +1,62 @@
+"""A prior by a masked autoregressive flow."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from reparam.distributions import Flow as FlowDistribution
+from reparam.nn.flows import masked_transforms
+from reparam.priors.prior import Prior, as_prior
+from reparam.priors.standard_normal import StandardNormal
+from reparam.utils.arguments import numbers
+
+
+@as_prior("flow")
+@numbers(latent_dim=1, n_transforms=1, context=0)
+class Flow(Prior):
+    r"""A masked autoregressive flow, a learned density.
+
+    .. math:: \log p(z \mid c) = \log \mathcal N(f_c(z); 0, I)
+              + \log \Bigl|\det \frac{\partial f_c}{\partial z}\Bigr|
+
+    Arguments:
+        latent_dim: The number of dimensions of z.
+        context: The size of a condition c; 0 without one.
+        n_transforms: How many transforms are stacked.
+        hidden: The sizes of the layers of each network.
+
+    Raises:
+        OptionError: A size below one.
+
+    References:
+        Papamakarios et al., NeurIPS 2017; Chen et al., Variational lossy autoencoder, ICLR 2017
+        (as a prior).
+
+    Example:
+        >>> Flow(20)().sample((5,)).shape
+        torch.Size([5, 20])
+    """
+
+    is_learned = True
+
+    def __init__(
+        self,
+        latent_dim: int,
+        context: int = 0,
+        n_transforms: int = 2,
+        hidden: Sequence[int] = (256,),
+    ) -> None:
+        super().__init__()
+        self.noise = StandardNormal(latent_dim)
+        self.latent_dim = latent_dim
+        self.transforms = masked_transforms(latent_dim, context, n_transforms, hidden)
+
+    def forward(self, c: Tensor | None = None) -> Distribution:
+        """Return p(z | c) for c with shape (B, C)."""
+        batch = (1,) if c is None else (len(c), 1)
+        loc = self.noise.loc.repeat(batch)
+        normal = Normal(loc, torch.ones_like(loc), validate_args=False)
+        noise = Independent(normal, 1, validate_args=False)
+        return FlowDistribution(noise, self.transforms(c), inverted=True)

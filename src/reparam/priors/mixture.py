@@ -1,0 +1,94 @@
+"""A learned mixture of Gaussians."""
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reparam.distributions import GaussianMixture
+from reparam.errors import OptionError
+from reparam.priors.prior import Prior, as_prior
+from reparam.utils.arguments import numbers
+
+# Of so many fits the likeliest is kept.
+_N_FITS = 30
+
+
+@as_prior("mixture")
+@numbers(latent_dim=1, n_components=1)
+class Mixture(Prior):
+    r"""A mixture of Gaussians with learned weights, means and variances.
+
+    .. math:: p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}(\sigma_k^2))
+
+    Arguments:
+        latent_dim: The number of dimensions of z.
+        n_components: The number of Gaussians K.
+
+    Raises:
+        OptionError: A size below one.
+
+    References:
+        Dilokthanakul et al., Deep unsupervised clustering with Gaussian mixture VAEs, 2016.
+
+    Example:
+        >>> Mixture(20, n_components=10)().sample((5,)).shape
+        torch.Size([5, 20])
+    """
+
+    is_learned = True
+    options = ("n_components",)
+
+    def __init__(self, latent_dim: int, n_components: int = 100) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.loc = nn.Parameter(torch.randn(n_components, latent_dim))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, latent_dim))
+
+    def forward(self, c: Tensor | None = None) -> GaussianMixture:
+        """Return p(z); a condition is ignored."""
+        return GaussianMixture(self.logits, self.loc, self.log_scale.exp())
+
+    def fit(self, codes: Tensor) -> None:
+        """Set the mixture to the one that fits codes best, by expectation maximization.
+
+        Of several fits the one with the best likelihood is kept. Their covariances are full,
+        because an autoencoder's codes are defined up to a linear map only. The prior keeps the
+        variances of each component.
+
+        Arguments:
+            codes: The codes, with shape (N, D).
+
+        Raises:
+            OptionError: Fewer codes than components.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Fit
+
+        z, k = codes.double().cpu().numpy(), len(self.logits)
+        if len(z) < k:
+            raise OptionError(
+                f"n_components={k}: must be at most {len(z)}, the number of training examples that "
+                "the mixture is fitted to"
+            )
+        # A floor under the variances: a component of one example would have none.
+        floor = float(1e-4 * z.var(0).mean() + 1e-6)
+        kind = "full" if len(z) > 10 * k * z.shape[1] else "diag"
+        fits = []
+        for start in range(_N_FITS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fit = Fit(k, covariance_type=kind, reg_covar=floor, random_state=start)
+                fits.append(fit.fit(z))
+        weights = max(fits, key=lambda fit: fit.lower_bound_).predict_proba(z)
+        sizes = weights.sum(0)[:, None] + 1e-9
+        loc = weights.T @ z / sizes
+        variance = weights.T @ np.square(z) / sizes - np.square(loc) + floor
+        for parameter, value in (
+            (self.logits, np.log(sizes[:, 0])),
+            (self.loc, loc),
+            (self.log_scale, 0.5 * np.log(np.maximum(variance, floor))),
+        ):
+            parameter.data.copy_(torch.from_numpy(value))

@@ -1,0 +1,119 @@
+"""Abstract: a prior p(z | c), a module from a condition c to a distribution.
+
+A prior declares its latent space and whether it is learned. Which posteriors and objectives it goes
+with follows from these declarations.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.batch import Batch
+from reparam.errors import OptionError
+from reparam.families import Family
+from reparam.families.family import Space
+from reparam.spec import DataSpec
+from reparam.utils.registry import Part, Registry, parameters_of, registered
+
+
+@runtime_checkable
+class StartsAtData(Protocol):
+    """A prior whose parameters start at training examples."""
+
+    def start(self, examples: Batch) -> None:
+        """Set the parameters, given examples as the encoder reads them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a prior may depend on in the model that it is created for.
+
+    Arguments:
+        latent_dim: The number of dimensions of z.
+        data: The shape, support and condition of the data.
+        encoder: q(z | x, c).
+        posterior: The family of the encoder.
+    """
+
+    latent_dim: int
+    data: DataSpec
+    encoder: nn.Module
+    posterior: type[Family]
+
+
+class Prior(nn.Module, ABC):
+    """Abstract: a module from a condition c, or nothing, to the distribution p(z | c).
+
+    Attributes:
+        space: The set that z lies in; None for that of the posterior.
+        exists: Whether there is a distribution at all.
+        is_learned: Whether there are parameters, which only the gradient of a KL trains.
+        needs_condition: Whether the distribution is defined given a condition c only.
+        needs_gradient_of_x: Whether inputs of the encoder are learned, so that x is real-valued.
+        options: The arguments of the constructor that are options of any variant with this prior.
+    """
+
+    space: ClassVar[Space | None] = "real vectors"
+    exists: ClassVar[bool] = True
+    is_learned: ClassVar[bool] = False
+    needs_condition: ClassVar[bool] = False
+    needs_gradient_of_x: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:
+        """Create the prior of a model.
+
+        Arguments of the constructor that are called ``latent_dim``, ``context``, ``label_context``,
+        ``shape`` or ``encoder`` have the values of the model.
+
+        Arguments:
+            setting: The model's latent dimensions, data and encoder.
+            options: Further keyword arguments of the constructor.
+        """
+        known = {
+            "latent_dim": setting.latent_dim,
+            "context": setting.data.context,
+            "label_context": setting.data.label_context,
+            "shape": setting.data.shape,
+            "encoder": setting.encoder,
+        }
+        return cls(**{k: v for k, v in known.items() if k in parameters_of(cls)}, **options)
+
+    @abstractmethod
+    def forward(self, c: Tensor | None = None) -> Distribution:
+        """Return p(z | c) for c with shape (B, C)."""
+
+
+PRIORS: Registry[Part[Prior]] = Registry("prior")
+"""The priors p(z) by name. ``part.kind.for_model`` creates one."""
+
+P = TypeVar("P", bound=type[Prior])
+
+
+def as_prior(name: str, **options: object) -> Callable[[P], P]:
+    """Return a decorator that registers a prior.
+
+    Arguments:
+        name: The name of the prior.
+        options: Keyword arguments of the class that the name stands for.
+    """
+    return registered(PRIORS, name, **options)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse an empty part.
+
+    Raises:
+        OptionError: A size below one.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            what = "latent dimension" if name == "latent_dim" else name.removeprefix("n_")
+            one = what.removesuffix("s")
+            raise OptionError(f"{name}={size}: a model needs at least one {one}")

@@ -1,0 +1,149 @@
+"""From a variant and options to a recipe.
+
+The function of a variant returns a ``Specification``. The parts that the user names are merged into
+it, the rules of ``compatibility`` are checked, and the model is built once.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, cast
+
+from reparam.errors import OptionError, unknown
+from reparam.families import Family
+from reparam.spec import DataSpec
+from reparam.utils.arguments import as_declared
+from reparam.utils.memory import building
+from reparam.variants.compatibility import check
+from reparam.variants.options import options_of, part_options
+from reparam.variants.recipe import Recipe, Source
+from reparam.variants.registry import VARIANTS, Variant, get
+from reparam.variants.specification import (
+    Composition,
+    OptionValue,
+    Specification,
+    merged,
+    start_milestones,
+)
+
+P = ParamSpec("P")
+
+
+def variant(
+    name: str, *, year: int, paper: str
+) -> Callable[
+    [Callable[Concatenate[DataSpec, P], Specification]],
+    Callable[Concatenate[DataSpec, P], Recipe],
+]:
+    """Return a decorator that registers a function from data and options to a specification.
+
+    Arguments:
+        name: The name, in lower case with dashes.
+        year: The year of the paper.
+        paper: Its authors and where it appeared.
+
+    Raises:
+        OptionError: The name is taken.
+    """
+
+    def register(
+        specify: Callable[Concatenate[DataSpec, P], Specification],
+    ) -> Callable[Concatenate[DataSpec, P], Recipe]:
+        @functools.wraps(specify)
+        def builder(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
+            found = get(name)
+            for option in kwargs:
+                if option not in found.options:
+                    raise unknown(f"option of {found.name!r}", option, found.options)
+            given = inspect.signature(specify).bind(spec, *args, **kwargs).arguments
+            own = dict(list(given.items())[1:]) | given.get("net", {})
+            own.pop("net", None)
+            return _recipe(found, spec, own, {})
+
+        VARIANTS.add(name, Variant(name, builder, year, paper))
+        return cast(Callable[Concatenate[DataSpec, P], Recipe], builder)
+
+    return register
+
+
+def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
+    """Build the recipe of a variant for data.
+
+    Arguments:
+        name: The name of the variant.
+        spec: The shape and support of the data.
+        options: The options of the variant, and the parts that replace its own: see
+            ``options_of``.
+
+    Raises:
+        OptionError: A variant, or an option of it, that does not exist.
+        SupportError: Parts that do not go together: see ``compatibility.RULES``.
+
+    Example:
+        >>> build("vae", DataSpec((1, 8, 8), "binary"), latnt_dim=2)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: unknown option of 'vae' 'latnt_dim': did you mean ...
+    """
+    found, known = get(name), options_of(name)
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {found.name!r}", option, known)
+    own = {k: v for k, v in options.items() if k in found.options}
+    parts = {
+        k: as_declared(k, options[k], known[k].type)
+        for k in known
+        if k in options and k not in own and options[k] != known[k].default
+    }
+    return _recipe(found, spec, own, parts)
+
+
+def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[str, Any]) -> Recipe:
+    """Build the recipe of a variant with some options of its own, and some parts."""
+    if not isinstance(spec, DataSpec):
+        raise OptionError(
+            f"spec of type {type(spec).__name__}: {variant.name!r} is built for a DataSpec, such "
+            "as data.spec"
+        )
+    declared = variant.options
+    own = {k: as_declared(k, v, declared[k].annotation) for k, v in own.items()}
+    values = {k: parameter.default for k, parameter in declared.items()} | own
+    asked = {k: v for k, v in own.items() if v != declared[k].default}
+    # Options of parts can be options of the variant too, as n_components of vamp-vae is.
+    shared = values.keys() & part_options().keys()
+    with building(**own, **parts):
+        own_specification = variant.specify(spec, **values)
+        options = {k: values[k] for k in shared} | parts
+        specification = merged(own_specification, options)
+        check(specification, {k: asked[k] for k in shared & asked.keys()} | parts)
+        if specification.composition is not None and parts:
+            for option in sorted(asked.keys() - shared):
+                others = variant.specify(spec, **(values | {option: declared[option].default}))
+                if merged(others, options) == specification:
+                    said = ", ".join(f"{k}={v!r}" for k, v in parts.items())
+                    raise OptionError(
+                        f"{option}={asked[option]}: has no effect with {said}; drop one of them"
+                    )
+        model = specification.model
+        model = model.build(specification.data) if isinstance(model, Composition) else model
+        milestones = start_milestones(model, bool(parts.get("start_at_mean")))
+    return Recipe(
+        model,
+        specification.objective,
+        specification.players,
+        (*specification.milestones, *milestones),
+        specification.data,
+        _source(variant, values | parts),
+    )
+
+
+def _source(variant: Variant, options: Mapping[str, Any]) -> Source | None:
+    """Return what builds the recipe again; None where an option is a family, not a plain value."""
+    if any(isinstance(value, Family) for value in options.values()):
+        return None
+    return Source(variant.name, {name: _plain(value) for name, value in options.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)  # a subclass of str cannot be written as YAML
+    return [_plain(item) for item in value] if isinstance(value, Sequence) else value

@@ -1,0 +1,230 @@
+"""Which parts of a model go together, as rules over a specification.
+
+Each rule is a condition on what the parts declare of themselves, with its reason. The message of a
+refusal and the table of ``reparam models`` both come from the rule. Every combination that no rule
+refuses can be trained.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from reparam.errors import OptionError, ReparamError, SupportError
+from reparam.variants.parts import KINDS
+from reparam.variants.specification import OptionValue, Specification
+
+Asked = Mapping[str, OptionValue]
+"""The parts, and the options of parts, that the user gave."""
+
+
+class Rule(NamedTuple):
+    """A combination of parts that cannot be trained.
+
+    Arguments:
+        what: The combination, for the table of all rules.
+        reason: Why it cannot be trained.
+        fix: What to do instead.
+        about: The options that the message names.
+        refuses: Whether the rule refuses a specification, given what the user asked for.
+        error: The class of the error.
+    """
+
+    what: str
+    reason: str
+    fix: str
+    about: tuple[str, ...]
+    refuses: Callable[[Specification, Asked], bool]
+    error: type[ReparamError] = SupportError
+
+
+def check(specification: Specification, asked: Asked) -> None:
+    """Refuse parts that do not go together.
+
+    Arguments:
+        specification: The specification of a variant, with the parts that the user named.
+        asked: The parts, and the options of parts, that the user gave.
+
+    Raises:
+        OptionError: A part that this variant cannot exchange, or an option that changes nothing.
+        SupportError: Parts that make no sense together.
+    """
+    values = {**specification.part_names, **asked}
+    for rule in rules():
+        if rule.refuses(specification, asked):
+            said = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
+            raise rule.error(f"{said}: {rule.reason}; {rule.fix}")
+
+
+def _option_rule(option: str, kind: str) -> Rule:
+    """Return the rule that refuses an option of parts where no part has it."""
+    names = [part.name for part in KINDS[kind].values() if option in part.kind.options]
+
+    def refuses(s: Specification, asked: Asked) -> bool:
+        options = {"posterior": s.q.options, "prior": s.p.options}
+        return option in asked and option not in options.get(kind, s.objective.options)
+
+    return Rule(
+        f"{option} with another {kind} than {' or '.join(names)}",
+        f"this {kind} has no such option",
+        f"add {kind}={' or '.join(map(repr, names))}",
+        (option, kind),
+        refuses,
+        OptionError,
+    )
+
+
+def _has_other_space(s: Specification, asked: Asked) -> bool:
+    """Whether a KL is computed between a posterior and a prior on different sets."""
+    has_kl = s.objective.needs_prior and (s.objective.has_kl or s.q.has_density)
+    return has_kl and s.p.space not in (None, s.q.space)
+
+
+_MADE = [part.kind(**part.options) for part in KINDS["objective"].values()]
+_WITH_PRIOR = ", ".join(objective.name for objective in _MADE if objective.needs_prior)
+_WITH_KL = ", ".join(objective.name for objective in _MADE if objective.has_kl)
+_LEARNED = ", ".join(part.name for part in KINDS["prior"].values() if part.kind.is_learned)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "another posterior or prior in a variant whose parts are made for each other",
+        "the posterior and the prior of this variant are made for each other, or missing",
+        "start from a variant such as 'vae'",
+        ("posterior", "prior"),
+        lambda s, asked: (
+            s.composition is None and not asked.keys().isdisjoint({"posterior", "prior"})
+        ),
+        OptionError,
+    ),
+    Rule(
+        "another objective in a variant with players or phases of its own",
+        "the model of this variant is made for its own objective",
+        "start from a variant such as 'vae'",
+        ("objective",),
+        lambda s, asked: "objective" in asked and not s.objective.name,
+        OptionError,
+    ),
+    Rule(
+        "free_bits in an autoencoder",
+        "the code of an autoencoder is a point, which has no KL to any prior",
+        "use a variant such as 'vae'",
+        ("free_bits",),
+        lambda s, asked: (
+            {"free_bits"} == asked.keys() & {"free_bits", "objective"}
+            and bool(s.objective.name)
+            and not s.objective.needs_prior
+        ),
+    ),
+    Rule(
+        "start_at_mean with a decoder that is no network and family",
+        "the decoder of this variant is not a network followed by a family",
+        "start from a variant such as 'vae'",
+        ("start_at_mean",),
+        lambda s, asked: "start_at_mean" in asked and s.likelihood is None,
+        OptionError,
+    ),
+    Rule(
+        "start_at_mean with a likelihood of levels, classes or a mixture",
+        "the mean of this likelihood is not a function of one number for each entry",
+        "drop start_at_mean=True",
+        ("start_at_mean",),
+        lambda s, asked: "start_at_mean" in asked and not s.starts_at_mean,
+    ),
+    Rule(
+        "the class-conditional prior without a condition on labels",
+        "it is a Gaussian for each label, and the model has no condition",
+        "add condition='label'",
+        ("prior",),
+        lambda s, asked: s.p.needs_condition and not s.data.context,
+        OptionError,
+    ),
+    Rule(
+        f"an autoencoder without a prior with {_WITH_PRIOR}",
+        "it compares codes with a prior, and an autoencoder has no prior",
+        "add prior='standard-normal'",
+        ("objective",),
+        lambda s, asked: s.objective.needs_prior and not s.p.exists,
+    ),
+    Rule(
+        "tokens with the vamp prior",
+        "its pseudo-inputs are learned by their gradient, which tokens do not have",
+        "use prior='mixture'",
+        ("prior",),
+        lambda s, asked: s.is_text and s.p.needs_gradient_of_x,
+    ),
+    Rule(
+        "tokens with denoising or contractive",
+        "noise cannot be added to a token, and a token has no derivative",
+        "use objective='reconstruction'",
+        ("objective",),
+        lambda s, asked: s.is_text and s.objective.needs_gradient_of_x,
+    ),
+    Rule(
+        f"a deterministic posterior with {_WITH_KL}",
+        "a point has no density, and its KL to any prior with one is infinite",
+        "use objective='mmd' or 'reconstruction', or posterior='gaussian'",
+        ("posterior", "objective"),
+        lambda s, asked: s.objective.has_kl and not s.q.has_density,
+    ),
+    Rule(
+        "posterior and prior on different spaces (real vectors, the sphere, codes)",
+        "each gives no mass to the space of the other, so that the KL is infinite",
+        "use prior='sphere' with posterior='von-mises-fisher', prior='uniform-codes' with "
+        "'gumbel', and other priors with other posteriors",
+        ("posterior", "prior"),
+        _has_other_space,
+    ),
+    Rule(
+        "a uniform posterior with the vamp prior",
+        "a box is not inside a mixture of other boxes, so that the KL is infinite",
+        "use prior='standard-normal', or posterior='gaussian'",
+        ("posterior", "prior"),
+        lambda s, asked: s.objective.needs_prior and s.q.is_bounded and s.p.space is None,
+    ),
+    Rule(
+        "a gumbel posterior with iwae or dreg, or with the vamp prior",
+        "a relaxed draw lies between classes, where a prior over classes has no mass",
+        "use objective='elbo' with prior='uniform-codes'",
+        ("posterior", "prior", "objective"),
+        lambda s, asked: (
+            s.objective.needs_prior
+            and s.q.is_relaxed
+            and (s.p.space is None or s.objective.is_importance_weighted)
+        ),
+    ),
+    Rule(
+        "tc with a posterior that does not factorize",
+        "log q(z_j | x) of a single dimension has no closed form",
+        "use posterior='gaussian'",
+        ("objective", "posterior"),
+        lambda s, asked: s.objective.needs_factorizing and not s.q.factorizes,
+    ),
+    Rule(
+        "naive with a posterior other than gaussian",
+        "it is a penalty on μ and log σ² of a Gaussian",
+        "use posterior='gaussian'",
+        ("objective", "posterior"),
+        lambda s, asked: s.objective.needs_gaussian and not s.q.is_gaussian,
+    ),
+    Rule(
+        f"a learned prior ({_LEARNED}) with another objective than {_WITH_KL}",
+        "no gradient of the objective reaches the prior, so that nothing would train it",
+        "use prior='standard-normal', or objective='elbo'",
+        ("prior", "objective"),
+        lambda s, asked: s.has_learned_prior and not s.objective.has_kl,
+    ),
+)
+"""The rules that are not about an option of a single part."""
+
+
+def rules() -> tuple[Rule, ...]:
+    """Return all rules, in the order in which they are checked."""
+    options = {
+        option: kind
+        for kind, registry in KINDS.items()
+        for part in registry.values()
+        for option in part.kind.options
+    }
+    return (*RULES[:3], *(_option_rule(*item) for item in options.items()), *RULES[3:])
+
+
+REFUSALS = tuple((rule.what, rule.reason) for rule in rules())
+"""What is refused, and the reason, for the table of ``reparam models``."""

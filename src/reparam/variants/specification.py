@@ -1,0 +1,245 @@
+"""The specification of a variant: data, networks, posterior, prior, likelihood and objective.
+
+A variant is a preset of one specification. The parts that a user names are merged into it, and the
+model is built once, from the result.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, TypeVar
+
+from torch import nn
+
+from reparam.batch import Batch
+from reparam.families import POSTERIORS, Family
+from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional
+from reparam.models.label_inference import LabelDecoder, StackedDecoder
+from reparam.models.latent import LatentModel
+from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
+from reparam.priors import PRIORS, Prior, StartsAtData, check_sizes
+from reparam.priors.prior import Setting
+from reparam.spec import DataSpec
+from reparam.utils.registry import Part, Registry
+from reparam.variants.recipe import Milestone, Player
+
+T = TypeVar("T")
+
+OptionValue = str | int | float | Sequence[int] | Family | None
+"""The value of an option of a variant."""
+
+PartMaker = Callable[[DataSpec, int], nn.Module]
+"""A function from data and the number of latent dimensions to a part of a model."""
+
+
+class Networks(ABC):
+    """Abstract: creates the networks of encoder and decoder."""
+
+    has_likelihood: ClassVar[bool] = True
+    """Whether the decoder's network is followed by the family of the likelihood."""
+
+    @abstractmethod
+    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
+        """Create the networks of the encoder and of the decoder.
+
+        Arguments:
+            spec: The shape, support and condition of the data.
+            latent_dim: The number of dimensions of z.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """The parts of a model each of which can be exchanged.
+
+    Arguments:
+        networks: Creates the networks of encoder and decoder.
+        latent_dim: The number of dimensions of z.
+        posterior: q(z | x).
+        prior: p(z).
+        likelihood: p(x | z), by name or as a family; None for the default of the data.
+        parts: Functions that create further parts of the model, such as a discriminator, by name.
+    """
+
+    networks: Networks
+    latent_dim: int
+    posterior: Part[Family] = POSTERIORS["gaussian"]
+    prior: Part[Prior] = PRIORS["standard-normal"]
+    likelihood: str | Family | None = None
+    parts: Mapping[str, PartMaker] = field(default_factory=dict)
+
+    def build(self, spec: DataSpec) -> LatentModel:
+        """Build the model for data.
+
+        Arguments:
+            spec: The shape, support and condition of the data.
+        """
+        check_sizes(latent_dim=self.latent_dim)
+        network, decoder = self.networks(spec, self.latent_dim)
+        family = self.posterior.kind.for_latents(self.latent_dim, self.posterior.options)
+        encoder = Conditional(network, family)
+        if self.networks.has_likelihood:
+            decoder = Conditional(decoder, likelihood_of(spec, self.likelihood))
+        setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind)
+        prior = self.prior.kind.for_model(setting, self.prior.options)
+        parts = {name: create(spec, self.latent_dim) for name, create in self.parts.items()}
+        return LatentModel(encoder, decoder, prior, **parts)
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a variant is.
+
+    Arguments:
+        data: The shape, support and condition of the data.
+        model: The parts of the model; or a model whose parts are made for each other.
+        objective: What is maximized.
+        players: Further players, for adversarial objectives.
+        milestones: What is done to the model once, such as fitting a mixture to its codes.
+    """
+
+    data: DataSpec
+    model: Composition | nn.Module
+    objective: ModelObjective = field(default_factory=ELBO)
+    players: tuple[Player, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
+
+    @property
+    def composition(self) -> Composition | None:
+        """The exchangeable parts of the model; None for a model whose parts are made together."""
+        return self.model if isinstance(self.model, Composition) else None
+
+    @property
+    def q(self) -> type[Family]:
+        """The family of the posterior."""
+        return _Joint if self.composition is None else self.composition.posterior.kind
+
+    @property
+    def p(self) -> type[Prior]:
+        """The class of the prior."""
+        return _JointPrior if self.composition is None else self.composition.prior.kind
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the data are tokens."""
+        return self.data.support == "tokens"
+
+    @property
+    def part_names(self) -> dict[str, str]:
+        """The names of the parts, as far as they have names."""
+        names = {"objective": self.objective.name or type(self.objective).__name__}
+        if self.composition is not None:
+            names["posterior"] = self.composition.posterior.name
+            names["prior"] = self.composition.prior.name
+        return names
+
+    @property
+    def likelihood(self) -> Family | None:
+        """The family of the decoder; None for a decoder that is no network and family."""
+        if not isinstance(self.model, Composition):
+            return decoder_family(self.model)
+        has_family = self.model.networks.has_likelihood
+        return likelihood_of(self.data, self.model.likelihood) if has_family else None
+
+    @property
+    def starts_at_mean(self) -> bool:
+        """Whether the decoder can start at the mean of the data."""
+        return self.likelihood is not None and self.likelihood.starts_at_mean
+
+    @property
+    def has_learned_prior(self) -> bool:
+        """Whether the prior has parameters."""
+        if self.composition is not None:
+            return self.composition.prior.kind.is_learned
+        model = self.model
+        learned = model.prior.parameters() if isinstance(model, LatentModel) else ()
+        return any(parameter.requires_grad for parameter in learned)
+
+
+class _Joint(Family):
+    """What a posterior declares that is made for its prior, as in a hierarchy."""
+
+    factorizes = False
+
+
+class _JointPrior(Prior):
+    """What a prior declares that is made for its posterior."""
+
+    space = None
+
+
+def merged(own: Specification, options: Mapping[str, OptionValue]) -> Specification:
+    """Return a specification with the parts, and options of parts, that the user names.
+
+    A part of the same name as the variant's own keeps the variant's options. Parts that cannot be
+    exchanged stay: ``compatibility.check`` refuses to replace them.
+
+    Arguments:
+        own: The specification of the variant.
+        options: The names ``posterior``, ``prior`` and ``objective``, and the options of parts.
+
+    Raises:
+        OptionError: A name that does not exist.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    model, objective = own.model, own.objective
+    if isinstance(model, Composition):
+        model = replace(
+            model,
+            posterior=_chosen(model.posterior, POSTERIORS, given.get("posterior"), given),
+            prior=_chosen(model.prior, PRIORS, given.get("prior"), given),
+        )
+    if objective.name:
+        part = Part(objective.name, type(objective), _fields(objective))
+        part = _chosen(part, OBJECTIVES, given.get("objective"), given)
+        objective = part.kind(**part.options)
+    return replace(own, model=model, objective=objective)
+
+
+def _chosen(
+    own: Part[T], registry: Registry[Part[T]], name: OptionValue, options: Mapping[str, OptionValue]
+) -> Part[T]:
+    """Return the part of a name, or the variant's own, with the user's options of it."""
+    named = own if name is None else registry[name]  # type: ignore[index]
+    part = own if named.name == own.name else named
+    declared: Sequence[str] = part.kind.options  # type: ignore[attr-defined]
+    return part.with_options(**{name: options[name] for name in declared if name in options})
+
+
+def _fields(objective: ModelObjective) -> dict[str, object]:
+    return {f.name: vars(objective)[f.name] for f in fields(objective)}  # type: ignore[arg-type]
+
+
+def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, ...]:
+    """Return the milestones at which a model's prior and decoder start at training examples.
+
+    Arguments:
+        model: The model.
+        start_at_mean: Whether the decoder starts at the mean of the examples.
+    """
+    found: tuple[Milestone, ...] = ()
+    if isinstance(model, LatentModel) and isinstance(model.prior, StartsAtData):
+        found = (Milestone(start_prior, n_examples=1000),)
+    return (*found, Milestone(start_decoder)) if start_at_mean else found
+
+
+def start_prior(model: LatentModel, examples: Batch) -> None:
+    """Start a model's prior at training examples."""
+    if isinstance(model.prior, StartsAtData):
+        model.prior.start(replace(examples, x=model.as_input(examples.x)))
+
+
+def start_decoder(model: LatentModel, examples: Batch) -> None:
+    """Start a model's decoder at the mean of training examples, for any code."""
+    family = decoder_family(model)
+    if family is not None:
+        family.start_at(model.as_event(examples.x).mean(0))
+
+
+def decoder_family(model: nn.Module) -> Family | None:
+    """Return the family of a model's decoder; None for a decoder that is no network and family."""
+    decoder = model.decoder if isinstance(model, LatentModel) else None
+    if not isinstance(decoder, Conditional | LabelDecoder | StackedDecoder):
+        return None
+    return decoder.family if isinstance(decoder.family, Family) else None
