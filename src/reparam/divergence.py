@@ -218,11 +218,12 @@ def _refuse_infinite(q: Distribution, p: Distribution) -> None:
             "Mises-Fisher posterior needs prior='sphere', posterior='gumbel' needs "
             "prior='uniform-codes')"
         )
-    ends, limits = _interval(inside), _interval(around)
-    if ends is None or limits is None:
+    ends, limits = _ends(inside), _ends(around)
+    if not limits or not (ends or isinstance(inside, type(constraints.real))):
         return
-    outside = torch.as_tensor(ends[0] < limits[0]), torch.as_tensor(ends[1] > limits[1])
-    if any(bool(side.any()) for side in outside):
+    below = ends.get("lower_bound", -inf) < limits.get("lower_bound", -inf)
+    above = ends.get("upper_bound", inf) > limits.get("upper_bound", inf)
+    if any(bool(torch.as_tensor(side).any()) for side in (below, above)):
         raise SupportError(
             f"KL({_name(q)}‖{_name(p)}) is infinite: q has mass where p has none; q must lie "
             "inside the support of p, or p must be positive everywhere, as a Gaussian is"
@@ -266,12 +267,10 @@ def _space(support: constraints.Constraint | None) -> str:
     return next(named, CODES if is_discrete else REALS)
 
 
-def _interval(support: constraints.Constraint | None) -> tuple[Any, Any] | None:
-    """Return the ends of an interval of numbers, each a number or a tensor; None for other sets."""
-    ends = {} if support is None else vars(support)
-    if isinstance(support, type(constraints.real)) or ends.keys() & {"lower_bound", "upper_bound"}:
-        return ends.get("lower_bound", -inf), ends.get("upper_bound", inf)
-    return None
+def _ends(support: constraints.Constraint | None) -> dict[str, Any]:
+    """Return the finite ends of an interval by name; {} for the real line and for other sets."""
+    known = {} if support is None else vars(support)
+    return {name: known[name] for name in ("lower_bound", "upper_bound") if name in known}
 
 
 def _name(distribution: Distribution) -> str:
