@@ -151,5 +151,5 @@ def test_senseless_sizes_are_refused() -> None:
         Pyramid([(2, 3, 3), (2, 8, 8)], (16, 16), 4)
     with pytest.raises(OptionError, match="have no half"):
         build("conv-ladder-vae", DataSpec((1, 4, 4), "binary"), maps=(2, 2, 2))
-    with pytest.raises(ShapeError, match=r"its last size must be 84"):
+    with pytest.raises(ShapeError, match=r"its trailing sizes must be \(84,\)"):
         Pyramid(SHAPES, (8, 12), 4)(torch.zeros(2, 83))

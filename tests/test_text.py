@@ -204,7 +204,7 @@ def test_the_encoder_reads_every_token_and_the_condition(kind: str, length: int)
     other = x.clone()
     other[:, -1] = (x[:, -1] + 1) % V
     assert (network(other, c) - features).abs().amax(1).min() > 0
-    with pytest.raises(ShapeError, match=f"must be {length}"):
+    with pytest.raises(ShapeError, match=rf"must be \({length},\)"):
         network(torch.zeros(5, length + 1), c)
 
 

@@ -3,8 +3,8 @@ r"""The Kullback–Leibler divergence of a posterior to a prior.
 .. math:: \mathrm{KL}(q \| p) = \mathbb E_q[\log q(z) - \log p(z)]
 
 ``kl`` uses a closed form where torch's registry has one, and draws from q elsewhere. A new closed
-form is one function with the decorator ``torch.distributions.register_kl``; a new space of latents,
-whose distributions no other space can be compared with, is one line of ``SPACES``.
+form is one function in ``distributions/closed_forms.py``. A new space of latents, whose
+distributions cannot be compared with those of another space, is one line of ``SPACES``.
 """
 
 from collections.abc import Mapping
@@ -16,24 +16,11 @@ from torch import Tensor
 from torch.distributions import (
     Distribution,
     Independent,
-    MultivariateNormal,
-    Normal,
     constraints,
     kl_divergence,
-    register_kl,
 )
 
-from reparam.distributions import (
-    Chain,
-    CodeSequence,
-    CodeVectors,
-    HypersphericalUniform,
-    OneHotCodes,
-    QuantizedCodes,
-    Sphere,
-    VonMisesFisher,
-    base_distribution,
-)
+from reparam.distributions import Chain, CodeVectors, OneHotCodes, Sphere, base_distribution
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.utils.equality import by_value
 
@@ -99,6 +86,7 @@ def kl(
         Kingma & Welling, ICLR 2014, appendix B (closed form), eq. 6 (Monte Carlo).
 
     Example:
+        >>> from torch.distributions import Normal
         >>> unit = Independent(Normal(torch.zeros(2), 1.0), 1)
         >>> kl(Independent(Normal(torch.ones(3, 2), 1.0), 1), unit).value
         tensor([1., 1., 1.])
@@ -166,37 +154,6 @@ def _refuse_relaxed(q: Distribution) -> None:
         )
 
 
-@register_kl(VonMisesFisher, HypersphericalUniform)
-def _von_mises_fisher_to_uniform(q: VonMisesFisher, p: HypersphericalUniform) -> Tensor:
-    """log |S| - H(q), with the area |S| of the sphere."""
-    return q.kl_from_uniform()
-
-
-@register_kl(OneHotCodes, OneHotCodes)
-def _codes_to_codes(q: OneHotCodes, p: OneHotCodes) -> Tensor:
-    """Σ_n Σ_k q_nk (log q_nk - log p_nk), the KL of the classes, also where draws are relaxed."""
-    return (q.probs * (q.logits - p.logits)).sum((-2, -1))
-
-
-@register_kl(QuantizedCodes, CodeSequence)
-def _quantized_to_sequence(q: QuantizedCodes, p: CodeSequence) -> Tensor:
-    """-log p(k), because q has all its mass on one sequence of codes k, and entropy zero."""
-    if q.codes is not p.codes:
-        raise NotImplementedError
-    return -p.sequence.log_prob(q.indices)
-
-
-@register_kl(MultivariateNormal, Independent)
-def _full_gaussian_to_independent(q: MultivariateNormal, p: Independent[Normal]) -> Tensor:
-    """½ Σ_j [(Σ_jj + (m_j - μ_j)²) / σ_j² + log σ_j²] - Σ_j log L_jj - D/2."""
-    if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
-        raise NotImplementedError
-    scale_tril, p_scale = q.scale_tril, p.base_dist.scale
-    distance = (q.loc - p.base_dist.loc).square() + scale_tril.square().sum(-1)
-    log_ratio = p_scale.log() - scale_tril.diagonal(dim1=-2, dim2=-1).log()
-    return (0.5 * (distance / p_scale.square() - 1) + log_ratio).sum(-1)
-
-
 def _closed_form(q: Distribution, p: Distribution) -> Divergence | None:
     """Return the divergence by a registered closed form; None where there is none."""
     try:
@@ -218,11 +175,12 @@ def _refuse_infinite(q: Distribution, p: Distribution) -> None:
             "Mises-Fisher posterior needs prior='sphere', posterior='gumbel' needs "
             "prior='uniform-codes')"
         )
-    ends, limits = _interval(inside), _interval(around)
-    if ends is None or limits is None:
+    ends, limits = _ends(inside), _ends(around)
+    if not limits or not (ends or isinstance(inside, type(constraints.real))):
         return
-    outside = torch.as_tensor(ends[0] < limits[0]), torch.as_tensor(ends[1] > limits[1])
-    if any(bool(side.any()) for side in outside):
+    below = ends.get("lower_bound", -inf) < limits.get("lower_bound", -inf)
+    above = ends.get("upper_bound", inf) > limits.get("upper_bound", inf)
+    if any(bool(torch.as_tensor(side).any()) for side in (below, above)):
         raise SupportError(
             f"KL({_name(q)}‖{_name(p)}) is infinite: q has mass where p has none; q must lie "
             "inside the support of p, or p must be positive everywhere, as a Gaussian is"
@@ -244,7 +202,8 @@ def _support(distribution: Distribution) -> constraints.Constraint | None:
 def is_real(distribution: Distribution) -> bool:
     """Return whether z is a vector of real numbers, and neither a direction nor a code.
 
-    >>> is_real(Independent(Normal(torch.zeros(2), 1.0), 1)), is_real(HypersphericalUniform(3))
+    >>> from reparam.distributions import HypersphericalUniform
+    >>> is_real(torch.distributions.Normal(0.0, 1.0)), is_real(HypersphericalUniform(3))
     (True, False)
     """
     return _space(_support(distribution)) == REALS
@@ -253,8 +212,9 @@ def is_real(distribution: Distribution) -> bool:
 def is_direction(distribution: Distribution) -> bool:
     """Return whether z is a direction, a vector of length one.
 
-    >>> is_direction(HypersphericalUniform(3)), is_direction(Normal(0.0, 1.0))
-    (True, False)
+    >>> from reparam.distributions import HypersphericalUniform
+    >>> is_direction(HypersphericalUniform(3))
+    True
     """
     return _space(_support(distribution)) == SPHERE
 
@@ -266,12 +226,10 @@ def _space(support: constraints.Constraint | None) -> str:
     return next(named, CODES if is_discrete else REALS)
 
 
-def _interval(support: constraints.Constraint | None) -> tuple[Any, Any] | None:
-    """Return the ends of an interval of numbers, each a number or a tensor; None for other sets."""
-    ends = {} if support is None else vars(support)
-    if isinstance(support, type(constraints.real)) or ends.keys() & {"lower_bound", "upper_bound"}:
-        return ends.get("lower_bound", -inf), ends.get("upper_bound", inf)
-    return None
+def _ends(support: constraints.Constraint | None) -> dict[str, Any]:
+    """Return the finite ends of an interval by name; {} for the real line and for other sets."""
+    known = {} if support is None else vars(support)
+    return {name: known[name] for name in ("lower_bound", "upper_bound") if name in known}
 
 
 def _name(distribution: Distribution) -> str:

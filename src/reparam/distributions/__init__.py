@@ -4,6 +4,7 @@ Every class here is a ``torch.distributions.Distribution``: a batch of events, w
 nats and ``sample`` or, with gradients, ``rsample``.
 """
 
+import reparam.distributions.closed_forms  # noqa: F401  (registers them)
 from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.chain import Chain
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli

@@ -124,7 +124,8 @@ class LadderEncoder(nn.Module):
         described = [family(f) for family, f in zip(self.opinions, features, strict=True)][::-1]
         factors: list[Distribution | Factor] = described
         if self.with_prior:
-            factors = [described[0], *map(_product, described[1:], prior.layers(c))]
+            pairs = zip(described[1:], prior.layers(c), strict=True)
+            factors = [described[0], *(partial(_product, *pair) for pair in pairs)]
         return Chain(dict(zip(prior.names, factors, strict=True)), prior.sizes)
 
 
@@ -232,9 +233,9 @@ def gaussian_product(first: Distribution, second: Distribution) -> Distribution:
     return Independent(Normal(loc, scale_1 * share, validate_args=False), 1, validate_args=False)
 
 
-def _product(described: Distribution, expected: Factor) -> Factor:
-    """Return the factor of a layer that x describes, multiplied with the prior's layer."""
-    return lambda above: gaussian_product(described, expected(above))
+def _product(described: Distribution, expected: Factor, above: Tensor) -> Distribution:
+    """Return a layer that x describes, multiplied with the prior's layer given those above."""
+    return gaussian_product(described, expected(above))
 
 
 def _names(sizes: Sequence[int]) -> list[str]:

@@ -147,12 +147,12 @@ class StackedEncoder(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Chain:
         """Return q(h, y, z | x), or q(h, z | x, y = c)."""
+        factors = {"features": self.features(x), "labels": partial(self._given, c)}
+        return Chain(factors, [self.n_features, sum(self.labels.sizes)])
 
-        def labels(h: Tensor) -> Distribution:
-            return self.labels(h, None if c is None else c.expand(*h.shape[:-1], -1))
-
-        sizes = [self.n_features, sum(self.labels.sizes)]
-        return Chain({"features": self.features(x), "labels": labels}, sizes)
+    def _given(self, c: Tensor | None, h: Tensor) -> Chain:
+        """Return q(y, z | h), or q(z | h, y = c)."""
+        return self.labels(h, None if c is None else c.expand(*h.shape[:-1], -1))
 
 
 @numbers(n_features=1)

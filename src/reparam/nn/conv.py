@@ -6,10 +6,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, ShapeError, unknown
+from reparam.errors import OptionError, unknown
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.autocast import float32_where_narrow
 from reparam.nn.context import concatenate
+from reparam.nn.features import input_error
 from reparam.utils.arguments import numbers
 
 Norm = Literal["batch"]
@@ -80,10 +81,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return features, with shape (\*, *out_shape), of images x, with shape (\*, C, H, W)."""
         if x.shape[-3:] != self.in_shape:
-            raise ShapeError(
-                f"input of shape {tuple(x.shape)}: its trailing sizes must be {self.in_shape}, "
-                "the image that the network was built for"
-            )
+            raise input_error(x, self.in_shape)
         x = concatenate(x.movedim(-3, -1), c, self.context, n_axes=2).movedim(-1, -3)
         features = self.layers(channels_last(x.flatten(0, -4) if x.dim() > 4 else x))
         return features.reshape(*x.shape[:-3], *self.out_shape)
@@ -179,10 +177,7 @@ class ConvDecoder(nn.Module):
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return feature maps, with shape (\*, F, H, W), of z, with shape (\*, D)."""
         if z.shape[-1] != self.in_features:
-            raise ShapeError(
-                f"input of shape {tuple(z.shape)}: its last size must be {self.in_features}, "
-                "the size of z that the network was built for"
-            )
+            raise input_error(z, (self.in_features,))
         parts = concatenate(z.unflatten(-1, (self.n_places, -1)), c, self.context, n_axes=1)
         flat = parts.reshape(-1, self.in_features + self.n_places * self.context)
         maps = channels_last(self.dense(flat))

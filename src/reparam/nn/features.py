@@ -1,4 +1,4 @@
-"""The shape of a network's features, which decides the layer that follows the network.
+"""The shapes of a network's features and input.
 
 A network is any module from x, and a condition c where it has one, to features.
 """
@@ -6,9 +6,9 @@ A network is any module from x, and a condition c where it has one, to features.
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, ShapeError
 
 
 def features_shape(network: nn.Module) -> torch.Size:
@@ -37,4 +37,16 @@ def features_shape(network: nn.Module) -> torch.Size:
     raise OptionError(
         f"network {type(network).__name__} does not declare the shape of its features: "
         "give it an attribute out_shape, such as (400,)"
+    )
+
+
+def input_error(x: Tensor, shape: Sequence[int]) -> ShapeError:
+    """Return the error for an input whose trailing sizes are not those of a network.
+
+    >>> print(input_error(torch.zeros(5, 3), (4,)))
+    input of shape (5, 3): its trailing sizes must be (4,), which the network was built for
+    """
+    return ShapeError(
+        f"input of shape {tuple(x.shape)}: its trailing sizes must be {tuple(shape)}, which the "
+        "network was built for"
     )

@@ -10,9 +10,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, ShapeError
+from reparam.errors import OptionError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+from reparam.nn.features import input_error
 from reparam.utils.arguments import as_sizes, numbers
 
 GATED = "gated"
@@ -91,10 +92,7 @@ def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:
     for n_batch in range(1, x.dim()):
         if prod(x.shape[n_batch:]) == prod(shape):
             return x.flatten(n_batch)
-    raise ShapeError(
-        f"input of shape {tuple(x.shape)}: its trailing sizes must be {shape}, "
-        "the shape that the network was built for"
-    )
+    raise input_error(x, shape)
 
 
 @numbers(n_classes=1)

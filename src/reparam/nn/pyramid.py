@@ -7,10 +7,11 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, ShapeError
+from reparam.errors import OptionError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
 from reparam.nn.conv import ConvEncoder, channels_last, half
+from reparam.nn.features import input_error
 from reparam.utils.arguments import numbers
 
 
@@ -149,10 +150,7 @@ class Pyramid(nn.Module):
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return feature maps, with shape (\*, F, H, W), of z, with shape (\*, D)."""
         if z.shape[-1] != sum(self.sizes):
-            raise ShapeError(
-                f"input of shape {tuple(z.shape)}: its last size must be {sum(self.sizes)}, "
-                "the size of z that the network was built for"
-            )
+            raise input_error(z, (sum(self.sizes),))
         h = z.new_zeros(())
         for i, part in enumerate(z.split(self.sizes, dim=-1)):
             channels, *side = self.shapes[i]

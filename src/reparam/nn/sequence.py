@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from reparam.distributions import Autoregressive
 from reparam.distributions.precision import at_least_float32
-from reparam.errors import OptionError, ShapeError, unknown
+from reparam.errors import OptionError, unknown
 from reparam.nn.causal import shifted
 from reparam.nn.context import concatenate
+from reparam.nn.features import input_error
 from reparam.utils.arguments import numbers
 
 EncoderKind = Literal["conv", "recurrent"]
@@ -78,10 +79,7 @@ class TextEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return features, with shape (\*, F), of tokens x, with shape (\*, T)."""
         if x.shape[-1] != self.length:
-            raise ShapeError(
-                f"input of shape {tuple(x.shape)}: its last size must be {self.length}, "
-                "the number of tokens that the network was built for"
-            )
+            raise input_error(x, (self.length,))
         inputs = concatenate(self.embedding(x.long()), c, self.context, n_axes=1)
         flat = inputs.reshape(-1, *inputs.shape[-2:])
         if isinstance(self.body, nn.GRU):

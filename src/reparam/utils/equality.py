@@ -94,17 +94,17 @@ def _same_tensors(first: Tensor, second: Tensor) -> bool:
     return bool(((first == second) | ((first != first) & (second != second))).all())
 
 
-def _parts(thing: Any) -> Any:
+def _parts(value: Any) -> Any:
     """Return the values that decide the equality of an object; None if its own ``==`` does."""
-    if is_dataclass(thing):
-        return [attrgetter(field.name)(thing) for field in fields(thing) if field.compare]
-    if isinstance(thing, partial):
-        return [thing.func, thing.args, thing.keywords]
-    if isinstance(thing, ref):
-        return [thing()]
-    if isinstance(thing, Module):
+    if is_dataclass(value):
+        return [attrgetter(field.name)(value) for field in fields(value) if field.compare]
+    if isinstance(value, partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, ref):
+        return [value()]
+    if isinstance(value, Module):
         # The keys of hooks are numbers that are counted over the whole process.
-        return {k: list(v.values()) if k.endswith("_hooks") else v for k, v in vars(thing).items()}
-    kind: Any = type(thing)
+        return {k: list(v.values()) if k.endswith("_hooks") else v for k, v in vars(value).items()}
+    kind: Any = type(value)
     has_attributes = kind.__eq__ is object.__eq__ and kind.__dictoffset__ != 0
-    return vars(thing) if has_attributes and not isinstance(thing, _NAMED) else None
+    return vars(value) if has_attributes and not isinstance(value, _NAMED) else None

@@ -136,7 +136,7 @@ def _without_dropout(op: OpOverload) -> Callable[..., Any]:
         if dropout and given.get("train", True) and _generator_for(args, kwargs) is not None:
             raise OptionError(
                 f"dropout={dropout:g} inside {op}: this operator draws from the global random "
-                "state, so no seed can be given to it; use a torch.nn.Dropout of its own, or "
+                "state, so no seed can be given to it; use a separate torch.nn.Dropout, or "
                 "model.eval()"
             )
         with torch._C._ExcludeDispatchKeyGuard(_BELOW):

@@ -162,21 +162,11 @@ def memory_error(error: BaseException, **sizes: Any) -> OptionError | None:
         >>> print(memory_error(MemoryError(), n_samples=10**15))
         n_samples=1000000000000000: takes more memory than any machine has at once, and ...
     """
-    n_bytes = failed_allocation(error)
-    return None if n_bytes is None else _too_large(n_bytes, sizes)
-
-
-def failed_allocation(error: BaseException) -> float | None:
-    """Return the bytes of a failed allocation, inf if unknown; None for any other error.
-
-    >>> failed_allocation(MemoryError()), failed_allocation(RuntimeError("shapes differ"))
-    (inf, None)
-    """
-    said = str(error)
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _FAILURE.search(said):
+    text = str(error)
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _FAILURE.search(text):
         return None
-    found = _BYTES.search(said)
-    return float(found[1]) if found else inf
+    n_bytes = _BYTES.search(text)
+    return _too_large(float(n_bytes[1]) if n_bytes else inf, sizes)
 
 
 def available(device: torch.device | None = None) -> float:
