@@ -569,7 +569,7 @@ class TestPicture:
     def test_has_a_panel_for_each_figure(self) -> None:
         x = torch.randn(20, 3)
         found = compare([known(0.0, x), known(0.5, x), known(-0.5, x)], n_samples=1)
-        axes = differences(found).axes
+        axes = differences(found.differences, found.reference.name).axes
         assert [one.get_title() for one in axes] == [
             "elbo",
             "reconstruction",

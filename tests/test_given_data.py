@@ -337,7 +337,7 @@ def test_images_with_the_channels_last_are_recognized(shape: tuple[int, ...]) ->
     assert rp.data.from_arrays(x, shape=shape[1:]).shape == shape[1:]
     finding = rp.diagnostics.examine_data(x)["axes"]
     assert finding.severity == "problem"
-    assert "channels last" in finding.said
+    assert "channels last" in finding.message
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 16, 16), (5, 1, 131, 2), (5, 16, 131, 1), (5, 8, 4)])

@@ -250,7 +250,7 @@ class TestStopped:
 
         monkeypatch.setattr(Step, "__call__", step)
         data = rp.data.load("digits")
-        with pytest.raises(Interrupted, match="nothing was saved, since no out was given"):
+        with pytest.raises(Interrupted, match="nothing was saved: give out= to keep checkpoints"):
             rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, progress=False)
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

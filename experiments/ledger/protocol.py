@@ -191,7 +191,7 @@ class Protocol:
         result = run.evaluate(
             rp.Batch(x), n_samples=n_samples, seed=self.seed, device=self.options.device
         )
-        found = Scores(*(getattr(result.per_example, name) for name in Scores._fields))
+        found = Scores(*(result.per_example[name] for name in Scores._fields))
         if kept is not None:
             save_file(found._asdict(), kept)
         return found

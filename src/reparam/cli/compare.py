@@ -75,5 +75,5 @@ def main(options: Options) -> None:
         from reparam.plots import save_figure
         from reparam.plots.comparison import differences
 
-        save_figure(differences(found), options.out)
+        save_figure(differences(found.differences, found.reference.name), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reparam.comparison.paired import mean_over_seeds, paired_difference
+from reparam.evaluation.difference import Difference, compared
 from reparam.evaluation.figure import Figure, formatted
 from reparam.evaluation.likelihood.proposal import POSTERIOR
-from reparam.evaluation.metric import quantities
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.statistics import quantile
 
@@ -24,15 +24,6 @@ _ONE_CONFIGURATION = (
     "All runs are of one configuration, so that nothing is subtracted. The error over seeds is "
     "that of another seed of training. Give a run of another configuration to compare it with."
 )
-
-
-def compared() -> tuple[str, ...]:
-    """Return the names of the figures that runs are compared by, example by example.
-
-    >>> "elbo" in compared()
-    True
-    """
-    return tuple(name for name, one in quantities().items() if one.is_compared)
 
 
 @dataclass(frozen=True)
@@ -105,26 +96,6 @@ class Group:
         there = {name: figure for name, figure in figures.items() if figure is not None}
         alike = self.entries[0].scored == reference.entries[0].scored
         return Difference(self.name, there, alike)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The figures of a group less those of the reference.
-
-    Arguments:
-        name: The group.
-        figures: The differences that exist, by figure, in nats.
-        is_alike: Whether both have the log-probability of the same; if not, neither is better.
-    """
-
-    name: str
-    figures: dict[str, Figure]
-    is_alike: bool = True
-
-    @property
-    def clear(self) -> dict[str, Figure]:
-        """The differences whose 95 % interval leaves out zero, where both are alike."""
-        return {name: d for name, d in self.figures.items() if self.is_alike and d.is_clear}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,13 @@ declares them in its own file.
 """
 
 from abc import ABC
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from torch.distributions import Distribution, constraints
 from torch.types import _size
+
+Space = Literal["real vectors", "the unit sphere", "one-hot codes", "codes of a codebook"]
+"""The set that a latent vector z lies in."""
 
 
 class DeclaredDistribution(Distribution, ABC):

@@ -11,7 +11,7 @@ from torch.distributions import Categorical, RelaxedOneHotCategorical, constrain
 from torch.nn.functional import one_hot
 
 from reparam.distributions.declared import DeclaredDistribution
-from reparam.errors import SupportError
+from reparam.errors import OptionError, SupportError
 
 
 class OneHotCodes(DeclaredDistribution):
@@ -98,3 +98,26 @@ class OneHotCodes(DeclaredDistribution):
 
     def _codes(self, classes: Tensor) -> Tensor:
         return one_hot(classes, self.logits.shape[-1]).to(self.logits.dtype).flatten(-2)
+
+
+def code_shape(latent_dim: int, n_classes: int | None = None) -> tuple[int, int]:
+    """Return the numbers of variables and of classes of codes with so many dimensions in all.
+
+    Arguments:
+        latent_dim: The number of dimensions.
+        n_classes: The number of classes of each variable; 10, or else 2, by default.
+
+    Raises:
+        OptionError: An odd number of dimensions.
+
+    Example:
+        >>> code_shape(320), code_shape(6)
+        ((32, 10), (3, 2))
+    """
+    for n in (10, 2) if n_classes is None else (n_classes,):
+        if latent_dim % n == 0:
+            return latent_dim // n, n
+    raise OptionError(
+        f"latent_dim={latent_dim}: codes of 10 or of 2 classes fill a multiple of 10 or of 2 "
+        "dimensions; choose such a number"
+    )

@@ -21,7 +21,8 @@ from reparam.evaluation.latents.decomposition import aggregate_kl, decompose, to
 from reparam.evaluation.latents.probes import knn_accuracy, linear_probe, probe
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance, bidirectional
 from reparam.evaluation.likelihood.importance import importance_sample
-from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import (

@@ -20,8 +20,8 @@ from reparam.evaluation.likelihood.importance import (
     importance_sample,
 )
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, is_tunable
-from reparam.evaluation.metric import Needs
 from reparam.evaluation.model import as_event
+from reparam.evaluation.needs import Needs
 from reparam.evaluation.samples import Features
 from reparam.isolation import Progress, blocks, isolated, workers
 from reparam.models.directed import DirectedModel

@@ -7,7 +7,7 @@ comparison of runs and the command line read its declaration.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, Flag, auto
+from enum import Enum
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.figure import Figure
+from reparam.evaluation.needs import Needs
 from reparam.utils.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,18 +33,6 @@ class Section(Enum):
     CODE = "Code: what z costs, and what it is spent on"
     LATENTS = "Latents"
     SAMPLES = "Reconstructions and samples"
-
-
-class Needs(Flag):
-    """The needs of a metric: properties of a model and of examples."""
-
-    NOTHING = 0
-    LATENTS = auto()
-    """Latent variables."""
-    DENSITY = auto()
-    """A posterior with a density, and so a KL."""
-    LABELS = auto()
-    """Examples with known labels."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from reparam.data import Dataset, Stream
 from reparam.evaluation.likelihood.importance import N_SAMPLES
 from reparam.evaluation.likelihood.proposal import POSTERIOR, Proposal
 from reparam.evaluation.result import Evaluation
+from reparam.objectives.recipe import Recipe
 from reparam.spec import DataSpec
-from reparam.variants import Recipe
 
 
 class TrainedFolder(Protocol):

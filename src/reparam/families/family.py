@@ -7,12 +7,13 @@ go together follows from these declarations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from reparam.distributions.declared import Space
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.nn.heads import head, pooled, set_bias
 from reparam.spec import DataSpec
@@ -20,9 +21,6 @@ from reparam.utils.arguments import as_sizes, numbers
 from reparam.utils.registry import Part, Registry, registered
 
 Shape = int | Sequence[int]
-
-Space = Literal["real vectors", "the unit sphere", "one-hot codes", "codes of a codebook"]
-"""The set that a latent vector z lies in."""
 
 
 @numbers(n_raw=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import OneHotCodes
+from reparam.distributions.one_hot_codes import code_shape
 from reparam.errors import OptionError
 from reparam.families.family import Family, as_posterior
 from reparam.utils.arguments import numbers
@@ -77,26 +78,3 @@ class GumbelSoftmax(Family):
         """Return the classes with these logits."""
         logits = raw.squeeze(-2).unflatten(-1, (-1, self.n_classes))
         return OneHotCodes(logits, self.tau if self.training else None)
-
-
-def code_shape(latent_dim: int, n_classes: int | None = None) -> tuple[int, int]:
-    """Return the numbers of variables and of classes of codes with so many dimensions in all.
-
-    Arguments:
-        latent_dim: The number of dimensions.
-        n_classes: The number of classes of each variable; 10, or else 2, by default.
-
-    Raises:
-        OptionError: An odd number of dimensions.
-
-    Example:
-        >>> code_shape(320), code_shape(6)
-        ((32, 10), (3, 2))
-    """
-    for n in (10, 2) if n_classes is None else (n_classes,):
-        if latent_dim % n == 0:
-            return latent_dim // n, n
-    raise OptionError(
-        f"latent_dim={latent_dim}: codes of 10 or of 2 classes fill a multiple of 10 or of 2 "
-        "dimensions; choose such a number"
-    )

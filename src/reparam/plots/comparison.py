@@ -1,10 +1,11 @@
 """A picture of a comparison: differences with error bars."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reparam.comparison.result import Comparison, compared
 from reparam.errors import DataError
+from reparam.evaluation.difference import Difference, compared
 from reparam.evaluation.figure import formatted
 from reparam.plots.figure import COLORS, new_axes, new_figure
 
@@ -12,32 +13,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def differences(comparison: Comparison) -> "Figure":
-    """Plot the differences to the reference, each with its 95 % interval.
+def differences(found: Sequence[Difference], reference: str) -> "Figure":
+    """Plot the differences of figures to those of a reference, each with its 95 % interval.
 
     Where there are seeds, a thin bar is of both errors together, a thick one of that over test
     points alone. A difference whose bar does not reach zero has a filled point, unless
     the two have log-probabilities of different things.
 
     Arguments:
-        comparison: The comparison of runs.
+        found: The differences, one for each model.
+        reference: The name of the reference.
 
     Raises:
         DataError: Nothing was compared.
 
     Example:
-        >>> import torch
-        >>> from reparam.comparison.result import Entry, Group
-        >>> from reparam.evaluation import Evaluation, Facts, Figure
-        >>> def group(name):
-        ...     found = {"elbo": Figure.mean(torch.randn(9))}
-        ...     evaluation = Evaluation(Facts("test", 9, True), found)
-        ...     return Group((Entry(name, None, 0, None, 1, "p(x)", name, evaluation),))
-        >>> groups = [group("a"), group("b")]
-        >>> differences(Comparison(tuple(groups), groups[0])).axes[0].get_title()
+        >>> from reparam.evaluation import Figure
+        >>> differences([Difference("b", {"elbo": Figure(1.0, 0.3)})], "a").axes[0].get_title()
         'elbo'
     """
-    found = comparison.differences
     names = [name for name in compared() if any(name in one.figures for one in found)]
     if not names:
         raise DataError("no difference to draw: compare two runs or more that have one")
@@ -77,7 +71,5 @@ def differences(comparison: Comparison) -> "Figure":
         axes.set_title(name.replace("_", "-"))
         axes.set_xlabel("nats per example")
         axes.locator_params(axis="x", nbins=6)
-    figure.suptitle(
-        f"Difference to {comparison.reference.name}, with its 95 % interval", fontsize=11
-    )
+    figure.suptitle(f"Difference to {reference}, with its 95 % interval", fontsize=11)
     return figure

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
+from reparam.distributions.declared import Space
 from reparam.errors import OptionError
-from reparam.families import Family
-from reparam.families.family import Space
 from reparam.spec import DataSpec
 from reparam.utils.registry import Part, Registry, parameters_of, registered
 
@@ -37,13 +36,13 @@ class Setting:
         latent_dim: The number of dimensions of z.
         data: The shape, support and condition of the data.
         encoder: q(z | x, c).
-        posterior: The family of the encoder.
+        is_gaussian: Whether q is a diagonal Gaussian.
     """
 
     latent_dim: int
     data: DataSpec
     encoder: nn.Module
-    posterior: type[Family]
+    is_gaussian: bool
 
 
 class Prior(nn.Module, ABC):

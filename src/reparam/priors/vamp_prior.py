@@ -83,7 +83,7 @@ class VampPrior(Prior):
         The default is 500 pseudo-inputs, and 50 where the posterior is no diagonal Gaussian: the
         density of a draw under every component is cheap for Gaussians only.
         """
-        n_components = 500 if setting.posterior.is_gaussian else 50
+        n_components = 500 if setting.is_gaussian else 50
         return super().for_model(setting, {"n_components": n_components, **options})
 
     def start(self, examples: Batch) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from reparam.errors import RunError
 from reparam.objectives import Objective
+from reparam.objectives.recipe import Recipe, replace
 from reparam.runs.options import DataOptions
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
@@ -25,7 +26,7 @@ from reparam.training.kl_warmup import WeightsKL, weighted
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.files import stored_path
 from reparam.utils.seeding import seeded
-from reparam.variants import Recipe, build, get, replace
+from reparam.variants import build, get
 from reparam.variants.options import options_of
 from reparam.version import __version__
 

@@ -25,6 +25,7 @@ from reparam.isolation import default_modes, make_trainable
 from reparam.models.conditional import Conditional
 from reparam.models.latent import as_latent
 from reparam.objectives import ELBO, Objective
+from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.config import (
     RepeatsLabeled,
@@ -56,7 +57,6 @@ from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note
-from reparam.variants import Recipe, replace
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -226,6 +226,8 @@ def fit(
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     with ExitStack() as stack:
         stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
+        keeping = trainer.checkpointing
+        keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
@@ -233,7 +235,6 @@ def fit(
                 if progress:
                     note(f"{folder.path} is finished already: nothing is left to train")
                 return run
-            keeping = trainer.checkpointing
             keeping.folder = folder.checkpoints
             keeping.config_sha256 = config_sha256(folder.config()) if run.is_main else None
             keeping.how_to_resume = f"go on with fit(..., out='{folder.path}', resume=True)"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from reparam.errors import CheckpointError, RunError
 from reparam.isolation import default_modes
+from reparam.objectives.recipe import Recipe
 from reparam.runs.config import recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
@@ -19,7 +20,6 @@ from reparam.training.runtime import resolve_device
 from reparam.training.state import Progress
 from reparam.utils.memory import without_training
 from reparam.utils.terminal import note
-from reparam.variants import Recipe
 
 
 @default_modes()

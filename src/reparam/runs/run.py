@@ -29,6 +29,7 @@ from reparam.isolation import Progress, default_modes, isolated
 from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
+from reparam.objectives.recipe import Recipe
 from reparam.runs.config import recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
@@ -40,7 +41,6 @@ from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.terminal import note
-from reparam.variants import Recipe
 
 if TYPE_CHECKING:
     from reparam.evaluation import Evaluation

@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 from reparam.errors import OptionError
 from reparam.objectives.bounds import ELBO, Schedule
+from reparam.objectives.recipe import Recipe, replace
 from reparam.objectives.terms import Objective
 from reparam.training.schedules import linear
-from reparam.variants.recipe import Recipe, replace
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from reparam.batch import Batch, concatenated
 from reparam.errors import OptionError
 from reparam.nn.autocast import float32_where_narrow
+from reparam.objectives.recipe import Milestone, Recipe
 from reparam.objectives.terms import Terms
 from reparam.training.average import MovingAverage
 from reparam.training.kl_warmup import warmed_up
@@ -23,7 +24,6 @@ from reparam.training.runtime import Runtime, SingleDevice
 from reparam.training.turn import make_turns
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
-from reparam.variants.recipe import Milestone, Recipe
 
 
 @runtime_checkable

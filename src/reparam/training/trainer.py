@@ -9,6 +9,7 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.errors import DataError, Interrupted
+from reparam.objectives.recipe import Recipe
 from reparam.training.batches import Batches, FirstEpoch
 from reparam.training.capture import CapturedStep, captured_step
 from reparam.training.checkpoint import Checkpoint
@@ -21,7 +22,6 @@ from reparam.training.signals import StopRequests
 from reparam.training.state import Checkpointing, Progress, TrainingState
 from reparam.training.step import Step
 from reparam.training.validation import Validation
-from reparam.variants.recipe import Recipe
 
 
 class Trainer:

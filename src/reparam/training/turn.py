@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from reparam.batch import Batch, for_module
+from reparam.objectives.recipe import Player, Recipe
 from reparam.objectives.terms import Objective, Terms
 from reparam.training.optimizers import (
     Optimizer,
@@ -27,7 +28,6 @@ from reparam.training.optimizers import (
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.schedules import LearningRate, learning_rate
-from reparam.variants.recipe import Player, Recipe
 
 
 class Loss(nn.Module):

@@ -4,6 +4,7 @@
 modules of this folder are discovered, so that a new variant is one file.
 """
 
+from reparam.objectives.recipe import Milestone, Player, Recipe, Source, replace
 from reparam.utils.registry import discover
 from reparam.variants.adversarial import cvae_gan, vae_gan
 from reparam.variants.autoencoders import ae, cae, dae
@@ -17,7 +18,6 @@ from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_va
 from reparam.variants.observed import classifier, directed
 from reparam.variants.options import options_of
 from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
-from reparam.variants.recipe import Milestone, Player, Recipe, Source, replace
 from reparam.variants.registry import Variant, get, names
 from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
 from reparam.variants.specification import Composition, Specification

@@ -14,10 +14,10 @@ from reparam.objectives.adversarial import (
     Generator,
     PerceptualEncoder,
 )
+from reparam.objectives.recipe import Player
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
-from reparam.variants.recipe import Player
 from reparam.variants.specification import PartMaker, Specification
 
 

@@ -11,12 +11,12 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from reparam.errors import OptionError, unknown
 from reparam.families import Family
+from reparam.objectives.recipe import Recipe, Source
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.utils.memory import building
 from reparam.variants.compatibility import check
 from reparam.variants.options import options_of, part_options
-from reparam.variants.recipe import Recipe, Source
 from reparam.variants.registry import VARIANTS, Variant, get
 from reparam.variants.specification import (
     Composition,

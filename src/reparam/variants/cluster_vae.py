@@ -13,10 +13,10 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
+from reparam.objectives.recipe import Milestone
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.recipe import Milestone
 from reparam.variants.specification import Specification
 
 

@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from reparam.objectives.recipe import Recipe
 from reparam.utils.registry import Registry
 from reparam.variants.networks import Net
-from reparam.variants.recipe import Recipe
 from reparam.variants.specification import Specification
 
 

@@ -9,10 +9,10 @@ from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.objectives import MMD, NaivePenalty, TotalCorrelation
 from reparam.objectives.adversarial import DensityRatio, FactorVAE
+from reparam.objectives.recipe import Player
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
-from reparam.variants.recipe import Player
 from reparam.variants.specification import Specification
 
 

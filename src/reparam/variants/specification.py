@@ -18,11 +18,11 @@ from reparam.models.conditional import Conditional
 from reparam.models.label_inference import LabelDecoder, StackedDecoder
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
+from reparam.objectives.recipe import Milestone, Player
 from reparam.priors import PRIORS, Prior, StartsAtData, check_sizes
 from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
 from reparam.utils.registry import Part, Registry
-from reparam.variants.recipe import Milestone, Player
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Composition:
         encoder = Conditional(network, family)
         if self.networks.has_likelihood:
             decoder = Conditional(decoder, likelihood_of(spec, self.likelihood))
-        setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind)
+        setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind.is_gaussian)
         prior = self.prior.kind.for_model(setting, self.prior.options)
         parts = {name: create(spec, self.latent_dim) for name, create in self.parts.items()}
         return LatentModel(encoder, decoder, prior, **parts)

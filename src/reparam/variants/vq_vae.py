@@ -11,10 +11,10 @@ from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
 from reparam.objectives import VectorQuantized
+from reparam.objectives.recipe import Milestone
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.recipe import Milestone
 from reparam.variants.specification import Specification
 
 

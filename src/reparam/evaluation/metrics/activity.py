@@ -6,7 +6,8 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.latents.activity import N_FIRST, active_units, encode_means
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 
 # Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
 _MISPLACED = 10.0

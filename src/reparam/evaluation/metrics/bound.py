@@ -6,7 +6,8 @@ r"""The evidence lower bound and its two terms.
 from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 from reparam.evaluation.statistics import column_stderr
 
 NO_ELBO = (

@@ -10,7 +10,8 @@ from math import log
 from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 
 
 def _length(facts: Facts, figures: Figures) -> str:

@@ -14,7 +14,8 @@ from reparam.evaluation.latents.decomposition import (
     decompose,
     joined,
 )
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 from reparam.isolation import blocks, isolated
 
 # Mutual information this near to its limit: what it lacks is counted to the total correlation.

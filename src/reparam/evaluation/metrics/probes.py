@@ -5,7 +5,8 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.latents.activity import encode_means
 from reparam.evaluation.latents.probes import SMALL_CODE, probe, training_rows
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 
 
 def _linear(facts: Facts, figures: Figures) -> str:

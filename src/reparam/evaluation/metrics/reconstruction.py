@@ -2,7 +2,8 @@
 
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Measured, Metric, Quantity, Section
+from reparam.evaluation.needs import Needs
 
 
 @METRICS.register("reconstruction")
