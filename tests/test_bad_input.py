@@ -209,7 +209,7 @@ class TestUse:
         write_mnist(tmp_path / "mnist")
         refused(
             f"evaluate {runs / 'vae'} --data mnist --data-dir {tmp_path}",
-            "trained on unit data of shape (1, 8, 8), but 'mnist' is",
+            "trained on unit data of shape (1, 8, 8) with 17 levels, but 'mnist' is",
             code=2,
         )
 

@@ -412,7 +412,7 @@ class TestCommand:
         assert reparam(f"compare {a} {b} --out {picture}") == 0
         told = capsys.readouterr()
         # The number of draws is what the evaluated run has; only the other is measured.
-        assert told.err == "reparam: evaluating b-0 on 'test' (n_samples=4)\n"
+        assert told.err == "reparam: evaluating b-0 on 'test' (--n-samples 4)\n"
         assert max(map(len, told.out.splitlines()[:-1])) <= WIDTH
         assert "minus a" in told.out
         with Image.open(picture) as image:
@@ -481,7 +481,7 @@ class TestCommand:
         capsys.readouterr()
         assert reparam(f"compare {a} {b} --json") == 0
         told = capsys.readouterr()
-        assert "(n_samples=3 proposal='defensive')" in told.err
+        assert "(--n-samples 3 --proposal defensive)" in told.err
         assert json.loads(told.out)["proposal"] == "defensive"
         assert reparam(f"evaluate {b} --n-samples 3") == 0
         capsys.readouterr()

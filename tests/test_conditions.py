@@ -407,7 +407,7 @@ def test_pseudo_inputs_start_at_the_covariates_of_examples() -> None:
         seen.append(c)
         return Independent(Normal(x, 1.0), 1)
 
-    prior: Any = rp.priors.Vamp(encoder, (3,), 6, data.spec.context, data.spec.label_context)
+    prior: Any = rp.priors.VampPrior(encoder, (3,), 6, data.spec.context, data.spec.label_context)
     prior.start(data.examples())
     prior()
     assert torch.equal(seen[0][:, 2:], c)

@@ -71,7 +71,7 @@ class TestBuilding:
     @pytest.mark.parametrize(
         ("options", "named"),
         [
-            ({"hidden": [10**12]}, r"hidden=\[1000000000000\]"),
+            ({"hidden": [10**12]}, r"hidden=\(1000000000000,\)"),
             ({"hidden": [2, 10**10, 3]}, "hidden="),
             ({"latent_dim": 2**60, "hidden": [8]}, "latent_dim="),
         ],

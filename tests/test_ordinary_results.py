@@ -296,7 +296,7 @@ def test_tied_parameters_stay_tied() -> None:
 def test_a_model_without_values_is_refused() -> None:
     with torch.device("meta"):
         recipe = recipe_for(rp.DataSpec((4,), "real"))
-    with pytest.raises(OptionError, match="device 'meta': it has no values to train"):
+    with pytest.raises(OptionError, match="on the device 'meta' and has no values"):
         fitted(recipe)
 
 

@@ -226,7 +226,7 @@ class TestStopped:
         last = zygote.said.splitlines()[-1]  # type: ignore[attr-defined]
         epoch = 1 if step == 2 else 3
         assert last.startswith(f"reparam: stopped at epoch {epoch}, step {step} and saved")
-        command = last.partition("go on with: reparam ")[2].split()
+        command = last.partition("go on with reparam ")[2].split()
         assert command == ["train", "--resume", str(run)]
         kept = sorted(path.stem for path in (run / "checkpoints").glob("*.json"))
         assert kept == ["step-000000000", f"step-{step:09d}"]

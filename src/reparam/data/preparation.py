@@ -126,7 +126,7 @@ class Preparation:
             isinstance(data.transform, Pixels) and len(set(kinds)) > 1
         ):
             raise OptionError(
-                f"the model was trained on data {_kind(own)}, but {data.name!r} is "
+                f"the model was trained on {_kind(own)}, but {data.name!r} is "
                 f"{_kind(theirs)}: give data of the same kind"
             )
         if own.given_covariates and theirs.covariates not in ((), own.covariates):
@@ -184,7 +184,7 @@ def _kind(spec: DataSpec) -> str:
     levels = "" if spec.levels is None else f" with {spec.levels} levels"
     n = spec.dequantized_from
     noise = "" if n is None else f" with noise over {n} levels"
-    return f"{spec.support} of shape {spec.shape}{levels}{noise}"
+    return f"{spec.support} data of shape {spec.shape}{levels}{noise}"
 
 
 def far_from(x: Tensor, trained: Sequence[float] | None) -> str:

@@ -193,6 +193,11 @@ class IWAE(ModelObjective):
 
     n_importance: int = 5
 
+    @property
+    def n_draws(self) -> int:
+        """The number of draws of z for each example."""
+        return self.n_importance
+
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         draws = model.draw(batch.x, batch.c, self.n_importance)
@@ -233,6 +238,11 @@ class DReG(ModelObjective):
     is_importance_weighted = True
 
     n_importance: int = 5
+
+    @property
+    def n_draws(self) -> int:
+        """The number of draws of z for each example."""
+        return self.n_importance
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

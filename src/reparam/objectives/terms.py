@@ -129,6 +129,11 @@ class ModelObjective(ABC):
         return self.needs_prior
 
     @property
+    def n_draws(self) -> int:
+        """The number of draws of z for each example."""
+        return 1
+
+    @property
     def needs_gradient_of_x(self) -> bool:
         """Whether x has to be real-valued, as noise or a derivative needs."""
         return False

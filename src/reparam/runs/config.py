@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
@@ -34,13 +34,6 @@ MOVABLE_KEYS = ("data_dir", "path")
 """The options that may differ when a run goes on: the data may have been moved."""
 
 _NOT_OF_THE_WEIGHTS = {*MOVABLE_KEYS, *(f.name for f in fields(MachineOptions)), "recorded"}
-
-
-@runtime_checkable
-class RepeatsLabeled(Protocol):
-    """An objective that declares whether labeled examples are repeated in every batch."""
-
-    repeats_labeled: bool
 
 
 def flat(

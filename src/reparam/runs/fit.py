@@ -24,11 +24,10 @@ from reparam.errors import DataError, OptionError, SupportError, WriteError, unk
 from reparam.isolation import default_modes, make_trainable
 from reparam.models.conditional import Conditional
 from reparam.models.latent import as_latent
-from reparam.objectives import ELBO, Objective
+from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.config import (
-    RepeatsLabeled,
     config_sha256,
     described,
     flat,
@@ -190,13 +189,13 @@ def fit(
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(recipe, machine, options.batch_size)
+    own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
         options.batch_size,
         device=runtime.device,
         seed=options.seed,
-        repeat_labeled=isinstance(recipe.objective, RepeatsLabeled)
-        and recipe.objective.repeats_labeled,
+        repeat_labeled=own is not None and own.repeats_labeled,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
@@ -214,6 +213,8 @@ def fit(
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
     require_memory(3 * n_bytes, runtime.device, **sizes)
+    n_draws = (1 if own is None else own.n_draws) * min(options.batch_size, batches.n_examples)
+    require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
     validation = None
     if "validation" in source.splits:

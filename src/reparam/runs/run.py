@@ -359,9 +359,9 @@ class Run:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
-        c = conditions(spec, n_samples, label, covariates)
         # The draws, and the codes or means that they come from.
         require_memory(2 * 4 * n_samples * self.spec.dim, self.device, n_samples=n_samples)
+        c = conditions(spec, n_samples, label, covariates)
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             images = self._draw(n_samples, None if c is None else c.to(device), mean, temperature)
             # A mean may be one row expanded, or a parameter itself.

@@ -13,7 +13,7 @@ from reparam.errors import OptionError, unknown
 from reparam.families import Family
 from reparam.objectives.recipe import Recipe, Source
 from reparam.spec import DataSpec
-from reparam.utils.arguments import as_declared
+from reparam.utils.arguments import as_declared, is_about_numbers
 from reparam.utils.memory import building
 from reparam.variants.compatibility import check
 from reparam.variants.options import options_of, part_options
@@ -90,7 +90,7 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
             raise unknown(f"option of {found.name!r}", option, known)
     own = {k: v for k, v in options.items() if k in found.options}
     parts = {
-        k: as_declared(k, options[k], known[k].type)
+        k: _declared(k, options[k], known[k].type)
         for k in known
         if k in options and k not in own and options[k] != known[k].default
     }
@@ -105,7 +105,7 @@ def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[s
             "as data.spec"
         )
     declared = variant.options
-    own = {k: as_declared(k, v, declared[k].annotation) for k, v in own.items()}
+    own = {k: _declared(k, v, declared[k].annotation) for k, v in own.items()}
     values = {k: parameter.default for k, parameter in declared.items()} | own
     asked = {k: v for k, v in own.items() if v != declared[k].default}
     # Options of parts can be options of the variant too, as n_components of vamp-vae is.
@@ -134,6 +134,11 @@ def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[s
         specification.data,
         _source(variant, values | parts),
     )
+
+
+def _declared(name: str, value: Any, annotation: Any) -> Any:
+    """Return a number as its declared type; a name is checked where it is looked up."""
+    return as_declared(name, value, annotation) if is_about_numbers(annotation) else value
 
 
 def _source(variant: Variant, options: Mapping[str, Any]) -> Source | None:
