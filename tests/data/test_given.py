@@ -178,7 +178,7 @@ def test_a_likelihood_of_levels_scores_no_values_between_them(runs: dict[str, rp
 
 def test_a_data_set_prepared_in_another_way_is_refused(runs: dict[str, rp.Run]) -> None:
     black = rp.data.from_arrays((GREY > 99).astype(np.uint8))
-    with pytest.raises(OptionError, match="'data' is binary of shape"):
+    with pytest.raises(OptionError, match="'data' is binary data of shape"):
         runs["grey"].encode(black, split="train")
     with pytest.raises(DataError, match="outside support 'unit'"):
         runs["shades"].encode(rp.data.from_arrays(GREY.astype(np.float32)), split="train")

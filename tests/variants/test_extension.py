@@ -196,7 +196,7 @@ def test_an_extension_in_one_file_trains_a_step(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_table_states_the_cost(kind: str) -> None:
-    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (row,) = re.findall(rf"^\| {kind} \| (\d+) \| (\d+) \|", text, re.MULTILINE)
     lines = [line for line in EXAMPLES[kind][2].splitlines() if line.strip()]
     assert row == ("1", str(len(lines)))

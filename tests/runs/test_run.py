@@ -216,7 +216,7 @@ class TestRun:
         x = torch.rand(20, 1, 8, 8)
         run = rp.fit(recipe, x, epochs=1, progress=False)
         run.config["recorded"]["data"] = {"name": "mine", "binarize": "dynamic"}
-        with pytest.raises(OptionError, match="'digits' is binary of shape"):
+        with pytest.raises(OptionError, match="'digits' is binary data of shape"):
             run.dataset("digits")
 
     def test_classifier_neither_encodes_nor_samples(self) -> None:

@@ -42,7 +42,7 @@ from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REPRODUCED = ROOT / "docs" / "reproduced"
 QUICK = {"epochs": 1, "n_samples": 20}
 LIGHT = [found.name for found in experiments() if found.data is None]

@@ -26,7 +26,7 @@ from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HERE = ROOT / "benchmarks"
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
 

@@ -491,7 +491,7 @@ class TestCommand:
         assert reparam(f"evaluate {b} --n-samples 4") == 0
         capsys.readouterr()
         assert reparam(f"compare {a} {b}") == 2
-        assert "give n_samples= and proposal=" in capsys.readouterr().err
+        assert "give --n-samples and --proposal" in capsys.readouterr().err
 
     def test_an_evaluation_of_other_weights_does_not_count(
         self, runs: Path, tmp_path: Path
