@@ -19,8 +19,9 @@ from experiments.common.measures import (
     score_rows,
     seconds_of,
 )
+from experiments.ledger.options import Options
 from experiments.ledger.protocol import Protocol, Scores, digest
-from experiments.ledger.registry import Experiment, Options, get
+from experiments.ledger.registry import Experiment, get
 from experiments.ledger.rows import Drawing, Findings, Row
 from experiments.ledger.run import reproduce
 

@@ -1,13 +1,36 @@
 """The command line of the experiments: list them, run one and print its table, write the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
-from experiments.ledger.registry import Options, experiments, names
+from experiments.ledger import page
+from experiments.ledger.options import Options
+from experiments.ledger.registry import experiments, names
 from experiments.ledger.rows import Result, table, verdict
 from reparam.cli.table import print_table
 from reparam.errors import Interrupted, OptionError
+
+
+def main(given: Mapping[str, Any], command: str) -> None:
+    """Do what the options of ``reparam reproduce`` ask for.
+
+    Arguments:
+        given: The options: ``list``, ``page``, ``name``, ``out`` and those of ``Options``.
+        command: The command line, for the record.
+
+    Raises:
+        OptionError: See ``run``.
+    """
+    others = dict(given)
+    name, out, folder, lists = (others.pop(key) for key in ("name", "out", "page", "list"))
+    if lists:
+        print_list()
+    elif folder is not None:
+        print(page.write_page(folder))
+    else:
+        run(name, Options(**others), out, command)
 
 
 def run(name: str | None, options: Options, out: Path | None, command: str) -> None:

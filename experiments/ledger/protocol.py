@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import reparam as rp
+from experiments.ledger.options import Options
 from experiments.ledger.records import read_json, write_json
-from experiments.ledger.registry import Options
 
 Keywords = Mapping[str, Any]
 

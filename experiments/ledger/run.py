@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 import reparam as rp
+from experiments.ledger.options import Options
 from experiments.ledger.protocol import Protocol
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import read_json, write_json
-from experiments.ledger.registry import Experiment, Options, get
+from experiments.ledger.registry import Experiment, get
 from experiments.ledger.rows import Findings, Result
 from reparam.errors import OptionError
 

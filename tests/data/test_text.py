@@ -12,7 +12,7 @@ from torch import Tensor
 
 import reparam as rp
 from experiments.common.ngram import NGram
-from experiments.ledger.registry import Options
+from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam.batch import Batch
 from reparam.cli.main import main

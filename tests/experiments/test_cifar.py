@@ -11,7 +11,8 @@ from torch.distributions import Normal
 import reparam as rp
 from experiments import cifar10_ladder
 from experiments.cifar10_ladder import LIKELIHOODS, RUNGS, linear_optimum
-from experiments.ledger.registry import Options, get
+from experiments.ledger.options import Options
+from experiments.ledger.registry import get
 from experiments.ledger.run import reproduce
 from reparam.data import Dataset, Pixels, Split
 from reparam.errors import OptionError

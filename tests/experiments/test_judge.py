@@ -6,8 +6,8 @@ import torch
 
 import reparam as rp
 from experiments.common.judge import class_probabilities, confidence, digit_classifier, read_as
+from experiments.ledger.options import Options
 from experiments.ledger.protocol import Protocol
-from experiments.ledger.registry import Options
 
 
 def test_the_judge_reads_digits_and_is_kept(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from torch import nn
 
 import reparam as rp
 from experiments import jaanli, vampprior_mlp, zuko_vae
+from experiments.ledger.options import Options
 from experiments.ledger.protocol import Protocol
-from experiments.ledger.registry import Options, get
+from experiments.ledger.registry import get
 from experiments.ledger.run import _protocol, reproduce
 from experiments.vampprior_mlp import MODELS, NETWORKS
 from experiments.zuko_vae import last_epoch

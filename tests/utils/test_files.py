@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import reparam as rp
-from experiments.ledger.registry import Options
+from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam.cli.main import main
 from reparam.data.download import cache_folder

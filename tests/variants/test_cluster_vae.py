@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 import reparam as rp
-from experiments.ledger.registry import Options
+from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam import families, priors
 from reparam.batch import Batch

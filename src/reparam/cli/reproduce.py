@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import tyro
@@ -59,13 +60,5 @@ def main(arguments: Sequence[str]) -> None:
         )
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from experiments.ledger import command, page, registry
-
-    name, out, folder = given.pop("name"), given.pop("out"), given.pop("page")
-    if given.pop("list"):
-        command.print_list()
-    elif folder is not None:
-        print(page.write_page(folder))
-    else:
-        words = shlex.join(["reparam", "reproduce", *arguments])
-        command.run(name, registry.Options(**given), out, words)
+    command = import_module("experiments.ledger.command")
+    command.main(given, shlex.join(["reparam", "reproduce", *arguments]))
