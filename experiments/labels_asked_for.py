@@ -25,7 +25,7 @@ TARGETS = {
     ("class-prior-vae", 2): 0.50,
     ("class-prior-vae", 20): 0.84,
 }
-"""The wanted share for each variant and number of latent dimensions."""
+"""The target share for each variant and number of latent dimensions."""
 
 
 @Experiment(

@@ -109,5 +109,5 @@ def squared_error(run: rp.Run, x: Tensor) -> Tensor:
 
 
 def is_clear(judge: rp.Run, images: Tensor) -> Tensor:
-    """Return 1 for each image of which the classifier is sure, else 0, with shape (N,)."""
+    """Return 1 for each image that the classifier is sure of, else 0, with shape (N,)."""
     return (confidence(judge, images) >= CONFIDENT).to(torch.float64)

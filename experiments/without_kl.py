@@ -29,7 +29,7 @@ BETAS = (0.0, 1.0)
 
 
 class _Measured(NamedTuple):
-    """What is measured of one model.
+    """The figures of one model.
 
     Arguments:
         scales: The posterior σ of the training images, with shape (N, D).
@@ -224,7 +224,7 @@ def _figure(seen: dict[float, _Measured], plane: _Measured) -> Figure:
 
 
 def _codes(axes: Axes, seen: _Measured, color: str) -> None:
-    """Draw the mixture of all posteriors beside the prior."""
+    """Plot the mixture of all posteriors and the prior."""
     axes.scatter(
         seen.codes[:, 0].tolist(),
         seen.codes[:, 1].tolist(),

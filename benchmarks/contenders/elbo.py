@@ -38,7 +38,7 @@ def elbo(weights: Mapping[str, Tensor], x: Tensor, draws: int, seed: int = 0) ->
 
 
 def layer(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    """Return what a dense layer makes of x."""
+    """Return the output of a dense layer for x."""
     return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 

@@ -1,6 +1,6 @@
 """Train with ``reparam.fit``, nothing written: the seconds of every epoch at batch 128.
 
-Gradients are not clipped unless asked for, as in the loops that it is compared with.
+By default gradients are not clipped, as in the loops that it is compared with.
 
 python reparam_throughput.py --data-dir DIR --epochs 3 --precision auto
 python reparam_throughput.py --data-dir DIR --epochs 2 --data cifar10
