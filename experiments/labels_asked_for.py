@@ -45,7 +45,7 @@ TARGETS = {
     minutes=20,
 )
 def labels_asked_for(protocol: Protocol) -> Findings:
-    """The share of generated digits that a classifier reads as the label that was asked for."""
+    """The share of generated digits that a classifier reads as the requested label."""
     data = protocol.dataset("mnist", binarize="dynamic")
     judge = digit_classifier(protocol, data)
     real = rp.evaluation.accuracy(judge.model, data.examples("test"))

@@ -42,7 +42,7 @@ TRAINING: dict[str, Any] = {"batch_size": 64, "lr": 4e-3}
     minutes=9,
 )
 def vq_vae(protocol: Protocol) -> Findings:
-    """Discrete codes: how many are used, what they keep, and whether their prior draws digits."""
+    """Discrete codes: their usage, their reconstructions, and samples from a learned prior."""
     data = protocol.dataset("mnist", binarize="dynamic")
     test = data.examples("test")
     judge = digit_classifier(protocol, data)

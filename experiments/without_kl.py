@@ -67,7 +67,7 @@ class _Measured(NamedTuple):
     minutes=0.3,
 )
 def without_kl(protocol: Protocol) -> Findings:
-    """Without the KL the posteriors' noise dies, and samples from the prior are broken."""
+    """Without the KL the posterior variances vanish, and samples from the prior are no digits."""
     data = protocol.dataset("digits")
     seen = {beta: _look(protocol, data, beta, latent_dim=4) for beta in BETAS}
     plane = _look(protocol, data, 1.0, latent_dim=2)
