@@ -79,7 +79,7 @@ Medians over repetitions.
 
 ## What is compared
 
-The network is 784-400-20 and back, the pixels are grey and scored by cross-entropy, as in the
+The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the
 tutorial of Yunjey Choi (PyTorch Tutorial for Deep Learning Researchers). Such an ELBO is not a
 bound on a likelihood, and serves for comparison only.
 

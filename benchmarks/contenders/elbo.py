@@ -3,7 +3,7 @@
     python elbo.py --weights run/model.safetensors --data-dir DIR
 
 The KL has its closed form; the reconstruction is the mean of ``--draws`` draws of z for each image,
-the same for every contender. The pixels are grey, so that this is no likelihood: it is the number
+the same for every contender. The pixels are gray, so that this is no likelihood: it is the number
 that tutorials report.
 """
 
