@@ -3,7 +3,7 @@
     python -m benchmarks.gpu --data-dir DIR --repeats 3 --out benchmarks/results/cuda.json
     python -m benchmarks.gpu --data-dir DIR --resume
 
-Every record is written at once, and ``--resume`` leaves out those that are there. No measurement
+Every record is written at once, and ``--resume`` skips those that exist. No measurement
 takes ten minutes; longer jobs are projected from measured rates. Each job is a function of the
 options that returns one record; all run in turn, and then again. The times are those of training
 after start-up, from the first step of an epoch to its end. The first epoch, in which kernels are
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--importance", type=int, default=1, help="draws of the IWAE protocol")
     parser.add_argument("--limit", type=int, default=0, help="training images; 0 for all")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--resume", action="store_true", help="leave out what is there already")
+    parser.add_argument("--resume", action="store_true", help="skip the records that exist")
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "cuda.json"))
     options = parser.parse_args()
     is_gpu = options.device.startswith("cuda")

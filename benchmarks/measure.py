@@ -76,7 +76,7 @@ def parsed(description: str | None = None) -> argparse.Namespace:
         "by default $REPARAM_DATA_DIR, else reparam's cache",
     )
     parser.add_argument("--out", help="where the JSON goes")
-    parser.add_argument("--resume", action="store_true", help="leave out what is there already")
+    parser.add_argument("--resume", action="store_true", help="skip the records that exist")
     parser.add_argument("--quick", action="store_true", help="small sizes: no measurement")
     parser.add_argument(
         "--images", type=int, default=2000, help="of the likelihood, 10,000 at most"

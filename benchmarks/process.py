@@ -1,7 +1,7 @@
 """Run a process, and measure it as a whole.
 
-On Linux the peak memory of a process begins with that of its parent, so that what imports this must
-stay small: no torch.
+On Linux the peak memory of a process begins with that of its parent, so that modules which
+import this one must not import torch.
 """
 
 import json
@@ -27,7 +27,7 @@ def run(
 
     Arguments:
         command: The program and its arguments.
-        environment: Variables beside those of this process.
+        environment: Variables in addition to those of this process.
         limit_s: Seconds after which it is stopped.
 
     Returns:

@@ -1,4 +1,4 @@
-"""An environment of its own for pythae, beside torch of the same version as ours."""
+"""A separate environment for pythae, with the same version of torch as ours."""
 
 import subprocess
 import venv
@@ -16,7 +16,7 @@ NEEDS = (
     "tqdm",
     "typing-extensions",
 )
-"""What pythae needs beside torch. It also asks for ``dataclasses``, a part of Python by now."""
+"""The requirements of pythae beside torch. It also lists ``dataclasses``, now a part of Python."""
 
 
 def make(folder: Path, torch_version: str, constraints: Path) -> Path:

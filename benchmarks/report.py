@@ -25,7 +25,7 @@ def missed(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.met is False:
             why = "" if row.valid else "; the comparison does not hold"
-            found = f"{row.ours:.2f} where {row.target:g} is wanted{why}"
+            found = f"{row.ours:.2f}, target {row.target:g}{why}"
             lines.append(f"- {row.what}, against {row.against}: {found}.")
     return "\n".join(lines).strip()
 
@@ -79,26 +79,26 @@ Medians over repetitions.
 
 ## What is compared
 
-The network is 784-400-20 and back, the pixels are grey and scored by cross-entropy, as in the
+The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the
 tutorial of Yunjey Choi (PyTorch Tutorial for Deep Learning Researchers). Such an ELBO is not a
 bound on a likelihood, and serves for comparison only.
 
 - (a) is the tutorial's way: a `DataLoader` that turns one picture at a time into a tensor, Adam at
   1e-3, batches of 128, 15 epochs, the loss read in every step. Its pass over the test images after
   every epoch is left out, in its favor.
-- (b) is pythae 0.1.2 in an environment of its own with the same torch: its trainer, its
+- (b) is pythae 0.1.2 in a separate environment with the same torch: its trainer, its
   checkpoints, the same network, optimizer and batches. For the time to an ELBO it is evaluated
-  after every epoch and stops once it is there; the time of these evaluations is taken off.
+  after every epoch and stops once it is there; the time of these evaluations is subtracted.
 - (c) is a careful loop written by hand: images in memory as float32, selected by index.
 - (d) is the time of the matrix products alone, measured in the same run at the job's own shapes
-  with everything in place: forward, gradients of the weights, gradients of the inputs save the
+  with everything in place: forward, gradients of the weights, gradients of the inputs except the
   first layer's; for the likelihood those of the decoder. In bfloat16 and in float32: `reparam`
   trains in bfloat16 where the processor computes in it, and always evaluates in float32.
 
 Process start to the ELBO: whole processes, from before the start of Python to after its end, with
-reading the data, and with writing what each of them writes. One evaluator, which shares no code
-with any of them, measures the test ELBO of all weights afterwards, 10 draws for each of the 10,000
-test images; its time is not counted. `reparam` runs
+reading the data and writing files. One evaluator, which shares no code with any of them, measures
+the test ELBO of all weights afterwards, 10 draws for each of the 10,000 test images; its time is
+not counted. `reparam` runs
 
     reparam train vae {recipe}
 

@@ -6,7 +6,7 @@
 
 All contenders of a job run one after the other, then again, so that a disturbance of the machine
 affects all of them. Each is a separate process. Every finished piece is written at once, and
-``--resume`` leaves out the pieces that are there already.
+``--resume`` skips the pieces that exist.
 """
 
 import sys

@@ -61,7 +61,7 @@ def step_loop(recipe: rp.Recipe, x: Tensor, epochs: int) -> None:
 def test_elbo(model: nn.Module, data: rp.data.Dataset) -> float:
     """Return the test ELBO, in nats per example."""
     result = rp.evaluation.evaluate(model, data.examples("test"), data.spec, n_samples=50)
-    return float(result.to_dict()["elbo"])
+    return result["elbo"].value
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def aggregate_posterior(protocol: Protocol) -> Findings:
 
 
 class Measured(NamedTuple):
-    """What is measured of the codes of one model.
+    """The figures of the codes of one model.
 
     Arguments:
         dependence: The total correlation of the aggregate posterior, in nats.

@@ -42,7 +42,7 @@ CONTRACTION = 0.3
     minutes=10,
 )
 def autoencoders(protocol: Protocol) -> Findings:
-    """Plain, denoising and contractive autoencoders: noise removed, and how fast codes move."""
+    """Plain, denoising and contractive autoencoders: noise removed, Jacobians of the code."""
     data = protocol.dataset("mnist", binarize="none")
     x = data.examples("test").x
     with drawing(protocol.seed):

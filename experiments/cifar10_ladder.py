@@ -143,7 +143,7 @@ def linear_optimum(train: Tensor, x: Tensor, variance: float = 0.5) -> tuple[Ten
     minutes=60,
 )
 def cifar10_ladder(protocol: Protocol) -> Findings:
-    """Color images, rung by rung: what each change of the network and of the likelihood brings."""
+    """Color images, step by step: the gain of each change of network and likelihood."""
     data = color_images(protocol)
     # -log N(x; μ, ½ I) = ‖x - μ‖² + ½ D log π; the report's loss leaves out the constant.
     constant = 0.5 * data.spec.dim * log(pi)

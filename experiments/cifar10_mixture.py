@@ -31,7 +31,7 @@ LADDER: dict[str, Any] = {"maps": (8, 16), "channels": 64, "likelihood": "logist
     minutes=16,
 )
 def cifar10_mixture(protocol: Protocol) -> Findings:
-    """Bits for each color of each pixel, which a compressor could reach: no density, no offset."""
+    """Bits per dimension of the stored levels, under a discretized mixture of logistics."""
     data = color_images(protocol)
     run = protocol.train_variant(
         "cifar10-mixture", "conv-ladder-vae", data, training=RECIPE, **LADDER

@@ -21,7 +21,7 @@ from experiments.common.iwae import DATA, ONE_LAYER, RECIPE, SOURCE, frozen_mnis
     minutes=60,
 )
 def iwae_hour(protocol: Protocol) -> Findings:
-    """The frozen net of the importance weighted autoencoder, k = 1, in an hour on two cores."""
+    """The network of the importance weighted autoencoder, k = 1, in an hour on two cores."""
     data = frozen_mnist(protocol)
     run = protocol.train_variant(
         f"iwae-k1-{protocol.epochs}",

@@ -25,7 +25,7 @@ TARGETS = {
     ("class-prior-vae", 2): 0.50,
     ("class-prior-vae", 20): 0.84,
 }
-"""The wanted share for each variant and number of latent dimensions."""
+"""The target share for each variant and number of latent dimensions."""
 
 
 @Experiment(
@@ -45,7 +45,7 @@ TARGETS = {
     minutes=20,
 )
 def labels_asked_for(protocol: Protocol) -> Findings:
-    """The share of generated digits that a classifier reads as the label that was asked for."""
+    """The share of generated digits that a classifier reads as the requested label."""
     data = protocol.dataset("mnist", binarize="dynamic")
     judge = digit_classifier(protocol, data)
     real = rp.evaluation.accuracy(judge.model, data.examples("test"))

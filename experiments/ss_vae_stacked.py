@@ -18,5 +18,5 @@ from experiments.common.few_labels import SOURCE, few_labels
     minutes=25,
 )
 def ss_vae_stacked(protocol: Protocol) -> Findings:
-    """M1 + M2 with a hundred labels, and with an encoder that sees images distorted."""
+    """M1 + M2 with a hundred labels, and with an encoder trained on distorted images."""
     return few_labels(protocol, "ss-vae-stacked", 3.33)

@@ -1,4 +1,4 @@
-"""Three VAEs of grey MNIST digits: how width and latent size change ELBO, likelihood and error."""
+"""Three VAEs of gray MNIST digits: how width and latent size change ELBO, likelihood and error."""
 
 from typing import Any
 

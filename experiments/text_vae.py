@@ -21,7 +21,7 @@ RIVAL = 4
 """The order of the n-gram whose bits are the target of the VAE."""
 
 LEAST_KL = 2.0
-"""The wanted KL of a window, in nats; with far less the decoder ignores z."""
+"""The target KL of a window, in nats; with far less the decoder ignores z."""
 
 STRIDE = 16
 """Characters between the starts of training windows, so that each character is in four."""

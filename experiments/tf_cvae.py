@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {"batch_size": 64, "lr": 2e-3, "lr_warmup": 0.1}
     minutes=8,
 )
 def tf_cvae(protocol: Protocol) -> Findings:
-    """A convolutional VAE with a latent plane: its bound, and the plane itself."""
+    """A convolutional VAE with two latent dimensions: its bound, and a picture of the plane."""
     data = protocol.dataset("mnist", binarize="threshold")
     run = protocol.train_variant("zoo-tf-cvae", "conv-vae", data, training=RECIPE, latent_dim=2)
     found = protocol.evaluate(run, data)

@@ -1,4 +1,4 @@
-"""The VAE of grey MNIST digits that many tutorials have, with the default recipe."""
+"""The VAE of gray MNIST digits that many tutorials have, with the default recipe."""
 
 from experiments.common import Experiment, Findings, Protocol, losses, reconstructions, row
 from experiments.table_4_1 import BEST_TARGET, NO_LIKELIHOOD

@@ -42,7 +42,7 @@ TRAINING: dict[str, Any] = {"batch_size": 64, "lr": 4e-3}
     minutes=9,
 )
 def vq_vae(protocol: Protocol) -> Findings:
-    """Discrete codes: how many are used, what they keep, and whether their prior draws digits."""
+    """Discrete codes: their usage, their reconstructions, and samples from a learned prior."""
     data = protocol.dataset("mnist", binarize="dynamic")
     test = data.examples("test")
     judge = digit_classifier(protocol, data)
@@ -109,5 +109,5 @@ def squared_error(run: rp.Run, x: Tensor) -> Tensor:
 
 
 def is_clear(judge: rp.Run, images: Tensor) -> Tensor:
-    """Return 1 for each image of which the classifier is sure, else 0, with shape (N,)."""
+    """Return 1 for each image that the classifier is sure of, else 0, with shape (N,)."""
     return (confidence(judge, images) >= CONFIDENT).to(torch.float64)

@@ -29,7 +29,7 @@ BETAS = (0.0, 1.0)
 
 
 class _Measured(NamedTuple):
-    """What is measured of one model.
+    """The figures of one model.
 
     Arguments:
         scales: The posterior σ of the training images, with shape (N, D).
@@ -67,7 +67,7 @@ class _Measured(NamedTuple):
     minutes=0.3,
 )
 def without_kl(protocol: Protocol) -> Findings:
-    """Without the KL the posteriors' noise dies, and samples from the prior are broken."""
+    """Without the KL the posterior variances vanish, and samples from the prior are no digits."""
     data = protocol.dataset("digits")
     seen = {beta: _look(protocol, data, beta, latent_dim=4) for beta in BETAS}
     plane = _look(protocol, data, 1.0, latent_dim=2)
@@ -224,7 +224,7 @@ def _figure(seen: dict[float, _Measured], plane: _Measured) -> Figure:
 
 
 def _codes(axes: Axes, seen: _Measured, color: str) -> None:
-    """Draw the mixture of all posteriors beside the prior."""
+    """Plot the mixture of all posteriors and the prior."""
     axes.scatter(
         seen.codes[:, 0].tolist(),
         seen.codes[:, 1].tolist(),

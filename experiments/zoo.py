@@ -38,7 +38,7 @@ MEMBERS = (
     minutes=240,
 )
 def zoo(protocol: Protocol) -> Findings:
-    """Every variant of the zoo with the figure that it is held to, in one table."""
+    """Every variant of the zoo with its figure and target, in one table."""
     rows: list[Row] = []
     details: dict[str, Any] = {}
     for name in MEMBERS:

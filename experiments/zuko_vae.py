@@ -47,7 +47,7 @@ PUBLISHED, LONG = -65.8, -63.1
     minutes=21,
 )
 def zuko_vae(protocol: Protocol) -> Findings:
-    """A VAE with a flow prior on thresholded digits: its training ELBO, and the one held out."""
+    """A VAE with a flow prior on thresholded digits: its ELBO in training and held out."""
     data = protocol.dataset("mnist", binarize="threshold")
     published = LONG if protocol.options.full else PUBLISHED
     name = f"zuko-vae-{protocol.epochs}"

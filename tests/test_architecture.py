@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -127,3 +128,14 @@ def test_the_page_shows_these_floors() -> None:
     assert shown == dict(enumerate(FLOORS, 1))
     assert set(re.findall(r"`(\w+)/?` may import\s`(\w+)/?`", page)) == WITHIN
     assert set(re.findall(r"`(\w+)/?` never imports\s`(\w+)/?`", page)) == NEVER
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for place, name in re.findall(r"`(?!tests/)((?:\w+/)*\w+\.py)(?:: ([\w.]+))?`", page):
+        found = f"{PACKAGE}.{place.removesuffix('.py').replace('/', '.')}"
+        assert found in FILES, place
+        if name:
+            resolve_name(f"{found}:{name}")
+    for folder in re.findall(r"`((?:\w+/)+)`", page):
+        assert (ROOT / "src" / PACKAGE / folder).exists() or (ROOT / folder).exists(), folder

@@ -103,7 +103,6 @@ def test_single_file_runs_on_mnist(
     assert found["test ELBO"] <= found["test log-likelihood"] < 0
 
 
-@pytest.mark.skipif("Step" not in dir(rp.training), reason="needs the public rp.training.Step")
 def test_own_loops_train(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 
 import pytest
@@ -120,3 +121,15 @@ def test_examples_of_docstrings_import_what_is_there() -> None:
                 held = import_module(place)
                 inside = hasattr(held, name.strip())
                 assert inside or import_module(f"{place}.{name.strip()}")
+
+
+def test_every_new_name_of_the_changelog_is_there() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]*`reparam\.[^|]* \| ([^|]+) \|$", text, re.MULTILINE)
+    paths: list[str] = []
+    for name in re.findall(r"`(reparam\.[\w.]+|\.\w+)[^`]*`", " ".join(rows)):
+        # `.b` after `reparam.x.a` is reparam.x.b.
+        paths.append(f"{paths[-1].rpartition('.')[0]}{name}" if name[0] == "." else name)
+    assert paths
+    for path in paths:
+        assert resolve_name(path) is not None, path

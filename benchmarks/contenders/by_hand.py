@@ -1,4 +1,4 @@
-"""Train with a loop that a careful person writes by hand: tensors in memory, picked by index.
+"""Train with a plain loop: tensors in memory, selected by index.
 
     python by_hand.py --data-dir DIR --epochs 3
 

@@ -3,7 +3,7 @@
     python elbo.py --weights run/model.safetensors --data-dir DIR
 
 The KL has its closed form; the reconstruction is the mean of ``--draws`` draws of z for each image,
-the same for every contender. The pixels are grey, so that this is no likelihood: it is the number
+the same for every contender. The pixels are gray, so that this is no likelihood: it is the number
 that tutorials report.
 """
 
@@ -38,7 +38,7 @@ def elbo(weights: Mapping[str, Tensor], x: Tensor, draws: int, seed: int = 0) ->
 
 
 def layer(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    """Return what a dense layer makes of x."""
+    """Return the output of a dense layer for x."""
     return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 

@@ -1,11 +1,11 @@
-"""Measure what the matrix products of a job alone would take: the limit of any implementation.
+"""Measure the time of the matrix products of a job alone: the limit of any implementation.
 
     python limit.py --job training
     python limit.py --job likelihood
 
 Every product is timed at the shape that the job gives it, with everything in place: no data, no
 nonlinearity, no optimizer. For training those of the forward pass, of the gradients of the weights
-and of the gradients of the inputs, save that the pixels need none; for the likelihood those of the
+and of the gradients of the inputs, but none for the pixels; for the likelihood those of the
 decoder, at the best of some numbers of rows.
 """
 

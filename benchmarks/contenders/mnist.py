@@ -1,4 +1,4 @@
-"""What the contenders share and reparam has no part in: the images, the network, the weights.
+"""The shared part of the contenders, without reparam: the images, the network, the weights.
 
 The weights of every contender are brought to one form, an ``.npz`` of eight arrays, so that one
 evaluator measures all of them:

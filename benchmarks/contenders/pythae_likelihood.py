@@ -2,8 +2,8 @@
 
     python pythae_likelihood.py --weights run/model.safetensors --data-dir DIR --limit 30
 
-As it is called by default, and, which takes knowing how, without gradients at each of some batch
-sizes, of which the fastest counts.
+Once with its defaults, and once without gradients at each of some batch sizes, where the fastest
+counts.
 """
 
 import time
@@ -24,7 +24,7 @@ def main() -> None:
     given = load_weights(options.weights)
     with torch.no_grad():
         for name, values in weights_of(model).items():
-            # Each is a view of the model's own, save the posterior's, which is a copy of two.
+            # Each is a view of the model's weights, except the posterior's, which is a copy of two.
             values.copy_(given[name])
         for kind in ("weight", "bias"):
             mean, log_variance = given[f"posterior.{kind}"].chunk(2)

@@ -3,8 +3,8 @@
     python pythae_vae.py --data-dir DIR --epochs 25 --until -104.2
 
 Its own VAE, trainer and checkpoints; encoder and decoder are the tutorial's, Adam at 1e-3, batches
-of 128. What the search for the right number of epochs takes, an evaluation after each epoch, is
-told apart, so that it can be taken off.
+of 128. The time of the search for the number of epochs, an evaluation after each epoch, is
+reported separately, so that it can be subtracted.
 """
 
 import os
@@ -74,7 +74,7 @@ def weights_of(model: VAE) -> dict[str, Tensor]:
 
 
 class Reached(Exception):
-    """The wanted ELBO was reached."""
+    """The target ELBO was reached."""
 
 
 class Watch(TrainingCallback):

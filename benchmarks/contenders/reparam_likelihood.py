@@ -22,7 +22,7 @@ def main() -> None:
         batch, n_samples=options.samples, max_memory_mb=options.memory, device="cpu"
     )
     seconds = time.perf_counter() - began
-    # The images that pythae is measured on, for a look at whether both say the same.
+    # The images that pythae is measured on, to compare both estimates.
     some = rp.Batch(batch.x[: options.first])
     first = run.evaluate(some, n_samples=options.samples, device="cpu")
     tell(

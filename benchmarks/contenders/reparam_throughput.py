@@ -1,6 +1,6 @@
 """Train with ``reparam.fit``, nothing written: the seconds of every epoch at batch 128.
 
-Gradients are not clipped unless asked for, as in the loops that it is compared with.
+By default gradients are not clipped, as in the loops that it is compared with.
 
 python reparam_throughput.py --data-dir DIR --epochs 3 --precision auto
 python reparam_throughput.py --data-dir DIR --epochs 2 --data cifar10
@@ -19,7 +19,7 @@ from reparam.training import Event
 
 
 def load(name: str, data_dir: str, limit: int) -> Dataset:
-    """Return a data set with grey or color values in [0, 1], all of it or its first images."""
+    """Return a data set with gray or color values in [0, 1], all of it or its first images."""
     data = rp.data.load(name, data_dir=data_dir, binarize="none", dequantize=False, validation=0)
     if limit:
         train = data.split("train").take(torch.arange(limit))
@@ -28,7 +28,7 @@ def load(name: str, data_dir: str, limit: int) -> Dataset:
 
 
 def make_recipe(spec: rp.DataSpec) -> rp.Recipe:
-    """Return the model for grey digits, or for color photographs."""
+    """Return the model for gray digits, or for color photographs."""
     if spec.shape[0] == 1:
         return rp.variants.vae(spec, latent_dim=20, likelihood="cross-entropy")
     return rp.variants.conv_vae(spec, latent_dim=64, likelihood="gaussian-shared")

@@ -1,4 +1,4 @@
-"""What experiments import: the parts of the ledger, measures, and plots."""
+"""The names that experiments import: parts of the ledger, measures, and plots."""
 
 from experiments.common.figures import (
     COLORS,

@@ -1,4 +1,4 @@
-"""Color images on their stored levels: what the two experiments on CIFAR-10 share."""
+"""Color images on their stored levels: the shared part of the two experiments on CIFAR-10."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -41,7 +41,7 @@ class Contender:
 
     Arguments:
         name: The variant, which is also the name in the table.
-        target: The wanted difference of its log-likelihood to the plain variant's, in nats.
+        target: The target of its difference in log-likelihood to the plain variant, in nats.
         options: Its options.
         latent_dim: Whether it takes ``latent_dim``.
     """

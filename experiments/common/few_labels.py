@@ -1,4 +1,4 @@
-"""Classification from a hundred labels: what the two semi-supervised experiments share."""
+"""Classification from a hundred labels: the shared part of the two semi-supervised experiments."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ import reparam as rp
 from reparam.pictures import grid
 
 COLORS = ("#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933")
-"""The scheme "muted" of Paul Tol, which the color-blind can tell apart."""
+"""The scheme "muted" of Paul Tol, whose colors are distinct with color blindness, too."""
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -23,8 +23,8 @@ TWO_LAYERS: dict[str, Any] = {
 }
 
 # Chosen on 5,000 images held out of the training images, with runs of 25 to 150 epochs: the rate,
-# the batch, and the estimator of the gradient, of which the doubly reparameterized one gained 0.3
-# nats.
+# the batch, and the estimator of the gradient (the doubly reparameterized one gained
+# 0.3 nats).
 RECIPE: dict[str, Any] = {
     "optimizer": "muon",
     "batch_size": 512,

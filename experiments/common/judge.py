@@ -9,7 +9,7 @@ import reparam as rp
 from experiments.ledger.protocol import Protocol
 
 RECIPE: dict[str, Any] = {"epochs": 5, "batch_size": 128, "lr": 2e-3, "lr_warmup": 0.1}
-"""How the classifier is trained, whatever the protocol of the models that it judges."""
+"""The options of training the classifier, the same for all experiments."""
 
 CONFIDENT = 0.9
 """An image is a clear digit if the classifier gives one class at least this probability."""

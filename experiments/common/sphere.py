@@ -1,4 +1,4 @@
-"""Codes on a sphere: what the two experiments on hyperspherical VAEs share."""
+"""Codes on a sphere: the shared part of the two experiments on hyperspherical VAEs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the experiments on public figures of small networks on MNIST share.
+"""The shared part of the experiments on public figures of small networks on MNIST.
 
 The figures are of three data sets, though all are called binarized MNIST: drawn anew in each step,
 drawn once, and thresholded. Figures of one are not comparable with those of another.

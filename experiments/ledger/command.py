@@ -54,7 +54,7 @@ def run(name: str | None, options: Options, out: Path | None, command: str) -> N
     try:
         result = reproduce(name, options, out=out, command=command)
     except Interrupted as error:
-        # The message of a training run tells how to resume that run, not the experiment.
+        # The message of a training run is about resuming that run, not the experiment.
         resume = (
             "no runs were kept: with a folder runs=... the same command continues where it stopped"
             if options.runs is None

@@ -11,8 +11,8 @@ from reparam.errors import DataError
 HEADING = """# Reproduced figures
 
 Written by `reparam reproduce --page`, from the JSON files in the folder of the same name; do not
-edit. Errors are standard errors, over test images unless a row says otherwise. A row without a
-wanted figure has no target. Seconds are wall-clock time, on a machine that may have been shared.
+edit. Errors are standard errors, over test images unless a row states otherwise. Seconds are
+wall-clock time, on a machine that may have been shared.
 """
 
 

@@ -160,7 +160,7 @@ class Protocol:
 
         Arguments:
             run: The run.
-            data: A data set, of which the test split is evaluated, or examples.
+            data: A data set, whose test split is evaluated, or examples.
             n_samples: Draws for each example, instead of the protocol's.
         """
         n_samples = self.n_samples if n_samples is None else n_samples

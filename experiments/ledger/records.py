@@ -1,7 +1,7 @@
 """Stored measurements: JSON files that are written whole, and records that are added one by one.
 
-A benchmark takes long and is stopped now and then. Each record is written when it is complete, and
-a measurement that is resumed on the same machine with the same options leaves out what is there.
+A benchmark takes long and may be stopped. Each record is written when it is complete. A measurement
+that is resumed on the same machine with the same options skips the records that exist.
 """
 
 import json
@@ -58,7 +58,7 @@ class Records:
             if before.get(name) != facts[name]:
                 raise DataError(
                     f"{path} was measured with {name}={before.get(name)!r}, now it is "
-                    f"{facts[name]!r}: measure anew, without --resume"
+                    f"{facts[name]!r}: measure again, without --resume"
                 )
         self.values["records"] = before["records"]
 

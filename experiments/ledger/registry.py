@@ -1,6 +1,6 @@
 """The experiments by name: their sources, protocols and sizes, and the options to run them.
 
-An experiment is a function from a ``Protocol`` to ``Findings``, in a file of its own, registered by
+An experiment is a function from a ``Protocol`` to ``Findings``, in a separate file, registered by
 the decorator ``Experiment``. Its name is that of the file, with dashes.
 """
 
@@ -22,8 +22,8 @@ class Experiment:
     """An experiment; as a decorator it registers a function under the name of its file.
 
     Arguments:
-        source: The source of the published figures, or of the claim.
-        protocol: What is done, in a sentence.
+        source: The citation of the published figures, or of the claim.
+        protocol: Data, networks and training, in a sentence.
         data: The data set that it needs; None for none.
         epochs: Passes over the training data; 0 if nothing is trained.
         n_samples: Draws for each estimate; 0 if nothing is drawn.

@@ -20,9 +20,9 @@ Drawing: TypeAlias = Union["Figure", "Image"]
 
 Rule = Literal["at least", "at most", "within", "apart"]
 SIGNS = {"at least": "≥", "at most": "≤", "within": "≈", "apart": "≠"}
-"""How a figure is held to its target, and the sign for it."""
+"""The rules that compare a figure with its target, and their signs."""
 
-HEADER = ("what", "against", "published", "ours", "unit", "wanted", "met", "training, s")
+HEADER = ("what", "against", "published", "ours", "unit", "target", "met", "training, s")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Row:
         stderr: Its standard error, in ``unit``; None if it was not estimated.
         unit: ``nats`` by default; empty for a plain number.
         published: The figure in the source.
-        target: What the figure is held to; None for a figure without a target.
+        target: The number that the figure is compared with; None for a figure without a target.
         rule: ``at least`` or ``at most`` the target, ``within`` the tolerance of it, or ``apart``
             from it by more than the tolerance.
         tolerance: In ``unit``; four standard errors when None.
@@ -80,7 +80,7 @@ class Row:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Row":
-        """Return the row of which ``to_dict`` made the values."""
+        """Return the row of values that ``to_dict`` returned."""
         return cls(**{name: value for name, value in stored.items() if name != "met"})
 
     @property

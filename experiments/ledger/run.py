@@ -30,7 +30,7 @@ def reproduce(
 
     Arguments:
         name: The experiment.
-        options: How to run it; as its protocol says when None.
+        options: How to run it; its protocol when None.
         out: The JSON file to write, with the figures beside it; None to write nothing.
         command: The command line, for the record; that of this process when None.
 
@@ -168,7 +168,7 @@ def _draw(path: Path, findings: Findings) -> tuple[str, ...]:
     return tuple(file.name for file in files)
 
 
-def _device(asked: str) -> str:
-    """Return the name of the device that a run with ``device=asked`` uses."""
-    is_cuda = asked.startswith("cuda") or (asked == "auto" and torch.cuda.is_available())
+def _device(device: str) -> str:
+    """Return the name of the device that a run with ``device=device`` uses."""
+    is_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     return torch.cuda.get_device_name() if is_cuda else "cpu"

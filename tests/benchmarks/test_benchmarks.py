@@ -275,7 +275,7 @@ def test_page_names_what_was_missed() -> None:
     facts = provenance("python benchmarks/run.py", threads=2)
     text = report.page({**facts, "seed": 0, "repeats": 1, "records": records})
     assert "1 of 3 targets met." in text
-    assert "15.00 where 10 is wanted; the comparison does not hold" in text
+    assert "15.00, target 10; the comparison does not hold" in text
     line = (
         "| peak memory of the same | (a) the tutorial's loop | 1.20 (1.20 to 1.20) | ≤ 1.3 | yes |"
     )

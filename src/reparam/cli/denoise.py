@@ -23,8 +23,8 @@ SEEN = "bands of inputs, the same corrupted, and their reconstructions"
 class Options:
     """Corrupt inputs and reconstruct them; --out FILE.npy writes the reconstructions.
 
-    It takes any run with latent variables. A run of the variant dae was trained for it, and gets
-    the noise that it was trained on.
+    It works for any run with latent variables. A run of the variant dae was trained for it; its
+    default noise is that of its training.
 
     Arguments:
         corruption: The noise; that of the run by default, else gaussian.

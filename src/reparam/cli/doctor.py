@@ -38,7 +38,7 @@ TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 
 @dataclass(frozen=True)
 class Options:
-    """Find what is wrong with a run or with data, what shows it, and what to change.
+    """Find the problems of a run or of data, their evidence, and what to change.
 
     Arguments:
         target: The folder of a run; or a data set, a text, a folder of images or a .npy file.

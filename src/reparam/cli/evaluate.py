@@ -32,9 +32,9 @@ class Options:
 
     Arguments:
         features: The features for FID and KID: a run's folder, for those of its encoder or
-            classifier; or MODULE:FUNCTION, a function of your own from x, with shape (B,
-            *shape), to (B, F).
-        json: Print JSON, as it is also written to the run's evaluation.json.
+            classifier; or MODULE:FUNCTION, your own function, which maps
+            x with shape (B, *shape) to features with shape (B, F).
+        json: Print the JSON that is also written to the run's evaluation.json.
     """
 
     run: RunOptions

@@ -22,7 +22,7 @@ class Options:
     Text is printed: both examples, and between them the most likely text of each point.
 
     Arguments:
-        n: How many pairs.
+        n: The number of pairs.
         steps: The number of pictures in each row, with the ends.
         out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
     """

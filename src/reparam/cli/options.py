@@ -18,7 +18,7 @@ Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The run, and what computes.
+    """The run, the device and the seed.
 
     Arguments:
         folder: The folder of the run.
@@ -42,7 +42,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ExampleOptions:
-    """The examples: those of the run's own data, or of other data prepared alike.
+    """The examples: those of the run's data, or other data prepared in the same way.
 
     Arguments:
         data: The data set; that of the run by default.

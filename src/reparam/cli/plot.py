@@ -19,8 +19,9 @@ from reparam.runs.run import Run
 class Options:
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
-    With two latents, also the scatter itself and, of a standard normal prior, the 15 × 15 grid of
-    decoded quantiles; of clusters of images, a row of members and a row of samples for each.
+    For two latents it also draws their scatter plot and, with a standard normal prior, a 15 × 15
+    grid of decoded quantiles. For clusters of images it draws a row of members and a row of samples
+    of each cluster.
 
     Arguments:
         out: The folder of the pictures; the run's own by default.

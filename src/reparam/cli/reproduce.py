@@ -43,7 +43,7 @@ class Options:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
     runs: Path | None = None
-    """The folder of the training runs; those that are there are continued."""
+    """The folder of the training runs; existing runs are continued."""
 
 
 def main(arguments: Sequence[str]) -> None:

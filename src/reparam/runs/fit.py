@@ -142,13 +142,13 @@ def fit(
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
-        ema: The decay of an average of the weights, which then is the model; 0 for none.
+        ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
         early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
             the best weights; 0 to train to the end.
         seed: The seed of the order of the data, of every draw, and of the weights of a model that
             is built here.
         log_every: The number of steps between two rows of metrics.
-        checkpoint_every: The least number of seconds between two checkpoints.
+        checkpoint_every: The smallest number of seconds between two checkpoints.
         pictures_every: The number of epochs between two pictures; 0 for none.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in

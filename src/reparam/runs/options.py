@@ -88,8 +88,8 @@ class EvaluationOptions:
 
     Arguments:
         n_samples: The number of importance samples for each example.
-        proposal: Where they are drawn from: posterior is q(z|x); defensive mixes it with the prior;
-            tuned fits a proposal to each example, which takes 3 to 4 times as long.
+        proposal: Their distribution: posterior is q(z|x); defensive mixes it with the prior; tuned
+            fits a proposal to each example, which takes 3 to 4 times as long.
         annealed: The number of examples whose log p(x) is also estimated by annealed importance
             sampling, with bounds on its error; one to two seconds for each example of a small
             network.

@@ -32,14 +32,14 @@ class TrainingOptions:
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
-        ema: The decay of an average of the weights, which then is the model; 0 for none.
+        ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
         early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
             the best weights; 0 to train to the end.
         seed: The seed of the order of the data, of every draw, and of the first weights of a model
             that is built from a variant.
-        log_every: The number of steps between two rows of metrics; at most those of an epoch.
-        checkpoint_every: The least number of seconds between two checkpoints; a killed run loses
-            no more.
+        log_every: The number of steps between two rows of metrics; at most one epoch.
+        checkpoint_every: The smallest number of seconds between two checkpoints, which is also the
+            most that a killed run loses.
         pictures_every: The number of epochs between two pictures; 0 for none.
 
     Raises:
@@ -99,7 +99,7 @@ class TrainingOptions:
 @numbers(devices=1, nodes=1)
 @dataclass(frozen=True)
 class MachineOptions:
-    """What computes, and in which precision.
+    """The device, the precision, and the number of processes.
 
     Arguments:
         device: The device: auto, cpu, cuda, cuda:1 ...

@@ -14,12 +14,12 @@ from reparam.variants.registry import get
 _HELP = {
     "posterior": "q(z | x), by name.",
     "prior": "p(z), by name.",
-    "objective": "What is maximized, by name.",
+    "objective": "The objective to maximize, by name.",
 }
 
 _START_AT_MEAN = (
-    "Start the decoder at the mean of 10,000 training examples, for any code (Burda et al., ICLR "
-    "2016, in their code). For pixels with a Bernoulli or the cross-entropy; a Gaussian with a "
+    "Start the decoder at the mean of 10,000 training examples, for every z, as the code of Burda "
+    "et al. (ICLR 2016) does. For pixels with a Bernoulli or the cross-entropy; a Gaussian with a "
     "learned variance becomes worse."
 )
 
