@@ -67,7 +67,7 @@ def types_of(options: type | None) -> dict[str, Any]:
     """
     from reparam.cli.parse import option_types
     from reparam.cli.train_options import FolderOptions
-    from reparam.runs.stored import COMMON
+    from reparam.runs.config import COMMON
     from reparam.variants import names
     from reparam.variants.options import options_of
 

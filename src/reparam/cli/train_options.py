@@ -11,9 +11,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from reparam.errors import OptionError, folded, unknown
-from reparam.runs.folder import RunFolder
-from reparam.runs.options import DataOptions, ModelOptions
-from reparam.runs.stored import (
+from reparam.runs.config import (
     among,
     checked_config,
     option_types,
@@ -21,6 +19,8 @@ from reparam.runs.stored import (
     read_config,
     typed,
 )
+from reparam.runs.folder import RunFolder
+from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.options import Option, documented, options_of

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
@@ -12,8 +12,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Stream, as_dataset
@@ -28,6 +26,7 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.config import (
+    among,
     config_sha256,
     described,
     flat,
@@ -37,12 +36,12 @@ from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
-from reparam.runs.stored import among
 from reparam.spec import DataSpec
-from reparam.training import callbacks as watch
-from reparam.training.callbacks.pictures import N_SAMPLES
+from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
+from reparam.training.metrics import MetricsFile
+from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     MachineOptions,
     OptimizerName,
@@ -59,8 +58,6 @@ from reparam.utils.terminal import note
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -406,16 +403,16 @@ def _watchers(
     """Return the callbacks that show progress and write metrics and pictures."""
     watchers: list[EventHandler] = []
     if progress:
-        watchers.append(watch.progress_on_terminal(stack, options, n_steps))
+        watchers.append(progress_on_terminal(stack, options, n_steps))
     if folder is None:
         return watchers
-    board = watch.TensorBoard(folder.events, stack, note)
-    watchers += [watch.MetricsFile(folder.metrics_file, note), board]
+    board = TensorBoard(folder.events, stack, note)
+    watchers += [MetricsFile(folder.metrics_file, note), board]
     if options.pictures_every and is_picturable(source.spec):
         split = "validation" if "validation" in source.splits else "train"
         examples = to_device(source.examples(split, limit=32), runtime.device)
         watchers.append(
-            watch.Pictures(
+            Pictures(
                 folder.pictures,
                 examples,
                 source.spec.shape,

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from reparam.errors import CheckpointError, RunError
 from reparam.isolation import default_modes
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import recipe_of
+from reparam.runs.config import checked_config, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
 from reparam.runs.run import Run
-from reparam.runs.stored import checked_config
 from reparam.spec import DataSpec
-from reparam.training.checkpoint import load_checkpoint, load_stored, load_weights, unflatten
+from reparam.training.checkpoint import load_checkpoint, load_tensors, load_weights, unflatten
 from reparam.training.runtime import resolve_device
 from reparam.training.state import Progress
 from reparam.utils.memory import without_training
@@ -54,7 +53,7 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
     """Return the final weights; without them, those of the newest checkpoint."""
     if folder.is_finished:
         try:
-            stored = load_stored(folder.model_file)
+            stored = load_tensors(folder.model_file)
         except CheckpointError as error:
             note(f"{error}; using the newest checkpoint instead")
         else:

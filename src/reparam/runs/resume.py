@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from reparam.errors import CheckpointError, RunError
-from reparam.runs.config import MOVABLE_KEYS, config_sha256
+from reparam.runs.config import MOVABLE_KEYS, as_stored, checked_config, config_sha256, up_to_date
 from reparam.runs.folder import RunFolder
-from reparam.runs.stored import as_stored, checked_config, up_to_date
 from reparam.training.checkpoint import load_tensors
 from reparam.utils.terminal import note
 from reparam.variants.options import options_of

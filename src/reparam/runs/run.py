@@ -30,10 +30,9 @@ from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import recipe_of
+from reparam.runs.config import among, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
-from reparam.runs.stored import among
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
 from reparam.training.runtime import resolve_device

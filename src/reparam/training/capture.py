@@ -76,10 +76,9 @@ class CapturedStep:
             table = torch.tensor(
                 [turn.rate(t) for t in range(step.n_steps)], dtype=torch.float32, device=device
             )
-            for optimizer in turn.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = table[0].clone()
-                    self._lr.append((group["lr"], table))
+            for group in turn.groups:
+                group["lr"] = table[0].clone()
+                self._lr.append((group["lr"], table))
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0
 
@@ -124,7 +123,8 @@ class CapturedStep:
                 self._run_beside()
             if watch.reads:
                 self.is_possible = False
-                self._release()
+                for group in (group for turn in self.step.turns for group in turn.groups):
+                    group["lr"] = float(group["lr"])
         elif self.device.type != "cuda":
             self._run()
         elif self._n_warm < WARM_UP:
@@ -135,13 +135,6 @@ class CapturedStep:
                 self._run()
             self._graph = graph
             graph.replay()
-
-    def _release(self) -> None:
-        """Give the optimizers plain learning rates again."""
-        for turn in self.step.turns:
-            for optimizer in turn.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = float(group["lr"])
 
     def _run_beside(self) -> None:
         """Take a step on another stream than the main one, as a recording requires before it."""

@@ -87,18 +87,8 @@ def save_tensors(
     write_json(path.with_suffix(".json"), record)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the values that ``save_tensors`` wrote.
-
-    Raises:
-        CheckpointError: A file is missing or damaged, or of a newer format.
-    """
-    stored = load_stored(path)
-    return stored.tensors, stored.values
-
-
-def load_stored(path: Path) -> Stored:
-    """Return everything that ``save_tensors`` wrote.
+def load_tensors(path: Path) -> Stored:
+    """Return what ``save_tensors`` wrote.
 
     Raises:
         CheckpointError: A file is missing or damaged, or of a newer format.
@@ -186,7 +176,7 @@ def _newest(
     for step in steps:
         path = _tensor_path(folder, step)
         try:
-            stored = load_stored(path)
+            stored = load_tensors(path)
         except CheckpointError as error:
             if step not in _steps(folder, ".json"):
                 raise FileNotFoundError(path) from error

@@ -12,13 +12,18 @@ from torch import Tensor
 from reparam.errors import NonFiniteError, ReparamError, RunError
 from reparam.objectives.bounds import value_at
 from reparam.training.kl_warmup import WeightsKL
-from reparam.training.runtime import lost_a_process
 from reparam.training.state import TrainingState
 
 Row = dict[str, float | int | str]
 
 _NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
 """How torch describes numbers that are not finite."""
+
+
+_LOST = re.compile(
+    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
+)
+"""How torch describes that another process of the run does not answer."""
 
 
 class Monitor:
@@ -153,7 +158,7 @@ class Monitor:
         except ReparamError:
             raise
         except (RuntimeError, ValueError, ArithmeticError) as error:
-            if lost_a_process(self.runtime, error):
+            if self.runtime.world_size > 1 and _LOST.search(str(error)):
                 raise RunError(f"another process of this run has ended; {how_to_resume}") from error
             # Other processes are not asked: they may be waiting within the step that failed.
             if self._blocks:

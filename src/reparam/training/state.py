@@ -131,9 +131,9 @@ class Checkpointing:
 
     def advice(self) -> str:
         """Return one clause on how to go on."""
-        if self.folder is None:
+        if self.how_to_resume or self.folder is None:
             return self.how_to_resume or "nothing was saved, since checkpoints=None"
-        return self.how_to_resume or f"go on from the newest checkpoint in {self.folder}"
+        return f"go on from the newest checkpoint in {self.folder}"
 
 
 class TrainingState:
@@ -184,7 +184,7 @@ class TrainingState:
                 [type(one).__name__, packed(f"{kind}.{i}", one.state_dict(), tensors)]
                 for i, one in enumerate(each)
             ]
-        for index, optimizer in _ours(step):
+        for index, optimizer in _named(step):
             for number, state in optimizer.state_dict()["state"].items():
                 tensors |= flatten(f"optimizer.{index}.{number}", state)
         return Checkpoint(self.progress.step, tensors, values, config_sha256)
@@ -229,9 +229,11 @@ class TrainingState:
     def _load(self, checkpoint: Checkpoint) -> None:
         """Load all tensors but the weights; what does not fit raises an error of Python."""
         step, tensors, values = self.step, checkpoint.tensors, checkpoint.values
-        best = unflatten("best", tensors)
-        if best:
-            require_like(best, step.current.state_dict())
+        best, current = unflatten("best", tensors), step.current.state_dict()
+        if best and {k: t.shape for k, t in best.items()} != {
+            k: t.shape for k, t in current.items()
+        }:
+            raise ValueError("the best weights have other names or shapes")
         self.best = best
         if step.average is not None:
             step.average.load_state_dict(unflatten("average", tensors))
@@ -244,7 +246,7 @@ class TrainingState:
                 one.load_state_dict(unpacked(state, tensors))
         moved = [
             _load_optimizer(optimizer, unflatten(f"optimizer.{index}", tensors))
-            for index, optimizer in _ours(step)
+            for index, optimizer in _named(step)
         ]
         if checkpoint.step and moved and not any(moved):
             raise ValueError("it has no state of the optimizer")
@@ -259,13 +261,13 @@ def _own(step: Step) -> dict[str, list[Any]]:
     return dict(zip(OWN, (list(step.optimizers), schedulers), strict=True))
 
 
-def _ours(step: Step) -> list[tuple[int, Optimizer]]:
-    """Return the numbered optimizers of a name, whose states have known names of tensors."""
+def _named(step: Step) -> list[tuple[int, Optimizer]]:
+    """Return the numbered optimizers that were chosen by name, whose states have known tensors."""
     return [] if step.has_own_optimizer else list(enumerate(step.optimizers))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> int:
-    """Load the state of an optimizer of ours, and return the number of its parameters with one."""
+    """Load the state of an optimizer, and return the number of its parameters that have one."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -278,17 +280,6 @@ def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> int:
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     return len(states)
-
-
-def require_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse tensors with other names or shapes than others have.
-
-    >>> require_like({"weight": torch.zeros(2)}, {"weight": torch.zeros(3)})
-    Traceback (most recent call last):
-    ValueError: the tensors have other names or shapes
-    """
-    if {k: t.shape for k, t in found.items()} != {k: t.shape for k, t in expected.items()}:
-        raise ValueError("the tensors have other names or shapes")
 
 
 def packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
