@@ -475,7 +475,8 @@ class TestPlanted:
     def test_is_refused(
         self, unfinished: Path, change: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
     ) -> None:
-        save_tensors(newest(unfinished), *change(*load_tensors(newest(unfinished))))
+        stored = load_tensors(newest(unfinished))
+        save_tensors(newest(unfinished), *change(stored.tensors, stored.values))
         with pytest.raises(CheckpointError) as caught:
             train(unfinished)
         assert "\n" not in str(caught.value)

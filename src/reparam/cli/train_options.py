@@ -24,7 +24,7 @@ from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.options import Option, documented, options_of
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.parts import KINDS
 
 # --resume alone means the folder of --out.
 OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
@@ -34,13 +34,6 @@ OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
     is_instance=lambda value: value is None or isinstance(value, str),
     str_from_instance=lambda value: ["None"] if value is None else [value],
 )
-
-NAMES: Mapping[str, Mapping[str, object]] = {
-    "posterior": POSTERIORS,
-    "prior": PRIORS,
-    "objective": OBJECTIVES,
-}
-"""The parts that are chosen by name."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +81,9 @@ def options_class(variant: Variant) -> type[Any]:
 
 
 def _help(option: Option) -> str:
-    if option.name not in NAMES:
+    if option.name not in KINDS:
         return option.help
-    return f"{(option.help or option.name).rstrip('.')}: {', '.join(NAMES[option.name])}."
+    return f"{(option.help or option.name).rstrip('.')}: {', '.join(KINDS[option.name])}."
 
 
 def with_values(cls: type[Any], variant: str, values: Mapping[str, Any], where: str) -> Any:

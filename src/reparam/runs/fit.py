@@ -3,7 +3,7 @@
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
@@ -196,7 +196,7 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
-    config = flat(recipe, source.options if isinstance(source, Dataset) else None, options, machine)
+    config = flat(recipe, source.options, options, machine)
     config["recorded"] = {
         **recorded(source.spec, recipe.objective),
         "n_train": batches.n_examples,
@@ -222,10 +222,16 @@ def fit(
     )
     folder = _folder(out, runtime)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
+    keeping = trainer.checkpointing
+    keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
     with ExitStack() as stack:
         stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
-        keeping = trainer.checkpointing
-        keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
+        # Training draws from torch's global state, which is put back: activation checkpointing,
+        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
+        # beside the main one draws from its own generator.
+        if threading.current_thread() is not threading.main_thread():
+            stack.enter_context(seeded(torch.device("cpu"), options.seed))
+        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
@@ -236,32 +242,22 @@ def fit(
             keeping.folder = folder.checkpoints
             keeping.config_sha256 = config_sha256(folder.config()) if run.is_main else None
             keeping.how_to_resume = f"go on with fit(..., out='{folder.path}', resume=True)"
-        watchers = [*callbacks, lambda event: _remember(run, event)]
-        if run.is_main:
-            n_steps = options.epochs * len(batches)
-            watchers += _watchers(stack, source, options, runtime, folder, n_steps, progress)
-        trainer.callbacks = watchers
-        # Training draws from torch's global state, which is put back: activation checkpointing,
-        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
-        # beside the main one draws from a generator of its own.
-        if threading.current_thread() is not threading.main_thread():
-            stack.enter_context(seeded(torch.device("cpu"), options.seed))
-        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
-        if folder is not None and resume:
-            checkpoint = load_checkpoint(
-                folder.checkpoints, note, trainer.checkpointing.config_sha256
-            )
-            if checkpoint is not None:
-                trainer.restore(checkpoint)
-                if progress and trainer.progress.epoch < options.epochs:
-                    note(f"going on from epoch {trainer.progress.epoch + 1} of {options.epochs}")
+            if resume:
+                _restore(trainer, folder, progress)
+
+        def remember(event: Event) -> None:
+            if event.row:
+                run.rows.append(dict(event.row))
+
+        watchers = _watchers(stack, source, trainer, folder, progress) if run.is_main else ()
+        trainer.callbacks = [*callbacks, remember, *watchers]
         trainer.fit()
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
-            save_tensors(folder.model_file, weights, finished, trainer.checkpointing.config_sha256)
+            save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
     return run
 
@@ -391,46 +387,37 @@ def _begin(
     return is_done
 
 
+def _restore(trainer: Trainer, folder: RunFolder, progress: bool) -> None:
+    """Go on from the newest checkpoint of a folder, if there is one."""
+    checkpoint = load_checkpoint(folder.checkpoints, note, trainer.checkpointing.config_sha256)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+        epoch, epochs = trainer.progress.epoch, trainer.options.epochs
+        if progress and epoch < epochs:
+            note(f"going on from epoch {epoch + 1} of {epochs}")
+
+
 def _watchers(
     stack: ExitStack,
     source: Dataset | Stream,
-    options: TrainingOptions,
-    runtime: Runtime,
+    trainer: Trainer,
     folder: RunFolder | None,
-    n_steps: int,
     progress: bool,
-) -> list[EventHandler]:
-    """Return the callbacks that show progress and write metrics and pictures."""
-    watchers: list[EventHandler] = []
+) -> Iterator[EventHandler]:
+    """Yield the callbacks that show progress and write metrics and pictures."""
+    options, spec = trainer.options, source.spec
     if progress:
-        watchers.append(progress_on_terminal(stack, options, n_steps))
+        yield progress_on_terminal(stack, options, trainer.n_steps)
     if folder is None:
-        return watchers
+        return
     board = TensorBoard(folder.events, stack, note)
-    watchers += [MetricsFile(folder.metrics_file, note), board]
-    if options.pictures_every and is_picturable(source.spec):
+    yield MetricsFile(folder.metrics_file, note)
+    yield board
+    if options.pictures_every and is_picturable(spec):
         split = "validation" if "validation" in source.splits else "train"
-        examples = to_device(source.examples(split, limit=32), runtime.device)
-        watchers.append(
-            Pictures(
-                folder.pictures,
-                examples,
-                source.spec.shape,
-                _picture_conditions(source.spec, examples.c),
-                options,
-                board.picture,
-            )
-        )
-    return watchers
-
-
-def _picture_conditions(spec: DataSpec, c: Tensor | None) -> Tensor | None:
-    """Return the conditions of the samples in pictures: labels in turn, or those of examples."""
-    if spec.given_covariates and c is not None:
-        return c[torch.arange(N_SAMPLES) % len(c)]
-    return conditions(spec, N_SAMPLES)
-
-
-def _remember(run: Run, event: Event) -> None:
-    if event.row:
-        run.rows.append(dict(event.row))
+        examples = to_device(source.examples(split, limit=32), trainer.runtime.device)
+        if spec.given_covariates and examples.c is not None:
+            c: Tensor | None = examples.c[torch.arange(N_SAMPLES) % len(examples.c)]
+        else:
+            c = conditions(spec, N_SAMPLES)  # the labels in turn
+        yield Pictures(folder.pictures, examples, spec.shape, c, options, board.picture)

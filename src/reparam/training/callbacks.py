@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,9 @@ class TensorBoard(Callback):
         """Open the files, without the rows after the current step."""
         from torch.utils.tensorboard import SummaryWriter
 
-        if not _is_utf8(self._folder):
+        try:
+            str(self._folder).encode("utf-8")
+        except UnicodeEncodeError:
             self._warn(
                 "nothing is written for TensorBoard, which cannot open a folder whose name is "
                 f"not UTF-8 in this locale: {self._folder}"
@@ -190,14 +192,6 @@ class TensorBoard(Callback):
             yield
         except OSError as error:
             raise write_error(self._folder, error) from error
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Pictures(Callback):
@@ -273,8 +267,6 @@ def sample_images(
             return None
         return model.sample(n_samples, c, mean=True).reshape(-1, *shape)
     if isinstance(model, DirectedModel):
-        try:
+        with suppress(ReparamError):
             return model.assemble(model.sample(n_samples), shape)
-        except ReparamError:
-            return None
     return None

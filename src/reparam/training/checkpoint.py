@@ -172,7 +172,7 @@ def _newest(
                 "still being written, its write was interrupted, or that file was deleted; falling "
                 "back to the checkpoint before it"
             )
-    foreign = False
+    fault = f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
     for step in steps:
         path = _tensor_path(folder, step)
         try:
@@ -184,18 +184,14 @@ def _newest(
             continue
         if config_sha256 is None or stored.config_sha256 in (None, config_sha256):
             return Checkpoint(step, *stored)
-        foreign = True
         warn(f"{path} is of another configuration; falling back to the checkpoint before it")
-    if foreign:
-        raise CheckpointError(
+        fault = (
             f"the checkpoints in {folder} are of another configuration than the config.yaml beside "
             "that folder: put back the file that they were trained under, or delete the folder to "
             "train from the start"
         )
     if steps:
-        raise CheckpointError(
-            f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
-        )
+        raise CheckpointError(fault)
     return None
 
 

@@ -9,10 +9,10 @@ optimizers and schedulers of the user's own, the rest of their states.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from reparam.training.checkpoint import (
 )
 from reparam.training.optimizers import Optimizer
 from reparam.training.step import Step
+from reparam.utils.arguments import as_declared, as_float
 from reparam.utils.seeding import mixed_seed, reseed, rng_state, set_rng_state
 
 OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))
@@ -74,25 +75,22 @@ class Progress:
         Raises:
             CheckpointError: Values of other names or types, which only another program writes.
         """
-        values = {name: value for name, value in values.items() if name not in OWN}
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(values)) or [
-            name for name, value in values.items() if not _is_sound(name, value)
-        ]
-        if wrong:
+        kinds = get_type_hints(cls)
+        found = {name: value for name, value in values.items() if name not in OWN}
+        wrong = sorted(kinds.keys() ^ found.keys())
+        try:
+            if wrong:
+                raise OptionError(f"the value {wrong[0]!r} is missing or unknown")
+            best = found.pop("best")
+            found = {
+                name: as_declared(name, value, kinds[name], 0) for name, value in found.items()
+            }
+            return cls(**found, best=-inf if best is None else as_float("best", best))
+        except OptionError as error:
             raise CheckpointError(
-                f"the checkpoint was not written by reparam: its value {wrong[0]!r} is missing, "
-                "unknown, or of another kind; delete it to go on from the one before it"
-            )
-        return cls(**{**values, "best": -inf if values["best"] is None else values["best"]})
-
-
-def _is_sound(name: str, value: object) -> bool:
-    """Return whether a value of ``Progress`` can be one that was stored."""
-    if name in ("seconds", "best"):
-        is_number = type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
-        return is_number or (name == "best" and value is None)
-    return type(value) is int and value >= 0
+                f"the checkpoint was not written by reparam: {error}; delete it to go on from the "
+                "one before it"
+            ) from error
 
 
 @dataclass
