@@ -1,4 +1,4 @@
-"""The words of the command line for the words of the library.
+"""Messages of the library, with options of the command line in place of Python arguments.
 
 Messages of the library speak of Python arguments, such as ``n_samples=500``. On the command line
 they become the options that people type, such as ``--n-samples 500``.

@@ -209,7 +209,7 @@ def verb_of(verb: str) -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
-    """Import a module, and exclude from garbage collection what lives as long as the process.
+    """Import a module, and exclude its objects from garbage collection.
 
     The collector would look through torch's objects many times during the import and once more at
     the end of the process: half a second of every command.

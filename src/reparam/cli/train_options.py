@@ -62,17 +62,15 @@ GROUPS: Mapping[str, type[Any]] = {
 
 def options_class(variant: Variant) -> type[Any]:
     """Return the dataclass of all options of a variant, in groups."""
-    own = options_of(variant.name)
     helps, types = documented(ModelOptions), get_type_hints(ModelOptions)
-    common = {
-        f.name: Option(f.name, types[f.name], f.default, helps.get(f.name, ""))
-        for f in fields(ModelOptions)
-    }
+    options = options_of(variant.name)
+    for f in fields(ModelOptions):
+        options.setdefault(f.name, Option(f.name, types[f.name], f.default, helps[f.name]))
     model = make_dataclass(
         "Model",
         [
             (o.name, Annotated[plain_type(o.type), tyro.conf.arg(help=_help(o))], o.default)
-            for o in {**own, **{k: o for k, o in common.items() if k not in own}}.values()
+            for o in options.values()
         ],
         frozen=True,
         namespace={"__doc__": f"The options of {variant.name}, and of its parts."},

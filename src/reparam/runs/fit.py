@@ -153,7 +153,7 @@ def fit(
         devices: The number of devices of each node, a process each.
         nodes: The number of nodes.
         capture: Whether each step is one CUDA graph, which takes the same step without the time of
-            the host; None for yes on a GPU. A model that no graph can hold trains without.
+            the host; None for yes on a GPU. A model that cannot be captured trains without a graph.
         out: The folder of the run, or a function that makes it, which is called after all checks.
             None writes nothing.
         resume: Go on with the run in ``out`` if there is one.
@@ -276,7 +276,7 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
     if objective is None:
-        as_latent(model)  # refuses what lacks a part; the user's own objective may need fewer
+        as_latent(model)  # raises if a part is missing; an objective of the user may need fewer
     return Recipe(model, ELBO() if objective is None else objective)
 
 
@@ -372,7 +372,7 @@ def _begin(
     if not is_main:
         return is_done
     if not goes_on:
-        folder.require_free()  # before the lock is put into somebody's folder
+        folder.require_free()  # before the lock is written into a folder with other files
     try:
         stack.enter_context(folder.locked(note))
         if goes_on:

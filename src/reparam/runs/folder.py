@@ -34,7 +34,7 @@ class RunFolder:
 
     ::
 
-        config.yaml          the options, and what was recorded when the run began
+        config.yaml          the options, and the facts recorded when the run began
         metrics.jsonl        one row of scalars a line
         events/              the same for TensorBoard, with pictures
         checkpoints/         the two newest states of training
@@ -173,7 +173,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self, warn: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Lock the folder for this process; the lock ends with the process, however it ends.
+        """Lock the folder for this process; the lock ends with the process, even if it is killed.
 
         Processes that this one starts do not inherit the lock. On a file system without locks the
         run goes on without one.

@@ -248,7 +248,7 @@ class Run:
             train: Whether to use the training split of a data set too, for active units and probes.
             seed: The seed of every draw.
             device: The device that computes.
-            max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+            max_memory_mb: The approximate memory that the decoder may use, in MiB.
             keep: Whether the folder keeps the figures.
             progress: A function that is called with (examples done, examples in all).
             say: A function that is called with a sentence before a slow part.
@@ -294,11 +294,11 @@ class Run:
             try:
                 save_evaluation(self.folder.evaluation_file, facts, result.per_example)
             except WriteError as error:
-                note(f"{error}; what was measured is not kept")
+                note(f"{error}; the figures are not kept")
         return result
 
     def kept_evaluation(self) -> "Evaluation | None":
-        """Return what the last ``evaluate`` of the trained weights left in the folder, if any."""
+        """Return the stored result of the last ``evaluate`` of these weights; None without one."""
         from reparam.evaluation import Evaluation
         from reparam.evaluation.per_example import load_evaluation
 

@@ -1,7 +1,7 @@
-"""What training needs of the training split: batches, epoch by epoch.
+"""The interface of the training split: batches, epoch by epoch.
 
-Training knows no data sets. Whatever has the attributes and methods of ``Batches`` can be trained
-on; ``data.Batches`` and ``data.StreamBatches`` have them.
+Training does not import data sets. It accepts any object with the attributes and methods of
+``Batches``; ``data.Batches`` and ``data.StreamBatches`` have them.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class FirstEpoch:
-    """The batches of the first epoch, each time anew: where milestones take their examples from.
+    """The batches of the first epoch, which can be iterated over more than once.
 
     Arguments:
         batches: The training split.

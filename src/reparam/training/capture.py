@@ -51,7 +51,7 @@ class CapturedStep:
     """The steps of whole batches, as a graph on a GPU and as the same calls elsewhere.
 
     Arguments:
-        step: The step, with learning rates of ours.
+        step: The step, with learning rates by a schedule of the options.
         batches: The training split, whose examples lie on the device.
     """
 
@@ -169,8 +169,8 @@ def captured_step(
 ) -> CapturedStep | None:
     """Return the captured form of a step, where there can be one.
 
-    What changes with the step on the host is no part of a graph: annealed modules, optimizers and
-    schedulers of the user's own, and callbacks that receive every step.
+    A graph cannot contain changes that the host makes in every step: annealed modules, optimizers
+    and schedulers of the user, and callbacks that receive every step.
 
     Arguments:
         step: The step.
@@ -178,8 +178,8 @@ def captured_step(
         callbacks: The callbacks of the training.
         capture: Whether to capture; on a GPU when None.
     """
-    asked = step.runtime.device.type == "cuda" if capture is None else capture
-    indexed = batches.indexed() if asked else None
+    is_wanted = step.runtime.device.type == "cuda" if capture is None else capture
+    indexed = batches.indexed() if is_wanted else None
     on_host = every_step(callbacks) or step.annealed or step.has_own_optimizer
     if indexed is None or on_host or step.runtime.world_size > 1:
         return None

@@ -122,7 +122,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = _tensor_path(folder, checkpoint.step)
     save_tensors(path, checkpoint.tensors, checkpoint.values, checkpoint.config_sha256)
     for old in _steps(folder, ".json")[KEPT:]:
-        # The JSON file first: without it the checkpoint is ignored, whatever else is left.
+        # The JSON file first: a checkpoint without it is ignored.
         _tensor_path(folder, old).with_suffix(".json").unlink(missing_ok=True)
         _tensor_path(folder, old).unlink(missing_ok=True)
     return path

@@ -55,7 +55,7 @@ class Monitor:
         self.resume()
 
     def resume(self) -> None:
-        """Start the clock of the steps: what came before, such as validation, is not counted."""
+        """Start the clock of the steps: the time before, as of validation, is not counted."""
         self._resumed = time.perf_counter()
 
     def _clear(self) -> None:
@@ -141,10 +141,10 @@ class Monitor:
 
     @contextmanager
     def diagnosis(self, how_to_resume: str) -> Iterator[None]:
-        """Replace an error of torch by its cause, where it is only a consequence.
+        """Replace an error of torch by its cause, where that is known.
 
-        Values that are not finite are refused by a distribution, a decomposition or a quantile
-        before the loss is looked at; and the processes that share a step fail with one of them.
+        A distribution, a decomposition or a quantile refuses values that are not finite before the
+        loss is checked. If one of the processes that share a step ends, the others fail too.
 
         Arguments:
             how_to_resume: One clause on how to go on after another process has ended.
@@ -160,7 +160,7 @@ class Monitor:
         except (RuntimeError, ValueError, ArithmeticError) as error:
             if self.runtime.world_size > 1 and _LOST.search(str(error)):
                 raise RunError(f"another process of this run has ended; {how_to_resume}") from error
-            # Other processes are not asked: they may be waiting within the step that failed.
+            # Without communication: other processes may be waiting within the step that failed.
             if self._blocks:
                 self._require_finite(torch.cat(self._blocks).double().cpu(), error)
             self.require_finite_weights(error)

@@ -109,7 +109,7 @@ class Adam:
         """Load the states that ``state_dict`` returned; the learning rate stays as it is."""
         self.state = {
             number: {
-                # The count of steps is a float32 number, whatever the parameter is.
+                # The count of steps is float32 for parameters of every type.
                 name: value.to(self.parameters[number].device, copy=True)
                 for name, value in values.items()
             }
@@ -150,7 +150,7 @@ class Adam:
 
 
 Optimizer = Adam | torch.optim.Optimizer
-"""What updates parameters."""
+"""An optimizer: our Adam, or any of torch."""
 
 OptimizerFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 """A function from the parameters to the optimizer that updates them."""
@@ -180,7 +180,7 @@ def make_optimizers(
 
     and Adam for everything else. The factor gives a step the size of one of Adam, so that one
     learning rate serves both. On multilayer perceptrons it takes several times fewer steps than
-    Adam, each of which costs more: it pays with batches of some hundred examples.
+    Adam, but each step costs more. It is faster with batches of some hundred examples.
 
     Arguments:
         name: ``adam`` or ``muon``.

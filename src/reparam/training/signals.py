@@ -32,7 +32,7 @@ class StopRequests:
         self._before: dict[int, object] = {}
 
     def from_callback(self) -> None:
-        """Remember that a callback asks for the end of the training."""
+        """Request the end of the training, as a callback does."""
         self._by_callback = True
 
     def agreed(self, runtime: Runtime) -> int:

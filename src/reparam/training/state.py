@@ -204,9 +204,9 @@ class TrainingState:
             at = progress.epoch * batches_per_epoch + progress.batch
         if not progress.step == checkpoint.step == at:
             raise CheckpointError(
-                f"the checkpoint after step {checkpoint.step} says that it is of step "
-                f"{progress.step}, batch {progress.batch} of epoch {progress.epoch}, which do not "
-                "go together: delete it to go on from the one before it"
+                f"the checkpoint after step {checkpoint.step} records step {progress.step}, batch "
+                f"{progress.batch} of epoch {progress.epoch}, which contradict each other: delete "
+                "it to go on from the one before it"
             )
         load_weights(self.step.model, unflatten("model", checkpoint.tensors), "the checkpoint")
         try:
@@ -225,7 +225,7 @@ class TrainingState:
             reseed(runtime.device, mixed_seed(self.seed, *place))
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        """Load all tensors but the weights; what does not fit raises an error of Python."""
+        """Load all tensors but the weights; a mismatch raises a built-in error of Python."""
         step, tensors, values = self.step, checkpoint.tensors, checkpoint.values
         best, current = unflatten("best", tensors), step.current.state_dict()
         if best and {k: t.shape for k, t in best.items()} != {
@@ -236,7 +236,7 @@ class TrainingState:
         if step.average is not None:
             step.average.load_state_dict(unflatten("average", tensors))
         if step.has_own_optimizer != any(kind in values for kind in OWN):
-            raise ValueError("one of them has an optimizer or scheduler of its own")
+            raise ValueError("only one of them has an optimizer or scheduler of the user")
         for kind, each in _own(step).items():
             for one, (name, state) in zip(each, values[kind], strict=True):
                 if name != type(one).__name__:

@@ -124,7 +124,7 @@ class Turn:
 
         Arguments:
             batch: The batch.
-            runtime: What computes the gradients.
+            runtime: The runtime, which computes the gradients.
             clip_norm: The largest norm of the gradient; 0 for no limit.
         """
         with runtime.autocast():
@@ -324,7 +324,7 @@ class Step:
 
     @property
     def current(self) -> nn.Module:
-        """The model as it would be used now: the average of the weights where there is one."""
+        """The current model: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.module
 
     def lr(self, step: int) -> float:

@@ -193,7 +193,7 @@ class Trainer:
         if not self._is_done and not number:
             return False
         self.monitor.log()
-        # After the last step, too: the state stands in for weights that are damaged some day.
+        # After the last step, too: the checkpoint can replace weights that are damaged later.
         self.save()
         if self._is_done:
             return True

@@ -152,7 +152,7 @@ def stderr() -> TextIO:
 
 
 def note(message: str) -> None:
-    """Print a message on standard error, in the words of the interface in use: see ``worded``."""
+    """Print a message on standard error, as ``worded`` rewords it."""
     print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
 
 
