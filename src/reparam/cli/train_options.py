@@ -65,7 +65,7 @@ def options_class(variant: Variant) -> type[Any]:
     helps, types = documented(ModelOptions), get_type_hints(ModelOptions)
     options = options_of(variant.name)
     for f in fields(ModelOptions):
-        options.setdefault(f.name, Option(f.name, types[f.name], f.default, helps[f.name]))
+        options.setdefault(f.name, Option(f.name, types[f.name], f.default, helps.get(f.name, "")))
     model = make_dataclass(
         "Model",
         [

@@ -122,8 +122,8 @@ def fit(
         model: A recipe, as variants return it; a variant itself, or any function from a
             ``DataSpec`` to a recipe, whose weights are drawn under the seed of the run; a
             ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
-            modules too. Such a module is trained as it is, with all that is in it: objectives and
-            figures see a ``LatentModel`` of its parts, and ``Run.sample`` calls its own ``sample``
+            modules too. All parameters of such a module are trained. Objectives and figures get a
+            ``LatentModel`` of its parts, and ``Run.sample`` calls the ``sample`` of the module
             where it has one.
         data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.

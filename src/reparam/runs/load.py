@@ -59,16 +59,16 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
         else:
             warn_of_another(folder.model_file, stored.config_sha256, config)
             return stored.tensors
-    way_on = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
+    how_to_resume = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
     checkpoint = load_checkpoint(folder.checkpoints, note)
     if checkpoint is None:
-        raise RunError(f"{folder.path} has no weights yet: {way_on}")
+        raise RunError(f"{folder.path} has no weights yet: {how_to_resume}")
     warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
     if not folder.is_finished:
         epoch = Progress.from_values(checkpoint.values).epoch
         note(
             f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {epoch} of {config.get('epochs')}); {way_on}"
+            f"(epoch {epoch} of {config.get('epochs')}); {how_to_resume}"
         )
     for name in ("best", "average.module", "model"):  # in the order of the end of training
         weights = unflatten(name, checkpoint.tensors)

@@ -108,10 +108,6 @@ class EpochLines(Callback):
         self._training = ""
         self._began = time.perf_counter()
 
-    def on_start(self, event: Event) -> None:
-        """Start the clock."""
-        self._began = time.perf_counter()
-
     def on_log(self, event: Event) -> None:
         """Keep the score of the last row."""
         self._training = f"  training {_score(event)}"

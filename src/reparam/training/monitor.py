@@ -12,13 +12,12 @@ from torch import Tensor
 from reparam.errors import NonFiniteError, ReparamError, RunError
 from reparam.objectives.bounds import value_at
 from reparam.training.kl_warmup import WeightsKL
-from reparam.training.state import TrainingState
+from reparam.training.state import Checkpointing, TrainingState
 
 Row = dict[str, float | int | str]
 
 _NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
 """How torch describes numbers that are not finite."""
-
 
 _LOST = re.compile(
     r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
@@ -35,17 +34,14 @@ class Monitor:
     Arguments:
         state: The state of the training.
         send: A function that receives every row.
-        what_is_kept: A function that returns one clause on the last good checkpoint, for errors.
+        checkpointing: The checkpoints, which errors refer to.
     """
 
     def __init__(
-        self,
-        state: TrainingState,
-        send: Callable[[Row], None],
-        what_is_kept: Callable[[], str],
+        self, state: TrainingState, send: Callable[[Row], None], checkpointing: Checkpointing
     ) -> None:
         self.state, self.runtime = state, state.step.runtime
-        self._send, self._what_is_kept = send, what_is_kept
+        self._send, self._checkpointing = send, checkpointing
         self.start()
 
     def start(self) -> None:
@@ -136,18 +132,15 @@ class Monitor:
                 raise NonFiniteError(
                     f"the weights of {name} are not finite after step {self.state.progress.step}, "
                     "though the loss was: a gradient overflowed; lower the learning rate "
-                    f"({lower(self.state.step.highest_lr)}); {self._what_is_kept()}"
+                    f"({lower(self.state.step.highest_lr)}); {self._checkpointing.what_is_kept()}"
                 ) from cause
 
     @contextmanager
-    def diagnosis(self, how_to_resume: str) -> Iterator[None]:
+    def diagnosis(self) -> Iterator[None]:
         """Replace an error of torch by its cause, where that is known.
 
         A distribution, a decomposition or a quantile refuses values that are not finite before the
         loss is checked. If one of the processes that share a step ends, the others fail too.
-
-        Arguments:
-            how_to_resume: One clause on how to go on after another process has ended.
 
         Raises:
             NonFiniteError: The loss or the weights are not finite.
@@ -159,7 +152,8 @@ class Monitor:
             raise
         except (RuntimeError, ValueError, ArithmeticError) as error:
             if self.runtime.world_size > 1 and _LOST.search(str(error)):
-                raise RunError(f"another process of this run has ended; {how_to_resume}") from error
+                advice = self._checkpointing.advice()
+                raise RunError(f"another process of this run has ended; {advice}") from error
             # Without communication: other processes may be waiting within the step that failed.
             if self._blocks:
                 self._require_finite(torch.cat(self._blocks).double().cpu(), error)
@@ -178,9 +172,10 @@ class Monitor:
     def _error(self, step: int, terms: Mapping[str, float]) -> NonFiniteError:
         named = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         cause = likely_cause(terms, self.state.step.highest_lr, step)
+        kept = self._checkpointing.what_is_kept()
         return NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.state.progress.epoch + 1}): "
-            + "; ".join(part for part in (named, cause, self._what_is_kept()) if part)
+            + "; ".join(part for part in (named, cause, kept) if part)
         )
 
 

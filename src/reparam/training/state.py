@@ -199,17 +199,16 @@ class TrainingState:
                 by this program.
         """
         progress = Progress.from_values(checkpoint.values)
-        at = progress.step
-        if batches_per_epoch is not None:
-            at = progress.epoch * batches_per_epoch + progress.batch
-        if not progress.step == checkpoint.step == at:
-            raise CheckpointError(
-                f"the checkpoint after step {checkpoint.step} records step {progress.step}, batch "
-                f"{progress.batch} of epoch {progress.epoch}, which contradict each other: delete "
-                "it to go on from the one before it"
-            )
         load_weights(self.step.model, unflatten("model", checkpoint.tensors), "the checkpoint")
+        expected = progress.step
+        if batches_per_epoch is not None:
+            expected = progress.epoch * batches_per_epoch + progress.batch
         try:
+            if not progress.step == checkpoint.step == expected:
+                raise ValueError(
+                    f"it records step {progress.step}, batch {progress.batch} of epoch "
+                    f"{progress.epoch}"
+                )
             self._load(checkpoint)
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -228,9 +227,8 @@ class TrainingState:
         """Load all tensors but the weights; a mismatch raises a built-in error of Python."""
         step, tensors, values = self.step, checkpoint.tensors, checkpoint.values
         best, current = unflatten("best", tensors), step.current.state_dict()
-        if best and {k: t.shape for k, t in best.items()} != {
-            k: t.shape for k, t in current.items()
-        }:
+        shapes = [{name: t.shape for name, t in each.items()} for each in (best, current)]
+        if best and shapes[0] != shapes[1]:
             raise ValueError("the best weights have other names or shapes")
         self.best = best
         if step.average is not None:
