@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 
 import reparam as rp
-from reparam.cli.command import command
 from reparam.cli.main import main, verbs
+from reparam.cli.output import command
 from reparam.variants import names
 
 ISSUE_KEYS = {

@@ -19,9 +19,9 @@ from reparam.cli.main import main
 from reparam.data.image_folder import ENDINGS, find_images
 from reparam.data.sources.images import load_images
 from reparam.errors import DataError, OptionError
+from reparam.runs.config import up_to_date
 from reparam.runs.resume import differences
 from reparam.runs.run import Run
-from reparam.runs.stored import up_to_date
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 

@@ -52,7 +52,7 @@ class TestTensors:
     def test_come_back_exactly(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "a.safetensors"
         save_tensors(path, tensors(0.1), {"epoch": 3, "seconds": 0.1})
-        found, values = load_tensors(path)
+        found, values, _ = load_tensors(path)
         assert values == {"epoch": 3, "seconds": 0.1}
         for name, value in tensors(0.1).items():
             assert found[name].dtype == value.dtype
@@ -67,7 +67,7 @@ class TestTensors:
         path = tmp_path / "a.safetensors"
         weight = torch.arange(6.0).reshape(2, 3)
         save_tensors(path, {"a": weight, "b": weight, "c": weight.T, "d": weight[0]}, {})
-        found, _ = load_tensors(path)
+        found = load_tensors(path).tensors
         assert torch.equal(found["b"], weight)
         assert torch.equal(found["c"], weight.T)
         assert torch.equal(found["d"], weight[0])

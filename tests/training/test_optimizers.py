@@ -11,8 +11,7 @@ from torch import nn
 from reparam import variants
 from reparam.errors import OptionError
 from reparam.spec import DataSpec
-from reparam.training.adam import Adam
-from reparam.training.optimizers import linear_weights, make_optimizers
+from reparam.training.optimizers import Adam, linear_weights, make_optimizers
 from reparam.training.schedules import learning_rate
 
 CPU = torch.device("cpu")

@@ -625,7 +625,7 @@ class TestOptions:
         data = rp.data.from_arrays(points().round().clamp(0, 1))
         scheduled = rp.objectives.ELBO(beta=rp.schedules.linear(0, 1, steps=3))
         recipe = rp.replace(small_vae(data), objective=scheduled)
-        with pytest.raises(OptionError, match="schedule of its own"):
+        with pytest.raises(OptionError, match="already has a schedule of beta"):
             fit(recipe, data, kl_warmup=1)
 
 

@@ -26,8 +26,8 @@ from reparam.data.sources.cifar10 import ARCHIVE, read_archive
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.pictures import grid, save
 from reparam.plots import kl_per_dimension, save_figure
+from reparam.runs.config import read_config
 from reparam.runs.folder import RunFolder
-from reparam.runs.stored import read_config
 from reparam.utils import files
 from reparam.utils.files import (
     as_path,

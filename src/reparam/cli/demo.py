@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.command import command
+from reparam.cli.output import command
 from reparam.cli.parse import verb
 from reparam.runs.folder import next_free
 

@@ -23,8 +23,8 @@ SEEN = "bands of inputs, the same corrupted, and their reconstructions"
 class Options:
     """Corrupt inputs and reconstruct them; --out FILE.npy writes the reconstructions.
 
-    It works for any run with latent variables. A run of the variant dae was trained for it; its
-    default noise is that of its training.
+    The run may be any with latent variables. One of the variant dae gets the noise of its training
+    by default.
 
     Arguments:
         corruption: The noise; that of the run by default, else gaussian.
@@ -50,7 +50,7 @@ def main(options: Options) -> None:
     run = options.run.load()
     if run.spec.support in ("categorical", "tokens"):
         raise OptionError(
-            f"{run.spec.name!r} has classes instead of shades, which no noise can change a little"
+            f"{run.spec.name!r} has categorical values, which cannot be corrupted by small noise"
         )
     batch = options.examples.of(run, options.run.seed)
     noise = noise_of(run, options.corruption, options.level)

@@ -1,4 +1,4 @@
-"""The words of the command line for the words of the library.
+"""Messages of the library, with options of the command line in place of Python arguments.
 
 Messages of the library speak of Python arguments, such as ``n_samples=500``. On the command line
 they become the options that people type, such as ``--n-samples 500``.
@@ -67,7 +67,7 @@ def types_of(options: type | None) -> dict[str, Any]:
     """
     from reparam.cli.parse import option_types
     from reparam.cli.train_options import FolderOptions
-    from reparam.runs.stored import COMMON
+    from reparam.runs.config import COMMON
     from reparam.variants import names
     from reparam.variants.options import options_of
 

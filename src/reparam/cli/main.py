@@ -7,7 +7,6 @@ that of ``train`` does. Its function ``main`` gets the words after the verb, or 
 
 import gc
 import os
-import pkgutil
 import re
 import signal
 import sys
@@ -15,8 +14,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.abc import InspectLoader
-from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Self
 
@@ -36,14 +34,11 @@ def verbs() -> dict[str, str]:
     'train a variant on data'
     """
     found = {}
-    for module in pkgutil.iter_modules(reparam.cli.__path__):
-        name = f"reparam.cli.{module.name}"
-        spec = find_spec(name)
-        if spec is not None and isinstance(spec.loader, InspectLoader):
-            text = spec.loader.get_source(name) or ""
-            summary = re.match(rf'"""``reparam {module.name}``: (.+?)\.(?:"""|\n)', text)
-            if summary is not None:
-                found[module.name] = summary[1]
+    for file in (file for folder in reparam.cli.__path__ for file in Path(folder).glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        summary = re.match(rf'"""``reparam {file.stem}``: (.+?)\.(?:"""|\n)', text)
+        if summary is not None:
+            found[file.stem] = summary[1]
     first = [verb for verb in FIRST if verb in found]
     return {verb: found[verb] for verb in (*first, *sorted(found.keys() - first))}
 
@@ -59,16 +54,11 @@ def usage() -> str:
     found = verbs()
     width = max(map(len, found))
     lines = [f"  {verb:<{width}}  {summary}" for verb, summary in found.items()]
-    return "\n".join(
-        [
-            "usage: reparam VERB [OPTIONS]",
-            "",
-            f"reparam {__version__}: variational autoencoders, composed, trained and measured.",
-            "",
-            *lines,
-            "",
-            "reparam VERB --help shows the options of a verb; start with: reparam demo",
-        ]
+    return (
+        "usage: reparam VERB [OPTIONS]\n\n"
+        f"reparam {__version__}: variational autoencoders, composed, trained and measured.\n\n"
+        + "\n".join(lines)
+        + "\n\nreparam VERB --help shows the options of a verb; start with: reparam demo"
     )
 
 
@@ -219,7 +209,7 @@ def verb_of(verb: str) -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
-    """Import a module, and exclude from garbage collection what lives as long as the process.
+    """Import a module, and exclude its objects from garbage collection.
 
     The collector would look through torch's objects many times during the import and once more at
     the end of the process: half a second of every command.

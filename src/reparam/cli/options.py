@@ -18,7 +18,7 @@ Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The run, the device and the seed.
+    """The run and the device that computes.
 
     Arguments:
         folder: The folder of the run.
@@ -62,7 +62,7 @@ class ExampleOptions:
         return run.dataset(self.data, self.data_dir, self.path)
 
     def given_to(self, run: Run) -> Run:
-        """Return the run with the data set in place of its own, if another one is named."""
+        """Return the run with the data set that is named; the run as it is where none is named."""
         is_other = any(place is not None for place in (self.data, self.data_dir, self.path))
         return replace(run, data=self.dataset(run)) if is_other else run
 

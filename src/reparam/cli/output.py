@@ -1,6 +1,9 @@
-"""The result of a verb: a report, a picture, an array, or text."""
+"""The output of a verb: a report, a picture, an array, text, or commands to run next."""
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,3 +117,19 @@ def as_line(text: str) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown
     )
+
+
+def command() -> str:
+    """Return ``reparam`` where the shell finds it, else the path that this program runs from.
+
+    >>> command().split()[0] != ""
+    True
+    """
+    program = Path(sys.argv[0])
+    found = shutil.which("reparam")
+    if program.name == "reparam" and (found is None or Path(found).resolve() != program.resolve()):
+        relative = os.path.relpath(program)
+        return str(program) if relative.startswith("..") else relative
+    if program.name == "__main__.py":
+        return "python -m reparam"
+    return "reparam"

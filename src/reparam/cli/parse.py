@@ -1,4 +1,4 @@
-"""From the words of a command line to a dataclass of options, through tyro.
+"""Parse the words of a command line into a dataclass of options, with tyro.
 
 tyro reads names, types, defaults and help from the dataclass. This module adds the nearest name of
 an unknown option, refuses empty words, and turns tyro's boxes into one sentence.

@@ -18,32 +18,35 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Options:
-    """Run an experiment of the clone again, and compare its figures with the published ones."""
+    """Run an experiment of the clone again, and compare its figures with the published ones.
+
+    Arguments:
+        name: The experiment; see --list.
+        list: List the experiments.
+        page: Write the page of the results stored in this folder beside it, as FOLDER.md.
+        data_dir: The folder that holds the folder of the data set; no other place is searched.
+        out: The JSON file to write, with the figures beside it.
+        seed: The seed of the weights, the order of the data and every draw.
+        seeds: The number of seeds, from that one on; figures are then means over them.
+        epochs: The number of epochs, instead of the protocol's, for a quick look.
+        full: Do the long run of an experiment that has one.
+        n_samples: Draws for each estimate, instead of the protocol's.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        runs: The folder of the training runs; those that are there are continued.
+    """
 
     name: tyro.conf.Positional[str | None] = None
-    """The experiment; see --list."""
     list: bool = False
-    """List the experiments."""
     page: Path | None = None
-    """Write the page of the results stored in this folder beside it, as FOLDER.md."""
     data_dir: str | None = None
-    """The folder that holds the folder of the data set; no other place is searched."""
     out: Path | None = None
-    """The JSON file to write, with the figures beside it."""
     seed: int = 0
-    """The seed of the weights, the order of the data and every draw."""
     seeds: int = 1
-    """The number of seeds, from that one on; figures are then means over them."""
     epochs: int | None = None
-    """The number of epochs, instead of the protocol's, for a quick look."""
     full: bool = False
-    """Do the long run of an experiment that has one."""
     n_samples: int | None = None
-    """Draws for each estimate, instead of the protocol's."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
     runs: Path | None = None
-    """The folder of the training runs; existing runs are continued."""
 
 
 def main(arguments: Sequence[str]) -> None:

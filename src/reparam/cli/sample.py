@@ -9,9 +9,6 @@ from reparam.cli.parse import verb
 from reparam.models.latent import is_latent
 from reparam.pictures import grid
 
-MEANS = "the means of p(x | z) for z drawn from the prior"
-DRAWS = "draws from p(x | z) for z drawn from the prior"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -44,7 +41,7 @@ def main(options: Options) -> None:
     if run.vocabulary is not None:
         lines = [as_line(text) for text in run.vocabulary.texts(examples)]
         return write_lines(options.out, lines, examples)
-    seen = DRAWS if is_drawn else MEANS
+    seen = f"{'draws from' if is_drawn else 'the means of'} p(x | z) for z drawn from the prior"
     labeled = options.label is not None
     name = "draws" if options.draw else "samples"
     name += f"-label-{options.label}.png" if labeled else ".png"

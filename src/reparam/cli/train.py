@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from reparam.cli.command import command
+from reparam.cli.output import command
 from reparam.cli.parse import parse, parse_known
 from reparam.cli.train_options import (
     FolderOptions,

@@ -11,9 +11,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from reparam.errors import OptionError, folded, unknown
-from reparam.runs.folder import RunFolder
-from reparam.runs.options import DataOptions, ModelOptions
-from reparam.runs.stored import (
+from reparam.runs.config import (
     among,
     checked_config,
     option_types,
@@ -21,10 +19,12 @@ from reparam.runs.stored import (
     read_config,
     typed,
 )
+from reparam.runs.folder import RunFolder
+from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.options import Option, documented, options_of
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.parts import KINDS
 
 # --resume alone means the folder of --out.
 OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
@@ -34,13 +34,6 @@ OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](
     is_instance=lambda value: value is None or isinstance(value, str),
     str_from_instance=lambda value: ["None"] if value is None else [value],
 )
-
-NAMES: Mapping[str, Mapping[str, object]] = {
-    "posterior": POSTERIORS,
-    "prior": PRIORS,
-    "objective": OBJECTIVES,
-}
-"""The parts that are chosen by name."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +62,15 @@ GROUPS: Mapping[str, type[Any]] = {
 
 def options_class(variant: Variant) -> type[Any]:
     """Return the dataclass of all options of a variant, in groups."""
-    own = options_of(variant.name)
     helps, types = documented(ModelOptions), get_type_hints(ModelOptions)
-    common = {
-        f.name: Option(f.name, types[f.name], f.default, helps.get(f.name, ""))
-        for f in fields(ModelOptions)
-    }
+    options = options_of(variant.name)
+    for f in fields(ModelOptions):
+        options.setdefault(f.name, Option(f.name, types[f.name], f.default, helps.get(f.name, "")))
     model = make_dataclass(
         "Model",
         [
             (o.name, Annotated[plain_type(o.type), tyro.conf.arg(help=_help(o))], o.default)
-            for o in {**own, **{k: o for k, o in common.items() if k not in own}}.values()
+            for o in options.values()
         ],
         frozen=True,
         namespace={"__doc__": f"The options of {variant.name}, and of its parts."},
@@ -88,9 +79,9 @@ def options_class(variant: Variant) -> type[Any]:
 
 
 def _help(option: Option) -> str:
-    if option.name not in NAMES:
+    if option.name not in KINDS:
         return option.help
-    return f"{(option.help or option.name).rstrip('.')}: {', '.join(NAMES[option.name])}."
+    return f"{(option.help or option.name).rstrip('.')}: {', '.join(KINDS[option.name])}."
 
 
 def with_values(cls: type[Any], variant: str, values: Mapping[str, Any], where: str) -> Any:

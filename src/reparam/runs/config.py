@@ -1,30 +1,41 @@
-"""The configuration of a run, and the recipe that it describes.
+"""The configuration of a run: as it is stored, read again, and brought up to date.
 
 It is flat and plain: the names are those of the arguments in Python, of the options on the command
-line and of the keys in YAML. ``recorded`` holds what a run stores beside its options: its data, its
-versions and its machine.
+line and of the keys in YAML. ``recorded`` holds the facts that a run stores beside its options: its
+data, its versions and its machine.
+
+Every value that is read gets the type of the field that declares its option. A configuration that
+was written before an option existed gets the value that the option would have had then: these rules
+are in ``up_to_date``, and nowhere else.
 """
 
+import functools
+import operator
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 
-from reparam.errors import RunError
+from reparam.data.preparation import preparation_of
+from reparam.data.registry import current_name
+from reparam.data.transforms import Pixels
+from reparam.errors import DataError, OptionError, RunError, unknown
 from reparam.objectives import Objective
 from reparam.objectives.recipe import Recipe, replace
-from reparam.runs.options import DataOptions
+from reparam.runs.options import DataOptions, ModelOptions
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.kl_warmup import WeightsKL, weighted
 from reparam.training.options import MachineOptions, TrainingOptions
-from reparam.utils.files import stored_path
+from reparam.utils.arguments import as_declared
+from reparam.utils.files import as_path, read_yaml, reason, stored_path
 from reparam.utils.seeding import seeded
 from reparam.variants import build, get
 from reparam.variants.options import options_of
@@ -34,6 +45,27 @@ MOVABLE_KEYS = ("data_dir", "path")
 """The options that may differ when a run goes on: the data may have been moved."""
 
 _NOT_OF_THE_WEIGHTS = {*MOVABLE_KEYS, *(f.name for f in fields(MachineOptions)), "recorded"}
+
+COMMON = (ModelOptions, DataOptions, TrainingOptions, MachineOptions)
+"""The dataclasses that declare the options of every run; a variant has its own beside them."""
+
+RECORDED: Mapping[str, Any] = {
+    **dict.fromkeys(("reparam", "torch", "python", "machine", "command"), str),
+    **dict.fromkeys(("objective", "device_used"), str),
+    **dict.fromkeys(("optimizer", "scheduler", "train_sha256"), str | None),
+    **dict.fromkeys(("format", "threads", "n_train", "n_batches"), int),
+    "is_stream": bool,
+    "class_names": tuple[str, ...],
+    "range": tuple[float, ...] | None,
+}
+"""The types of what a run records beside its options, its data and their spec."""
+
+DATA: Mapping[str, Any] = {
+    **get_type_hints(DataOptions),
+    **dict.fromkeys(("name", "symbols"), str),
+    "seed": int,
+}
+"""The types of the recorded options that load the data of a run again."""
 
 
 def flat(
@@ -131,3 +163,175 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
     if config.get("beta") is not None and "beta" not in variant.options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
     return recipe
+
+
+def option_types(variant: str | None) -> dict[str, Any]:
+    """Return the types of all options of a variant: its own, then those that every variant has.
+
+    >>> option_types("beta-vae")["beta"], option_types(None)["beta"]
+    (<class 'float'>, float | None)
+    """
+    common = {name: kind for group in COMMON for name, kind in get_type_hints(group).items()}
+    own = {} if variant is None else options_of(variant)
+    return common | {name: plain_type(option.type) for name, option in own.items()}
+
+
+def plain_type(annotation: Any) -> Any:
+    """Return the part of a type whose values can be written as text, as on a command line.
+
+    >>> plain_type(Sequence[int]), plain_type(str | DataSpec | None)
+    (tuple[int, ...], str | None)
+    """
+    if get_origin(annotation) is Sequence:
+        return tuple.__class_getitem__((*get_args(annotation), ...))
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    plain = (int, float, bool, str, NoneType)
+    kinds = [k for k in get_args(annotation) if k in plain or get_origin(k) in (Literal, tuple)]
+    return functools.reduce(operator.or_, kinds)
+
+
+def typed(values: Mapping[str, Any], types: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Return the values that have a declared type, each as this type.
+
+    Arguments:
+        values: Values read from YAML.
+        types: The declared types by name; other values are left out.
+        within: The keys that contain the values, for messages.
+
+    Raises:
+        OptionError: A value of another type.
+
+    Example:
+        >>> typed({"epochs": 2.0, "other": []}, {"epochs": int})
+        {'epochs': 2}
+    """
+    return {
+        name: as_declared(f"{within}{name}", value, types[name], parse=True)
+        for name, value in values.items()
+        if name in types
+    }
+
+
+def among(values: Mapping[str, Any], group: type) -> dict[str, Any]:
+    """Return the values of the options that a dataclass declares.
+
+    >>> among({"epochs": 2, "data": "digits"}, TrainingOptions)
+    {'epochs': 2}
+    """
+    return {name: values[name] for name in get_type_hints(group) if name in values}
+
+
+def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
+    """Return the options in a YAML file; the ``config.yaml`` of a run is such a file too.
+
+    Arguments:
+        path: The file.
+        known: The names of all options.
+
+    Raises:
+        OptionError: An unknown key, with the nearest known one, or a file that is no mapping.
+        DataError: The file cannot be read.
+    """
+    path = as_path(path, "config")
+    try:
+        values = read_yaml(path)
+    except OSError as error:
+        raise DataError(f"cannot read the configuration {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise OptionError(f"{path} is no YAML: {reason(error)}") from error
+    if not isinstance(values, dict):
+        raise OptionError(f"{path} holds no options: write lines such as 'epochs: 20'")
+    values.pop("recorded", None)
+    known = list(known)
+    found = {str(key).replace("-", "_"): value for key, value in values.items()}
+    for key in found:
+        if key not in known:
+            raise unknown(f"key of {path}", key, known)
+    return found
+
+
+def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with the options that did not exist when it was written.
+
+    >>> up_to_date({"data": "faces", "seed": 1})["data"], up_to_date({})["weight_decay"]
+    ('images', 0.0)
+    """
+    found: dict[str, Any] = {**asdict(TrainingOptions()), **config}
+    record: dict[str, Any] = dict(found.get("recorded", {}))
+    data = record.get("data")
+    # All images of folders became RGB before there was a choice.
+    if found.get("data") is not None:
+        found["data"] = current_name(found["data"])
+        if found["data"] == "images":
+            found.setdefault("image_channels", 3)
+    if isinstance(data, Mapping):
+        name = current_name(data["name"])
+        channels = {"image_channels": 3} if name == "images" else {}
+        record["data"] = {**channels, **data, "name": name}
+    # A run that did not record its data in full is compared by what it did record.
+    for key in ("train_sha256", "n_batches", "n_train", "optimizer", "scheduler"):
+        record.setdefault(key, None)
+    return found | {"recorded": record} if "recorded" in found else found
+
+
+def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the configuration of a run, up to date, with every value of its declared type.
+
+    Keys that this version of reparam does not know stay as they are.
+
+    Arguments:
+        config: The content of ``config.yaml``.
+        where: The file, for messages.
+
+    Raises:
+        RunError: A value of another type, or out of its range.
+    """
+    try:
+        # A run of a hand-made model has no variant, and one on data in memory no name of them.
+        names = typed(config, {"variant": str | None, "data": str | None})
+        variant = None if names.get("variant") is None else get(names["variant"]).name
+        types = {**option_types(variant), "variant": str | None, "data": str | None}
+        found = dict(config)
+        for name, value in typed(config, types).items():
+            # A whole number stays one where any number may stand; YAML has lists for tuples.
+            is_whole = type(config[name]) is int and not isinstance(value, tuple)
+            found[name] = config[name] if is_whole else as_stored(value)
+        TrainingOptions(**among(found, TrainingOptions))
+        _check_record(config["recorded"])
+    except OptionError as error:
+        raise RunError(f"{where}: {error}") from error
+    return up_to_date(found)
+
+
+def as_stored(value: Any) -> Any:
+    """Return the value of an option as YAML holds it: a list for a tuple.
+
+    >>> as_stored((400, 200))
+    [400, 200]
+    """
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Refuse recorded facts of another type.
+
+    Raises:
+        OptionError: A value of another type.
+    """
+    known = typed(record, RECORDED, "recorded.")
+    if known.get("range") is not None and len(known["range"]) != 2:
+        raise OptionError(f"recorded.range={record['range']}: must be the least and largest value")
+    for key, needed, types in (
+        ("spec", "shape", {}),
+        ("data", "name", DATA),
+        ("transform", "levels", get_type_hints(Pixels)),
+    ):
+        value = record.get(key)
+        # Data in memory have no options, and a transform of the user's own is stored as {}.
+        if (value is None and key != "spec") or (value == {} and key == "transform"):
+            continue
+        if not isinstance(value, Mapping) or needed not in value:
+            raise OptionError(f"recorded.{key}={value!r}: must be keys and values with {needed!r}")
+        typed(value, types, f"recorded.{key}.")
+    preparation_of(DataSpec.from_dict(record["spec"]), record)

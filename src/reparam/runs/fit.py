@@ -3,7 +3,7 @@
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
@@ -12,8 +12,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Stream, as_dataset
@@ -28,6 +26,7 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.config import (
+    among,
     config_sha256,
     described,
     flat,
@@ -37,12 +36,12 @@ from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
-from reparam.runs.stored import among
 from reparam.spec import DataSpec
-from reparam.training import callbacks as watch
-from reparam.training.callbacks.pictures import N_SAMPLES
+from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
+from reparam.training.metrics import MetricsFile
+from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     MachineOptions,
     OptimizerName,
@@ -59,8 +58,6 @@ from reparam.utils.terminal import note
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -125,8 +122,8 @@ def fit(
         model: A recipe, as variants return it; a variant itself, or any function from a
             ``DataSpec`` to a recipe, whose weights are drawn under the seed of the run; a
             ``LatentModel``; or any module that has an encoder, a decoder and a prior, which are
-            modules too. Such a module is trained as it is, with all that is in it: objectives and
-            figures see a ``LatentModel`` of its parts, and ``Run.sample`` calls its own ``sample``
+            modules too. All parameters of such a module are trained. Objectives and figures get a
+            ``LatentModel`` of its parts, and ``Run.sample`` calls the ``sample`` of the module
             where it has one.
         data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
@@ -156,7 +153,7 @@ def fit(
         devices: The number of devices of each node, a process each.
         nodes: The number of nodes.
         capture: Whether each step is one CUDA graph, which takes the same step without the time of
-            the host; None for yes on a GPU. A model that no graph can hold trains without.
+            the host; None for yes on a GPU. A model that cannot be captured trains without a graph.
         out: The folder of the run, or a function that makes it, which is called after all checks.
             None writes nothing.
         resume: Go on with the run in ``out`` if there is one.
@@ -199,7 +196,7 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
-    config = flat(recipe, source.options if isinstance(source, Dataset) else None, options, machine)
+    config = flat(recipe, source.options, options, machine)
     config["recorded"] = {
         **recorded(source.spec, recipe.objective),
         "n_train": batches.n_examples,
@@ -225,10 +222,16 @@ def fit(
     )
     folder = _folder(out, runtime)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
+    keeping = trainer.checkpointing
+    keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
     with ExitStack() as stack:
         stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
-        keeping = trainer.checkpointing
-        keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
+        # Training draws from torch's global state, which is put back: activation checkpointing,
+        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
+        # beside the main one draws from its own generator.
+        if threading.current_thread() is not threading.main_thread():
+            stack.enter_context(seeded(torch.device("cpu"), options.seed))
+        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
@@ -239,32 +242,22 @@ def fit(
             keeping.folder = folder.checkpoints
             keeping.config_sha256 = config_sha256(folder.config()) if run.is_main else None
             keeping.how_to_resume = f"go on with fit(..., out='{folder.path}', resume=True)"
-        watchers = [*callbacks, lambda event: _remember(run, event)]
-        if run.is_main:
-            n_steps = options.epochs * len(batches)
-            watchers += _watchers(stack, source, options, runtime, folder, n_steps, progress)
-        trainer.callbacks = watchers
-        # Training draws from torch's global state, which is put back: activation checkpointing,
-        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
-        # beside the main one draws from a generator of its own.
-        if threading.current_thread() is not threading.main_thread():
-            stack.enter_context(seeded(torch.device("cpu"), options.seed))
-        stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
-        if folder is not None and resume:
-            checkpoint = load_checkpoint(
-                folder.checkpoints, note, trainer.checkpointing.config_sha256
-            )
-            if checkpoint is not None:
-                trainer.restore(checkpoint)
-                if progress and trainer.progress.epoch < options.epochs:
-                    note(f"going on from epoch {trainer.progress.epoch + 1} of {options.epochs}")
+            if resume:
+                _restore(trainer, folder, progress)
+
+        def remember(event: Event) -> None:
+            if event.row:
+                run.rows.append(dict(event.row))
+
+        watchers = _watchers(stack, source, trainer, folder, progress) if run.is_main else ()
+        trainer.callbacks = [*callbacks, remember, *watchers]
         trainer.fit()
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
-            save_tensors(folder.model_file, weights, finished, trainer.checkpointing.config_sha256)
+            save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
     return run
 
@@ -283,7 +276,7 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
     if objective is None:
-        as_latent(model)  # refuses what lacks a part; the user's own objective may need fewer
+        as_latent(model)  # raises if a part is missing; an objective of the user may need fewer
     return Recipe(model, ELBO() if objective is None else objective)
 
 
@@ -379,7 +372,7 @@ def _begin(
     if not is_main:
         return is_done
     if not goes_on:
-        folder.require_free()  # before the lock is put into somebody's folder
+        folder.require_free()  # before the lock is written into a folder with other files
     try:
         stack.enter_context(folder.locked(note))
         if goes_on:
@@ -394,46 +387,37 @@ def _begin(
     return is_done
 
 
+def _restore(trainer: Trainer, folder: RunFolder, progress: bool) -> None:
+    """Go on from the newest checkpoint of a folder, if there is one."""
+    checkpoint = load_checkpoint(folder.checkpoints, note, trainer.checkpointing.config_sha256)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+        epoch, epochs = trainer.progress.epoch, trainer.options.epochs
+        if progress and epoch < epochs:
+            note(f"going on from epoch {epoch + 1} of {epochs}")
+
+
 def _watchers(
     stack: ExitStack,
     source: Dataset | Stream,
-    options: TrainingOptions,
-    runtime: Runtime,
+    trainer: Trainer,
     folder: RunFolder | None,
-    n_steps: int,
     progress: bool,
-) -> list[EventHandler]:
-    """Return the callbacks that show progress and write metrics and pictures."""
-    watchers: list[EventHandler] = []
+) -> Iterator[EventHandler]:
+    """Yield the callbacks that show progress and write metrics and pictures."""
+    options, spec = trainer.options, source.spec
     if progress:
-        watchers.append(watch.progress_on_terminal(stack, options, n_steps))
+        yield progress_on_terminal(stack, options, trainer.n_steps)
     if folder is None:
-        return watchers
-    board = watch.TensorBoard(folder.events, stack, note)
-    watchers += [watch.MetricsFile(folder.metrics_file, note), board]
-    if options.pictures_every and is_picturable(source.spec):
+        return
+    board = TensorBoard(folder.events, stack, note)
+    yield MetricsFile(folder.metrics_file, note)
+    yield board
+    if options.pictures_every and is_picturable(spec):
         split = "validation" if "validation" in source.splits else "train"
-        examples = to_device(source.examples(split, limit=32), runtime.device)
-        watchers.append(
-            watch.Pictures(
-                folder.pictures,
-                examples,
-                source.spec.shape,
-                _picture_conditions(source.spec, examples.c),
-                options,
-                board.picture,
-            )
-        )
-    return watchers
-
-
-def _picture_conditions(spec: DataSpec, c: Tensor | None) -> Tensor | None:
-    """Return the conditions of the samples in pictures: labels in turn, or those of examples."""
-    if spec.given_covariates and c is not None:
-        return c[torch.arange(N_SAMPLES) % len(c)]
-    return conditions(spec, N_SAMPLES)
-
-
-def _remember(run: Run, event: Event) -> None:
-    if event.row:
-        run.rows.append(dict(event.row))
+        examples = to_device(source.examples(split, limit=32), trainer.runtime.device)
+        if spec.given_covariates and examples.c is not None:
+            c: Tensor | None = examples.c[torch.arange(N_SAMPLES) % len(examples.c)]
+        else:
+            c = conditions(spec, N_SAMPLES)  # the labels in turn
+        yield Pictures(folder.pictures, examples, spec.shape, c, options, board.picture)

@@ -34,7 +34,7 @@ class RunFolder:
 
     ::
 
-        config.yaml          the options, and what was recorded when the run began
+        config.yaml          the options, and the facts recorded when the run began
         metrics.jsonl        one row of scalars a line
         events/              the same for TensorBoard, with pictures
         checkpoints/         the two newest states of training
@@ -100,21 +100,19 @@ class RunFolder:
                 f"{self.path} holds another run: choose another out=..., or go on with it by "
                 "resume=True"
             )
-        if self.path.exists() and not self.path.is_dir():
+        if self.path.is_file():
             raise RunError(f"{self.path} is a file, not a folder: choose another out=...")
         try:
-            names = os.listdir(self.path) if self.path.is_dir() else []
+            names = sorted(os.listdir(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except OSError as error:
             raise RunError(f"cannot read {self.path}: {reason(error)}") from error
-        others = sorted(
-            name
-            for name in names
-            if name != self.lock_file.name and not name.startswith(TEMPORARY_PREFIX)
-        )
-        if others:
-            raise RunError(
-                f"{self.path} is not empty (it holds {others[0]}): choose another out=..."
-            )
+        for name in names:
+            if name != self.lock_file.name and not name.startswith(TEMPORARY_PREFIX):
+                raise RunError(
+                    f"{self.path} is not empty (it holds {name}): choose another out=..."
+                )
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Create the folder and write the configuration of a new run.
@@ -175,7 +173,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self, warn: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Lock the folder for this process; the lock ends with the process, however it ends.
+        """Lock the folder for this process; the lock ends with the process, even if it is killed.
 
         Processes that this one starts do not inherit the lock. On a file system without locks the
         run goes on without one.
@@ -232,21 +230,14 @@ def next_free(root: str | Path, stem: str) -> Path:
         ...     next_free(folder, "digits-vae").name, next_free(folder, "digits-vae").name
         ('digits-vae-1', 'digits-vae-2')
     """
-    root, number = as_path(root), 1
+    root, number = as_path(root), 0
     try:
         root.mkdir(parents=True, exist_ok=True)
-        while not _is_made(root / f"{stem}-{number}"):
+        while True:
             number += 1
+            with suppress(FileExistsError):
+                (root / f"{stem}-{number}").mkdir()
+                return root / f"{stem}-{number}"
     except OSError as error:
         said = write_error(root / stem, error)
         raise WriteError(f"{said}; name another folder as out=...") from error
-    return root / f"{stem}-{number}"
-
-
-def _is_made(place: Path) -> bool:
-    """Create a folder, and return whether it did not exist before."""
-    try:
-        place.mkdir()
-    except FileExistsError:
-        return False
-    return True

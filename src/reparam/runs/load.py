@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from reparam.errors import CheckpointError, RunError
 from reparam.isolation import default_modes
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import recipe_of
+from reparam.runs.config import checked_config, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
 from reparam.runs.run import Run
-from reparam.runs.stored import checked_config
 from reparam.spec import DataSpec
-from reparam.training.checkpoint import load_checkpoint, load_stored, load_weights, unflatten
+from reparam.training.checkpoint import load_checkpoint, load_tensors, load_weights, unflatten
 from reparam.training.runtime import resolve_device
 from reparam.training.state import Progress
 from reparam.utils.memory import without_training
@@ -54,22 +53,22 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
     """Return the final weights; without them, those of the newest checkpoint."""
     if folder.is_finished:
         try:
-            stored = load_stored(folder.model_file)
+            stored = load_tensors(folder.model_file)
         except CheckpointError as error:
             note(f"{error}; using the newest checkpoint instead")
         else:
             warn_of_another(folder.model_file, stored.config_sha256, config)
             return stored.tensors
-    way_on = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
+    how_to_resume = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
     checkpoint = load_checkpoint(folder.checkpoints, note)
     if checkpoint is None:
-        raise RunError(f"{folder.path} has no weights yet: {way_on}")
+        raise RunError(f"{folder.path} has no weights yet: {how_to_resume}")
     warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
     if not folder.is_finished:
         epoch = Progress.from_values(checkpoint.values).epoch
         note(
             f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {epoch} of {config.get('epochs')}); {way_on}"
+            f"(epoch {epoch} of {config.get('epochs')}); {how_to_resume}"
         )
     for name in ("best", "average.module", "model"):  # in the order of the end of training
         weights = unflatten(name, checkpoint.tensors)

@@ -38,7 +38,7 @@ class DataOptions:
     Arguments:
         data: The name of the data set; 'reparam data' lists them.
         data_dir: The folder that holds the data set's folder; no other place is searched then.
-        binarize: How grey images become binary; each data set has a default of its own.
+        binarize: How grey images become binary; the default depends on the data set.
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: The training examples held out for validation: a number, or a share below 1.
         labels_per_class: The number of training examples of each class that keep their label; all

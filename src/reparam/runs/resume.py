@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from reparam.errors import CheckpointError, RunError
-from reparam.runs.config import MOVABLE_KEYS, config_sha256
+from reparam.runs.config import MOVABLE_KEYS, as_stored, checked_config, config_sha256, up_to_date
 from reparam.runs.folder import RunFolder
-from reparam.runs.stored import as_stored, checked_config, up_to_date
 from reparam.training.checkpoint import load_tensors
 from reparam.utils.terminal import note
 from reparam.variants.options import options_of
@@ -44,14 +43,14 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
         if found:
             raise RunError(
                 f"{folder.path} cannot go on with other {what}: {'; '.join(found)}; give those "
-                "that it began with, or train anew in another folder"
+                "that it began with, or start a new run in another folder"
             )
 
 
 def _other_examples(
     folder: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> list[str]:
-    """Return, in words, how the training examples differ from those that the run began with."""
+    """Return the differences of the training examples from those of the run, as phrases."""
     for key, what in (("n_batches", "batches in an epoch: "), ("n_train", "")):
         if before[key] not in (None, now[key]) and (now["is_stream"] or key == "n_train"):
             return [f"{what}{before[key]:,} in the run, {now[key]:,} now"]
@@ -62,25 +61,25 @@ def _other_examples(
     # Some loaders draw from a state that no seed determines.
     note(
         f"{folder.path} began with other batches of a loader: if its data or their order have "
-        "changed, train anew in another folder"
+        "changed, start a new run in another folder"
     )
     return []
 
 
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return, in words, the options that differ between a run and the options to go on with.
+def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return the options that differ between a run and the options to go on with, as phrases.
 
     >>> differences({"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0, "optimizer": "adam"})
     ['lr (0.1 in the run, 0.2 now)']
     """
-    variant = stored.get("variant") or asked.get("variant") or "vae"
+    variant = stored.get("variant") or given.get("variant") or "vae"
     usual = {option.name: option.default for option in options_of(variant).values()}
-    stored, asked = usual | up_to_date(stored), usual | up_to_date(asked)
+    stored, given = usual | up_to_date(stored), usual | up_to_date(given)
     return [
-        f"{name} ({stored.get(name)} in the run, {asked.get(name)} now)"
-        for name in stored | asked
+        f"{name} ({stored.get(name)} in the run, {given.get(name)} now)"
+        for name in stored | given
         if name not in (*MOVABLE_KEYS, "recorded")
-        and as_stored(stored.get(name)) != as_stored(asked.get(name))
+        and as_stored(stored.get(name)) != as_stored(given.get(name))
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,7 @@ from reparam.data import Dataset, Stream
 from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
 from reparam.data.condition import conditions
-from reparam.data.given import (
-    check_names,
-    checked_batch,
-    options_like,
-    prepared,
-    under_condition,
-)
+from reparam.data.given import checked_batch, options_like, prepared
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
@@ -30,10 +24,9 @@ from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import recipe_of
+from reparam.runs.config import among, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
-from reparam.runs.stored import among
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
 from reparam.training.runtime import resolve_device
@@ -151,9 +144,7 @@ class Run:
                 "the same kind, as data=..."
             )
         found = data_sets.load(**options_like(options, name, data_dir, path))
-        self.preparation.check_dataset(found)
-        check_names(found, self._recorded, self._n_classes)
-        return found.conditioned(self.spec.condition)
+        return cast(Dataset, self.prepared(found))
 
     @property
     def preparation(self) -> Preparation:
@@ -194,12 +185,9 @@ class Run:
         """
         if isinstance(data, Batch):
             return checked_batch(data, self.spec, self._n_classes)
-        if data is None:
-            source = under_condition(self.dataset(), self.spec, self._n_classes)
-        else:
-            source = self.prepared(data)
-            if not isinstance(data, Dataset):
-                split = "train"  # plain arrays have no splits: all of them are returned
+        source = self.dataset() if data is None else self.prepared(data)
+        if not isinstance(data, Dataset | None):
+            split = "train"  # plain arrays have no splits: all of them are returned
         if split not in source.splits:
             raise OptionError(
                 f"{source.name!r} has no split {split!r}, only {', '.join(source.splits)}: name "
@@ -260,7 +248,7 @@ class Run:
             train: Whether to use the training split of a data set too, for active units and probes.
             seed: The seed of every draw.
             device: The device that computes.
-            max_memory_mb: About what the decoder may use at once, in MiB; it changes no figure.
+            max_memory_mb: The approximate memory that the decoder may use, in MiB.
             keep: Whether the folder keeps the figures.
             progress: A function that is called with (examples done, examples in all).
             say: A function that is called with a sentence before a slow part.
@@ -306,11 +294,11 @@ class Run:
             try:
                 save_evaluation(self.folder.evaluation_file, facts, result.per_example)
             except WriteError as error:
-                note(f"{error}; what was measured is not kept")
+                note(f"{error}; the figures are not kept")
         return result
 
     def kept_evaluation(self) -> "Evaluation | None":
-        """Return what the last ``evaluate`` of the trained weights left in the folder, if any."""
+        """Return the stored result of the last ``evaluate`` of these weights; None without one."""
         from reparam.evaluation import Evaluation
         from reparam.evaluation.per_example import load_evaluation
 
@@ -372,12 +360,13 @@ class Run:
         options: dict[str, Any] = {} if c is None else {"c": c}
         options |= {"mean": True} if mean else {}
         options |= {} if temperature == 1.0 else {"temperature": temperature}
-        if not isinstance(self.model, DirectedModel):
-            if isinstance(self.model, Generates):
-                return self.model.sample(n, **options).reshape(-1, *self.spec.shape)
-            if is_latent(self.model):
-                return as_latent(self.model).sample(n, **options).reshape(-1, *self.spec.shape)
-        images = sample_images(self.model, n, self.spec.shape, c)
+        model = self.model
+        if not isinstance(model, DirectedModel):
+            if is_latent(model) and not isinstance(model, Generates):
+                model = as_latent(model)
+            if isinstance(model, Generates):
+                return model.sample(n, **options).reshape(-1, *self.spec.shape)
+        images = sample_images(model, n, self.spec.shape, c)
         if images is None:
             raise OptionError(
                 f"{self._name!r} does not generate examples: train a variant such as 'vae'"

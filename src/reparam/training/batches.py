@@ -1,7 +1,7 @@
-"""What training needs of the training split: batches, epoch by epoch.
+"""The interface of the training split: batches, epoch by epoch.
 
-Training knows no data sets. Whatever has the attributes and methods of ``Batches`` can be trained
-on; ``data.Batches`` and ``data.StreamBatches`` have them.
+Training does not import data sets. It accepts any object with the attributes and methods of
+``Batches``; ``data.Batches`` and ``data.StreamBatches`` have them.
 """
 
 from collections.abc import Iterator
@@ -19,20 +19,16 @@ class IndexedBatches(Protocol):
     @property
     def n_examples(self) -> int:
         """The number of examples of an epoch."""
-        ...
 
     @property
     def batch_size(self) -> int:
         """The number of examples of a batch; the last batch of an epoch may have fewer."""
-        ...
 
     def order(self, epoch: int) -> Tensor | None:
         """Return the order of an epoch, with shape (N,); None for that of the examples."""
-        ...
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
-        ...
 
 
 class Batches(Protocol):
@@ -41,29 +37,24 @@ class Batches(Protocol):
     @property
     def n_examples(self) -> int:
         """The number of examples of an epoch."""
-        ...
 
     @property
     def has_exact_length(self) -> bool:
         """Whether every epoch has exactly ``len`` batches; a loader may yield fewer."""
-        ...
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        ...
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Return the batches of an epoch, from number ``start`` on."""
-        ...
 
     def indexed(self) -> IndexedBatches | None:
         """Return the same batches as picks by index; None where they are made in another way."""
-        ...
 
 
 @dataclass(frozen=True)
 class FirstEpoch:
-    """The batches of the first epoch, each time anew: where milestones take their examples from.
+    """The batches of the first epoch, which can be iterated over more than once.
 
     Arguments:
         batches: The training split.

@@ -51,7 +51,7 @@ class CapturedStep:
     """The steps of whole batches, as a graph on a GPU and as the same calls elsewhere.
 
     Arguments:
-        step: The step, with learning rates of ours.
+        step: The step, with learning rates by a schedule of the options.
         batches: The training split, whose examples lie on the device.
     """
 
@@ -76,10 +76,9 @@ class CapturedStep:
             table = torch.tensor(
                 [turn.rate(t) for t in range(step.n_steps)], dtype=torch.float32, device=device
             )
-            for optimizer in turn.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = table[0].clone()
-                    self._lr.append((group["lr"], table))
+            for group in turn.groups:
+                group["lr"] = table[0].clone()
+                self._lr.append((group["lr"], table))
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0
 
@@ -124,7 +123,8 @@ class CapturedStep:
                 self._run_beside()
             if watch.reads:
                 self.is_possible = False
-                self._release()
+                for group in (group for turn in self.step.turns for group in turn.groups):
+                    group["lr"] = float(group["lr"])
         elif self.device.type != "cuda":
             self._run()
         elif self._n_warm < WARM_UP:
@@ -135,13 +135,6 @@ class CapturedStep:
                 self._run()
             self._graph = graph
             graph.replay()
-
-    def _release(self) -> None:
-        """Give the optimizers plain learning rates again."""
-        for turn in self.step.turns:
-            for optimizer in turn.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = float(group["lr"])
 
     def _run_beside(self) -> None:
         """Take a step on another stream than the main one, as a recording requires before it."""
@@ -176,8 +169,8 @@ def captured_step(
 ) -> CapturedStep | None:
     """Return the captured form of a step, where there can be one.
 
-    What changes with the step on the host is no part of a graph: annealed modules, optimizers and
-    schedulers of the user's own, and callbacks that receive every step.
+    A graph cannot contain changes that the host makes in every step: annealed modules, optimizers
+    and schedulers of the user, and callbacks that receive every step.
 
     Arguments:
         step: The step.
@@ -185,8 +178,8 @@ def captured_step(
         callbacks: The callbacks of the training.
         capture: Whether to capture; on a GPU when None.
     """
-    asked = step.runtime.device.type == "cuda" if capture is None else capture
-    indexed = batches.indexed() if asked else None
+    is_wanted = step.runtime.device.type == "cuda" if capture is None else capture
+    indexed = batches.indexed() if is_wanted else None
     on_host = every_step(callbacks) or step.annealed or step.has_own_optimizer
     if indexed is None or on_host or step.runtime.world_size > 1:
         return None

@@ -87,18 +87,8 @@ def save_tensors(
     write_json(path.with_suffix(".json"), record)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the values that ``save_tensors`` wrote.
-
-    Raises:
-        CheckpointError: A file is missing or damaged, or of a newer format.
-    """
-    stored = load_stored(path)
-    return stored.tensors, stored.values
-
-
-def load_stored(path: Path) -> Stored:
-    """Return everything that ``save_tensors`` wrote.
+def load_tensors(path: Path) -> Stored:
+    """Return what ``save_tensors`` wrote.
 
     Raises:
         CheckpointError: A file is missing or damaged, or of a newer format.
@@ -132,7 +122,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = _tensor_path(folder, checkpoint.step)
     save_tensors(path, checkpoint.tensors, checkpoint.values, checkpoint.config_sha256)
     for old in _steps(folder, ".json")[KEPT:]:
-        # The JSON file first: without it the checkpoint is ignored, whatever else is left.
+        # The JSON file first: a checkpoint without it is ignored.
         _tensor_path(folder, old).with_suffix(".json").unlink(missing_ok=True)
         _tensor_path(folder, old).unlink(missing_ok=True)
     return path
@@ -182,11 +172,11 @@ def _newest(
                 "still being written, its write was interrupted, or that file was deleted; falling "
                 "back to the checkpoint before it"
             )
-    foreign = False
+    fault = f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
     for step in steps:
         path = _tensor_path(folder, step)
         try:
-            stored = load_stored(path)
+            stored = load_tensors(path)
         except CheckpointError as error:
             if step not in _steps(folder, ".json"):
                 raise FileNotFoundError(path) from error
@@ -194,18 +184,14 @@ def _newest(
             continue
         if config_sha256 is None or stored.config_sha256 in (None, config_sha256):
             return Checkpoint(step, *stored)
-        foreign = True
         warn(f"{path} is of another configuration; falling back to the checkpoint before it")
-    if foreign:
-        raise CheckpointError(
+        fault = (
             f"the checkpoints in {folder} are of another configuration than the config.yaml beside "
             "that folder: put back the file that they were trained under, or delete the folder to "
             "train from the start"
         )
     if steps:
-        raise CheckpointError(
-            f"every checkpoint in {folder} is damaged: delete that folder to train from the start"
-        )
+        raise CheckpointError(fault)
     return None
 
 

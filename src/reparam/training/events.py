@@ -36,9 +36,9 @@ class Event:
         step: The number of optimizer steps taken.
         row: The scalars of ``log`` and, with a validation split, of ``epoch``, in nats per example.
             Empty for all other events.
-        model: The model as it would be used now: the average of the weights where there is one.
+        model: The current model: the average of the weights where there is one.
         batch: The batch of a ``step``; None for all other events.
-        terms: What the main objective returned for that batch, without gradients; None for all
+        terms: The terms of the main objective for that batch, without gradients; None for all
             other events.
         stop: A function that ends the training. The run then ends as after its last epoch: with
             the last row of metrics, a checkpoint, the best or averaged weights, and the event
@@ -57,14 +57,14 @@ class Event:
 
 
 EventHandler = Callable[[Event], None]
-"""What training accepts as a callback: any function of an event. A ``Callback`` is one, too."""
+"""A callback: any function of an event. A ``Callback`` is one, too."""
 
 
 class Callback:
     """A callback with one method for each kind of event. Override those that are needed.
 
-    Whatever a callback draws or evaluates, training goes on with the same random numbers and in
-    training mode.
+    A callback may draw random numbers and evaluate the model: training goes on with its own random
+    numbers and in training mode.
 
     Attributes:
         every_step: Whether ``on_step`` is called. Set it to True in a subclass that has this

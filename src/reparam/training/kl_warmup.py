@@ -53,7 +53,7 @@ def warmed_up(recipe: Recipe, epochs: float, steps_per_epoch: float) -> Recipe:
     beta = recipe.objective.beta if isinstance(recipe.objective, WeightsKL) else None
     if callable(beta):
         raise OptionError(
-            f"kl_warmup={epochs}: the objective has a schedule of its own for beta; use one of them"
+            f"kl_warmup={epochs}: the objective already has a schedule of beta; use one of them"
         )
     steps = max(1, round(epochs * steps_per_epoch))
     schedule = None if beta is None else linear(0.0, beta, steps)

@@ -12,13 +12,17 @@ from torch import Tensor
 from reparam.errors import NonFiniteError, ReparamError, RunError
 from reparam.objectives.bounds import value_at
 from reparam.training.kl_warmup import WeightsKL
-from reparam.training.runtime import lost_a_process
-from reparam.training.state import TrainingState
+from reparam.training.state import Checkpointing, TrainingState
 
 Row = dict[str, float | int | str]
 
 _NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
 """How torch describes numbers that are not finite."""
+
+_LOST = re.compile(
+    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
+)
+"""How torch describes that another process of the run does not answer."""
 
 
 class Monitor:
@@ -30,17 +34,14 @@ class Monitor:
     Arguments:
         state: The state of the training.
         send: A function that receives every row.
-        what_is_kept: A function that returns one clause on the last good checkpoint, for errors.
+        checkpointing: The checkpoints, which errors refer to.
     """
 
     def __init__(
-        self,
-        state: TrainingState,
-        send: Callable[[Row], None],
-        what_is_kept: Callable[[], str],
+        self, state: TrainingState, send: Callable[[Row], None], checkpointing: Checkpointing
     ) -> None:
         self.state, self.runtime = state, state.step.runtime
-        self._send, self._what_is_kept = send, what_is_kept
+        self._send, self._checkpointing = send, checkpointing
         self.start()
 
     def start(self) -> None:
@@ -50,7 +51,7 @@ class Monitor:
         self.resume()
 
     def resume(self) -> None:
-        """Start the clock of the steps: what came before, such as validation, is not counted."""
+        """Start the clock of the steps: the time before, as of validation, is not counted."""
         self._resumed = time.perf_counter()
 
     def _clear(self) -> None:
@@ -131,18 +132,15 @@ class Monitor:
                 raise NonFiniteError(
                     f"the weights of {name} are not finite after step {self.state.progress.step}, "
                     "though the loss was: a gradient overflowed; lower the learning rate "
-                    f"({lower(self.state.step.highest_lr)}); {self._what_is_kept()}"
+                    f"({lower(self.state.step.highest_lr)}); {self._checkpointing.what_is_kept()}"
                 ) from cause
 
     @contextmanager
-    def diagnosis(self, how_to_resume: str) -> Iterator[None]:
-        """Replace an error of torch by its cause, where it is only a consequence.
+    def diagnosis(self) -> Iterator[None]:
+        """Replace an error of torch by its cause, where that is known.
 
-        Values that are not finite are refused by a distribution, a decomposition or a quantile
-        before the loss is looked at; and the processes that share a step fail with one of them.
-
-        Arguments:
-            how_to_resume: One clause on how to go on after another process has ended.
+        A distribution, a decomposition or a quantile refuses values that are not finite before the
+        loss is checked. If one of the processes that share a step ends, the others fail too.
 
         Raises:
             NonFiniteError: The loss or the weights are not finite.
@@ -153,9 +151,10 @@ class Monitor:
         except ReparamError:
             raise
         except (RuntimeError, ValueError, ArithmeticError) as error:
-            if lost_a_process(self.runtime, error):
-                raise RunError(f"another process of this run has ended; {how_to_resume}") from error
-            # Other processes are not asked: they may be waiting within the step that failed.
+            if self.runtime.world_size > 1 and _LOST.search(str(error)):
+                advice = self._checkpointing.advice()
+                raise RunError(f"another process of this run has ended; {advice}") from error
+            # Without communication: other processes may be waiting within the step that failed.
             if self._blocks:
                 self._require_finite(torch.cat(self._blocks).double().cpu(), error)
             self.require_finite_weights(error)
@@ -173,9 +172,10 @@ class Monitor:
     def _error(self, step: int, terms: Mapping[str, float]) -> NonFiniteError:
         named = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
         cause = likely_cause(terms, self.state.step.highest_lr, step)
+        kept = self._checkpointing.what_is_kept()
         return NonFiniteError(
             f"the loss is not finite at step {step} (epoch {self.state.progress.epoch + 1}): "
-            + "; ".join(part for part in (named, cause, self._what_is_kept()) if part)
+            + "; ".join(part for part in (named, cause, kept) if part)
         )
 
 

@@ -23,8 +23,8 @@ class TrainingOptions:
     Arguments:
         epochs: The number of passes over the training split.
         batch_size: The number of examples of each step.
-        optimizer: Adam, or Muon for the matrices and Adam for the rest: fewer steps of more cost,
-            for networks without convolutions and batches of some hundred examples.
+        optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
+            slower steps: for networks without convolutions and batches of some hundred examples.
         lr: The highest learning rate.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at

@@ -4,7 +4,6 @@ One device needs nothing but torch. Several devices or nodes use lightning-fabri
 only then, since its import takes as long as that of torch.
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -14,14 +13,10 @@ from torch import Tensor, nn
 
 from reparam.errors import OptionError, unknown
 from reparam.training.optimizers import Optimizer
+from reparam.utils.arguments import numbers
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
 """Precisions by name, with the names of lightning-fabric."""
-
-_LOST = re.compile(
-    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
-)
-"""How torch describes that another process of the run does not answer."""
 
 
 class SingleDevice:
@@ -123,15 +118,6 @@ Runtime = SingleDevice | SeveralDevices
 """Where a model trains."""
 
 
-def lost_a_process(runtime: Runtime, error: BaseException) -> bool:
-    """Return whether an error comes from another process of the run that has ended.
-
-    >>> lost_a_process(make_runtime("cpu", "float32"), RuntimeError("gloo: Connection closed"))
-    False
-    """
-    return runtime.world_size > 1 and _LOST.search(str(error)) is not None
-
-
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the device of a name; ``auto`` is a GPU if there is one.
 
@@ -142,21 +128,21 @@ def resolve_device(name: str = "auto") -> torch.device:
         >>> resolve_device("cpu")
         device(type='cpu')
     """
-    if name == "auto":
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        name = "cpu" if accelerator is None else accelerator.type
     try:
-        device = torch.device(name)
+        device = torch.device("cpu" if name == "auto" else name)
     except RuntimeError:
         raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:0", "mps"]) from None
-    if device.type != "cpu":
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        found = 0 if accelerator is None else torch.accelerator.device_count()
-        if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
-            raise OptionError(
-                f"device={name!r} is not on this machine, which has {found} accelerators: "
-                "use device='cpu' or device='auto'"
-            )
+    if name != "auto" and device.type == "cpu":
+        return device
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if name == "auto":
+        return accelerator or device
+    found = 0 if accelerator is None else torch.accelerator.device_count()
+    if accelerator is None or accelerator.type != device.type or (device.index or 0) >= found:
+        raise OptionError(
+            f"device={name!r} is not on this machine, which has {found} accelerators: "
+            "use device='cpu' or device='auto'"
+        )
     return device
 
 
@@ -201,11 +187,11 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         # Without these instructions bfloat16 is emulated, and slower than float32.
-        known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return known is not None and bool(known())
+        return torch.cpu._is_avx512_bf16_supported()
     return False
 
 
+@numbers(devices=1, nodes=1)
 def make_runtime(
     device: str, precision: str, devices: int = 1, nodes: int = 1, has_players: bool = False
 ) -> Runtime:
@@ -221,8 +207,6 @@ def make_runtime(
     Raises:
         OptionError: Fewer than one device or node, or a device that this machine does not have.
     """
-    if devices < 1 or nodes < 1:
-        raise OptionError(f"devices={devices}, nodes={nodes}: both must be at least 1")
     place = resolve_device(device)
     if devices == nodes == 1:
         return SingleDevice(place, precision)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from reparam.errors import OptionError, named
+from reparam.errors import named
 from reparam.utils.arguments import numbers
 
 __all__ = ["LearningRate", "Linear", "learning_rate", "linear"]
@@ -32,7 +32,6 @@ class Linear:
         return self.start + (self.stop - self.start) * share
 
 
-@numbers()
 def linear(start: float, stop: float, steps: int) -> Linear:
     r"""Return the schedule of a KL warm-up, from ``start`` to ``stop`` in ``steps`` steps.
 
@@ -54,9 +53,7 @@ def linear(start: float, stop: float, steps: int) -> Linear:
         >>> beta(0), beta(500), beta(9999)
         (0.0, 0.25, 1.0)
     """
-    if steps < 1:
-        raise OptionError(f"steps={steps}: must be at least 1")
-    return Linear(float(start), float(stop), steps)
+    return Linear(start, stop, steps)
 
 
 STAGES = 8
@@ -66,21 +63,51 @@ STAGES = 8
 @numbers(warmup=0, steps=1)
 @dataclass(frozen=True)
 class LearningRate:
-    """A linear rise to the peak, and after the warm-up the peak times a falling share."""
+    """A linear rise to the peak, and after the warm-up the peak times a falling factor.
+
+    Arguments:
+        peak: The highest value.
+        warmup: The number of steps of the rise.
+        steps: The number of all steps.
+        fall: The factor as a function of two shares: of the steps after the warm-up that are taken,
+            and of all steps that are taken.
+    """
 
     peak: float
     warmup: int
     steps: int
-    fall: Callable[[float, int, int], float]
+    fall: Callable[[float, float], float]
 
     def __call__(self, step: float) -> float:
         """Return the value at a step; infinity is the end of training."""
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
-        return self.peak * self.fall(step, self.warmup, self.steps)
+        fallen = min((step - self.warmup) / max(1, self.steps - self.warmup), 1.0)
+        return self.peak * self.fall(fallen, min(step / self.steps, 1.0))
 
 
-@numbers(warmup=0, steps=1)
+def _cosine(fallen: float, taken: float) -> float:
+    return 0.5 * (1 + cos(pi * fallen))
+
+
+def _linear(fallen: float, taken: float) -> float:
+    return 1 - fallen
+
+
+def _constant(fallen: float, taken: float) -> float:
+    return 1.0
+
+
+def _stages(fallen: float, taken: float) -> float:
+    # The stages 0 … i take (3^(i+1) - 1) / (3^8 - 1) of all steps.
+    stage = int(log(1 + taken * (3**STAGES - 1), 3) + 1e-9)
+    return float(10 ** (-min(stage, STAGES - 1) / (STAGES - 1)))
+
+
+FALLS = {"cosine": _cosine, "linear": _linear, "constant": _constant, "stages": _stages}
+"""The schedules of the learning rate after the warm-up, by name."""
+
+
 def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRate:
     r"""Return a schedule of the learning rate, which rises to its peak and then falls.
 
@@ -114,30 +141,5 @@ def learning_rate(name: str, peak: float, warmup: int, steps: int) -> LearningRa
         >>> [round(stages(epoch), 5) for epoch in (0, 1, 4, 1093, 3279)]
         [0.001, 0.00072, 0.00052, 0.0001, 0.0001]
     """
-    falls = {"cosine": _cosine, "linear": _linear, "constant": _constant, "stages": _stages}
-    fall = named("schedule of the learning rate", name, falls)
-    return LearningRate(float(peak), warmup, steps, fall)
-
-
-def _cosine(step: float, warmup: int, steps: int) -> float:
-    return 0.5 * (1 + cos(pi * _fallen(step, warmup, steps)))
-
-
-def _linear(step: float, warmup: int, steps: int) -> float:
-    return 1 - _fallen(step, warmup, steps)
-
-
-def _fallen(step: float, warmup: int, steps: int) -> float:
-    """Return the share of the steps after the warm-up that are taken."""
-    return min((step - warmup) / max(1, steps - warmup), 1.0)
-
-
-def _stages(step: float, warmup: int, steps: int) -> float:
-    share = min(step / steps, 1.0)
-    # The stages 0 … i take (3^(i+1) - 1) / (3^8 - 1) of all steps.
-    stage = int(log(1 + share * (3**STAGES - 1), 3) + 1e-9)
-    return float(10 ** (-min(stage, STAGES - 1) / (STAGES - 1)))
-
-
-def _constant(step: float, warmup: int, steps: int) -> float:
-    return 1.0
+    fall = named("schedule of the learning rate", name, FALLS)
+    return LearningRate(peak, warmup, steps, fall)

@@ -5,7 +5,7 @@ A signal is remembered and handled after the current step, so that the state can
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import torch
@@ -32,7 +32,7 @@ class StopRequests:
         self._before: dict[int, object] = {}
 
     def from_callback(self) -> None:
-        """Remember that a callback asks for the end of the training."""
+        """Request the end of the training, as a callback does."""
         self._by_callback = True
 
     def agreed(self, runtime: Runtime) -> int:
@@ -55,12 +55,7 @@ class StopRequests:
                 self._before[number] = signal.signal(number, self._remember)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

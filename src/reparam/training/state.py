@@ -9,10 +9,10 @@ optimizers and schedulers of the user's own, the rest of their states.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from reparam.training.checkpoint import (
 )
 from reparam.training.optimizers import Optimizer
 from reparam.training.step import Step
+from reparam.utils.arguments import as_declared, as_float
 from reparam.utils.seeding import mixed_seed, reseed, rng_state, set_rng_state
 
 OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))
@@ -74,25 +75,22 @@ class Progress:
         Raises:
             CheckpointError: Values of other names or types, which only another program writes.
         """
-        values = {name: value for name, value in values.items() if name not in OWN}
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(values)) or [
-            name for name, value in values.items() if not _is_sound(name, value)
-        ]
-        if wrong:
+        kinds = get_type_hints(cls)
+        found = {name: value for name, value in values.items() if name not in OWN}
+        wrong = sorted(kinds.keys() ^ found.keys())
+        try:
+            if wrong:
+                raise OptionError(f"the value {wrong[0]!r} is missing or unknown")
+            best = found.pop("best")
+            found = {
+                name: as_declared(name, value, kinds[name], 0) for name, value in found.items()
+            }
+            return cls(**found, best=-inf if best is None else as_float("best", best))
+        except OptionError as error:
             raise CheckpointError(
-                f"the checkpoint was not written by reparam: its value {wrong[0]!r} is missing, "
-                "unknown, or of another kind; delete it to go on from the one before it"
-            )
-        return cls(**{**values, "best": -inf if values["best"] is None else values["best"]})
-
-
-def _is_sound(name: str, value: object) -> bool:
-    """Return whether a value of ``Progress`` can be one that was stored."""
-    if name in ("seconds", "best"):
-        is_number = type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]
-        return is_number or (name == "best" and value is None)
-    return type(value) is int and value >= 0
+                f"the checkpoint was not written by reparam: {error}; delete it to go on from the "
+                "one before it"
+            ) from error
 
 
 @dataclass
@@ -131,9 +129,9 @@ class Checkpointing:
 
     def advice(self) -> str:
         """Return one clause on how to go on."""
-        if self.folder is None:
+        if self.how_to_resume or self.folder is None:
             return self.how_to_resume or "nothing was saved, since checkpoints=None"
-        return self.how_to_resume or f"go on from the newest checkpoint in {self.folder}"
+        return f"go on from the newest checkpoint in {self.folder}"
 
 
 class TrainingState:
@@ -184,7 +182,7 @@ class TrainingState:
                 [type(one).__name__, packed(f"{kind}.{i}", one.state_dict(), tensors)]
                 for i, one in enumerate(each)
             ]
-        for index, optimizer in _ours(step):
+        for index, optimizer in _named(step):
             for number, state in optimizer.state_dict()["state"].items():
                 tensors |= flatten(f"optimizer.{index}.{number}", state)
         return Checkpoint(self.progress.step, tensors, values, config_sha256)
@@ -201,17 +199,16 @@ class TrainingState:
                 by this program.
         """
         progress = Progress.from_values(checkpoint.values)
-        at = progress.step
-        if batches_per_epoch is not None:
-            at = progress.epoch * batches_per_epoch + progress.batch
-        if not progress.step == checkpoint.step == at:
-            raise CheckpointError(
-                f"the checkpoint after step {checkpoint.step} says that it is of step "
-                f"{progress.step}, batch {progress.batch} of epoch {progress.epoch}, which do not "
-                "go together: delete it to go on from the one before it"
-            )
         load_weights(self.step.model, unflatten("model", checkpoint.tensors), "the checkpoint")
+        expected = progress.step
+        if batches_per_epoch is not None:
+            expected = progress.epoch * batches_per_epoch + progress.batch
         try:
+            if not progress.step == checkpoint.step == expected:
+                raise ValueError(
+                    f"it records step {progress.step}, batch {progress.batch} of epoch "
+                    f"{progress.epoch}"
+                )
             self._load(checkpoint)
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -227,16 +224,17 @@ class TrainingState:
             reseed(runtime.device, mixed_seed(self.seed, *place))
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        """Load all tensors but the weights; what does not fit raises an error of Python."""
+        """Load all tensors but the weights; a mismatch raises a built-in error of Python."""
         step, tensors, values = self.step, checkpoint.tensors, checkpoint.values
-        best = unflatten("best", tensors)
-        if best:
-            require_like(best, step.current.state_dict())
+        best, current = unflatten("best", tensors), step.current.state_dict()
+        shapes = [{name: t.shape for name, t in each.items()} for each in (best, current)]
+        if best and shapes[0] != shapes[1]:
+            raise ValueError("the best weights have other names or shapes")
         self.best = best
         if step.average is not None:
             step.average.load_state_dict(unflatten("average", tensors))
         if step.has_own_optimizer != any(kind in values for kind in OWN):
-            raise ValueError("one of them has an optimizer or scheduler of its own")
+            raise ValueError("only one of them has an optimizer or scheduler of the user")
         for kind, each in _own(step).items():
             for one, (name, state) in zip(each, values[kind], strict=True):
                 if name != type(one).__name__:
@@ -244,7 +242,7 @@ class TrainingState:
                 one.load_state_dict(unpacked(state, tensors))
         moved = [
             _load_optimizer(optimizer, unflatten(f"optimizer.{index}", tensors))
-            for index, optimizer in _ours(step)
+            for index, optimizer in _named(step)
         ]
         if checkpoint.step and moved and not any(moved):
             raise ValueError("it has no state of the optimizer")
@@ -259,13 +257,13 @@ def _own(step: Step) -> dict[str, list[Any]]:
     return dict(zip(OWN, (list(step.optimizers), schedulers), strict=True))
 
 
-def _ours(step: Step) -> list[tuple[int, Optimizer]]:
-    """Return the numbered optimizers of a name, whose states have known names of tensors."""
+def _named(step: Step) -> list[tuple[int, Optimizer]]:
+    """Return the numbered optimizers that were chosen by name, whose states have known tensors."""
     return [] if step.has_own_optimizer else list(enumerate(step.optimizers))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> int:
-    """Load the state of an optimizer of ours, and return the number of its parameters with one."""
+    """Load the state of an optimizer, and return the number of its parameters that have one."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -278,17 +276,6 @@ def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> int:
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     return len(states)
-
-
-def require_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse tensors with other names or shapes than others have.
-
-    >>> require_like({"weight": torch.zeros(2)}, {"weight": torch.zeros(3)})
-    Traceback (most recent call last):
-    ValueError: the tensors have other names or shapes
-    """
-    if {k: t.shape for k, t in found.items()} != {k: t.shape for k, t in expected.items()}:
-        raise ValueError("the tensors have other names or shapes")
 
 
 def packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:

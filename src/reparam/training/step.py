@@ -1,29 +1,196 @@
 """One step of training, for the training loop and for loops of the user's own.
 
-A step does all that changes a model: schedules by the number of the step, milestones, the updates
-of the main objective and of every player, and the moving average of the weights.
+A step does everything that changes a model: schedules by the number of the step, milestones, the
+updates of the main objective and of every player, and the moving average of the weights.
+
+A recipe without players has one ``Turn``, that of the main objective. With players, the main
+objective updates the parameters that belong to no player. Then every player updates its own, in
+order, on the same batch.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from reparam.batch import Batch, concatenated
+from reparam.batch import Batch, concatenated, for_module
 from reparam.errors import OptionError
 from reparam.nn.autocast import float32_where_narrow
-from reparam.objectives.recipe import Milestone, Recipe
-from reparam.objectives.terms import Terms
+from reparam.objectives.recipe import Milestone, Player, Recipe
+from reparam.objectives.terms import Objective, Terms
 from reparam.training.average import MovingAverage
 from reparam.training.kl_warmup import warmed_up
-from reparam.training.optimizers import Optimizer, OptimizerFactory, SchedulerFactory
+from reparam.training.optimizers import (
+    Optimizer,
+    OptimizerFactory,
+    SchedulerFactory,
+    linear_weights,
+    make_optimizers,
+    own_optimizer,
+    own_scheduler,
+)
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime, SingleDevice
-from reparam.training.turn import make_turns
+from reparam.training.schedules import LearningRate, learning_rate
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
+
+
+class Loss(nn.Module):
+    """A model and one objective of it, as a module whose forward pass is the loss.
+
+    Arguments:
+        model: The model.
+        objective: (model, batch) -> Terms.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.keeps_terms = False
+        """Whether ``terms`` is set in every step."""
+        self.terms: Terms | None = None
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        c: Tensor | None,
+        step: int | Tensor | None,
+        progress: float | Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and the scalars to log of the batch (x, y, c)."""
+        batch = for_module(Batch(x, y, c, step, progress), self.model)
+        terms = self.objective(self.model, batch)
+        if self.keeps_terms:
+            values = vars(terms)
+            self.terms = Terms(**{f.name: _detached(values[f.name]) for f in fields(Terms)})
+        return terms.loss, terms.scalars()
+
+
+def _detached(value: Any) -> Any:
+    """Return tensors, or mappings of them, without gradients; everything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: _detached(item) for name, item in value.items()}
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+@dataclass
+class Turn:
+    """The turn of one player in each step.
+
+    Arguments:
+        name: The name of the player; empty for the main objective.
+        loss: The loss.
+        module: The loss as the runtime has prepared it.
+        parameters: The parameters that it updates.
+        optimizers: The optimizers of these parameters.
+        rate: The learning rate by step; None where the user's optimizer or scheduler has its own.
+        schedulers: The user's schedulers, one for each optimizer, or none.
+    """
+
+    name: str
+    loss: Loss
+    module: nn.Module
+    parameters: list[nn.Parameter]
+    optimizers: Sequence[Optimizer]
+    rate: LearningRate | None
+    schedulers: Sequence[LRScheduler] = ()
+
+    @property
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """The groups of parameters of all optimizers, each with its learning rate as ``lr``."""
+        return (group for optimizer in self.optimizers for group in optimizer.param_groups)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate that the first optimizer has now."""
+        return next((float(group["lr"]) for group in self.groups), 0.0)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the next update."""
+        for group in self.groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def update(self, batch: Batch, runtime: Runtime, clip_norm: float) -> dict[str, Tensor]:
+        """Update the parameters with a batch, and return the scalars to log by their names.
+
+        Arguments:
+            batch: The batch.
+            runtime: The runtime, which computes the gradients.
+            clip_norm: The largest norm of the gradient; 0 for no limit.
+        """
+        with runtime.autocast():
+            loss, scalars = self.module(batch.x, batch.y, batch.c, batch.step, batch.progress)
+        # In a caller's autocast context, even a disabled one, weights that were cast in this step
+        # would be kept for the next.
+        torch.clear_autocast_cache()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        runtime.backward(loss)
+        if clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return {f"{self.name}/{k}": v for k, v in scalars.items()} if self.name else scalars
+
+
+def make_turns(
+    recipe: Recipe,
+    options: TrainingOptions,
+    runtime: Runtime,
+    n_steps: int,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+) -> list[Turn]:
+    """Create the turns of a recipe: the main objective, then every player.
+
+    The arguments are those of ``Step``.
+    """
+    model = recipe.model
+    owned = {
+        id(parameter)
+        for player in recipe.players
+        for parameter in model.get_submodule(player.module).parameters()
+    }
+    turns = []
+    # The main objective is the player of the whole model, without the parts of the others.
+    for player in (Player("", recipe.objective), *recipe.players):
+        parameters = list(model.get_submodule(player.module).parameters())
+        if not player.module:
+            parameters = [p for p in parameters if p.requires_grad and id(p) not in owned]
+        lr = player.lr or options.lr
+        made: list[Optimizer]
+        if optimizer is not None:
+            made = [own_optimizer(optimizer, parameters, player.lr)] if parameters else []
+        else:
+            made = make_optimizers(
+                options.optimizer,
+                parameters,
+                lr,
+                runtime.device,
+                matrices=linear_weights(model),
+                weight_decay=options.weight_decay,
+                of_torch=runtime.world_size > 1 or scheduler is not None,
+            )
+        schedulers, rate = [], None
+        if scheduler is not None:
+            own = (cast(torch.optim.Optimizer, each) for each in made)
+            schedulers = [own_scheduler(scheduler, each) for each in own]
+        elif optimizer is None:
+            warmup = round(options.lr_warmup * n_steps)
+            rate = learning_rate(options.lr_schedule, lr, warmup, n_steps)
+        loss = Loss(model, player.objective)
+        module, ready = runtime.setup(loss, made)
+        turns.append(Turn(player.module, loss, module, parameters, ready, rate, schedulers))
+    return turns
 
 
 @runtime_checkable
@@ -32,7 +199,6 @@ class Annealed(Protocol):
 
     def anneal(self, progress: float) -> None:
         """Change the module, given the share of all steps that are taken, from 0 to 1."""
-        ...
 
 
 @numbers(n_steps=1)
@@ -158,7 +324,7 @@ class Step:
 
     @property
     def current(self) -> nn.Module:
-        """The model as it would be used now: the average of the weights where there is one."""
+        """The current model: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.module
 
     def lr(self, step: int) -> float:

@@ -82,8 +82,7 @@ class Trainer:
         self.state = TrainingState(self.step, options.seed)
         self.checkpointing = Checkpointing(checkpoints, options.checkpoint_every)
         self.validation = Validation(validation, options, self.state)
-        send_row, what_is_kept = partial(self._send, "log"), self.checkpointing.what_is_kept
-        self.monitor = Monitor(self.state, send_row, what_is_kept)
+        self.monitor = Monitor(self.state, partial(self._send, "log"), self.checkpointing)
         self._requests = StopRequests()
 
     @property
@@ -121,7 +120,7 @@ class Trainer:
                 self.save()
             self._requests.agreed(self.runtime)  # a callback may have stopped the run already
             while not self._is_done:
-                with self.monitor.diagnosis(self.checkpointing.advice()):
+                with self.monitor.diagnosis():
                     self._train_epoch()
         if self.state.best:
             self.step.current.load_state_dict(self.state.best)
@@ -193,7 +192,7 @@ class Trainer:
         if not self._is_done and not number:
             return False
         self.monitor.log()
-        # After the last step, too: the state stands in for weights that are damaged some day.
+        # After the last step, too: the checkpoint can replace weights that are damaged later.
         self.save()
         if self._is_done:
             return True

@@ -15,7 +15,7 @@ CHUNK = 500
 
 
 class Validation:
-    """Validate the current model, keep the best weights, and say when to stop.
+    """Validate the current model, keep the best weights, and decide when to stop.
 
     The score is the ELBO, or the log-likelihood of an objective without one. The best score and its
     weights are a part of the state of the training.

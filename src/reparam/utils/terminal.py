@@ -21,23 +21,10 @@ _SIGNS = {
     **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼", "+"),
     **dict.fromkeys("‘’", "'"),
     **dict.fromkeys("“”", '"'),
-    "±": "+-",
-    "×": "x",
-    "·": "*",
-    "•": "*",
-    "‖": "||",
-    "∈": "in",
-    "∞": "inf",
-    "≈": "~",
-    "≠": "!=",
-    "≤": "<=",
-    "≥": ">=",
-    "→": "->",
-    "⏎": "\\n",
-    "λ": "lambda",  # its Unicode name is lamda
-    "Λ": "Lambda",
-    "²": "^2",
-    "³": "^3",
+    **dict.fromkeys("·•", "*"),
+    **{"±": "+-", "×": "x", "‖": "||", "∈": "in", "∞": "inf", "→": "->", "⏎": "\\n"},
+    **{"≈": "~", "≠": "!=", "≤": "<=", "≥": ">=", "²": "^2", "³": "^3"},
+    **{"λ": "lambda", "Λ": "Lambda"},  # the Unicode name of λ is lamda
 }
 
 
@@ -129,7 +116,7 @@ class BestEffortStream(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
+        self._stream = io.StringIO() if stream is None else stream
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -139,27 +126,23 @@ class BestEffortStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write a text if the stream accepts it, and return its length."""
-        if self._stream is not None:
-            with suppress(OSError, ValueError):
-                self._stream.write(text)
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush the stream if possible."""
-        if self._stream is not None:
-            with suppress(OSError, ValueError):
-                self._stream.flush()
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""
         with suppress(OSError, ValueError):
-            return self._stream is not None and self._stream.isatty()
+            return self._stream.isatty()
         return False
 
     def fileno(self) -> int:
         """Return the file descriptor of the stream."""
-        if self._stream is None:
-            raise OSError("there is no stream")
         return self._stream.fileno()
 
 
@@ -169,7 +152,7 @@ def stderr() -> TextIO:
 
 
 def note(message: str) -> None:
-    """Print a message on standard error, in the words of the interface in use: see ``worded``."""
+    """Print a message on standard error, as ``worded`` rewords it."""
     print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
 
 
