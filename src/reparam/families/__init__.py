@@ -6,11 +6,10 @@ from a network's features to raw parameters. A file registers its family as a li
 (``LIKELIHOODS``), as a posterior (``POSTERIORS``), or as both.
 """
 
-from reparam.families.bernoulli import Bernoulli
-from reparam.families.categorical import Categorical
-from reparam.families.continuous_bernoulli import ContinuousBernoulli
-from reparam.families.cross_entropy import CrossEntropy
-from reparam.families.deterministic import Deterministic
+from reparam.families.bernoulli import Bernoulli, ContinuousBernoulli, CrossEntropy
+from reparam.families.bounded import Deterministic, Uniform
+from reparam.families.categorical import Categorical, QuantizedGray
+from reparam.families.counts import NegativeBinomial, Poisson
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.families.family import (
     LIKELIHOODS,
@@ -21,14 +20,9 @@ from reparam.families.family import (
     as_posterior,
 )
 from reparam.families.flow import Flow
-from reparam.families.full_covariance_gaussian import FullCovarianceGaussian
-from reparam.families.gaussian import Gaussian
+from reparam.families.gaussian import FullCovarianceGaussian, Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax
 from reparam.families.likelihoods import default_likelihood, likelihood
-from reparam.families.negative_binomial import NegativeBinomial
-from reparam.families.poisson import Poisson
-from reparam.families.quantized_gray import QuantizedGray
-from reparam.families.uniform import Uniform
 from reparam.families.vector_quantized import Quantized
 from reparam.families.von_mises_fisher import VonMisesFisher
 from reparam.utils.registry import discover

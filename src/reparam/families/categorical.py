@@ -1,10 +1,13 @@
-"""The categorical distribution, for labels, tokens and discrete pixels."""
+"""Categoricals: classes and tokens, and the grey levels of an image."""
 
 from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.families.family import Family, Shape
+from reparam.distributions import QuantizedCategorical
+from reparam.families.family import LIKELIHOODS, Family, Likelihood, Shape
+from reparam.families.likelihoods import levels_of
+from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
 
@@ -35,3 +38,45 @@ class Categorical(Family):
         """Return the categorical with these logits."""
         logits = raw.movedim(-1 - len(self.event_shape), -1)
         return self.independent(TorchCategorical(logits=logits, validate_args=False))
+
+
+@numbers(levels=2)
+class QuantizedGray(Family):
+    r"""A categorical over the grey levels of a pixel, k / (K - 1) in [0, 1].
+
+    Arguments:
+        levels: The number of levels K.
+        event_shape: The shape of the event.
+
+    Raises:
+        OptionError: Fewer than two levels.
+
+    Example:
+        >>> import torch
+        >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
+        >>> p.mean.shape
+        torch.Size([5, 1, 8, 8])
+    """
+
+    supports = ("unit",)
+
+    def __init__(self, levels: int, event_shape: Shape) -> None:
+        super().__init__(event_shape, levels)
+        self.levels = levels
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return the distribution over levels with these logits."""
+        logits = raw.movedim(-1 - len(self.event_shape), -1)
+        return self.independent(QuantizedCategorical(logits, validate_args=False))
+
+
+def _categorical(spec: DataSpec) -> Family:
+    levels = levels_of(spec, "categorical")
+    if spec.support in Categorical.supports:
+        return Categorical(levels, spec.shape)
+    return QuantizedGray(levels, spec.shape)
+
+
+LIKELIHOODS.add(
+    "categorical", Likelihood((*Categorical.supports, *QuantizedGray.supports), _categorical)
+)

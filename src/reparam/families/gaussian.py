@@ -1,4 +1,4 @@
-"""The diagonal Gaussian."""
+"""Gaussians, with a diagonal and with a full covariance matrix."""
 
 from collections.abc import Sequence
 from math import inf, log, prod
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from reparam.distributions import OptimalNormal
+from reparam.distributions import OptimalNormal, TriangularNormal
 from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape, as_likelihood, as_posterior
+from reparam.families.family import Family, Shape, as_likelihood, as_posterior, one_axis
 from reparam.utils.arguments import numbers
 
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
@@ -129,3 +129,45 @@ class Gaussian(Family):
             SupportError: Features that describe the event place by place.
         """
         return super().raw_of_mean(mean) if self.places else mean
+
+
+@as_posterior("full-covariance")
+class FullCovarianceGaussian(Family):
+    r"""The Gaussian with a full covariance matrix, given by its lower-triangular factor L.
+
+    .. math:: z = \mu + L \varepsilon, \qquad
+              \log q(z) = \log \mathcal N(L^{-1}(z - \mu); 0, I) - \sum_j \log L_{jj}
+
+    Arguments:
+        event_shape: The number of dimensions n; the head makes n + n(n + 1)/2 numbers.
+
+    Raises:
+        ShapeError: An event with more than one axis.
+
+    References:
+        Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1.
+
+    Example:
+        >>> q = FullCovarianceGaussian(3).attach((8,))(torch.zeros(5, 8))
+        >>> q.scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+
+    supports = ("real",)
+    factorizes = False
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+        n = one_axis(self)
+        self.raw_shape = torch.Size([n + n * (n + 1) // 2])
+        self._rows_columns: Tensor
+        self.register_buffer("_rows_columns", torch.tril_indices(n, n, -1), persistent=False)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, L Lᵀ)."""
+        n = self.event_shape[0]
+        loc, log_variance, below = raw.split([n, n, n * (n - 1) // 2], dim=-1)
+        scale_tril = torch.diag_embed((0.5 * log_variance).exp())
+        rows, columns = self._rows_columns
+        scale_tril[..., rows, columns] = below
+        return TriangularNormal(loc, scale_tril)
