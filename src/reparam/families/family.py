@@ -7,6 +7,7 @@ go together follows from these declarations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
@@ -14,10 +15,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from reparam.distributions.declared import Space
-from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.nn.heads import head, pooled, set_bias
 from reparam.spec import DataSpec
-from reparam.utils.arguments import as_sizes, numbers
+from reparam.utils.arguments import as_float, as_sizes, numbers
 from reparam.utils.registry import Part, Registry, registered
 
 Shape = int | Sequence[int]
@@ -224,9 +225,7 @@ def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
     """
 
     def decorated(family: F) -> F:
-        def create(spec: DataSpec) -> Family:
-            return family.for_data(spec, options)
-
+        create = partial(family.for_data, options=options)
         LIKELIHOODS.add(name, Likelihood(family.supports, create))
         return family
 
@@ -259,3 +258,20 @@ def one_axis(family: Family) -> int:
             "event must have one axis; use Gaussian for images"
         )
     return family.event_shape[0]
+
+
+def check_word_or_positive(name: str, value: float | str, words: Sequence[str]) -> None:
+    """Refuse an argument that is neither one of a few words nor a positive number.
+
+    Raises:
+        OptionError: Another word, or a number that is not positive and finite.
+
+    Example:
+        >>> check_word_or_positive("scale", -1.0, ["learned"])
+        Traceback (most recent call last):
+        reparam.errors.OptionError: scale=-1.0: must be above 0
+    """
+    if not isinstance(value, str):
+        as_float(name, value, minimum=0.0, open_ends=True)
+    elif value not in words:
+        raise unknown(name, value, [*words, "a positive number"])

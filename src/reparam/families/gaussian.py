@@ -8,8 +8,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
 from reparam.distributions import OptimalNormal, TriangularNormal
-from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape, as_likelihood, as_posterior, one_axis
+from reparam.errors import OptionError
+from reparam.families.family import (
+    Family,
+    Shape,
+    as_likelihood,
+    as_posterior,
+    check_word_or_positive,
+    one_axis,
+)
 from reparam.utils.arguments import numbers
 
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
@@ -69,12 +76,7 @@ class Gaussian(Family):
         places: Sequence[int] = (),
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
-        kinds = ("learned", "shared", "optimal")
-        if isinstance(scale, str):
-            if scale not in kinds:
-                raise unknown("scale", scale, [*kinds, "a positive number"])
-        elif not 0 < scale < inf:
-            raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
+        check_word_or_positive("scale", scale, ["learned", "shared", "optimal"])
         self.scale = scale
         if not min_scale < max_scale:
             raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")

@@ -6,14 +6,10 @@ learned, from which follows what it goes with.
 
 from reparam.priors.class_conditional import ClassConditional
 from reparam.priors.codebook_prior import CodebookPrior
+from reparam.priors.fixed import HypersphericalUniform, NoPrior, StandardNormal, UniformCodes
 from reparam.priors.flow import Flow
-from reparam.priors.hyperspherical_uniform import HypersphericalUniform
 from reparam.priors.mixture import Mixture
-from reparam.priors.no_prior import NoPrior
 from reparam.priors.prior import PRIORS, Prior, StartsAtData, as_prior
-from reparam.priors.prior import check_sizes as check_sizes
-from reparam.priors.standard_normal import StandardNormal
-from reparam.priors.uniform_codes import UniformCodes
 from reparam.priors.vamp_prior import VampPrior
 from reparam.utils.registry import discover
 

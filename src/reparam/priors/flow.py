@@ -8,8 +8,8 @@ from torch.distributions import Distribution, Independent, Normal
 
 from reparam.distributions import Flow as FlowDistribution
 from reparam.nn.flows import masked_transforms
+from reparam.priors.fixed import StandardNormal
 from reparam.priors.prior import Prior, as_prior
-from reparam.priors.standard_normal import StandardNormal
 from reparam.utils.arguments import numbers
 
 

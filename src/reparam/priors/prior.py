@@ -14,7 +14,6 @@ from torch.distributions import Distribution
 
 from reparam.batch import Batch
 from reparam.distributions.declared import Space
-from reparam.errors import OptionError
 from reparam.spec import DataSpec
 from reparam.utils.registry import Part, Registry, parameters_of, registered
 
@@ -103,16 +102,3 @@ def as_prior(name: str, **options: object) -> Callable[[P], P]:
         options: Keyword arguments of the class that the name stands for.
     """
     return registered(PRIORS, name, **options)
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse an empty part.
-
-    Raises:
-        OptionError: A size below one.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            what = "latent dimension" if name == "latent_dim" else name.removeprefix("n_")
-            one = what.removesuffix("s")
-            raise OptionError(f"{name}={size}: a model needs at least one {one}")

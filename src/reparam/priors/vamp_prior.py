@@ -1,7 +1,6 @@
 """The VampPrior: a mixture of the posteriors of learned pseudo-inputs."""
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, Self
 
 import torch
@@ -18,12 +17,12 @@ from torch.distributions import (
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, base_distribution
 from reparam.errors import SupportError
-from reparam.priors.prior import Prior, Setting, as_prior, check_sizes
+from reparam.priors.prior import Prior, Setting, as_prior
 from reparam.utils.arguments import numbers
 
 
 @as_prior("vamp")
-@numbers(context=0, label_context=0)
+@numbers(shape=1, n_components=1, context=0, label_context=0)
 class VampPrior(Prior):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
@@ -67,7 +66,6 @@ class VampPrior(Prior):
         label_context: int | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(n_components=n_components, size=prod(shape))
         self.label_context = context if label_context is None else label_context
         # The encoder is a part of the model: in a tuple it is not a submodule here.
         self._encoder = (encoder,)

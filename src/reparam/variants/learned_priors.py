@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Unpack
 
-from reparam.priors import PRIORS, check_sizes
+from reparam.priors import PRIORS
 from reparam.spec import DataSpec
+from reparam.utils.arguments import as_int
 from reparam.variants.builder import variant
 from reparam.variants.networks import Net, WithoutContext, perceptrons
 from reparam.variants.specification import Specification
@@ -68,7 +69,7 @@ def flow_prior_vae(
         >>> flow_prior_vae(DataSpec((1, 8, 8), "binary")).model.prior().sample((5,)).shape
         torch.Size([5, 20])
     """
-    check_sizes(flow_depth=flow_depth)
+    flow_depth = as_int("flow_depth", flow_depth, minimum=1)
     prior = PRIORS["flow"].with_options(
         n_transforms=n_transforms, hidden=(flow_width,) * flow_depth
     )

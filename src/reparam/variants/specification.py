@@ -19,9 +19,10 @@ from reparam.models.label_inference import LabelDecoder, StackedDecoder
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
 from reparam.objectives.recipe import Milestone, Player
-from reparam.priors import PRIORS, Prior, StartsAtData, check_sizes
+from reparam.priors import PRIORS, Prior, StartsAtData
 from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
+from reparam.utils.arguments import as_int
 from reparam.utils.registry import Part, Registry
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Composition:
         Arguments:
             spec: The shape, support and condition of the data.
         """
-        check_sizes(latent_dim=self.latent_dim)
+        as_int("latent_dim", self.latent_dim, minimum=1)
         network, decoder = self.networks(spec, self.latent_dim)
         family = self.posterior.kind.for_latents(self.latent_dim, self.posterior.options)
         encoder = Conditional(network, family)
