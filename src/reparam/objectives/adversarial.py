@@ -16,7 +16,7 @@ from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(gamma=0)
 @dataclass(frozen=True)
 class FactorVAE(ModelObjective):
     r"""The ELBO, and the total correlation of the codes as a discriminator D estimates it.
@@ -42,8 +42,6 @@ class FactorVAE(ModelObjective):
         >>> list(recipe.objective(recipe.model, Batch(torch.zeros(4, 1, 8, 8))).penalties)
         ['total_correlation']
     """
-
-    not_negative = ("gamma",)
 
     gamma: float = 6.0
 
@@ -86,8 +84,6 @@ class DensityRatio(ModelObjective):
 class _Perceptual(ModelObjective):
     """Abstract: an objective with a similarity in the features of the discriminator."""
 
-    not_negative = ("gamma", "pixels")
-
     gamma: float = 1.0
     pixels: float = 1.0
 
@@ -96,7 +92,7 @@ class _Perceptual(ModelObjective):
         return self.pixels * log_prob - 0.5 * self.gamma * distance
 
 
-@numbers()
+@numbers(gamma=0, pixels=0)
 @dataclass(frozen=True)
 class PerceptualEncoder(_Perceptual):
     r"""The objective of the encoder of a VAE-GAN: similarity in the discriminator's features.
@@ -137,7 +133,7 @@ class PerceptualEncoder(_Perceptual):
         return step.terms(similarity - step.divergence.value)
 
 
-@numbers()
+@numbers(gamma=0, pixels=0)
 @dataclass(frozen=True)
 class Generator(_Perceptual):
     r"""The objective of the decoder of a VAE-GAN: to deceive the discriminator and to reconstruct.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.distributions import mean_or_mode
-from reparam.errors import OptionError, SupportError
+from reparam.errors import SupportError
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
@@ -70,7 +70,7 @@ class Reconstruction(ModelObjective):
 
 
 @as_objective("contractive")
-@numbers()
+@numbers(weight=0, n_probes=0)
 @dataclass(frozen=True)
 class Contractive(ModelObjective):
     r"""Reconstruction, and a penalty on the derivative of the code by x.
@@ -102,16 +102,10 @@ class Contractive(ModelObjective):
         ['contraction']
     """
 
-    not_negative = ("weight",)
     needs_prior = False
 
     weight: float = 0.1
     n_probes: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_probes is not None and self.n_probes < 0:
-            raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
     @property
     def needs_gradient_of_x(self) -> bool:

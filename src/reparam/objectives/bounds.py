@@ -96,7 +96,7 @@ def passed(
 
 
 @as_objective("elbo")
-@numbers(n_samples=1)
+@numbers(n_samples=1, beta=0, free_bits=0)
 @dataclass(frozen=True)
 class ELBO(ModelObjective):
     r"""The evidence lower bound, with a weight on its KL and free bits.
@@ -131,7 +131,6 @@ class ELBO(ModelObjective):
     """
 
     options = ("free_bits",)
-    not_negative = ("beta", "free_bits")
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
@@ -139,7 +138,6 @@ class ELBO(ModelObjective):
     kl_method: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.kl_method not in (None, CLOSED_FORM, MONTE_CARLO):
             raise OptionError(
                 f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"

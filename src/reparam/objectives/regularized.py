@@ -17,7 +17,7 @@ from reparam.utils.arguments import numbers
 
 
 @as_objective("tc")
-@numbers()
+@numbers(beta=0)
 @dataclass(frozen=True)
 class TotalCorrelation(ModelObjective):
     r"""The ELBO with a larger weight on the dependence between latent dimensions (β-TC-VAE).
@@ -49,7 +49,6 @@ class TotalCorrelation(ModelObjective):
         ['total_correlation']
     """
 
-    not_negative = ("beta",)
     needs_factorizing = True
 
     beta: float = 6.0
@@ -73,7 +72,7 @@ class TotalCorrelation(ModelObjective):
 
 
 @as_objective("mmd")
-@numbers()
+@numbers(weight=0, kl_weight=0)
 @dataclass(frozen=True)
 class MMD(ModelObjective):
     r"""Reconstruction, and the discrepancy between the codes of the batch and draws from the prior.
@@ -101,8 +100,6 @@ class MMD(ModelObjective):
         >>> list(MMD()(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).penalties)
         ['mmd']
     """
-
-    not_negative = ("weight", "kl_weight")
 
     weight: float = 10.0
     kl_weight: float = 0.0
@@ -142,7 +139,7 @@ class MMD(ModelObjective):
 
 
 @as_objective("naive")
-@numbers()
+@numbers(weight=0)
 @dataclass(frozen=True)
 class NaivePenalty(ModelObjective):
     r"""A penalty that resembles a KL and is none, for comparison with the ELBO.
@@ -168,7 +165,6 @@ class NaivePenalty(ModelObjective):
         torch.Size([5])
     """
 
-    not_negative = ("weight",)
     needs_gaussian = True
 
     weight: float = 1.0

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from math import inf
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
@@ -94,7 +93,6 @@ class ModelObjective(ABC):
 
     Attributes:
         options: The fields that are options of any variant with this objective.
-        not_negative: The fields that must be finite, 0 or more.
         has_latents: Whether the model has latent variables.
         needs_prior: Whether codes are compared with the prior.
         is_importance_weighted: Whether densities of draws are compared, which relaxed draws lack.
@@ -104,19 +102,12 @@ class ModelObjective(ABC):
     """
 
     options: ClassVar[tuple[str, ...]] = ()
-    not_negative: ClassVar[tuple[str, ...]] = ()
     has_latents: ClassVar[bool] = True
     needs_prior: ClassVar[bool] = True
     is_importance_weighted: ClassVar[bool] = False
     needs_factorizing: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
     repeats_labeled: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        for name in self.not_negative:
-            value = vars(self)[name]
-            if not callable(value) and not 0 <= value < inf:
-                raise OptionError(f"{name}={value}: must be finite, 0 or more")
 
     @property
     def name(self) -> str:

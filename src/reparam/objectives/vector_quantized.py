@@ -13,7 +13,7 @@ from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(commitment=0)
 @dataclass(frozen=True)
 class VectorQuantized(ModelObjective):
     r"""The ELBO of a quantized latent, and the commitment of the encoder to its codes.
@@ -46,8 +46,6 @@ class VectorQuantized(ModelObjective):
         >>> VectorQuantized()(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).elbo.shape
         torch.Size([5])
     """
-
-    not_negative = ("commitment",)
 
     commitment: float = 0.25
 
