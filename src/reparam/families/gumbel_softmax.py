@@ -41,7 +41,7 @@ class GumbelSoftmax(Family):
         torch.Size([5, 320])
     """
 
-    space = "one-hot codes"
+    space = "discrete codes"
     factorizes = False
     is_relaxed = True
 

@@ -154,9 +154,8 @@ def squared_jacobian(z: Tensor, x: Tensor, n_probes: int = 0) -> Tensor:
         tensor([5., 5., 5.])
     """
     if not n_probes:
-        probes = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)[:, None].expand(
-            -1, *z.shape
-        )
+        identity = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)
+        probes = identity[:, None].expand(-1, *z.shape)
     else:
         probes = torch.randn(n_probes, *z.shape, device=z.device, dtype=z.dtype) / n_probes**0.5
     (rows,) = torch.autograd.grad(z, x, probes, create_graph=True, is_grads_batched=True)

@@ -158,10 +158,25 @@ class ELBO(ModelObjective):
         return step.terms(step.reconstruction - beta * divergence.value, **penalties)
 
 
+@dataclass(frozen=True)
+class _ImportanceWeighted(ModelObjective):
+    """Abstract: a bound by the importance weights of ``n_importance`` draws."""
+
+    options = ("n_importance",)
+    is_importance_weighted = True
+
+    n_importance: int = 5
+
+    @property
+    def n_draws(self) -> int:
+        """The number of draws of z for each example."""
+        return self.n_importance
+
+
 @as_objective("iwae")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
-class IWAE(ModelObjective):
+class IWAE(_ImportanceWeighted):
     r"""The importance-weighted bound, tighter than the ELBO.
 
     .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
@@ -186,26 +201,15 @@ class IWAE(ModelObjective):
         torch.Size([5, 3])
     """
 
-    options = ("n_importance",)
-    is_importance_weighted = True
-
-    n_importance: int = 5
-
-    @property
-    def n_draws(self) -> int:
-        """The number of draws of z for each example."""
-        return self.n_importance
-
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        draws = model.draw(batch.x, batch.c, self.n_importance)
-        return _importance_terms(draws)
+        return _importance_terms(model.draw(batch.x, batch.c, self.n_importance))
 
 
 @as_objective("dreg")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
-class DReG(ModelObjective):
+class DReG(_ImportanceWeighted):
     r"""The importance-weighted bound with doubly reparameterized gradients for the encoder.
 
     .. math:: \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
@@ -231,16 +235,6 @@ class DReG(ModelObjective):
         >>> DReG(5)(recipe.model, Batch(torch.zeros(3, 1, 8, 8))).surrogate.shape
         torch.Size([])
     """
-
-    options = ("n_importance",)
-    is_importance_weighted = True
-
-    n_importance: int = 5
-
-    @property
-    def n_draws(self) -> int:
-        """The number of draws of z for each example."""
-        return self.n_importance
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

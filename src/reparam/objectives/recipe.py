@@ -9,7 +9,7 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.errors import OptionError, unknown
-from reparam.objectives.terms import Objective
+from reparam.objectives.terms import Objective, check_share
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_float, numbers
 from reparam.utils.equality import by_value
@@ -60,8 +60,7 @@ class Milestone:
     n_examples: int = 10_000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.at < 1:
-            raise OptionError(f"at={self.at}: must be a share of the steps in [0, 1)")
+        check_share("at", self.at)
 
 
 @dataclass(frozen=True)

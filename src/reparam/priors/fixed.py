@@ -93,7 +93,7 @@ class UniformCodes(Prior):
         -73.68
     """
 
-    space = "one-hot codes"
+    space = "discrete codes"
 
     def __init__(self, n_variables: int, n_classes: int) -> None:
         super().__init__()
