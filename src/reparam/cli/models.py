@@ -10,7 +10,7 @@ from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.parts import KINDS
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def main(options: Options) -> None:
         [(v.name, v.summary.rstrip("."), v.paper) for v in found],
     )
     print("\nParts for any variant whose encoder is a network and a family:")
-    for kind, known in (("posterior", POSTERIORS), ("prior", PRIORS), ("objective", OBJECTIVES)):
+    for kind, known in KINDS.items():
         print(f"  --{kind:<9}  {', '.join(known)}")
     print("  --condition  label")
     print("\nLikelihoods, with --likelihood, and their data:")

@@ -11,6 +11,7 @@ from reparam.batch import Batch
 from reparam.distributions import base_distribution, mean_or_mode
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
+from reparam.nn.context import with_condition
 from reparam.objectives.bounds import passed
 from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
@@ -245,16 +246,15 @@ class Classification(ModelObjective):
 
 def logits(model: LatentModel, value: Tensor, c: Tensor | None = None) -> Tensor:
     """Return log D / (1 - D) of codes or examples, with shape (B,)."""
-    given = (value,) if c is None else (value, c)
-    p: Any = base_distribution(model.part("discriminator")(*given))
+    p: Any = base_distribution(with_condition(model.part("discriminator"), value, c))
     return p.logits
 
 
 def distance(model: LatentModel, x: Tensor, other: Tensor, c: Tensor | None) -> Tensor:
     """Return the squared distance in the discriminator's first features, with shape (B,)."""
     first = model.part("discriminator").network.first
-    given = () if c is None else (c,)
-    return (first(x, *given) - first(other, *given)).square().flatten(1).sum(1)
+    difference = with_condition(first, x, c) - with_condition(first, other, c)
+    return difference.square().flatten(1).sum(1)
 
 
 def discrimination(real: Tensor, fake: Tensor) -> Terms:

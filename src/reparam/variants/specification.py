@@ -6,16 +6,15 @@ model is built once, from the result.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeVar, cast
 
 from torch import nn
 
 from reparam.batch import Batch
 from reparam.families import POSTERIORS, Family
 from reparam.families import likelihood as likelihood_of
-from reparam.models.conditional import Conditional
-from reparam.models.label_inference import LabelDecoder, StackedDecoder
+from reparam.models.conditional import Conditional, family_of
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
 from reparam.objectives.recipe import Milestone, Player
@@ -139,7 +138,7 @@ class Specification:
     def likelihood(self) -> Family | None:
         """The family of the decoder; None for a decoder that is no network and family."""
         if not isinstance(self.model, Composition):
-            return decoder_family(self.model)
+            return family_of(self.model.decoder) if isinstance(self.model, LatentModel) else None
         has_family = self.model.networks.has_likelihood
         return likelihood_of(self.data, self.model.likelihood) if has_family else None
 
@@ -192,7 +191,7 @@ def merged(own: Specification, options: Mapping[str, OptionValue]) -> Specificat
             prior=_chosen(model.prior, PRIORS, given.get("prior"), given),
         )
     if objective.name:
-        part = Part(objective.name, type(objective), _fields(objective))
+        part = Part(objective.name, type(objective), vars(objective))
         part = _chosen(part, OBJECTIVES, given.get("objective"), given)
         objective = part.kind(**part.options)
     return replace(own, model=model, objective=objective)
@@ -206,10 +205,6 @@ def _chosen(
     part = own if named.name == own.name else named
     declared: Sequence[str] = part.kind.options  # type: ignore[attr-defined]
     return part.with_options(**{name: options[name] for name in declared if name in options})
-
-
-def _fields(objective: ModelObjective) -> dict[str, object]:
-    return {f.name: vars(objective)[f.name] for f in fields(objective)}  # type: ignore[arg-type]
 
 
 def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, ...]:
@@ -227,20 +222,9 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
 
 def start_prior(model: LatentModel, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    if isinstance(model.prior, StartsAtData):
-        model.prior.start(replace(examples, x=model.as_input(examples.x)))
+    cast(StartsAtData, model.prior).start(replace(examples, x=model.as_input(examples.x)))
 
 
 def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean of training examples, for any code."""
-    family = decoder_family(model)
-    if family is not None:
-        family.start_at(model.as_event(examples.x).mean(0))
-
-
-def decoder_family(model: nn.Module) -> Family | None:
-    """Return the family of a model's decoder; None for a decoder that is no network and family."""
-    decoder = model.decoder if isinstance(model, LatentModel) else None
-    if not isinstance(decoder, Conditional | LabelDecoder | StackedDecoder):
-        return None
-    return decoder.family if isinstance(decoder.family, Family) else None
+    cast(Family, family_of(model.decoder)).start_at(model.as_event(examples.x).mean(0))
