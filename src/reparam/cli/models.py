@@ -40,8 +40,8 @@ def main(options: Options) -> None:
         print(f"  --{kind:<9}  {', '.join(known)}")
     print("  --condition  label")
     print("\nLikelihoods, with --likelihood, and their data:")
-    for name, (supports, _) in LIKELIHOODS.items():
-        print(f"  {name:<20}  {', '.join(supports)}")
+    for name, part in LIKELIHOODS.items():
+        print(f"  {name:<20}  {', '.join(part.kind.supports)}")
     print("\nNot together:")
     for what, reason in REFUSALS:
         print(f"  {what}: {reason}")

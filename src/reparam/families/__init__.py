@@ -15,7 +15,6 @@ from reparam.families.family import (
     LIKELIHOODS,
     POSTERIORS,
     Family,
-    Likelihood,
     as_likelihood,
     as_posterior,
 )
@@ -42,7 +41,6 @@ __all__ = [
     "Gaussian",
     "GumbelSoftmax",
     "LIKELIHOODS",
-    "Likelihood",
     "NegativeBinomial",
     "POSTERIORS",
     "Poisson",

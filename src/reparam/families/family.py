@@ -7,8 +7,7 @@ go together follows from these declarations.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -200,20 +199,8 @@ class Family(nn.Module, ABC):
 F = TypeVar("F", bound=type[Family])
 
 
-class Likelihood(NamedTuple):
-    """A likelihood that goes by a name.
-
-    Arguments:
-        supports: The supports of the data that it fits.
-        create: From a data spec to the family.
-    """
-
-    supports: tuple[str, ...]
-    create: Callable[[DataSpec], Family]
-
-
-LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
-"""The likelihoods p(x | z) by name."""
+LIKELIHOODS: Registry[Part[Family]] = Registry("likelihood")
+"""The likelihoods p(x | z) by name. ``part.kind.for_data`` creates one."""
 
 
 def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
@@ -223,13 +210,7 @@ def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
         name: The name of the likelihood.
         options: Keyword arguments of the family that the name stands for.
     """
-
-    def decorated(family: F) -> F:
-        create = partial(family.for_data, options=options)
-        LIKELIHOODS.add(name, Likelihood(family.supports, create))
-        return family
-
-    return decorated
+    return registered(LIKELIHOODS, name, **options)
 
 
 POSTERIORS: Registry[Part[Family]] = Registry("posterior")

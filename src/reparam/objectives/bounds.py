@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, isfinite, log, nan
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,22 +51,30 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
 
 
 @by_value
-class Pass(NamedTuple):
+@dataclass(frozen=True)
+class Pass:
     """One pass of a batch through a model.
 
     Arguments:
         q: q(z | x, c).
-        z: Draws from it, with shape (K, B, D).
+        p: p(z | c).
+        z: Draws from q, with shape (K, B, D).
         likelihood: p(x | z, c) at the draws.
         reconstruction: E_q[log p(x | z, c)], in nats with shape (B,).
-        divergence: KL(q‖p).
+        kl_method: How the KL is computed; see ``divergence.kl``.
     """
 
     q: Distribution
+    p: Distribution
     z: Tensor
     likelihood: Distribution
     reconstruction: Tensor
-    divergence: Divergence
+    kl_method: str | None = None
+
+    @cached_property
+    def divergence(self) -> Divergence:
+        """KL(q‖p)."""
+        return kl(self.q, self.p, self.z, method=self.kl_method)
 
     def terms(self, bound: Tensor, **penalties: Tensor) -> Terms:
         """Return the terms of an objective with this bound, and these penalties."""
@@ -86,13 +95,13 @@ class Pass(NamedTuple):
 def passed(
     model: LatentModel, batch: Batch, n_samples: int = 1, kl_method: str | None = None
 ) -> Pass:
-    """Encode a batch, draw codes, decode them, and compute the KL to the prior."""
+    """Encode a batch, draw codes and decode them."""
     x = model.as_event(batch.x)
     q = model.posterior(x, batch.c)
     z = rsample(q, n_samples, x.device)
-    p = model.likelihood(z, batch.c)
-    divergence = kl(q, model.prior_distribution(batch.c), z, method=kl_method)
-    return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
+    likelihood = model.likelihood(z, batch.c)
+    reconstruction = likelihood.log_prob(x).mean(0)
+    return Pass(q, model.prior_distribution(batch.c), z, likelihood, reconstruction, kl_method)
 
 
 @as_objective("elbo")

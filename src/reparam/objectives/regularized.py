@@ -6,8 +6,7 @@ from math import log
 from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
-from reparam.distributions import Delta, base_distribution, rsample
-from reparam.divergence import kl
+from reparam.distributions import Delta, base_distribution
 from reparam.errors import SupportError
 from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
@@ -111,31 +110,21 @@ class MMD(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q, p = model.posterior(x, batch.c), model.prior_distribution(batch.c)
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        step = passed(model, batch)
         if not self.has_kl and any(v.requires_grad for v in model.prior.parameters()):
             raise SupportError(
                 "draws from a learned prior pass no gradient, so that nothing would train it: "
                 "use prior='standard-normal', or a kl_weight above 0"
             )
-        drawn = model.draw_prior(len(x), batch.c)
+        drawn = model.draw_prior(len(batch), batch.c)
         # The discrepancy needs two examples, and the last batch of an epoch may have one.
-        distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
-        penalties = {"mmd": self.weight * distance}
-        if isinstance(q, Delta) and not self.has_kl:
-            return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
-        divergence = kl(q, p, z)
-        return Terms(
-            bound=reconstruction - self.kl_weight * divergence.value
-            if self.has_kl
-            else reconstruction,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-            penalties=penalties,
-        )
+        distance = mmd(step.z[0], drawn.detach()) if len(batch) > 1 else step.z.new_zeros(())
+        bound, penalties = step.reconstruction, {"mmd": self.weight * distance}
+        if self.has_kl:
+            bound = bound - self.kl_weight * step.divergence.value
+        elif isinstance(step.q, Delta):  # it has no KL
+            return Terms(bound=bound, reconstruction=bound, penalties=penalties)
+        return step.terms(bound, **penalties)
 
 
 @as_objective("naive")

@@ -8,16 +8,23 @@ from reparam.objectives.recipe import Milestone, Player, Recipe, Source, replace
 from reparam.utils.registry import discover
 from reparam.variants.adversarial import cvae_gan, vae_gan
 from reparam.variants.autoencoders import ae, cae, dae
-from reparam.variants.bounds import dreg, iwae
+from reparam.variants.bounds import beta_vae, conv_vae, dreg, iwae, vae
 from reparam.variants.builder import build, variant
-from reparam.variants.classic import beta_vae, conv_vae, vae
 from reparam.variants.cluster_vae import cluster_vae
 from reparam.variants.compatibility import REFUSALS
 from reparam.variants.hierarchical import conv_ladder_vae, hierarchical_vae, ladder_vae
-from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
+from reparam.variants.latents import (
+    class_prior_vae,
+    cvae,
+    flow_prior_vae,
+    full_covariance_vae,
+    gumbel_vae,
+    iaf_vae,
+    vamp_vae,
+    vmf_vae,
+)
 from reparam.variants.observed import classifier, directed
 from reparam.variants.options import options_of
-from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
 from reparam.variants.registry import Variant, get, names
 from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
 from reparam.variants.specification import Composition, Specification
