@@ -1,14 +1,18 @@
 """VAEs trained by the ELBO, and by tighter bounds from several draws of z for each x."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from functools import partial
+from typing import Any, Unpack
+
+from torch import nn
 
 from reparam.families import Family
+from reparam.nn import ConvDecoder, ConvEncoder
 from reparam.nn.conv import Norm
 from reparam.objectives import ELBO, IWAE, DReG
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.networks import Convolutions, Net, perceptrons
+from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Composition, Specification
 
 
@@ -74,6 +78,22 @@ def beta_vae(
     return Specification(spec, perceptrons(latent_dim, **net), ELBO(beta=beta))
 
 
+def convolutions(
+    spec: DataSpec,
+    latent_dim: int,
+    channels: Sequence[int],
+    activation: str,
+    norm: Norm | None,
+    padding: int,
+) -> tuple[nn.Module, nn.Module]:
+    """Create convolutional networks, the decoder's layers in reverse order."""
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
+    return (
+        ConvEncoder(spec.shape, channels, padding=padding, **shared),
+        ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared),
+    )
+
+
 @variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
 def conv_vae(
     spec: DataSpec,
@@ -108,7 +128,9 @@ def conv_vae(
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
-    networks = Convolutions(channels, activation, norm, padding)
+    networks = partial(
+        convolutions, channels=channels, activation=activation, norm=norm, padding=padding
+    )
     parts = Composition(networks=networks, latent_dim=latent_dim, likelihood=likelihood)
     return Specification(spec, parts)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
 from reparam.families import POSTERIORS, Family
@@ -9,7 +10,7 @@ from reparam.priors import PRIORS
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_int
 from reparam.variants.builder import variant
-from reparam.variants.networks import Net, WithoutContext, perceptrons
+from reparam.variants.networks import Net, perceptrons, without_context
 from reparam.variants.specification import Specification
 
 
@@ -257,7 +258,7 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) ->
         torch.Size([10, 1, 8, 8])
     """
     parts = perceptrons(latent_dim, prior=PRIORS["class-conditional"], **net)
-    networks = WithoutContext(parts.networks)
+    networks = partial(without_context, networks=parts.networks)
     spec = spec.conditioned(spec.condition or "label")
     return Specification(spec, replace(parts, networks=networks))
 

@@ -1,7 +1,7 @@
 """Variants with other penalties on the code than the KL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 from reparam.families import POSTERIORS, Bernoulli
@@ -16,16 +16,9 @@ from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Specification
 
 
-@dataclass(frozen=True)
-class CodeDiscriminator:
-    """Creates the discriminator of codes, by the sizes of its layers."""
-
-    critic: Sequence[int]
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
-        """Create the discriminator."""
-        network = MLP(latent_dim, *self.critic, activation="leaky-relu")
-        return Conditional(network, Bernoulli(()))
+def code_discriminator(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
+    """Create the discriminator of codes, by the sizes of its layers."""
+    return Conditional(MLP(latent_dim, *critic, activation="leaky-relu"), Bernoulli(()))
 
 
 @variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
@@ -89,7 +82,7 @@ def factor_vae(
         >>> factor_vae(DataSpec((1, 28, 28), "binary")).players[0].module
         'discriminator'
     """
-    discriminator = CodeDiscriminator(critic)
+    discriminator = partial(code_discriminator, critic)
     parts = perceptrons(latent_dim, parts={"discriminator": discriminator}, **net)
     players = (Player("discriminator", DensityRatio(), critic_lr),)
     return Specification(spec, parts, FactorVAE(gamma), players)

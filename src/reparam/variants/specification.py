@@ -4,10 +4,9 @@ A variant is a preset of one specification. The parts that a user names are merg
 model is built once, from the result.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypeVar, cast
+from typing import TypeVar, cast
 
 from torch import nn
 
@@ -22,6 +21,7 @@ from reparam.priors import PRIORS, Prior, StartsAtData
 from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_int
+from reparam.utils.equality import by_value
 from reparam.utils.registry import Part, Registry
 
 T = TypeVar("T")
@@ -29,44 +29,34 @@ T = TypeVar("T")
 OptionValue = str | int | float | Sequence[int] | Family | None
 """The value of an option of a variant."""
 
+NetworkMaker = Callable[[DataSpec, int], tuple[nn.Module, nn.Module]]
+"""A function from data and the number of latent dimensions to the networks of encoder, decoder."""
+
 PartMaker = Callable[[DataSpec, int], nn.Module]
 """A function from data and the number of latent dimensions to a part of a model."""
 
 
-class Networks(ABC):
-    """Abstract: creates the networks of encoder and decoder."""
-
-    has_likelihood: ClassVar[bool] = True
-    """Whether the decoder's network is followed by the family of the likelihood."""
-
-    @abstractmethod
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the networks of the encoder and of the decoder.
-
-        Arguments:
-            spec: The shape, support and condition of the data.
-            latent_dim: The number of dimensions of z.
-        """
-
-
+@by_value
 @dataclass(frozen=True, kw_only=True)
 class Composition:
     """The parts of a model each of which can be exchanged.
 
     Arguments:
-        networks: Creates the networks of encoder and decoder.
+        networks: A function that creates the networks of encoder and decoder.
         latent_dim: The number of dimensions of z.
         posterior: q(z | x).
         prior: p(z).
         likelihood: p(x | z), by name or as a family; None for the default of the data.
+        has_likelihood: Whether the decoder's network is followed by the family of the likelihood.
         parts: Functions that create further parts of the model, such as a discriminator, by name.
     """
 
-    networks: Networks
+    networks: NetworkMaker
     latent_dim: int
     posterior: Part[Family] = POSTERIORS["gaussian"]
     prior: Part[Prior] = PRIORS["standard-normal"]
     likelihood: str | Family | None = None
+    has_likelihood: bool = True
     parts: Mapping[str, PartMaker] = field(default_factory=dict)
 
     def build(self, spec: DataSpec) -> LatentModel:
@@ -79,7 +69,7 @@ class Composition:
         network, decoder = self.networks(spec, self.latent_dim)
         family = self.posterior.kind.for_latents(self.latent_dim, self.posterior.options)
         encoder = Conditional(network, family)
-        if self.networks.has_likelihood:
+        if self.has_likelihood:
             decoder = Conditional(decoder, likelihood_of(spec, self.likelihood))
         setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind.is_gaussian)
         prior = self.prior.kind.for_model(setting, self.prior.options)
@@ -139,8 +129,8 @@ class Specification:
         """The family of the decoder; None for a decoder that is no network and family."""
         if not isinstance(self.model, Composition):
             return family_of(self.model.decoder) if isinstance(self.model, LatentModel) else None
-        has_family = self.model.networks.has_likelihood
-        return likelihood_of(self.data, self.model.likelihood) if has_family else None
+        model = self.model
+        return likelihood_of(self.data, model.likelihood) if model.has_likelihood else None
 
     @property
     def starts_at_mean(self) -> bool:
