@@ -6,50 +6,31 @@ from a network's features to raw parameters. A file registers its family as a li
 (``LIKELIHOODS``), as a posterior (``POSTERIORS``), or as both.
 """
 
-from reparam.families.bernoulli import Bernoulli, ContinuousBernoulli, CrossEntropy
-from reparam.families.bounded import Deterministic, Uniform
-from reparam.families.categorical import Categorical, QuantizedGray
-from reparam.families.counts import NegativeBinomial, Poisson
-from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
-from reparam.families.family import (
-    LIKELIHOODS,
-    POSTERIORS,
-    Family,
-    as_likelihood,
-    as_posterior,
+from reparam.families.bernoulli import Bernoulli as Bernoulli
+from reparam.families.bernoulli import ContinuousBernoulli as ContinuousBernoulli
+from reparam.families.bernoulli import CrossEntropy as CrossEntropy
+from reparam.families.bounded import Deterministic as Deterministic
+from reparam.families.bounded import Uniform as Uniform
+from reparam.families.categorical import Categorical as Categorical
+from reparam.families.categorical import QuantizedGray as QuantizedGray
+from reparam.families.counts import NegativeBinomial as NegativeBinomial
+from reparam.families.counts import Poisson as Poisson
+from reparam.families.discretized_logistic_mixture import (
+    DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )
-from reparam.families.flow import Flow
-from reparam.families.gaussian import FullCovarianceGaussian, Gaussian
-from reparam.families.gumbel_softmax import GumbelSoftmax
-from reparam.families.likelihoods import default_likelihood, likelihood
-from reparam.families.vector_quantized import Quantized
-from reparam.families.von_mises_fisher import VonMisesFisher
+from reparam.families.family import LIKELIHOODS as LIKELIHOODS
+from reparam.families.family import POSTERIORS as POSTERIORS
+from reparam.families.family import Family as Family
+from reparam.families.family import as_likelihood as as_likelihood
+from reparam.families.family import as_posterior as as_posterior
+from reparam.families.flow import Flow as Flow
+from reparam.families.gaussian import FullCovarianceGaussian as FullCovarianceGaussian
+from reparam.families.gaussian import Gaussian as Gaussian
+from reparam.families.gumbel_softmax import GumbelSoftmax as GumbelSoftmax
+from reparam.families.likelihoods import default_likelihood as default_likelihood
+from reparam.families.likelihoods import likelihood as likelihood
+from reparam.families.vector_quantized import Quantized as Quantized
+from reparam.families.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from reparam.utils.registry import discover
 
-discover(__name__, __path__)
-
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "ContinuousBernoulli",
-    "CrossEntropy",
-    "Deterministic",
-    "DiscretizedLogisticMixture",
-    "Family",
-    "Flow",
-    "FullCovarianceGaussian",
-    "Gaussian",
-    "GumbelSoftmax",
-    "LIKELIHOODS",
-    "NegativeBinomial",
-    "POSTERIORS",
-    "Poisson",
-    "Quantized",
-    "QuantizedGray",
-    "Uniform",
-    "VonMisesFisher",
-    "as_likelihood",
-    "as_posterior",
-    "default_likelihood",
-    "likelihood",
-]
+__all__ = discover(__name__, __path__)

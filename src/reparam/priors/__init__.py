@@ -4,29 +4,19 @@ A file registers its prior by name (``PRIORS``). A prior declares its latent spa
 learned, from which follows what it goes with.
 """
 
-from reparam.priors.class_conditional import ClassConditional
-from reparam.priors.codebook_prior import CodebookPrior
-from reparam.priors.fixed import HypersphericalUniform, NoPrior, StandardNormal, UniformCodes
-from reparam.priors.flow import Flow
-from reparam.priors.mixture import Mixture
-from reparam.priors.prior import PRIORS, Prior, StartsAtData, as_prior
-from reparam.priors.vamp_prior import VampPrior
+from reparam.priors.class_conditional import ClassConditional as ClassConditional
+from reparam.priors.codebook_prior import CodebookPrior as CodebookPrior
+from reparam.priors.fixed import HypersphericalUniform as HypersphericalUniform
+from reparam.priors.fixed import NoPrior as NoPrior
+from reparam.priors.fixed import StandardNormal as StandardNormal
+from reparam.priors.fixed import UniformCodes as UniformCodes
+from reparam.priors.flow import Flow as Flow
+from reparam.priors.mixture import Mixture as Mixture
+from reparam.priors.prior import PRIORS as PRIORS
+from reparam.priors.prior import Prior as Prior
+from reparam.priors.prior import StartsAtData as StartsAtData
+from reparam.priors.prior import as_prior as as_prior
+from reparam.priors.vamp_prior import VampPrior as VampPrior
 from reparam.utils.registry import discover
 
-discover(__name__, __path__)
-
-__all__ = [
-    "ClassConditional",
-    "CodebookPrior",
-    "Flow",
-    "HypersphericalUniform",
-    "Mixture",
-    "NoPrior",
-    "PRIORS",
-    "Prior",
-    "StandardNormal",
-    "StartsAtData",
-    "UniformCodes",
-    "VampPrior",
-    "as_prior",
-]
+__all__ = discover(__name__, __path__)

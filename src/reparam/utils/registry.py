@@ -126,12 +126,21 @@ def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind).parameters
 
 
-def discover(package: str, path: Iterable[str]) -> None:
+def discover(package: str, path: Iterable[str]) -> list[str]:
     """Import all modules of a package, so that each registers what it defines.
 
     Arguments:
         package: The name of the package.
         path: Its ``__path__``.
+
+    Returns:
+        The names that the package itself has imported from its modules, for its ``__all__``.
     """
     for module in iter_modules(path):
         import_module(f"{package}.{module.name}")
+    names = vars(import_module(package))
+    return [
+        name
+        for name, value in names.items()
+        if not (name.startswith("_") or inspect.ismodule(value) or value is discover)
+    ]
