@@ -27,14 +27,14 @@ from reparam.variants.specification import (
 )
 
 P = ParamSpec("P")
+Specify = Callable[Concatenate[DataSpec, P], Specification]
+"""The function of a variant, from data and options to its specification."""
+
+Build = Callable[Concatenate[DataSpec, P], Recipe]
+"""The function that a variant becomes, from the same arguments to a recipe."""
 
 
-def variant(
-    name: str, *, year: int, paper: str
-) -> Callable[
-    [Callable[Concatenate[DataSpec, P], Specification]],
-    Callable[Concatenate[DataSpec, P], Recipe],
-]:
+def variant(name: str, *, year: int, paper: str) -> Callable[[Specify[P]], Build[P]]:
     """Return a decorator that registers a function from data and options to a specification.
 
     Arguments:
@@ -46,9 +46,7 @@ def variant(
         OptionError: The name is taken.
     """
 
-    def register(
-        specify: Callable[Concatenate[DataSpec, P], Specification],
-    ) -> Callable[Concatenate[DataSpec, P], Recipe]:
+    def register(specify: Specify[P]) -> Build[P]:
         @functools.wraps(specify)
         def builder(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
             own = get(name).options
@@ -60,7 +58,7 @@ def variant(
             return build(name, spec, **(options | options.pop("net", {})))
 
         VARIANTS.add(name, Variant(name, builder, year, paper))
-        return cast(Callable[Concatenate[DataSpec, P], Recipe], builder)
+        return cast(Build[P], builder)
 
     return register
 
@@ -107,9 +105,9 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
             for option in sorted(asked.keys() - shared - parts.keys()):
                 others = variant.specify(spec, **(values | {option: defaults[option]}))
                 if merged(others, chosen) == specification:
-                    said = ", ".join(f"{k}={v!r}" for k, v in parts.items())
+                    named = ", ".join(f"{k}={v!r}" for k, v in parts.items())
                     raise OptionError(
-                        f"{option}={asked[option]}: has no effect with {said}; drop one of them"
+                        f"{option}={asked[option]}: has no effect with {named}; drop one of them"
                     )
         model = specification.model
         model = model.build(specification.data) if isinstance(model, Composition) else model

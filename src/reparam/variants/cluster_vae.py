@@ -11,12 +11,12 @@ from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
-from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
 from reparam.objectives.recipe import Milestone
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import jittered
 from reparam.variants.specification import Specification
 
 
@@ -70,10 +70,7 @@ def cluster_vae(
     encoder = MLP(spec.shape, *hidden, context=spec.context, activation=activation)
     decoder = MLP(latent_dim, *reversed(hidden), context=spec.context, activation=activation)
     model = LatentModel(
-        encoder=Conditional(
-            RandomAffine(encoder, spec.shape) if spec.is_image and jitter else encoder,
-            Gaussian(latent_dim),
-        ),
+        encoder=Conditional(jittered(encoder, spec, jitter), Gaussian(latent_dim)),
         decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
         prior=prior,
     )

@@ -5,11 +5,12 @@ refusal and the table of ``reparam models`` both come from the rule. Every combi
 refuses can be trained.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reparam.errors import OptionError, ReparamError, SupportError
-from reparam.variants.parts import KINDS
+from reparam.utils.registry import Part
+from reparam.variants.parts import KINDS, options_of_parts
 from reparam.variants.specification import OptionValue, Specification
 
 Asked = Mapping[str, OptionValue]
@@ -50,13 +51,13 @@ def check(specification: Specification, asked: Asked) -> None:
     values = {**specification.part_names, **asked}
     for rule in rules():
         if rule.refuses(specification, asked):
-            said = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
-            raise rule.error(f"{said}: {rule.reason}; {rule.fix}")
+            named = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
+            raise rule.error(f"{named}: {rule.reason}; {rule.fix}")
 
 
-def _option_rule(option: str, kind: str) -> Rule:
-    """Return the rule that refuses an option of parts where no part has it."""
-    names = [part.name for part in KINDS[kind].values() if option in part.kind.options]
+def _option_rule(option: str, kind: str, parts: Sequence[Part[object]]) -> Rule:
+    """Return the rule that refuses an option of some parts where the model has other parts."""
+    names = [part.name for part in parts]
 
     def refuses(s: Specification, asked: Asked) -> bool:
         options = {"posterior": s.q.options, "prior": s.p.options}
@@ -217,13 +218,8 @@ RULES: tuple[Rule, ...] = (
 
 def rules() -> tuple[Rule, ...]:
     """Return all rules, in the order in which they are checked."""
-    options = {
-        option: kind
-        for kind, registry in KINDS.items()
-        for part in registry.values()
-        for option in part.kind.options
-    }
-    return (*RULES[:3], *(_option_rule(*item) for item in options.items()), *RULES[3:])
+    options = (_option_rule(name, *found) for name, found in options_of_parts().items())
+    return (*RULES[:3], *options, *RULES[3:])
 
 
 REFUSALS = tuple((rule.what, rule.reason) for rule in rules())

@@ -8,7 +8,7 @@ from torch import nn
 
 from reparam.errors import SupportError
 from reparam.families import POSTERIORS, Family
-from reparam.nn import MLP, IgnoreContext
+from reparam.nn import MLP, IgnoreContext, RandomAffine
 from reparam.priors import PRIORS, Prior
 from reparam.spec import DataSpec
 from reparam.utils.registry import Part
@@ -44,6 +44,11 @@ def multilayer_perceptrons(
         )
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
     return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
+
+
+def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:
+    """Return a network that gets deformed images in training, if ``jitter`` and x is an image."""
+    return RandomAffine(network, spec.shape) if jitter and spec.is_image else network
 
 
 def without_context(
