@@ -7,7 +7,6 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.distributions import mean_or_mode
-from reparam.errors import SupportError
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
@@ -61,8 +60,6 @@ class Reconstruction(ModelObjective):
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        if self.corruption is not None:
-            _require_floats(x)
         encoded = x if self.corruption is None else self.corruption(x)
         z = mean_or_mode(model.posterior(encoded, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
@@ -115,7 +112,6 @@ class Contractive(ModelObjective):
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        _require_floats(x)
         encoder, n_probes = model.encoder, self.n_probes
         if n_probes is None:
             is_mlp = isinstance(encoder, Conditional) and isinstance(encoder.network, MLP)
@@ -129,14 +125,6 @@ class Contractive(ModelObjective):
             bound=reconstruction,
             reconstruction=reconstruction,
             penalties={"contraction": self.weight * norm.mean()},
-        )
-
-
-def _require_floats(x: Tensor) -> None:
-    if not x.is_floating_point():
-        raise SupportError(
-            "x holds whole numbers, such as tokens, to which noise cannot be added and which have "
-            "no derivative: use objective='reconstruction'"
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.errors import OptionError
+from reparam.errors import OptionError, SupportError
 from reparam.models.latent import as_latent
 from reparam.utils.equality import by_value
 from reparam.utils.registry import Part, Registry, registered
@@ -134,6 +134,7 @@ class ModelObjective(ABC):
 
         Raises:
             OptionError: What is not a batch of at least one example.
+            SupportError: An x of whole numbers, where the objective needs real numbers.
         """
         if not isinstance(batch, Batch):
             raise OptionError(
@@ -145,6 +146,11 @@ class ModelObjective(ABC):
             raise OptionError(
                 f"x {what}: {type(self).__name__} takes a tensor of at least one example, so give "
                 "Batch(torch.as_tensor(x))"
+            )
+        if self.needs_gradient_of_x and not batch.x.is_floating_point():
+            raise SupportError(
+                "x holds whole numbers, such as tokens, to which noise cannot be added and which "
+                "have no derivative: use objective='reconstruction'"
             )
         return self.terms(as_latent(model) if self.has_latents else model, batch)
 
