@@ -1,4 +1,4 @@
-"""The specification of data: what a model has to know to be built for them.
+"""The specification of data: the properties that a model is built for.
 
 A ``DataSpec`` holds the shape and support of one example x, the number of classes of its label y,
 the names of its covariates, and which of these make up the condition c that every part of a
@@ -21,7 +21,7 @@ Condition = Literal["label", "covariates", "label+covariates"]
 @numbers(n_classes=1, levels=1, dequantized_from=1)
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape and support of one example x, and what accompanies it.
+    """The shape and support of one example x, its labels and its condition.
 
     Arguments:
         shape: The shape of x, for images (channels, height, width).
@@ -32,7 +32,7 @@ class DataSpec:
             k / (levels - 1). None where x is continuous.
         dequantized_from: The number of levels before uniform noise made x continuous,
             x = (k + u) / levels with u ~ U[0, 1); it turns a density into bits per dimension.
-        condition: What c consists of: the ``label``, one-hot; the ``covariates``, real numbers;
+        condition: The parts of c: the ``label``, one-hot; the ``covariates``, real numbers;
             ``label+covariates``, in this order; None for a model without a condition.
         name: The name of the data in messages.
         covariates: The names of the C covariates, in order. ``sex=F`` is an entry of the one-hot

@@ -56,7 +56,7 @@ def described(variant: Variant) -> str:
     'beta-vae: Higgins et al., ICLR 2017'
     """
     text = inspect.getdoc(variant.builder) or ""
-    said = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
+    description = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
     options = [
         f"  --{name.replace('_', '-')} {as_words(option.default)}".rstrip()
         for name, option in variant.options.items()
@@ -65,7 +65,7 @@ def described(variant: Variant) -> str:
         [
             f"{variant.name}: {variant.paper}",
             "",
-            indent(said, "  "),
+            indent(description, "  "),
             "",
             "Its own options and their defaults:",
             *options,

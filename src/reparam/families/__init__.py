@@ -1,9 +1,9 @@
-"""Families: from features, or raw parameters, to a distribution; one family in a file.
+"""Families: modules from features, or raw parameters, to a distribution.
 
 A family states the number of raw parameters of each entry of its event (``raw_shape``) and creates
 the distribution with these parameters (``distribution``). ``attach`` creates the head, the layer
 from a network's features to raw parameters. A file registers its family as a likelihood
-(``LIKELIHOODS``), as a posterior (``POSTERIORS``), or as both.
+(``LIKELIHOODS``), as a posterior (``POSTERIORS``), or as both. A new family is one file.
 """
 
 from reparam.families.bernoulli import Bernoulli as Bernoulli

@@ -3,7 +3,7 @@ r"""Likelihoods with one logit for each entry: Bernoulli, continuous Bernoulli, 
 .. math:: \log p(x) = \sum_d x_d \log \mu_d + (1 - x_d) \log(1 - \mu_d) + \log C(\mu_d)
 
 The Bernoulli has C = 1 and binary x. On grey values in [0, 1] the continuous Bernoulli is
-normalized by C; the cross-entropy has C = 1 and is no normalized likelihood.
+normalized by C; the cross-entropy has C = 1 and is not normalized.
 """
 
 import torch
@@ -99,7 +99,7 @@ class ContinuousBernoulli(_OneLogit):
 
 @as_likelihood("cross-entropy")
 class CrossEntropy(_OneLogit):
-    """The loss of many tutorials on grey pixels in [0, 1], which is no normalized likelihood.
+    """The loss of many tutorials on grey pixels in [0, 1], which is not a normalized likelihood.
 
     Arguments:
         event_shape: The shape of the event.

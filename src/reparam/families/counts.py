@@ -18,7 +18,7 @@ from reparam.families.family import Family, Shape, as_likelihood
 _LIMIT = 15.0
 
 Dispersion = Literal["entry", "learned"]
-"""What θ depends on."""
+"""The variables that θ depends on."""
 
 
 class _Counts(Family):
@@ -96,8 +96,8 @@ class NegativeBinomial(_Counts):
 
     Arguments:
         event_shape: The shape of the event.
-        dispersion: What θ depends on. ``entry``: one learned number for each entry of the event.
-            ``learned``: the features of each example, as μ does.
+        dispersion: ``entry``: θ is one learned number for each entry of the event.
+            ``learned``: θ depends on the features of each example, as μ does.
 
     Raises:
         OptionError: A dispersion that is neither.

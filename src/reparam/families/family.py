@@ -1,8 +1,8 @@
 """Abstract: from features, or raw parameters, to a distribution.
 
-A family declares what its distribution is: the supports of the data that it can describe as a
-likelihood p(x | z), and the properties that matter for a posterior q(z | x). Which parts of a model
-go together follows from these declarations.
+A family declares the supports of the data that it fits as a likelihood p(x | z), and the properties
+that matter for a posterior q(z | x). The rules of ``variants.compatibility`` read these
+declarations.
 """
 
 from abc import ABC, abstractmethod

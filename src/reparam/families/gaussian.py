@@ -39,9 +39,9 @@ class Gaussian(Family):
 
     Arguments:
         event_shape: The shape of the event, for a posterior the latent dimension.
-        scale: What σ depends on. ``learned``: the features, with one σ for each entry. ``shared``:
-            nothing; it is one learned number. ``optimal``: one number, set to its best value on
-            each batch. A number: fixed.
+        scale: ``learned``: σ depends on the features, with one σ for each entry. ``shared``: σ is
+            one learned number. ``optimal``: σ is one number, set to its best value on each batch.
+            A number: σ is fixed.
         min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
             of an image), its density has no upper bound.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without

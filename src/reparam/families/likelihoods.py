@@ -4,7 +4,7 @@ from reparam.errors import ShapeError, SupportError
 from reparam.families.family import LIKELIHOODS, Family
 from reparam.spec import DataSpec
 
-# A categorical with a probability for each of so many grey levels is affordable.
+# The largest number of grey levels for which a categorical is the default.
 _FEW_LEVELS = 32
 
 _IN_WORDS = {

@@ -46,7 +46,7 @@ class DirectedModel(nn.Module):
     Arguments:
         nodes: The modeled variables by name, parents first.
         columns: The entries of the flattened example x that each variable consists of, by the name
-            of the variable. The names ``x`` and ``y`` stand for all of x and for the label.
+            of the variable. The name ``x`` is the whole example, and ``y`` the label.
 
     Raises:
         OptionError: A variable comes before one of its parents.

@@ -2,9 +2,9 @@ r"""The latent-variable model: a prior, a decoder and an encoder, each a conditi
 
 .. math:: p(x \mid c) = \int p(x \mid z, c)\, p(z \mid c)\, dz, \qquad q(z \mid x, c)
 
-Objectives, evaluation and runs use the methods of ``LatentModel``. A module of a user takes part in
-two ways: it has these methods itself (the protocol ``Latent``), or it has parts called ``encoder``,
-``decoder`` and ``prior``, of which ``as_latent`` makes a ``LatentModel``.
+Objectives, evaluation and runs use the methods of ``LatentModel``. They also take any module that
+has these methods (the protocol ``Latent``), and any module with parts called ``encoder``,
+``decoder`` and ``prior``, from which ``as_latent`` creates a ``LatentModel``.
 """
 
 from math import log
@@ -281,7 +281,7 @@ class Latent(Protocol):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that draws examples by a method of its own."""
+    """A model with a method that draws examples."""
 
     def sample(self, n_samples: int) -> Tensor:
         """Return n examples, with shape (n, *event)."""

@@ -18,14 +18,14 @@ from reparam.utils.equality import by_value
 @numbers()
 @dataclass(frozen=True)
 class Player:
-    """A part of the model with an objective and an optimizer of its own.
+    """A part of the model that has its own objective and optimizer.
 
     In each step the main objective updates the parameters that belong to no player. Then every
     player updates its own, in order, on the same batch.
 
     Arguments:
         module: The path of the part within the model, such as ``discriminator``.
-        objective: What the player maximizes.
+        objective: The objective of the player.
         lr: The learning rate of the player; None for that of the run.
 
     Raises:
@@ -65,7 +65,7 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of a recipe: what a run needs to build its model again.
+    """The variant and the options that a recipe was built from, to build it again.
 
     Arguments:
         variant: The name of a registered variant.
@@ -82,7 +82,7 @@ class Recipe:
     """What ``fit`` takes: a model, an objective and players.
 
     Arguments:
-        model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
+        model: A ``LatentModel``, a ``DirectedModel``, or another model that the objective takes.
         objective: (model, batch) -> Terms.
         players: Further players, for adversarial objectives.
         milestones: Actions on the model that happen once, such as fitting a mixture to its codes.

@@ -1,7 +1,7 @@
-"""What an objective returns of one batch, and what it declares of itself.
+"""The terms that an objective returns for a batch, and the declarations of an objective.
 
 An objective is a callable from a model and a batch to ``Terms``. Those of the library declare which
-models they need; the rules of which parts go together read these declarations.
+models they need; the rules of ``variants.compatibility`` read these declarations.
 """
 
 from abc import ABC, abstractmethod
@@ -23,16 +23,16 @@ from reparam.utils.registry import Part, Registry, registered
 @by_value
 @dataclass(frozen=True)
 class Terms:
-    """The parts of an objective on one batch, in nats per example unless said otherwise.
+    """The terms of an objective on one batch, in nats per example.
 
     Arguments:
-        bound: What the objective maximizes, with shape (B,); for ``ELBO`` the weighted ELBO.
+        bound: The value to maximize, with shape (B,); for ``ELBO`` the weighted ELBO.
         reconstruction: E_q[log p(x | z)], with shape (B,).
         kl: KL(q‖p) of each group of latents, unweighted, with shape (B,), by the group's name.
         kl_method: How the KL was computed: ``closed form`` or ``Monte Carlo``.
         log_weight: log p(x, z) - log q(z | x) of each draw, with shape (K, B); None without
             importance weights.
-        penalties: What is subtracted for the whole batch: numbers by name.
+        penalties: Numbers by name that are subtracted from the mean bound of the batch.
         surrogate: A loss to differentiate instead, where its gradient is not that of the bound.
     """
 
@@ -133,7 +133,7 @@ class ModelObjective(ABC):
         """Return the terms of one batch.
 
         Raises:
-            OptionError: What is not a batch of at least one example.
+            OptionError: An argument that is not a batch of at least one example.
             SupportError: An x of whole numbers, where the objective needs real numbers.
         """
         if not isinstance(batch, Batch):

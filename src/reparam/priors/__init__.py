@@ -1,7 +1,7 @@
-"""Priors: modules from a condition c to a distribution p(z | c), one prior in a file.
+"""Priors: modules from a condition c to a distribution p(z | c).
 
 A file registers its prior by name (``PRIORS``). A prior declares its latent space and whether it is
-learned, from which follows what it goes with.
+learned; the rules of ``variants.compatibility`` read these declarations.
 """
 
 from reparam.priors.class_conditional import ClassConditional as ClassConditional

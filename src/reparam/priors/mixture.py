@@ -11,7 +11,7 @@ from reparam.errors import OptionError
 from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
 
-# Of so many fits the likeliest is kept.
+# The number of fits, of which the likeliest is kept.
 _N_FITS = 30
 
 

@@ -1,7 +1,7 @@
 """Abstract: a prior p(z | c), a module from a condition c to a distribution.
 
-A prior declares its latent space and whether it is learned. Which posteriors and objectives it goes
-with follows from these declarations.
+A prior declares its latent space and whether it is learned. The rules of ``variants.compatibility``
+read these declarations.
 """
 
 from abc import ABC, abstractmethod
@@ -29,7 +29,7 @@ class StartsAtData(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a prior may depend on in the model that it is created for.
+    """The parts of a model that its prior may depend on.
 
     Arguments:
         latent_dim: The number of dimensions of z.

@@ -78,8 +78,8 @@ class VampPrior(Prior):
     def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:
         """Create the prior for a model's encoder.
 
-        The default is 500 pseudo-inputs, and 50 where the posterior is no diagonal Gaussian: the
-        density of a draw under every component is cheap for Gaussians only.
+        The default is 500 pseudo-inputs, and 50 where the posterior is not a diagonal Gaussian,
+        because only for Gaussians is the density under every component cheap.
         """
         n_components = 500 if setting.is_gaussian else 50
         return super().for_model(setting, {"n_components": n_components, **options})

@@ -27,7 +27,7 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specificatio
 
     Use it as a baseline, and to reduce dimensions.
 
-    Limits: there is no prior and no likelihood of x, so that nothing can be generated.
+    Limits: without a prior it has no likelihood of x and generates no examples.
 
     Arguments:
         spec: The shape and support of the data.

@@ -63,7 +63,7 @@ def beta_vae(
     reconstruction, and β < 1 for sharper reconstructions, at the cost of samples. Use it with care
     in comparisons: evaluation always reports β = 1.
 
-    Limits: for β < 1 the objective is no lower bound of log p(x).
+    Limits: for β < 1 the objective is not a lower bound of log p(x).
 
     Arguments:
         spec: The shape and support of the data.

@@ -74,7 +74,7 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
 
     Raises:
         OptionError: A variant, or an option of it, that does not exist.
-        SupportError: Parts that do not go together: see ``compatibility.RULES``.
+        SupportError: Parts that are incompatible: see ``compatibility.RULES``.
 
     Example:
         >>> build("vae", DataSpec((1, 8, 8), "binary"), latnt_dim=2)
@@ -129,7 +129,7 @@ def _declared(option: Option, value: Any) -> Any:
 
 
 def _source(variant: str, options: Mapping[str, Any]) -> Source | None:
-    """Return what builds the recipe again; None where an option is a family, not a plain value."""
+    """Return the source of a recipe; None where an option is a family, not a plain value."""
     if any(isinstance(value, Family) for value in options.values()):
         return None
     return Source(variant, {name: _plain(value) for name, value in options.items()})

@@ -56,7 +56,7 @@ def iaf_vae(
 
     Use it where a diagonal posterior is too simple: for dependent dimensions and several modes.
 
-    Limits: the density of a z that is no draw of the posterior itself takes D passes; ``passes=2``
+    Limits: the density of a z that was not drawn from this posterior takes D passes; ``passes=2``
     (coupling layers) reduces them to two.
 
     Arguments:
@@ -279,7 +279,7 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specificat
     from z and ignore the label.
 
     Arguments:
-        spec: The shape and support of the data, with labels, or with a condition of their own.
+        spec: The shape and support of the data, with labels, or with a condition.
         latent_dim: The number of dimensions of z.
         net: The other options of ``vae``.
 

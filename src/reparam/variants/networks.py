@@ -35,12 +35,12 @@ def multilayer_perceptrons(
         activation: The nonlinearity.
 
     Raises:
-        SupportError: Tokens, which are no quantities.
+        SupportError: Tokens, which are not quantities.
     """
     if spec.support == "tokens":
         raise SupportError(
-            f"{spec.name!r} is text, whose tokens are no quantities that a multilayer "
-            "perceptron could weigh: use the variant text-vae"
+            f"{spec.name!r} is text, whose tokens are not quantities, as a multilayer perceptron "
+            "needs: use the variant text-vae"
         )
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
     return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)

@@ -14,7 +14,7 @@ from reparam.variants.registry import get
 _HELP = {
     "posterior": "q(z | x), by name.",
     "prior": "p(z), by name.",
-    "objective": "What is maximized, by name.",
+    "objective": "The objective to maximize, by name.",
 }
 
 _START_AT_MEAN = (
@@ -32,7 +32,7 @@ class Option:
         name: Its name in Python.
         type: Its type.
         default: Its default value.
-        help: What it is, in a sentence.
+        help: Its meaning, in a sentence.
     """
 
     name: str
@@ -62,7 +62,7 @@ def options_of(variant: str) -> dict[str, Option]:
 
 
 def part_options() -> dict[str, Option]:
-    """Return the options of every variant: the parts, and what the parts declare as options.
+    """Return the options of every variant: the kinds of parts, and the options of parts.
 
     Example:
         >>> list(part_options())
@@ -83,7 +83,7 @@ def part_options() -> dict[str, Option]:
 
 
 def documented(part: Any) -> dict[str, str]:
-    """Return what a docstring says of each argument.
+    """Return the description of each argument in a docstring.
 
     >>> documented(Option)["default"]
     'Its default value.'

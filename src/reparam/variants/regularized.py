@@ -104,8 +104,8 @@ def info_vae(
     Use it for informative codes that can still be drawn from the prior. α here is 1 - α in the
     source.
 
-    Limits: for α < 1 the objective is no bound; the discrepancy is estimated from a batch, and with
-    a large weight its noise dominates the gradient.
+    Limits: for α < 1 the objective is not a bound; the discrepancy is estimated from a batch, and
+    with a large weight its noise dominates the gradient.
 
     Arguments:
         spec: The shape and support of the data.

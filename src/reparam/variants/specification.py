@@ -79,14 +79,14 @@ class Composition:
 
 @dataclass(frozen=True)
 class Specification:
-    """What a variant is.
+    """The data, model and objective of a variant.
 
     Arguments:
         data: The shape, support and condition of the data.
         model: The parts of the model; or a model whose parts are made for each other.
-        objective: What is maximized.
+        objective: The objective to maximize.
         players: Further players, for adversarial objectives.
-        milestones: What is done to the model once, such as fitting a mixture to its codes.
+        milestones: Actions at a point of the training, such as fitting a mixture to the codes.
     """
 
     data: DataSpec
@@ -126,7 +126,7 @@ class Specification:
 
     @property
     def likelihood(self) -> Family | None:
-        """The family of the decoder; None for a decoder that is no network and family."""
+        """The family of the decoder; None for a decoder that is not a network and a family."""
         if not isinstance(self.model, Composition):
             return family_of(self.model.decoder) if isinstance(self.model, LatentModel) else None
         model = self.model
@@ -148,13 +148,13 @@ class Specification:
 
 
 class _Joint(Family):
-    """What a posterior declares that is made for its prior, as in a hierarchy."""
+    """The declarations of a posterior that depends on its prior, as in a hierarchy."""
 
     factorizes = False
 
 
 class _JointPrior(Prior):
-    """What a prior declares that is made for its posterior."""
+    """The declarations of a prior that depends on its posterior."""
 
     space = None
 

@@ -19,7 +19,7 @@ def text_networks(
     """Create an encoder of tokens, and a decoder that returns p(x | z) itself.
 
     Raises:
-        SupportError: Data that are no sequences of tokens.
+        SupportError: Data that are not sequences of tokens.
     """
     if spec.support != "tokens" or len(spec.shape) != 1 or spec.levels is None:
         raise SupportError(
@@ -64,7 +64,7 @@ def text_vae(
         free_bits: λ, the nats of KL that cost nothing, for each latent dimension.
 
     Raises:
-        SupportError: Data that are no sequences of tokens.
+        SupportError: Data that are not sequences of tokens.
 
     Example:
         >>> recipe = text_vae(DataSpec((64,), "tokens", levels=66), latent_dim=2, width=32)
