@@ -6,8 +6,8 @@ declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.nn.heads import head, pooled, set_bias
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_float, as_sizes, numbers
-from reparam.utils.registry import Part, Registry, registered
+from reparam.utils.registry import PartRegistry
 
 Shape = int | Sequence[int]
 
@@ -196,35 +196,14 @@ class Family(nn.Module, ABC):
         return self.head
 
 
-F = TypeVar("F", bound=type[Family])
-
-
-LIKELIHOODS: Registry[Part[Family]] = Registry("likelihood")
+LIKELIHOODS: PartRegistry[Family] = PartRegistry("likelihood")
 """The likelihoods p(x | z) by name. ``part.kind.for_data`` creates one."""
 
-
-def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
-    """Return a decorator that registers a family as a likelihood.
-
-    Arguments:
-        name: The name of the likelihood.
-        options: Keyword arguments of the family that the name stands for.
-    """
-    return registered(LIKELIHOODS, name, **options)
-
-
-POSTERIORS: Registry[Part[Family]] = Registry("posterior")
+POSTERIORS: PartRegistry[Family] = PartRegistry("posterior")
 """The posteriors q(z | x) by name. ``part.kind.for_latents`` creates one."""
 
-
-def as_posterior(name: str, **options: object) -> Callable[[F], F]:
-    """Return a decorator that registers a family as a posterior.
-
-    Arguments:
-        name: The name of the posterior.
-        options: Keyword arguments of the family that the name stands for.
-    """
-    return registered(POSTERIORS, name, **options)
+as_likelihood, as_posterior = LIKELIHOODS.part, POSTERIORS.part
+"""Decorators that register a family, by the name and keyword arguments of the family."""
 
 
 def one_axis(family: Family) -> int:

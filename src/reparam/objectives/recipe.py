@@ -79,7 +79,7 @@ class Source:
 @by_value
 @dataclass(frozen=True)
 class Recipe:
-    """What ``fit`` takes: a model, an objective and players.
+    """A model, an objective and players, as ``fit`` takes them.
 
     Arguments:
         model: A ``LatentModel``, a ``DirectedModel``, or another model that the objective takes.

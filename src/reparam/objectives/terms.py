@@ -5,10 +5,10 @@ models they need; the rules of ``variants.compatibility`` read these declaration
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from reparam.batch import Batch
 from reparam.errors import OptionError, SupportError
 from reparam.models.latent import as_latent
 from reparam.utils.equality import by_value
-from reparam.utils.registry import Part, Registry, registered
+from reparam.utils.registry import PartRegistry
 
 
 @by_value
@@ -159,20 +159,11 @@ class ModelObjective(ABC):
         """Return the terms of one batch."""
 
 
-OBJECTIVES: Registry[Part[ModelObjective]] = Registry("objective")
+OBJECTIVES: PartRegistry[ModelObjective] = PartRegistry("objective")
 """The objectives that can replace that of a variant, by name."""
 
-Kind = TypeVar("Kind", bound=type[ModelObjective])
-
-
-def as_objective(name: str, **options: object) -> Callable[[Kind], Kind]:
-    """Return a decorator that registers an objective, which can then replace that of a variant.
-
-    Arguments:
-        name: The name of the objective.
-        options: Keyword arguments of the class that the name stands for.
-    """
-    return registered(OBJECTIVES, name, **options)
+as_objective = OBJECTIVES.part
+"""A decorator that registers an objective, by the name and keyword arguments of the class."""
 
 
 def check_share(name: str, share: float) -> None:

@@ -5,9 +5,9 @@ read these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 from reparam.batch import Batch
 from reparam.distributions.declared import Space
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part, Registry, parameters_of, registered
+from reparam.utils.registry import PartRegistry, parameters_of
 
 
 @runtime_checkable
@@ -88,17 +88,8 @@ class Prior(nn.Module, ABC):
         """Return p(z | c) for c with shape (B, C)."""
 
 
-PRIORS: Registry[Part[Prior]] = Registry("prior")
+PRIORS: PartRegistry[Prior] = PartRegistry("prior")
 """The priors p(z) by name. ``part.kind.for_model`` creates one."""
 
-P = TypeVar("P", bound=type[Prior])
-
-
-def as_prior(name: str, **options: object) -> Callable[[P], P]:
-    """Return a decorator that registers a prior.
-
-    Arguments:
-        name: The name of the prior.
-        options: Keyword arguments of the class that the name stands for.
-    """
-    return registered(PRIORS, name, **options)
+as_prior = PRIORS.part
+"""A decorator that registers a prior, by the name and keyword arguments of the class."""

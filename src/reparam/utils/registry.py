@@ -98,27 +98,30 @@ class Part(Generic[T_co]):
         return replace(self, options={**self.options, **options})
 
 
-def registered(registry: Registry[Part[Any]], name: str, **options: object) -> Callable[[C], C]:
-    """Return a decorator that registers a class as a part.
-
-    Arguments:
-        registry: The registry of parts.
-        name: The name of the part.
-        options: Keyword arguments of the class that the name stands for.
+class PartRegistry(Registry[Part[T]], Generic[T]):
+    """A registry of classes of which a model is composed, such as priors.
 
     Example:
-        >>> parts = Registry("part")
-        >>> @registered(parts, "pair", size=2)
+        >>> parts = PartRegistry[object]("part")
+        >>> @parts.part("pair", size=2)
         ... class Group: ...
         >>> parts["pair"].options
         {'size': 2}
     """
 
-    def decorated(kind: C) -> C:
-        registry.add(name, Part(name, kind, options))
-        return kind
+    def part(self, name: str, **options: object) -> Callable[[C], C]:
+        """Return a decorator that registers a class as a part.
 
-    return decorated
+        Arguments:
+            name: The name of the part.
+            options: Keyword arguments of the class that the name stands for.
+        """
+
+        def decorated(kind: C) -> C:
+            self.add(name, Part(name, kind, options))
+            return kind
+
+        return decorated
 
 
 def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:

@@ -97,7 +97,7 @@ RULES: tuple[Rule, ...] = (
         OptionError,
     ),
     Rule(
-        "another objective in a variant with players or phases of its own",
+        "another objective in a variant with its own players or phases",
         "the model of this variant is made for its own objective",
         "start from a variant such as 'vae'",
         ("objective",),
@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        "start_at_mean with a decoder that is no network and family",
+        "start_at_mean with a decoder that is not a network and a family",
         "the decoder of this variant is not a network followed by a family",
         "start from a variant such as 'vae'",
         ("start_at_mean",),

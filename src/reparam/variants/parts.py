@@ -6,11 +6,11 @@ from typing import Any
 from reparam.families import POSTERIORS
 from reparam.objectives import OBJECTIVES
 from reparam.priors import PRIORS
-from reparam.utils.registry import Part, Registry
+from reparam.utils.registry import Part, PartRegistry
 
 __all__ = ["KINDS", "OBJECTIVES", "POSTERIORS", "PRIORS"]
 
-KINDS: Mapping[str, Registry[Part[Any]]] = {
+KINDS: Mapping[str, PartRegistry[Any]] = {
     "posterior": POSTERIORS,
     "prior": PRIORS,
     "objective": OBJECTIVES,

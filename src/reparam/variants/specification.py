@@ -22,7 +22,7 @@ from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_int
 from reparam.utils.equality import by_value
-from reparam.utils.registry import Part, Registry
+from reparam.utils.registry import Part, PartRegistry
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ def merged(own: Specification, options: Mapping[str, OptionValue]) -> Specificat
 
 
 def _chosen(
-    own: Part[T], registry: Registry[Part[T]], name: OptionValue, options: Mapping[str, OptionValue]
+    own: Part[T], registry: PartRegistry[T], name: OptionValue, options: Mapping[str, OptionValue]
 ) -> Part[T]:
     """Return the part of a name, or the variant's own, with the user's options of it."""
     named = own if name is None else registry[name]  # type: ignore[index]
