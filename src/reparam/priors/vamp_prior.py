@@ -33,8 +33,8 @@ class VampPrior(Prior):
     Arguments:
         encoder: q(z | x, c), the encoder of the model. Its weights are not those of the prior.
         shape: The shape of one x.
-        n_components: The number of pseudo-inputs K; in a variant 50 where the posterior is no
-            diagonal Gaussian
+        n_components: The number of pseudo-inputs K; in a variant 50 where the posterior is not
+            a diagonal Gaussian.
         context: The size of a condition c; 0 without one.
         label_context: The number of first entries of c that are a one-hot label; all when None.
 

@@ -8,6 +8,9 @@ from torch import nn
 
 from reparam.errors import SupportError
 from reparam.families import POSTERIORS, Family
+from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
 from reparam.nn import MLP, IgnoreContext, RandomAffine
 from reparam.priors import PRIORS, Prior
 from reparam.spec import DataSpec
@@ -44,6 +47,28 @@ def multilayer_perceptrons(
         )
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
     return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
+
+
+def latent_model(
+    spec: DataSpec,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    prior: nn.Module,
+    likelihood: str | Family | None,
+    **parts: nn.Module,
+) -> LatentModel:
+    """Create a model whose parts cannot be exchanged.
+
+    Arguments:
+        spec: The shape, support and condition of the data.
+        encoder: q(z | x, c).
+        decoder: The network of p(x | z, c).
+        prior: p(z | c).
+        likelihood: The family of p(x | z, c), by name or as a family; None for the default.
+        parts: Further parts by name.
+    """
+    family = likelihood_of(spec, likelihood)
+    return LatentModel(encoder, Conditional(decoder, family), prior, **parts)
 
 
 def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:
