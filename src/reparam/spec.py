@@ -28,7 +28,7 @@ class DataSpec:
         support: The set that contains every entry of x: ``binary`` {0, 1}, ``unit`` [0, 1],
             ``real``, ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
         n_classes: The number of classes of the labels; None without labels.
-        levels: How many values an entry can take. With support ``unit`` the entries lie on the grid
+        levels: The number of values of an entry. With support ``unit`` the entries lie on the grid
             k / (levels - 1). None where x is continuous.
         dequantized_from: The number of levels before uniform noise made x continuous,
             x = (k + u) / levels with u ~ U[0, 1); it turns a density into bits per dimension.
@@ -59,15 +59,15 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.condition is not None and self.condition not in get_args(Condition):
             raise unknown("condition", str(self.condition), get_args(Condition))
-        if self.given_label and self.n_classes is None:
-            raise DataError(
-                f"{self.name!r} has no labels to condition on: give labels, or drop the condition"
-            )
-        if self.given_covariates and not self.covariates:
-            raise DataError(
-                f"{self.name!r} has no covariates to condition on: give covariates, or drop the "
-                "condition"
-            )
+        for is_given, known, what in (
+            (self.given_label, self.n_classes, "labels"),
+            (self.given_covariates, self.covariates, "covariates"),
+        ):
+            if is_given and not known:
+                raise DataError(
+                    f"{self.name!r} has no {what} to condition on: give {what}, or drop the "
+                    "condition"
+                )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
         if not isinstance(self.name, str):

@@ -131,12 +131,12 @@ class MMD(ModelObjective):
 @numbers(weight=0)
 @dataclass(frozen=True)
 class NaivePenalty(ModelObjective):
-    r"""A penalty that resembles a KL and is none, for comparison with the ELBO.
+    r"""A penalty that resembles a KL divergence but is not one, for comparison with the ELBO.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
               - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
 
-    It is zero where the KL is zero, and differs from it elsewhere: it bounds no likelihood.
+    It is zero where the KL is zero and differs from it elsewhere, so the objective is not a bound.
 
     Arguments:
         weight: λ.

@@ -112,12 +112,12 @@ class UniformCodes(Prior):
 
 
 class NoPrior(Prior):
-    """No prior: an autoencoder has none, so that its codes cannot be drawn.
+    """The missing prior of an autoencoder, whose codes cannot be drawn.
 
     Example:
         >>> NoPrior()()
         Traceback (most recent call last):
-        reparam.errors.SupportError: an autoencoder has no prior, so that its codes cannot ...
+        reparam.errors.SupportError: an autoencoder has no prior to draw codes from: train the ...
     """
 
     exists = False
@@ -129,6 +129,5 @@ class NoPrior(Prior):
             SupportError: Always.
         """
         raise SupportError(
-            "an autoencoder has no prior, so that its codes cannot be drawn: train the variant wae "
-            "or vae"
+            "an autoencoder has no prior to draw codes from: train the variant wae or vae"
         )

@@ -107,7 +107,7 @@ class VampPrior(Prior):
             return GaussianMixture(logits, normal.loc, normal.scale)
         if isinstance(normal, Uniform):
             raise SupportError(
-                "a uniform posterior is not inside the mixture of other boxes, so that its KL to "
+                "a uniform posterior is not inside the mixture of other boxes, and its KL to "
                 "the vamp prior is infinite: use prior='standard-normal', or posterior='gaussian'"
             )
         weights = Categorical(logits=logits, validate_args=False)

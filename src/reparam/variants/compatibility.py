@@ -168,7 +168,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "posterior and prior on different spaces (real vectors, the sphere, codes)",
-        "each gives no mass to the space of the other, so that the KL is infinite",
+        "neither gives mass to the space of the other, and the KL is infinite",
         "use prior='sphere' with posterior='von-mises-fisher', prior='uniform-codes' with "
         "'gumbel', and other priors with other posteriors",
         ("posterior", "prior"),
@@ -176,7 +176,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "a uniform posterior with the vamp prior",
-        "a box is not inside a mixture of other boxes, so that the KL is infinite",
+        "a box is not inside a mixture of other boxes, and the KL is infinite",
         "use prior='standard-normal', or posterior='gaussian'",
         ("posterior", "prior"),
         lambda s, given: s.objective.needs_prior and s.q.is_bounded and s.p.space is None,
@@ -208,7 +208,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         f"a learned prior ({_LEARNED}) with another objective than {_WITH_KL}",
-        "no gradient of the objective reaches the prior, so that nothing would train it",
+        "no gradient of the objective reaches the prior, and nothing would train it",
         "use prior='standard-normal', or objective='elbo'",
         ("prior", "objective"),
         lambda s, given: s.has_learned_prior and not s.objective.has_kl,

@@ -39,7 +39,7 @@ PartMaker = Callable[[DataSpec, int], nn.Module]
 @by_value
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """The parts of a model each of which can be exchanged.
+    """The exchangeable parts of a model.
 
     Arguments:
         networks: A function that creates the networks of encoder and decoder.
