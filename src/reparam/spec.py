@@ -136,6 +136,8 @@ class DataSpec:
         for key in ("shape", "support"):
             if key not in values:
                 raise OptionError(f"the data spec has no {key}: give one")
+        if not isinstance(values["shape"], list | tuple):
+            raise OptionError(f"shape={values['shape']!r}: must be a list of whole numbers")
         names = values.get("covariates", ())
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise OptionError(f"covariates={names!r}: must be a list of names")
