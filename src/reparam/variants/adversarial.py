@@ -1,6 +1,7 @@
 """Autoencoders whose decoder is also trained against a discriminator."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
@@ -56,7 +57,7 @@ def gan(
     if has_classifier:
         parts["classifier"] = partial(label_classifier, critic)
         players.append(Player("classifier", Classification(), player_lr))
-    model = perceptrons(latent_dim, parts=parts, **net)
+    model = replace(perceptrons(latent_dim, **net), parts=parts)
     return Specification(spec, model, PerceptualEncoder(gamma, pixels), tuple(players))
 
 

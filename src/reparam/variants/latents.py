@@ -36,7 +36,7 @@ def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]
         torch.Size([5, 3, 3])
     """
     posterior = POSTERIORS["full-covariance"]
-    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
+    return Specification(spec, replace(perceptrons(latent_dim, **net), posterior=posterior))
 
 
 @variant("iaf-vae", year=2016, paper="Kingma et al., NeurIPS 2016")
@@ -77,7 +77,7 @@ def iaf_vae(
     posterior = POSTERIORS["iaf"].with_options(
         n_transforms=n_transforms, hidden=(flow_width,), passes=passes
     )
-    return Specification(spec, perceptrons(latent_dim, posterior=posterior, **net))
+    return Specification(spec, replace(perceptrons(latent_dim, **net), posterior=posterior))
 
 
 @variant("vmf-vae", year=2018, paper="Davidson et al., UAI 2018")
@@ -115,15 +115,9 @@ def vmf_vae(
         tensor([1., 1.])
     """
     learned = "learned" if concentration is None else concentration
-    parts = perceptrons(
-        latent_dim,
-        posterior=POSTERIORS["von-mises-fisher"].with_options(concentration=learned),
-        prior=PRIORS["sphere"],
-        hidden=hidden,
-        likelihood=likelihood,
-        activation=activation,
-    )
-    return Specification(spec, parts)
+    posterior = POSTERIORS["von-mises-fisher"].with_options(concentration=learned)
+    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    return Specification(spec, replace(parts, posterior=posterior, prior=PRIORS["sphere"]))
 
 
 @variant("gumbel-vae", year=2017, paper="Jang, Gu & Poole, ICLR 2017")
@@ -159,13 +153,10 @@ def gumbel_vae(
         tensor(32.)
     """
     temperature = (first_temperature, last_temperature)
-    parts = perceptrons(
-        n_variables * n_classes,
-        posterior=POSTERIORS["gumbel"].with_options(n_classes=n_classes, temperature=temperature),
-        prior=PRIORS["uniform-codes"].with_options(n_classes=n_classes),
-        **net,
-    )
-    return Specification(spec, parts)
+    posterior = POSTERIORS["gumbel"].with_options(n_classes=n_classes, temperature=temperature)
+    prior = PRIORS["uniform-codes"].with_options(n_classes=n_classes)
+    parts = perceptrons(n_variables * n_classes, **net)
+    return Specification(spec, replace(parts, posterior=posterior, prior=prior))
 
 
 @variant("vamp-vae", year=2018, paper="Tomczak & Welling, AISTATS 2018")
@@ -192,7 +183,7 @@ def vamp_vae(
         torch.Size([5, 20])
     """
     prior = PRIORS["vamp"].with_options(n_components=n_components)
-    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
+    return Specification(spec, replace(perceptrons(latent_dim, **net), prior=prior))
 
 
 @variant("flow-prior-vae", year=2017, paper="Chen et al., ICLR 2017")
@@ -230,7 +221,7 @@ def flow_prior_vae(
     prior = PRIORS["flow"].with_options(
         n_transforms=n_transforms, hidden=(flow_width,) * flow_depth
     )
-    return Specification(spec, perceptrons(latent_dim, prior=prior, **net))
+    return Specification(spec, replace(perceptrons(latent_dim, **net), prior=prior))
 
 
 @variant("class-prior-vae", year=2018, paper="Su, Scientific Spaces 5253, 2018")
@@ -257,10 +248,10 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) ->
         >>> recipe.model.sample(10, torch.eye(10)).shape
         torch.Size([10, 1, 8, 8])
     """
-    parts = perceptrons(latent_dim, prior=PRIORS["class-conditional"], **net)
+    parts = perceptrons(latent_dim, **net)
     networks = partial(without_context, networks=parts.networks)
     spec = spec.conditioned(spec.condition or "label")
-    return Specification(spec, replace(parts, networks=networks))
+    return Specification(spec, replace(parts, networks=networks, prior=PRIORS["class-conditional"]))
 
 
 @variant("cvae", year=2015, paper="Sohn, Lee & Yan, NeurIPS 2015")

@@ -1,21 +1,19 @@
 """The networks of encoder and decoder that variants share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
 from reparam.errors import SupportError
-from reparam.families import POSTERIORS, Family
+from reparam.families import Family
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP, IgnoreContext, RandomAffine
-from reparam.priors import PRIORS, Prior
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part
-from reparam.variants.specification import Composition, NetworkMaker, PartMaker
+from reparam.variants.specification import Composition, NetworkMaker
 
 
 class Net(TypedDict, total=False):
@@ -90,29 +88,16 @@ def without_context(
     return IgnoreContext(encoder), IgnoreContext(decoder)
 
 
-def perceptrons(
-    latent_dim: int,
-    posterior: Part[Family] = POSTERIORS["gaussian"],
-    prior: Part[Prior] = PRIORS["standard-normal"],
-    parts: Mapping[str, PartMaker] | None = None,
-    **net: Unpack[Net],
-) -> Composition:
-    """Return the parts of a model with multilayer perceptrons.
+def perceptrons(latent_dim: int, **net: Unpack[Net]) -> Composition:
+    """Return a composition of multilayer perceptrons, a Gaussian posterior and a normal prior.
 
     Arguments:
         latent_dim: The number of dimensions of z.
-        posterior: q(z | x).
-        prior: p(z).
-        parts: Functions that create further parts of the model, by name.
         net: All options in ``Net``.
     """
+    hidden, activation = net["hidden"], net["activation"]
     return Composition(
-        networks=partial(
-            multilayer_perceptrons, hidden=net["hidden"], activation=net["activation"]
-        ),
+        networks=partial(multilayer_perceptrons, hidden=hidden, activation=activation),
         latent_dim=latent_dim,
-        posterior=posterior,
-        prior=prior,
         likelihood=net["likelihood"],
-        parts=parts or {},
     )

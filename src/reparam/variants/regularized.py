@@ -1,6 +1,7 @@
 """Variants with other penalties on the code than the KL."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
@@ -83,7 +84,7 @@ def factor_vae(
         'discriminator'
     """
     discriminator = partial(code_discriminator, critic)
-    parts = perceptrons(latent_dim, parts={"discriminator": discriminator}, **net)
+    parts = replace(perceptrons(latent_dim, **net), parts={"discriminator": discriminator})
     players = (Player("discriminator", DensityRatio(), critic_lr),)
     return Specification(spec, parts, FactorVAE(gamma), players)
 
@@ -145,7 +146,7 @@ def wae(
         >>> wae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.0)
     """
-    parts = perceptrons(latent_dim, posterior=POSTERIORS["deterministic"], **net)
+    parts = replace(perceptrons(latent_dim, **net), posterior=POSTERIORS["deterministic"])
     return Specification(spec, parts, MMD(mmd_weight))
 
 
