@@ -105,11 +105,10 @@ class Gaussian(Family):
         if self.places:
             raw = raw.flatten(-len(self.places)).transpose(-1, -2).flatten(-2)
         loc, *rest = self.parameters_of(raw)
-        if self.scale == "optimal" and self.training:
-            return self.independent(
-                OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
-            )
         if self.scale == "optimal":
+            if self.training:
+                p = OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
+                return self.independent(p)
             scale = self.kept_scale.to(loc)
         elif self.scale == "shared":
             scale = self.log_scale.exp().to(loc) + self.min_scale

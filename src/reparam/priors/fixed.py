@@ -5,13 +5,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from reparam import distributions
 from reparam.distributions import OneHotCodes
 from reparam.distributions.one_hot_codes import code_shape
 from reparam.errors import SupportError
-from reparam.priors.prior import Prior, Setting, as_prior
+from reparam.priors.prior import Prior, Setting, as_prior, diagonal_normal
 from reparam.utils.arguments import numbers
 
 
@@ -41,9 +41,7 @@ class StandardNormal(Prior):
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z); a condition is ignored."""
-        return Independent(
-            Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False
-        )
+        return diagonal_normal(self.loc, self.scale)
 
 
 @as_prior("sphere")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch
 from reparam.distributions.declared import Space
@@ -93,3 +93,13 @@ PRIORS: PartRegistry[Prior] = PartRegistry("prior")
 
 as_prior = PRIORS.part
 """A decorator that registers a prior, by the name and keyword arguments of the class."""
+
+
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Distribution:
+    """Return the Gaussian of independent dimensions, whose last axis is the event.
+
+    >>> import torch
+    >>> diagonal_normal(torch.zeros(5, 2), torch.ones(5, 2)).log_prob(torch.zeros(2)).shape
+    torch.Size([5])
+    """
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
