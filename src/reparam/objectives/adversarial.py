@@ -12,7 +12,7 @@ from reparam.distributions import base_distribution, mean_or_mode
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.nn.context import with_condition
-from reparam.objectives.bounds import passed
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
@@ -48,9 +48,9 @@ class FactorVAE(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        total = logits(model, step.z[0]).mean()
-        return step.terms(step.elbo, total_correlation=self.gamma * total)
+        forward = forward_pass(model, batch)
+        total = logits(model, forward.z[0]).mean()
+        return forward.terms(forward.elbo, total_correlation=self.gamma * total)
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,12 @@ class PerceptualEncoder(_Perceptual):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
+        forward = forward_pass(model, batch)
         squared = distance(
-            model, model.as_event(batch.x), mean_or_mode(step.likelihood)[0], batch.c
+            model, model.as_event(batch.x), mean_or_mode(forward.likelihood)[0], batch.c
         )
-        similarity = self.similarity(step.reconstruction, squared)
-        return step.terms(similarity - step.divergence.value)
+        similarity = self.similarity(forward.reconstruction, squared)
+        return forward.terms(similarity - forward.divergence.value)
 
 
 @numbers(gamma=0, pixels=0)

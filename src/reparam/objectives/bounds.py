@@ -52,7 +52,7 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
 
 @by_value
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """One pass of a batch through a model.
 
     Arguments:
@@ -92,16 +92,17 @@ class Pass:
         return self.reconstruction - self.divergence.value
 
 
-def passed(
+def forward_pass(
     model: LatentModel, batch: Batch, n_samples: int = 1, kl_method: str | None = None
-) -> Pass:
+) -> ForwardPass:
     """Encode a batch, draw codes and decode them."""
     x = model.as_event(batch.x)
     q = model.posterior(x, batch.c)
     z = rsample(q, n_samples, x.device)
     likelihood = model.likelihood(z, batch.c)
     reconstruction = likelihood.log_prob(x).mean(0)
-    return Pass(q, model.prior_distribution(batch.c), z, likelihood, reconstruction, kl_method)
+    p = model.prior_distribution(batch.c)
+    return ForwardPass(q, p, z, likelihood, reconstruction, kl_method)
 
 
 @as_objective("elbo")
@@ -154,8 +155,8 @@ class ELBO(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch, self.n_samples, self.kl_method)
-        divergence = step.divergence
+        forward = forward_pass(model, batch, self.n_samples, self.kl_method)
+        divergence = forward.divergence
         beta = value_at(self.beta, batch.step)
         penalties = {}
         if self.free_bits > 0:
@@ -164,7 +165,7 @@ class ELBO(ModelObjective):
                 groups = torch.stack(list(divergence.by_group.values()), dim=1)
             # max(λ, KL) = KL + max(λ - KL, 0): the KL itself stays in the bound.
             penalties["free_bits"] = beta * (self.free_bits - groups.mean(0)).clamp(min=0).sum()
-        return step.terms(step.reconstruction - beta * divergence.value, **penalties)
+        return forward.terms(forward.reconstruction - beta * divergence.value, **penalties)
 
 
 @dataclass(frozen=True)

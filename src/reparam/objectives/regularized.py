@@ -10,7 +10,7 @@ from reparam.distributions import Delta, base_distribution
 from reparam.errors import SupportError
 from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
-from reparam.objectives.bounds import passed
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 
@@ -54,20 +54,20 @@ class TotalCorrelation(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        q = step.q
+        forward = forward_pass(model, batch)
+        q = forward.q
         if not isinstance(q, Independent) or q.reinterpreted_batch_ndims != 1:
             raise SupportError(
                 "the total correlation needs log q(z_j | x) of single dimensions, which only a "
                 "posterior that factorizes has: use posterior='gaussian'"
             )
         # log q(z_j of example i | x of example m), with shape (B, B, D).
-        log_q = q.base_dist.log_prob(step.z[0][:, None])
+        log_q = q.base_dist.log_prob(forward.z[0][:, None])
         n, n_dimensions = len(log_q), log_q.shape[-1]
         log_joint = log_q.sum(-1).logsumexp(1) - log(n)
         log_product = log_q.logsumexp(1).sum(-1) - n_dimensions * log(n)
         total = (log_joint - log_product).mean()
-        return step.terms(step.elbo, total_correlation=(self.beta - 1) * total)
+        return forward.terms(forward.elbo, total_correlation=(self.beta - 1) * total)
 
 
 @as_objective("mmd")
@@ -110,7 +110,7 @@ class MMD(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
+        forward = forward_pass(model, batch)
         if not self.has_kl and any(v.requires_grad for v in model.prior.parameters()):
             raise SupportError(
                 "draws from a learned prior pass no gradient, so that nothing would train it: "
@@ -118,13 +118,13 @@ class MMD(ModelObjective):
             )
         drawn = model.draw_prior(len(batch), batch.c)
         # The discrepancy needs two examples, and the last batch of an epoch may have one.
-        distance = mmd(step.z[0], drawn.detach()) if len(batch) > 1 else step.z.new_zeros(())
-        bound, penalties = step.reconstruction, {"mmd": self.weight * distance}
+        distance = mmd(forward.z[0], drawn.detach()) if len(batch) > 1 else forward.z.new_zeros(())
+        bound, penalties = forward.reconstruction, {"mmd": self.weight * distance}
         if self.has_kl:
-            bound = bound - self.kl_weight * step.divergence.value
-        elif isinstance(step.q, Delta):  # it has no KL
+            bound = bound - self.kl_weight * forward.divergence.value
+        elif isinstance(forward.q, Delta):  # it has no KL
             return Terms(bound=bound, reconstruction=bound, penalties=penalties)
-        return step.terms(bound, **penalties)
+        return forward.terms(bound, **penalties)
 
 
 @as_objective("naive")
@@ -160,8 +160,8 @@ class NaivePenalty(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        normal = base_distribution(step.q)
+        forward = forward_pass(model, batch)
+        normal = base_distribution(forward.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "
@@ -169,4 +169,4 @@ class NaivePenalty(ModelObjective):
             )
         log_variance = 2 * normal.scale.log()
         penalty = (normal.loc.square() + log_variance.square()).sum(-1)
-        return step.terms(step.reconstruction - self.weight * penalty)
+        return forward.terms(forward.reconstruction - self.weight * penalty)
