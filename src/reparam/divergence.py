@@ -3,8 +3,8 @@ r"""The Kullback–Leibler divergence of a posterior to a prior.
 .. math:: \mathrm{KL}(q \| p) = \mathbb E_q[\log q(z) - \log p(z)]
 
 ``kl`` uses a closed form where torch's registry has one, and draws from q elsewhere. A new closed
-form is one function in ``distributions/closed_forms.py``. A new space of latents, whose
-distributions cannot be compared with those of another space, is one line of ``SPACES``.
+form is one function in ``distributions/closed_forms.py``. Distributions on different spaces of
+latents (real vectors, directions, codes) cannot be compared.
 """
 
 from collections.abc import Mapping
@@ -13,29 +13,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Distribution,
-    Independent,
-    constraints,
-    kl_divergence,
-)
+from torch.distributions import Distribution, Independent, constraints, kl_divergence
 
 from reparam.distributions import Chain, CodeVectors, OneHotCodes, Sphere, base_distribution
+from reparam.distributions.declared import Space
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.utils.equality import by_value
 
 CLOSED_FORM = "closed form"
 MONTE_CARLO = "Monte Carlo"
-REALS = "a space of real vectors"
-CODES = "a set of codes"
-SPHERE = "the unit sphere"
-
-SPACES: dict[type[constraints.Constraint], str] = {
-    Sphere: SPHERE,
-    CodeVectors: "the codes of a codebook",
-}
-"""The spaces of latents by the support of their distributions. Any other discrete support is
-``CODES``, and any other support ``REALS``."""
 
 
 @by_value
@@ -206,7 +192,7 @@ def is_real(distribution: Distribution) -> bool:
     >>> is_real(torch.distributions.Normal(0.0, 1.0)), is_real(HypersphericalUniform(3))
     (True, False)
     """
-    return _space(_support(distribution)) == REALS
+    return _space(_support(distribution)) == "real vectors"
 
 
 def is_direction(distribution: Distribution) -> bool:
@@ -216,14 +202,16 @@ def is_direction(distribution: Distribution) -> bool:
     >>> is_direction(HypersphericalUniform(3))
     True
     """
-    return _space(_support(distribution)) == SPHERE
+    return _space(_support(distribution)) == "the unit sphere"
 
 
-def _space(support: constraints.Constraint | None) -> str:
-    """Return the space of a support in words."""
-    is_discrete = support is not None and support.is_discrete
-    named = (space for kind, space in SPACES.items() if isinstance(support, kind))
-    return next(named, CODES if is_discrete else REALS)
+def _space(support: constraints.Constraint | None) -> Space:
+    """Return the space of latents with this support."""
+    if isinstance(support, Sphere):
+        return "the unit sphere"
+    if isinstance(support, CodeVectors):
+        return "codes of a codebook"
+    return "discrete codes" if support is not None and support.is_discrete else "real vectors"
 
 
 def _ends(support: constraints.Constraint | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The specification of data: what a model has to know to be built for them.
+"""The specification of data: the properties that a model is built for.
 
 A ``DataSpec`` holds the shape and support of one example x, the number of classes of its label y,
 the names of its covariates, and which of these make up the condition c that every part of a
@@ -21,18 +21,18 @@ Condition = Literal["label", "covariates", "label+covariates"]
 @numbers(n_classes=1, levels=1, dequantized_from=1)
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape and support of one example x, and what accompanies it.
+    """The shape and support of one example x, its labels and its condition.
 
     Arguments:
         shape: The shape of x, for images (channels, height, width).
         support: The set that contains every entry of x: ``binary`` {0, 1}, ``unit`` [0, 1],
             ``real``, ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
         n_classes: The number of classes of the labels; None without labels.
-        levels: How many values an entry can take. With support ``unit`` the entries lie on the grid
+        levels: The number of values of an entry. With support ``unit`` the entries lie on the grid
             k / (levels - 1). None where x is continuous.
         dequantized_from: The number of levels before uniform noise made x continuous,
             x = (k + u) / levels with u ~ U[0, 1); it turns a density into bits per dimension.
-        condition: What c consists of: the ``label``, one-hot; the ``covariates``, real numbers;
+        condition: The parts of c: the ``label``, one-hot; the ``covariates``, real numbers;
             ``label+covariates``, in this order; None for a model without a condition.
         name: The name of the data in messages.
         covariates: The names of the C covariates, in order. ``sex=F`` is an entry of the one-hot
@@ -59,15 +59,15 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.condition is not None and self.condition not in get_args(Condition):
             raise unknown("condition", str(self.condition), get_args(Condition))
-        if self.given_label and self.n_classes is None:
-            raise DataError(
-                f"{self.name!r} has no labels to condition on: give labels, or drop the condition"
-            )
-        if self.given_covariates and not self.covariates:
-            raise DataError(
-                f"{self.name!r} has no covariates to condition on: give covariates, or drop the "
-                "condition"
-            )
+        for is_given, known, what in (
+            (self.given_label, self.n_classes, "labels"),
+            (self.given_covariates, self.covariates, "covariates"),
+        ):
+            if is_given and not known:
+                raise DataError(
+                    f"{self.name!r} has no {what} to condition on: give {what}, or drop the "
+                    "condition"
+                )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
         if not isinstance(self.name, str):

@@ -92,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (f"{TRAIN} --lr inf", "--lr inf"),
         (f"{TRAIN} --seed -1", "--seed -1"),
         (f"{TRAIN} --seed 99999999999999999999", "must be below 2^63"),
-        (f"{TRAIN} --latent-dim 0", "--latent-dim 0: a model needs at least one latent dimension"),
+        (f"{TRAIN} --latent-dim 0", "--latent-dim 0: must be at least 1"),
         (f"{TRAIN} --hidden 0", "must be at least 1"),
         (f"{TRAIN} --beta -1", "--beta -1.0"),
         (f"{TRAIN} --beta nan", "--beta nan"),

@@ -29,7 +29,7 @@ from reparam.evaluation import Evaluation, Facts
 from reparam.families import Gaussian
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, IWAE, MMD
-from reparam.objectives.bounds import passed
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
 from reparam.runs.run import Run
@@ -392,7 +392,7 @@ class TestBeta:
         self, healthy: Run, digits: Dataset, n_averaged: int, expected: str
     ) -> None:
         def averaged(model: LatentModel, batch: Batch) -> Terms:
-            made = passed(model, batch)
+            made = forward_pass(model, batch)
             return made.terms(made.reconstruction / n_averaged - made.divergence.value)
 
         found = likelihood.kl_weight(diagnostic_context(healthy, digits, averaged))

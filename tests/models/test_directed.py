@@ -219,7 +219,7 @@ def test_own_parent_is_refused() -> None:
 
 
 def test_missing_parent_is_named() -> None:
-    with pytest.raises(OptionError, match="'a' needs a value of its parent 'y'"):
+    with pytest.raises(OptionError, match="'y' has no value: give one"):
         coins().distribution("a", {})
 
 

@@ -125,7 +125,7 @@ class TestVonMisesFisher:
 
     @pytest.mark.parametrize(
         ("size", "concentration", "said"),
-        [(1, "learned", "at least two"), (3, 0.0, "positive"), (3, "lerned", "did you mean")],
+        [(1, "learned", "at least two"), (3, 0.0, "above 0"), (3, "lerned", "did you mean")],
     )
     def test_refusals(self, size: int, concentration: float | str, said: str) -> None:
         with pytest.raises(OptionError, match=said):

@@ -10,7 +10,7 @@ from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.parts import KINDS
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ def main(options: Options) -> None:
         [(v.name, v.summary.rstrip("."), v.paper) for v in found],
     )
     print("\nParts for any variant whose encoder is a network and a family:")
-    for kind, known in (("posterior", POSTERIORS), ("prior", PRIORS), ("objective", OBJECTIVES)):
+    for kind, known in KINDS.items():
         print(f"  --{kind:<9}  {', '.join(known)}")
     print("  --condition  label")
     print("\nLikelihoods, with --likelihood, and their data:")
-    for name, (supports, _) in LIKELIHOODS.items():
-        print(f"  {name:<20}  {', '.join(supports)}")
+    for name, part in LIKELIHOODS.items():
+        print(f"  {name:<20}  {', '.join(part.kind.supports)}")
     print("\nNot together:")
     for what, reason in REFUSALS:
         print(f"  {what}: {reason}")
@@ -56,7 +56,7 @@ def described(variant: Variant) -> str:
     'beta-vae: Higgins et al., ICLR 2017'
     """
     text = inspect.getdoc(variant.builder) or ""
-    said = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
+    description = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
     options = [
         f"  --{name.replace('_', '-')} {as_words(option.default)}".rstrip()
         for name, option in variant.options.items()
@@ -65,7 +65,7 @@ def described(variant: Variant) -> str:
         [
             f"{variant.name}: {variant.paper}",
             "",
-            indent(said, "  "),
+            indent(description, "  "),
             "",
             "Its own options and their defaults:",
             *options,

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-Space = Literal["real vectors", "the unit sphere", "one-hot codes", "codes of a codebook"]
+Space = Literal["real vectors", "the unit sphere", "discrete codes", "codes of a codebook"]
 """The set that a latent vector z lies in."""
 
 

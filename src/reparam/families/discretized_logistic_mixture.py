@@ -33,7 +33,7 @@ class DiscretizedLogisticMixture(Family):
 
     Raises:
         OptionError: Fewer than two levels, or no component.
-        ShapeError: An event that is no image.
+        ShapeError: An event that is not an image.
 
     References:
         Salimans et al., PixelCNN++, ICLR 2017, section 2.1 and 2.2.

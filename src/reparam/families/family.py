@@ -1,24 +1,24 @@
 """Abstract: from features, or raw parameters, to a distribution.
 
-A family declares what its distribution is: the supports of the data that it can describe as a
-likelihood p(x | z), and the properties that matter for a posterior q(z | x). Which parts of a model
-go together follows from these declarations.
+A family declares the supports of the data that it fits as a likelihood p(x | z), and the properties
+that matter for a posterior q(z | x). The rules of ``variants.compatibility`` read these
+declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from reparam.distributions.declared import Space
-from reparam.errors import OptionError, ShapeError, SupportError
+from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.nn.heads import head, pooled, set_bias
 from reparam.spec import DataSpec
-from reparam.utils.arguments import as_sizes, numbers
-from reparam.utils.registry import Part, Registry, registered
+from reparam.utils.arguments import as_float, as_sizes, numbers
+from reparam.utils.registry import PartRegistry
 
 Shape = int | Sequence[int]
 
@@ -196,55 +196,14 @@ class Family(nn.Module, ABC):
         return self.head
 
 
-F = TypeVar("F", bound=type[Family])
+LIKELIHOODS: PartRegistry[Family] = PartRegistry("likelihood")
+"""The likelihoods p(x | z) by name. ``part.kind.for_data`` creates one."""
 
-
-class Likelihood(NamedTuple):
-    """A likelihood that goes by a name.
-
-    Arguments:
-        supports: The supports of the data that it fits.
-        create: From a data spec to the family.
-    """
-
-    supports: tuple[str, ...]
-    create: Callable[[DataSpec], Family]
-
-
-LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
-"""The likelihoods p(x | z) by name."""
-
-
-def as_likelihood(name: str, **options: object) -> Callable[[F], F]:
-    """Return a decorator that registers a family as a likelihood.
-
-    Arguments:
-        name: The name of the likelihood.
-        options: Keyword arguments of the family that the name stands for.
-    """
-
-    def decorated(family: F) -> F:
-        def create(spec: DataSpec) -> Family:
-            return family.for_data(spec, options)
-
-        LIKELIHOODS.add(name, Likelihood(family.supports, create))
-        return family
-
-    return decorated
-
-
-POSTERIORS: Registry[Part[Family]] = Registry("posterior")
+POSTERIORS: PartRegistry[Family] = PartRegistry("posterior")
 """The posteriors q(z | x) by name. ``part.kind.for_latents`` creates one."""
 
-
-def as_posterior(name: str, **options: object) -> Callable[[F], F]:
-    """Return a decorator that registers a family as a posterior.
-
-    Arguments:
-        name: The name of the posterior.
-        options: Keyword arguments of the family that the name stands for.
-    """
-    return registered(POSTERIORS, name, **options)
+as_likelihood, as_posterior = LIKELIHOODS.part, POSTERIORS.part
+"""Decorators that register a family, by the name and keyword arguments of the family."""
 
 
 def one_axis(family: Family) -> int:
@@ -259,3 +218,20 @@ def one_axis(family: Family) -> int:
             "event must have one axis; use Gaussian for images"
         )
     return family.event_shape[0]
+
+
+def check_word_or_positive(name: str, value: float | str, words: Sequence[str]) -> None:
+    """Refuse an argument that is neither one of a few words nor a positive number.
+
+    Raises:
+        OptionError: Another word, or a number that is not positive and finite.
+
+    Example:
+        >>> check_word_or_positive("scale", -1.0, ["learned"])
+        Traceback (most recent call last):
+        reparam.errors.OptionError: scale=-1.0: must be above 0
+    """
+    if not isinstance(value, str):
+        as_float(name, value, minimum=0.0, open_ends=True)
+    elif value not in words:
+        raise unknown(name, value, [*words, "a positive number"])

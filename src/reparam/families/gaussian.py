@@ -1,4 +1,4 @@
-"""The diagonal Gaussian."""
+"""Gaussians, with a diagonal and with a full covariance matrix."""
 
 from collections.abc import Sequence
 from math import inf, log, prod
@@ -7,9 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from reparam.distributions import OptimalNormal
-from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape, as_likelihood, as_posterior
+from reparam.distributions import OptimalNormal, TriangularNormal
+from reparam.errors import OptionError
+from reparam.families.family import (
+    Family,
+    Shape,
+    as_likelihood,
+    as_posterior,
+    check_word_or_positive,
+    one_axis,
+)
 from reparam.utils.arguments import numbers
 
 # A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
@@ -32,9 +39,9 @@ class Gaussian(Family):
 
     Arguments:
         event_shape: The shape of the event, for a posterior the latent dimension.
-        scale: What σ depends on. ``learned``: the features, with one σ for each entry. ``shared``:
-            nothing; it is one learned number. ``optimal``: one number, set to its best value on
-            each batch. A number: fixed.
+        scale: ``learned``: σ depends on the features, with one σ for each entry. ``shared``: σ is
+            one learned number. ``optimal``: σ is one number, set to its best value on each batch.
+            A number: σ is fixed.
         min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
             of an image), its density has no upper bound.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
@@ -69,12 +76,7 @@ class Gaussian(Family):
         places: Sequence[int] = (),
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
-        kinds = ("learned", "shared", "optimal")
-        if isinstance(scale, str):
-            if scale not in kinds:
-                raise unknown("scale", scale, [*kinds, "a positive number"])
-        elif not 0 < scale < inf:
-            raise OptionError(f"scale={scale}: a fixed scale must be positive and finite")
+        check_word_or_positive("scale", scale, ["learned", "shared", "optimal"])
         self.scale = scale
         if not min_scale < max_scale:
             raise OptionError(f"max_scale={max_scale}: the ceiling must be above {min_scale}")
@@ -103,11 +105,10 @@ class Gaussian(Family):
         if self.places:
             raw = raw.flatten(-len(self.places)).transpose(-1, -2).flatten(-2)
         loc, *rest = self.parameters_of(raw)
-        if self.scale == "optimal" and self.training:
-            return self.independent(
-                OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
-            )
         if self.scale == "optimal":
+            if self.training:
+                p = OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
+                return self.independent(p)
             scale = self.kept_scale.to(loc)
         elif self.scale == "shared":
             scale = self.log_scale.exp().to(loc) + self.min_scale
@@ -129,3 +130,45 @@ class Gaussian(Family):
             SupportError: Features that describe the event place by place.
         """
         return super().raw_of_mean(mean) if self.places else mean
+
+
+@as_posterior("full-covariance")
+class FullCovarianceGaussian(Family):
+    r"""The Gaussian with a full covariance matrix, given by its lower-triangular factor L.
+
+    .. math:: z = \mu + L \varepsilon, \qquad
+              \log q(z) = \log \mathcal N(L^{-1}(z - \mu); 0, I) - \sum_j \log L_{jj}
+
+    Arguments:
+        event_shape: The number of dimensions n; the head makes n + n(n + 1)/2 numbers.
+
+    Raises:
+        ShapeError: An event with more than one axis.
+
+    References:
+        Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1.
+
+    Example:
+        >>> q = FullCovarianceGaussian(3).attach((8,))(torch.zeros(5, 8))
+        >>> q.scale_tril.shape
+        torch.Size([5, 3, 3])
+    """
+
+    supports = ("real",)
+    factorizes = False
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape, 1)
+        n = one_axis(self)
+        self.raw_shape = torch.Size([n + n * (n + 1) // 2])
+        self._rows_columns: Tensor
+        self.register_buffer("_rows_columns", torch.tril_indices(n, n, -1), persistent=False)
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """Return N(μ, L Lᵀ)."""
+        n = self.event_shape[0]
+        loc, log_variance, below = raw.split([n, n, n * (n - 1) // 2], dim=-1)
+        scale_tril = torch.diag_embed((0.5 * log_variance).exp())
+        rows, columns = self._rows_columns
+        scale_tril[..., rows, columns] = below
+        return TriangularNormal(loc, scale_tril)

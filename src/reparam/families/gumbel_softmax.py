@@ -41,7 +41,7 @@ class GumbelSoftmax(Family):
         torch.Size([5, 320])
     """
 
-    space = "one-hot codes"
+    space = "discrete codes"
     factorizes = False
     is_relaxed = True
 
@@ -61,7 +61,7 @@ class GumbelSoftmax(Family):
 
     @classmethod
     def for_latents(cls, latent_dim: int, options: Mapping[str, Any]) -> Family:
-        """Create the codes that fill so many latent dimensions.
+        """Create codes that fill ``latent_dim`` dimensions.
 
         Raises:
             OptionError: An odd number of dimensions, without a number of classes.

@@ -4,7 +4,7 @@ from reparam.errors import ShapeError, SupportError
 from reparam.families.family import LIKELIHOODS, Family
 from reparam.spec import DataSpec
 
-# A categorical with a probability for each of so many grey levels is affordable.
+# The largest number of grey levels for which a categorical is the default.
 _FEW_LEVELS = 32
 
 _IN_WORDS = {
@@ -82,7 +82,7 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         supports = name.supports
     else:
         label = default_likelihood(spec) if name is None else name
-        supports = LIKELIHOODS[label].supports
+        supports = LIKELIHOODS[label].kind.supports
     if spec.support not in supports:
         instead = f"use likelihood={default_likelihood(spec)!r}"
         suited = " or ".join(_IN_WORDS[support] for support in supports)
@@ -90,7 +90,10 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
             f"likelihood {label!r} is for {suited} data, but {spec.name!r} is "
             f"{_IN_WORDS[spec.support]}: {_FIXES.get((spec.support, label.lower()), instead)}"
         )
-    return name if isinstance(name, Family) else LIKELIHOODS[label].create(spec)
+    if isinstance(name, Family):
+        return name
+    part = LIKELIHOODS[label]
+    return part.kind.for_data(spec, part.options)
 
 
 def levels_of(spec: DataSpec, name: str) -> int:

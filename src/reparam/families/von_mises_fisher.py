@@ -1,14 +1,12 @@
 """The von Mises–Fisher distribution on the unit sphere."""
 
-from math import inf
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.distributions import VonMisesFisher as VonMisesFisherDistribution
-from reparam.errors import OptionError, unknown
-from reparam.families.family import Family, Shape, as_posterior
+from reparam.errors import OptionError
+from reparam.families.family import Family, Shape, as_posterior, check_word_or_positive, one_axis
 from reparam.utils.arguments import numbers
 
 
@@ -25,6 +23,7 @@ class VonMisesFisher(Family):
 
     Raises:
         OptionError: Fewer than two coordinates, or a κ that is not positive.
+        ShapeError: An event with more than one axis.
 
     References:
         Davidson et al., Hyperspherical variational auto-encoders, UAI 2018, eq. 4.
@@ -40,18 +39,10 @@ class VonMisesFisher(Family):
 
     def __init__(self, event_shape: Shape, concentration: float | str = "learned") -> None:
         super().__init__(event_shape, 1)
-        if len(self.event_shape) != 1:
-            raise OptionError(
-                f"event_shape={tuple(self.event_shape)}: a direction has one axis: give its size"
-            )
-        (n,) = self.event_shape
+        n = one_axis(self)
         if n < 2:
             raise OptionError(f"latent_dim={n}: a sphere needs at least two coordinates")
-        if isinstance(concentration, str):
-            if concentration != "learned":
-                raise unknown("concentration", concentration, ["learned", "a positive number"])
-        elif not 0 < concentration < inf:
-            raise OptionError(f"concentration={concentration}: κ must be positive and finite")
+        check_word_or_positive("concentration", concentration, ["learned"])
         self.concentration = concentration
         self.raw_shape = torch.Size([n + (concentration == "learned")])
 

@@ -6,7 +6,7 @@ They have no latent variable: the log-likelihood is a sum of exact terms. A clas
 class-conditional model p(y) p(x | y) and an autoregressive model are of this kind.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +46,7 @@ class DirectedModel(nn.Module):
     Arguments:
         nodes: The modeled variables by name, parents first.
         columns: The entries of the flattened example x that each variable consists of, by the name
-            of the variable. The names ``x`` and ``y`` stand for all of x and for the label.
+            of the variable. The name ``x`` is the whole example, and ``y`` the label.
 
     Raises:
         OptionError: A variable comes before one of its parents.
@@ -72,12 +72,11 @@ class DirectedModel(nn.Module):
         super().__init__()
         names = list(nodes)
         for number, (name, node) in enumerate(nodes.items()):
-            for parent in node.parents:
-                if parent in names[number:]:
-                    raise OptionError(
-                        f"variable {name!r} comes before its parent {parent!r}: "
-                        "list parents first; a directed model has no cycles"
-                    )
+            for parent in (parent for parent in node.parents if parent in names[number:]):
+                raise OptionError(
+                    f"variable {name!r} comes before its parent {parent!r}: list parents first; a "
+                    "directed model has no cycles"
+                )
         self.parents = {name: node.parents for name, node in nodes.items()}
         self.columns = {name: list(indices) for name, indices in (columns or {}).items()}
         self.conditionals = nn.ModuleDict({name: node.conditional for name, node in nodes.items()})
@@ -91,11 +90,7 @@ class DirectedModel(nn.Module):
         if name not in self.parents:
             raise unknown("variable", name, self.parents)
         parents, conditional = self.parents[name], self.conditionals[name]
-        for parent in parents:
-            if parent not in values:
-                raise OptionError(
-                    f"variable {name!r} needs a value of its parent {parent!r}: give it"
-                )
+        _check_given(parents, values)
         if not parents:
             return conditional()
         first = values[parents[0]]
@@ -130,11 +125,7 @@ class DirectedModel(nn.Module):
         """
         if not self.parents:
             raise OptionError("a directed model without nodes has no probability: add a node")
-        for name in self.parents:
-            if name not in values:
-                raise OptionError(
-                    f"variable {name!r} has no value: give one (labels, for 'y'), or sample it"
-                )
+        _check_given(self.parents, values)
         parts = [self.distribution(name, values).log_prob(values[name]) for name in self.parents]
         return sum(parts[1:], start=parts[0])
 
@@ -186,3 +177,12 @@ class DirectedModel(nn.Module):
             )
         one_hot = nn.functional.one_hot(value, family.n_classes).flatten(1)
         return one_hot.to(next(self.parameters()).dtype)
+
+
+def _check_given(names: Iterable[str], values: Mapping[str, Tensor]) -> None:
+    """Raise where a variable has no value."""
+    for name in names:
+        if name not in values:
+            raise OptionError(
+                f"variable {name!r} has no value: give one (labels, for 'y'), or sample it"
+            )

@@ -11,7 +11,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from reparam.distributions import Chain, base_distribution
 from reparam.distributions.chain import Factor
@@ -23,6 +23,7 @@ from reparam.nn import MLP, TakeLast
 from reparam.nn.context import with_condition
 from reparam.nn.features import features_shape
 from reparam.priors import StandardNormal
+from reparam.priors.prior import diagonal_normal
 from reparam.utils.arguments import numbers
 
 
@@ -217,8 +218,8 @@ def gaussian_product(first: Distribution, second: Distribution) -> Distribution:
               \mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})
 
     Example:
-        >>> unit = Independent(Normal(torch.zeros(1), 1.0), 1)
-        >>> other = Independent(Normal(torch.ones(1), 1.0), 1)
+        >>> unit = diagonal_normal(torch.zeros(1), torch.ones(1))
+        >>> other = diagonal_normal(torch.ones(1), torch.ones(1))
         >>> gaussian_product(unit, other).mean
         tensor([0.5000])
     """
@@ -230,7 +231,7 @@ def gaussian_product(first: Distribution, second: Distribution) -> Distribution:
     # is tiny, and be rounded by many scales.
     share = scale_2 / torch.hypot(scale_1, scale_2)
     loc = torch.lerp(loc_2, loc_1, share.square())
-    return Independent(Normal(loc, scale_1 * share, validate_args=False), 1, validate_args=False)
+    return diagonal_normal(loc, scale_1 * share)
 
 
 def _product(described: Distribution, expected: Factor, above: Tensor) -> Distribution:

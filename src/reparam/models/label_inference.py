@@ -1,4 +1,4 @@
-r"""Semi-supervised models, in which the label is a latent variable: M2, and M2 on features of M1.
+r"""Semi-supervised models with the label as a latent variable: M2, and M2 on features of M1.
 
 .. math:: \text{M2:} \quad p(y)\, p(z)\, p(x \mid y, z), \qquad q(y \mid x)\, q(z \mid x, y)
 

@@ -2,9 +2,9 @@ r"""The latent-variable model: a prior, a decoder and an encoder, each a conditi
 
 .. math:: p(x \mid c) = \int p(x \mid z, c)\, p(z \mid c)\, dz, \qquad q(z \mid x, c)
 
-Objectives, evaluation and runs use the methods of ``LatentModel``. A module of a user takes part in
-two ways: it has these methods itself (the protocol ``Latent``), or it has parts called ``encoder``,
-``decoder`` and ``prior``, of which ``as_latent`` makes a ``LatentModel``.
+Objectives, evaluation and runs use the methods of ``LatentModel``. They also take any module that
+has these methods (the protocol ``Latent``), and any module with parts called ``encoder``,
+``decoder`` and ``prior``, from which ``as_latent`` creates a ``LatentModel``.
 """
 
 from math import log
@@ -20,7 +20,7 @@ from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
 from reparam.models.conditional import family_of, part_of
 from reparam.nn.context import with_condition
-from reparam.utils.arguments import numbers
+from reparam.utils.arguments import as_float, numbers
 from reparam.utils.equality import by_value
 
 LARGEST_TEMPERATURE = 1e6
@@ -197,11 +197,7 @@ class LatentModel(nn.Module):
             OptionError: n_samples below one; a temperature that is negative or too large; a
                 temperature other than 1 for codes or directions, which have no scale.
         """
-        if temperature > LARGEST_TEMPERATURE:
-            raise OptionError(
-                f"temperature={temperature:g}: a factor on z, whose entries are around one: must "
-                f"be at most {LARGEST_TEMPERATURE:g}"
-            )
+        as_float("temperature", temperature, maximum=LARGEST_TEMPERATURE)
         if temperature != 1.0 and not is_real(self.prior_distribution(c)):
             raise OptionError(
                 f"temperature={temperature}: a factor on real vectors; codes and directions have "
@@ -222,7 +218,7 @@ class LatentModel(nn.Module):
         """Return the decoded mean of the posterior, with shape (B, *event)."""
         return self.decode(self.encode(x, c), c)
 
-    @numbers()
+    @numbers(n_samples=1)
     def log_likelihood(
         self, x: Tensor, c: Tensor | None = None, n_samples: int = 100, chunk: int | None = None
     ) -> Tensor:
@@ -248,8 +244,6 @@ class LatentModel(nn.Module):
         References:
             Rezende, Mohamed & Wierstra, ICML 2014, appendix E; Burda et al., ICLR 2016, eq. 8.
         """
-        if n_samples < 1:
-            raise OptionError(f"n_samples={n_samples}: importance sampling needs at least one draw")
         chunk = n_samples if chunk is None else max(1, chunk)
         sizes = [min(chunk, n_samples - start) for start in range(0, n_samples, chunk)]
         parts = [self.draw(x, c, size).log_weight.logsumexp(0) for size in sizes]
@@ -287,7 +281,7 @@ class Latent(Protocol):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that draws examples by a method of its own."""
+    """A model with a method that draws examples."""
 
     def sample(self, n_samples: int) -> Tensor:
         """Return n examples, with shape (n, *event)."""

@@ -11,12 +11,13 @@ from reparam.batch import Batch
 from reparam.distributions import base_distribution, mean_or_mode
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
-from reparam.objectives.bounds import passed
+from reparam.nn.context import with_condition
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(gamma=0)
 @dataclass(frozen=True)
 class FactorVAE(ModelObjective):
     r"""The ELBO, and the total correlation of the codes as a discriminator D estimates it.
@@ -43,15 +44,13 @@ class FactorVAE(ModelObjective):
         ['total_correlation']
     """
 
-    not_negative = ("gamma",)
-
     gamma: float = 6.0
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        total = logits(model, step.z[0]).mean()
-        return step.terms(step.elbo, total_correlation=self.gamma * total)
+        forward = forward_pass(model, batch)
+        total = logits(model, forward.z[0]).mean()
+        return forward.terms(forward.elbo, total_correlation=self.gamma * total)
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,6 @@ class DensityRatio(ModelObjective):
 class _Perceptual(ModelObjective):
     """Abstract: an objective with a similarity in the features of the discriminator."""
 
-    not_negative = ("gamma", "pixels")
-
     gamma: float = 1.0
     pixels: float = 1.0
 
@@ -96,7 +93,7 @@ class _Perceptual(ModelObjective):
         return self.pixels * log_prob - 0.5 * self.gamma * distance
 
 
-@numbers()
+@numbers(gamma=0, pixels=0)
 @dataclass(frozen=True)
 class PerceptualEncoder(_Perceptual):
     r"""The objective of the encoder of a VAE-GAN: similarity in the discriminator's features.
@@ -129,15 +126,15 @@ class PerceptualEncoder(_Perceptual):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
+        forward = forward_pass(model, batch)
         squared = distance(
-            model, model.as_event(batch.x), mean_or_mode(step.likelihood)[0], batch.c
+            model, model.as_event(batch.x), mean_or_mode(forward.likelihood)[0], batch.c
         )
-        similarity = self.similarity(step.reconstruction, squared)
-        return step.terms(similarity - step.divergence.value)
+        similarity = self.similarity(forward.reconstruction, squared)
+        return forward.terms(similarity - forward.divergence.value)
 
 
-@numbers()
+@numbers(gamma=0, pixels=0)
 @dataclass(frozen=True)
 class Generator(_Perceptual):
     r"""The objective of the decoder of a VAE-GAN: to deceive the discriminator and to reconstruct.
@@ -249,16 +246,15 @@ class Classification(ModelObjective):
 
 def logits(model: LatentModel, value: Tensor, c: Tensor | None = None) -> Tensor:
     """Return log D / (1 - D) of codes or examples, with shape (B,)."""
-    given = (value,) if c is None else (value, c)
-    p: Any = base_distribution(model.part("discriminator")(*given))
+    p: Any = base_distribution(with_condition(model.part("discriminator"), value, c))
     return p.logits
 
 
 def distance(model: LatentModel, x: Tensor, other: Tensor, c: Tensor | None) -> Tensor:
     """Return the squared distance in the discriminator's first features, with shape (B,)."""
     first = model.part("discriminator").network.first
-    given = () if c is None else (c,)
-    return (first(x, *given) - first(other, *given)).square().flatten(1).sum(1)
+    difference = with_condition(first, x, c) - with_condition(first, other, c)
+    return difference.square().flatten(1).sum(1)
 
 
 def discrimination(real: Tensor, fake: Tensor) -> Terms:

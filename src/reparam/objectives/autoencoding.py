@@ -7,7 +7,6 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.distributions import mean_or_mode
-from reparam.errors import OptionError, SupportError
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
@@ -61,8 +60,6 @@ class Reconstruction(ModelObjective):
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        if self.corruption is not None:
-            _require_floats(x)
         encoded = x if self.corruption is None else self.corruption(x)
         z = mean_or_mode(model.posterior(encoded, batch.c))
         reconstruction = model.likelihood(z, batch.c).log_prob(x)
@@ -70,7 +67,7 @@ class Reconstruction(ModelObjective):
 
 
 @as_objective("contractive")
-@numbers()
+@numbers(weight=0, n_probes=0)
 @dataclass(frozen=True)
 class Contractive(ModelObjective):
     r"""Reconstruction, and a penalty on the derivative of the code by x.
@@ -102,16 +99,10 @@ class Contractive(ModelObjective):
         ['contraction']
     """
 
-    not_negative = ("weight",)
     needs_prior = False
 
     weight: float = 0.1
     n_probes: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_probes is not None and self.n_probes < 0:
-            raise OptionError(f"n_probes={self.n_probes}: give 0 for the exact norm, or more")
 
     @property
     def needs_gradient_of_x(self) -> bool:
@@ -121,7 +112,6 @@ class Contractive(ModelObjective):
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         x = model.as_event(batch.x)
-        _require_floats(x)
         encoder, n_probes = model.encoder, self.n_probes
         if n_probes is None:
             is_mlp = isinstance(encoder, Conditional) and isinstance(encoder.network, MLP)
@@ -135,14 +125,6 @@ class Contractive(ModelObjective):
             bound=reconstruction,
             reconstruction=reconstruction,
             penalties={"contraction": self.weight * norm.mean()},
-        )
-
-
-def _require_floats(x: Tensor) -> None:
-    if not x.is_floating_point():
-        raise SupportError(
-            "x holds whole numbers, such as tokens, to which noise cannot be added and which have "
-            "no derivative: use objective='reconstruction'"
         )
 
 
@@ -160,9 +142,8 @@ def squared_jacobian(z: Tensor, x: Tensor, n_probes: int = 0) -> Tensor:
         tensor([5., 5., 5.])
     """
     if not n_probes:
-        probes = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)[:, None].expand(
-            -1, *z.shape
-        )
+        identity = torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)
+        probes = identity[:, None].expand(-1, *z.shape)
     else:
         probes = torch.randn(n_probes, *z.shape, device=z.device, dtype=z.dtype) / n_probes**0.5
     (rows,) = torch.autograd.grad(z, x, probes, create_graph=True, is_grads_batched=True)

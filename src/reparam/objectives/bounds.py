@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, isfinite, log, nan
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,22 +51,30 @@ def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
 
 
 @by_value
-class Pass(NamedTuple):
+@dataclass(frozen=True)
+class ForwardPass:
     """One pass of a batch through a model.
 
     Arguments:
         q: q(z | x, c).
-        z: Draws from it, with shape (K, B, D).
+        p: p(z | c).
+        z: Draws from q, with shape (K, B, D).
         likelihood: p(x | z, c) at the draws.
         reconstruction: E_q[log p(x | z, c)], in nats with shape (B,).
-        divergence: KL(q‖p).
+        kl_method: How the KL is computed; see ``divergence.kl``.
     """
 
     q: Distribution
+    p: Distribution
     z: Tensor
     likelihood: Distribution
     reconstruction: Tensor
-    divergence: Divergence
+    kl_method: str | None = None
+
+    @cached_property
+    def divergence(self) -> Divergence:
+        """KL(q‖p)."""
+        return kl(self.q, self.p, self.z, method=self.kl_method)
 
     def terms(self, bound: Tensor, **penalties: Tensor) -> Terms:
         """Return the terms of an objective with this bound, and these penalties."""
@@ -83,20 +92,21 @@ class Pass(NamedTuple):
         return self.reconstruction - self.divergence.value
 
 
-def passed(
+def forward_pass(
     model: LatentModel, batch: Batch, n_samples: int = 1, kl_method: str | None = None
-) -> Pass:
-    """Encode a batch, draw codes, decode them, and compute the KL to the prior."""
+) -> ForwardPass:
+    """Encode a batch, draw codes and decode them."""
     x = model.as_event(batch.x)
     q = model.posterior(x, batch.c)
     z = rsample(q, n_samples, x.device)
-    p = model.likelihood(z, batch.c)
-    divergence = kl(q, model.prior_distribution(batch.c), z, method=kl_method)
-    return Pass(q, z, p, p.log_prob(x).mean(0), divergence)
+    likelihood = model.likelihood(z, batch.c)
+    reconstruction = likelihood.log_prob(x).mean(0)
+    p = model.prior_distribution(batch.c)
+    return ForwardPass(q, p, z, likelihood, reconstruction, kl_method)
 
 
 @as_objective("elbo")
-@numbers(n_samples=1)
+@numbers(n_samples=1, beta=0, free_bits=0)
 @dataclass(frozen=True)
 class ELBO(ModelObjective):
     r"""The evidence lower bound, with a weight on its KL and free bits.
@@ -131,7 +141,6 @@ class ELBO(ModelObjective):
     """
 
     options = ("free_bits",)
-    not_negative = ("beta", "free_bits")
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
@@ -139,7 +148,6 @@ class ELBO(ModelObjective):
     kl_method: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.kl_method not in (None, CLOSED_FORM, MONTE_CARLO):
             raise OptionError(
                 f"kl_method={self.kl_method!r}: use {CLOSED_FORM!r}, {MONTE_CARLO!r} or None"
@@ -147,8 +155,8 @@ class ELBO(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch, self.n_samples, self.kl_method)
-        divergence = step.divergence
+        forward = forward_pass(model, batch, self.n_samples, self.kl_method)
+        divergence = forward.divergence
         beta = value_at(self.beta, batch.step)
         penalties = {}
         if self.free_bits > 0:
@@ -157,13 +165,28 @@ class ELBO(ModelObjective):
                 groups = torch.stack(list(divergence.by_group.values()), dim=1)
             # max(λ, KL) = KL + max(λ - KL, 0): the KL itself stays in the bound.
             penalties["free_bits"] = beta * (self.free_bits - groups.mean(0)).clamp(min=0).sum()
-        return step.terms(step.reconstruction - beta * divergence.value, **penalties)
+        return forward.terms(forward.reconstruction - beta * divergence.value, **penalties)
+
+
+@dataclass(frozen=True)
+class _ImportanceWeighted(ModelObjective):
+    """Abstract: a bound by the importance weights of ``n_importance`` draws."""
+
+    options = ("n_importance",)
+    is_importance_weighted = True
+
+    n_importance: int = 5
+
+    @property
+    def n_draws(self) -> int:
+        """The number of draws of z for each example."""
+        return self.n_importance
 
 
 @as_objective("iwae")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
-class IWAE(ModelObjective):
+class IWAE(_ImportanceWeighted):
     r"""The importance-weighted bound, tighter than the ELBO.
 
     .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
@@ -188,26 +211,15 @@ class IWAE(ModelObjective):
         torch.Size([5, 3])
     """
 
-    options = ("n_importance",)
-    is_importance_weighted = True
-
-    n_importance: int = 5
-
-    @property
-    def n_draws(self) -> int:
-        """The number of draws of z for each example."""
-        return self.n_importance
-
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        draws = model.draw(batch.x, batch.c, self.n_importance)
-        return _importance_terms(draws)
+        return _importance_terms(model.draw(batch.x, batch.c, self.n_importance))
 
 
 @as_objective("dreg")
 @numbers(n_importance=1)
 @dataclass(frozen=True)
-class DReG(ModelObjective):
+class DReG(_ImportanceWeighted):
     r"""The importance-weighted bound with doubly reparameterized gradients for the encoder.
 
     .. math:: \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
@@ -233,16 +245,6 @@ class DReG(ModelObjective):
         >>> DReG(5)(recipe.model, Batch(torch.zeros(3, 1, 8, 8))).surrogate.shape
         torch.Size([])
     """
-
-    options = ("n_importance",)
-    is_importance_weighted = True
-
-    n_importance: int = 5
-
-    @property
-    def n_draws(self) -> int:
-        """The number of draws of z for each example."""
-        return self.n_importance
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""

@@ -85,7 +85,7 @@ def kl_to_components(q: Distribution, p: GaussianMixture) -> Tensor:
         Nats, with shape (B, K).
 
     Raises:
-        SupportError: q is no diagonal Gaussian.
+        SupportError: q is not a diagonal Gaussian.
         ShapeError: q and p are over events of different shapes.
 
     Example:
@@ -109,7 +109,7 @@ def mixture_of(model: LatentModel, c: Tensor | None = None) -> GaussianMixture:
     """Return the prior of a model with clusters.
 
     Raises:
-        SupportError: The prior is no mixture of Gaussians.
+        SupportError: The prior is not a mixture of Gaussians.
     """
     prior = model.prior_distribution(c)
     if not isinstance(prior, GaussianMixture):

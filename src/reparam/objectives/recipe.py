@@ -9,7 +9,7 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.errors import OptionError, unknown
-from reparam.objectives.terms import Objective
+from reparam.objectives.terms import Objective, check_share
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_float, numbers
 from reparam.utils.equality import by_value
@@ -18,14 +18,14 @@ from reparam.utils.equality import by_value
 @numbers()
 @dataclass(frozen=True)
 class Player:
-    """A part of the model with an objective and an optimizer of its own.
+    """A part of the model that has its own objective and optimizer.
 
     In each step the main objective updates the parameters that belong to no player. Then every
     player updates its own, in order, on the same batch.
 
     Arguments:
         module: The path of the part within the model, such as ``discriminator``.
-        objective: What the player maximizes.
+        objective: The objective of the player.
         lr: The learning rate of the player; None for that of the run.
 
     Raises:
@@ -60,13 +60,12 @@ class Milestone:
     n_examples: int = 10_000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.at < 1:
-            raise OptionError(f"at={self.at}: must be a share of the steps in [0, 1)")
+        check_share("at", self.at)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of a recipe: what a run needs to build its model again.
+    """The variant and the options that a recipe was built from, to build it again.
 
     Arguments:
         variant: The name of a registered variant.
@@ -80,10 +79,10 @@ class Source:
 @by_value
 @dataclass(frozen=True)
 class Recipe:
-    """What ``fit`` takes: a model, an objective and players.
+    """A model, an objective and players, as ``fit`` takes them.
 
     Arguments:
-        model: A ``LatentModel``, a ``DirectedModel``, or what the objective can call.
+        model: A ``LatentModel``, a ``DirectedModel``, or another model that the objective takes.
         objective: (model, batch) -> Terms.
         players: Further players, for adversarial objectives.
         milestones: Actions on the model that happen once, such as fitting a mixture to its codes.

@@ -6,18 +6,17 @@ from math import log
 from torch.distributions import Independent, Normal
 
 from reparam.batch import Batch
-from reparam.distributions import Delta, base_distribution, rsample
-from reparam.divergence import kl
+from reparam.distributions import Delta, base_distribution
 from reparam.errors import SupportError
 from reparam.mmd import mmd
 from reparam.models.latent import LatentModel
-from reparam.objectives.bounds import passed
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import ModelObjective, Terms, as_objective
 from reparam.utils.arguments import numbers
 
 
 @as_objective("tc")
-@numbers()
+@numbers(beta=0)
 @dataclass(frozen=True)
 class TotalCorrelation(ModelObjective):
     r"""The ELBO with a larger weight on the dependence between latent dimensions (β-TC-VAE).
@@ -49,31 +48,30 @@ class TotalCorrelation(ModelObjective):
         ['total_correlation']
     """
 
-    not_negative = ("beta",)
     needs_factorizing = True
 
     beta: float = 6.0
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        q = step.q
+        forward = forward_pass(model, batch)
+        q = forward.q
         if not isinstance(q, Independent) or q.reinterpreted_batch_ndims != 1:
             raise SupportError(
                 "the total correlation needs log q(z_j | x) of single dimensions, which only a "
                 "posterior that factorizes has: use posterior='gaussian'"
             )
         # log q(z_j of example i | x of example m), with shape (B, B, D).
-        log_q = q.base_dist.log_prob(step.z[0][:, None])
+        log_q = q.base_dist.log_prob(forward.z[0][:, None])
         n, n_dimensions = len(log_q), log_q.shape[-1]
         log_joint = log_q.sum(-1).logsumexp(1) - log(n)
         log_product = log_q.logsumexp(1).sum(-1) - n_dimensions * log(n)
         total = (log_joint - log_product).mean()
-        return step.terms(step.elbo, total_correlation=(self.beta - 1) * total)
+        return forward.terms(forward.elbo, total_correlation=(self.beta - 1) * total)
 
 
 @as_objective("mmd")
-@numbers()
+@numbers(weight=0, kl_weight=0)
 @dataclass(frozen=True)
 class MMD(ModelObjective):
     r"""Reconstruction, and the discrepancy between the codes of the batch and draws from the prior.
@@ -102,8 +100,6 @@ class MMD(ModelObjective):
         ['mmd']
     """
 
-    not_negative = ("weight", "kl_weight")
-
     weight: float = 10.0
     kl_weight: float = 0.0
 
@@ -114,43 +110,33 @@ class MMD(ModelObjective):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        x = model.as_event(batch.x)
-        q, p = model.posterior(x, batch.c), model.prior_distribution(batch.c)
-        z = rsample(q, 1, x.device)
-        reconstruction = model.likelihood(z, batch.c).log_prob(x).mean(0)
+        forward = forward_pass(model, batch)
         if not self.has_kl and any(v.requires_grad for v in model.prior.parameters()):
             raise SupportError(
                 "draws from a learned prior pass no gradient, so that nothing would train it: "
                 "use prior='standard-normal', or a kl_weight above 0"
             )
-        drawn = model.draw_prior(len(x), batch.c)
+        drawn = model.draw_prior(len(batch), batch.c)
         # The discrepancy needs two examples, and the last batch of an epoch may have one.
-        distance = mmd(z[0], drawn.detach()) if len(x) > 1 else z.new_zeros(())
-        penalties = {"mmd": self.weight * distance}
-        if isinstance(q, Delta) and not self.has_kl:
-            return Terms(bound=reconstruction, reconstruction=reconstruction, penalties=penalties)
-        divergence = kl(q, p, z)
-        return Terms(
-            bound=reconstruction - self.kl_weight * divergence.value
-            if self.has_kl
-            else reconstruction,
-            reconstruction=reconstruction,
-            kl=divergence.by_group,
-            kl_method=divergence.method,
-            penalties=penalties,
-        )
+        distance = mmd(forward.z[0], drawn.detach()) if len(batch) > 1 else forward.z.new_zeros(())
+        bound, penalties = forward.reconstruction, {"mmd": self.weight * distance}
+        if self.has_kl:
+            bound = bound - self.kl_weight * forward.divergence.value
+        elif isinstance(forward.q, Delta):  # it has no KL
+            return Terms(bound=bound, reconstruction=bound, penalties=penalties)
+        return forward.terms(bound, **penalties)
 
 
 @as_objective("naive")
-@numbers()
+@numbers(weight=0)
 @dataclass(frozen=True)
 class NaivePenalty(ModelObjective):
-    r"""A penalty that resembles a KL and is none, for comparison with the ELBO.
+    r"""A penalty that resembles a KL divergence but is not one, for comparison with the ELBO.
 
     .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
               - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
 
-    It is zero where the KL is zero, and differs from it elsewhere: it bounds no likelihood.
+    It is zero where the KL is zero and differs from it elsewhere, so the objective is not a bound.
 
     Arguments:
         weight: λ.
@@ -168,15 +154,14 @@ class NaivePenalty(ModelObjective):
         torch.Size([5])
     """
 
-    not_negative = ("weight",)
     needs_gaussian = True
 
     weight: float = 1.0
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        step = passed(model, batch)
-        normal = base_distribution(step.q)
+        forward = forward_pass(model, batch)
+        normal = base_distribution(forward.q)
         if not isinstance(normal, Normal):
             raise SupportError(
                 "the naive penalty is on μ and log σ² of a diagonal Gaussian: "
@@ -184,4 +169,4 @@ class NaivePenalty(ModelObjective):
             )
         log_variance = 2 * normal.scale.log()
         penalty = (normal.loc.square() + log_variance.square()).sum(-1)
-        return step.terms(step.reconstruction - self.weight * penalty)
+        return forward.terms(forward.reconstruction - self.weight * penalty)

@@ -19,7 +19,7 @@ from reparam.priors import StandardNormal
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(alpha=0)
 @dataclass(frozen=True)
 class SemiSupervised(ModelObjective):
     r"""The bounds of M2, for examples with and without a label, and a classification term.
@@ -54,7 +54,6 @@ class SemiSupervised(ModelObjective):
         torch.Size([5])
     """
 
-    not_negative = ("alpha",)
     repeats_labeled = True
 
     alpha: float = 0.1
@@ -89,7 +88,7 @@ class SemiSupervised(ModelObjective):
         )
 
 
-@numbers()
+@numbers(alpha=0, beta=0)
 @dataclass(frozen=True)
 class Stacked(ModelObjective):
     r"""The bounds of M1 and of M2 on its features, both in every step.
@@ -122,7 +121,6 @@ class Stacked(ModelObjective):
         ['features']
     """
 
-    not_negative = ("alpha", "beta")
     repeats_labeled = True
 
     alpha: float = 0.1
@@ -130,7 +128,6 @@ class Stacked(ModelObjective):
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_share("start", self.start)
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:

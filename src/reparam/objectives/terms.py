@@ -1,39 +1,38 @@
-"""What an objective returns of one batch, and what it declares of itself.
+"""The terms that an objective returns for a batch, and the declarations of an objective.
 
 An objective is a callable from a model and a batch to ``Terms``. Those of the library declare which
-models they need; the rules of which parts go together read these declarations.
+models they need; the rules of ``variants.compatibility`` read these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from math import inf
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.errors import OptionError
+from reparam.errors import OptionError, SupportError
 from reparam.models.latent import as_latent
 from reparam.utils.equality import by_value
-from reparam.utils.registry import Part, Registry, registered
+from reparam.utils.registry import PartRegistry
 
 
 @by_value
 @dataclass(frozen=True)
 class Terms:
-    """The parts of an objective on one batch, in nats per example unless said otherwise.
+    """The terms of an objective on one batch, in nats per example.
 
     Arguments:
-        bound: What the objective maximizes, with shape (B,); for ``ELBO`` the weighted ELBO.
+        bound: The value to maximize, with shape (B,); for ``ELBO`` the weighted ELBO.
         reconstruction: E_q[log p(x | z)], with shape (B,).
         kl: KL(q‖p) of each group of latents, unweighted, with shape (B,), by the group's name.
         kl_method: How the KL was computed: ``closed form`` or ``Monte Carlo``.
         log_weight: log p(x, z) - log q(z | x) of each draw, with shape (K, B); None without
             importance weights.
-        penalties: What is subtracted for the whole batch: numbers by name.
+        penalties: Numbers by name that are subtracted from the mean bound of the batch.
         surrogate: A loss to differentiate instead, where its gradient is not that of the bound.
     """
 
@@ -94,7 +93,6 @@ class ModelObjective(ABC):
 
     Attributes:
         options: The fields that are options of any variant with this objective.
-        not_negative: The fields that must be finite, 0 or more.
         has_latents: Whether the model has latent variables.
         needs_prior: Whether codes are compared with the prior.
         is_importance_weighted: Whether densities of draws are compared, which relaxed draws lack.
@@ -104,19 +102,12 @@ class ModelObjective(ABC):
     """
 
     options: ClassVar[tuple[str, ...]] = ()
-    not_negative: ClassVar[tuple[str, ...]] = ()
     has_latents: ClassVar[bool] = True
     needs_prior: ClassVar[bool] = True
     is_importance_weighted: ClassVar[bool] = False
     needs_factorizing: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
     repeats_labeled: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        for name in self.not_negative:
-            value = vars(self)[name]
-            if not callable(value) and not 0 <= value < inf:
-                raise OptionError(f"{name}={value}: must be finite, 0 or more")
 
     @property
     def name(self) -> str:
@@ -142,7 +133,8 @@ class ModelObjective(ABC):
         """Return the terms of one batch.
 
         Raises:
-            OptionError: What is not a batch of at least one example.
+            OptionError: An argument that is not a batch of at least one example.
+            SupportError: An x of whole numbers, where the objective needs real numbers.
         """
         if not isinstance(batch, Batch):
             raise OptionError(
@@ -155,6 +147,11 @@ class ModelObjective(ABC):
                 f"x {what}: {type(self).__name__} takes a tensor of at least one example, so give "
                 "Batch(torch.as_tensor(x))"
             )
+        if self.needs_gradient_of_x and not batch.x.is_floating_point():
+            raise SupportError(
+                "x holds whole numbers, such as tokens, to which noise cannot be added and which "
+                "have no derivative: use objective='reconstruction'"
+            )
         return self.terms(as_latent(model) if self.has_latents else model, batch)
 
     @abstractmethod
@@ -162,20 +159,11 @@ class ModelObjective(ABC):
         """Return the terms of one batch."""
 
 
-OBJECTIVES: Registry[Part[ModelObjective]] = Registry("objective")
+OBJECTIVES: PartRegistry[ModelObjective] = PartRegistry("objective")
 """The objectives that can replace that of a variant, by name."""
 
-Kind = TypeVar("Kind", bound=type[ModelObjective])
-
-
-def as_objective(name: str, **options: object) -> Callable[[Kind], Kind]:
-    """Return a decorator that registers an objective, which can then replace that of a variant.
-
-    Arguments:
-        name: The name of the objective.
-        options: Keyword arguments of the class that the name stands for.
-    """
-    return registered(OBJECTIVES, name, **options)
+as_objective = OBJECTIVES.part
+"""A decorator that registers an objective, by the name and keyword arguments of the class."""
 
 
 def check_share(name: str, share: float) -> None:

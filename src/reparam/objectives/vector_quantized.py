@@ -8,12 +8,12 @@ from reparam.distributions import QuantizedCodes
 from reparam.errors import OptionError
 from reparam.models.latent import LatentModel
 from reparam.nn.codebook import Codebook
-from reparam.objectives.bounds import passed
+from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import ModelObjective, Terms
 from reparam.utils.arguments import numbers
 
 
-@numbers()
+@numbers(commitment=0)
 @dataclass(frozen=True)
 class VectorQuantized(ModelObjective):
     r"""The ELBO of a quantized latent, and the commitment of the encoder to its codes.
@@ -47,14 +47,12 @@ class VectorQuantized(ModelObjective):
         torch.Size([5])
     """
 
-    not_negative = ("commitment",)
-
     commitment: float = 0.25
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch; in training, update the codebook."""
-        step = passed(model, batch)
-        q = step.q
+        forward = forward_pass(model, batch)
+        q = forward.q
         if not isinstance(q, QuantizedCodes):
             raise OptionError(
                 f"the encoder returns a {type(q).__name__}: VectorQuantized needs a posterior on "
@@ -63,4 +61,4 @@ class VectorQuantized(ModelObjective):
         distance = (q.vectors.flatten(1) - q.mean.detach()).square().sum(-1)
         if model.training:
             cast(Codebook, model.codebook).update(q.vectors.detach(), q.indices)
-        return step.terms(step.elbo, commitment=self.commitment * distance.mean())
+        return forward.terms(forward.elbo, commitment=self.commitment * distance.mean())

@@ -1,36 +1,22 @@
-"""Priors: modules from a condition c to a distribution p(z | c), one prior in a file.
+"""Priors: modules from a condition c to a distribution p(z | c).
 
 A file registers its prior by name (``PRIORS``). A prior declares its latent space and whether it is
-learned, from which follows what it goes with.
+learned; the rules of ``variants.compatibility`` read these declarations.
 """
 
-from reparam.priors.class_conditional import ClassConditional
-from reparam.priors.codebook_prior import CodebookPrior
-from reparam.priors.flow import Flow
-from reparam.priors.hyperspherical_uniform import HypersphericalUniform
-from reparam.priors.mixture import Mixture
-from reparam.priors.no_prior import NoPrior
-from reparam.priors.prior import PRIORS, Prior, StartsAtData, as_prior
-from reparam.priors.prior import check_sizes as check_sizes
-from reparam.priors.standard_normal import StandardNormal
-from reparam.priors.uniform_codes import UniformCodes
-from reparam.priors.vamp_prior import VampPrior
+from reparam.priors.class_conditional import ClassConditional as ClassConditional
+from reparam.priors.codebook_prior import CodebookPrior as CodebookPrior
+from reparam.priors.fixed import HypersphericalUniform as HypersphericalUniform
+from reparam.priors.fixed import NoPrior as NoPrior
+from reparam.priors.fixed import StandardNormal as StandardNormal
+from reparam.priors.fixed import UniformCodes as UniformCodes
+from reparam.priors.flow import Flow as Flow
+from reparam.priors.mixture import Mixture as Mixture
+from reparam.priors.prior import PRIORS as PRIORS
+from reparam.priors.prior import Prior as Prior
+from reparam.priors.prior import StartsAtData as StartsAtData
+from reparam.priors.prior import as_prior as as_prior
+from reparam.priors.vamp_prior import VampPrior as VampPrior
 from reparam.utils.registry import discover
 
-discover(__name__, __path__)
-
-__all__ = [
-    "ClassConditional",
-    "CodebookPrior",
-    "Flow",
-    "HypersphericalUniform",
-    "Mixture",
-    "NoPrior",
-    "PRIORS",
-    "Prior",
-    "StandardNormal",
-    "StartsAtData",
-    "UniformCodes",
-    "VampPrior",
-    "as_prior",
-]
+__all__ = discover(__name__, __path__)

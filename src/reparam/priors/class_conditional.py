@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from reparam.errors import OptionError
-from reparam.priors.prior import Prior, as_prior
+from reparam.priors.prior import Prior, as_prior, diagonal_normal
 from reparam.utils.arguments import numbers
 
 
@@ -45,6 +45,4 @@ class ClassConditional(Prior):
         if c is None:
             raise OptionError("c=None: this prior is a Gaussian for each class; give c")
         loc = self.loc(c)
-        return Independent(
-            Normal(loc, torch.ones_like(loc), validate_args=False), 1, validate_args=False
-        )
+        return diagonal_normal(loc, torch.ones_like(loc))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from reparam.distributions import Flow as FlowDistribution
 from reparam.nn.flows import masked_transforms
-from reparam.priors.prior import Prior, as_prior
-from reparam.priors.standard_normal import StandardNormal
+from reparam.priors.fixed import StandardNormal
+from reparam.priors.prior import Prior, as_prior, diagonal_normal
 from reparam.utils.arguments import numbers
 
 
@@ -57,6 +57,5 @@ class Flow(Prior):
         """Return p(z | c) for c with shape (B, C)."""
         batch = (1,) if c is None else (len(c), 1)
         loc = self.noise.loc.repeat(batch)
-        normal = Normal(loc, torch.ones_like(loc), validate_args=False)
-        noise = Independent(normal, 1, validate_args=False)
+        noise = diagonal_normal(loc, torch.ones_like(loc))
         return FlowDistribution(noise, self.transforms(c), inverted=True)

@@ -11,7 +11,7 @@ from reparam.errors import OptionError
 from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
 
-# Of so many fits the likeliest is kept.
+# The number of fits, of which the likeliest is kept.
 _N_FITS = 30
 
 
@@ -76,12 +76,12 @@ class Mixture(Prior):
         # A floor under the variances: a component of one example would have none.
         floor = float(1e-4 * z.var(0).mean() + 1e-6)
         kind = "full" if len(z) > 10 * k * z.shape[1] else "diag"
-        fits = []
-        for start in range(_N_FITS):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                fit = Fit(k, covariance_type=kind, reg_covar=floor, random_state=start)
-                fits.append(fit.fit(z))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fits = [
+                Fit(k, covariance_type=kind, reg_covar=floor, random_state=start).fit(z)
+                for start in range(_N_FITS)
+            ]
         weights = max(fits, key=lambda fit: fit.lower_bound_).predict_proba(z)
         sizes = weights.sum(0)[:, None] + 1e-9
         loc = weights.T @ z / sizes

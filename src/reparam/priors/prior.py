@@ -1,22 +1,21 @@
 """Abstract: a prior p(z | c), a module from a condition c to a distribution.
 
-A prior declares its latent space and whether it is learned. Which posteriors and objectives it goes
-with follows from these declarations.
+A prior declares its latent space and whether it is learned. The rules of ``variants.compatibility``
+read these declarations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from reparam.batch import Batch
 from reparam.distributions.declared import Space
-from reparam.errors import OptionError
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part, Registry, parameters_of, registered
+from reparam.utils.registry import PartRegistry, parameters_of
 
 
 @runtime_checkable
@@ -30,7 +29,7 @@ class StartsAtData(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a prior may depend on in the model that it is created for.
+    """The parts of a model that its prior may depend on.
 
     Arguments:
         latent_dim: The number of dimensions of z.
@@ -89,30 +88,18 @@ class Prior(nn.Module, ABC):
         """Return p(z | c) for c with shape (B, C)."""
 
 
-PRIORS: Registry[Part[Prior]] = Registry("prior")
+PRIORS: PartRegistry[Prior] = PartRegistry("prior")
 """The priors p(z) by name. ``part.kind.for_model`` creates one."""
 
-P = TypeVar("P", bound=type[Prior])
+as_prior = PRIORS.part
+"""A decorator that registers a prior, by the name and keyword arguments of the class."""
 
 
-def as_prior(name: str, **options: object) -> Callable[[P], P]:
-    """Return a decorator that registers a prior.
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Distribution:
+    """Return the Gaussian of independent dimensions, whose last axis is the event.
 
-    Arguments:
-        name: The name of the prior.
-        options: Keyword arguments of the class that the name stands for.
+    >>> import torch
+    >>> diagonal_normal(torch.zeros(5, 2), torch.ones(5, 2)).log_prob(torch.zeros(2)).shape
+    torch.Size([5])
     """
-    return registered(PRIORS, name, **options)
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse an empty part.
-
-    Raises:
-        OptionError: A size below one.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            what = "latent dimension" if name == "latent_dim" else name.removeprefix("n_")
-            one = what.removesuffix("s")
-            raise OptionError(f"{name}={size}: a model needs at least one {one}")
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)

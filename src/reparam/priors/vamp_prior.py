@@ -1,7 +1,6 @@
 """The VampPrior: a mixture of the posteriors of learned pseudo-inputs."""
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, Self
 
 import torch
@@ -18,12 +17,12 @@ from torch.distributions import (
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, base_distribution
 from reparam.errors import SupportError
-from reparam.priors.prior import Prior, Setting, as_prior, check_sizes
+from reparam.priors.prior import Prior, Setting, as_prior
 from reparam.utils.arguments import numbers
 
 
 @as_prior("vamp")
-@numbers(context=0, label_context=0)
+@numbers(shape=1, n_components=1, context=0, label_context=0)
 class VampPrior(Prior):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
@@ -34,8 +33,8 @@ class VampPrior(Prior):
     Arguments:
         encoder: q(z | x, c), the encoder of the model. Its weights are not those of the prior.
         shape: The shape of one x.
-        n_components: The number of pseudo-inputs K; 50 in a variant whose posterior is not a
-            diagonal Gaussian
+        n_components: The number of pseudo-inputs K; in a variant 50 where the posterior is not
+            a diagonal Gaussian.
         context: The size of a condition c; 0 without one.
         label_context: The number of first entries of c that are a one-hot label; all when None.
 
@@ -67,7 +66,6 @@ class VampPrior(Prior):
         label_context: int | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(n_components=n_components, size=prod(shape))
         self.label_context = context if label_context is None else label_context
         # The encoder is a part of the model: in a tuple it is not a submodule here.
         self._encoder = (encoder,)
@@ -80,8 +78,8 @@ class VampPrior(Prior):
     def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:
         """Create the prior for a model's encoder.
 
-        The default is 500 pseudo-inputs, and 50 where the posterior is no diagonal Gaussian: the
-        density of a draw under every component is cheap for Gaussians only.
+        The default is 500 pseudo-inputs, and 50 where the posterior is not a diagonal Gaussian,
+        because only for Gaussians is the density under every component cheap.
         """
         n_components = 500 if setting.is_gaussian else 50
         return super().for_model(setting, {"n_components": n_components, **options})
@@ -109,7 +107,7 @@ class VampPrior(Prior):
             return GaussianMixture(logits, normal.loc, normal.scale)
         if isinstance(normal, Uniform):
             raise SupportError(
-                "a uniform posterior is not inside the mixture of other boxes, so that its KL to "
+                "a uniform posterior is not inside the mixture of other boxes, and its KL to "
                 "the vamp prior is infinite: use prior='standard-normal', or posterior='gaussian'"
             )
         weights = Categorical(logits=logits, validate_args=False)

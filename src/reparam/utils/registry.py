@@ -98,27 +98,30 @@ class Part(Generic[T_co]):
         return replace(self, options={**self.options, **options})
 
 
-def registered(registry: Registry[Part[Any]], name: str, **options: object) -> Callable[[C], C]:
-    """Return a decorator that registers a class as a part.
-
-    Arguments:
-        registry: The registry of parts.
-        name: The name of the part.
-        options: Keyword arguments of the class that the name stands for.
+class PartRegistry(Registry[Part[T]], Generic[T]):
+    """A registry of classes of which a model is composed, such as priors.
 
     Example:
-        >>> parts = Registry("part")
-        >>> @registered(parts, "pair", size=2)
+        >>> parts = PartRegistry[object]("part")
+        >>> @parts.part("pair", size=2)
         ... class Group: ...
         >>> parts["pair"].options
         {'size': 2}
     """
 
-    def decorated(kind: C) -> C:
-        registry.add(name, Part(name, kind, options))
-        return kind
+    def part(self, name: str, **options: object) -> Callable[[C], C]:
+        """Return a decorator that registers a class as a part.
 
-    return decorated
+        Arguments:
+            name: The name of the part.
+            options: Keyword arguments of the class that the name stands for.
+        """
+
+        def decorated(kind: C) -> C:
+            self.add(name, Part(name, kind, options))
+            return kind
+
+        return decorated
 
 
 def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
@@ -126,12 +129,21 @@ def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind).parameters
 
 
-def discover(package: str, path: Iterable[str]) -> None:
+def discover(package: str, path: Iterable[str]) -> list[str]:
     """Import all modules of a package, so that each registers what it defines.
 
     Arguments:
         package: The name of the package.
         path: Its ``__path__``.
+
+    Returns:
+        The names that the package itself has imported from its modules, for its ``__all__``.
     """
     for module in iter_modules(path):
         import_module(f"{package}.{module.name}")
+    names = vars(import_module(package))
+    return [
+        name
+        for name, value in names.items()
+        if not (name.startswith("_") or inspect.ismodule(value) or value is discover)
+    ]

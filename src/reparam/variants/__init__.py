@@ -4,75 +4,53 @@
 modules of this folder are discovered, so that a new variant is one file.
 """
 
-from reparam.objectives.recipe import Milestone, Player, Recipe, Source, replace
+from reparam.objectives.recipe import Milestone as Milestone
+from reparam.objectives.recipe import Player as Player
+from reparam.objectives.recipe import Recipe as Recipe
+from reparam.objectives.recipe import Source as Source
+from reparam.objectives.recipe import replace as replace
 from reparam.utils.registry import discover
-from reparam.variants.adversarial import cvae_gan, vae_gan
-from reparam.variants.autoencoders import ae, cae, dae
-from reparam.variants.bounds import dreg, iwae
-from reparam.variants.builder import build, variant
-from reparam.variants.classic import beta_vae, conv_vae, vae
-from reparam.variants.cluster_vae import cluster_vae
-from reparam.variants.compatibility import REFUSALS
-from reparam.variants.hierarchical import conv_ladder_vae, hierarchical_vae, ladder_vae
-from reparam.variants.learned_priors import class_prior_vae, cvae, flow_prior_vae, vamp_vae
-from reparam.variants.observed import classifier, directed
-from reparam.variants.options import options_of
-from reparam.variants.posteriors import full_covariance_vae, gumbel_vae, iaf_vae, vmf_vae
-from reparam.variants.registry import Variant, get, names
-from reparam.variants.regularized import factor_vae, info_vae, naive_vae, tc_vae, wae
-from reparam.variants.specification import Composition, Specification
-from reparam.variants.ss_vae import ss_vae, ss_vae_stacked
-from reparam.variants.text_vae import text_vae
-from reparam.variants.vq_vae import vq_vae
+from reparam.variants.adversarial import cvae_gan as cvae_gan
+from reparam.variants.adversarial import vae_gan as vae_gan
+from reparam.variants.autoencoders import ae as ae
+from reparam.variants.autoencoders import cae as cae
+from reparam.variants.autoencoders import dae as dae
+from reparam.variants.bounds import beta_vae as beta_vae
+from reparam.variants.bounds import conv_vae as conv_vae
+from reparam.variants.bounds import dreg as dreg
+from reparam.variants.bounds import iwae as iwae
+from reparam.variants.bounds import vae as vae
+from reparam.variants.builder import build as build
+from reparam.variants.builder import variant as variant
+from reparam.variants.cluster_vae import cluster_vae as cluster_vae
+from reparam.variants.compatibility import REFUSALS as REFUSALS
+from reparam.variants.hierarchical import conv_ladder_vae as conv_ladder_vae
+from reparam.variants.hierarchical import hierarchical_vae as hierarchical_vae
+from reparam.variants.hierarchical import ladder_vae as ladder_vae
+from reparam.variants.latents import class_prior_vae as class_prior_vae
+from reparam.variants.latents import cvae as cvae
+from reparam.variants.latents import flow_prior_vae as flow_prior_vae
+from reparam.variants.latents import full_covariance_vae as full_covariance_vae
+from reparam.variants.latents import gumbel_vae as gumbel_vae
+from reparam.variants.latents import iaf_vae as iaf_vae
+from reparam.variants.latents import vamp_vae as vamp_vae
+from reparam.variants.latents import vmf_vae as vmf_vae
+from reparam.variants.observed import classifier as classifier
+from reparam.variants.observed import directed as directed
+from reparam.variants.options import options_of as options_of
+from reparam.variants.registry import Variant as Variant
+from reparam.variants.registry import get as get
+from reparam.variants.registry import names as names
+from reparam.variants.regularized import factor_vae as factor_vae
+from reparam.variants.regularized import info_vae as info_vae
+from reparam.variants.regularized import naive_vae as naive_vae
+from reparam.variants.regularized import tc_vae as tc_vae
+from reparam.variants.regularized import wae as wae
+from reparam.variants.specification import Composition as Composition
+from reparam.variants.specification import Specification as Specification
+from reparam.variants.ss_vae import ss_vae as ss_vae
+from reparam.variants.ss_vae import ss_vae_stacked as ss_vae_stacked
+from reparam.variants.text_vae import text_vae as text_vae
+from reparam.variants.vq_vae import vq_vae as vq_vae
 
-discover(__name__, __path__)
-
-__all__ = [
-    "Milestone",
-    "Composition",
-    "Player",
-    "REFUSALS",
-    "Recipe",
-    "Source",
-    "Specification",
-    "Variant",
-    "build",
-    "get",
-    "names",
-    "options_of",
-    "replace",
-    "variant",
-    "ae",
-    "beta_vae",
-    "cae",
-    "class_prior_vae",
-    "classifier",
-    "cluster_vae",
-    "conv_ladder_vae",
-    "conv_vae",
-    "cvae",
-    "cvae_gan",
-    "dae",
-    "directed",
-    "dreg",
-    "factor_vae",
-    "flow_prior_vae",
-    "full_covariance_vae",
-    "gumbel_vae",
-    "hierarchical_vae",
-    "iaf_vae",
-    "info_vae",
-    "iwae",
-    "ladder_vae",
-    "naive_vae",
-    "ss_vae",
-    "ss_vae_stacked",
-    "tc_vae",
-    "text_vae",
-    "vae",
-    "vae_gan",
-    "vamp_vae",
-    "vmf_vae",
-    "vq_vae",
-    "wae",
-]
+__all__ = discover(__name__, __path__)

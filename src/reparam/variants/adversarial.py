@@ -1,7 +1,8 @@
 """Autoencoders whose decoder is also trained against a discriminator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
 from reparam.errors import OptionError
@@ -21,31 +22,18 @@ from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import PartMaker, Specification
 
 
-@dataclass(frozen=True)
-class ExampleDiscriminator:
-    """Creates the discriminator of examples, by the sizes of its layers."""
-
-    critic: Sequence[int]
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
-        """Create the discriminator, whose first layer gives its features."""
-        width, *others = self.critic
-        first = MLP(spec.shape, width, context=spec.context, activation="leaky-relu")
-        rest = MLP(width, *others, activation="leaky-relu")
-        network = ConditionedSequential(first, rest)
-        return Conditional(network, Bernoulli(()))
+def example_discriminator(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
+    """Create the discriminator of examples, whose first layer gives its features."""
+    width, *others = critic
+    first = MLP(spec.shape, width, context=spec.context, activation="leaky-relu")
+    rest = MLP(width, *others, activation="leaky-relu")
+    return Conditional(ConditionedSequential(first, rest), Bernoulli(()))
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """Creates a classifier of the labels, by the sizes of its layers."""
-
-    critic: Sequence[int]
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
-        """Create the classifier."""
-        network = MLP(spec.shape, *self.critic, activation="leaky-relu")
-        return Conditional(network, Categorical(spec.context))
+def label_classifier(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
+    """Create the classifier of the labels, by the sizes of its layers."""
+    network = MLP(spec.shape, *critic, activation="leaky-relu")
+    return Conditional(network, Categorical(spec.context))
 
 
 def gan(
@@ -61,15 +49,15 @@ def gan(
     """Return the specification of a VAE with a discriminator of examples, and a classifier."""
     if not critic:
         raise OptionError("critic=(): the discriminator needs at least one layer")
-    parts: dict[str, PartMaker] = {"discriminator": ExampleDiscriminator(critic)}
+    parts: dict[str, PartMaker] = {"discriminator": partial(example_discriminator, critic)}
     players = [
         Player("decoder", Generator(gamma, pixels), player_lr),
         Player("discriminator", Discriminator(), player_lr),
     ]
     if has_classifier:
-        parts["classifier"] = Classifier(critic)
+        parts["classifier"] = partial(label_classifier, critic)
         players.append(Player("classifier", Classification(), player_lr))
-    model = perceptrons(latent_dim, parts=parts, **net)
+    model = replace(perceptrons(latent_dim, **net), parts=parts)
     return Specification(spec, model, PerceptualEncoder(gamma, pixels), tuple(players))
 
 

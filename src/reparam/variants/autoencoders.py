@@ -1,5 +1,6 @@
 """Autoencoders, whose code is deterministic."""
 
+from dataclasses import replace
 from typing import Unpack
 
 from reparam.families import POSTERIORS
@@ -16,7 +17,7 @@ from reparam.variants.specification import Composition, Specification
 def autoencoder(latent_dim: int, **net: Unpack[Net]) -> Composition:
     """Return the parts of a model with a deterministic code and without a prior."""
     deterministic, no_prior = POSTERIORS["deterministic"], Part("none", NoPrior)
-    return perceptrons(latent_dim, posterior=deterministic, prior=no_prior, **net)
+    return replace(perceptrons(latent_dim, **net), posterior=deterministic, prior=no_prior)
 
 
 @variant("ae", year=2006, paper="Hinton & Salakhutdinov, Science 2006")
@@ -27,7 +28,7 @@ def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specificatio
 
     Use it as a baseline, and to reduce dimensions.
 
-    Limits: there is no prior and no likelihood of x, so that nothing can be generated.
+    Limits: without a prior it has no likelihood of x and generates no examples.
 
     Arguments:
         spec: The shape and support of the data.

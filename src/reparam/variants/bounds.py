@@ -1,12 +1,138 @@
-"""Variants with tighter bounds than the ELBO, from several draws of z for each x."""
+"""VAEs trained by the ELBO, and by tighter bounds from several draws of z for each x."""
 
-from typing import Unpack
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Unpack
 
-from reparam.objectives import IWAE, DReG
+from torch import nn
+
+from reparam.families import Family
+from reparam.nn import ConvDecoder, ConvEncoder
+from reparam.nn.conv import Norm
+from reparam.objectives import ELBO, IWAE, DReG
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
 from reparam.variants.networks import Net, perceptrons
-from reparam.variants.specification import Specification
+from reparam.variants.specification import Composition, Specification
+
+
+@variant("vae", year=2014, paper="Kingma & Welling, ICLR 2014")
+def vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+) -> Specification:
+    r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
+
+    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+              - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Use it first: it is the simplest variant, and the baseline of the others.
+
+    Limits: the posterior factorizes over dimensions, and the prior is fixed.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+
+    Example:
+        >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    return Specification(spec, parts)
+
+
+@variant("beta-vae", year=2017, paper="Higgins et al., ICLR 2017")
+def beta_vae(
+    spec: DataSpec,
+    latent_dim: int = 16,
+    beta: float = 4.0,
+    **net: Unpack[Net],
+) -> Specification:
+    r"""The VAE with a weight on its KL.
+
+    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
+
+    Use β > 1 for latent dimensions that describe one factor each, at the cost of the
+    reconstruction, and β < 1 for sharper reconstructions, at the cost of samples. Use it with care
+    in comparisons: evaluation always reports β = 1.
+
+    Limits: for β < 1 the objective is not a lower bound of log p(x).
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        beta: β, where the reconstruction is summed over pixels, not averaged.
+        net: The other options of ``vae``.
+
+    Example:
+        >>> beta_vae(DataSpec((1, 28, 28), "binary")).objective.beta
+        4.0
+    """
+    return Specification(spec, perceptrons(latent_dim, **net), ELBO(beta=beta))
+
+
+def convolutions(
+    spec: DataSpec,
+    latent_dim: int,
+    channels: Sequence[int],
+    activation: str,
+    norm: Norm | None,
+    padding: int,
+) -> tuple[nn.Module, nn.Module]:
+    """Create convolutional networks, the decoder's layers in reverse order."""
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
+    return (
+        ConvEncoder(spec.shape, channels, padding=padding, **shared),
+        ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared),
+    )
+
+
+@variant("conv-vae", year=2015, paper="Salimans, Kingma & Welling, ICML 2015")
+def conv_vae(
+    spec: DataSpec,
+    latent_dim: int = 20,
+    channels: Sequence[int] = (32, 64),
+    likelihood: str | Family | None = None,
+    activation: str = "relu",
+    norm: Norm | None = None,
+    padding: int = 0,
+) -> Specification:
+    r"""The VAE with convolutional networks, for images.
+
+    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+              - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    The encoder has strided 3 × 3 convolutions, the decoder transposed ones, for images of any size.
+    Use it for images, above all larger ones.
+
+    Limits: images only; pixels are independent given z.
+
+    Arguments:
+        spec: The shape and support of the data.
+        latent_dim: The number of dimensions of z.
+        channels: The filters of the encoder's layers; the decoder has them in reverse order.
+        likelihood: p(x | z) by name or as a family; None for the one that fits the support.
+        activation: The nonlinearity.
+        norm: batch for batch normalization before every nonlinearity.
+        padding: The zeros around the maps of the encoder: with 1, 32 pixels become 16, 8, 4, 2;
+            with 0 they become 15, 7, 3, 1.
+
+    Example:
+        >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
+        torch.Size([3, 3, 32, 32])
+    """
+    networks = partial(
+        convolutions, channels=channels, activation=activation, norm=norm, padding=padding
+    )
+    parts = Composition(networks=networks, latent_dim=latent_dim, likelihood=likelihood)
+    return Specification(spec, parts)
 
 
 @variant("iwae", year=2016, paper="Burda, Grosse & Salakhutdinov, ICLR 2016")

@@ -16,7 +16,7 @@ from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared, is_about_numbers
 from reparam.utils.memory import building
 from reparam.variants.compatibility import check
-from reparam.variants.options import options_of, part_options
+from reparam.variants.options import Option, options_of, part_options
 from reparam.variants.registry import VARIANTS, Variant, get
 from reparam.variants.specification import (
     Composition,
@@ -27,14 +27,14 @@ from reparam.variants.specification import (
 )
 
 P = ParamSpec("P")
+Specify = Callable[Concatenate[DataSpec, P], Specification]
+"""The function of a variant, from data and options to its specification."""
+
+Build = Callable[Concatenate[DataSpec, P], Recipe]
+"""The function that a variant becomes, from the same arguments to a recipe."""
 
 
-def variant(
-    name: str, *, year: int, paper: str
-) -> Callable[
-    [Callable[Concatenate[DataSpec, P], Specification]],
-    Callable[Concatenate[DataSpec, P], Recipe],
-]:
+def variant(name: str, *, year: int, paper: str) -> Callable[[Specify[P]], Build[P]]:
     """Return a decorator that registers a function from data and options to a specification.
 
     Arguments:
@@ -46,22 +46,19 @@ def variant(
         OptionError: The name is taken.
     """
 
-    def register(
-        specify: Callable[Concatenate[DataSpec, P], Specification],
-    ) -> Callable[Concatenate[DataSpec, P], Recipe]:
+    def register(specify: Specify[P]) -> Build[P]:
         @functools.wraps(specify)
         def builder(spec: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
-            found = get(name)
+            own = get(name).options
             for option in kwargs:
-                if option not in found.options:
-                    raise unknown(f"option of {found.name!r}", option, found.options)
-            given = inspect.signature(specify).bind(spec, *args, **kwargs).arguments
-            own = dict(list(given.items())[1:]) | given.get("net", {})
-            own.pop("net", None)
-            return _recipe(found, spec, own, {})
+                if option not in own:
+                    raise unknown(f"option of {name!r}", option, own)
+            _, *given = inspect.signature(specify).bind(spec, *args, **kwargs).arguments.items()
+            options: dict[str, Any] = dict(given)
+            return build(name, spec, **(options | options.pop("net", {})))
 
         VARIANTS.add(name, Variant(name, builder, year, paper))
-        return cast(Callable[Concatenate[DataSpec, P], Recipe], builder)
+        return cast(Build[P], builder)
 
     return register
 
@@ -77,51 +74,40 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
 
     Raises:
         OptionError: A variant, or an option of it, that does not exist.
-        SupportError: Parts that do not go together: see ``compatibility.RULES``.
+        SupportError: Parts that are incompatible: see ``compatibility.RULES``.
 
     Example:
         >>> build("vae", DataSpec((1, 8, 8), "binary"), latnt_dim=2)
         Traceback (most recent call last):
         reparam.errors.OptionError: unknown option of 'vae' 'latnt_dim': did you mean ...
     """
-    found, known = get(name), options_of(name)
+    variant, known = get(name), options_of(name)
     for option in options:
         if option not in known:
-            raise unknown(f"option of {found.name!r}", option, known)
-    own = {k: v for k, v in options.items() if k in found.options}
-    parts = {
-        k: _declared(k, options[k], known[k].type)
-        for k in known
-        if k in options and k not in own and options[k] != known[k].default
-    }
-    return _recipe(found, spec, own, parts)
-
-
-def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[str, Any]) -> Recipe:
-    """Build the recipe of a variant with some options of its own, and some parts."""
+            raise unknown(f"option of {variant.name!r}", option, known)
     if not isinstance(spec, DataSpec):
         raise OptionError(
             f"spec of type {type(spec).__name__}: {variant.name!r} is built for a DataSpec, such "
             "as data.spec"
         )
-    declared = variant.options
-    own = {k: _declared(k, v, declared[k].annotation) for k, v in own.items()}
-    values = {k: parameter.default for k, parameter in declared.items()} | own
-    asked = {k: v for k, v in own.items() if v != declared[k].default}
+    given = {k: _declared(known[k], options[k]) for k in known if k in options}
+    defaults = {k: parameter.default for k, parameter in variant.options.items()}
+    asked = {k: v for k, v in given.items() if v != known[k].default}
+    values = defaults | {k: v for k, v in given.items() if k in defaults}
+    parts = {k: v for k, v in asked.items() if k not in defaults}
     # Options of parts can be options of the variant too, as n_components of vamp-vae is.
-    shared = values.keys() & part_options().keys()
-    with building(**own, **parts):
-        own_specification = variant.specify(spec, **values)
-        options = {k: values[k] for k in shared} | parts
-        specification = merged(own_specification, options)
+    shared = defaults.keys() & part_options().keys()
+    with building(**given):
+        chosen = {k: values[k] for k in shared} | parts
+        specification = merged(variant.specify(spec, **values), chosen)
         check(specification, {k: asked[k] for k in shared & asked.keys()} | parts)
         if specification.composition is not None and parts:
-            for option in sorted(asked.keys() - shared):
-                others = variant.specify(spec, **(values | {option: declared[option].default}))
-                if merged(others, options) == specification:
-                    said = ", ".join(f"{k}={v!r}" for k, v in parts.items())
+            for option in sorted(asked.keys() - shared - parts.keys()):
+                others = variant.specify(spec, **(values | {option: defaults[option]}))
+                if merged(others, chosen) == specification:
+                    named = ", ".join(f"{k}={v!r}" for k, v in parts.items())
                     raise OptionError(
-                        f"{option}={asked[option]}: has no effect with {said}; drop one of them"
+                        f"{option}={asked[option]}: has no effect with {named}; drop one of them"
                     )
         model = specification.model
         model = model.build(specification.data) if isinstance(model, Composition) else model
@@ -132,20 +118,21 @@ def _recipe(variant: Variant, spec: DataSpec, own: dict[str, Any], parts: dict[s
         specification.players,
         (*specification.milestones, *milestones),
         specification.data,
-        _source(variant, values | parts),
+        _source(variant.name, values | parts),
     )
 
 
-def _declared(name: str, value: Any, annotation: Any) -> Any:
+def _declared(option: Option, value: Any) -> Any:
     """Return a number as its declared type; a name is checked where it is looked up."""
-    return as_declared(name, value, annotation) if is_about_numbers(annotation) else value
+    is_number = is_about_numbers(option.type)
+    return as_declared(option.name, value, option.type) if is_number else value
 
 
-def _source(variant: Variant, options: Mapping[str, Any]) -> Source | None:
-    """Return what builds the recipe again; None where an option is a family, not a plain value."""
+def _source(variant: str, options: Mapping[str, Any]) -> Source | None:
+    """Return the source of a recipe; None where an option is a family, not a plain value."""
     if any(isinstance(value, Family) for value in options.values()):
         return None
-    return Source(variant.name, {name: _plain(value) for name, value in options.items()})
+    return Source(variant, {name: _plain(value) for name, value in options.items()})
 
 
 def _plain(value: Any) -> Any:

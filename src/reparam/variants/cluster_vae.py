@@ -7,16 +7,15 @@ import torch
 
 from reparam.batch import Batch, in_chunks
 from reparam.families import Family, Gaussian
-from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
-from reparam.nn.random_affine import RandomAffine
 from reparam.objectives.clustering_elbo import ClusteringELBO
 from reparam.objectives.recipe import Milestone
 from reparam.priors import Mixture
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import jittered, latent_model
 from reparam.variants.specification import Specification
 
 
@@ -67,15 +66,9 @@ def cluster_vae(
         torch.Size([3, 1, 28, 28])
     """
     prior = Mixture(latent_dim, n_clusters)
-    encoder = MLP(spec.shape, *hidden, context=spec.context, activation=activation)
+    network = MLP(spec.shape, *hidden, context=spec.context, activation=activation)
     decoder = MLP(latent_dim, *reversed(hidden), context=spec.context, activation=activation)
-    model = LatentModel(
-        encoder=Conditional(
-            RandomAffine(encoder, spec.shape) if spec.is_image and jitter else encoder,
-            Gaussian(latent_dim),
-        ),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=prior,
-    )
+    encoder = Conditional(jittered(network, spec, jitter), Gaussian(latent_dim))
+    model = latent_model(spec, encoder, decoder, prior, likelihood)
     milestone = Milestone(start_clusters, at=pretraining)
     return Specification(spec, model, ClusteringELBO(pretraining), milestones=(milestone,))

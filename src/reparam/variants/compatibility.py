@@ -1,18 +1,19 @@
-"""Which parts of a model go together, as rules over a specification.
+"""The compatibility of the parts of a model, as rules over a specification.
 
-Each rule is a condition on what the parts declare of themselves, with its reason. The message of a
-refusal and the table of ``reparam models`` both come from the rule. Every combination that no rule
+Each rule is a condition on the attributes that the parts declare, with its reason. The message of a
+refusal and the table of all refusals both come from the rule. Every combination that no rule
 refuses can be trained.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reparam.errors import OptionError, ReparamError, SupportError
-from reparam.variants.parts import KINDS
+from reparam.utils.registry import Part
+from reparam.variants.parts import KINDS, options_of_parts
 from reparam.variants.specification import OptionValue, Specification
 
-Asked = Mapping[str, OptionValue]
+Given = Mapping[str, OptionValue]
 """The parts, and the options of parts, that the user gave."""
 
 
@@ -22,9 +23,10 @@ class Rule(NamedTuple):
     Arguments:
         what: The combination, for the table of all rules.
         reason: Why it cannot be trained.
-        fix: What to do instead.
+        fix: An alternative that can be trained.
         about: The options that the message names.
-        refuses: Whether the rule refuses a specification, given what the user asked for.
+        refuses: A function from a specification, and the options that the user gave, to whether
+            the rule refuses it.
         error: The class of the error.
     """
 
@@ -32,35 +34,35 @@ class Rule(NamedTuple):
     reason: str
     fix: str
     about: tuple[str, ...]
-    refuses: Callable[[Specification, Asked], bool]
+    refuses: Callable[[Specification, Given], bool]
     error: type[ReparamError] = SupportError
 
 
-def check(specification: Specification, asked: Asked) -> None:
-    """Refuse parts that do not go together.
+def check(specification: Specification, given: Given) -> None:
+    """Refuse parts that are incompatible.
 
     Arguments:
         specification: The specification of a variant, with the parts that the user named.
-        asked: The parts, and the options of parts, that the user gave.
+        given: The parts, and the options of parts, that the user gave.
 
     Raises:
         OptionError: A part that this variant cannot exchange, or an option that changes nothing.
-        SupportError: Parts that make no sense together.
+        SupportError: Parts that are incompatible.
     """
-    values = {**specification.part_names, **asked}
+    values = {**specification.part_names, **given}
     for rule in rules():
-        if rule.refuses(specification, asked):
-            said = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
-            raise rule.error(f"{said}: {rule.reason}; {rule.fix}")
+        if rule.refuses(specification, given):
+            named = ", ".join(f"{name}={values[name]!r}" for name in rule.about if name in values)
+            raise rule.error(f"{named}: {rule.reason}; {rule.fix}")
 
 
-def _option_rule(option: str, kind: str) -> Rule:
-    """Return the rule that refuses an option of parts where no part has it."""
-    names = [part.name for part in KINDS[kind].values() if option in part.kind.options]
+def _option_rule(option: str, kind: str, parts: Sequence[Part[object]]) -> Rule:
+    """Return the rule that refuses an option of some parts where the model has other parts."""
+    names = [part.name for part in parts]
 
-    def refuses(s: Specification, asked: Asked) -> bool:
+    def refuses(s: Specification, given: Given) -> bool:
         options = {"posterior": s.q.options, "prior": s.p.options}
-        return option in asked and option not in options.get(kind, s.objective.options)
+        return option in given and option not in options.get(kind, s.objective.options)
 
     return Rule(
         f"{option} with another {kind} than {' or '.join(names)}",
@@ -72,7 +74,7 @@ def _option_rule(option: str, kind: str) -> Rule:
     )
 
 
-def _has_other_space(s: Specification, asked: Asked) -> bool:
+def _has_other_space(s: Specification, given: Given) -> bool:
     """Whether a KL is computed between a posterior and a prior on different sets."""
     has_kl = s.objective.needs_prior and (s.objective.has_kl or s.q.has_density)
     return has_kl and s.p.space not in (None, s.q.space)
@@ -89,17 +91,17 @@ RULES: tuple[Rule, ...] = (
         "the posterior and the prior of this variant are made for each other, or missing",
         "start from a variant such as 'vae'",
         ("posterior", "prior"),
-        lambda s, asked: (
-            s.composition is None and not asked.keys().isdisjoint({"posterior", "prior"})
+        lambda s, given: (
+            s.composition is None and not given.keys().isdisjoint({"posterior", "prior"})
         ),
         OptionError,
     ),
     Rule(
-        "another objective in a variant with players or phases of its own",
+        "another objective in a variant with its own players or phases",
         "the model of this variant is made for its own objective",
         "start from a variant such as 'vae'",
         ("objective",),
-        lambda s, asked: "objective" in asked and not s.objective.name,
+        lambda s, given: "objective" in given and not s.objective.name,
         OptionError,
     ),
     Rule(
@@ -107,18 +109,18 @@ RULES: tuple[Rule, ...] = (
         "the code of an autoencoder is a point, which has no KL to any prior",
         "use a variant such as 'vae'",
         ("free_bits",),
-        lambda s, asked: (
-            {"free_bits"} == asked.keys() & {"free_bits", "objective"}
+        lambda s, given: (
+            {"free_bits"} == given.keys() & {"free_bits", "objective"}
             and bool(s.objective.name)
             and not s.objective.needs_prior
         ),
     ),
     Rule(
-        "start_at_mean with a decoder that is no network and family",
+        "start_at_mean with a decoder that is not a network and a family",
         "the decoder of this variant is not a network followed by a family",
         "start from a variant such as 'vae'",
         ("start_at_mean",),
-        lambda s, asked: "start_at_mean" in asked and s.likelihood is None,
+        lambda s, given: "start_at_mean" in given and s.likelihood is None,
         OptionError,
     ),
     Rule(
@@ -126,14 +128,14 @@ RULES: tuple[Rule, ...] = (
         "the mean of this likelihood is not a function of one number for each entry",
         "drop start_at_mean=True",
         ("start_at_mean",),
-        lambda s, asked: "start_at_mean" in asked and not s.starts_at_mean,
+        lambda s, given: "start_at_mean" in given and not s.starts_at_mean,
     ),
     Rule(
         "the class-conditional prior without a condition on labels",
         "it is a Gaussian for each label, and the model has no condition",
         "add condition='label'",
         ("prior",),
-        lambda s, asked: s.p.needs_condition and not s.data.context,
+        lambda s, given: s.p.needs_condition and not s.data.context,
         OptionError,
     ),
     Rule(
@@ -141,32 +143,32 @@ RULES: tuple[Rule, ...] = (
         "it compares codes with a prior, and an autoencoder has no prior",
         "add prior='standard-normal'",
         ("objective",),
-        lambda s, asked: s.objective.needs_prior and not s.p.exists,
+        lambda s, given: s.objective.needs_prior and not s.p.exists,
     ),
     Rule(
         "tokens with the vamp prior",
         "its pseudo-inputs are learned by their gradient, which tokens do not have",
         "use prior='mixture'",
         ("prior",),
-        lambda s, asked: s.is_text and s.p.needs_gradient_of_x,
+        lambda s, given: s.is_text and s.p.needs_gradient_of_x,
     ),
     Rule(
         "tokens with denoising or contractive",
         "noise cannot be added to a token, and a token has no derivative",
         "use objective='reconstruction'",
         ("objective",),
-        lambda s, asked: s.is_text and s.objective.needs_gradient_of_x,
+        lambda s, given: s.is_text and s.objective.needs_gradient_of_x,
     ),
     Rule(
         f"a deterministic posterior with {_WITH_KL}",
         "a point has no density, and its KL to any prior with one is infinite",
         "use objective='mmd' or 'reconstruction', or posterior='gaussian'",
         ("posterior", "objective"),
-        lambda s, asked: s.objective.has_kl and not s.q.has_density,
+        lambda s, given: s.objective.has_kl and not s.q.has_density,
     ),
     Rule(
         "posterior and prior on different spaces (real vectors, the sphere, codes)",
-        "each gives no mass to the space of the other, so that the KL is infinite",
+        "neither gives mass to the space of the other, and the KL is infinite",
         "use prior='sphere' with posterior='von-mises-fisher', prior='uniform-codes' with "
         "'gumbel', and other priors with other posteriors",
         ("posterior", "prior"),
@@ -174,17 +176,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "a uniform posterior with the vamp prior",
-        "a box is not inside a mixture of other boxes, so that the KL is infinite",
+        "a box is not inside a mixture of other boxes, and the KL is infinite",
         "use prior='standard-normal', or posterior='gaussian'",
         ("posterior", "prior"),
-        lambda s, asked: s.objective.needs_prior and s.q.is_bounded and s.p.space is None,
+        lambda s, given: s.objective.needs_prior and s.q.is_bounded and s.p.space is None,
     ),
     Rule(
         "a gumbel posterior with iwae or dreg, or with the vamp prior",
         "a relaxed draw lies between classes, where a prior over classes has no mass",
         "use objective='elbo' with prior='uniform-codes'",
         ("posterior", "prior", "objective"),
-        lambda s, asked: (
+        lambda s, given: (
             s.objective.needs_prior
             and s.q.is_relaxed
             and (s.p.space is None or s.objective.is_importance_weighted)
@@ -195,21 +197,21 @@ RULES: tuple[Rule, ...] = (
         "log q(z_j | x) of a single dimension has no closed form",
         "use posterior='gaussian'",
         ("objective", "posterior"),
-        lambda s, asked: s.objective.needs_factorizing and not s.q.factorizes,
+        lambda s, given: s.objective.needs_factorizing and not s.q.factorizes,
     ),
     Rule(
         "naive with a posterior other than gaussian",
         "it is a penalty on μ and log σ² of a Gaussian",
         "use posterior='gaussian'",
         ("objective", "posterior"),
-        lambda s, asked: s.objective.needs_gaussian and not s.q.is_gaussian,
+        lambda s, given: s.objective.needs_gaussian and not s.q.is_gaussian,
     ),
     Rule(
         f"a learned prior ({_LEARNED}) with another objective than {_WITH_KL}",
-        "no gradient of the objective reaches the prior, so that nothing would train it",
+        "no gradient of the objective reaches the prior, and nothing would train it",
         "use prior='standard-normal', or objective='elbo'",
         ("prior", "objective"),
-        lambda s, asked: s.has_learned_prior and not s.objective.has_kl,
+        lambda s, given: s.has_learned_prior and not s.objective.has_kl,
     ),
 )
 """The rules that are not about an option of a single part."""
@@ -217,14 +219,9 @@ RULES: tuple[Rule, ...] = (
 
 def rules() -> tuple[Rule, ...]:
     """Return all rules, in the order in which they are checked."""
-    options = {
-        option: kind
-        for kind, registry in KINDS.items()
-        for part in registry.values()
-        for option in part.kind.options
-    }
-    return (*RULES[:3], *(_option_rule(*item) for item in options.items()), *RULES[3:])
+    options = (_option_rule(name, *found) for name, found in options_of_parts().items())
+    return (*RULES[:3], *options, *RULES[3:])
 
 
 REFUSALS = tuple((rule.what, rule.reason) for rule in rules())
-"""What is refused, and the reason, for the table of ``reparam models``."""
+"""The refused combinations with their reasons, for a table."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
-from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.hierarchy import (
     BottomUpEncoder,
@@ -15,11 +14,10 @@ from reparam.models.hierarchy import (
     gaussian_layers,
     layer_family,
 )
-from reparam.models.latent import LatentModel
 from reparam.nn import MLP, Downsample, Pyramid, TakeLast
-from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import latent_model
 from reparam.variants.specification import Specification
 
 
@@ -65,8 +63,7 @@ def hierarchical_vae(
     sizes = latent_dims[::-1]
     prior = TopDownPrior(sizes, gaussian_layers(sizes, above[::-1], **shared, markov=True))
     decoder = TakeLast(MLP(sizes[-1], *reversed(hidden), **shared), sizes[-1])
-    conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, latent_model(spec, encoder, decoder, prior, likelihood))
 
 
 @variant("ladder-vae", year=2016, paper="Sønderby et al., NeurIPS 2016")
@@ -112,8 +109,7 @@ def ladder_vae(
         up.append(MLP(up[-1].out_shape, *above, activation=activation))
     encoder = LadderEncoder(prior, up, [layer_family(size) for size in latent_dims])
     decoder = MLP(sum(latent_dims), *reversed(hidden), context=context, activation=activation)
-    conditional = Conditional(decoder, likelihood_of(spec, likelihood))
-    return Specification(spec, LatentModel(encoder, conditional, prior), ELBO())
+    return Specification(spec, latent_model(spec, encoder, decoder, prior, likelihood))
 
 
 @variant("conv-ladder-vae", year=2017, paper="Gulrajani et al., ICLR 2017 (its hierarchy)")
@@ -175,8 +171,4 @@ def conv_ladder_vae(
     prior = TopDownPrior([prod(shape) for shape in shapes], below)
     decoder = Pyramid(shapes, spec.shape[1:], out_channels=out_channels, **shared)
     encoder = LadderEncoder(prior, up, opinions, with_prior=False)
-    return Specification(
-        spec,
-        LatentModel(encoder, Conditional(decoder, likelihood_of(spec, likelihood)), prior),
-        ELBO(),
-    )
+    return Specification(spec, latent_model(spec, encoder, decoder, prior, likelihood))

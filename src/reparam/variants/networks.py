@@ -1,19 +1,19 @@
 """The networks of encoder and decoder that variants share."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
 from reparam.errors import SupportError
-from reparam.families import POSTERIORS, Family
-from reparam.nn import MLP, ConvDecoder, ConvEncoder, IgnoreContext
-from reparam.nn.conv import Norm
-from reparam.priors import PRIORS, Prior
+from reparam.families import Family
+from reparam.families import likelihood as likelihood_of
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel
+from reparam.nn import MLP, IgnoreContext, RandomAffine
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part
-from reparam.variants.specification import Composition, Networks, PartMaker
+from reparam.variants.specification import Composition, NetworkMaker
 
 
 class Net(TypedDict, total=False):
@@ -24,102 +24,80 @@ class Net(TypedDict, total=False):
     activation: str
 
 
-@dataclass(frozen=True)
-class Perceptrons(Networks):
-    """Creates two multilayer perceptrons, the decoder's layers in reverse order.
+def multilayer_perceptrons(
+    spec: DataSpec, latent_dim: int, hidden: Sequence[int], activation: str
+) -> tuple[nn.Module, nn.Module]:
+    """Create two multilayer perceptrons, the decoder's layers in reverse order.
 
     Arguments:
+        spec: The shape, support and condition of the data.
+        latent_dim: The number of dimensions of z.
         hidden: The sizes of the encoder's layers.
         activation: The nonlinearity.
+
+    Raises:
+        SupportError: Tokens, which are not quantities.
     """
-
-    hidden: Sequence[int]
-    activation: str
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the networks of the encoder and of the decoder.
-
-        Raises:
-            SupportError: Tokens, which are no quantities.
-        """
-        if spec.support == "tokens":
-            raise SupportError(
-                f"{spec.name!r} is text, whose tokens are no quantities that a multilayer "
-                "perceptron could weigh: use the variant text-vae"
-            )
-        sizes, context, activation = self.hidden, spec.context, self.activation
-        return (
-            MLP(spec.shape, *sizes, context=context, activation=activation),
-            MLP(latent_dim, *reversed(sizes), context=context, activation=activation),
+    if spec.support == "tokens":
+        raise SupportError(
+            f"{spec.name!r} is text, whose tokens are not quantities, as a multilayer perceptron "
+            "needs: use the variant text-vae"
         )
+    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
+    return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
 
 
-@dataclass(frozen=True)
-class Convolutions(Networks):
-    """Creates convolutional networks, the decoder's layers in reverse order.
+def latent_model(
+    spec: DataSpec,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    prior: nn.Module,
+    likelihood: str | Family | None,
+    **parts: nn.Module,
+) -> LatentModel:
+    """Create a model whose parts cannot be exchanged.
 
     Arguments:
-        channels: The filters of the encoder's layers.
-        activation: The nonlinearity.
-        norm: ``batch`` for batch normalization before every nonlinearity.
-        padding: The zeros around the maps of the encoder.
+        spec: The shape, support and condition of the data.
+        encoder: q(z | x, c).
+        decoder: The network of p(x | z, c).
+        prior: p(z | c).
+        likelihood: The family of p(x | z, c), by name or as a family; None for the default.
+        parts: Further parts by name.
     """
-
-    channels: Sequence[int]
-    activation: str
-    norm: Norm | None
-    padding: int
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the networks of the encoder and of the decoder."""
-        shared: dict[str, Any] = {
-            "context": spec.context,
-            "activation": self.activation,
-            "norm": self.norm,
-        }
-        return (
-            ConvEncoder(spec.shape, self.channels, padding=self.padding, **shared),
-            ConvDecoder(latent_dim, spec.shape[1:], self.channels[::-1], **shared),
-        )
+    family = likelihood_of(spec, likelihood)
+    return LatentModel(encoder, Conditional(decoder, family), prior, **parts)
 
 
-@dataclass(frozen=True)
-class WithoutContext(Networks):
-    """Creates networks that ignore the condition of the data.
+def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:
+    """Return a network that gets deformed images in training, if ``jitter`` and x is an image."""
+    return RandomAffine(network, spec.shape) if jitter and spec.is_image else network
+
+
+def without_context(
+    spec: DataSpec, latent_dim: int, networks: NetworkMaker
+) -> tuple[nn.Module, nn.Module]:
+    """Create networks that ignore the condition of the data.
 
     Arguments:
-        networks: The networks without a condition.
+        spec: The shape, support and condition of the data.
+        latent_dim: The number of dimensions of z.
+        networks: A function that creates the networks without a condition.
     """
-
-    networks: Networks
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the networks of the encoder and of the decoder."""
-        encoder, decoder = self.networks(spec.conditioned(None), latent_dim)
-        return IgnoreContext(encoder), IgnoreContext(decoder)
+    encoder, decoder = networks(spec.conditioned(None), latent_dim)
+    return IgnoreContext(encoder), IgnoreContext(decoder)
 
 
-def perceptrons(
-    latent_dim: int,
-    posterior: Part[Family] = POSTERIORS["gaussian"],
-    prior: Part[Prior] = PRIORS["standard-normal"],
-    parts: Mapping[str, PartMaker] | None = None,
-    **net: Unpack[Net],
-) -> Composition:
-    """Return the parts of a model with multilayer perceptrons.
+def perceptrons(latent_dim: int, **net: Unpack[Net]) -> Composition:
+    """Return a composition of multilayer perceptrons, a Gaussian posterior and a normal prior.
 
     Arguments:
         latent_dim: The number of dimensions of z.
-        posterior: q(z | x).
-        prior: p(z).
-        parts: Functions that create further parts of the model, by name.
         net: All options in ``Net``.
     """
+    hidden, activation = net["hidden"], net["activation"]
     return Composition(
-        networks=Perceptrons(net["hidden"], net["activation"]),
+        networks=partial(multilayer_perceptrons, hidden=hidden, activation=activation),
         latent_dim=latent_dim,
-        posterior=posterior,
-        prior=prior,
         likelihood=net["likelihood"],
-        parts=parts or {},
     )

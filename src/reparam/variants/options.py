@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from reparam.utils.registry import parameters_of
-from reparam.variants.parts import KINDS
+from reparam.variants.parts import options_of_parts
 from reparam.variants.registry import get
 
 _HELP = {
@@ -32,7 +32,7 @@ class Option:
         name: Its name in Python.
         type: Its type.
         default: Its default value.
-        help: What it is, in a sentence.
+        help: Its meaning, in a sentence.
     """
 
     name: str
@@ -62,31 +62,28 @@ def options_of(variant: str) -> dict[str, Option]:
 
 
 def part_options() -> dict[str, Option]:
-    """Return the options of every variant: the parts, and what the parts declare as options.
+    """Return the options of every variant: the kinds of parts, and the options of parts.
 
     Example:
         >>> list(part_options())
-        ['posterior', 'prior', 'n_components', 'objective', 'free_bits', 'n_importance',
+        ['posterior', 'prior', 'objective', 'n_components', 'free_bits', 'n_importance',
         'start_at_mean']
     """
-    found: dict[str, Option] = {}
-    for kind, registry in KINDS.items():
-        found[kind] = Option(kind, str | None, None, _HELP[kind])
-        for name in dict.fromkeys(name for part in registry.values() for name in part.kind.options):
-            parts = [part for part in registry.values() if name in part.kind.options]
-            helps: dict[str, list[str]] = {}
-            for part in parts:
-                default = parameters_of(part.kind)[name].default
-                said = f"{documented(part.kind)[name].rstrip('.')}; {default} by default"
-                helps.setdefault(said, []).append(part.name)
-            said = " ".join(f"With {kind} {' or '.join(n)}: {said}." for said, n in helps.items())
-            hint = get_type_hints(inspect.unwrap(parts[0].kind.__init__))[name]
-            found[name] = Option(name, hint | None, None, said)
+    found = {kind: Option(kind, str | None, None, text) for kind, text in _HELP.items()}
+    for name, (kind, parts) in options_of_parts().items():
+        helps: dict[str, list[str]] = {}
+        for part in parts:
+            default = parameters_of(part.kind)[name].default
+            text = f"{documented(part.kind)[name].rstrip('.')}; {default} by default"
+            helps.setdefault(text, []).append(part.name)
+        text = " ".join(f"With {kind} {' or '.join(n)}: {text}." for text, n in helps.items())
+        hint = get_type_hints(inspect.unwrap(parts[0].kind.__init__))[name]
+        found[name] = Option(name, hint | None, None, text)
     return found | {"start_at_mean": Option("start_at_mean", bool, False, _START_AT_MEAN)}
 
 
 def documented(part: Any) -> dict[str, str]:
-    """Return what a docstring says of each argument.
+    """Return the description of each argument in a docstring.
 
     >>> documented(Option)["default"]
     'Its default value.'

@@ -1,7 +1,8 @@
 """Variants with other penalties on the code than the KL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
 from reparam.families import POSTERIORS, Bernoulli
@@ -16,16 +17,9 @@ from reparam.variants.networks import Net, perceptrons
 from reparam.variants.specification import Specification
 
 
-@dataclass(frozen=True)
-class CodeDiscriminator:
-    """Creates the discriminator of codes, by the sizes of its layers."""
-
-    critic: Sequence[int]
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> Conditional:
-        """Create the discriminator."""
-        network = MLP(latent_dim, *self.critic, activation="leaky-relu")
-        return Conditional(network, Bernoulli(()))
+def code_discriminator(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
+    """Create the discriminator of codes, by the sizes of its layers."""
+    return Conditional(MLP(latent_dim, *critic, activation="leaky-relu"), Bernoulli(()))
 
 
 @variant("tc-vae", year=2018, paper="Chen et al., NeurIPS 2018")
@@ -89,8 +83,8 @@ def factor_vae(
         >>> factor_vae(DataSpec((1, 28, 28), "binary")).players[0].module
         'discriminator'
     """
-    discriminator = CodeDiscriminator(critic)
-    parts = perceptrons(latent_dim, parts={"discriminator": discriminator}, **net)
+    discriminator = partial(code_discriminator, critic)
+    parts = replace(perceptrons(latent_dim, **net), parts={"discriminator": discriminator})
     players = (Player("discriminator", DensityRatio(), critic_lr),)
     return Specification(spec, parts, FactorVAE(gamma), players)
 
@@ -111,8 +105,8 @@ def info_vae(
     Use it for informative codes that can still be drawn from the prior. α here is 1 - α in the
     source.
 
-    Limits: for α < 1 the objective is no bound; the discrepancy is estimated from a batch, and with
-    a large weight its noise dominates the gradient.
+    Limits: for α < 1 the objective is not a bound; the discrepancy is estimated from a batch, and
+    with a large weight its noise dominates the gradient.
 
     Arguments:
         spec: The shape and support of the data.
@@ -152,7 +146,7 @@ def wae(
         >>> wae(DataSpec((1, 28, 28), "binary")).objective
         MMD(weight=10.0, kl_weight=0.0)
     """
-    parts = perceptrons(latent_dim, posterior=POSTERIORS["deterministic"], **net)
+    parts = replace(perceptrons(latent_dim, **net), posterior=POSTERIORS["deterministic"])
     return Specification(spec, parts, MMD(mmd_weight))
 
 

@@ -4,69 +4,59 @@ A variant is a preset of one specification. The parts that a user names are merg
 model is built once, from the result.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 from torch import nn
 
 from reparam.batch import Batch
 from reparam.families import POSTERIORS, Family
 from reparam.families import likelihood as likelihood_of
-from reparam.models.conditional import Conditional
-from reparam.models.label_inference import LabelDecoder, StackedDecoder
+from reparam.models.conditional import Conditional, family_of
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
 from reparam.objectives.recipe import Milestone, Player
-from reparam.priors import PRIORS, Prior, StartsAtData, check_sizes
+from reparam.priors import PRIORS, Prior, StartsAtData
 from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
-from reparam.utils.registry import Part, Registry
+from reparam.utils.arguments import as_int
+from reparam.utils.equality import by_value
+from reparam.utils.registry import Part, PartRegistry
 
 T = TypeVar("T")
 
 OptionValue = str | int | float | Sequence[int] | Family | None
 """The value of an option of a variant."""
 
+NetworkMaker = Callable[[DataSpec, int], tuple[nn.Module, nn.Module]]
+"""A function from data and the number of latent dimensions to the networks of encoder, decoder."""
+
 PartMaker = Callable[[DataSpec, int], nn.Module]
 """A function from data and the number of latent dimensions to a part of a model."""
 
 
-class Networks(ABC):
-    """Abstract: creates the networks of encoder and decoder."""
-
-    has_likelihood: ClassVar[bool] = True
-    """Whether the decoder's network is followed by the family of the likelihood."""
-
-    @abstractmethod
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the networks of the encoder and of the decoder.
-
-        Arguments:
-            spec: The shape, support and condition of the data.
-            latent_dim: The number of dimensions of z.
-        """
-
-
+@by_value
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """The parts of a model each of which can be exchanged.
+    """The exchangeable parts of a model.
 
     Arguments:
-        networks: Creates the networks of encoder and decoder.
+        networks: A function that creates the networks of encoder and decoder.
         latent_dim: The number of dimensions of z.
         posterior: q(z | x).
         prior: p(z).
         likelihood: p(x | z), by name or as a family; None for the default of the data.
+        has_likelihood: Whether the decoder's network is followed by the family of the likelihood.
         parts: Functions that create further parts of the model, such as a discriminator, by name.
     """
 
-    networks: Networks
+    networks: NetworkMaker
     latent_dim: int
     posterior: Part[Family] = POSTERIORS["gaussian"]
     prior: Part[Prior] = PRIORS["standard-normal"]
     likelihood: str | Family | None = None
+    has_likelihood: bool = True
     parts: Mapping[str, PartMaker] = field(default_factory=dict)
 
     def build(self, spec: DataSpec) -> LatentModel:
@@ -75,11 +65,11 @@ class Composition:
         Arguments:
             spec: The shape, support and condition of the data.
         """
-        check_sizes(latent_dim=self.latent_dim)
+        as_int("latent_dim", self.latent_dim, minimum=1)
         network, decoder = self.networks(spec, self.latent_dim)
         family = self.posterior.kind.for_latents(self.latent_dim, self.posterior.options)
         encoder = Conditional(network, family)
-        if self.networks.has_likelihood:
+        if self.has_likelihood:
             decoder = Conditional(decoder, likelihood_of(spec, self.likelihood))
         setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind.is_gaussian)
         prior = self.prior.kind.for_model(setting, self.prior.options)
@@ -89,14 +79,14 @@ class Composition:
 
 @dataclass(frozen=True)
 class Specification:
-    """What a variant is.
+    """The data, model and objective of a variant.
 
     Arguments:
         data: The shape, support and condition of the data.
         model: The parts of the model; or a model whose parts are made for each other.
-        objective: What is maximized.
+        objective: The objective to maximize.
         players: Further players, for adversarial objectives.
-        milestones: What is done to the model once, such as fitting a mixture to its codes.
+        milestones: Actions at a point of the training, such as fitting a mixture to the codes.
     """
 
     data: DataSpec
@@ -136,11 +126,11 @@ class Specification:
 
     @property
     def likelihood(self) -> Family | None:
-        """The family of the decoder; None for a decoder that is no network and family."""
+        """The family of the decoder; None for a decoder that is not a network and a family."""
         if not isinstance(self.model, Composition):
-            return decoder_family(self.model)
-        has_family = self.model.networks.has_likelihood
-        return likelihood_of(self.data, self.model.likelihood) if has_family else None
+            return family_of(self.model.decoder) if isinstance(self.model, LatentModel) else None
+        model = self.model
+        return likelihood_of(self.data, model.likelihood) if model.has_likelihood else None
 
     @property
     def starts_at_mean(self) -> bool:
@@ -158,13 +148,13 @@ class Specification:
 
 
 class _Joint(Family):
-    """What a posterior declares that is made for its prior, as in a hierarchy."""
+    """The declarations of a posterior that depends on its prior, as in a hierarchy."""
 
     factorizes = False
 
 
 class _JointPrior(Prior):
-    """What a prior declares that is made for its posterior."""
+    """The declarations of a prior that depends on its posterior."""
 
     space = None
 
@@ -191,24 +181,20 @@ def merged(own: Specification, options: Mapping[str, OptionValue]) -> Specificat
             prior=_chosen(model.prior, PRIORS, given.get("prior"), given),
         )
     if objective.name:
-        part = Part(objective.name, type(objective), _fields(objective))
+        part = Part(objective.name, type(objective), vars(objective))
         part = _chosen(part, OBJECTIVES, given.get("objective"), given)
         objective = part.kind(**part.options)
     return replace(own, model=model, objective=objective)
 
 
 def _chosen(
-    own: Part[T], registry: Registry[Part[T]], name: OptionValue, options: Mapping[str, OptionValue]
+    own: Part[T], registry: PartRegistry[T], name: OptionValue, options: Mapping[str, OptionValue]
 ) -> Part[T]:
     """Return the part of a name, or the variant's own, with the user's options of it."""
     named = own if name is None else registry[name]  # type: ignore[index]
     part = own if named.name == own.name else named
     declared: Sequence[str] = part.kind.options  # type: ignore[attr-defined]
     return part.with_options(**{name: options[name] for name in declared if name in options})
-
-
-def _fields(objective: ModelObjective) -> dict[str, object]:
-    return {f.name: vars(objective)[f.name] for f in fields(objective)}  # type: ignore[arg-type]
 
 
 def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, ...]:
@@ -226,20 +212,9 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
 
 def start_prior(model: LatentModel, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    if isinstance(model.prior, StartsAtData):
-        model.prior.start(replace(examples, x=model.as_input(examples.x)))
+    cast(StartsAtData, model.prior).start(replace(examples, x=model.as_input(examples.x)))
 
 
 def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean of training examples, for any code."""
-    family = decoder_family(model)
-    if family is not None:
-        family.start_at(model.as_event(examples.x).mean(0))
-
-
-def decoder_family(model: nn.Module) -> Family | None:
-    """Return the family of a model's decoder; None for a decoder that is no network and family."""
-    decoder = model.decoder if isinstance(model, LatentModel) else None
-    if not isinstance(decoder, Conditional | LabelDecoder | StackedDecoder):
-        return None
-    return decoder.family if isinstance(decoder.family, Family) else None
+    cast(Family, family_of(model.decoder)).start_at(model.as_event(examples.x).mean(0))

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from reparam.families import Categorical, Family, Gaussian
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
@@ -16,11 +14,12 @@ from reparam.models.label_inference import (
     StackedPrior,
 )
 from reparam.models.latent import LatentModel
-from reparam.nn import MLP, LabelNetwork, RandomAffine
+from reparam.nn import MLP, LabelNetwork
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import jittered
 from reparam.variants.observed import class_count
 from reparam.variants.specification import Specification
 
@@ -35,13 +34,9 @@ def label_parts(
 ) -> tuple[LabelEncoder, LabelDecoder, LabelPrior]:
     """Return the encoder, decoder and prior of M2: a classifier, and a VAE given the label."""
     k = class_count(spec)
-    classifier: nn.Module = MLP(spec.shape, *hidden, activation=activation)
-    encoder: nn.Module = LabelNetwork(spec.shape, k, *hidden, activation=activation)
-    if jitter and spec.is_image:
-        classifier, encoder = (
-            RandomAffine(classifier, spec.shape),
-            RandomAffine(encoder, spec.shape),
-        )
+    classifier = jittered(MLP(spec.shape, *hidden, activation=activation), spec, jitter)
+    network = LabelNetwork(spec.shape, k, *hidden, activation=activation)
+    encoder = jittered(network, spec, jitter)
     decoder = MLP(latent_dim, *reversed(hidden), context=k, activation=activation)
     return (
         LabelEncoder(
@@ -149,8 +144,7 @@ def ss_vae_stacked(
     features = DataSpec((feature_dim,), "real", class_count(spec))
     family = Gaussian(feature_dim, min_scale=1e-3)
     inner = label_parts(features, latent_dim, label_hidden, family, activation)
-    network: nn.Module = MLP(spec.shape, *hidden, activation=activation)
-    network = RandomAffine(network, spec.shape) if jitter and spec.is_image else network
+    network = jittered(MLP(spec.shape, *hidden, activation=activation), spec, jitter)
     decoder = MLP(feature_dim, *reversed(hidden), activation=activation)
     model = LatentModel(
         encoder=StackedEncoder(Conditional(network, Gaussian(feature_dim)), inner[0]),

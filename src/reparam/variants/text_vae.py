@@ -1,7 +1,6 @@
 """Variants for sequences of tokens, such as text."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
 
 from torch import nn
 
@@ -11,42 +10,28 @@ from reparam.nn.sequence import EncoderKind
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.specification import Composition, Networks, Specification
+from reparam.variants.specification import Composition, Specification
 
 
-@dataclass(frozen=True)
-class TextNetworks(Networks):
-    """Creates an encoder of tokens, and a decoder that returns p(x | z) itself.
+def text_networks(
+    spec: DataSpec, latent_dim: int, width: int, encoder: EncoderKind, dropout: float
+) -> tuple[nn.Module, nn.Module]:
+    """Create an encoder of tokens, and a decoder that returns p(x | z) itself.
 
-    Arguments:
-        width: The filters or the state of the encoder, and the state of the decoder.
-        encoder: The encoder's network.
-        dropout: The share of tokens that is hidden from the decoder in training.
+    Raises:
+        SupportError: Data that are not sequences of tokens.
     """
-
-    has_likelihood: ClassVar[bool] = False
-
-    width: int
-    encoder: EncoderKind
-    dropout: float
-
-    def __call__(self, spec: DataSpec, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-        """Create the encoder's network, and the decoder.
-
-        Raises:
-            SupportError: Data that are no sequences of tokens.
-        """
-        if spec.support != "tokens" or len(spec.shape) != 1 or spec.levels is None:
-            raise SupportError(
-                f"{spec.name!r} has {spec.support} examples of shape {spec.shape}, and this "
-                "variant reads sequences of tokens: give a text, data='text' with path=..., or "
-                "integers of shape (N, T) with support='tokens'"
-            )
-        n, length = spec.levels, spec.dim
-        return (
-            TextEncoder(n, length, self.width, self.encoder, spec.context),
-            TextDecoder(latent_dim, n, length, self.width, self.dropout, spec.context),
+    if spec.support != "tokens" or len(spec.shape) != 1 or spec.levels is None:
+        raise SupportError(
+            f"{spec.name!r} has {spec.support} examples of shape {spec.shape}, and this "
+            "variant reads sequences of tokens: give a text, data='text' with path=..., or "
+            "integers of shape (N, T) with support='tokens'"
         )
+    n, length = spec.levels, spec.dim
+    return (
+        TextEncoder(n, length, width, encoder, spec.context),
+        TextDecoder(latent_dim, n, length, width, dropout, spec.context),
+    )
 
 
 @variant("text-vae", year=2016, paper="Bowman et al., CoNLL 2016")
@@ -79,13 +64,13 @@ def text_vae(
         free_bits: λ, the nats of KL that cost nothing, for each latent dimension.
 
     Raises:
-        SupportError: Data that are no sequences of tokens.
+        SupportError: Data that are not sequences of tokens.
 
     Example:
         >>> recipe = text_vae(DataSpec((64,), "tokens", levels=66), latent_dim=2, width=32)
         >>> recipe.model.sample(3).shape
         torch.Size([3, 64])
     """
-    networks = TextNetworks(width, encoder, dropout)
-    parts = Composition(networks=networks, latent_dim=latent_dim)
+    networks = partial(text_networks, width=width, encoder=encoder, dropout=dropout)
+    parts = Composition(networks=networks, latent_dim=latent_dim, has_likelihood=False)
     return Specification(spec, parts, ELBO(free_bits=free_bits))

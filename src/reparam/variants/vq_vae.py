@@ -6,7 +6,6 @@ from typing import Any, cast
 from reparam.batch import Batch
 from reparam.distributions import QuantizedCodes
 from reparam.families import Family, Quantized
-from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import CausalTransformer, Codebook, ConvDecoder, ConvEncoder
@@ -15,6 +14,7 @@ from reparam.objectives.recipe import Milestone
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import latent_model
 from reparam.variants.specification import Specification
 
 
@@ -70,11 +70,8 @@ def vq_vae(
     posterior = Quantized(codebook, places)
     decoder = ConvDecoder(posterior.event_shape[0], spec.shape[1:], channels[::-1], **shared)
     network = CausalTransformer(n_codes, posterior.n_positions, context=spec.context)
-    model = LatentModel(
-        encoder=Conditional(encoder, posterior),
-        decoder=Conditional(decoder, likelihood_of(spec, likelihood)),
-        prior=CodebookPrior(codebook, posterior.n_positions, network),
-        codebook=codebook,
-    )
+    prior = CodebookPrior(codebook, posterior.n_positions, network)
+    conditional = Conditional(encoder, posterior)
+    model = latent_model(spec, conditional, decoder, prior, likelihood, codebook=codebook)
     start = Milestone(start_codebook, at=0, n_examples=1000)
     return Specification(spec, model, VectorQuantized(commitment), milestones=(start,))
