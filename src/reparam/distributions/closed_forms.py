@@ -9,10 +9,9 @@ Each is one function with the decorator ``register_kl``, for a class of q and a 
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
 
-from reparam.distributions.hyperspherical_uniform import HypersphericalUniform
+from reparam.distributions.hypersphere import HypersphericalUniform, VonMisesFisher
 from reparam.distributions.one_hot_codes import OneHotCodes
 from reparam.distributions.quantized_codes import CodeSequence, QuantizedCodes
-from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 
 @register_kl(VonMisesFisher, HypersphericalUniform)

@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Distribution, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import Parametric
 from reparam.errors import ShapeError
 from reparam.utils.arguments import as_int
 
@@ -31,7 +31,7 @@ class _Levels(constraints.Constraint):
         return f"Levels({self.levels})"
 
 
-class DiscretizedLogisticMixture(DeclaredDistribution):
+class DiscretizedLogisticMixture(Parametric):
     r"""A mixture of logistic distributions, discretized to grey levels.
 
     .. math:: P(x) = \sum_{k=1}^K \pi_k \prod_c \left[
@@ -69,10 +69,12 @@ class DiscretizedLogisticMixture(DeclaredDistribution):
     """
 
     arg_constraints = {  # noqa: RUF012
-        "logits": constraints.real,
-        "loc": constraints.real,
-        "log_scale": constraints.real,
+        "logits": constraints.independent(constraints.real, 3),
+        "loc": constraints.independent(constraints.real, 4),
+        "log_scale": constraints.independent(constraints.real, 4),
+        "coefficients": constraints.dependent(event_dim=4),  # not checked, because it may be None
     }
+    shared = ("levels",)
 
     def __init__(
         self,
@@ -97,27 +99,8 @@ class DiscretizedLogisticMixture(DeclaredDistribution):
         """The images on the grid of levels."""
         return constraints.independent(_Levels(self.levels), 3)
 
-    def expand(
-        self, batch_shape: _size, _instance: Distribution | None = None
-    ) -> "DiscretizedLogisticMixture":
-        """Return the distribution over a larger batch."""
-
-        def larger(parameter: Tensor, n_axes: int) -> Tensor:
-            return parameter.expand(*batch_shape, *parameter.shape[-n_axes:])
-
-        return DiscretizedLogisticMixture(
-            larger(self.logits, 3),
-            larger(self.loc, 4),
-            larger(self.log_scale, 4),
-            None if self.coefficients is None else larger(self.coefficients, 4),
-            self.levels,
-            validate_args=False,
-        )
-
-    def log_prob(self, value: Tensor) -> Tensor:
+    def _log_prob(self, value: Tensor) -> Tensor:
         r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats as (\*,)."""
-        if self._validate_args:
-            self._validate_sample(value)
         level = (value * (self.levels - 1)).round()
         x = (level / (self.levels - 1)).unsqueeze(-4)
         middles = [self._middle(c, list(x.unbind(-3))) for c in range(self.event_shape[0])]

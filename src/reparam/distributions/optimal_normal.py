@@ -5,13 +5,13 @@ r"""A normal distribution whose scale is the maximum-likelihood one of each batc
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal, constraints
+from torch.distributions import Normal, constraints
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import Parametric
 
 
-class OptimalNormal(DeclaredDistribution):
+class OptimalNormal(Parametric):
     r"""Normal with one common scale, set to its maximum-likelihood value on each batch.
 
     .. math:: \sigma^2 = \frac{1}{N} \sum_{i=1}^N (x_i - \mu_i)^2 , \qquad
@@ -40,6 +40,7 @@ class OptimalNormal(DeclaredDistribution):
 
     arg_constraints = {"loc": constraints.real}  # noqa: RUF012
     support = constraints.real
+    shared = ("scale", "n_seen", "momentum")
     has_rsample = True
 
     def __init__(
@@ -56,21 +57,13 @@ class OptimalNormal(DeclaredDistribution):
         self.momentum = momentum
         super().__init__(loc.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "OptimalNormal":
-        """Return the distribution over a larger batch."""
-        return OptimalNormal(
-            self.loc.expand(batch_shape), self.scale, self.n_seen, self.momentum, False
-        )
-
     @property
     def mean(self) -> Tensor:
         """Return μ."""
         return self.loc
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def _log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x) of each entry at the maximum-likelihood scale of all entries, in nats."""
-        if self._validate_args:
-            self._validate_sample(value)
         with torch.no_grad():
             # σ is at least 0.001: the density of a perfect fit would be infinite.
             variance = (value - self.loc).square().mean().clamp(min=1e-6)

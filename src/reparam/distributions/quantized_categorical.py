@@ -2,13 +2,13 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import Parametric
 
 
-class QuantizedCategorical(DeclaredDistribution):
+class QuantizedCategorical(Parametric):
     r"""A probability for each grey level k / (K - 1), k = 0 … K - 1.
 
     .. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
@@ -27,20 +27,9 @@ class QuantizedCategorical(DeclaredDistribution):
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
         self._categorical = Categorical(logits=logits, validate_args=False)
+        self.logits = self._categorical.logits
         self.levels = int(logits.shape[-1])
         super().__init__(logits.shape[:-1], validate_args=validate_args)
-
-    @property
-    def logits(self) -> Tensor:
-        """Return log-probabilities, with shape (*, *event, K)."""
-        return self._categorical.logits
-
-    def expand(
-        self, batch_shape: _size, _instance: Distribution | None = None
-    ) -> "QuantizedCategorical":
-        """Return the distribution over a larger batch."""
-        logits = self.logits.expand(*batch_shape, self.levels)
-        return QuantizedCategorical(logits, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -50,10 +39,8 @@ class QuantizedCategorical(DeclaredDistribution):
         values = steps / (self.levels - 1)
         return (self._categorical.probs * values).sum(-1)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def _log_prob(self, value: Tensor) -> Tensor:
         """Return log p of the level nearest to each entry of x, in nats."""
-        if self._validate_args:
-            self._validate_sample(value)
         return self._categorical.log_prob((value * (self.levels - 1)).round())
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
