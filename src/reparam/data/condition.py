@@ -1,19 +1,152 @@
-"""The condition c of a model p(x | c): the one-hot label, real covariates, or both side by side.
+r"""The condition c of a model p(x | c): the one-hot label, real covariates, or both side by side.
 
 ``DataSpec.condition`` defines it; c has the shape (B, C) with C = ``DataSpec.context``.
+
+Covariates come from arrays or from the columns of a table. A numeric or boolean column is one
+covariate. A column of text or categories is one-hot: one covariate for each class, in sorted order,
+with the name ``column=class``. These names, which ``DataSpec.covariates`` holds, are all that is
+needed to encode other tables in the same way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from reparam.batch import Batch
-from reparam.data.arrays import Array
-from reparam.data.covariates import as_covariates
-from reparam.errors import DataError, OptionError
+from reparam.data.arrays import Array, as_tensor, columns_of
+from reparam.data.checks import check_finite
+from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.spec import DataSpec
+
+NAME = "covariates"
+
+
+def as_covariates(
+    values: object, n: int, names: Sequence[str] = ()
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return covariates as finite float32, with shape (N, C), and their C names.
+
+    Arguments:
+        values: An array with shape (N, C), (N,) for one covariate, or (C,) for the same row in all
+            examples; a DataFrame; or a mapping from the names of columns to their values, of which
+            a single one stands for all rows.
+        n: The number of examples N.
+        names: The names of the covariates to encode; those that the values define when empty.
+
+    Raises:
+        DataError: Another number of rows, NaN or infinite values, or a class that is not among
+            ``names``.
+        ShapeError: Another number of covariates than of names.
+        OptionError: A column that is missing or unknown.
+
+    Example:
+        >>> as_covariates({"age": [40, 32], "sex": ["F", "M"]}, 2)
+        (tensor([[40.,  1.,  0.],
+                [32.,  0.,  1.]]), ('age', 'sex=F', 'sex=M'))
+    """
+    columns = columns_of(values, NAME)
+    if columns is None:
+        rows = as_tensor(values, NAME).to(torch.float32)
+        if rows.ndim == 1:
+            is_row = len(rows) == len(names) > 1
+            rows = rows.expand(n, -1) if is_row else rows[:, None]
+        found = tuple(names) or tuple(f"c{i}" for i in range(rows.shape[-1] if rows.ndim else 0))
+    else:
+        found = tuple(names) or _names(columns)
+        rows = torch.from_numpy(_encoded(columns, found, n)).float()
+    if rows.ndim != 2 or rows.shape[1] != len(found):
+        said = f" ({', '.join(found)})" if names else ""
+        raise ShapeError(
+            f"{NAME} has shape {tuple(rows.shape)}: one row of {len(found) or 'C'} numbers{said} "
+            f"for each example is needed, so give it the shape ({n}, {len(found) or 'C'})"
+        )
+    if len(rows) != n:
+        raise DataError(f"{NAME} has {len(rows)} rows beside {n} examples: give one row for each")
+    check_finite(rows, NAME)
+    return rows, found
+
+
+def covariates_for(spec: DataSpec, values: object, n: int) -> Tensor | None:
+    """Return the covariates of n examples for a model, with shape (n, C); None if it takes none.
+
+    Arguments:
+        spec: The data that the model was trained on, and its condition.
+        values: The covariates, as ``as_covariates`` takes them; None if they are not known.
+        n: The number of examples.
+    """
+    if values is None or not spec.given_covariates:
+        return None
+    return as_covariates(values, n, spec.covariates)[0]
+
+
+def columns_among(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return those of the columns of a table that hold covariates with these names.
+
+    >>> columns_among(("age", "sex=F", "sex=M"), ("x", "age", "sex"))
+    ['age', 'sex']
+    """
+    return [c for c in columns if any(n == c or n.startswith(f"{c}=") for n in names)]
+
+
+def _names(columns: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of the covariates that columns define."""
+    names: list[str] = []
+    for name, column in columns.items():
+        is_text = column.dtype.kind == "O"
+        # A class that is missing is refused where its row is encoded.
+        classes = sorted({value for value in column.flat if value is not None}) if is_text else ()
+        names += [f"{name}={label}" for label in classes] if is_text else [name]
+    return tuple(names)
+
+
+def _encoded(
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], n: int
+) -> NDArray[np.float64]:
+    """Return the covariates of these names out of columns, with shape (N, C)."""
+    n_rows = max((column.size for column in columns.values() if column.ndim), default=n)
+    rows = np.zeros((n_rows, len(names)))
+    codes: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        column = name if name in columns else _text_column(name, columns)
+        codes.setdefault(column, []).append(i)
+        values = columns[column]
+        if values.ndim and len(values) != n_rows:
+            raise DataError(
+                f"{NAME}[{column!r}] has {len(values)} values beside {n_rows} of another column: "
+                "give each column one value for each example"
+            )
+        if column == name and values.dtype.kind == "O":
+            raise DataError(f"{NAME}[{name!r}] holds {values.flat[0]!r}: numbers are needed there")
+        rows[:, i] = values if column == name else values == name.removeprefix(f"{column}=")
+    for column, places in codes.items():
+        unseen = rows[:, places].sum(1) == 0
+        if column not in names and unseen.any():
+            row = int(unseen.argmax())
+            classes = ", ".join(names[i].removeprefix(f"{column}=") for i in places)
+            raise DataError(
+                f"{NAME}[{column!r}] is {np.broadcast_to(columns[column], n_rows)[row]!r} in row "
+                f"{row}: give one of the classes {classes}"
+            )
+    for column in columns:
+        if column not in codes:
+            raise unknown("covariate", column, codes)
+    return rows
+
+
+def _text_column(name: str, columns: Mapping[str, NDArray[Any]]) -> str:
+    """Return the column of text of which a covariate is one class."""
+    found = next((column for column in columns if name.startswith(f"{column}=")), None)
+    if found is None:
+        raise DataError(
+            f"{NAME} lacks {name.partition('=')[0]!r}, and has {', '.join(columns) or 'nothing'}: "
+            "give this column too"
+        )
+    return found
 
 
 def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) -> Tensor | None:

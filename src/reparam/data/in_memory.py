@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.arrays import Array, as_tensor, is_array, parts_of
+from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
 from reparam.data.checks import (
     as_support,
     as_values,
@@ -23,11 +23,10 @@ from reparam.data.checks import (
     check_values,
     closest_support,
 )
-from reparam.data.covariates import as_covariates, columns_among
+from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.labels import as_labels, numbered_classes
 from reparam.data.stream import Stream
-from reparam.data.tables import columns_apart, table_of
 from reparam.data.transforms import Identity, Pixels, scale_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from reparam.data.checks import as_support, check_support, check_top, fitted
-from reparam.data.covariates import covariates_for
+from reparam.data.condition import covariates_for
 from reparam.data.dataset import Dataset, Split
 from reparam.data.image_set import ImageSet
 from reparam.data.registry import SOURCES

@@ -5,7 +5,7 @@ Each component gives a grey level the mass of a logistic distribution in the bin
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 

@@ -3,7 +3,6 @@ from reparam.nn.codebook import Codebook as Codebook
 from reparam.nn.conv import ConvDecoder as ConvDecoder
 from reparam.nn.conv import ConvEncoder as ConvEncoder
 from reparam.nn.heads import head as head
-from reparam.nn.ignore_context import IgnoreContext as IgnoreContext
 from reparam.nn.mlp import MLP as MLP
 from reparam.nn.mlp import LabelNetwork as LabelNetwork
 from reparam.nn.pyramid import Downsample as Downsample
@@ -12,5 +11,6 @@ from reparam.nn.pyramid import Residual as Residual
 from reparam.nn.random_affine import RandomAffine as RandomAffine
 from reparam.nn.sequence import TextDecoder as TextDecoder
 from reparam.nn.sequence import TextEncoder as TextEncoder
-from reparam.nn.sequential import ConditionedSequential as ConditionedSequential
-from reparam.nn.take_last import TakeLast as TakeLast
+from reparam.nn.wrappers import ConditionedSequential as ConditionedSequential
+from reparam.nn.wrappers import IgnoreContext as IgnoreContext
+from reparam.nn.wrappers import TakeLast as TakeLast
