@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import check_condition, conditioned
+from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
 from reparam.data.labels import labeled_among
 from reparam.data.transforms import Transform
@@ -78,9 +78,7 @@ class Batches:
             raise OptionError(f"batch_size={batch_size}: give at least 1")
         if spec is not None:
             check_condition(spec, split.y, split.covariates)
-        self.x = split.x.to(device)
-        self.y = None if split.y is None else split.y.to(device)
-        self.covariates = None if split.covariates is None else split.covariates.to(device)
+        self.split = split.each(lambda values: values.to(device))
         self.transform = transform
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -98,10 +96,10 @@ class Batches:
     @property
     def n_examples(self) -> int:
         """The number of examples in an epoch."""
-        return len(self.x)
+        return len(self.split)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.x), self.batch_size)
+        whole, rest = divmod(len(self.split), self.batch_size)
         # The shares of a batch are equal, so that a rest with fewer examples than processes is
         # left out.
         return whole + (rest >= self.world_size)
@@ -111,12 +109,12 @@ class Batches:
         """Yield the batches of an epoch, from batch ``start`` on."""
         order = self.order(epoch)
         if order is None and self.world_size > 1:
-            order = torch.arange(len(self.x), device=self.x.device)
+            order = torch.arange(len(self.split), device=self.split.x.device)
         for number in range(start, len(self)):
             picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
             index = picked if order is None else self._share(order[picked])
             if self.labeled is not None:
-                there = torch.arange(len(self.x), device=self.x.device)[index]
+                there = torch.arange(len(self.split), device=self.split.x.device)[index]
                 more = self._drawn_from(self.labeled, epoch, number).to(there.device)
                 index = torch.cat([there, more])
             yield self.at(index)
@@ -127,14 +125,16 @@ class Batches:
         if not self.shuffle:
             return None
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
-        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+        return torch.randperm(len(self.split), generator=generator).to(self.split.x.device)
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
-        x = self.transform(_picked(self.x, index))
-        y = None if self.y is None else _picked(self.y, index)
-        covariates = None if self.covariates is None else _picked(self.covariates, index)
-        return Batch(x, y) if self.spec is None else conditioned(self.spec, x, y, covariates)
+        if isinstance(index, slice):
+            picked = self.split.take(index)
+        else:
+            # Ten times as fast as values[index], which copies entry by entry.
+            picked = self.split.each(lambda values: values.index_select(0, index))
+        return picked.batch(self.transform(picked.x), self.spec)
 
     def indexed(self) -> "Batches | None":
         """Return these batches, which are picks by index; None if a batch has further examples."""
@@ -152,10 +152,3 @@ class Batches:
         if self.world_size == 1:
             return index
         return index[self.rank :: self.world_size][: len(index) // self.world_size]
-
-
-def _picked(values: Tensor, index: Tensor | slice) -> Tensor:
-    if isinstance(index, slice):
-        return values[index]
-    # Ten times as fast as values[index], which copies entry by entry.
-    return values.index_select(0, index)

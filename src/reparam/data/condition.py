@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from reparam.batch import Batch
 from reparam.data.arrays import Array, as_tensor, columns_of
 from reparam.data.checks import check_finite
 from reparam.errors import DataError, OptionError, ShapeError, unknown
@@ -181,11 +180,6 @@ def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) ->
             )
         parts.append(covariates)
     return torch.cat(parts, -1) if parts else None
-
-
-def conditioned(spec: DataSpec, x: Tensor, y: Tensor | None, covariates: Tensor | None) -> Batch:
-    """Return the batch of x, with shape (B, *shape), its labels and its condition."""
-    return Batch(x=x, y=y, c=condition_of(spec, y, covariates))
 
 
 def conditions(

@@ -4,7 +4,7 @@ Values are stored as they were given, for example as bytes, and become x batch b
 with labels or covariates can be conditioned on them, see ``Dataset.conditioned``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import check_condition, conditioned
+from reparam.data.condition import check_condition, condition_of
 from reparam.data.labels import UNLABELED
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
@@ -77,9 +77,22 @@ class Split:
 
     def take(self, index: Tensor | slice) -> "Split":
         """Return the examples at ``index``, with shape (M,)."""
-        y = None if self.y is None else self.y[index]
-        covariates = None if self.covariates is None else self.covariates[index]
-        return Split(self.x[index], y, covariates)
+        return self.each(lambda values: values[index])
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Split":
+        """Return the results of a function of x, of y and of the covariates."""
+        y = None if self.y is None else function(self.y)
+        covariates = None if self.covariates is None else function(self.covariates)
+        return Split(function(self.x), y, covariates)
+
+    def batch(self, x: Tensor, spec: DataSpec | None) -> Batch:
+        """Return x, with shape (N, *spec.shape), as a batch with these labels and their condition.
+
+        Raises:
+            DataError: Labels or covariates that the condition needs and that are missing.
+        """
+        c = None if spec is None else condition_of(spec, self.y, self.covariates)
+        return Batch(x, self.y, c)
 
 
 @by_value
@@ -193,9 +206,7 @@ class Dataset:
             if start == 0:
                 x = chunk.new_empty(n, *chunk.shape[1:])
             x[start : start + CHUNK] = chunk[: n - start]
-        y = None if stored.y is None else stored.y[:n].cpu()
-        covariates = None if stored.covariates is None else stored.covariates[:n].cpu()
-        return conditioned(self.spec, x, y, covariates)
+        return stored.take(slice(n)).each(Tensor.cpu).batch(x, self.spec)
 
     def conditioned(self, condition: Condition | None) -> "Dataset":
         """Return the same data with a condition c of every example.

@@ -16,18 +16,17 @@ from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
 from reparam.data.checks import (
-    as_support,
     as_values,
     check_finite,
     check_top,
     check_values,
-    closest_support,
 )
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.labels import as_labels, numbered_classes
+from reparam.data.preparation import spec_of
 from reparam.data.stream import Stream
-from reparam.data.transforms import Identity, Pixels, scale_of
+from reparam.data.transforms import Identity, Pixels, transform_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -122,29 +121,15 @@ def from_arrays(
             f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
             "convert one of them"
         )
-    # Of binary, unit and real the widest, in the order in which they are declared.
-    closest = [support] if support else [closest_support(s.x, part) for part, s in splits.items()]
-    chosen = max(closest, key=KNOWN.index)
-    top = max(int(split.x.max()) for split in splits.values())
-    if n_classes is None:
-        # Without any known label there are no classes.
-        tops = [int(split.y.max()) + 1 for split in splits.values() if split.y is not None]
-        n_classes = len(classes) or max(tops, default=0) or None
-    stored = {
-        "train" if part == "x" else "test": replace(split, x=as_support(split.x, chosen, part))
+    shape = tuple(splits["x"].x.shape[1:])
+    declared = DataSpec(shape, "real", n_classes, name=name, covariates=names)
+    spec, stored = spec_of(splits, declared, support, len(classes), condition)
+    prepared = {
+        "train" if part == "x" else "test": replace(split, x=stored[part])
         for part, split in splits.items()
     }
-    transform, levels = scale_of(stored["train"].x.dtype, chosen, top)
-    spec = DataSpec(
-        shape=tuple(stored["train"].x.shape[1:]),
-        support=chosen,
-        n_classes=n_classes,
-        levels=levels,
-        condition=condition or ("covariates" if names else None),
-        name=name,
-        covariates=names,
-    )
-    return Dataset(name, spec, stored, transform, classes).with_validation(validation, seed)
+    transform = transform_of(stored["x"].dtype, spec.support)
+    return Dataset(name, spec, prepared, transform, classes).with_validation(validation, seed)
 
 
 def _names(covariates: object) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from random import Random
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader
 
 from reparam.batch import Batch, concatenated
 from reparam.data.arrays import parts_of
-from reparam.data.checks import as_numbers, as_support, as_values, closest_support
-from reparam.data.condition import as_covariates, check_condition, conditioned, covariates_for
+from reparam.data.checks import as_numbers, as_values
+from reparam.data.condition import as_covariates, check_condition, covariates_for
 from reparam.data.dataset import Split
 from reparam.data.labels import as_labels
-from reparam.data.preparation import Preparation, fingerprint
-from reparam.data.transforms import Transform, scale_of
+from reparam.data.preparation import Preparation, fingerprint, spec_of
+from reparam.data.transforms import Transform, transform_of
 from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -105,46 +105,25 @@ class Stream:
                 "known number of batches, so give its data set a __len__ of at least one batch"
             )
         names: tuple[str, ...] = ()
-        supports: set[Support] = set() if support is None else {support}
-        shape: tuple[int, ...] = ()
-        dtype, top, top_label = torch.float32, 0, -1
-        n_seen, has_labels, digest = 0, False, sha256()
+        looked_at: list[Split] = []
         for item in islice(pulled(loader, seed=0), N_LOOKED_AT):
             x, y, covariates = parts(item)
-            if n_seen == 0:
-                shape, dtype = tuple(as_values(x, NAME).shape[1:]), x.dtype
+            shape = tuple((looked_at[0].x if looked_at else as_values(x, NAME)).shape[1:])
             if tuple(x.shape[1:]) != shape:
                 raise ShapeError(
                     f"the DataLoader yields examples of shape {tuple(x.shape[1:])} after some of "
                     f"shape {shape}: all must have one shape, so crop, pad or resize them"
                 )
-            if support is None:
-                supports.add(closest_support(x, NAME))
-            else:
-                as_support(x, support, NAME)
-            top = max(top, int(x.max()))
-            if y is not None:
-                has_labels, top_label = True, max(top_label, int(y.max()))
             if covariates is not None:
                 covariates, names = as_covariates(covariates, len(x), names)
-            digest.update(fingerprint(Split(x, y, covariates)).encode())
-            n_seen += len(x)
-            if n_seen >= N_EXAMPLES:
+            looked_at.append(Split(x, y, covariates))
+            if sum(map(len, looked_at)) >= N_EXAMPLES:
                 break
-        # Of binary, unit and real the widest, in the order in which they are declared.
-        support = [known for known in get_args(Support) if known in supports][-1]
-        transform, levels = scale_of(dtype, support, top)
-        if n_classes is None and has_labels:
-            n_classes = len(_classes(loader)) or top_label + 1 or None
-        spec = DataSpec(
-            shape=shape,
-            support=support,
-            n_classes=n_classes,
-            levels=levels,
-            condition="covariates" if names else None,
-            name=name,
-            covariates=names,
-        )
+        declared = DataSpec(shape, "real", n_classes, name=name, covariates=names)
+        numbered = {f"{NAME}, batch {i}": split for i, split in enumerate(looked_at)}
+        spec, _ = spec_of(numbered, declared, support, len(_classes(loader)))
+        transform = transform_of(looked_at[0].x.dtype, spec.support)
+        digest = sha256("".join(map(fingerprint, looked_at)).encode())
         return cls(loader, spec, transform, digest.hexdigest())
 
     @property
@@ -217,14 +196,10 @@ class Stream:
         spec = self.spec
         x, y, covariates = parts(item, spec.n_classes)
         stored, transform = Preparation(spec, self.transform).stored(x, NAME)
-        rows = covariates_for(spec, covariates, len(x))
-        check_condition(spec, y, rows)
-        y, rows = (
-            None if values is None else values.to(device, non_blocking=True) for values in (y, rows)
-        )
-        return conditioned(
-            spec, transform(stored.to(device, non_blocking=True), generator), y, rows
-        )
+        split = Split(stored, y, covariates_for(spec, covariates, len(x)))
+        check_condition(spec, split.y, split.covariates)
+        there = split.each(lambda values: values.to(device, non_blocking=True))
+        return there.batch(transform(there.x, generator), spec)
 
     def conditioned(self, condition: Condition | None) -> "Stream":
         """Return the same stream with a condition c of every example.
