@@ -34,11 +34,9 @@ def _numbered(y: object, name: str) -> object:
     except (TypeError, ValueError):
         return y
     if array.dtype.kind == "O" and array.ndim == 1:
-        missing = np.array([value is None or value != value for value in array.tolist()])
-        known = np.array(array[~missing].tolist())
-        if known.dtype.kind in "biuf":
-            filled = np.full(len(array), float(UNLABELED))
-            filled[~missing] = known
+        listed = array.tolist()
+        filled = np.array([UNLABELED if v is None or v != v else v for v in listed])
+        if filled.dtype.kind in "biuf":
             return filled
     if array.dtype.kind in "OUS":
         raise DataError(
