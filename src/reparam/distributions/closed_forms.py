@@ -9,9 +9,8 @@ Each is one function with the decorator ``register_kl``, for a class of q and a 
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
 
+from reparam.distributions.codes import CodeSequence, OneHotCodes, QuantizedCodes
 from reparam.distributions.hypersphere import HypersphericalUniform, VonMisesFisher
-from reparam.distributions.one_hot_codes import OneHotCodes
-from reparam.distributions.quantized_codes import CodeSequence, QuantizedCodes
 
 
 @register_kl(VonMisesFisher, HypersphericalUniform)

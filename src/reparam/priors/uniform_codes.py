@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import OneHotCodes
-from reparam.distributions.one_hot_codes import code_shape
+from reparam.distributions.codes import code_shape
 from reparam.priors.prior import Prior, Setting, as_prior
 from reparam.utils.arguments import numbers
 
