@@ -8,7 +8,6 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
-from reparam.data.labels import labeled_among
 from reparam.data.transforms import Transform
 from reparam.errors import OptionError
 from reparam.spec import DataSpec
@@ -91,7 +90,9 @@ class Batches:
                 f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
                 "least one example for each"
             )
-        self.labeled = labeled_among(split.y) if repeat_labeled else None
+        # The places of the known labels; None where all of them or none is known.
+        known = (split.y.cpu() >= 0).nonzero()[:, 0] if split.y is not None else torch.empty(0)
+        self.labeled = known if repeat_labeled and 0 < len(known) < len(split) else None
 
     @property
     def n_examples(self) -> int:

@@ -142,15 +142,12 @@ def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
     if support == "unit" and low >= 0 and 2 < high <= top:
         return f"divide x by {top}, or pass it as uint8"
     is_grey = support == "binary" and low >= 0 and high <= 1
-    if support == "unit":
-        what = "rescale x to [0, 1]"
-    elif support == "binary":
-        what = "threshold or round x" if is_grey else "binarize x"
-    else:
-        what = "shift or round x to such values"
-    if levels is not None:
-        return f"{what}, as in training"
-    return f"{what}, or say support={'unit' if is_grey else 'real'!r}"
+    whats = {"unit": "rescale x to [0, 1]", "binary": "binarize x"}
+    what = (
+        "threshold or round x" if is_grey else whats.get(support, "shift or round x to such values")
+    )
+    other = f"or say support={'unit' if is_grey else 'real'!r}"
+    return f"{what}, {'as in training' if levels is not None else other}"
 
 
 def first(where: Tensor) -> tuple[int, ...]:
@@ -181,27 +178,27 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
         torch.Size([2, 1, 2, 2])
     """
     values = as_numbers(x, name)
+    given = tuple(values.shape[1:])
     if shape is not None:
-        given = tuple(values.shape[1:])
-        if sorted(given) == sorted(shape) and _without_ones(given) != _without_ones(shape):
+        wanted = tuple(shape)
+        if _is_reordered(given, wanted):
             raise ShapeError(
-                f"{name} has examples of shape {given}, and shape={tuple(shape)} has the same axes "
-                "in another order, which no reshape gives: transpose them"
+                f"{name} has examples of shape {given}, and shape={wanted} has the same axes in "
+                "another order, which no reshape gives: transpose them"
             )
-        if prod(shape) != prod(values.shape[1:]) or min(shape, default=1) < 1:
+        if prod(wanted) != prod(given) or min(wanted, default=1) < 1:
             raise ShapeError(
-                f"{name} has examples of shape {tuple(values.shape[1:])}, which do not fill shape "
-                f"{tuple(shape)}: {prod(values.shape[1:])} values per example are needed, so "
-                "change shape"
+                f"{name} has examples of shape {given}, which do not fill shape {wanted}: "
+                f"{prod(given)} values per example are needed, so change shape"
             )
-        return values.reshape(len(values), *shape)
+        return values.reshape(len(values), *wanted)
     if values.ndim == 1:
         raise _no_axis_of_examples(values, name)
-    if is_channels_last(values.shape[1:]):
+    if is_channels_last(given):
         raise ShapeError(
             f"{name} has shape {tuple(values.shape)}, which looks like images with the channels "
             f"last: the channels come first here, so {channels_first()}; if these are no channels, "
-            f"give data.from_arrays(x, shape={tuple(values.shape[1:])})"
+            f"give data.from_arrays(x, shape={given})"
         )
     return values
 
@@ -318,7 +315,7 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
         )
     if len(wanted) == 3 and given == (*wanted[1:], wanted[0]):
         fix = f"these are images with the channels last, so {channels_first()}"
-    elif sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
+    elif _is_reordered(given, wanted):
         fix = "the axes are in another order, so transpose them"
     elif len(wanted) == 1 and is_channels_last(given):
         fix = "these are images with the channels last, so flatten them in the order of training"
@@ -327,6 +324,11 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
     else:
         return values.reshape(len(values), *wanted)
     raise ShapeError(f"{name} has examples of shape {given}, where the model has {wanted}: {fix}")
+
+
+def _is_reordered(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether two shapes have the same axes in another order."""
+    return sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted)
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:

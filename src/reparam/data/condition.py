@@ -165,19 +165,15 @@ def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) ->
         tensor([[ 0.,  1., 40.],
                 [ 1.,  0., 32.]])
     """
+    missing = "the data have no {} to condition on: give {}, or drop the condition"
     parts = []
     if spec.given_label:
         if y is None:
-            raise DataError(
-                "the data have no labels to condition on: give y, or drop the condition"
-            )
+            raise DataError(missing.format("labels", "y"))
         parts.append(one_hot(y, spec.n_classes or -1).float())
     if spec.given_covariates:
         if covariates is None:
-            raise DataError(
-                "the data have no covariates to condition on: give covariates, or drop the "
-                "condition"
-            )
+            raise DataError(missing.format("covariates", "covariates"))
         parts.append(covariates)
     return torch.cat(parts, -1) if parts else None
 

@@ -178,7 +178,7 @@ class Dataset:
         return self.splits[name]
 
     @default_modes()
-    @numbers()
+    @numbers(limit=1)
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the examples of a split under one draw of the transform.
 
@@ -195,8 +195,6 @@ class Dataset:
             DataError: A condition on labels that are not known.
         """
         stored = self.split(split)
-        if limit is not None and limit < 1:
-            raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
         check_condition(self.spec, stored.y, stored.covariates)
         n = len(stored) if limit is None else min(limit, len(stored))
         generator = torch.Generator().manual_seed(seed)

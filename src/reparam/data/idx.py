@@ -85,16 +85,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
             f"{path} is damaged: a whole {kind} was expected and this one fails with "
             f"'{error}', so {FIX}"
         ) from error
-    except MemoryError as error:
-        said = os.strerror(errno.ENOMEM)
-        raise DataError(
-            f"{path} cannot be read ({said}): it is larger than the {kind} that was expected, so "
-            f"{FIX}"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({reason(error)}): a readable file is needed there, so {FIX}"
-        ) from error
+    except (MemoryError, OSError) as error:
+        why, rule = reason(error), "a readable file is needed there"
+        if isinstance(error, MemoryError):
+            why = os.strerror(errno.ENOMEM)
+            rule = f"it is larger than the {kind} that was expected"
+        raise DataError(f"{path} cannot be read ({why}): {rule}, so {FIX}") from error
 
 
 def read_idx(path: Path, n_axes: int) -> Tensor:

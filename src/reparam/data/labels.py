@@ -115,15 +115,3 @@ def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") 
             "than examples, so number the classes from 0 without gaps, or say n_classes"
         )
     return labels.long()
-
-
-def labeled_among(y: Tensor | None) -> Tensor | None:
-    """Return the indices of known labels, with shape (M,); None where all of them or none is known.
-
-    >>> labeled_among(torch.tensor([-1, 4, -1, 0])), labeled_among(torch.tensor([4, 0]))
-    (tensor([1, 3]), None)
-    """
-    if y is None:
-        return None
-    (known,) = (y.cpu() >= 0).nonzero(as_tuple=True)
-    return known if 0 < len(known) < len(y) else None

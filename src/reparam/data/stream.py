@@ -27,7 +27,7 @@ from reparam.data.dataset import Split
 from reparam.data.labels import as_labels
 from reparam.data.preparation import Preparation, fingerprint, spec_of
 from reparam.data.transforms import Transform, transform_of
-from reparam.errors import DataError, OptionError, ShapeError, unknown
+from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers
@@ -152,7 +152,7 @@ class Stream:
         return self.spec.shape
 
     @default_modes()
-    @numbers()
+    @numbers(limit=1)
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
@@ -166,8 +166,6 @@ class Stream:
         """
         if split not in self.splits:
             raise unknown(f"split of {self.name}", split, self.splits)
-        if limit is not None and limit < 1:
-            raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
         generator = torch.Generator().manual_seed(seed)
         batches: list[Batch] = []
         for item in pulled(self.loader, seed):
@@ -293,7 +291,8 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
         loader: The loader.
         seed: The seed of the pass.
     """
-    own, others = torch.Generator().manual_seed(seed), _GlobalState.of(seed)
+    own = torch.Generator().manual_seed(seed)
+    others = [np.random.RandomState(seed % 2**32).get_state(), Random(seed).getstate()]
     generators = _generators(loader)
     before = [generator.get_state() for generator in generators]
     for generator in generators:
@@ -305,7 +304,7 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
     try:
         while True:
             # Not around the yield: the user of a batch draws from other generators.
-            with drawing_from(own), others.swapped_in():
+            with drawing_from(own), _global_states(others):
                 try:
                     batches = iter(loader) if batches is None else batches
                     item = next(batches)
@@ -317,31 +316,21 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
             generator.set_state(state)
 
 
-@dataclass
-class _GlobalState:
-    """The state of the global generators of NumPy and Python, which data sets may draw from."""
+@contextmanager
+def _global_states(states: list[Any]) -> Iterator[None]:
+    """Exchange states with those of the global generators of NumPy and Python, and back at the end.
 
-    numpy: Any
-    python: Any
-
-    @classmethod
-    def of(cls, seed: int) -> "_GlobalState":
-        """Return the state that follows from a seed."""
-        numpy = np.random.RandomState(seed % 2**32).get_state()
-        return cls(numpy, Random(seed).getstate())
-
-    @contextmanager
-    def swapped_in(self) -> Iterator[None]:
-        """Replace the global state by this one, and swap both back at the end."""
-        outer = np.random.get_state(), random.getstate()  # noqa: NPY002
-        np.random.set_state(self.numpy)  # noqa: NPY002
-        random.setstate(self.python)
-        try:
-            yield
-        finally:
-            self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002
-            np.random.set_state(outer[0])  # noqa: NPY002
-            random.setstate(outer[1])
+    Data sets may draw from these generators.
+    """
+    outer = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.set_state(states[0])  # noqa: NPY002
+    random.setstate(states[1])
+    try:
+        yield
+    finally:
+        states[:] = np.random.get_state(), random.getstate()  # noqa: NPY002
+        np.random.set_state(outer[0])  # noqa: NPY002
+        random.setstate(outer[1])
 
 
 def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:

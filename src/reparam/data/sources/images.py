@@ -267,13 +267,21 @@ def load_images(
         )
     check_share(test_share or 0)
     folder = find_images(path)
-    _require_enough(folder)
+    if len(folder.images) < 3:
+        omissions = folder.omissions and f" ({folder.omissions})"
+        raise DataError(
+            f"{printable(str(folder.path))} has {counted(len(folder.images), 'image')} "
+            f"({', '.join(ENDINGS)}): a data set needs at least 3, one to train on and one for "
+            f"each of validation and test, so give another folder{omissions}"
+        )
     parts, division = _divided(folder, validation, test_share)
     decoded = read_images(parts, size, image_channels)
     classes = folder.classes
-    splits = {
-        name: Split(decoded.x[name], _labels(folder, part, classes)) for name, part in parts.items()
-    }
+    number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
+    splits = {}
+    for name, part in parts.items():
+        y = torch.tensor([number_of[folder.class_of(image)] for image in part]) if classes else None
+        splits[name] = Split(decoded.x[name], y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
         (n_channels, size, size),
@@ -297,17 +305,6 @@ def load_images(
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
     return Dataset(folder.name, spec, splits, transform, class_names, options, notes)
-
-
-def _require_enough(folder: ImageFolder) -> None:
-    n = len(folder.images)
-    if n < 3:
-        omissions = f" ({folder.omissions})" if folder.left_out else ""
-        raise DataError(
-            f"{printable(str(folder.path))} has {counted(n, 'image')} ({', '.join(ENDINGS)}): a "
-            "data set needs at least 3, one to train on and one for each of validation and test, "
-            f"so give another folder{omissions}"
-        )
 
 
 def _divided(
@@ -341,19 +338,6 @@ def _divided(
         parts[split], rest = rest[:n], rest[n:]
     parts["train"] = rest
     return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
-
-
-def _labels(
-    folder: ImageFolder, images: Sequence[ImageFile], classes: Sequence[str]
-) -> Tensor | None:
-    """Return the numbers of the classes, int64 with shape (N,); None without classes."""
-    if not classes:
-        return None
-    numbers = {name: number for number, name in enumerate(classes)}
-    found = (folder.class_of(image) for image in images)
-    return torch.tensor(
-        [UNLABELED if name is None else numbers[name] for name in found], dtype=torch.int64
-    )
 
 
 def _notes_of_pixels(decoded: Decoded, image_channels: int | None) -> list[str]:
