@@ -8,7 +8,7 @@ the libraries is needed.
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,14 @@ _PARTS = ("x", "y", "covariates")
 """The keys of data in a mapping."""
 
 
+@runtime_checkable
+class _SupportsArray(Protocol):
+    """An array of another library, by the protocol of NumPy."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return the values as an array of NumPy."""
+
+
 def is_array(values: object) -> bool:
     """Return whether values are an array or a table of some library, of any content.
 
@@ -42,8 +50,7 @@ def is_array(values: object) -> bool:
         return True
     if isinstance(values, PLAIN):
         return False
-    # Arrays of other libraries declare themselves by NumPy's protocol.
-    return table_of(values, "x") is not None or hasattr(values, "__array__")
+    return table_of(values, "x") is not None or isinstance(values, _SupportsArray)
 
 
 def parts_of(data: object) -> tuple[Any, Any, Any] | None:

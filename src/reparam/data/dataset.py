@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.data.checks import UNLABELED
 from reparam.data.condition import check_condition, condition_of
-from reparam.data.labels import UNLABELED
 from reparam.data.transforms import Identity, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import default_modes

@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader
 from reparam.batch import Batch
 from reparam.data.arrays import as_tensor
 from reparam.data.batches import Batches
-from reparam.data.checks import as_numbers, as_rows, check_values, fitted
+from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.dataset import Dataset
 from reparam.data.in_memory import read
-from reparam.data.labels import as_labels
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.registry import SOURCES, current_name
 from reparam.data.stream import Stream, StreamBatches

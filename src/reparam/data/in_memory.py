@@ -16,14 +16,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
 from reparam.data.checks import (
+    as_labels,
     as_values,
     check_finite,
     check_top,
     check_values,
+    numbered_classes,
 )
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
-from reparam.data.labels import as_labels, numbered_classes
 from reparam.data.preparation import spec_of
 from reparam.data.stream import Stream
 from reparam.data.transforms import Identity, Pixels, transform_of
@@ -275,9 +276,9 @@ def as_item(value: object, i: int) -> Tensor:
         >>> as_item(7, 0)
         tensor(7)
     """
-    if not isinstance(value, Tensor | np.ndarray | np.generic | int | float) and not hasattr(
-        value, "__array_interface__"
-    ):
+    is_number = isinstance(value, Tensor | np.ndarray | np.generic | int | float)
+    # Images of Pillow have this attribute of NumPy's protocol.
+    if not is_number and not hasattr(value, "__array_interface__"):
         raise DataError(
             f"item {i} of the torch Dataset holds a {type(value).__name__}: items must be x, "
             "(x, y) or (x, y, covariates) with x a tensor, array or image, so wrap the Dataset in "

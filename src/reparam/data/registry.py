@@ -25,17 +25,14 @@ class Source(Protocol):
     @property
     def description(self) -> str:
         """One line on the data."""
-        ...
 
     @property
     def path(self) -> Literal["FILE", "FOLDER"] | None:
         """The kind of place that the option ``path`` names; None for data that have no path."""
-        ...
 
     @property
     def load(self) -> Callable[..., Dataset]:
         """The function from options to the data set; its parameters are the options it takes."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,9 @@ from torch.utils.data import DataLoader
 
 from reparam.batch import Batch, concatenated
 from reparam.data.arrays import parts_of
-from reparam.data.checks import as_numbers, as_values
+from reparam.data.checks import as_labels, as_numbers, as_values
 from reparam.data.condition import as_covariates, check_condition, covariates_for
 from reparam.data.dataset import Split
-from reparam.data.labels import as_labels
 from reparam.data.preparation import Preparation, fingerprint, spec_of
 from reparam.data.transforms import Transform, transform_of
 from reparam.errors import DataError, ShapeError, unknown
@@ -276,6 +275,7 @@ def parts(item: object, n_classes: int | None = None) -> tuple[Tensor, Tensor | 
 
 def _classes(loader: DataLoader[Any]) -> tuple[str, ...]:
     """Return the names of the classes, as the data sets of torchvision have them, if any."""
+    # The data sets of torchvision have this attribute, and others need not.
     return tuple(map(str, getattr(loader.dataset, "classes", ())))
 
 
@@ -293,7 +293,7 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
     """
     own = torch.Generator().manual_seed(seed)
     others = [np.random.RandomState(seed % 2**32).get_state(), Random(seed).getstate()]
-    generators = _generators(loader)
+    generators = list({id(g): g for g in _generators(loader)}.values())
     before = [generator.get_state() for generator in generators]
     for generator in generators:
         generator.manual_seed(mixed_seed(seed, generator.initial_seed()))
@@ -333,9 +333,11 @@ def _global_states(states: list[Any]) -> Iterator[None]:
         random.setstate(outer[1])
 
 
-def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
-    """Return the generators that a loader and its samplers draw from, each once."""
-    within = getattr(loader.batch_sampler, "sampler", None)
-    parts = (loader, loader.sampler, loader.batch_sampler, within)
-    found = (getattr(part, "generator", None) for part in parts)
-    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+def _generators(part: object) -> Iterator[torch.Generator]:
+    """Yield the generators that a loader and its samplers draw from, some of them twice."""
+    for name in ("generator", "sampler", "batch_sampler"):
+        found = getattr(part, name, None)  # samplers of torch and of users have some of these
+        if isinstance(found, torch.Generator):
+            yield found
+        elif found is not None:
+            yield from _generators(found)

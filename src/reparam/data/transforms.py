@@ -22,7 +22,6 @@ class Transform(Protocol):
 
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
         """Return x, with the shape (B, *shape) of ``raw``."""
-        ...
 
 
 @dataclass(frozen=True)

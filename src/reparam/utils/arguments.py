@@ -252,7 +252,8 @@ def _in_words(kind: Any) -> str:
     if get_origin(kind) in (Sequence, tuple):
         item = get_args(kind)[0]
         return f"a list of {_WORDS[item][1] if item in _WORDS else 'values'}"
-    return f"a {getattr(kind, '__name__', kind)}"  # typing's own forms have no name
+    kind = get_origin(kind) or kind
+    return f"a {kind.__name__ if isinstance(kind, type) else kind}"
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

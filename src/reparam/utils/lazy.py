@@ -48,7 +48,7 @@ def lazy(
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         if where[name] == package:
             return import_module(f"{package}.{name}")
-        return getattr(import_module(where[name]), name)
+        return getattr(import_module(where[name]), name)  # a module is an object with any names
 
     public = [name for name in where if not name.startswith("_")]
     return attribute, lambda: sorted(where), public

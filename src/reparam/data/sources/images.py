@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.checks import UNLABELED
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.image_folder import (
     ENDINGS,
@@ -24,7 +25,6 @@ from reparam.data.image_folder import (
     listed,
     printable,
 )
-from reparam.data.labels import UNLABELED
 from reparam.data.registry import SOURCES, OwnFiles
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
@@ -173,7 +173,8 @@ def _pixels(
         # Pillow stores the 16 bits of these formats in its mode of 32 bits.
         if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
             raise ValueError(f"Pillow's mode {image.mode} has no known range; 8 and 16 bits have")
-        # The further images of a camera's file (MPO) are previews and depth maps.
+        # The further images of a camera's file (MPO) are previews and depth maps. Pillow's classes
+        # for formats of one frame do not have the attribute.
         more = image.format != "MPO" and getattr(image, "is_animated", False)
         # A large JPEG is decoded at a fraction of its size, which is faster.
         image.draft("RGB", (4 * size, 4 * size))
