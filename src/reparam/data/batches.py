@@ -1,6 +1,8 @@
 """Minibatches of data that are resident on the device, selected there by index."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ from reparam.utils.arguments import numbers
 from reparam.utils.seeding import mixed_seed
 
 
-@numbers()
+@numbers(batch_size=1)
+@dataclass(eq=False)
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
 
@@ -57,42 +60,32 @@ class Batches:
         [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
-    has_exact_length = True
+    split: Split
+    transform: Transform
+    batch_size: int
+    device: torch.device | str = "cpu"
+    shuffle: bool = True
+    seed: int = 0
+    spec: DataSpec | None = None
+    repeat_labeled: bool = False
+    rank: int = 0
+    world_size: int = 1
+    has_exact_length: ClassVar[bool] = True
     """Whether every epoch has exactly ``len`` batches."""
 
-    def __init__(
-        self,
-        split: Split,
-        transform: Transform,
-        batch_size: int,
-        device: torch.device | str = "cpu",
-        shuffle: bool = True,
-        seed: int = 0,
-        spec: DataSpec | None = None,
-        repeat_labeled: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise OptionError(f"batch_size={batch_size}: give at least 1")
-        if spec is not None:
-            check_condition(spec, split.y, split.covariates)
-        self.split = split.each(lambda values: values.to(device))
-        self.transform = transform
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.spec = spec
-        self.rank = rank
-        self.world_size = world_size
-        if batch_size < world_size:
+    def __post_init__(self) -> None:
+        if self.batch_size < self.world_size:
             raise OptionError(
-                f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
-                "least one example for each"
+                f"batch_size={self.batch_size}: {self.world_size} devices share a batch, so it "
+                "needs at least one example for each"
             )
+        y = self.split.y
+        if self.spec is not None:
+            check_condition(self.spec, y, self.split.covariates)
         # The places of the known labels; None where all of them or none is known.
-        known = (split.y.cpu() >= 0).nonzero()[:, 0] if split.y is not None else torch.empty(0)
-        self.labeled = known if repeat_labeled and 0 < len(known) < len(split) else None
+        known = (y.cpu() >= 0).nonzero()[:, 0] if y is not None else torch.empty(0)
+        self.labeled = known if self.repeat_labeled and 0 < len(known) < len(self.split) else None
+        self.split = self.split.each(lambda values: values.to(self.device))
 
     @property
     def n_examples(self) -> int:

@@ -92,9 +92,9 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
     bad = ~x.isfinite()
     if bad.any():
         overflows = given is not None and bool(given[bad].isfinite().any())
-        said = " (float32 ends at 3.4e38)" if overflows else ""
+        cause = " (float32 ends at 3.4e38)" if overflows else ""
         raise DataError(
-            f"{name} has {int(bad.sum())} NaN or infinite values{said}, the first at index "
+            f"{name} has {int(bad.sum())} NaN or infinite values{cause}, the first at index "
             f"{first(bad)}: every value must be finite, so "
             f"{'scale them' if overflows else 'remove or replace them'}"
         )

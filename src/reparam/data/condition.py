@@ -32,8 +32,8 @@ def as_covariates(
 
     Arguments:
         values: An array with shape (N, C), (N,) for one covariate, or (C,) for the same row in all
-            examples; a DataFrame; or a mapping from the names of columns to their values, of which
-            a single one stands for all rows.
+            examples; a DataFrame; or a mapping from the names of columns to their values, where a
+            single value is that of all rows.
         n: The number of examples N.
         names: The names of the covariates to encode; those that the values define when empty.
 
@@ -59,9 +59,9 @@ def as_covariates(
         found = tuple(names) or _names(columns)
         rows = torch.from_numpy(_encoded(columns, found, n)).float()
     if rows.ndim != 2 or rows.shape[1] != len(found):
-        said = f" ({', '.join(found)})" if names else ""
+        listed = f" ({', '.join(found)})" if names else ""
         raise ShapeError(
-            f"{NAME} has shape {tuple(rows.shape)}: one row of {len(found) or 'C'} numbers{said} "
+            f"{NAME} has shape {tuple(rows.shape)}: one row of {len(found) or 'C'} numbers{listed} "
             f"for each example is needed, so give it the shape ({n}, {len(found) or 'C'})"
         )
     if len(rows) != n:
@@ -138,7 +138,7 @@ def _encoded(
 
 
 def _text_column(name: str, columns: Mapping[str, NDArray[Any]]) -> str:
-    """Return the column of text of which a covariate is one class."""
+    """Return the column of text that has a covariate as one of its classes."""
     found = next((column for column in columns if name.startswith(f"{column}=")), None)
     if found is None:
         raise DataError(

@@ -152,11 +152,11 @@ class ImageFolder:
         if untrained:
             yield f"no training images of the classes {listed(untrained)}"
         alone = [image.name for image in self.images if self.class_of(image) is None]
-        said = f"{counted(len(alone), 'image')} in no subfolder ({listed(alone)})"
+        without_class = f"{counted(len(alone), 'image')} in no subfolder ({listed(alone)})"
         if alone and classes:
-            yield f"no class is known of {said}"
+            yield f"no class is known of {without_class}"
         elif 0 < len(alone) < len(self.images):
-            yield f"no classes, because of {said}"
+            yield f"no classes, because of {without_class}"
         if not self.has_splits and any(split_of(name) for name in classes):
             name = printable(next(name for name in classes if split_of(name)))
             yield f"{name}/ is taken for a class, as there are other classes beside it"

@@ -134,7 +134,7 @@ def from_arrays(
 
 
 def _names(covariates: object) -> list[str]:
-    """Return the names of columns that stand for covariates; none for covariates themselves."""
+    """Return the covariates if they are names of columns, and an empty list otherwise."""
     named = [covariates] if isinstance(covariates, str) else covariates
     is_named = isinstance(named, list | tuple) and all(isinstance(name, str) for name in named)
     return list(named) if is_named else []  # type: ignore[call-overload]
@@ -147,7 +147,7 @@ def as_dataset(data: object) -> Dataset | Stream:
         data: A ``Dataset`` or ``Stream``; an array or table x with shape (N, *shape), a tuple
             (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
             items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
-            is iterated anew each epoch, so that its augmentation counts.
+            is iterated in every epoch, so that its augmentation counts.
 
     Raises:
         DataError: Anything else, or data that ``from_arrays`` refuses.
@@ -256,11 +256,11 @@ def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None, Tensor | N
         raise DataError(
             "the torch Dataset has 0 items: data need at least one example, so give some"
         )
-    for values, said, n_axes in ((ys, "a label", 0), (rows, "covariates", 1)):
+    for values, what, n_axes in ((ys, "a label", 0), (rows, "covariates", 1)):
         is_uneven = len({value.shape for value in values}) > 1 or len(values) != len(xs)
         if values and (is_uneven or values[0].ndim != n_axes):
             raise DataError(
-                f"{len(values)} of {len(xs)} items have {said}, and not all of them are alike: a "
+                f"{len(values)} of {len(xs)} items have {what}, and not all of them are alike: a "
                 "label is one integer and covariates are one vector, so give all items alike"
             )
     return torch.stack(xs), torch.stack(ys) if ys else None, torch.stack(rows) if rows else None

@@ -95,7 +95,7 @@ def load(
     Arguments:
         name: One of ``SOURCES``.
         data_dir: The folder that contains the folder of the data set.
-        binarize: ``dynamic``: drawn anew at each use of an image. ``static``: drawn once, from
+        binarize: ``dynamic``: drawn at each use of an image. ``static``: drawn once, from
             ``seed``. ``threshold``: 1 from half the range on. ``none``: grey values in [0, 1].
             Each image data set has its own default.
         dequantize: Whether uniform noise makes the levels of pixels continuous; each image data

@@ -285,7 +285,7 @@ def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
     While the loader works, torch draws from a generator of this pass, the global states of NumPy
     and Python are replaced by those of the seed, and the generators of the loader and its samplers
     start at a state that follows from the seed and their own seed; afterwards all are restored.
-    Persistent workers are started anew for every pass, since their random states cannot be reset.
+    Persistent workers are started again for every pass: their random states cannot be reset.
 
     Arguments:
         loader: The loader.

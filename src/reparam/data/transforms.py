@@ -115,7 +115,7 @@ def check_one_way(binarize: str, dequantize: bool) -> None:
     """Refuse to binarize and to dequantize the same values.
 
     Raises:
-        OptionError: Both are asked for.
+        OptionError: Both are set.
     """
     if dequantize and binarize != "none":
         raise OptionError(

@@ -211,5 +211,5 @@ def _register() -> tuple[Library, Library]:
     return others, aten
 
 
-# A reload of the module keeps the kernels, which find the names of the module anew.
+# A reload of the module keeps the kernels, which look the names of the module up again.
 _LIBRARIES: tuple[Library, Library] = globals().get("_LIBRARIES") or _register()

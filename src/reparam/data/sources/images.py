@@ -191,11 +191,11 @@ def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
     if isinstance(error, UnidentifiedImageError):
         is_empty = os.path.getsize(file.path) == 0
         why = "it is empty" if is_empty else "it is in no format that Pillow reads"
-    said, fix = f"{printable(str(file.path))} cannot be read as an image ({why})", "replace it"
+    message, fix = f"{printable(str(file.path))} cannot be read as an image ({why})", "replace it"
     if others:
         names = listed([other.name for other, _ in others])
-        said, fix = f"{said}, nor can {len(others):,} more ({names})", "replace them"
-    return DataError(f"{said}: {fix}, or take {fix.split()[-1]} out of the folder")
+        message, fix = f"{message}, nor can {len(others):,} more ({names})", "replace them"
+    return DataError(f"{message}: {fix}, or take {fix.split()[-1]} out of the folder")
 
 
 @numbers(size=1)
@@ -301,8 +301,8 @@ def load_images(
         "dequantize": dequantize,
     }
     notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
-    for said in notes:
-        note(said)
+    for text in notes:
+        note(text)
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
     return Dataset(folder.name, spec, splits, transform, class_names, options, notes)
@@ -321,21 +321,21 @@ def _divided(
     parts = {name: list(part) for name, part in folder.splits.items() if name != "train"}
     options: dict[str, Any] = {"validation": validation, "test_share": test_share}
     for option, split in (("test_share", "test"), ("validation", "validation")):
-        asked = options[option]
+        size = options[option]
         if split in parts:
-            if asked:
+            if size:
                 raise OptionError(
-                    f"{option}={asked}: {printable(str(folder.path))} has a folder for the split "
+                    f"{option}={size}: {printable(str(folder.path))} has a folder for the split "
                     f"{split!r}, so none is taken out of train: leave {option} out, or give a "
                     "folder without that split"
                 )
             options[option] = None
             continue
         if split == "test":
-            share = options[option] = TEST_SHARE if asked is None else asked
+            share = options[option] = TEST_SHARE if size is None else size
             n = int(len(rest) * share)
         else:
-            n = options[option] = validation_size(VALIDATION if asked is None else asked, len(rest))
+            n = options[option] = validation_size(VALIDATION if size is None else size, len(rest))
         parts[split], rest = rest[:n], rest[n:]
     parts["train"] = rest
     return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
