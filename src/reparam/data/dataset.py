@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.checks import UNLABELED
+from reparam.data.checks import UNLABELED, as_labels, check_finite, check_top, check_values
 from reparam.data.condition import check_condition, condition_of
-from reparam.data.transforms import Identity, Transform
+from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -166,6 +166,26 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """The shape of one x."""
         return self.spec.shape
+
+    def check(self) -> None:
+        """Refuse values, labels or covariates that contradict the spec.
+
+        Values that go through a transform of the user's own are checked when they are drawn.
+
+        Raises:
+            DataError: Values outside the support, levels or labels beyond the last, or NaN.
+            ShapeError: Examples of another shape.
+        """
+        for split, part in self.splits.items():
+            name = f"{split} x of {self.name!r}"
+            if isinstance(self.transform, Identity):
+                check_values(part.x, self.spec, name, levels=None)
+            elif isinstance(self.transform, Pixels):
+                check_top(part.x, self.transform.levels, name, "store levels alone")
+            if part.y is not None:
+                as_labels(part.y, len(part), self.spec.n_classes, f"{split} y of {self.name!r}")
+            if part.covariates is not None:
+                check_finite(part.covariates, f"{split} covariates of {self.name!r}")
 
     def split(self, name: str) -> Split:
         """Return the split of a name.

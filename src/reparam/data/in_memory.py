@@ -15,19 +15,12 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
-from reparam.data.checks import (
-    as_labels,
-    as_values,
-    check_finite,
-    check_top,
-    check_values,
-    numbered_classes,
-)
+from reparam.data.checks import as_labels, as_values, numbered_classes
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.preparation import spec_of
 from reparam.data.stream import Stream
-from reparam.data.transforms import Identity, Pixels, transform_of
+from reparam.data.transforms import transform_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -157,7 +150,7 @@ def as_dataset(data: object) -> Dataset | Stream:
         3
     """
     if isinstance(data, Dataset):
-        check_splits(data)
+        data.check()
         return data
     if isinstance(data, Stream):
         return data
@@ -165,27 +158,6 @@ def as_dataset(data: object) -> Dataset | Stream:
         return Stream.from_loader(data)
     x, y, covariates = read(data)
     return from_arrays(x, y, covariates=covariates)
-
-
-def check_splits(data: Dataset) -> None:
-    """Refuse a data set whose values, labels or covariates contradict its spec.
-
-    Values that go through a transform of the user's own are checked when they are drawn.
-
-    Raises:
-        DataError: Values outside the support, levels or labels beyond the last, or NaN.
-        ShapeError: Examples of another shape.
-    """
-    for split, part in data.splits.items():
-        name = f"{split} x of {data.name!r}"
-        if isinstance(data.transform, Identity):
-            check_values(part.x, data.spec, name, levels=None)
-        elif isinstance(data.transform, Pixels):
-            check_top(part.x, data.transform.levels, name, "store levels alone")
-        if part.y is not None:
-            as_labels(part.y, len(part), data.spec.n_classes, f"{split} y of {data.name!r}")
-        if part.covariates is not None:
-            check_finite(part.covariates, f"{split} covariates of {data.name!r}")
 
 
 def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:

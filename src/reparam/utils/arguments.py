@@ -12,17 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import (
-    Any,
-    Literal,
-    Protocol,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    runtime_checkable,
-)
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
 
 import numpy as np
 
@@ -331,11 +321,12 @@ def numbers(**minimum: int) -> Callable[[Checked], Checked]:
     """
 
     def decorated(target: Checked) -> Checked:
-        if isinstance(target, type):
-            made: Any = target
+        made: Any = target
+        if not isinstance(target, type):
+            made = _converting(target, minimum)
+        else:
             made.__init__ = _converting(made.__init__, minimum)
-            return target
-        return cast(Checked, _converting(target, minimum))
+        return made
 
     return decorated
 
