@@ -204,16 +204,11 @@ def conditions(
         tensor([[0., 1., 0.],
                 [0., 1., 0.]])
     """
+    refusal = "{}: this model has no condition on {}; train one with condition={!r}"
     if label is not None and not spec.given_label:
-        raise OptionError(
-            f"label={label}: this model has no condition on the label; train one with "
-            "condition='label'"
-        )
+        raise OptionError(refusal.format(f"label={label}", "the label", "label"))
     if covariates is not None and not spec.given_covariates:
-        raise OptionError(
-            "covariates: this model has no condition on covariates; train one with "
-            "condition='covariates'"
-        )
+        raise OptionError(refusal.format("covariates", "covariates", "covariates"))
     k = spec.n_classes or 1
     if label is not None and not 0 <= label < k:
         raise OptionError(f"label={label}: the labels of {spec.name!r} are 0 to {k - 1}")

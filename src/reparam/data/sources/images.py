@@ -4,7 +4,6 @@ import os
 import struct
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -44,30 +43,19 @@ WHITE_OF_16_BITS = 65535
 """The largest level of a pixel with 16 bits."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """The pixels of images, and remarks on their files.
-
-    Arguments:
-        x: The pixels by split, uint8 with shape (N, C, size, size).
-        grey: The names of images in which red, green and blue are equal everywhere.
-        framed: The names of files with further frames or pages, which were left out.
-    """
-
-    x: dict[str, Tensor]
-    grey: Sequence[str]
-    framed: Sequence[str]
-
-
 def read_images(
     splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
-) -> Decoded:
-    """Return the pixels of images, as squares of one size.
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the pixels of images, as squares of one size, and notes on their files.
 
     Arguments:
         splits: The images by split.
         size: The height and width.
         image_channels: 1 for grey, 3 for RGB; when None 1 if all images are grey, else 3.
+
+    Returns:
+        The pixels by split, uint8 with shape (N, C, size, size). The notes are on frames that were
+        left out, and on grey images among others.
 
     Raises:
         DataError: Files that are damaged, or whose levels have no known range.
@@ -102,9 +90,20 @@ def read_images(
                 framed.append(file.name)
     if damaged:
         raise _unreadable(damaged)
+    notes = []
+    if framed:
+        notes.append(
+            f"left out all but the first frame or page of {counted(len(framed), 'file')} "
+            f"({listed(sorted(framed))})"
+        )
     if image_channels is None and len(grey) == len(files):
         x = {name: pixels[:, :1].clone() for name, pixels in x.items()}
-    return Decoded(x, sorted(grey), sorted(framed))
+    elif image_channels is None and grey:
+        notes.append(
+            f"{len(grey):,} of {len(files):,} images are grey ({listed(sorted(grey))}) and get "
+            "three channels, as the others have; image_channels=1 makes all of them grey"
+        )
+    return x, notes
 
 
 def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
@@ -276,13 +275,13 @@ def load_images(
             f"each of validation and test, so give another folder{omissions}"
         )
     parts, division = _divided(folder, validation, test_share)
-    decoded = read_images(parts, size, image_channels)
+    x, notes = read_images(parts, size, image_channels)
     classes = folder.classes
     number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
     splits = {}
     for name, part in parts.items():
         y = torch.tensor([number_of[folder.class_of(image)] for image in part]) if classes else None
-        splits[name] = Split(decoded.x[name], y)
+        splits[name] = Split(x[name], y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
         (n_channels, size, size),
@@ -300,12 +299,12 @@ def load_images(
         **division,
         "dequantize": dequantize,
     }
-    notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
+    notes = [*folder.notes, *notes]
     for text in notes:
         note(text)
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
-    return Dataset(folder.name, spec, splits, transform, class_names, options, notes)
+    return Dataset(folder.name, spec, splits, transform, class_names, options, tuple(notes))
 
 
 def _divided(
@@ -339,23 +338,6 @@ def _divided(
         parts[split], rest = rest[:n], rest[n:]
     parts["train"] = rest
     return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
-
-
-def _notes_of_pixels(decoded: Decoded, image_channels: int | None) -> list[str]:
-    """Return the remarks on frames that were left out, and on grey images among others."""
-    notes = []
-    n = sum(map(len, decoded.x.values()))
-    if decoded.framed:
-        files = counted(len(decoded.framed), "file")
-        notes.append(
-            f"left out all but the first frame or page of {files} ({listed(decoded.framed)})"
-        )
-    if image_channels is None and 0 < len(decoded.grey) < n:
-        notes.append(
-            f"{len(decoded.grey):,} of {n:,} images are grey ({listed(decoded.grey)}) and get "
-            "three channels, as the others have; image_channels=1 makes all of them grey"
-        )
-    return notes
 
 
 SOURCES.add(
