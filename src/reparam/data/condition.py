@@ -107,45 +107,41 @@ def _encoded(
     columns: Mapping[str, NDArray[Any]], names: Sequence[str], n: int
 ) -> NDArray[np.float64]:
     """Return the covariates of these names out of columns, with shape (N, C)."""
-    n_rows = max((column.size for column in columns.values() if column.ndim), default=n)
+    for name in names:
+        if name not in columns and not any(name.startswith(f"{column}=") for column in columns):
+            raise DataError(
+                f"{NAME} lacks {name.partition('=')[0]!r}, and has "
+                f"{', '.join(columns) or 'nothing'}: give this column too"
+            )
+    n_rows = max((values.size for values in columns.values() if values.ndim), default=n)
     rows = np.zeros((n_rows, len(names)))
-    codes: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        column = name if name in columns else _text_column(name, columns)
-        codes.setdefault(column, []).append(i)
-        values = columns[column]
+    for column, values in columns.items():
+        classes = {name: i for i, name in enumerate(names) if name.startswith(f"{column}=")}
+        if column not in names and not classes:
+            raise unknown("covariate", column, columns_among(names, [*columns]))
         if values.ndim and len(values) != n_rows:
             raise DataError(
                 f"{NAME}[{column!r}] has {len(values)} values beside {n_rows} of another column: "
                 "give each column one value for each example"
             )
-        if column == name and values.dtype.kind == "O":
-            raise DataError(f"{NAME}[{name!r}] holds {values.flat[0]!r}: numbers are needed there")
-        rows[:, i] = values if column == name else values == name.removeprefix(f"{column}=")
-    for column, places in codes.items():
-        unseen = rows[:, places].sum(1) == 0
-        if column not in names and unseen.any():
+        if column in names:
+            if values.dtype.kind == "O":
+                raise DataError(
+                    f"{NAME}[{column!r}] holds {values.flat[0]!r}: numbers are needed there"
+                )
+            rows[:, names.index(column)] = values
+            continue
+        for name, i in classes.items():
+            rows[:, i] = values == name.removeprefix(f"{column}=")
+        unseen = rows[:, [*classes.values()]].sum(1) == 0
+        if unseen.any():
             row = int(unseen.argmax())
-            classes = ", ".join(names[i].removeprefix(f"{column}=") for i in places)
+            known = ", ".join(name.removeprefix(f"{column}=") for name in classes)
             raise DataError(
-                f"{NAME}[{column!r}] is {np.broadcast_to(columns[column], n_rows)[row]!r} in row "
-                f"{row}: give one of the classes {classes}"
+                f"{NAME}[{column!r}] is {np.broadcast_to(values, n_rows)[row]!r} in row {row}: "
+                f"give one of the classes {known}"
             )
-    for column in columns:
-        if column not in codes:
-            raise unknown("covariate", column, codes)
     return rows
-
-
-def _text_column(name: str, columns: Mapping[str, NDArray[Any]]) -> str:
-    """Return the column of text that has a covariate as one of its classes."""
-    found = next((column for column in columns if name.startswith(f"{column}=")), None)
-    if found is None:
-        raise DataError(
-            f"{NAME} lacks {name.partition('=')[0]!r}, and has {', '.join(columns) or 'nothing'}: "
-            "give this column too"
-        )
-    return found
 
 
 def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) -> Tensor | None:

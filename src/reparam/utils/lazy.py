@@ -7,6 +7,7 @@ and editors read. At run time the same stub says where a name is imported from.
 import ast
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ def lazy(
     where = stub_imports(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
 
     def attribute(name: str) -> Any:
+        if where.get(name, package) == package and find_spec(f"{package}.{name}"):
+            return import_module(f"{package}.{name}")  # a file or folder of the package
         if name not in where:
             close = nearest(name, where)
             hint = f": did you mean {close!r}?" if close else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
-        if where[name] == package:
-            return import_module(f"{package}.{name}")
         return getattr(import_module(where[name]), name)  # a module is an object with any names
 
     public = [name for name in where if not name.startswith("_")]
