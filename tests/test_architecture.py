@@ -11,6 +11,8 @@ from pkgutil import resolve_name
 
 import pytest
 
+from reparam.utils.lazy import stub_imports
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = "reparam"
 
@@ -45,6 +47,12 @@ def module_name(path: Path) -> str:
 
 FILES = {module_name(path): path for path in sorted((ROOT / "src" / PACKAGE).rglob("*.py"))}
 
+STUBS = {
+    module_name(path): stub_imports(path.read_text(encoding="utf-8"))
+    for path in (ROOT / "src" / PACKAGE).rglob("*.pyi")
+}
+"""The modules of the public names of packages that import them lazily."""
+
 
 def imported_by(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Yield the files of the package that a syntax tree imports anywhere, with the line."""
@@ -54,28 +62,23 @@ def imported_by(tree: ast.AST) -> Iterator[tuple[str, int]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"a relative import in line {node.lineno}"
-            # What is imported from a package is a file of it, or a name in its __init__.
+            # What is imported from a package is a file of it, or a name in its __init__ or stub.
+            stub = STUBS.get(str(node.module), {})
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name in FILES else str(node.module) for name in inner]
+            names = [
+                name if name in FILES else stub.get(alias.name, str(node.module))
+                for name, alias in zip(inner, node.names, strict=True)
+            ]
         for name in names:
             if name.partition(".")[0] == PACKAGE:
                 assert name in FILES, f"{name} in line {node.lineno} is no file of the package"
                 yield name, node.lineno
 
 
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def tree_of(name: str) -> ast.Module:
-    """Return a file's syntax tree; lazily imported names of the whole package are left out."""
-    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
-    if name == PACKAGE:
-        tree.body = [node for node in tree.body if not is_type_checking(node)]
-    return tree
-
-
-IMPORTS = {name: list(imported_by(tree_of(name))) for name in FILES}
+IMPORTS = {
+    name: list(imported_by(ast.parse(path.read_text(encoding="utf-8"))))
+    for name, path in FILES.items()
+}
 
 
 def part_of(name: str) -> str:

@@ -245,7 +245,7 @@ class Workers(NamedTuple):
 
 @contextmanager
 def workers(device: torch.device) -> Iterator[Workers]:
-    """Within the context, have as many threads as torch uses, each of which computes on its own.
+    """Within the context, use as many independent threads as torch uses for one operation.
 
     torch's threads share every operation, and wait for the slowest at its end. On a busy machine
     many small operations are several times slower by this. Within the context torch uses one thread

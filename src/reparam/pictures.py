@@ -71,13 +71,8 @@ def grid(images: Tensor, n_columns: int | None = None, min_side: int = 480) -> "
         (539, 539)
     """
     shades = _shades(images)
-    n, height, width = shades.shape[:3]
-    n_columns = min(n, n_columns or ceil(sqrt(n)))
-    n_rows = ceil(n / n_columns)
-    factor = _factor(max(n_columns * width, n_rows * height), min_side)
-    gap = _gap(factor, width)
-    tops = [gap + row * (factor * height + gap) for row in range(n_rows)]
-    return _compose(shades, n_columns, tops, factor, gap)
+    n_columns = min(len(shades), n_columns or ceil(sqrt(len(shades))))
+    return _compose(shades, n_columns, min_side)
 
 
 @numbers(n_columns=1, min_side=0)
@@ -108,25 +103,13 @@ def side_by_side(
             f"inputs of shape {tuple(inputs.shape)} and reconstructions of shape "
             f"{tuple(reconstructions.shape)}: both must have the same shape"
         )
-    above, below = _shades(inputs), _shades(reconstructions)
-    n, height, width = above.shape[:3]
+    pairs = np.stack([_shades(inputs), _shades(reconstructions)])
+    _, n, *tile = pairs.shape
     n_columns = min(n, n_columns or _band(n))
-    n_bands = ceil(n / n_columns)
-    factor = _factor(max(n_columns * width, 2 * n_bands * height), min_side)
-    gap = _gap(factor, width)
-    tops: list[int] = []
-    top = gap
-    for _ in range(n_bands):
-        tops += [top, top + factor * height + gap]
-        top += 2 * factor * height + 5 * gap
     # Rows of inputs and of reconstructions alternate; blank tiles fill the last band.
-    blank = np.full((n_bands * n_columns - n, *above.shape[1:]), _PAPER, np.uint8)
-    rows = [
-        np.concatenate([part, blank]).reshape(n_bands, n_columns, *above.shape[1:])
-        for part in (above, below)
-    ]
-    tiles = np.stack(rows, axis=1).reshape(-1, *above.shape[1:])
-    return _compose(tiles, n_columns, tops, factor, gap)
+    blank = np.full((2, -n % n_columns, *tile), _PAPER, np.uint8)
+    rows = np.concatenate([pairs, blank], axis=1).reshape(2, -1, n_columns, *tile)
+    return _compose(rows.swapaxes(0, 1).reshape(-1, *tile), n_columns, min_side, band=2)
 
 
 def save(image: "Image", path: str | Path) -> None:
@@ -175,10 +158,6 @@ def _shades(images: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
     return values.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _factor(side: int, min_side: int) -> int:
-    return max(1, ceil(min_side / side))
-
-
 def _band(n: int) -> int:
     """Return the number of pairs in a band, for a picture near a square with few empty places.
 
@@ -190,22 +169,23 @@ def _band(n: int) -> int:
     return min(widths, key=lambda k: (-n % k, abs(k - square)))
 
 
-def _gap(factor: int, width: int) -> int:
-    """Return the width of a line between tiles: a twentieth of a tile, at least one pixel."""
-    return max(1, factor * width // 20)
-
-
 def _compose(
     tiles: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]",
     n_columns: int,
-    tops: list[int],
-    factor: int,
-    gap: int,
+    min_side: int,
+    band: int = 1,
 ) -> "Image":
-    """Return tiles (N, H, W, C) on a white background, row by row, each row at its top."""
+    """Return tiles (N, H, W, C) row by row on a white background, in bands of some rows."""
     from PIL import Image
 
-    height, width, channels = (factor * tiles.shape[1], factor * tiles.shape[2], tiles.shape[3])
+    n, height, width, channels = tiles.shape
+    n_rows = ceil(n / n_columns)
+    factor = max(1, ceil(min_side / max(n_columns * width, n_rows * height)))
+    # A line between tiles has a twentieth of a tile; between bands of several rows it is wider.
+    gap = max(1, factor * width // 20)
+    height, width = factor * height, factor * width
+    space = gap if band == 1 else 4 * gap
+    tops = [gap + row * (height + gap) + row // band * (space - gap) for row in range(n_rows)]
     size = (tops[-1] + height + gap, n_columns * (width + gap) + gap)
     paper = np.full((*size, channels), _PAPER, np.uint8)
     large = tiles.repeat(factor, axis=1).repeat(factor, axis=2)

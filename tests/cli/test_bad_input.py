@@ -175,7 +175,7 @@ class TestUse:
             ("encode {vae} --out a.png", "end the name in .npy"),
             ("encode {classifier}", "'classifier' has no latent variables"),
             ("reconstruct {classifier}", "'classifier' has no latent variables"),
-            ("reconstruct {vae} -n 0", "give at least 1"),
+            ("reconstruct {vae} -n 0", "limit=0: must be at least 1"),
             ("interpolate {vae} -n 0", "at least 1 pair"),
             ("interpolate {vae} --steps 1", "2 steps"),
             ("plot {vae} --out {file}", "cannot write"),

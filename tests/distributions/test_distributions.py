@@ -13,10 +13,10 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from reparam.distributions import (
     ContinuousBernoulli,
     CrossEntropy,
-    Elementwise,
     Flow,
     NegativeBinomial,
     OptimalNormal,
+    Parametric,
     Poisson,
     QuantizedCategorical,
     base_distribution,
@@ -329,7 +329,7 @@ class TestLastDraw:
     ],
     ids=lambda p: type(p).__name__,
 )
-def test_a_larger_batch_has_the_densities_of_the_small_one(p: Elementwise) -> None:
+def test_a_larger_batch_has_the_densities_of_the_small_one(p: Parametric) -> None:
     x = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     larger = p.expand(torch.Size([3, 2]))
     assert larger.batch_shape == (3, 2)

@@ -15,7 +15,7 @@ from reparam.data import Batches
 from reparam.data.dataset import Dataset, Split
 from reparam.data.transforms import Identity
 from reparam.distributions import Chain
-from reparam.distributions.reordered import Reordered
+from reparam.distributions.chain import Reordered
 from reparam.errors import DataError, OptionError
 from reparam.evaluation import evaluate
 from reparam.evaluation.classification import accuracy

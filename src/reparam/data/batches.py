@@ -1,14 +1,15 @@
 """Minibatches of data that are resident on the device, selected there by index."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import check_condition, conditioned
+from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
-from reparam.data.labels import labeled_among
 from reparam.data.transforms import Transform
 from reparam.errors import OptionError
 from reparam.spec import DataSpec
@@ -16,7 +17,8 @@ from reparam.utils.arguments import numbers
 from reparam.utils.seeding import mixed_seed
 
 
-@numbers()
+@numbers(batch_size=1)
+@dataclass(eq=False)
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
 
@@ -58,50 +60,40 @@ class Batches:
         [[0.0, 1.0, 2.0, 3.0, 3.0], [4.0, 5.0, 3.0]]
     """
 
-    has_exact_length = True
+    split: Split
+    transform: Transform
+    batch_size: int
+    device: torch.device | str = "cpu"
+    shuffle: bool = True
+    seed: int = 0
+    spec: DataSpec | None = None
+    repeat_labeled: bool = False
+    rank: int = 0
+    world_size: int = 1
+    has_exact_length: ClassVar[bool] = True
     """Whether every epoch has exactly ``len`` batches."""
 
-    def __init__(
-        self,
-        split: Split,
-        transform: Transform,
-        batch_size: int,
-        device: torch.device | str = "cpu",
-        shuffle: bool = True,
-        seed: int = 0,
-        spec: DataSpec | None = None,
-        repeat_labeled: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise OptionError(f"batch_size={batch_size}: give at least 1")
-        if spec is not None:
-            check_condition(spec, split.y, split.covariates)
-        self.x = split.x.to(device)
-        self.y = None if split.y is None else split.y.to(device)
-        self.covariates = None if split.covariates is None else split.covariates.to(device)
-        self.transform = transform
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.spec = spec
-        self.rank = rank
-        self.world_size = world_size
-        if batch_size < world_size:
+    def __post_init__(self) -> None:
+        if self.batch_size < self.world_size:
             raise OptionError(
-                f"batch_size={batch_size}: {world_size} devices share a batch, so it needs at "
-                "least one example for each"
+                f"batch_size={self.batch_size}: {self.world_size} devices share a batch, so it "
+                "needs at least one example for each"
             )
-        self.labeled = labeled_among(split.y) if repeat_labeled else None
+        y = self.split.y
+        if self.spec is not None:
+            check_condition(self.spec, y, self.split.covariates)
+        # The places of the known labels; None where all of them or none is known.
+        known = (y.cpu() >= 0).nonzero()[:, 0] if y is not None else torch.empty(0)
+        self.labeled = known if self.repeat_labeled and 0 < len(known) < len(self.split) else None
+        self.split = self.split.each(lambda values: values.to(self.device))
 
     @property
     def n_examples(self) -> int:
         """The number of examples in an epoch."""
-        return len(self.x)
+        return len(self.split)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.x), self.batch_size)
+        whole, rest = divmod(len(self.split), self.batch_size)
         # The shares of a batch are equal, so that a rest with fewer examples than processes is
         # left out.
         return whole + (rest >= self.world_size)
@@ -111,12 +103,12 @@ class Batches:
         """Yield the batches of an epoch, from batch ``start`` on."""
         order = self.order(epoch)
         if order is None and self.world_size > 1:
-            order = torch.arange(len(self.x), device=self.x.device)
+            order = torch.arange(len(self.split), device=self.split.x.device)
         for number in range(start, len(self)):
             picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
             index = picked if order is None else self._share(order[picked])
             if self.labeled is not None:
-                there = torch.arange(len(self.x), device=self.x.device)[index]
+                there = torch.arange(len(self.split), device=self.split.x.device)[index]
                 more = self._drawn_from(self.labeled, epoch, number).to(there.device)
                 index = torch.cat([there, more])
             yield self.at(index)
@@ -127,14 +119,16 @@ class Batches:
         if not self.shuffle:
             return None
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
-        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+        return torch.randperm(len(self.split), generator=generator).to(self.split.x.device)
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
-        x = self.transform(_picked(self.x, index))
-        y = None if self.y is None else _picked(self.y, index)
-        covariates = None if self.covariates is None else _picked(self.covariates, index)
-        return Batch(x, y) if self.spec is None else conditioned(self.spec, x, y, covariates)
+        if isinstance(index, slice):
+            picked = self.split.take(index)
+        else:
+            # Ten times as fast as values[index], which copies entry by entry.
+            picked = self.split.each(lambda values: values.index_select(0, index))
+        return picked.batch(self.transform(picked.x), self.spec)
 
     def indexed(self) -> "Batches | None":
         """Return these batches, which are picks by index; None if a batch has further examples."""
@@ -152,10 +146,3 @@ class Batches:
         if self.world_size == 1:
             return index
         return index[self.rank :: self.world_size][: len(index) // self.world_size]
-
-
-def _picked(values: Tensor, index: Tensor | slice) -> Tensor:
-    if isinstance(index, slice):
-        return values[index]
-    # Ten times as fast as values[index], which copies entry by entry.
-    return values.index_select(0, index)

@@ -1,12 +1,16 @@
-"""Checks of the values x of data from outside: finite, in their support, of one shape.
+r"""Checks of examples from outside: x finite, in its support and of one shape; y classes.
 
-Every message gives the range or the index of the values, the rule, and the fix.
+Labels y are integers {0, …, K - 1}, and -1 where the class of an example is unknown. Every message
+gives the range or the index of the values, the rule, and the fix.
 """
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.data.arrays import as_tensor
@@ -88,9 +92,9 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
     bad = ~x.isfinite()
     if bad.any():
         overflows = given is not None and bool(given[bad].isfinite().any())
-        said = " (float32 ends at 3.4e38)" if overflows else ""
+        cause = " (float32 ends at 3.4e38)" if overflows else ""
         raise DataError(
-            f"{name} has {int(bad.sum())} NaN or infinite values{said}, the first at index "
+            f"{name} has {int(bad.sum())} NaN or infinite values{cause}, the first at index "
             f"{first(bad)}: every value must be finite, so "
             f"{'scale them' if overflows else 'remove or replace them'}"
         )
@@ -142,15 +146,12 @@ def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
     if support == "unit" and low >= 0 and 2 < high <= top:
         return f"divide x by {top}, or pass it as uint8"
     is_grey = support == "binary" and low >= 0 and high <= 1
-    if support == "unit":
-        what = "rescale x to [0, 1]"
-    elif support == "binary":
-        what = "threshold or round x" if is_grey else "binarize x"
-    else:
-        what = "shift or round x to such values"
-    if levels is not None:
-        return f"{what}, as in training"
-    return f"{what}, or say support={'unit' if is_grey else 'real'!r}"
+    whats = {"unit": "rescale x to [0, 1]", "binary": "binarize x"}
+    what = (
+        "threshold or round x" if is_grey else whats.get(support, "shift or round x to such values")
+    )
+    other = f"or say support={'unit' if is_grey else 'real'!r}"
+    return f"{what}, {'as in training' if levels is not None else other}"
 
 
 def first(where: Tensor) -> tuple[int, ...]:
@@ -181,27 +182,27 @@ def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) ->
         torch.Size([2, 1, 2, 2])
     """
     values = as_numbers(x, name)
+    given = tuple(values.shape[1:])
     if shape is not None:
-        given = tuple(values.shape[1:])
-        if sorted(given) == sorted(shape) and _without_ones(given) != _without_ones(shape):
+        wanted = tuple(shape)
+        if _is_reordered(given, wanted):
             raise ShapeError(
-                f"{name} has examples of shape {given}, and shape={tuple(shape)} has the same axes "
-                "in another order, which no reshape gives: transpose them"
+                f"{name} has examples of shape {given}, and shape={wanted} has the same axes in "
+                "another order, which no reshape gives: transpose them"
             )
-        if prod(shape) != prod(values.shape[1:]) or min(shape, default=1) < 1:
+        if prod(wanted) != prod(given) or min(wanted, default=1) < 1:
             raise ShapeError(
-                f"{name} has examples of shape {tuple(values.shape[1:])}, which do not fill shape "
-                f"{tuple(shape)}: {prod(values.shape[1:])} values per example are needed, so "
-                "change shape"
+                f"{name} has examples of shape {given}, which do not fill shape {wanted}: "
+                f"{prod(given)} values per example are needed, so change shape"
             )
-        return values.reshape(len(values), *shape)
+        return values.reshape(len(values), *wanted)
     if values.ndim == 1:
         raise _no_axis_of_examples(values, name)
-    if is_channels_last(values.shape[1:]):
+    if is_channels_last(given):
         raise ShapeError(
             f"{name} has shape {tuple(values.shape)}, which looks like images with the channels "
             f"last: the channels come first here, so {channels_first()}; if these are no channels, "
-            f"give data.from_arrays(x, shape={tuple(values.shape[1:])})"
+            f"give data.from_arrays(x, shape={given})"
         )
     return values
 
@@ -318,7 +319,7 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
         )
     if len(wanted) == 3 and given == (*wanted[1:], wanted[0]):
         fix = f"these are images with the channels last, so {channels_first()}"
-    elif sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted):
+    elif _is_reordered(given, wanted):
         fix = "the axes are in another order, so transpose them"
     elif len(wanted) == 1 and is_channels_last(given):
         fix = "these are images with the channels last, so flatten them in the order of training"
@@ -327,6 +328,11 @@ def fitted(values: Tensor, shape: Sequence[int], name: str = "x") -> Tensor:
     else:
         return values.reshape(len(values), *wanted)
     raise ShapeError(f"{name} has examples of shape {given}, where the model has {wanted}: {fix}")
+
+
+def _is_reordered(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether two shapes have the same axes in another order."""
+    return sorted(given) == sorted(wanted) and _without_ones(given) != _without_ones(wanted)
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
@@ -440,3 +446,108 @@ def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None 
     if support == "tokens":
         return x.long()
     return x if x.dtype == torch.uint8 and support == "binary" else x.float()
+
+
+UNLABELED = -1
+"""The label of an example of unknown class."""
+
+MANY_CLASSES = 10_000
+"""From this label on, more classes than examples are taken for a mistake, such as identifiers."""
+
+
+def _numbered(y: object, name: str) -> object:
+    """Return labels with -1 for masked values and None.
+
+    Raises:
+        DataError: Names of classes.
+    """
+    if isinstance(y, Tensor):
+        return y
+    if isinstance(y, np.ma.MaskedArray):
+        return y.filled(UNLABELED)
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return y
+    if array.dtype.kind == "O" and array.ndim == 1:
+        listed = array.tolist()
+        filled = np.array([UNLABELED if v is None or v != v else v for v in listed])
+        if filled.dtype.kind in "biuf":
+            return filled
+    if array.dtype.kind in "OUS":
+        raise DataError(
+            f"{name} has labels such as {str(array.flat[0])!r}: classes are numbers from 0, which "
+            f"numpy.unique({name}, return_inverse=True)[1] gives (-1 where one is not known)"
+        )
+    return y
+
+
+def numbered_classes(
+    column: NDArray[Any], names: Sequence[str], name: str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return labels as numbers, with shape (N,), and the names of the classes; none for numbers.
+
+    Arguments:
+        column: Labels as numbers, NaN where unknown, or as text, None where unknown.
+        names: The names of the classes in order; the sorted texts when empty.
+        name: The name of the column in messages.
+
+    Raises:
+        DataError: A class that is not among the names.
+
+    Example:
+        >>> numbered_classes(np.array(["v", "u", None], object), (), "class")
+        (array([ 1,  0, -1]), ('u', 'v'))
+    """
+    if column.dtype.kind != "O":
+        return column, ()
+    names = tuple(names) or tuple(sorted({text for text in column if text is not None}))
+    numbers = {text: number for number, text in enumerate(names)} | {None: UNLABELED}
+    unseen = [text for text in column if text not in numbers]
+    if unseen:
+        raise DataError(f"{name!r} is {unseen[0]!r}: give one of the classes {', '.join(names)}")
+    return np.array([numbers[text] for text in column]), names
+
+
+def as_labels(y: object, n: int, n_classes: int | None = None, name: str = "y") -> Tensor:
+    """Return labels as int64, with shape (N,), and -1 for an unknown class.
+
+    Arguments:
+        y: Integers {0, …, n_classes - 1}, and -1, NaN, None or a mask for an unknown class.
+        n: The number of examples.
+        n_classes: The number of classes; any when None.
+        name: The name of the labels in messages.
+
+    Raises:
+        DataError: Labels of another length, below -1, beyond the classes or not integers.
+
+    Example:
+        >>> as_labels(torch.tensor([0.0, 2.0, float("nan")]), n=3)
+        tensor([ 0,  2, -1])
+    """
+    labels = as_tensor(_numbered(y, name), name)
+    if labels.shape != (n,):
+        raise DataError(
+            f"{name} has shape {tuple(labels.shape)} beside {n} examples: "
+            f"one label per example is needed, so give {name} the shape ({n},)"
+        )
+    if labels.is_floating_point():
+        labels = torch.where(labels.isnan(), float(UNLABELED), labels)
+    else:
+        labels = labels.long()
+    bad = (labels < UNLABELED) | (labels != labels.round()) | labels.isinf()
+    if n_classes is not None:
+        bad |= labels >= n_classes
+    if bad.any():
+        index = first(bad)[0]
+        raise DataError(
+            f"{name}[{index}] is {labels[index].item()}: labels must be integers from 0"
+            f"{'' if n_classes is None else f' to {n_classes - 1}'} (or -1 where the class is not "
+            "known), so number the classes from 0"
+        )
+    if n_classes is None and n > 0 and int(labels.max()) >= max(n, MANY_CLASSES):
+        raise DataError(
+            f"{name} has the label {labels.max().item():.15g} beside {n} examples: more classes "
+            "than examples, so number the classes from 0 without gaps, or say n_classes"
+        )
+    return labels.long()

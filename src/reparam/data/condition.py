@@ -1,19 +1,147 @@
-"""The condition c of a model p(x | c): the one-hot label, real covariates, or both side by side.
+r"""The condition c of a model p(x | c): the one-hot label, real covariates, or both side by side.
 
 ``DataSpec.condition`` defines it; c has the shape (B, C) with C = ``DataSpec.context``.
+
+Covariates come from arrays or from the columns of a table. A numeric or boolean column is one
+covariate. A column of text or categories is one-hot: one covariate for each class, in sorted order,
+with the name ``column=class``. These names, which ``DataSpec.covariates`` holds, are all that is
+needed to encode other tables in the same way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from reparam.batch import Batch
-from reparam.data.arrays import Array
-from reparam.data.covariates import as_covariates
-from reparam.errors import DataError, OptionError
+from reparam.data.arrays import Array, as_tensor, columns_of
+from reparam.data.checks import check_finite
+from reparam.errors import DataError, OptionError, ShapeError, unknown
 from reparam.spec import DataSpec
+
+NAME = "covariates"
+
+
+def as_covariates(
+    values: object, n: int, names: Sequence[str] = ()
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return covariates as finite float32, with shape (N, C), and their C names.
+
+    Arguments:
+        values: An array with shape (N, C), (N,) for one covariate, or (C,) for the same row in all
+            examples; a DataFrame; or a mapping from the names of columns to their values, where a
+            single value is that of all rows.
+        n: The number of examples N.
+        names: The names of the covariates to encode; those that the values define when empty.
+
+    Raises:
+        DataError: Another number of rows, NaN or infinite values, or a class that is not among
+            ``names``.
+        ShapeError: Another number of covariates than of names.
+        OptionError: A column that is missing or unknown.
+
+    Example:
+        >>> as_covariates({"age": [40, 32], "sex": ["F", "M"]}, 2)
+        (tensor([[40.,  1.,  0.],
+                [32.,  0.,  1.]]), ('age', 'sex=F', 'sex=M'))
+    """
+    columns = columns_of(values, NAME)
+    if columns is None:
+        rows = as_tensor(values, NAME).to(torch.float32)
+        if rows.ndim == 1:
+            is_row = len(rows) == len(names) > 1
+            rows = rows.expand(n, -1) if is_row else rows[:, None]
+        found = tuple(names) or tuple(f"c{i}" for i in range(rows.shape[-1] if rows.ndim else 0))
+    else:
+        found = tuple(names) or _names(columns)
+        rows = torch.from_numpy(_encoded(columns, found, n)).float()
+    if rows.ndim != 2 or rows.shape[1] != len(found):
+        listed = f" ({', '.join(found)})" if names else ""
+        raise ShapeError(
+            f"{NAME} has shape {tuple(rows.shape)}: one row of {len(found) or 'C'} numbers{listed} "
+            f"for each example is needed, so give it the shape ({n}, {len(found) or 'C'})"
+        )
+    if len(rows) != n:
+        raise DataError(f"{NAME} has {len(rows)} rows beside {n} examples: give one row for each")
+    check_finite(rows, NAME)
+    return rows, found
+
+
+def covariates_for(spec: DataSpec, values: object, n: int) -> Tensor | None:
+    """Return the covariates of n examples for a model, with shape (n, C); None if it takes none.
+
+    Arguments:
+        spec: The data that the model was trained on, and its condition.
+        values: The covariates, as ``as_covariates`` takes them; None if they are not known.
+        n: The number of examples.
+    """
+    if values is None or not spec.given_covariates:
+        return None
+    return as_covariates(values, n, spec.covariates)[0]
+
+
+def columns_among(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return those of the columns of a table that hold covariates with these names.
+
+    >>> columns_among(("age", "sex=F", "sex=M"), ("x", "age", "sex"))
+    ['age', 'sex']
+    """
+    return [c for c in columns if any(n == c or n.startswith(f"{c}=") for n in names)]
+
+
+def _names(columns: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of the covariates that columns define."""
+    names: list[str] = []
+    for name, column in columns.items():
+        is_text = column.dtype.kind == "O"
+        # A class that is missing is refused where its row is encoded.
+        classes = sorted({value for value in column.flat if value is not None}) if is_text else ()
+        names += [f"{name}={label}" for label in classes] if is_text else [name]
+    return tuple(names)
+
+
+def _encoded(
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], n: int
+) -> NDArray[np.float64]:
+    """Return the covariates of these names out of columns, with shape (N, C)."""
+    for name in names:
+        if name not in columns and not any(name.startswith(f"{column}=") for column in columns):
+            raise DataError(
+                f"{NAME} lacks {name.partition('=')[0]!r}, and has "
+                f"{', '.join(columns) or 'nothing'}: give this column too"
+            )
+    n_rows = max((values.size for values in columns.values() if values.ndim), default=n)
+    rows = np.zeros((n_rows, len(names)))
+    for column, values in columns.items():
+        classes = {name: i for i, name in enumerate(names) if name.startswith(f"{column}=")}
+        if column not in names and not classes:
+            raise unknown("covariate", column, columns_among(names, [*columns]))
+        if values.ndim and len(values) != n_rows:
+            raise DataError(
+                f"{NAME}[{column!r}] has {len(values)} values beside {n_rows} of another column: "
+                "give each column one value for each example"
+            )
+        if column in names:
+            if values.dtype.kind == "O":
+                raise DataError(
+                    f"{NAME}[{column!r}] holds {values.flat[0]!r}: numbers are needed there"
+                )
+            rows[:, names.index(column)] = values
+            continue
+        for name, i in classes.items():
+            rows[:, i] = values == name.removeprefix(f"{column}=")
+        unseen = rows[:, [*classes.values()]].sum(1) == 0
+        if unseen.any():
+            row = int(unseen.argmax())
+            known = ", ".join(name.removeprefix(f"{column}=") for name in classes)
+            raise DataError(
+                f"{NAME}[{column!r}] is {np.broadcast_to(values, n_rows)[row]!r} in row {row}: "
+                f"give one of the classes {known}"
+            )
+    return rows
 
 
 def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) -> Tensor | None:
@@ -33,26 +161,17 @@ def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) ->
         tensor([[ 0.,  1., 40.],
                 [ 1.,  0., 32.]])
     """
+    missing = "the data have no {} to condition on: give {}, or drop the condition"
     parts = []
     if spec.given_label:
         if y is None:
-            raise DataError(
-                "the data have no labels to condition on: give y, or drop the condition"
-            )
+            raise DataError(missing.format("labels", "y"))
         parts.append(one_hot(y, spec.n_classes or -1).float())
     if spec.given_covariates:
         if covariates is None:
-            raise DataError(
-                "the data have no covariates to condition on: give covariates, or drop the "
-                "condition"
-            )
+            raise DataError(missing.format("covariates", "covariates"))
         parts.append(covariates)
     return torch.cat(parts, -1) if parts else None
-
-
-def conditioned(spec: DataSpec, x: Tensor, y: Tensor | None, covariates: Tensor | None) -> Batch:
-    """Return the batch of x, with shape (B, *shape), its labels and its condition."""
-    return Batch(x=x, y=y, c=condition_of(spec, y, covariates))
 
 
 def conditions(
@@ -81,16 +200,11 @@ def conditions(
         tensor([[0., 1., 0.],
                 [0., 1., 0.]])
     """
+    refusal = "{}: this model has no condition on {}; train one with condition={!r}"
     if label is not None and not spec.given_label:
-        raise OptionError(
-            f"label={label}: this model has no condition on the label; train one with "
-            "condition='label'"
-        )
+        raise OptionError(refusal.format(f"label={label}", "the label", "label"))
     if covariates is not None and not spec.given_covariates:
-        raise OptionError(
-            "covariates: this model has no condition on covariates; train one with "
-            "condition='covariates'"
-        )
+        raise OptionError(refusal.format("covariates", "covariates", "covariates"))
     k = spec.n_classes or 1
     if label is not None and not 0 <= label < k:
         raise OptionError(f"label={label}: the labels of {spec.name!r} are 0 to {k - 1}")

@@ -4,7 +4,7 @@ Values are stored as they were given, for example as bytes, and become x batch b
 with labels or covariates can be conditioned on them, see ``Dataset.conditioned``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.data.condition import check_condition, conditioned
-from reparam.data.labels import UNLABELED
-from reparam.data.transforms import Identity, Transform
+from reparam.data.checks import UNLABELED, as_labels, check_finite, check_top, check_values
+from reparam.data.condition import check_condition, condition_of
+from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -77,9 +77,22 @@ class Split:
 
     def take(self, index: Tensor | slice) -> "Split":
         """Return the examples at ``index``, with shape (M,)."""
-        y = None if self.y is None else self.y[index]
-        covariates = None if self.covariates is None else self.covariates[index]
-        return Split(self.x[index], y, covariates)
+        return self.each(lambda values: values[index])
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Split":
+        """Return the results of a function of x, of y and of the covariates."""
+        y = None if self.y is None else function(self.y)
+        covariates = None if self.covariates is None else function(self.covariates)
+        return Split(function(self.x), y, covariates)
+
+    def batch(self, x: Tensor, spec: DataSpec | None) -> Batch:
+        """Return x, with shape (N, *spec.shape), as a batch with these labels and their condition.
+
+        Raises:
+            DataError: Labels or covariates that the condition needs and that are missing.
+        """
+        c = None if spec is None else condition_of(spec, self.y, self.covariates)
+        return Batch(x, self.y, c)
 
 
 @by_value
@@ -154,6 +167,26 @@ class Dataset:
         """The shape of one x."""
         return self.spec.shape
 
+    def check(self) -> None:
+        """Refuse values, labels or covariates that contradict the spec.
+
+        Values that go through a transform of the user's own are checked when they are drawn.
+
+        Raises:
+            DataError: Values outside the support, levels or labels beyond the last, or NaN.
+            ShapeError: Examples of another shape.
+        """
+        for split, part in self.splits.items():
+            name = f"{split} x of {self.name!r}"
+            if isinstance(self.transform, Identity):
+                check_values(part.x, self.spec, name, levels=None)
+            elif isinstance(self.transform, Pixels):
+                check_top(part.x, self.transform.levels, name, "store levels alone")
+            if part.y is not None:
+                as_labels(part.y, len(part), self.spec.n_classes, f"{split} y of {self.name!r}")
+            if part.covariates is not None:
+                check_finite(part.covariates, f"{split} covariates of {self.name!r}")
+
     def split(self, name: str) -> Split:
         """Return the split of a name.
 
@@ -165,7 +198,7 @@ class Dataset:
         return self.splits[name]
 
     @default_modes()
-    @numbers()
+    @numbers(limit=1)
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the examples of a split under one draw of the transform.
 
@@ -182,8 +215,6 @@ class Dataset:
             DataError: A condition on labels that are not known.
         """
         stored = self.split(split)
-        if limit is not None and limit < 1:
-            raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
         check_condition(self.spec, stored.y, stored.covariates)
         n = len(stored) if limit is None else min(limit, len(stored))
         generator = torch.Generator().manual_seed(seed)
@@ -193,9 +224,7 @@ class Dataset:
             if start == 0:
                 x = chunk.new_empty(n, *chunk.shape[1:])
             x[start : start + CHUNK] = chunk[: n - start]
-        y = None if stored.y is None else stored.y[:n].cpu()
-        covariates = None if stored.covariates is None else stored.covariates[:n].cpu()
-        return conditioned(self.spec, x, y, covariates)
+        return stored.take(slice(n)).each(Tensor.cpu).batch(x, self.spec)
 
     def conditioned(self, condition: Condition | None) -> "Dataset":
         """Return the same data with a condition c of every example.

@@ -144,7 +144,7 @@ def download(name: str, file: str, remote: Remote, folder: Path) -> None:
 
 
 def _with_progress(title: str, url: str, place: str, pooch: object) -> None:
-    """Write what is at an address to a file, with a progress bar on standard error."""
+    """Download an address to a file, with a progress bar on standard error."""
     import requests
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn

@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader
 from reparam.batch import Batch
 from reparam.data.arrays import as_tensor
 from reparam.data.batches import Batches
-from reparam.data.checks import as_numbers, as_rows, check_values, fitted
+from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.dataset import Dataset
 from reparam.data.in_memory import read
-from reparam.data.labels import as_labels
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.registry import SOURCES, current_name
 from reparam.data.stream import Stream, StreamBatches
@@ -148,20 +147,19 @@ def options_like(
         path: Another file or folder of the same kind.
     """
     name = options["name"] if name is None else current_name(name)
-    asked = {**options, "name": name}
+    wanted = {**options, "name": name}
     if name != options["name"]:
         own_files = SOURCES[name].path is not None
         kept = ("name",) if own_files else ("name", "binarize", "dequantize")
-        asked = {key: value for key, value in asked.items() if key in kept}
+        wanted = {key: value for key, value in wanted.items() if key in kept}
     if data_dir is not None:
-        asked["data_dir"] = str(data_dir)
-    if path is not None and stored_path(as_path(path).absolute()) != asked.get("path"):
-        # The numbers of examples in the splits are those of the other file, and a folder may have
-        # splits of its own.
+        wanted["data_dir"] = str(data_dir)
+    if path is not None and stored_path(as_path(path).absolute()) != wanted.get("path"):
+        # The sizes of the splits are those of the other file, and a folder may contain splits.
         own = ("validation", "test_share") if name == "images" else ("validation",)
-        asked = {key: value for key, value in asked.items() if key not in own}
-        asked["path"] = str(path)
-    return asked
+        wanted = {key: value for key, value in wanted.items() if key not in own}
+        wanted["path"] = str(path)
+    return wanted
 
 
 def training_batches(

@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from math import prod
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def unpacked(stored: bytes, limit: int) -> bytes:
 
     Raises:
         EOFError: The end is missing.
-        zlib.error: They are corrupt.
+        gzip.BadGzipFile, zlib.error: They are corrupt.
 
     Example:
         >>> unpacked(gzip.compress(b"abcdef"), limit=3)
@@ -62,18 +63,8 @@ def unpacked(stored: bytes, limit: int) -> bytes:
     """
     if stored[:2] != GZIP:
         return stored[: limit + 1]
-    parts: list[bytes] = []
-    left = limit + 1
-    # In one call, which is faster than a file object. A gzip file has one member or more, each with
-    # a checksum, which zlib compares.
-    while stored and left:
-        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        parts.append(member.decompress(stored, left))
-        left -= len(parts[-1])
-        if left and not member.eof:
-            raise EOFError("the end is missing")
-        stored = member.unused_data.lstrip(b"\0")
-    return b"".join(parts)
+    with gzip.GzipFile(fileobj=BytesIO(stored)) as file:
+        return file.read(limit + 1)
 
 
 @contextmanager
@@ -94,16 +85,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
             f"{path} is damaged: a whole {kind} was expected and this one fails with "
             f"'{error}', so {FIX}"
         ) from error
-    except MemoryError as error:
-        said = os.strerror(errno.ENOMEM)
-        raise DataError(
-            f"{path} cannot be read ({said}): it is larger than the {kind} that was expected, so "
-            f"{FIX}"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({reason(error)}): a readable file is needed there, so {FIX}"
-        ) from error
+    except (MemoryError, OSError) as error:
+        why, rule = reason(error), "a readable file is needed there"
+        if isinstance(error, MemoryError):
+            why = os.strerror(errno.ENOMEM)
+            rule = f"it is larger than the {kind} that was expected"
+        raise DataError(f"{path} cannot be read ({why}): {rule}, so {FIX}") from error
 
 
 def read_idx(path: Path, n_axes: int) -> Tensor:

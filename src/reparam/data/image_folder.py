@@ -84,8 +84,8 @@ class ImageFolder:
         splits: The images by split, in the order of their names; without folders for splits all
             of them are ``train``.
         has_splits: Whether there are folders for splits; they then contain those of the classes.
-        left_out: For each of ``REASONS`` the names of files, or of hidden folders, and the number
-            of files of each.
+        left_out: For each of ``REASONS`` the name of every file, or of the hidden folder that it
+            is in.
         empty: Folders without images beside those of splits and classes.
 
     Example:
@@ -101,7 +101,7 @@ class ImageFolder:
     path: Path
     splits: Mapping[str, Sequence[ImageFile]]
     has_splits: bool = False
-    left_out: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     empty: Sequence[str] = ()
 
     @property
@@ -130,13 +130,12 @@ class ImageFolder:
     @property
     def omissions(self) -> str:
         """The number of files that were left out, by reason; empty if there are none."""
-        parts, total = [], 0
-        for key, text in REASONS.items():
-            files = [(name, count) for name, count in self.left_out.get(key, ()) if count]
-            n = sum(count for _, count in files)
-            total += n
-            if n:
-                parts.append(f"{n:,} {text} ({listed(sorted({name for name, _ in files}))})")
+        parts = [
+            f"{len(names):,} {text} ({listed(sorted(set(names)))})"
+            for key, text in REASONS.items()
+            if (names := self.left_out.get(key))
+        ]
+        total = sum(map(len, self.left_out.values()))
         return f"left out {counted(total, 'file')}: {', '.join(parts)}" if total else ""
 
     @property
@@ -153,11 +152,11 @@ class ImageFolder:
         if untrained:
             yield f"no training images of the classes {listed(untrained)}"
         alone = [image.name for image in self.images if self.class_of(image) is None]
-        said = f"{counted(len(alone), 'image')} in no subfolder ({listed(alone)})"
+        without_class = f"{counted(len(alone), 'image')} in no subfolder ({listed(alone)})"
         if alone and classes:
-            yield f"no class is known of {said}"
+            yield f"no class is known of {without_class}"
         elif 0 < len(alone) < len(self.images):
-            yield f"no classes, because of {said}"
+            yield f"no classes, because of {without_class}"
         if not self.has_splits and any(split_of(name) for name in classes):
             name = printable(next(name for name in classes if split_of(name)))
             yield f"{name}/ is taken for a class, as there are other classes beside it"
@@ -180,7 +179,7 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
     folder = as_path(path).absolute()
     found: list[tuple[int, ImageFile, str | tuple[int, int]]] = []
     folders: list[tuple[str, ...]] = []
-    left_out: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    left_out: dict[str, list[str]] = defaultdict(list)
     # Places reached through the fewest links come first.
     waiting: list[tuple[int, tuple[str, ...], str]] = [(0, (), str(folder))]
     seen: set[str | tuple[int, int]] = set()
@@ -188,7 +187,7 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
         n_links, parts, place = heappop(waiting)
         real = os.path.realpath(place)
         if real in seen:
-            left_out["again"].append((printable("/".join(parts)), 1))
+            left_out["again"].append(printable("/".join(parts)))
             continue
         seen.add(real)
         folders.append(parts)
@@ -198,40 +197,35 @@ def find_images(path: str | os.PathLike[str]) -> ImageFolder:
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
                 if entry.is_dir(follow_symlinks=False):
                     n_files = sum(len(files) for _, _, files in os.walk(entry.path))
-                    left_out["hidden folder"].append((printable(inner[-1]), n_files))
+                    left_out["hidden folder"] += [printable(inner[-1])] * n_files
                 else:
-                    left_out["hidden"].append((name, 1))
+                    left_out["hidden"].append(name)
                 continue
             status = _status(entry)
             links = n_links + entry.is_symlink()
             if status is None:
-                left_out["broken"].append((name, 1))
+                left_out["broken"].append(name)
             elif stat.S_ISDIR(status.st_mode):
                 heappush(waiting, (links, inner, entry.path))
             elif os.path.splitext(entry.name)[1].lower() not in ENDINGS:
-                left_out["ending"].append((name, 1))
+                left_out["ending"].append(name)
             elif not stat.S_ISREG(status.st_mode):
-                left_out["special"].append((name, 1))
+                left_out["special"].append(name)
             else:
                 image = ImageFile(inner, Path(entry.path))
                 found.append((links, image, _identity(entry, real, status)))
     images = []
     for _, image, identity in sorted(found, key=lambda one: one[:2]):
         if identity in seen:
-            left_out["again"].append((image.name, 1))
+            left_out["again"].append(image.name)
         else:
             seen.add(identity)
             images.append(image)
     images.sort()
     splits, beside = _in_splits(folder, images)
-    left_out["beside"] += [(image.name, 1) for image in beside]
-    return ImageFolder(
-        folder,
-        splits or {"train": images},
-        bool(splits),
-        left_out,
-        _empty(folders, images, bool(splits)),
-    )
+    left_out["beside"] += [image.name for image in beside]
+    empty = _empty(folders, images, bool(splits))
+    return ImageFolder(folder, splits or {"train": images}, bool(splits), left_out, empty)
 
 
 def split_of(name: str) -> str | None:

@@ -34,7 +34,7 @@ class ImageSet:
     Arguments:
         name: Its name, and that of its folder.
         description: One line on the images.
-        n_train: The number of training images, of which validation images are a part.
+        n_train: The number of training images, with those held out for validation.
         n_test: The number of test images.
         shape: The shape of one image, (channels, height, width).
         levels: The number of grey or color levels of a pixel.

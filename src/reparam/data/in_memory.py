@@ -14,21 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.arrays import Array, as_tensor, is_array, parts_of
-from reparam.data.checks import (
-    as_support,
-    as_values,
-    check_finite,
-    check_top,
-    check_values,
-    closest_support,
-)
-from reparam.data.covariates import as_covariates, columns_among
+from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
+from reparam.data.checks import as_labels, as_values, numbered_classes
+from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
-from reparam.data.labels import as_labels, numbered_classes
+from reparam.data.preparation import spec_of
 from reparam.data.stream import Stream
-from reparam.data.tables import columns_apart, table_of
-from reparam.data.transforms import Identity, Pixels, scale_of
+from reparam.data.transforms import transform_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -123,33 +115,19 @@ def from_arrays(
             f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
             "convert one of them"
         )
-    # Of binary, unit and real the widest, in the order in which they are declared.
-    closest = [support] if support else [closest_support(s.x, part) for part, s in splits.items()]
-    chosen = max(closest, key=KNOWN.index)
-    top = max(int(split.x.max()) for split in splits.values())
-    if n_classes is None:
-        # Without any known label there are no classes.
-        tops = [int(split.y.max()) + 1 for split in splits.values() if split.y is not None]
-        n_classes = len(classes) or max(tops, default=0) or None
-    stored = {
-        "train" if part == "x" else "test": replace(split, x=as_support(split.x, chosen, part))
+    shape = tuple(splits["x"].x.shape[1:])
+    declared = DataSpec(shape, "real", n_classes, name=name, covariates=names)
+    spec, stored = spec_of(splits, declared, support, len(classes), condition)
+    prepared = {
+        "train" if part == "x" else "test": replace(split, x=stored[part])
         for part, split in splits.items()
     }
-    transform, levels = scale_of(stored["train"].x.dtype, chosen, top)
-    spec = DataSpec(
-        shape=tuple(stored["train"].x.shape[1:]),
-        support=chosen,
-        n_classes=n_classes,
-        levels=levels,
-        condition=condition or ("covariates" if names else None),
-        name=name,
-        covariates=names,
-    )
-    return Dataset(name, spec, stored, transform, classes).with_validation(validation, seed)
+    transform = transform_of(stored["x"].dtype, spec.support)
+    return Dataset(name, spec, prepared, transform, classes).with_validation(validation, seed)
 
 
 def _names(covariates: object) -> list[str]:
-    """Return the names of columns that stand for covariates; none for covariates themselves."""
+    """Return the covariates if they are names of columns, and an empty list otherwise."""
     named = [covariates] if isinstance(covariates, str) else covariates
     is_named = isinstance(named, list | tuple) and all(isinstance(name, str) for name in named)
     return list(named) if is_named else []  # type: ignore[call-overload]
@@ -162,7 +140,7 @@ def as_dataset(data: object) -> Dataset | Stream:
         data: A ``Dataset`` or ``Stream``; an array or table x with shape (N, *shape), a tuple
             (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
             items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
-            is iterated anew each epoch, so that its augmentation counts.
+            is iterated in every epoch, so that its augmentation counts.
 
     Raises:
         DataError: Anything else, or data that ``from_arrays`` refuses.
@@ -172,7 +150,7 @@ def as_dataset(data: object) -> Dataset | Stream:
         3
     """
     if isinstance(data, Dataset):
-        check_splits(data)
+        data.check()
         return data
     if isinstance(data, Stream):
         return data
@@ -180,27 +158,6 @@ def as_dataset(data: object) -> Dataset | Stream:
         return Stream.from_loader(data)
     x, y, covariates = read(data)
     return from_arrays(x, y, covariates=covariates)
-
-
-def check_splits(data: Dataset) -> None:
-    """Refuse a data set whose values, labels or covariates contradict its spec.
-
-    Values that go through a transform of the user's own are checked when they are drawn.
-
-    Raises:
-        DataError: Values outside the support, levels or labels beyond the last, or NaN.
-        ShapeError: Examples of another shape.
-    """
-    for split, part in data.splits.items():
-        name = f"{split} x of {data.name!r}"
-        if isinstance(data.transform, Identity):
-            check_values(part.x, data.spec, name, levels=None)
-        elif isinstance(data.transform, Pixels):
-            check_top(part.x, data.transform.levels, name, "store levels alone")
-        if part.y is not None:
-            as_labels(part.y, len(part), data.spec.n_classes, f"{split} y of {data.name!r}")
-        if part.covariates is not None:
-            check_finite(part.covariates, f"{split} covariates of {data.name!r}")
 
 
 def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:
@@ -271,11 +228,11 @@ def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None, Tensor | N
         raise DataError(
             "the torch Dataset has 0 items: data need at least one example, so give some"
         )
-    for values, said, n_axes in ((ys, "a label", 0), (rows, "covariates", 1)):
+    for values, what, n_axes in ((ys, "a label", 0), (rows, "covariates", 1)):
         is_uneven = len({value.shape for value in values}) > 1 or len(values) != len(xs)
         if values and (is_uneven or values[0].ndim != n_axes):
             raise DataError(
-                f"{len(values)} of {len(xs)} items have {said}, and not all of them are alike: a "
+                f"{len(values)} of {len(xs)} items have {what}, and not all of them are alike: a "
                 "label is one integer and covariates are one vector, so give all items alike"
             )
     return torch.stack(xs), torch.stack(ys) if ys else None, torch.stack(rows) if rows else None
@@ -291,9 +248,9 @@ def as_item(value: object, i: int) -> Tensor:
         >>> as_item(7, 0)
         tensor(7)
     """
-    if not isinstance(value, Tensor | np.ndarray | np.generic | int | float) and not hasattr(
-        value, "__array_interface__"
-    ):
+    is_number = isinstance(value, Tensor | np.ndarray | np.generic | int | float)
+    # Images of Pillow have this attribute of NumPy's protocol.
+    if not is_number and not hasattr(value, "__array_interface__"):
         raise DataError(
             f"item {i} of the torch Dataset holds a {type(value).__name__}: items must be x, "
             "(x, y) or (x, y, covariates) with x a tensor, array or image, so wrap the Dataset in "

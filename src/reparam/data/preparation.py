@@ -7,19 +7,19 @@ in a run folder and read again from there.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Generator, Tensor
 
-from reparam.data.checks import as_support, check_support, check_top, fitted
-from reparam.data.covariates import covariates_for
+from reparam.data.checks import as_support, check_support, check_top, closest_support, fitted
+from reparam.data.condition import covariates_for
 from reparam.data.dataset import Dataset, Split
 from reparam.data.image_set import ImageSet
 from reparam.data.registry import SOURCES
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError
-from reparam.spec import DataSpec
+from reparam.spec import Condition, DataSpec, Support
 
 FAR = 10.0
 """Values further outside the training range than this multiple of it have another scale."""
@@ -177,6 +177,48 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     levels = spec.dequantized_from or (spec.levels if spec.support == "unit" else None)
     is_noisy = spec.dequantized_from is not None
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
+
+
+def spec_of(
+    parts: Mapping[str, Split],
+    declared: DataSpec,
+    support: Support | None,
+    n_named: int,
+    condition: Condition | None = None,
+) -> tuple[DataSpec, dict[str, Tensor]]:
+    """Return the spec of examples of the user's own, and their x in the type that is stored.
+
+    Arguments:
+        parts: Examples of one shape and type, by the name of their x in messages.
+        declared: The shape, the names and, if it is known, the number of classes.
+        support: The set that contains every entry of x; when None the smallest that does.
+        n_named: The number of classes that have a name, 0 if none has. If ``declared`` has no
+            number of classes, it is this one, or the largest label + 1.
+        condition: The condition; None for the covariates if there are some.
+
+    Raises:
+        DataError: Values outside the support, or integers whose support is not clear.
+    """
+    # Of binary, unit and real the widest, in the order in which they are declared.
+    closest = [support] if support else [closest_support(s.x, name) for name, s in parts.items()]
+    chosen = max(closest, key=get_args(Support).index)
+    stored = {name: as_support(split.x, chosen, name) for name, split in parts.items()}
+    levels = None
+    if chosen == "unit" and all(x.dtype == torch.uint8 for x in stored.values()):
+        levels = 256
+    elif chosen in ("categorical", "tokens"):
+        levels = max(int(x.max()) for x in stored.values()) + 1
+    tops = [int(split.y.max()) + 1 for split in parts.values() if split.y is not None]
+    # Without any known label there are no classes.
+    n_classes = (n_named if tops else 0) or max(tops, default=0) or None
+    spec = replace(
+        declared,
+        support=chosen,
+        levels=levels,
+        n_classes=n_classes if declared.n_classes is None else declared.n_classes,
+        condition=condition or ("covariates" if declared.covariates else None),
+    )
+    return spec, stored
 
 
 def _kind(spec: DataSpec) -> str:

@@ -25,17 +25,14 @@ class Source(Protocol):
     @property
     def description(self) -> str:
         """One line on the data."""
-        ...
 
     @property
     def path(self) -> Literal["FILE", "FOLDER"] | None:
         """The kind of place that the option ``path`` names; None for data that have no path."""
-        ...
 
     @property
     def load(self) -> Callable[..., Dataset]:
         """The function from options to the data set; its parameters are the options it takes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def load(
     Arguments:
         name: One of ``SOURCES``.
         data_dir: The folder that contains the folder of the data set.
-        binarize: ``dynamic``: drawn anew at each use of an image. ``static``: drawn once, from
+        binarize: ``dynamic``: drawn at each use of an image. ``static``: drawn once, from
             ``seed``. ``threshold``: 1 from half the range on. ``none``: grey values in [0, 1].
             Each image data set has its own default.
         dequantize: Whether uniform noise makes the levels of pixels continuous; each image data

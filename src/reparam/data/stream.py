@@ -1,30 +1,37 @@
-"""Data from a torch DataLoader, which is iterated anew each epoch, so that augmentation counts."""
+r"""Data from a torch DataLoader, which is iterated in every epoch, so that its augmentation counts.
 
+The order and the draws of a pass follow from a seed alone. A data set or a sampler whose state is
+not a torch generator is not covered.
+"""
+
+import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
-from typing import Any, ClassVar, get_args
+from random import Random
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reparam.batch import Batch, concatenated
 from reparam.data.arrays import parts_of
-from reparam.data.checks import as_numbers, as_support, as_values, closest_support
-from reparam.data.condition import check_condition, conditioned
-from reparam.data.covariates import as_covariates, covariates_for
+from reparam.data.checks import as_labels, as_numbers, as_values
+from reparam.data.condition import as_covariates, check_condition, covariates_for
 from reparam.data.dataset import Split
-from reparam.data.labels import as_labels
-from reparam.data.preparation import Preparation, fingerprint
-from reparam.data.seeded_loader import pulled
-from reparam.data.transforms import Transform, scale_of
-from reparam.errors import DataError, OptionError, ShapeError, unknown
+from reparam.data.preparation import Preparation, fingerprint, spec_of
+from reparam.data.transforms import Transform, transform_of
+from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
+from reparam.utils.generators import drawing_from
 from reparam.utils.seeding import mixed_seed
 
 NAME = "x of the DataLoader"
@@ -97,46 +104,25 @@ class Stream:
                 "known number of batches, so give its data set a __len__ of at least one batch"
             )
         names: tuple[str, ...] = ()
-        supports: set[Support] = set() if support is None else {support}
-        shape: tuple[int, ...] = ()
-        dtype, top, top_label = torch.float32, 0, -1
-        n_seen, has_labels, digest = 0, False, sha256()
+        looked_at: list[Split] = []
         for item in islice(pulled(loader, seed=0), N_LOOKED_AT):
             x, y, covariates = parts(item)
-            if n_seen == 0:
-                shape, dtype = tuple(as_values(x, NAME).shape[1:]), x.dtype
+            shape = tuple((looked_at[0].x if looked_at else as_values(x, NAME)).shape[1:])
             if tuple(x.shape[1:]) != shape:
                 raise ShapeError(
                     f"the DataLoader yields examples of shape {tuple(x.shape[1:])} after some of "
                     f"shape {shape}: all must have one shape, so crop, pad or resize them"
                 )
-            if support is None:
-                supports.add(closest_support(x, NAME))
-            else:
-                as_support(x, support, NAME)
-            top = max(top, int(x.max()))
-            if y is not None:
-                has_labels, top_label = True, max(top_label, int(y.max()))
             if covariates is not None:
                 covariates, names = as_covariates(covariates, len(x), names)
-            digest.update(fingerprint(Split(x, y, covariates)).encode())
-            n_seen += len(x)
-            if n_seen >= N_EXAMPLES:
+            looked_at.append(Split(x, y, covariates))
+            if sum(map(len, looked_at)) >= N_EXAMPLES:
                 break
-        # Of binary, unit and real the widest, in the order in which they are declared.
-        support = [known for known in get_args(Support) if known in supports][-1]
-        transform, levels = scale_of(dtype, support, top)
-        if n_classes is None and has_labels:
-            n_classes = len(_classes(loader)) or top_label + 1 or None
-        spec = DataSpec(
-            shape=shape,
-            support=support,
-            n_classes=n_classes,
-            levels=levels,
-            condition="covariates" if names else None,
-            name=name,
-            covariates=names,
-        )
+        declared = DataSpec(shape, "real", n_classes, name=name, covariates=names)
+        numbered = {f"{NAME}, batch {i}": split for i, split in enumerate(looked_at)}
+        spec, _ = spec_of(numbered, declared, support, len(_classes(loader)))
+        transform = transform_of(looked_at[0].x.dtype, spec.support)
+        digest = sha256("".join(map(fingerprint, looked_at)).encode())
         return cls(loader, spec, transform, digest.hexdigest())
 
     @property
@@ -165,7 +151,7 @@ class Stream:
         return self.spec.shape
 
     @default_modes()
-    @numbers()
+    @numbers(limit=1)
     def examples(self, split: str = "train", seed: int = 0, limit: int | None = None) -> Batch:
         """Return the first examples of one pass over the loader, under a draw of the transform.
 
@@ -179,8 +165,6 @@ class Stream:
         """
         if split not in self.splits:
             raise unknown(f"split of {self.name}", split, self.splits)
-        if limit is not None and limit < 1:
-            raise OptionError(f"limit={limit}: give at least 1, or None for all examples")
         generator = torch.Generator().manual_seed(seed)
         batches: list[Batch] = []
         for item in pulled(self.loader, seed):
@@ -209,14 +193,10 @@ class Stream:
         spec = self.spec
         x, y, covariates = parts(item, spec.n_classes)
         stored, transform = Preparation(spec, self.transform).stored(x, NAME)
-        rows = covariates_for(spec, covariates, len(x))
-        check_condition(spec, y, rows)
-        y, rows = (
-            None if values is None else values.to(device, non_blocking=True) for values in (y, rows)
-        )
-        return conditioned(
-            spec, transform(stored.to(device, non_blocking=True), generator), y, rows
-        )
+        split = Split(stored, y, covariates_for(spec, covariates, len(x)))
+        check_condition(spec, split.y, split.covariates)
+        there = split.each(lambda values: values.to(device, non_blocking=True))
+        return there.batch(transform(there.x, generator), spec)
 
     def conditioned(self, condition: Condition | None) -> "Stream":
         """Return the same stream with a condition c of every example.
@@ -231,7 +211,7 @@ class StreamBatches:
     """The batches of a stream, moved to the device, with the interface of ``Batches``.
 
     The order and the augmentation of an epoch depend on (seed, epoch) alone, so that an epoch that
-    is resumed at batch k continues exactly, see ``seeded_loader``.
+    is resumed at batch k continues exactly, see ``pulled``.
 
     Arguments:
         stream: The loader, the transform of its values and the condition.
@@ -295,4 +275,69 @@ def parts(item: object, n_classes: int | None = None) -> tuple[Tensor, Tensor | 
 
 def _classes(loader: DataLoader[Any]) -> tuple[str, ...]:
     """Return the names of the classes, as the data sets of torchvision have them, if any."""
+    # The data sets of torchvision have this attribute, and others need not.
     return tuple(map(str, getattr(loader.dataset, "classes", ())))
+
+
+def pulled(loader: DataLoader[Any], seed: int) -> Iterator[Any]:
+    """Yield the batches of one pass over a loader, whose order and draws follow from a seed alone.
+
+    While the loader works, torch draws from a generator of this pass, the global states of NumPy
+    and Python are replaced by those of the seed, and the generators of the loader and its samplers
+    start at a state that follows from the seed and their own seed; afterwards all are restored.
+    Persistent workers are started again for every pass: their random states cannot be reset.
+
+    Arguments:
+        loader: The loader.
+        seed: The seed of the pass.
+    """
+    own = torch.Generator().manual_seed(seed)
+    others = [np.random.RandomState(seed % 2**32).get_state(), Random(seed).getstate()]
+    generators = list({id(g): g for g in _generators(loader)}.values())
+    before = [generator.get_state() for generator in generators]
+    for generator in generators:
+        generator.manual_seed(mixed_seed(seed, generator.initial_seed()))
+    if loader.persistent_workers:
+        loader = copy(loader)
+        loader._iterator = None
+    batches: Iterator[Any] | None = None
+    try:
+        while True:
+            # Not around the yield: the user of a batch draws from other generators.
+            with drawing_from(own), _global_states(others):
+                try:
+                    batches = iter(loader) if batches is None else batches
+                    item = next(batches)
+                except StopIteration:
+                    return
+            yield item
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
+
+
+@contextmanager
+def _global_states(states: list[Any]) -> Iterator[None]:
+    """Exchange states with those of the global generators of NumPy and Python, and back at the end.
+
+    Data sets may draw from these generators.
+    """
+    outer = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.set_state(states[0])  # noqa: NPY002
+    random.setstate(states[1])
+    try:
+        yield
+    finally:
+        states[:] = np.random.get_state(), random.getstate()  # noqa: NPY002
+        np.random.set_state(outer[0])  # noqa: NPY002
+        random.setstate(outer[1])
+
+
+def _generators(part: object) -> Iterator[torch.Generator]:
+    """Yield the generators that a loader and its samplers draw from, some of them twice."""
+    for name in ("generator", "sampler", "batch_sampler"):
+        found = getattr(part, name, None)  # samplers of torch and of users have some of these
+        if isinstance(found, torch.Generator):
+            yield found
+        elif found is not None:
+            yield from _generators(found)

@@ -22,7 +22,6 @@ class Transform(Protocol):
 
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
         """Return x, with the shape (B, *shape) of ``raw``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -98,27 +97,25 @@ class Pixels:
         return raw.float().div_(top)
 
 
-def scale_of(dtype: torch.dtype, support: Support, top: int) -> tuple[Transform, int | None]:
-    """Return the transform of values as they are stored, and the number of levels of x, if any.
+def transform_of(dtype: torch.dtype, support: Support) -> Transform:
+    """Return the transform of values as they are stored.
 
     Arguments:
         dtype: The type of the stored values; uint8 are grey levels, or black and white.
         support: The set that contains every entry of x.
-        top: The largest value.
 
-    >>> scale_of(torch.uint8, "unit", 255), scale_of(torch.int64, "tokens", 7)
-    ((Pixels(levels=256, binarize='none', dequantize=False), 256), (Identity(), 8))
+    >>> transform_of(torch.uint8, "unit"), transform_of(torch.int64, "tokens")
+    (Pixels(levels=256, binarize='none', dequantize=False), Identity())
     """
-    if dtype == torch.uint8 and support in ("unit", "binary"):
-        return Pixels(256 if support == "unit" else 2), 256 if support == "unit" else None
-    return Identity(), top + 1 if support in ("categorical", "tokens") else None
+    is_grey = dtype == torch.uint8 and support in ("unit", "binary")
+    return Pixels(256 if support == "unit" else 2) if is_grey else Identity()
 
 
 def check_one_way(binarize: str, dequantize: bool) -> None:
     """Refuse to binarize and to dequantize the same values.
 
     Raises:
-        OptionError: Both are asked for.
+        OptionError: Both are set.
     """
     if dequantize and binarize != "none":
         raise OptionError(

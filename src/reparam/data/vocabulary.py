@@ -22,8 +22,8 @@ class Vocabulary:
 
     Arguments:
         unit: A token is one of the ``characters``, or one of the ``bytes`` of UTF-8.
-        symbols: The characters in the order of their numbers; one further number stands for all
-            other characters. Bytes are their own numbers, 0 to 255, and have no symbols.
+        symbols: The characters in the order of their numbers; all other characters share one
+            further number. Bytes are their own numbers, 0 to 255, and have no symbols.
 
     Raises:
         OptionError: An unknown unit, or a character twice.
@@ -60,9 +60,9 @@ class Vocabulary:
         if self.unit == "bytes":
             stored = text.encode() if isinstance(text, str) else text
             return torch.frombuffer(bytearray(stored), dtype=torch.uint8).long()
-        said = text if isinstance(text, str) else text.decode()
+        characters = text if isinstance(text, str) else text.decode()
         other = len(self.symbols)
-        return torch.tensor([self._numbers.get(symbol, other) for symbol in said])
+        return torch.tensor([self._numbers.get(symbol, other) for symbol in characters])
 
     def decode(self, tokens: Tensor) -> str:
         """Return the text of tokens with shape (T,); invalid UTF-8 becomes ``UNKNOWN``."""

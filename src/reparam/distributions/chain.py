@@ -4,6 +4,9 @@ r"""A joint distribution by the chain rule, over groups of variables in one vect
 
 The priors and posteriors of hierarchies (z₁ … z_L) and of semi-supervised models (label y, then z)
 are such chains.
+
+Two chains whose groups are in different orders are distributions of the same vector after one of
+them is reordered, so that their densities can be compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -112,3 +115,38 @@ class Chain(DeclaredDistribution):
 def _expanded(p: Distribution, before: Tensor) -> Distribution:
     """Return a distribution that depends on nothing, with the batch of the groups before it."""
     return p.expand(before.shape[:-1])
+
+
+class Reordered(DeclaredDistribution):
+    r"""The distribution of :math:`(z_{i_1}, \dots, z_{i_D})` for z from another distribution.
+
+    Arguments:
+        base: The distribution of z, over events of shape (D,).
+        index: The places i in z of the entries, a permutation of 0 … D - 1, with shape (D,).
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> base = Independent(Normal(torch.tensor([0.0, 5.0]), 1.0), 1)
+        >>> Reordered(base, torch.tensor([1, 0])).mean
+        tensor([5., 0.])
+    """
+
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, base: Distribution, index: Tensor) -> None:
+        self.base, self.index = base, index
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        r"""Return the log-density of values with shape (\*, D), in nats."""
+        return self.base.log_prob(value[..., self.index.argsort()])
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Return draws with shape (*sample_shape, *batch, D)."""
+        return self.base.rsample(torch.Size(sample_shape))[..., self.index]
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, with shape (*, D)."""
+        return self.base.mean[..., self.index]

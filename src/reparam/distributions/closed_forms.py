@@ -9,10 +9,8 @@ Each is one function with the decorator ``register_kl``, for a class of q and a 
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
 
-from reparam.distributions.hyperspherical_uniform import HypersphericalUniform
-from reparam.distributions.one_hot_codes import OneHotCodes
-from reparam.distributions.quantized_codes import CodeSequence, QuantizedCodes
-from reparam.distributions.von_mises_fisher import VonMisesFisher
+from reparam.distributions.codes import CodeSequence, OneHotCodes, QuantizedCodes
+from reparam.distributions.hypersphere import HypersphericalUniform, VonMisesFisher
 
 
 @register_kl(VonMisesFisher, HypersphericalUniform)

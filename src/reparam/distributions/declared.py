@@ -5,9 +5,10 @@ value that can be drawn. Here both are class attributes with a default, so that 
 declares them in its own file.
 """
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
 
+from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
@@ -27,13 +28,36 @@ class DeclaredDistribution(Distribution, ABC):
     """Whether the mean is a value of the distribution; where it is not, ``mode`` is one."""
 
 
-class Elementwise(DeclaredDistribution, ABC):
-    """Abstract: independent entries, with one value of every parameter for each entry.
+class Parametric(DeclaredDistribution, ABC):
+    """Abstract: a distribution that is given by tensors, and checks the values that it is given.
 
     The parameters are the keys of ``arg_constraints``, attributes and arguments of the constructor.
+    The last axes of each are those of its constraint, and the others are the batch; a parameter may
+    be None.
     """
+
+    shared: ClassVar[tuple[str, ...]] = ()
+    """The other arguments of the constructor, which are the same for the whole batch."""
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> Self:
         """Return the distribution over a larger batch."""
-        parameters = {name: vars(self)[name].expand(batch_shape) for name in self.arg_constraints}
-        return type(self)(**parameters, validate_args=False)
+        given = {name: vars(self)[name] for name in (*self.arg_constraints, *self.shared)}
+        for name, constraint in self.arg_constraints.items():
+            if given[name] is not None:
+                own = given[name].shape[given[name].dim() - constraint.event_dim :]
+                given[name] = given[name].expand(*batch_shape, *own)
+        return type(self)(**given, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of each event, in nats, with the shape of the batch.
+
+        Raises:
+            ValueError: Values outside the support, where arguments are validated.
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        return self._log_prob(value)
+
+    @abstractmethod
+    def _log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of values in the support."""

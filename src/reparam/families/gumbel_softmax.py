@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import OneHotCodes
-from reparam.distributions.one_hot_codes import code_shape
+from reparam.distributions.codes import code_shape
 from reparam.errors import OptionError
 from reparam.families.family import Family, as_posterior
 from reparam.utils.arguments import numbers

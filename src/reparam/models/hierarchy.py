@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.distributions import Chain, base_distribution
-from reparam.distributions.chain import Factor
-from reparam.distributions.reordered import Reordered
+from reparam.distributions.chain import Factor, Reordered
 from reparam.errors import OptionError
 from reparam.families import Family, Gaussian
 from reparam.models.conditional import Conditional

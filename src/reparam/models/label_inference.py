@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategoricalStraightThrough
 
 from reparam.distributions import Chain
-from reparam.distributions.reordered import Reordered
+from reparam.distributions.chain import Reordered
 from reparam.families import Family
 from reparam.models.conditional import Conditional, part_of
 from reparam.models.latent import LatentModel

@@ -26,8 +26,8 @@ class RandomAffine(nn.Module):
 
     A is a rotation, a scaling and a shear, t a translation, and b a displacement that varies
     smoothly over the image. In an encoder it removes what T changes from the latent code, because
-    the decoder reconstructs x itself. The ELBO is still a lower bound, of which the posterior is
-    the mixture of q(z | Tx) over T.
+    the decoder reconstructs x itself. The ELBO is still a lower bound, with the
+    mixture of q(z | Tx) over T as its posterior.
 
     Arguments:
         network: A module from an image (and c) to features.

@@ -5,8 +5,8 @@ from functools import partial
 from torch import Tensor
 
 from reparam.distributions import Autoregressive, CodeSequence
-from reparam.nn.causal import CausalTransformer
 from reparam.nn.codebook import Codebook
+from reparam.nn.sequence import CausalTransformer
 from reparam.priors.prior import Prior
 from reparam.utils.arguments import numbers
 

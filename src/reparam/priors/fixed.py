@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from reparam import distributions
 from reparam.distributions import OneHotCodes
-from reparam.distributions.one_hot_codes import code_shape
+from reparam.distributions.codes import code_shape
 from reparam.errors import SupportError
 from reparam.priors.prior import Prior, Setting, as_prior, diagonal_normal
 from reparam.utils.arguments import numbers

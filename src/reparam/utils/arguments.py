@@ -9,20 +9,11 @@ range and error sentence everywhere. ``as_declared`` converts a value to the typ
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import (
-    Any,
-    Literal,
-    Protocol,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    runtime_checkable,
-)
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
 
 import numpy as np
 
@@ -136,7 +127,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     """
     if isinstance(value, str | bytes) or isinstance(scalar(value), Real):
         return (as_int(name, value, minimum),)
-    given = value.tolist() if isinstance(value, _Array) else value
+    given = _listed(value)
     if not isinstance(given, Sequence) or any(isinstance(v, Sequence) for v in given):
         raise OptionError(f"{name}={value!r}: must be a whole number or a list of whole numbers")
     sizes = tuple(as_int(name, size, -LARGEST) for size in given)
@@ -205,8 +196,9 @@ def as_declared(
     sequences = [kind for kind in kinds if get_origin(kind) in (Sequence, tuple)]
     numbers = [kind for kind in (bool, int, float) if kind in kinds]
     others = [kind for kind in kinds if kind not in (*sequences, *numbers, NoneType)]
-    if parse and float in numbers and str not in others:
-        value = _parsed(value)
+    if parse and float in numbers and str not in others and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
     is_number = isinstance(scalar(value), Real) or (bool(sequences) and _is_sequence(value))
     is_number = is_number and bool(numbers or sequences)
     is_other = not is_number and any(_is_a(value, kind) for kind in others)
@@ -252,7 +244,8 @@ def _in_words(kind: Any) -> str:
     if get_origin(kind) in (Sequence, tuple):
         item = get_args(kind)[0]
         return f"a list of {_WORDS[item][1] if item in _WORDS else 'values'}"
-    return f"a {getattr(kind, '__name__', kind)}"  # typing's own forms have no name
+    kind = get_origin(kind) or kind
+    return f"a {kind.__name__ if isinstance(kind, type) else kind}"
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
@@ -271,12 +264,9 @@ def _is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence | _Array) and not isinstance(value, str | bytes)
 
 
-def _parsed(value: Any) -> Any:
-    """Return the number that a text holds; any other value unchanged."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _listed(value: Any) -> Any:
+    """Return the entries of an array or tensor as a list; any other value unchanged."""
+    return value.tolist() if isinstance(value, _Array) else value
 
 
 def _sequence(
@@ -286,7 +276,7 @@ def _sequence(
     declared = items[0]
     if declared is int:
         return as_sizes(name, value, 1 if minimum is None else minimum)
-    given = value.tolist() if isinstance(value, _Array) else value
+    given = _listed(value)
     if not _is_sequence(given):
         raise OptionError(f"{name}={value!r}: must be a list")
     if items[-1] is not Ellipsis and len(items) > 1 and len(given) != len(items):
@@ -330,11 +320,12 @@ def numbers(**minimum: int) -> Callable[[Checked], Checked]:
     """
 
     def decorated(target: Checked) -> Checked:
-        if isinstance(target, type):
-            made: Any = target
+        made: Any = target
+        if not isinstance(target, type):
+            made = _converting(target, minimum)
+        else:
             made.__init__ = _converting(made.__init__, minimum)
-            return target
-        return cast(Checked, _converting(target, minimum))
+        return made
 
     return decorated
 

@@ -34,14 +34,11 @@ def by_value(holder: Holder) -> Holder:
         (True, False)
     """
 
-    def equal(self: Any, other: object) -> bool:
-        return same(self, other)
-
     def unequal(self: Any, other: object) -> bool:
         return not same(self, other)
 
     # All three, because a NamedTuple inherits them from tuple.
-    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", None)):
+    for name, method in (("__eq__", same), ("__ne__", unequal), ("__hash__", None)):
         setattr(holder, name, method)
     return holder
 

@@ -160,15 +160,12 @@ def _attention(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    **options: Any,
 ) -> Tensor:
     """Compute ``aten::scaled_dot_product_attention``, with dropout from the thread's generator.
 
     The fused operators of accelerators draw their dropout from the global state.
     """
-    options = {"scale": scale, "enable_gqa": enable_gqa}
     values = (query, key, value, attn_mask, dropout_p, is_causal)
     if dropout_p:
         return torch.ops.aten._scaled_dot_product_attention_math(*values, **options)[0]
@@ -214,5 +211,5 @@ def _register() -> tuple[Library, Library]:
     return others, aten
 
 
-# A reload of the module keeps the kernels, which find the names of the module anew.
+# A reload of the module keeps the kernels, which look the names of the module up again.
 _LIBRARIES: tuple[Library, Library] = globals().get("_LIBRARIES") or _register()

@@ -1,36 +1,55 @@
-"""Lazy imports: the public names of a package are imported when they are first used."""
+"""Lazy imports: the public names of a package are imported when they are first used.
 
-from collections.abc import Callable, Mapping
+The names stand once, in the stub ``__init__.pyi`` of the package, as the imports that type checkers
+and editors read. At run time the same stub says where a name is imported from.
+"""
+
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from reparam.errors import nearest
 
 
+def stub_imports(stub: str) -> dict[str, str]:
+    """Return the names that the text of a stub imports, each with its module.
+
+    >>> stub_imports("from math import pi as pi, sqrt as sqrt")
+    {'pi': 'math', 'sqrt': 'math'}
+    """
+    return {
+        alias.name: str(node.module)
+        for node in ast.parse(stub).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 def lazy(
-    package: str, names: Mapping[str, str], modules: Mapping[str, str] | None = None
-) -> Callable[[str], Any]:
-    """Return a function for ``__getattr__`` of a package, which imports a name on first use.
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package with a stub.
 
     Arguments:
         package: The name of the package.
-        names: The full name of the module of each name.
-        modules: The full name of each module that is a public name itself.
+        file: Its ``__file__``; the stub is beside it.
 
-    Example:
-        >>> attribute = lazy("some", {"sqrt": "math"}, {"math": "math"})
-        >>> attribute("sqrt")(4.0), attribute("math").__name__
-        (2.0, 'math')
+    References:
+        Scientific Python, SPEC 1: Lazy loading of submodules and functions, 2023.
     """
-
-    known = {**names, **(modules or {})}
+    where = stub_imports(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
 
     def attribute(name: str) -> Any:
-        if name not in known:
-            close = nearest(name, known)
+        if where.get(name, package) == package and find_spec(f"{package}.{name}"):
+            return import_module(f"{package}.{name}")  # a file or folder of the package
+        if name not in where:
+            close = nearest(name, where)
             hint = f": did you mean {close!r}?" if close else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
-        module = import_module(known[name])
-        return getattr(module, name) if name in names else module
+        return getattr(import_module(where[name]), name)  # a module is an object with any names
 
-    return attribute
+    public = [name for name in where if not name.startswith("_")]
+    return attribute, lambda: sorted(where), public

@@ -75,7 +75,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True)
 class Part(Generic[T_co]):
-    """A registered class with options, of which an object is made later.
+    """A registered class and the options of its constructor; the object is made later.
 
     Parts are compared by value, and the class tells what it declares of itself without an object.
 

@@ -74,25 +74,32 @@ def branches() -> Callable[[int], AbstractContextManager[None]]:
     return lambda number: seeded(device, mixed_seed(base, number))
 
 
+def _generator(device: torch.device) -> Generator:
+    """Return the generator that this thread draws from on a device."""
+    own = own_generators().get(device.type)
+    if own is not None:
+        return own
+    if device.type == "cuda":
+        torch.cuda.init()
+        number = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[number]
+    return (
+        torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator
+    )
+
+
 def reseed(device: torch.device, seed: int) -> None:
     """Seed the generators that this thread draws from, on the CPU and on a device.
+
+    ``torch.manual_seed`` would reseed every accelerator of the process, used here or not.
 
     >>> with seeded(torch.device("cpu"), seed=1):
     ...     reseed(torch.device("cpu"), seed=0)
     ...     torch.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
-    own = own_generators()
-    for generator in own.values():
-        generator.manual_seed(seed)
-    if "cpu" not in own:
-        # torch.manual_seed would reseed every accelerator of the process, used here or not.
-        torch.default_generator.manual_seed(seed)
-    if device.type == "cuda" and "cuda" not in own:
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    elif device.type == "mps" and "mps" not in own:
-        torch.mps.manual_seed(seed)
+    for place in (torch.device("cpu"), device):
+        _generator(place).manual_seed(seed)
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
@@ -104,31 +111,12 @@ def rng_state(device: torch.device) -> dict[str, Tensor]:
     Returns:
         The state of the CPU's generator as ``cpu`` and that of the device's as ``device``.
     """
-    own = own_generators()
-    state = {"cpu": own["cpu"].get_state() if "cpu" in own else torch.get_rng_state()}
-    if device.type == "cpu":
-        return state
-    if device.type in own:
-        state["device"] = own[device.type].get_state()
-    elif device.type == "cuda":
-        state["device"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state["device"] = torch.mps.get_rng_state()
-    return state
+    places = {"cpu": torch.device("cpu")} | ({} if device.type == "cpu" else {"device": device})
+    return {name: _generator(place).get_state() for name, place in places.items()}
 
 
 def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
     """Set the generators that this thread draws from to states that ``rng_state`` returned."""
-    own = own_generators()
-    if "cpu" in own:
-        own["cpu"].set_state(state["cpu"].cpu())
-    else:
-        torch.set_rng_state(state["cpu"].cpu())
-    if "device" not in state or device.type == "cpu":
-        return
-    if device.type in own:
-        own[device.type].set_state(state["device"].cpu())
-    elif device.type == "cuda":
-        torch.cuda.set_rng_state(state["device"].cpu(), device)
-    elif device.type == "mps":
-        torch.mps.set_rng_state(state["device"].cpu())
+    _generator(torch.device("cpu")).set_state(state["cpu"].cpu())
+    if "device" in state and device.type != "cpu":
+        _generator(device).set_state(state["device"].cpu())

@@ -1,14 +1,19 @@
-"""A folder of the user's own images of any size, cropped to squares of one size."""
+r"""A folder of the user's own images of any size, cropped to squares of one size by Pillow."""
 
 import os
-from collections.abc import Sequence
-from typing import Any
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.checks import UNLABELED
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
-from reparam.data.image_decoding import Decoded, read_images
 from reparam.data.image_folder import (
     ENDINGS,
     SPLITS,
@@ -19,17 +24,177 @@ from reparam.data.image_folder import (
     listed,
     printable,
 )
-from reparam.data.labels import UNLABELED
 from reparam.data.registry import SOURCES, OwnFiles
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
-from reparam.utils.files import stored_path
+from reparam.utils.files import reason, stored_path
 from reparam.utils.terminal import note
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageCms import ImageCmsTransform
 
 TEST_SHARE, VALIDATION = 0.1, 0.05
 """The default fractions of all images, and of the others, for splits that the folder lacks."""
+
+WHITE_OF_16_BITS = 65535
+"""The largest level of a pixel with 16 bits."""
+
+
+def read_images(
+    splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the pixels of images, as squares of one size, and notes on their files.
+
+    Arguments:
+        splits: The images by split.
+        size: The height and width.
+        image_channels: 1 for grey, 3 for RGB; when None 1 if all images are grey, else 3.
+
+    Returns:
+        The pixels by split, uint8 with shape (N, C, size, size). The notes are on frames that were
+        left out, and on grey images among others.
+
+    Raises:
+        DataError: Files that are damaged, or whose levels have no known range.
+        OptionError: A size whose pixels do not fit in memory.
+    """
+    files = [file for part in splits.values() for file in part]
+    shape = (image_channels or 3, size, size)
+    try:
+        x = {
+            name: torch.empty(len(part), *shape, dtype=torch.uint8) for name, part in splits.items()
+        }
+    except RuntimeError as error:
+        raise OptionError(
+            f"size={size}: {len(files):,} images of shape {shape} do not fit in memory: give a "
+            "smaller size"
+        ) from error
+    grey, framed, damaged = [], [], []
+    with warnings.catch_warnings():
+        # Pillow warns of large images and of damaged metadata.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        for row, file in zip(chain.from_iterable(x.values()), files, strict=True):
+            try:
+                pixels, more = _pixels(file, size, "L" if image_channels == 1 else "RGB")
+            # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
+            except Exception as error:
+                damaged.append((file, error))
+                continue
+            row.copy_(torch.from_numpy(pixels).movedim(-1, 0))
+            if (pixels == pixels[..., :1]).all():
+                grey.append(file.name)
+            if more:
+                framed.append(file.name)
+    if damaged:
+        raise _unreadable(damaged)
+    notes = []
+    if framed:
+        notes.append(
+            f"left out all but the first frame or page of {counted(len(framed), 'file')} "
+            f"({listed(sorted(framed))})"
+        )
+    if image_channels is None and len(grey) == len(files):
+        x = {name: pixels[:, :1].clone() for name, pixels in x.items()}
+    elif image_channels is None and grey:
+        notes.append(
+            f"{len(grey):,} of {len(files):,} images are grey ({listed(sorted(grey))}) and get "
+            "three channels, as the others have; image_channels=1 makes all of them grey"
+        )
+    return x, notes
+
+
+def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
+    """Return the central square of an image, resized to ``size`` pixels, in a mode of Pillow.
+
+    >>> from PIL import Image
+    >>> squared(Image.new("L", (30, 20), 7), 4).getpixel((0, 0))
+    (7, 7, 7)
+    """
+    from PIL import Image, ImageOps
+
+    image.load()  # later errors are then of the metadata
+    try:
+        # The orientation of the camera is in the metadata, not in the pixels.
+        upright = ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, LookupError, struct.error):
+        upright = image
+    side = min(upright.size)
+    left, top = ((length - side) // 2 for length in upright.size)
+    square = upright.crop((left, top, left + side, top + side))
+    return in_color(square).convert(mode).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def in_color(image: "Image") -> "Image":
+    """Return an image of any mode in RGB, blended with white by its transparency.
+
+    >>> from PIL import Image
+    >>> in_color(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
+    (255, 255, 255)
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).astype(np.int32)
+        levels[levels == image.info.get("transparency")] = WHITE_OF_16_BITS
+        eight_bits = (levels + 128) // 257
+        return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if image.mode == "LAB":
+        return _lab_to_rgb().apply(image)
+    return image.convert("RGB")
+
+
+@cache
+def _lab_to_rgb() -> "ImageCmsTransform":
+    """Return the transform from CIELAB to sRGB, which Pillow's convert does not have."""
+    from PIL import ImageCms
+
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, rgb, "LAB", "RGB")
+
+
+def _pixels(
+    file: ImageFile, size: int, mode: str
+) -> tuple["np.ndarray[Any, np.dtype[np.uint8]]", bool]:
+    """Return one image, with shape (size, size, C), and whether the file has further frames.
+
+    Raises:
+        ValueError: Its levels have no known range.
+    """
+    from PIL import Image
+
+    with Image.open(file.path) as image:
+        # Pillow stores the 16 bits of these formats in its mode of 32 bits.
+        if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+            raise ValueError(f"Pillow's mode {image.mode} has no known range; 8 and 16 bits have")
+        # The further images of a camera's file (MPO) are previews and depth maps. Pillow's classes
+        # for formats of one frame do not have the attribute.
+        more = image.format != "MPO" and getattr(image, "is_animated", False)
+        # A large JPEG is decoded at a fraction of its size, which is faster.
+        image.draft("RGB", (4 * size, 4 * size))
+        pixels = np.array(squared(image, size, mode))
+    return pixels.reshape(size, size, -1), more
+
+
+def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
+    """Return the error for images that cannot be read."""
+    from PIL import UnidentifiedImageError
+
+    (file, error), *others = sorted(damaged, key=lambda one: one[0])
+    why = printable(reason(error)) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        is_empty = os.path.getsize(file.path) == 0
+        why = "it is empty" if is_empty else "it is in no format that Pillow reads"
+    message, fix = f"{printable(str(file.path))} cannot be read as an image ({why})", "replace it"
+    if others:
+        names = listed([other.name for other, _ in others])
+        message, fix = f"{message}, nor can {len(others):,} more ({names})", "replace them"
+    return DataError(f"{message}: {fix}, or take {fix.split()[-1]} out of the folder")
 
 
 @numbers(size=1)
@@ -102,13 +267,21 @@ def load_images(
         )
     check_share(test_share or 0)
     folder = find_images(path)
-    _require_enough(folder)
+    if len(folder.images) < 3:
+        omissions = folder.omissions and f" ({folder.omissions})"
+        raise DataError(
+            f"{printable(str(folder.path))} has {counted(len(folder.images), 'image')} "
+            f"({', '.join(ENDINGS)}): a data set needs at least 3, one to train on and one for "
+            f"each of validation and test, so give another folder{omissions}"
+        )
     parts, division = _divided(folder, validation, test_share)
-    decoded = read_images(parts, size, image_channels)
+    x, notes = read_images(parts, size, image_channels)
     classes = folder.classes
-    splits = {
-        name: Split(decoded.x[name], _labels(folder, part, classes)) for name, part in parts.items()
-    }
+    number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
+    splits = {}
+    for name, part in parts.items():
+        y = torch.tensor([number_of[folder.class_of(image)] for image in part]) if classes else None
+        splits[name] = Split(x[name], y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
         (n_channels, size, size),
@@ -126,23 +299,12 @@ def load_images(
         **division,
         "dequantize": dequantize,
     }
-    notes = (*folder.notes, *_notes_of_pixels(decoded, image_channels))
-    for said in notes:
-        note(said)
+    notes = [*folder.notes, *notes]
+    for text in notes:
+        note(text)
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
-    return Dataset(folder.name, spec, splits, transform, class_names, options, notes)
-
-
-def _require_enough(folder: ImageFolder) -> None:
-    n = len(folder.images)
-    if n < 3:
-        omissions = f" ({folder.omissions})" if folder.left_out else ""
-        raise DataError(
-            f"{printable(str(folder.path))} has {counted(n, 'image')} ({', '.join(ENDINGS)}): a "
-            "data set needs at least 3, one to train on and one for each of validation and test, "
-            f"so give another folder{omissions}"
-        )
+    return Dataset(folder.name, spec, splits, transform, class_names, options, tuple(notes))
 
 
 def _divided(
@@ -158,54 +320,24 @@ def _divided(
     parts = {name: list(part) for name, part in folder.splits.items() if name != "train"}
     options: dict[str, Any] = {"validation": validation, "test_share": test_share}
     for option, split in (("test_share", "test"), ("validation", "validation")):
-        asked = options[option]
+        size = options[option]
         if split in parts:
-            if asked:
+            if size:
                 raise OptionError(
-                    f"{option}={asked}: {printable(str(folder.path))} has a folder for the split "
+                    f"{option}={size}: {printable(str(folder.path))} has a folder for the split "
                     f"{split!r}, so none is taken out of train: leave {option} out, or give a "
                     "folder without that split"
                 )
             options[option] = None
             continue
         if split == "test":
-            share = options[option] = TEST_SHARE if asked is None else asked
+            share = options[option] = TEST_SHARE if size is None else size
             n = int(len(rest) * share)
         else:
-            n = options[option] = validation_size(VALIDATION if asked is None else asked, len(rest))
+            n = options[option] = validation_size(VALIDATION if size is None else size, len(rest))
         parts[split], rest = rest[:n], rest[n:]
     parts["train"] = rest
     return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
-
-
-def _labels(
-    folder: ImageFolder, images: Sequence[ImageFile], classes: Sequence[str]
-) -> Tensor | None:
-    """Return the numbers of the classes, int64 with shape (N,); None without classes."""
-    if not classes:
-        return None
-    numbers = {name: number for number, name in enumerate(classes)}
-    found = (folder.class_of(image) for image in images)
-    return torch.tensor(
-        [UNLABELED if name is None else numbers[name] for name in found], dtype=torch.int64
-    )
-
-
-def _notes_of_pixels(decoded: Decoded, image_channels: int | None) -> list[str]:
-    """Return the remarks on frames that were left out, and on grey images among others."""
-    notes = []
-    n = sum(map(len, decoded.x.values()))
-    if decoded.framed:
-        files = counted(len(decoded.framed), "file")
-        notes.append(
-            f"left out all but the first frame or page of {files} ({listed(decoded.framed)})"
-        )
-    if image_channels is None and 0 < len(decoded.grey) < n:
-        notes.append(
-            f"{len(decoded.grey):,} of {n:,} images are grey ({listed(decoded.grey)}) and get "
-            "three channels, as the others have; image_channels=1 makes all of them grey"
-        )
-    return notes
 
 
 SOURCES.add(

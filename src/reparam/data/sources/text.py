@@ -7,13 +7,13 @@ from typing import Any, get_args
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.registry import SOURCES, OwnFiles
 from reparam.data.vocabulary import Unit, Vocabulary
-from reparam.errors import DataError, OptionError, unknown
+from reparam.errors import DataError, unknown
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, read_regular, reason, stored_path
 
 
-@numbers()
+@numbers(window=1, stride=1)
 def load_text(
     path: str | os.PathLike[str],
     unit: Unit = "characters",
@@ -54,9 +54,6 @@ def load_text(
     """
     if unit not in get_args(Unit):
         raise unknown("unit of text", str(unit), get_args(Unit))
-    for name, size in (("window", window), ("stride", stride)):
-        if size is not None and size < 1:
-            raise OptionError(f"{name}={size}: must be at least 1")
     check_share(test_share)
     file, text = _read(path, unit)
     n_test = int(len(text) * test_share) // window

@@ -1,17 +1,60 @@
-"""A mixture of discretized logistic distributions over the pixels of an image (PixelCNN++).
+r"""Distributions of grey levels k / (K - 1): categorical, and a mixture of discretized logistics.
 
-Each component gives a grey level the mass of a logistic distribution in the bin of that level.
+.. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
+
+Each component of the mixture (PixelCNN++) gives a level the mass of a logistic distribution in the
+bin of that level.
 """
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import Parametric
 from reparam.errors import ShapeError
 from reparam.utils.arguments import as_int
+
+
+class QuantizedCategorical(Parametric):
+    r"""A probability for each grey level k / (K - 1), k = 0 … K - 1.
+
+    .. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
+
+    Arguments:
+        logits: l, with shape (\*, *event, K).
+
+    Example:
+        >>> p = QuantizedCategorical(torch.zeros(3, 256))
+        >>> p.mean, p.log_prob(torch.tensor([0.0, 0.2, 1.0]))
+        (tensor([0.5000, 0.5000, 0.5000]), tensor([-5.5452, -5.5452, -5.5452]))
+    """
+
+    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012
+    support = constraints.unit_interval
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        self._categorical = Categorical(logits=logits, validate_args=False)
+        self.logits = self._categorical.logits
+        self.levels = int(logits.shape[-1])
+        super().__init__(logits.shape[:-1], validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        """Return E[x] in [0, 1]."""
+        logits = self.logits
+        steps = torch.arange(self.levels, dtype=logits.dtype, device=logits.device)
+        values = steps / (self.levels - 1)
+        return (self._categorical.probs * values).sum(-1)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of the level nearest to each entry of x, in nats."""
+        return self._categorical.log_prob((value * (self.levels - 1)).round())
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws in [0, 1]."""
+        return self._categorical.sample(sample_shape).to(self.logits) / (self.levels - 1)
 
 
 class _Levels(constraints.Constraint):
@@ -31,7 +74,7 @@ class _Levels(constraints.Constraint):
         return f"Levels({self.levels})"
 
 
-class DiscretizedLogisticMixture(DeclaredDistribution):
+class DiscretizedLogisticMixture(Parametric):
     r"""A mixture of logistic distributions, discretized to grey levels.
 
     .. math:: P(x) = \sum_{k=1}^K \pi_k \prod_c \left[
@@ -69,10 +112,12 @@ class DiscretizedLogisticMixture(DeclaredDistribution):
     """
 
     arg_constraints = {  # noqa: RUF012
-        "logits": constraints.real,
-        "loc": constraints.real,
-        "log_scale": constraints.real,
+        "logits": constraints.independent(constraints.real, 3),
+        "loc": constraints.independent(constraints.real, 4),
+        "log_scale": constraints.independent(constraints.real, 4),
+        "coefficients": constraints.dependent(event_dim=4),  # not checked, because it may be None
     }
+    shared = ("levels",)
 
     def __init__(
         self,
@@ -97,27 +142,8 @@ class DiscretizedLogisticMixture(DeclaredDistribution):
         """The images on the grid of levels."""
         return constraints.independent(_Levels(self.levels), 3)
 
-    def expand(
-        self, batch_shape: _size, _instance: Distribution | None = None
-    ) -> "DiscretizedLogisticMixture":
-        """Return the distribution over a larger batch."""
-
-        def larger(parameter: Tensor, n_axes: int) -> Tensor:
-            return parameter.expand(*batch_shape, *parameter.shape[-n_axes:])
-
-        return DiscretizedLogisticMixture(
-            larger(self.logits, 3),
-            larger(self.loc, 4),
-            larger(self.log_scale, 4),
-            None if self.coefficients is None else larger(self.coefficients, 4),
-            self.levels,
-            validate_args=False,
-        )
-
-    def log_prob(self, value: Tensor) -> Tensor:
+    def _log_prob(self, value: Tensor) -> Tensor:
         r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats as (\*,)."""
-        if self._validate_args:
-            self._validate_sample(value)
         level = (value * (self.levels - 1)).round()
         x = (level / (self.levels - 1)).unsqueeze(-4)
         middles = [self._middle(c, list(x.unbind(-3))) for c in range(self.event_shape[0])]

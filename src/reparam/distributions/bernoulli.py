@@ -1,20 +1,23 @@
-r"""The continuous Bernoulli distribution on [0, 1], stable for logits l of any size.
+r"""Values in [0, 1] by the cross-entropy of a Bernoulli, with and without a normalizing constant.
 
 .. math:: p(x) = C(l)\, \sigma(l)^x (1 - \sigma(l))^{1 - x}
+
+The continuous Bernoulli is normalized by C(l). The cross-entropy has C(l) = 1: it is the loss of
+many tutorials, and no likelihood.
 """
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import Bernoulli, constraints
 from torch.types import _size
 
-from reparam.distributions.declared import Elementwise
+from reparam.distributions.declared import Parametric
 
 _NEAR_ZERO = 0.1
 """Below this logit the formulas divide zero by zero; a Taylor polynomial is exact to rounding."""
 
 
-class ContinuousBernoulli(Elementwise):
+class ContinuousBernoulli(Parametric):
     r"""A density on [0, 1] whose logarithm is the cross-entropy plus a normalizing constant.
 
     .. math:: p(x) = C(l)\, \sigma(l)^x (1 - \sigma(l))^{1 - x}, \qquad
@@ -69,10 +72,8 @@ class ContinuousBernoulli(Elementwise):
         exact = -1 / torch.expm1(-size) - 1 / size
         return torch.where(near, polynomial, torch.where(safe > 0, exact, 1 - exact))
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def _log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x) of each entry, in nats, with the shape of x."""
-        if self._validate_args:
-            self._validate_sample(value)
         log_unnormalized = self.logits * value - torch.nn.functional.softplus(self.logits)
         return log_unnormalized + self.log_normalizer
 
@@ -89,3 +90,44 @@ class ContinuousBernoulli(Elementwise):
         series = 1 / 2 + small * (1 - 2 * u) / 6 + small.square() * (1 - 6 * v) / 24
         x = torch.where(safe > 0, x, 1 - x)
         return torch.where(near, u + small * v * series, x).clamp(0, 1)
+
+
+class CrossEntropy(Parametric):
+    r"""Binary cross-entropy against values in [0, 1], as if it were a log-likelihood.
+
+    .. math:: \log \tilde p(x) = x \log \mu + (1 - x) \log (1 - \mu), \qquad \mu = \sigma(l)
+
+    Its exponential does not integrate to one over [0, 1]. Figures that are computed from it can be
+    compared with other cross-entropies, not with a log-likelihood; ``is_normalized`` is False, and
+    every report marks them. The same formula on pixels in {0, 1} is the ``Bernoulli``; with a
+    normalizing constant on [0, 1] it is the ``ContinuousBernoulli``.
+
+    Arguments:
+        logits: l, with shape (\*, *event).
+
+    Example:
+        >>> p = CrossEntropy(torch.zeros(2))
+        >>> p.log_prob(torch.tensor([0.0, 0.5])), p.is_normalized
+        (tensor([-0.6931, -0.6931]), False)
+    """
+
+    arg_constraints = {"logits": constraints.real}  # noqa: RUF012
+    support = constraints.unit_interval
+    is_normalized = False
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        self.logits = logits
+        super().__init__(logits.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        """Return μ, the x at which the derivative of the cross-entropy in l is zero."""
+        return self.logits.sigmoid()
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        """Return the negative cross-entropy of each entry, in nats, with the shape of x."""
+        return Bernoulli(logits=self.logits, validate_args=False).log_prob(value)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws in {0, 1}, on which the formula is a likelihood."""
+        return Bernoulli(logits=self.logits, validate_args=False).sample(sample_shape)

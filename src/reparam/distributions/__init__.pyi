@@ -1,0 +1,34 @@
+from reparam.distributions.autoregressive import Autoregressive as Autoregressive
+from reparam.distributions.bernoulli import ContinuousBernoulli as ContinuousBernoulli
+from reparam.distributions.bernoulli import CrossEntropy as CrossEntropy
+from reparam.distributions.chain import Chain as Chain
+from reparam.distributions.chain import Reordered as Reordered
+from reparam.distributions.codes import CodeSequence as CodeSequence
+from reparam.distributions.codes import CodeVectors as CodeVectors
+from reparam.distributions.codes import OneHotCodes as OneHotCodes
+from reparam.distributions.codes import QuantizedCodes as QuantizedCodes
+from reparam.distributions.codes import nearest_code as nearest_code
+from reparam.distributions.counts import NegativeBinomial as NegativeBinomial
+from reparam.distributions.counts import Poisson as Poisson
+from reparam.distributions.declared import DeclaredDistribution as DeclaredDistribution
+from reparam.distributions.declared import Parametric as Parametric
+from reparam.distributions.delta import Delta as Delta
+from reparam.distributions.flow import Flow as Flow
+from reparam.distributions.gaussians import GaussianMixture as GaussianMixture
+from reparam.distributions.gaussians import OptimalNormal as OptimalNormal
+from reparam.distributions.gaussians import TriangularNormal as TriangularNormal
+from reparam.distributions.hypersphere import (
+    HypersphericalUniform as HypersphericalUniform,
+)
+from reparam.distributions.hypersphere import Sphere as Sphere
+from reparam.distributions.hypersphere import VonMisesFisher as VonMisesFisher
+from reparam.distributions.hypersphere import sphere as sphere
+from reparam.distributions.levels import (
+    DiscretizedLogisticMixture as DiscretizedLogisticMixture,
+)
+from reparam.distributions.levels import QuantizedCategorical as QuantizedCategorical
+from reparam.distributions.queries import base_distribution as base_distribution
+from reparam.distributions.queries import detached as detached
+from reparam.distributions.queries import is_normalized as is_normalized
+from reparam.distributions.queries import mean_or_mode as mean_or_mode
+from reparam.distributions.queries import rsample as rsample

@@ -1,0 +1,16 @@
+from reparam.nn.codebook import Codebook as Codebook
+from reparam.nn.conv import ConvDecoder as ConvDecoder
+from reparam.nn.conv import ConvEncoder as ConvEncoder
+from reparam.nn.conv import Downsample as Downsample
+from reparam.nn.conv import Pyramid as Pyramid
+from reparam.nn.conv import Residual as Residual
+from reparam.nn.heads import head as head
+from reparam.nn.mlp import MLP as MLP
+from reparam.nn.mlp import LabelNetwork as LabelNetwork
+from reparam.nn.random_affine import RandomAffine as RandomAffine
+from reparam.nn.sequence import CausalTransformer as CausalTransformer
+from reparam.nn.sequence import TextDecoder as TextDecoder
+from reparam.nn.sequence import TextEncoder as TextEncoder
+from reparam.nn.wrappers import ConditionedSequential as ConditionedSequential
+from reparam.nn.wrappers import IgnoreContext as IgnoreContext
+from reparam.nn.wrappers import TakeLast as TakeLast

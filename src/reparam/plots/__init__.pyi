@@ -1,0 +1,12 @@
+from reparam.plots.clusters import member_rows as member_rows
+from reparam.plots.clusters import sample_rows as sample_rows
+from reparam.plots.comparison import differences as differences
+from reparam.plots.curves import loss_curves as loss_curves
+from reparam.plots.figure import COLORS as COLORS
+from reparam.plots.figure import new_axes as new_axes
+from reparam.plots.figure import new_figure as new_figure
+from reparam.plots.figure import plot_format as plot_format
+from reparam.plots.figure import save_figure as save_figure
+from reparam.plots.latents import kl_per_dimension as kl_per_dimension
+from reparam.plots.latents import latent_scatter as latent_scatter
+from reparam.plots.latents import quantile_grid as quantile_grid
