@@ -66,7 +66,7 @@ def imported_by(tree: ast.AST) -> Iterator[tuple[str, int]]:
             stub = STUBS.get(str(node.module), {})
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [
-                name if name in FILES else stub.get(alias.name, str(node.module))
+                name if name in FILES else stub.get(alias.name, (str(node.module), ""))[0]
                 for name, alias in zip(inner, node.names, strict=True)
             ]
         for name in names:

@@ -15,7 +15,7 @@ from reparam import objectives
 from reparam.errors import ReparamError
 from reparam.utils.equality import same
 from reparam.variants import build, get, names
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.kinds import OBJECTIVES, POSTERIORS, PRIORS
 
 IMAGES = rp.DataSpec((1, 8, 8), "binary", n_classes=3)
 TOKENS = rp.DataSpec((8,), "tokens", levels=5)

@@ -53,7 +53,7 @@ class TestWidth:
         self, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("COLUMNS", columns)
-        assert "How many pairs" in " ".join(help_of(["interpolate"], capsys).split())
+        assert "The number of pairs" in " ".join(help_of(["interpolate"], capsys).split())
 
     def test_help_is_never_narrower_than_its_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("COLUMNS", raising=False)

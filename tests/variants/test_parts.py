@@ -14,7 +14,7 @@ from reparam.runs.resume import differences
 from reparam.spec import DataSpec
 from reparam.variants import build, names
 from reparam.variants.compatibility import rules
-from reparam.variants.parts import OBJECTIVES, POSTERIORS, PRIORS
+from reparam.variants.kinds import OBJECTIVES, POSTERIORS, PRIORS
 
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
 SPACES = {

@@ -10,7 +10,7 @@ from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
 from reparam.variants import REFUSALS, Variant, get, names
-from reparam.variants.parts import KINDS
+from reparam.variants.kinds import KINDS
 
 
 @dataclass(frozen=True)

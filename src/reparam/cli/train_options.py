@@ -23,8 +23,8 @@ from reparam.runs.folder import RunFolder
 from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
+from reparam.variants.kinds import KINDS
 from reparam.variants.options import Option, documented, options_of
-from reparam.variants.parts import KINDS
 
 # --resume alone means the folder of --out.
 OPTIONAL_RUN = PrimitiveConstructorSpec[str | None](

@@ -14,14 +14,14 @@ from typing import Any
 from reparam.errors import nearest
 
 
-def stub_imports(stub: str) -> dict[str, str]:
-    """Return the names that the text of a stub imports, each with its module.
+def stub_imports(stub: str) -> dict[str, tuple[str, str]]:
+    """Return the names that the text of a stub imports, each with its module and its name there.
 
-    >>> stub_imports("from math import pi as pi, sqrt as sqrt")
-    {'pi': 'math', 'sqrt': 'math'}
+    >>> stub_imports("from math import pi as pi, sqrt as root")
+    {'pi': ('math', 'pi'), 'root': ('math', 'sqrt')}
     """
     return {
-        alias.name: str(node.module)
+        alias.asname or alias.name: (str(node.module), alias.name)
         for node in ast.parse(stub).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
@@ -43,13 +43,14 @@ def lazy(
     where = stub_imports(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
 
     def attribute(name: str) -> Any:
-        if where.get(name, package) == package and find_spec(f"{package}.{name}"):
-            return import_module(f"{package}.{name}")  # a file or folder of the package
+        module, known = where.get(name, (package, name))
+        if module == package and find_spec(f"{package}.{known}"):
+            return import_module(f"{package}.{known}")  # a file or folder of the package
         if name not in where:
             close = nearest(name, where)
             hint = f": did you mean {close!r}?" if close else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
-        return getattr(import_module(where[name]), name)  # a module is an object with any names
+        return getattr(import_module(module), known)  # a module is an object with any names
 
     public = [name for name in where if not name.startswith("_")]
     return attribute, lambda: sorted(where), public

@@ -38,6 +38,8 @@ from reparam.variants.latents import vmf_vae as vmf_vae
 from reparam.variants.observed import classifier as classifier
 from reparam.variants.observed import directed as directed
 from reparam.variants.options import options_of as options_of
+from reparam.variants.parts import Parts as Parts
+from reparam.variants.parts import with_parts as with_parts
 from reparam.variants.registry import Variant as Variant
 from reparam.variants.registry import get as get
 from reparam.variants.registry import names as names

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from reparam.errors import OptionError, ReparamError, SupportError
 from reparam.utils.registry import Part
-from reparam.variants.parts import KINDS, options_of_parts
+from reparam.variants.kinds import KINDS, options_of_parts
 from reparam.variants.specification import OptionValue, Specification
 
 Given = Mapping[str, OptionValue]

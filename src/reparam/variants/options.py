@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from reparam.utils.registry import parameters_of
-from reparam.variants.parts import options_of_parts
+from reparam.variants.kinds import options_of_parts
 from reparam.variants.registry import get
 
 _HELP = {
@@ -74,7 +74,7 @@ def part_options() -> dict[str, Option]:
         helps: dict[str, list[str]] = {}
         for part in parts:
             default = parameters_of(part.kind)[name].default
-            text = f"{documented(part.kind)[name].rstrip('.')}; {default} by default"
+            text = f"{documented(part.kind).get(name, '').rstrip('.')}; {default} by default"
             helps.setdefault(text, []).append(part.name)
         text = " ".join(f"With {kind} {' or '.join(n)}: {text}." for text, n in helps.items())
         hint = get_type_hints(inspect.unwrap(parts[0].kind.__init__))[name]

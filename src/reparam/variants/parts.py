@@ -1,33 +1,46 @@
-"""The parts of a variant that can be chosen by name."""
+"""Exchange parts of a recipe: another posterior, prior or objective for the same variant."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
-from reparam.families import POSTERIORS
-from reparam.objectives import OBJECTIVES
-from reparam.priors import PRIORS
-from reparam.utils.registry import Part, PartRegistry
-
-__all__ = ["KINDS", "OBJECTIVES", "POSTERIORS", "PRIORS"]
-
-KINDS: Mapping[str, PartRegistry[Any]] = {
-    "posterior": POSTERIORS,
-    "prior": PRIORS,
-    "objective": OBJECTIVES,
-}
-"""The parts that can be chosen by name, by kind."""
+from reparam.errors import OptionError
+from reparam.objectives.recipe import Recipe
+from reparam.variants.builder import build
 
 
-def options_of_parts() -> dict[str, tuple[str, list[Part[Any]]]]:
-    """Return the options that parts declare: the kind of part and the parts that have the option.
+class Parts(TypedDict, total=False):
+    """Parts by name, and their options: see ``options_of``."""
 
-    >>> kind, parts = options_of_parts()["n_components"]
-    >>> kind, [part.name for part in parts]
-    ('prior', ['mixture', 'vamp'])
+    posterior: str
+    prior: str
+    objective: str
+    n_components: int
+    free_bits: float
+    n_importance: int
+    start_at_mean: bool
+
+
+def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
+    """Return the recipe of the same variant with other parts; its model is built again.
+
+    Arguments:
+        recipe: The recipe of a variant, which does not change.
+        parts: The parts to exchange.
+
+    Raises:
+        OptionError: A recipe that was composed by hand, or a part that does not exist.
+        SupportError: Parts that are incompatible.
+
+    Example:
+        >>> from reparam.spec import DataSpec
+        >>> from reparam.variants.bounds import vae
+        >>> recipe = with_parts(vae(DataSpec((4,), "binary")), Parts(objective="iwae"))
+        >>> recipe.objective
+        IWAE(n_importance=5)
     """
-    found: dict[str, tuple[str, list[Part[Any]]]] = {}
-    for kind, registry in KINDS.items():
-        for part in registry.values():
-            for option in part.kind.options:
-                found.setdefault(option, (kind, []))[1].append(part)
-    return found
+    if recipe.source is None or recipe.spec is None:
+        raise OptionError(
+            "recipe was composed by hand: parts are exchanged in the recipe of a variant, such as "
+            "variants.vae(spec)"
+        )
+    options: dict[str, Any] = {**recipe.source.options, **parts}
+    return build(recipe.source.variant, recipe.spec, **options)
