@@ -11,10 +11,9 @@ from torch import Tensor
 
 from reparam.comparison.paired import mean_over_seeds, paired_difference
 from reparam.evaluation.difference import Difference, compared
-from reparam.evaluation.figure import Figure, formatted
+from reparam.evaluation.figure import Figure, formatted, quantile
 from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.result import Evaluation
-from reparam.evaluation.statistics import quantile
 
 WIDTH = 100
 """The columns of a table, at most."""

@@ -83,15 +83,19 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Figure:
         for part in in_chunks(batch, chunk):
             scores = class_log_prob(model, Batch(part.x.to(device)))
             if scores is None or part.y is None:
+                parents = (
+                    model.parents if isinstance(model, DirectedModel) else ["latent variables"]
+                )
                 raise OptionError(
-                    f"a model of {_what(model)} predicts no classes: accuracy needs a node 'y' "
-                    "with a Categorical, or a q(y | x), such as in the variant classifier or ss-vae"
+                    f"a model of {', '.join(parents) or 'nothing'} predicts no classes: accuracy "
+                    "needs a node 'y' with a Categorical, or a q(y | x), such as in the variant "
+                    "classifier or ss-vae"
                 )
             right.append(correct(scores.cpu(), part.y.cpu()))
     known = torch.cat(right)
     if len(known) == 0:
         raise DataError("accuracy needs labels, and none of these examples has a known one: give y")
-    return accuracy_of(known)
+    return Figure.mean(known)
 
 
 def correct(scores: Tensor, y: Tensor) -> Tensor:
@@ -106,20 +110,3 @@ def correct(scores: Tensor, y: Tensor) -> Tensor:
     """
     known = y >= 0
     return (scores.argmax(-1) == y)[known].cpu()
-
-
-def accuracy_of(is_correct: Tensor) -> Figure:
-    """Return the share of correct predictions.
-
-    Arguments:
-        is_correct: Which predictions are correct, bool with shape (N,).
-
-    >>> found = accuracy_of(torch.tensor([True, False]))
-    >>> found.value, found.stderr
-    (0.5, 0.5)
-    """
-    return Figure.mean(is_correct)
-
-
-def _what(model: nn.Module) -> str:
-    return ", ".join(getattr(model, "parents", {"latent variables": ()})) or "nothing"

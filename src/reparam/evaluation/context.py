@@ -3,30 +3,31 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
+from reparam.errors import OptionError
 from reparam.evaluation.classification import class_log_prob, correct
 from reparam.evaluation.directed import Kind, exact_log_probs, kind_of
 from reparam.evaluation.likelihood.bits import log_cells
 from reparam.evaluation.likelihood.importance import (
     N_SAMPLES,
     ImportanceSample,
-    concatenated,
+    combined,
     importance_sample,
 )
-from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, is_tunable
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, is_tunable
 from reparam.evaluation.model import as_event
-from reparam.evaluation.needs import Needs
 from reparam.evaluation.samples import Features
 from reparam.isolation import Progress, blocks, isolated, workers
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
 
 T = TypeVar("T")
 
@@ -36,6 +37,26 @@ _BLOCK_DRAWS = 2**15
 _BLOCK_DIRECTED = 1024
 
 
+class ContextOptions(TypedDict, total=False):
+    """The arguments of ``evaluate`` that say how to measure: see there."""
+
+    n_samples: int
+    proposal: str
+    seed: int
+    max_memory_mb: int
+    progress: Progress | None
+    say: Callable[[str], None] | None
+    train: Batch | None
+    probe_train: Batch | None
+    probe: bool
+    sample_quality: int
+    features: Features | None
+    sample_means: bool
+    annealed: int
+    annealed_temperatures: int
+
+
+@numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)
 @dataclass(frozen=True)
 class Context:
     """A model, examples, and how to measure the one on the other.
@@ -85,6 +106,14 @@ class Context:
     annealed: int = 0
     annealed_temperatures: int = 100
 
+    def __post_init__(self) -> None:
+        check_proposal(self.proposal)
+        if self.is_directed and self.proposal != POSTERIOR:
+            raise OptionError(
+                f"proposal={self.proposal!r}: the log-likelihood of a directed model is exact; "
+                "leave it out"
+            )
+
     @property
     def is_directed(self) -> bool:
         """Whether all variables of the model are observed."""
@@ -99,16 +128,6 @@ class Context:
     def directed(self) -> DirectedModel:
         """The model, where all of its variables are observed."""
         return cast(DirectedModel, self.model)
-
-    @cached_property
-    def offers(self) -> Needs:
-        """The needs that the model and the examples meet."""
-        y = self.batch.y
-        found = Needs.LABELS if y is not None and bool((y >= 0).any()) else Needs.NOTHING
-        if self.is_directed:
-            return found
-        found |= Needs.LATENTS
-        return found | Needs.DENSITY if self.draws.has_density else found
 
     def each(
         self,
@@ -156,7 +175,7 @@ class Context:
                 parts.append(found)
 
             self.each(sample, seed=self.seed, progress=self.progress)
-        return concatenated(parts)
+        return combined(parts)
 
     @cached_property
     def kind(self) -> Kind:

@@ -1,54 +1,34 @@
 """Evaluate a model: all figures that it has, on one split of data."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
 
 from reparam.batch import Batch
 from reparam.data.checks import check_on_grid, check_values, fitted
-from reparam.errors import DataError, OptionError
-from reparam.evaluation.context import Context
+from reparam.errors import DataError
+from reparam.evaluation.context import Context, ContextOptions
 from reparam.evaluation.facts import Facts
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.likelihood.importance import N_SAMPLES
-from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal
-from reparam.evaluation.metric import metrics
+from reparam.evaluation.metric import is_met, metrics
 from reparam.evaluation.model import as_measurable
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
-from reparam.evaluation.samples import Features
 from reparam.families import Family
-from reparam.isolation import Progress, isolated
-from reparam.models.directed import DirectedModel
+from reparam.isolation import isolated
 from reparam.spec import DataSpec
-from reparam.utils.arguments import numbers
 
 
-@numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)
 def evaluate(
     model: nn.Module,
     batch: Batch,
     spec: DataSpec,
     *,
-    n_samples: int = N_SAMPLES,
-    seed: int = 0,
     device: torch.device | str = "cpu",
     split: str = "test",
-    max_memory_mb: int = 512,
-    progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
-    train: Batch | None = None,
-    probe_train: Batch | None = None,
-    probe: bool = False,
-    sample_quality: int = 0,
-    features: Features | None = None,
-    sample_means: bool = False,
-    proposal: str = POSTERIOR,
-    annealed: int = 0,
-    annealed_temperatures: int = 100,
+    **options: Unpack[ContextOptions],
 ) -> Evaluation:
     r"""Evaluate a model: its bound and likelihood, its code, its latents and its samples.
 
@@ -111,7 +91,6 @@ def evaluate(
         >>> result.n_examples, result.elbo < 0, result["elbo"].unit
         (5, True, 'nats')
     """
-    check_proposal(proposal)
     if len(batch) == 0:
         raise DataError(f"split {split!r} has no examples: evaluation needs at least one")
     batch = replace(batch, x=fitted(batch.x, spec.shape))
@@ -119,47 +98,26 @@ def evaluate(
     levels = likelihood_levels(model)
     if levels is not None and spec.support == "unit":
         check_on_grid(batch.x, levels)
-    is_directed = isinstance(model, DirectedModel)
-    if is_directed and proposal != POSTERIOR:
-        raise OptionError(
-            f"proposal={proposal!r}: the log-likelihood of a directed model is exact; leave it out"
-        )
+    context = Context(model, batch, spec, device, **options)
+    if not context.is_directed:
+        methods = ["draw_prior"] if context.annealed else []
+        context = replace(context, model=as_measurable(model, *methods))
     facts: dict[str, Any] = {
         "split": split,
         "n_examples": len(batch),
         "is_likelihood": False,
-        "seed": seed,
+        "seed": context.seed,
         "data_sha256": data_sha256(batch.x),
     }
     if batch.c is not None:
         facts |= {"condition": spec.condition, "condition_sha256": data_sha256(batch.c)}
     figures: dict[str, Figure] = {}
     warnings: tuple[str, ...] = ()
-    with isolated(model, device, seed) as target:
-        context = Context(
-            model if is_directed else as_measurable(model, *(["draw_prior"] if annealed else [])),
-            batch,
-            spec,
-            target,
-            n_samples=n_samples,
-            proposal=proposal,
-            seed=seed,
-            max_memory_mb=max_memory_mb,
-            progress=progress,
-            say=say,
-            train=train,
-            probe_train=probe_train,
-            probe=probe,
-            sample_quality=sample_quality,
-            features=features,
-            sample_means=sample_means,
-            annealed=annealed,
-            annealed_temperatures=annealed_temperatures,
-        )
+    with isolated(model, device, context.seed):
         for metric in metrics():
             metric.check(context)
         for metric in metrics():
-            if metric.needs in context.offers:
+            if is_met(metric.needs, context):
                 measured = metric.compute(context)
                 figures |= measured.figures
                 facts |= measured.facts

@@ -1,6 +1,7 @@
 """The facts of an evaluation that are no figures: examples, draws and notes."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,13 @@ class Facts:
     annealed_n_examples: int | None = None
     annealed_n_temperatures: int | None = None
     annealed_start: str | None = None
+
+
+class FactChanges(TypedDict, total=False):
+    """The facts that are set after an evaluation: see ``Facts``."""
+
+    note: str | None
+    data: str | None
+    binarize: str | None
+    n_samples: int | None
+    proposal: str | None

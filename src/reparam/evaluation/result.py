@@ -9,16 +9,17 @@ finite. ``result.split`` and all other names are fields of ``Facts``. The keys o
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from html import escape
+from itertools import chain
 from math import isfinite
 from textwrap import fill
-from typing import Any, get_type_hints
+from typing import Any, Unpack, get_type_hints
 
 from torch import Tensor
 
 from reparam.errors import unknown
-from reparam.evaluation.facts import Facts
+from reparam.evaluation.facts import FactChanges, Facts
 from reparam.evaluation.figure import Figure, formatted
-from reparam.evaluation.metric import Quantity, Section, Text, metrics, quantities
+from reparam.evaluation.metric import Quantity, metrics, quantities
 from reparam.utils.files import has_type
 
 WIDTH = 100
@@ -52,19 +53,14 @@ class Evaluation(Mapping[str, Figure]):
 
     def __post_init__(self) -> None:
         known = quantities()
-        for name in self.figures:
-            if name not in known:
-                raise unknown("figure", name, known)
-
-        def text(value: Text) -> str:
-            return value if isinstance(value, str) else value(self.facts, self.figures)
-
+        for name in self.figures.keys() - known.keys():
+            raise unknown("figure", name, known)
         complete = {
             name: replace(
                 self.figures[name],
                 unit=quantity.unit,
                 higher_is_better=quantity.higher_is_better,
-                description=text(quantity.description),
+                description=quantity.described(self.facts, self.figures),
             )
             for name, quantity in known.items()
             if name in self.figures
@@ -83,16 +79,12 @@ class Evaluation(Mapping[str, Figure]):
     def __getattr__(self, name: str) -> Any:
         if name in ("facts", "figures") or name.startswith("__"):
             raise AttributeError(name)
-        values = _values(self.figures)
-        if name in values:
-            return values[name]
-        try:
-            return getattr(self.facts, name)
-        except AttributeError:
-            known = [*values, *(one.name for one in fields(Facts))]
-            raise AttributeError(str(unknown("figure", name, known))) from None
+        values = _values(self.figures) | vars(self.facts)
+        if name not in values:
+            raise AttributeError(str(unknown("figure", name, values)))
+        return values[name]
 
-    def with_facts(self, **facts: Any) -> "Evaluation":
+    def with_facts(self, **facts: Unpack[FactChanges]) -> "Evaluation":
         """Return the evaluation with other values of some facts."""
         return replace(self, facts=replace(self.facts, **facts))
 
@@ -185,11 +177,11 @@ class Evaluation(Mapping[str, Figure]):
 
     def _sections(self) -> list[tuple[str, list[tuple[str, ...]]]]:
         """Return the rows of every section that has any: name, value, error, unit, description."""
-        sections: dict[Section, list[tuple[str, ...]]] = {section: [] for section in Section}
+        sections: dict[str, list[tuple[str, ...]]] = {}
         for metric in metrics():
-            for quantity in metric.quantities:
-                sections[metric.section] += self._rows(quantity)
-        return [(section.value, rows) for section, rows in sections.items() if rows]
+            for row in chain.from_iterable(map(self._rows, metric.quantities)):
+                sections.setdefault(metric.section.value, []).append(row)
+        return list(sections.items())
 
     def _rows(self, quantity: Quantity) -> list[tuple[str, ...]]:
         figure = self.figures.get(quantity.name)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.classification import accuracy_of
 from reparam.evaluation.figure import Figure
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
@@ -121,7 +120,7 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
     # A cluster that is matched with no label has a name that no example has.
     names = torch.full((len(counts),), -1)
     names[torch.from_numpy(np.asarray(clusters))] = torch.from_numpy(np.asarray(matched))
-    return accuracy_of(names[assigned.long()] == labels)
+    return Figure.mean(names[assigned.long()] == labels)
 
 
 def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
@@ -143,7 +142,7 @@ def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
         1.0
     """
     names = contingency(assigned, labels).argmax(1)
-    return accuracy_of(names[assigned.long()] == labels)
+    return Figure.mean(names[assigned.long()] == labels)
 
 
 def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> Figure:

@@ -79,7 +79,7 @@ def is_discrete(p: Distribution) -> bool:
     if isinstance(base_distribution(p), QuantizedCategorical):
         return True
     try:
-        return bool(getattr(p.support, "is_discrete", False))
+        return p.support is not None and bool(p.support.is_discrete)
     except NotImplementedError:
         # A distribution of the user's own need not name its support; a density is the safe guess.
         return False

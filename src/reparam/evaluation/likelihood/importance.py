@@ -97,33 +97,23 @@ class ImportanceSample(NamedTuple):
         return self.kl_method != NO_DENSITY
 
 
-PER_EXAMPLE = (
-    "log_likelihood",
-    "reconstruction",
-    "kl",
-    "kl_per_dimension",
-    "effective_sample_size",
-    "indices",
-    "impossible",
-)
-"""The fields of an ``ImportanceSample`` with an entry for each example."""
-
-
 def combined(
-    samples: Sequence[ImportanceSample], combine: Callable[[Sequence[Tensor]], Tensor]
+    samples: Sequence[ImportanceSample],
+    combine: Callable[[tuple[Tensor, ...]], Tensor] = torch.cat,
 ) -> ImportanceSample:
-    """Return the first of several samples, with a function of the tensors of all in their place."""
-    changes: dict[str, Any] = {}
-    for name in PER_EXAMPLE:
-        tensors = [getattr(one, name) for one in samples]
-        changes[name] = None if any(t is None for t in tensors) else combine(tensors)
-    groups = {k: combine([one.kl_groups[k] for one in samples]) for k in samples[0].kl_groups}
-    return samples[0]._replace(**changes, kl_groups=groups)
+    """Return several samples as one: their tensors combined, all else as in the first.
 
+    Arguments:
+        samples: Samples of the same model.
+        combine: A function of the same tensor of every sample; by default they are concatenated.
+    """
 
-def concatenated(samples: Sequence[ImportanceSample]) -> ImportanceSample:
-    """Return the figures of several blocks of examples as those of one."""
-    return combined(samples, lambda tensors: torch.cat(list(tensors)))
+    def one_of(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], Mapping):
+            return {name: combine(tuple(value[name] for value in values)) for name in values[0]}
+        return combine(tuple(values)) if isinstance(values[0], Tensor) else values[0]
+
+    return ImportanceSample(*map(one_of, zip(*samples, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,30 @@
-"""The distances of samples of a model from examples."""
+"""The figures of decoded pictures: squared errors, and distances of samples from examples."""
 
 from typing import Any
 
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
 from reparam.evaluation.facts import Facts
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.figure import Figure
+from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
+
+
+@METRICS.register("reconstruction")
+class Reconstruction(Metric):
+    """The mean squared error of the decoded posterior mean, for values with distances."""
+
+    section = Section.SAMPLES
+    needs = Needs.LATENTS
+    quantities = (
+        Quantity("mse", "squared error per entry of a reconstruction", higher_is_better=False),
+    )
+
+    def compute(self, context: Context) -> Measured:
+        """Return the mean over the examples; nothing for classes and tokens."""
+        if context.spec.support in ("categorical", "tokens"):
+            return Measured()
+        return Measured({"mse": Figure.mean(context.squared_errors)})
 
 
 def _compared(facts: Facts) -> str:
@@ -25,7 +43,6 @@ class Samples(Metric):
     """MMD², and with features also the Fréchet and the kernel distance."""
 
     section = Section.SAMPLES
-    position = 2
     quantities = (
         Quantity(
             "sample_mmd",
