@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reparam.comparison.paired import mean_over_seeds, paired_difference
-from reparam.evaluation.difference import Difference, compared
-from reparam.evaluation.figure import Figure, formatted, quantile
+from reparam.evaluation.figure import Difference, Figure, formatted, quantile
 from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.metric import compared
 from reparam.evaluation.result import Evaluation
 
 WIDTH = 100

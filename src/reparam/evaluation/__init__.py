@@ -2,8 +2,7 @@
 
 from reparam.evaluation.classification import accuracy, class_log_prob
 from reparam.evaluation.evaluate import evaluate
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure, mean_and_stderr
+from reparam.evaluation.figure import Facts, Figure, mean_and_stderr
 from reparam.evaluation.latents.activity import (
     active_units,
     code_usage,

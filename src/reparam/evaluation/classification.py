@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch
 from reparam.distributions import base_distribution
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.figure import Figure
-from reparam.isolation import isolated
+from reparam.isolation import blocks, isolated
 from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import label_log_prob
 from reparam.utils.arguments import numbers
@@ -80,8 +80,8 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Figure:
         raise DataError("accuracy needs labels, and these examples have none: give y")
     right = []
     with isolated(model) as device:
-        for part in in_chunks(batch, chunk):
-            scores = class_log_prob(model, Batch(part.x.to(device)))
+        for part in blocks(batch, chunk, device):
+            scores = class_log_prob(model, Batch(part.x))
             if scores is None or part.y is None:
                 parents = (
                     model.parents if isinstance(model, DirectedModel) else ["latent variables"]

@@ -10,8 +10,7 @@ from reparam.batch import Batch
 from reparam.data.checks import check_on_grid, check_values, fitted
 from reparam.errors import DataError
 from reparam.evaluation.context import Context, ContextOptions
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure
 from reparam.evaluation.metric import is_met, metrics
 from reparam.evaluation.model import as_measurable
 from reparam.evaluation.per_example import data_sha256

@@ -14,11 +14,8 @@ from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figures
 from reparam.utils.registry import Registry
-
-Figures = Mapping[str, Figure]
 
 
 class Section(Enum):
@@ -143,3 +140,12 @@ def metrics() -> tuple[Metric, ...]:
 def quantities() -> dict[str, Quantity]:
     """Return the declarations of all figures by name, in the order of the table."""
     return {one.name: one for metric in metrics() for one in metric.quantities}
+
+
+def compared() -> tuple[str, ...]:
+    """Return the names of the figures that runs are compared by, example by example.
+
+    >>> "elbo" in compared()
+    True
+    """
+    return tuple(name for name, one in quantities().items() if one.is_compared)

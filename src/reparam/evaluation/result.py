@@ -17,8 +17,7 @@ from typing import Any, Unpack, get_type_hints
 from torch import Tensor
 
 from reparam.errors import unknown
-from reparam.evaluation.facts import FactChanges, Facts
-from reparam.evaluation.figure import Figure, formatted
+from reparam.evaluation.figure import FactChanges, Facts, Figure, formatted
 from reparam.evaluation.metric import Quantity, metrics, quantities
 from reparam.utils.files import has_type
 

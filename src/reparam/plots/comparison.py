@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reparam.errors import DataError
-from reparam.evaluation.difference import Difference, compared
-from reparam.evaluation.figure import formatted
+from reparam.evaluation.figure import Difference, formatted
+from reparam.evaluation.metric import compared
 from reparam.plots.figure import COLORS, new_axes, new_figure
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ r"""The mean KL of posteriors and prior in its parts, by draws from the aggregat
           \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \| p(z)) = I(n; z) + \mathrm{KL}(q(z) \| p(z))
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -244,22 +244,23 @@ def joined(parts: Sequence[Distribution]) -> Distribution | None:
         torch.Size([4])
     """
 
-    def stacked(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])
+    def each(tensor: Callable[[Any], Tensor]) -> Tensor:
+        return torch.cat([tensor(part) for part in parts])
 
-    first = parts[0]
-    if isinstance(first, Independent):
-        inner = joined([part.base_dist for part in parts if isinstance(part, Independent)])
-        n_axes = first.reinterpreted_batch_ndims
-        return None if inner is None else Independent(inner, n_axes, validate_args=False)
-    if isinstance(first, Normal):
-        return Normal(stacked("loc"), stacked("scale"), validate_args=False)
-    if isinstance(first, MultivariateNormal):
-        return TriangularNormal(stacked("loc"), stacked("scale_tril"))
-    if isinstance(first, VonMisesFisher):
-        return VonMisesFisher(stacked("loc"), stacked("concentration"), validate_args=False)
-    if isinstance(first, OneHotCodes):
-        return OneHotCodes(stacked("logits"), first.temperature)
+    match parts[0]:
+        case Independent(reinterpreted_batch_ndims=n_axes):
+            inner = joined([part.base_dist for part in parts if isinstance(part, Independent)])
+            return None if inner is None else Independent(inner, n_axes, validate_args=False)
+        case Normal():
+            return Normal(each(lambda q: q.loc), each(lambda q: q.scale), validate_args=False)
+        case MultivariateNormal():
+            return TriangularNormal(each(lambda q: q.loc), each(lambda q: q.scale_tril))
+        case VonMisesFisher():
+            return VonMisesFisher(
+                each(lambda q: q.loc), each(lambda q: q.concentration), validate_args=False
+            )
+        case OneHotCodes(temperature=temperature):
+            return OneHotCodes(each(lambda q: q.logits), temperature)
     return None
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from reparam.batch import Batch, in_chunks
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.likelihood.annealed import (
     Annealing,
     annealed_importance,
@@ -24,7 +23,7 @@ from reparam.evaluation.likelihood.annealed import (
 )
 from reparam.evaluation.likelihood.bits import raw_bits
 from reparam.evaluation.likelihood.precision import CHANCE, computed_in_float64, held
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 

@@ -10,8 +10,7 @@ from math import isfinite, log
 from reparam.batch import in_chunks
 from reparam.divergence import MONTE_CARLO
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.latents.decomposition import (
     FEWEST_DRAWS,
     MAX_DECOMPOSED,
@@ -20,7 +19,7 @@ from reparam.evaluation.latents.decomposition import (
     decompose,
     joined,
 )
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import blocks, isolated
 
 

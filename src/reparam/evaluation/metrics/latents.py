@@ -3,12 +3,11 @@
 from reparam.batch import Batch, in_chunks
 from reparam.divergence import is_real
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.latents.activity import N_FIRST, active_units, code_usage, encode_means
 from reparam.evaluation.latents.clustering import assigned_clusters, clustering
 from reparam.evaluation.latents.probes import SMALL_CODE, probe, training_rows
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.models.latent import LatentModel
 from reparam.priors import Mixture
 

@@ -4,9 +4,8 @@ from typing import Any
 
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Needs, Quantity, Section
+from reparam.evaluation.figure import Facts, Figure, Figures
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
 
 
