@@ -90,11 +90,11 @@ class Group:
         figures = {}
         for name in compared():
             values, others = self.values(name), reference.values(name)
-            if values is not None and others is not None:
-                figures[name] = paired_difference(values, others)
-        there = {name: figure for name, figure in figures.items() if figure is not None}
+            found = None if values is None or others is None else paired_difference(values, others)
+            if found is not None:
+                figures[name] = found
         alike = self.entries[0].scored == reference.entries[0].scored
-        return Difference(self.name, there, alike)
+        return Difference(self.name, figures, alike)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Comparison:
 
     def common(self, fact: str) -> Any:
         """Return the value of a fact that all runs share that have one."""
-        values = (getattr(entry.evaluation, fact) for entry in self.entries)
+        values = (vars(entry.evaluation.facts)[fact] for entry in self.entries)
         return next((value for value in values if value is not None), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,9 +159,9 @@ class Comparison:
 
         ``stderr`` is over test points, ``margin`` half the 95 % interval of a difference.
         """
-        evaluation = self.entries[0].evaluation
+        facts = vars(self.entries[0].evaluation.facts)
         return {
-            **{name: getattr(evaluation, name) for name in _FACTS},
+            **{name: facts[name] for name in _FACTS},
             **{name: self.common(name) for name in ("n_samples", "proposal")},
             "runs": [_run(entry) for entry in self.entries],
             "seeds": [
@@ -293,7 +293,7 @@ class Comparison:
 
 def _run(entry: Entry) -> dict[str, Any]:
     """Return one run as JSON holds it."""
-    evaluation = entry.evaluation
+    values = entry.evaluation.to_dict()
     names = [key for name in (*compared(), "bits_per_dim") for key in (name, f"{name}_stderr")]
     return {
         "name": entry.name,
@@ -302,7 +302,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "seconds": entry.seconds,
         "parameters": entry.parameters,
         "scored": entry.scored,
-        **{key: getattr(evaluation, key) for key in (*names, "active_units", "latent_dim")},
+        **{key: values[key] for key in (*names, "active_units", "latent_dim")},
     }
 
 

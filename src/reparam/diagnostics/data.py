@@ -140,12 +140,8 @@ def out_of_range(sample: Sample) -> Finding:
     x = sample.x.double().nan_to_num()
     low, high = float(x.min()), float(x.max())
     share = float(violations(x, sample.support).double().mean())
-    evidence = Evidence(
-        f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}",
-        lowest=low,
-        highest=high,
-        share_outside=share,
-    )
+    text = f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}"
+    evidence = Evidence(text, lowest=low, highest=high, share_outside=share)
     if share == 0:
         return evidence.fine("values lie in their support")
     return evidence.problem(
@@ -220,10 +216,8 @@ def constant(sample: Sample) -> Finding:
     if not sample.is_quantity:
         raise NotApplicable(f"{sample.kind} values are no quantities")
     share = float((x.std(0) <= CONSTANT).double().mean())
-    evidence = Evidence(
-        f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples",
-        share_constant=share,
-    )
+    text = f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples"
+    evidence = Evidence(text, share_constant=share)
     if share == 1:
         return evidence.problem(
             "All examples are the same, so there is nothing to learn",
@@ -250,12 +244,10 @@ def standardized(sample: Sample) -> Finding:
     scales = x.std(0)
     scales = scales[scales > CONSTANT]
     uneven = float(scales.max() / scales.min()) if len(scales) else 1.0
-    evidence = Evidence(
-        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold",
-        mean=mean,
-        std=std,
-        scale_ratio=uneven,
+    text = (
+        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold"
     )
+    evidence = Evidence(text, mean=mean, std=std, scale_ratio=uneven)
     low, high = NETWORKS_LIKE
     if abs(mean) <= high and low <= std <= high and uneven < UNEVEN:
         return evidence.fine("values are around one")
@@ -310,13 +302,11 @@ def leak(sample: Sample) -> Finding:
     share = sum(row.tobytes() in seen_in_train for row in held) / len(held)
     chance = sum(n for n in seen_in_train.values() if n > 1) / len(train)
     stderr = (share * (1 - share) / len(held) + chance * (1 - chance) / len(train)) ** 0.5
-    evidence = Evidence(
+    text = (
         f"{share:.2%} of {len(held):,} held-out examples are in the training split, and "
-        f"{chance:.2%} of its own examples are in it twice or more",
-        share_in_train=share,
-        share_by_chance=chance,
-        n_held_out=len(held),
+        f"{chance:.2%} of its own examples are in it twice or more"
     )
+    evidence = Evidence(text, share_in_train=share, share_by_chance=chance, n_held_out=len(held))
     if share - chance - 2 * stderr <= LEAK:
         message = "the splits share no more than by chance" if share else "splits are disjoint"
         return evidence.fine(message)

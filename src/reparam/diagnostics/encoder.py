@@ -62,14 +62,13 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if context.held is not None:
         train = _gain(context, next(in_chunks(context.train, n)), beta)
     total = beta * float(unseen.draws.kl.mean())
-    evidence = Evidence(
+    text = (
         f"tuned for {held.n} examples each, posteriors gain {train} nats on train and {held} on "
         f"{context.held_name or 'train'}, beside "
-        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}",
-        gain_held=held,
-        gain_train=train,
-        weighted_kl=total,
-        n_examples=held.n or 0,
+        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}"
+    )
+    evidence = Evidence(
+        text, gain_held=held, gain_train=train, weighted_kl=total, n_examples=held.n or 0
     )
     sure = min(train.value, held.value) - 2 * (train.stderr or 0.0)
     if sure > max(LAG_NATS, LAG_ADVICE * total):
@@ -200,14 +199,13 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     rise = Figure.mean(torch.logaddexp(one, two) - log(2) - (one + two) / 2)
     few = float((n_samples * shares).median())
     source = "posterior" if proposal == POSTERIOR else f"{proposal} proposal"
-    evidence = Evidence(
+    text = (
         f"from {n_samples} to {2 * n_samples} draws from the {source} the log-likelihood of "
         f"{len(some)} examples rises by {rise} nats, and of {n_samples} draws {few:.1f} count "
-        "(median)",
-        rise=rise,
-        n_samples=n_samples,
-        effective_draws=few,
-        n_examples=len(some),
+        "(median)"
+    )
+    evidence = Evidence(
+        text, rise=rise, n_samples=n_samples, effective_draws=few, n_examples=len(some)
     )
     sure = rise.value - 2 * (rise.stderr or 0.0)
     # Where hardly any draw counts, the rise is as noisy as the estimate and may hide in it.

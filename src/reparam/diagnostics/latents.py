@@ -45,13 +45,11 @@ def collapse(context: DiagnosticContext) -> Finding:
         n = len(per_dimension)
         n_unused = int((per_dimension < UNUSED_KL).sum())
         n_still = int((is_still & (per_dimension >= UNUSED_KL)).sum())
-        evidence.add(
+        text = (
             f"; {n - n_unused} of {n} dimensions have a KL above {UNUSED_KL}, and "
-            f"{int((~is_still).sum())} a posterior mean that varies",
-            latent_dim=n,
-            n_unused=n_unused,
-            n_still=n_still,
+            f"{int((~is_still).sum())} a posterior mean that varies"
         )
+        evidence.add(text, latent_dim=n, n_unused=n_unused, n_still=n_still)
     forced = ": the KL that free bits force on it is no information" if context.free_bits else ""
     warmup = context.longer_warmup
     if total.value < COLLAPSED_KL or is_same:
@@ -166,14 +164,11 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
     costs = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
     cost, total, worst = float(costs.sum()), float(train.draws.kl.mean()), int(costs.argmax())
     loc, scale = float(mean[worst]), float(variance[worst].sqrt())
-    evidence = Evidence(
+    text = (
         f"mean and spread of the codes of {len(z):,} examples cost {cost:.2f} of {total:.2f} nats; "
-        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}",
-        nats=cost,
-        kl=total,
-        worst_mean=loc,
-        worst_std=scale,
+        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}"
     )
+    evidence = Evidence(text, nats=cost, kl=total, worst_mean=loc, worst_std=scale)
     if cost <= max(FAR_NATS, FAR_SHARE * total):
         return evidence.fine("codes lie where the prior draws")
     return evidence.advice(

@@ -104,12 +104,9 @@ def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     best = _root(Figure.mean(square.mean(1)))
     ratio = sigma / best.value
     beta, plain = ratio**2, 2 * sigma**2
+    text = f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}"
     evidence = Evidence(
-        f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}",
-        sigma=sigma,
-        best_sigma=best,
-        beta_beside_best=beta,
-        beta_beside_squared_error=plain,
+        text, sigma=sigma, best_sigma=best, beta_beside_best=beta, beta_beside_squared_error=plain
     )
     factor = max(ratio, 1 / ratio)
     if factor <= SCALE_ADVICE:
@@ -187,12 +184,8 @@ def _weight_of_values(context: DiagnosticContext, objective: Objective) -> Findi
     a, b = float(weights[0]) * scale, float(weights[1])
     if explained < EXPLAINED or a <= 0:
         raise NotApplicable("the objective is no weighted sum of reconstruction and KL")
-    evidence = Evidence(
-        f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}",
-        beta=b / a,
-        weight_of_reconstruction=a,
-        weight_of_kl=b,
-    )
+    text = f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}"
+    evidence = Evidence(text, beta=b / a, weight_of_reconstruction=a, weight_of_kl=b)
     return _weight(context, b / a, evidence)
 
 

@@ -52,24 +52,18 @@ def overfitting(context: DiagnosticContext) -> Finding:
     share = (gap.value - 2 * (gap.stderr or 0.0)) / spread
     what = "ELBO" if train.draws.has_density else "reconstruction"
     what += f" (β = {context.beta:g})" if context.beta not in (None, 1.0) else ""
-    evidence = Evidence(
-        f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats",
-        gap=gap,
-        train=on_train.value,
-        held=on_held.value,
-        spread=spread,
-    )
+    text = f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats"
+    evidence = Evidence(text, gap=gap, train=on_train.value, held=on_held.value, spread=spread)
     losses = [(float(row["loss"]), int(row["epoch"])) for row in _validated(context)]
     is_validated = len(losses) > 1
     rose = still_learns = False
     if is_validated:
         (best, epoch), last = min(losses), losses[-1][0]
-        evidence.add(
+        text = (
             f"; the validation loss was best after epoch {epoch + 1} with {best:.2f}, last "
-            f"{last:.2f}",
-            best_validation_loss=best,
-            last_validation_loss=last,
+            f"{last:.2f}"
         )
+        evidence.add(text, best_validation_loss=best, last_validation_loss=last)
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
         rose = last - best > FALL * spread and not context.option("early_stopping")
@@ -204,13 +198,11 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     gain = Figure(mean(losses[-2 * tenth : -tenth]) - after, stderr)
     half = Figure(mean(losses[middle : middle + tenth]) - after, stderr)
     fall = max(losses[0] - after, 1e-9)
-    evidence = Evidence(
+    text = (
         f"the last tenth of training brought {gain} nats ({gain.value / fall:.2%} of all), the "
-        f"last half {half}",
-        gain=gain,
-        fall=fall,
-        gain_of_second_half=half.value,
+        f"last half {half}"
     )
+    evidence = Evidence(text, gain=gain, fall=fall, gain_of_second_half=half.value)
     still = (
         gain.value - 2 * stderr > STILL_SHARE * fall or half.value - 2 * stderr > STILL_HALF * fall
     )
