@@ -109,22 +109,20 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     given = {k: v for k, v in vars(options).items() if k in names and v is not None}
     if options.target in SOURCES:
         return {"name": options.target, **given}
-    if place.is_dir():
-        if not find_images(place).images:
-            raise OptionError(
-                f"{place} holds no run (no config.yaml) and no images "
-                f"({', '.join(ENDINGS)}): give the folder of a run, or of images"
-            )
-        return {"name": "images", **given, "path": str(place)}
-    if place.is_file() and place.suffix.lower() in TABLES:
+    if place.is_dir() and not find_images(place).images:
+        raise OptionError(
+            f"{place} holds no run (no config.yaml) and no images ({', '.join(ENDINGS)}): give the "
+            "folder of a run, or of images"
+        )
+    if place.suffix.lower() in TABLES and place.is_file():
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
             f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
             "folder of images"
         )
-    if place.is_file():
-        return {"name": "text", **given, "path": str(place)}
-    raise unknown("run or data set", options.target, SOURCES)
+    if not place.exists():
+        raise unknown("run or data set", options.target, SOURCES)
+    return {"name": "images" if place.is_dir() else "text", **given, "path": str(place)}
 
 
 def read_array(path: Path) -> Any:
