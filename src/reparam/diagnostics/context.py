@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reparam.batch import Batch, in_chunks
@@ -15,6 +14,7 @@ from reparam.diagnostics.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Not
 from reparam.evaluation.context import Context
 from reparam.evaluation.trained import TrainedRun
 from reparam.families import Family
+from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
@@ -60,17 +60,12 @@ class DiagnosticContext:
     last_phase: float = 0.0
     seed: int = 0
 
-    @property
-    def model(self) -> nn.Module:
-        """The model."""
-        return self.run.model
-
     @cached_property
     def latent(self) -> LatentModel:
         """The model, where it has latent variables; else the check does not apply."""
-        if not is_latent(self.model):
+        if not is_latent(self.run.model):
             raise NotApplicable(NO_LATENT)
-        return as_latent(self.model)
+        return as_latent(self.run.model)
 
     @property
     def unseen(self) -> Batch:
@@ -83,14 +78,9 @@ class DiagnosticContext:
         return self.on(self.train)
 
     @cached_property
-    def on_held(self) -> Context | None:
-        """The figures of the held-out examples; None where there are none."""
-        return None if self.held is None else self.on(self.held)
-
-    @property
     def on_unseen(self) -> Context:
         """The figures of the held-out examples; of those of training where there are none."""
-        return self.on_held or self.on_train
+        return self.on_train if self.held is None else self.on(self.held)
 
     def on(self, batch: Batch, n_samples: int = N_DRAWS) -> Context:
         """Return a context of examples; the check does not apply to a model without latents."""
@@ -156,9 +146,7 @@ class DiagnosticContext:
     @property
     def families(self) -> tuple[Family | None, Family | None]:
         """The families of the encoder and the decoder; None for parts of the user's own."""
-        parts = (self.latent.encoder, self.latent.decoder)
-        encoder, decoder = (getattr(part, "family", None) for part in parts)
-        return encoder, decoder
+        return family_of(self.latent.encoder), family_of(self.latent.decoder)
 
     @property
     def lower_lr(self) -> str:

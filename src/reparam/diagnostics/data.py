@@ -100,11 +100,9 @@ def chosen(data: Dataset, split: str, n: int, seed: int) -> Dataset:
 
 def sample_of(data: Dataset, x: Tensor) -> Sample:
     """Return the sample of a data set from which x, with shape (N, *shape), was drawn."""
-    held = next(
-        (data.splits[name].x for name in ("test", "validation") if name in data.splits), None
-    )
     train = data.splits["train"].x
-    splits = None if held is None else (train, held)
+    held = [data.splits[name].x for name in ("test", "validation") if name in data.splits]
+    splits = (train, held[0]) if held else None
     whole = train if train.is_floating_point() else None
     return Sample(x, data.spec.support, data.spec, splits, whole)
 
@@ -118,14 +116,10 @@ def not_finite(sample: Sample) -> Finding:
     bad = ~x.isfinite()
     n = int(bad.sum())
     share = n / max(bad.numel(), 1)
-    evidence = Evidence("no NaN", n_not_finite=n, share=share)
     if n == 0:
-        return evidence.fine("every value is finite")
-    evidence.text = (
-        f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index "
-        f"{first(bad)}"
-    )
-    return evidence.problem(
+        return Evidence("no NaN", n_not_finite=0, share=0.0).fine("every value is finite")
+    text = f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index"
+    return Evidence(f"{text} {first(bad)}", n_not_finite=n, share=share).problem(
         "There are values that are no numbers, and one of them makes every loss NaN",
         "leave these examples out, or fill them with the mean of the entry",
     )
@@ -151,6 +145,21 @@ def out_of_range(sample: Sample) -> Finding:
     )
 
 
+@check("axes")
+def axes(sample: Sample) -> Finding:
+    """Check the order of the axes of images."""
+    shape = tuple(sample.x.shape[1:])
+    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
+    evidence = Evidence(f"examples have the shape {shape}", **sizes)
+    if not is_channels_last(shape):
+        return evidence.fine("no sign of images with their axes in another order")
+    return evidence.problem(
+        "These look like images with the channels last, and the channels come first here: a "
+        "convolution would take the height for channels",
+        channels_first(),
+    )
+
+
 @check("support")
 def mistaken(sample: Sample) -> Finding:
     """Check for levels, binary values and shares that were taken for real numbers."""
@@ -164,12 +173,13 @@ def mistaken(sample: Sample) -> Finding:
     text = f"{'whole numbers' if whole else sample.kind} from {low:.4g} to {high:.4g}"
     evidence = Evidence(text, lowest=low, highest=high, n_values=len(x.unique()))
     if _are_levels(sample):
-        is_byte = high > GREY_MAXIMA[-2]
-        scaled = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
+        scale = f"divide by {high:.0f}"
+        if high > GREY_MAXIMA[-2]:
+            scale = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
         return evidence.problem(
             "Grey levels were taken for real numbers, and their likelihood is the density of "
             f"values up to {high:.0f} instead of 1",
-            scaled if is_byte else f"divide by {high:.0f}",
+            scale,
         )
     if whole and high > 1 and sample.kind == "real":
         return evidence.advice(
@@ -276,12 +286,10 @@ def grey(sample: Sample) -> Finding:
     name = default_likelihood(sample.spec or DataSpec(tuple(sample.x.shape[1:]), kind))
     message = "values are black or white, as a Bernoulli likelihood requires"
     if share > 0:
-        message = (
-            "on grey values a Bernoulli's cross-entropy is no likelihood (binarize='dynamic' makes "
-            "them black or white)"
-        )
-    evidence = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
-    return Evidence(evidence, share_grey=share).fine(f"{message}; the default here is {name}")
+        message = "on grey values a Bernoulli's cross-entropy is no likelihood "
+        message += "(binarize='dynamic' makes them black or white)"
+    text = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
+    return Evidence(text, share_grey=share).fine(f"{message}; the default here is {name}")
 
 
 @check("leak")
@@ -314,21 +322,6 @@ def leak(sample: Sample) -> Finding:
         "Held-out examples are in the training split too, so that figures on them are partly "
         "memory",
         "remove duplicates before splitting",
-    )
-
-
-@check("axes")
-def axes(sample: Sample) -> Finding:
-    """Check the order of the axes of images."""
-    shape = tuple(sample.x.shape[1:])
-    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
-    evidence = Evidence(f"examples have the shape {shape}", **sizes)
-    if not is_channels_last(shape):
-        return evidence.fine("no sign of images with their axes in another order")
-    return evidence.problem(
-        "These look like images with the channels last, and the channels come first here: a "
-        "convolution would take the height for channels",
-        channels_first(),
     )
 
 

@@ -1,7 +1,7 @@
 """Checks of training: its curves, and how far it carries beyond its data."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf, isfinite
 from statistics import mean, median
 from typing import Any
@@ -43,10 +43,10 @@ Row = dict[str, Any]
 @check("overfitting")
 def overfitting(context: DiagnosticContext) -> Finding:
     """Check what a model loses on examples that it was not trained on."""
-    train, held = context.on_train, context.on_held
-    if held is None:
+    train = context.on_train
+    if context.held is None:
         raise NotApplicable("there are no held-out examples")
-    on_train, on_held = (Figure.mean(-_loss(context, part)) for part in (train, held))
+    on_train, on_held = (Figure.mean(-_loss(context, on)) for on in (train, context.on_unseen))
     gap, spread = on_train - on_held, _spread(context)
     spread = spread if isfinite(spread) else 1.0
     share = (gap.value - 2 * (gap.stderr or 0.0)) / spread
@@ -93,7 +93,7 @@ def _loss(context: DiagnosticContext, examples: Context) -> Tensor:
 
 def _spread(context: DiagnosticContext) -> float:
     """Return the standard deviation of the loss over examples; infinite where it is not known."""
-    if not is_latent(context.model) or len(context.train) < 2:
+    if not is_latent(context.run.model) or len(context.train) < 2:
         return inf
     return max(float(_loss(context, context.on_train).std()), 1e-9)
 
@@ -118,9 +118,8 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     losses, held = _losses(rows), _losses(validated)
     bad = [int(row["step"]) for row in (*rows, *validated) if not isfinite(float(row["loss"]))]
     if bad:
-        step = min(bad)
-        evidence = Evidence(f"the loss is not a number at step {step:,}", step=step)
-        return _too_high(context, evidence)
+        text = f"the loss is not a number at step {min(bad):,}"
+        return _too_high(context, Evidence(text, step=min(bad)))
     smooth = [median(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
     fall = max(max(smooth) - min(smooth), 1e-9)
     noise = _noise(losses[len(losses) // 2 :])
@@ -130,11 +129,9 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     # On the same examples the noise is that of the draws of z, which that over examples exceeds.
     visible = max(SPIKE_SPREAD, ROW_NOISE / n_held**0.5) * spread
     held_spikes = _spikes(held, max(visible, SPIKE_SHARE * fall))
-    low, rise, at = smooth[0], 0.0, 0
-    for i, value in enumerate(smooth):
-        low = min(low, value)
-        if value - low > rise:
-            rise, at = value - low, i
+    rises = [value - low for value, low in zip(smooth, accumulate(smooth, min), strict=True)]
+    rise = max(rises)
+    at = rises.index(rise)
     evidence = Evidence(
         f"largest rise {rise:.2f} nats in {len(losses)} rows",
         n_spikes=len(spikes),
@@ -144,17 +141,8 @@ def learning_rate(context: DiagnosticContext) -> Finding:
         noise=noise,
     )
     if spikes or held_spikes:
-        seen = [
-            f"{len(found)} of {len(values)} {what} stand out of those around them, the worst at "
-            f"step {of[found[0]]['step']:,} with {values[found[0]]:.2f} instead of "
-            f"{_around(values, found[0]):.2f}"
-            for found, values, of, what in (
-                (spikes, losses, rows, "rows"),
-                (held_spikes, held, validated, "validations"),
-            )
-            if found
-        ]
-        evidence.text = "; ".join(seen)
+        curves = ((spikes, rows, "rows"), (held_spikes, validated, "validations"))
+        evidence.text = "; ".join(_worst(*curve) for curve in curves if curve[0])
         return _too_high(context, evidence)
     step = (rows[-1]["step"] - rows[0]["step"]) / (len(rows) - 1)
     # The change of a mean over the examples of a row by chance, in the same standard deviations.
@@ -164,6 +152,15 @@ def learning_rate(context: DiagnosticContext) -> Finding:
         evidence.text = f"the loss rose by {rise:.2f} nats up to step {rows[at]['step']:,}"
         return _too_high(context, evidence)
     return evidence.fine("the loss falls steadily")
+
+
+def _worst(spikes: Sequence[int], rows: Sequence[Row], what: str) -> str:
+    """Return the number of spikes and the worst of them in words."""
+    losses, i = _losses(rows), spikes[0]
+    return (
+        f"{len(spikes)} of {len(rows)} {what} stand out of those around them, the worst at step "
+        f"{rows[i]['step']:,} with {losses[i]:.2f} instead of {_around(losses, i):.2f}"
+    )
 
 
 def _too_high(context: DiagnosticContext, evidence: Evidence) -> Finding:
@@ -203,15 +200,13 @@ def stopped_early(context: DiagnosticContext) -> Finding:
         f"last half {half}"
     )
     evidence = Evidence(text, gain=gain, fall=fall, gain_of_second_half=half.value)
-    still = (
-        gain.value - 2 * stderr > STILL_SHARE * fall or half.value - 2 * stderr > STILL_HALF * fall
-    )
+    limits = ((gain, STILL_SHARE), (half, STILL_HALF))
+    if all(figure.value - 2 * stderr <= share * fall for figure, share in limits):
+        return evidence.fine("the loss has levelled")
     held = _losses(_validated(context))
-    if still and len(held) > 1 and not _falls(held):
+    if len(held) > 1 and not _falls(held):
         evidence.add(f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best")
         return evidence.fine("validation has levelled, though the loss still falls")
-    if not still:
-        return evidence.fine("the loss has levelled")
     return evidence.advice(
         "Training ended while the model still learned",
         f"epochs={2 * int(epochs)}" if epochs else "more epochs",

@@ -7,7 +7,7 @@ finite. ``result.split`` and all other names are fields of ``Facts``. The keys o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from itertools import chain
 from math import isfinite
@@ -123,9 +123,9 @@ class Evaluation(Mapping[str, Figure]):
         >>> Evaluation.from_dict(stored).elbo
         -1.5
         """
-        facts = {one.name: values[one.name] for one in fields(Facts) if one.name in values}
-        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
         types = get_type_hints(Facts)
+        facts = {k: values[k] for k in types if k in values}
+        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
         numbers = {k: values[k] for k in _values({}) if values.get(k) is not None}
         for name, value in (facts | numbers).items():
             kind = types.get(name, float)

@@ -145,10 +145,8 @@ def identity(features: Features) -> tuple[str, str | None]:
     """Return the name of features, and the SHA-256 of their weights where that is known."""
     if isinstance(features, NamedFeatures):
         return features.name, features.weights_sha256
-    name = getattr(features, "__qualname__", None)
-    if name is None:
-        return type(features).__qualname__, None
-    return f"{features.__module__}:{name}", None
+    name = getattr(features, "__qualname__", None)  # any callable of the user's own
+    return f"{features.__module__}:{name}" if name else type(features).__qualname__, None
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -345,7 +343,12 @@ def features_of(model: nn.Module) -> NamedFeatures:
         >>> features_of(judge.model)(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 16])
     """
-    network = _network(model)
+    network: Callable[[Tensor], Tensor] | None = None
+    if is_latent(model):
+        network = as_latent(model).encode
+    elif isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
+        conditional = model.conditionals["y"]
+        network = conditional.network if isinstance(conditional, Conditional) else None
     if network is None:
         raise OptionError(
             f"features of a {type(model).__name__}: give a run of a latent-variable model without "
@@ -357,15 +360,6 @@ def features_of(model: nn.Module) -> NamedFeatures:
 def _features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     with isolated(model) as device:
         return network(in_type_of(model, x.to(device))).flatten(1).cpu()
-
-
-def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    if is_latent(model):
-        return as_latent(model).encode
-    if isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
-        conditional = model.conditionals["y"]
-        return conditional.network if isinstance(conditional, Conditional) else None
-    return None
 
 
 def _in_chunks(features: Features, x: Tensor) -> Tensor:

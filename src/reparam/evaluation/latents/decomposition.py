@@ -120,8 +120,7 @@ def decompose(
         found = _densities(q, n_samples, seed, max_memory_mb, margins=factorizes)
         log_prior = prior.log_prob(found.draws.z).cpu().double()
         mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
-    whole = found.own - log_prior
-    draws = found.draws
+    whole, draws, margins = found.own - log_prior, found.draws, found.margins
 
     def part(values: Tensor) -> Figure:
         if mean_kl is None:
@@ -132,16 +131,14 @@ def decompose(
         slope = (around * values[: draws.n_samples]).sum() / spread if spread > 0 else 0.0
         return draws.estimate(values - slope * (whole - mean_kl))
 
-    margins = found.margins
-    return Decomposition(
-        mutual_information=part(found.own - found.joint),
-        marginal_kl=part(found.joint - log_prior),
-        total_correlation=None if margins is None else part(found.joint - margins),
-        dimension_wise_kl=(
-            None if margins is None or not _factorizes(prior, 0) else part(margins - log_prior)
-        ),
-        n_examples=q.batch_shape[0],
+    parts = Decomposition(
+        part(found.own - found.joint), part(found.joint - log_prior), None, None, q.batch_shape[0]
     )
+    if margins is not None:
+        parts = parts._replace(total_correlation=part(found.joint - margins))
+        if _factorizes(prior, 0):
+            parts = parts._replace(dimension_wise_kl=part(margins - log_prior))
+    return parts
 
 
 @numbers(n_samples=2)
@@ -324,15 +321,14 @@ def _densities(
     # Two temporaries of the size of the table, as a density makes them.
     rows = max(1, max_memory_mb * 2**20 // (2 * 4 * n * max(1, q.event_shape.numel())))
     own, joint, products = [], [], []
-    owner = draws.owner.to(draws.z.device)
-    for some, owners in zip(draws.z.split(rows), owner.split(rows), strict=True):
+    for some, owners in zip(draws.z.split(rows), draws.owner.split(rows), strict=True):
         if margins and isinstance(q, Independent):
             single = q.base_dist.log_prob(some.unsqueeze(1))
             log_q = single.sum(-1)
             products.append(single.logsumexp(1).double().sum(-1) - q.event_shape[0] * log(n))
         else:
             log_q = q.log_prob(some.unsqueeze(1))
-        own.append(log_q.gather(1, owners[:, None])[:, 0])
+        own.append(log_q.gather(1, owners[:, None].to(log_q.device))[:, 0])
         joint.append(log_q.double().logsumexp(1) - log(n))
     return _Densities(
         draws,

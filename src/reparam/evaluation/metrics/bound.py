@@ -98,12 +98,10 @@ _TOO_LOW = 0.025
 def _estimate(facts: Facts, figures: Figures) -> str:
     if facts.n_samples is None:
         return "the exact log-probability"
-    text = "log p(x) by importance sampling"
+    of = "" if facts.proposal in (None, "posterior") else f" from a {facts.proposal} proposal"
     if not facts.is_likelihood:
-        text = "importance-sampled, but no likelihood"
-    if facts.proposal not in (None, "posterior"):
-        text += f" from a {facts.proposal} proposal"
-    return text
+        return f"importance-sampled, but no likelihood{of}"
+    return f"log p(x) by importance sampling{of}"
 
 
 def _share(facts: Facts, figures: Figures) -> str:
@@ -147,13 +145,11 @@ class Likelihood(Metric):
         # All draws of a single sequence of codes are the same, so that none are too few.
         if draws.indices is None:
             n_samples, tunable = context.n_samples, context.is_tunable
-            alone = (draws.log_likelihood - draws.elbo > log(n_samples)) & (
-                draws.effective_sample_size * n_samples < 2
-            )
+            alone = draws.log_likelihood - draws.elbo > log(n_samples)
+            alone &= draws.effective_sample_size * n_samples < 2
             share = effective.value if effective.is_finite else None
-            warnings += few_draws(share, n_samples, tunable=tunable) or single_draws(
-                int(alone.sum()), n, n_samples, tunable=tunable
-            )
+            few = few_draws(share, n_samples, tunable=tunable)
+            warnings += few or single_draws(int(alone.sum()), n, n_samples, tunable=tunable)
         return Measured(figures, facts, warnings)
 
 
@@ -186,9 +182,8 @@ def impossible(n: int, n_examples: int, *, is_mass: bool) -> tuple[str, ...]:
     """
     if not n:
         return ()
-    what = "the result is decided by rounding"
-    if is_mass:
-        what += ", or is above 0, the largest logarithm of a probability"
+    above = ", or is above 0, the largest logarithm of a probability" if is_mass else ""
+    what = f"the result is decided by rounding{above}"
     return (
         f"log_likelihood cannot be computed: for {n:,} of {n_examples:,} examples {what}, in "
         "float64 too; where the posterior is nearly singular or far from the prior, "
@@ -242,10 +237,8 @@ def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False)
         return (
             "with a single draw log_likelihood is the ELBO again: take more samples (n_samples=)",
         )
-    if not effective:
-        return ()
-    too_low = (1 / effective - 1) / (2 * n_samples)
-    if too_low <= _TOO_LOW:
+    too_low = (1 / effective - 1) / (2 * n_samples) if effective else 0.0
+    if too_low <= _TOO_LOW or not effective:
         return ()
     return (
         f"of the {n_samples:,} draws of an example {effective * n_samples:.1f} count, so that "
@@ -354,15 +347,17 @@ def _log_likelihood(
     model: LatentModel, batch: Batch, annealing: Annealing, *, is_mass: bool
 ) -> Tensor:
     """Return log p(x) of every example, in float64 where float32 gives an impossible one."""
+
+    def estimate(x: Tensor, c: Tensor | None) -> Tensor:
+        return annealed_importance(model, x, c, annealing).log_likelihood
+
     most = 0.0 if is_mass else inf
-    found = annealed_importance(model, batch.x, batch.c, annealing).log_likelihood
+    found = estimate(batch.x, batch.c)
     again = held(found, most=most, rounding=0.0).isnan()
     if bool(again.any()):
-        x, c = batch.x.cpu()[again].double(), batch.c
-        c = None if c is None else c.cpu()[again].double()
-        wide = computed_in_float64(
-            model, lambda: annealed_importance(model, x, c, annealing).log_likelihood
-        )
+        x = batch.x.cpu()[again].double()
+        c = None if batch.c is None else batch.c.cpu()[again].double()
+        wide = computed_in_float64(model, lambda: estimate(x, c))
         if wide is not None:
             found[again] = wide
     return held(found, most=most, rounding=CHANCE)

@@ -138,11 +138,6 @@ class Decomposition(Metric):
             mean_kl=mean_kl if is_known and isfinite(mean_kl) else None,
             seed=context.seed,
         )
-        figures = {
-            "mutual_information": found.mutual_information,
-            "total_correlation": found.total_correlation,
-            "dimension_wise_kl": found.dimension_wise_kl,
-            "marginal_kl": found.marginal_kl,
-        }
+        figures = {name: found._asdict()[name] for name in (one.name for one in self.quantities)}
         there = {name: one for name, one in figures.items() if one is not None and one.is_finite}
         return Measured(there, {"decomposed_examples": n})
