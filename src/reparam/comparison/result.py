@@ -81,8 +81,8 @@ class Group:
 
     def means(self) -> dict[str, Figure]:
         """Return the means over seeds of the figures that exist."""
-        found = {name: self.values(name) for name in compared()}
-        means = {k: mean_over_seeds(values) for k, values in found.items() if values is not None}
+        values = {name: self.values(name) for name in compared()}
+        means = {k: None if v is None else mean_over_seeds(v) for k, v in values.items()}
         return {name: mean for name, mean in means.items() if mean is not None}
 
     def minus(self, reference: "Group") -> "Difference":
@@ -223,7 +223,7 @@ class Comparison:
                 return ["" if one is None else str(one) for one in there]
             return ["" if one is None else f"{one.value:.{digits}f}" for one in there]
 
-        units = [(entry.evaluation.active_units, entry) for entry in self.entries]
+        active = [(e.evaluation.active_units, e.evaluation.latent_dim) for e in self.entries]
         columns = {
             "run": [entry.title for entry in self.entries],
             "elbo": cells("elbo"),
@@ -231,7 +231,7 @@ class Comparison:
             "reconstr.": cells("reconstruction", 2),
             "kl": cells("kl", 2),
             "bits/dim": cells("bits_per_dim", 4),
-            "active": ["" if n is None else f"{n}/{e.evaluation.latent_dim}" for n, e in units],
+            "active": ["" if n is None else f"{n}/{dim}" for n, dim in active],
             "trained": [_duration(entry.seconds) for entry in self.entries],
             "weights": [_count(entry.parameters) for entry in self.entries],
         }
@@ -320,8 +320,7 @@ def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:
     lines = []
     for name, *cells in rows:
         short = name if len(name) <= first else "…" + name[-(first - 1) :]
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([short.ljust(first), *right]).rstrip())
+        lines.append("  ".join([short.ljust(first), *map(str.rjust, cells, widths[1:])]).rstrip())
     return lines
 
 

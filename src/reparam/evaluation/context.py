@@ -11,7 +11,6 @@ from torch.distributions import Distribution
 
 from reparam.batch import Batch
 from reparam.errors import OptionError
-from reparam.evaluation.classification import class_log_prob, correct
 from reparam.evaluation.directed import Kind, exact_log_probs, kind_of
 from reparam.evaluation.likelihood.bits import log_cells
 from reparam.evaluation.likelihood.importance import (
@@ -20,7 +19,7 @@ from reparam.evaluation.likelihood.importance import (
     combined,
     importance_sample,
 )
-from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal, is_tunable
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal
 from reparam.evaluation.model import as_event
 from reparam.evaluation.samples import Features
 from reparam.isolation import Progress, blocks, isolated, workers
@@ -208,27 +207,6 @@ class Context:
         encode = self.latent.encode
         return torch.cat(self.each(lambda part: encode(part.x, part.c).flatten(1).cpu()))
 
-    @cached_property
-    def squared_errors(self) -> Tensor:
-        """The mean squared error of each reconstruction, with shape (N,)."""
-
-        def error(part: Batch) -> Tensor:
-            difference = self.latent.reconstruct(part.x, part.c) - part.x
-            return difference.double().square().flatten(1).mean(1).cpu()
-
-        return torch.cat(self.each(error))
-
-    @cached_property
-    def is_correct(self) -> Tensor | None:
-        """Which known labels are predicted, with shape (M,); None for a model without classes."""
-
-        def predicted(part: Batch) -> Tensor | None:
-            scores = class_log_prob(self.model, part)
-            return None if scores is None or part.y is None else correct(scores, part.y)
-
-        found = [part for part in self.each(predicted) if part is not None]
-        return torch.cat(found) if found else None
-
     def _of_first(self, distribution: Callable[[Batch], T]) -> T:
         """Return a distribution of the model for the first example."""
         with isolated(self.model, self.device) as device:
@@ -244,11 +222,6 @@ class Context:
     def prior(self) -> Distribution:
         """The prior, of the first example where there is a condition."""
         return self._of_first(lambda first: self.latent.prior_distribution(first.c))
-
-    @property
-    def is_tunable(self) -> bool:
-        """Whether a proposal could be tuned and was not."""
-        return self.proposal != TUNED and is_tunable(self.posterior)
 
     @property
     def has_likelihood(self) -> bool:

@@ -13,7 +13,7 @@ from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.figure import Figure
 from reparam.isolation import isolated
 from reparam.mmd import mmd
-from reparam.models.conditional import Conditional
+from reparam.models.conditional import Conditional, part_of
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
@@ -133,7 +133,7 @@ def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means
         return model.assemble(model.sample(n), spec.shape)
     if is_latent(model):
         model = as_latent(model)
-    if not callable(getattr(model, "sample", None)):
+    if not callable(part_of(model, "sample")):
         raise OptionError(
             f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
             "sample_quality at 0"

@@ -398,14 +398,17 @@ class _Path:
         n_examples = min(len(self.x), self.rows)
         n_draws = max(1, self.rows // n_examples)
         for first in range(0, len(self.x), n_examples):
-            examples = slice(first, first + n_examples)
-            x, c = self.x[examples], None if self.c is None else self.c[examples]
             for drawn in range(0, len(z), n_draws):
-                piece = (slice(drawn, drawn + n_draws), examples)
-                value, gradient = with_gradient(partial(_decoded, self.model, x, c), z[piece])
+                piece = (slice(drawn, drawn + n_draws), slice(first, first + n_examples))
+                value, gradient = with_gradient(partial(self._decoded, piece[1]), z[piece])
                 log_joint[piece] += value
                 joint_gradient[piece] += gradient
         return Point(z, log_start, log_joint, start_gradient, joint_gradient)
+
+    def _decoded(self, examples: slice, z: Tensor) -> Tensor:
+        """Return log p(x | z, c) of some examples, with shape (K, B)."""
+        c = None if self.c is None else self.c[examples]
+        return self.model.likelihood(z, c).log_prob(self.x[examples])
 
     def tuned_steps(self) -> Tensor:
         """Return the length of the leapfrog steps at every temperature, with shape (T, B).
@@ -473,11 +476,6 @@ class _Path:
         # A trajectory that diverges is rejected.
         chance = log_ratio.clamp(max=0).exp().nan_to_num(0.0)
         return new.where(torch.rand_like(chance) < chance, point), chance.mean(0)
-
-
-def _decoded(model: LatentModel, x: Tensor, c: Tensor | None, z: Tensor) -> Tensor:
-    """Return log p(x | z, c), with shape (K, B)."""
-    return model.likelihood(z, c).log_prob(x)
 
 
 def with_gradient(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:

@@ -187,12 +187,8 @@ def importance_sample(
     found, weights = _sampled(sampler, x, c, decoder)
     if not found.has_density:
         return found
-
-    def in_float64() -> ImportanceSample:
-        wide = None if c is None else c.double()
-        return _widened(sampler, x.double(), wide, found, weights)
-
-    wide = computed_in_float64(model, in_float64)
+    wide_c = None if c is None else c.double()
+    wide = computed_in_float64(model, lambda: _widened(sampler, x.double(), wide_c, found, weights))
     if wide is None:  # only the exact rules remain
         return _possible(found, ROUNDING[torch.float32], ROUNDING[torch.float32])
     return _possible(wide, ROUNDING[torch.float64], CHANCE)

@@ -23,6 +23,7 @@ from reparam.evaluation.likelihood.annealed import (
 )
 from reparam.evaluation.likelihood.bits import raw_bits
 from reparam.evaluation.likelihood.precision import CHANCE, computed_in_float64, held
+from reparam.evaluation.likelihood.proposal import TUNED, is_tunable
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
@@ -144,7 +145,8 @@ class Likelihood(Metric):
         warnings += impossible(n_impossible, n, is_mass=draws.decoder.is_mass)
         # All draws of a single sequence of codes are the same, so that none are too few.
         if draws.indices is None:
-            n_samples, tunable = context.n_samples, context.is_tunable
+            n_samples = context.n_samples
+            tunable = context.proposal != TUNED and is_tunable(context.posterior)
             alone = draws.log_likelihood - draws.elbo > log(n_samples)
             alone &= draws.effective_sample_size * n_samples < 2
             share = effective.value if effective.is_finite else None

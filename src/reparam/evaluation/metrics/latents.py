@@ -1,14 +1,18 @@
 """The figures of the latents: active units, codes in use, probes, clusters and classes."""
 
+import torch
+from torch import Tensor
+
 from reparam.batch import Batch, in_chunks
 from reparam.divergence import is_real
+from reparam.evaluation.classification import class_log_prob, correct
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.latents.activity import N_FIRST, active_units, code_usage, encode_means
 from reparam.evaluation.latents.clustering import assigned_clusters, clustering
 from reparam.evaluation.latents.probes import SMALL_CODE, probe, training_rows
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
-from reparam.models.latent import LatentModel
+from reparam.models.conditional import part_of
 from reparam.priors import Mixture
 
 # Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
@@ -134,11 +138,11 @@ class Probes(Metric):
         if train is None or train.y is None or context.spec.given_label or not is_small:
             return Measured()
         rows = training_rows(train.y, context.seed)
+        y, c = train.y[rows], None if train.c is None else train.c[rows]
         if len(rows) == 0 or context.batch.y is None:
             return Measured()
-        chosen = Batch(train.x[rows], train.y[rows], None if train.c is None else train.c[rows])
-        codes = encode_means(context.latent, chosen)
-        found = probe(codes, train.y[rows], context.codes, context.batch.y, seed=context.seed)
+        codes = encode_means(context.latent, Batch(train.x[rows], y, c))
+        found = probe(codes, y, context.codes, context.batch.y, seed=context.seed)
         if found is None:
             return Measured()
         figures = {"linear_probe": found.linear, "knn_accuracy": found.neighbors}
@@ -173,8 +177,7 @@ class Clusters(Metric):
 
     def compute(self, context: Context) -> Measured:
         """Return the figures over the examples with a known label."""
-        y, model = context.batch.y, context.model
-        prior = model.prior if isinstance(model, LatentModel) else None
+        y, prior = context.batch.y, part_of(context.model, "prior")
         if y is None or not isinstance(prior, Mixture):
             return Measured()
         known = y.cpu() >= 0
@@ -200,5 +203,10 @@ class Accuracy(Metric):
 
     def compute(self, context: Context) -> Measured:
         """Return the mean over the examples with a known label."""
-        found = context.is_correct
-        return Measured() if found is None else Measured({"accuracy": Figure.mean(found)})
+
+        def predicted(part: Batch) -> Tensor | None:
+            scores = class_log_prob(context.model, part)
+            return None if scores is None or part.y is None else correct(scores, part.y)
+
+        found = [part for part in context.each(predicted) if part is not None]
+        return Measured({"accuracy": Figure.mean(torch.cat(found))} if found else {})

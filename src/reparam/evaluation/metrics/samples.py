@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
@@ -23,7 +27,12 @@ class Reconstruction(Metric):
         """Return the mean over the examples; nothing for classes and tokens."""
         if context.spec.support in ("categorical", "tokens"):
             return Measured()
-        return Measured({"mse": Figure.mean(context.squared_errors)})
+
+        def error(part: Batch) -> Tensor:
+            difference = context.latent.reconstruct(part.x, part.c) - part.x
+            return difference.double().square().flatten(1).mean(1).cpu()
+
+        return Measured({"mse": Figure.mean(torch.cat(context.each(error)))})
 
 
 def _compared(facts: Facts) -> str:
