@@ -117,8 +117,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     if place.suffix.lower() in TABLES and place.is_file():
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
-            "folder of images"
+            f"{ARRAYS[0]} file (numpy.save)"
         )
     if not place.exists():
         raise unknown("run or data set", options.target, SOURCES)
@@ -147,8 +146,5 @@ def read_array(path: Path) -> Any:
             "larger than the memory, or holds something else"
         ) from error
     if found.ndim == 0 or found.size == 0:
-        raise DataError(
-            f"{path} has shape {found.shape}: give at least one example, a row each, with at least "
-            "one entry"
-        )
+        raise DataError(f"{path} has shape {found.shape}: give one example or more, a row each")
     return found

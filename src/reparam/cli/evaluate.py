@@ -50,8 +50,7 @@ def main(options: Options) -> None:
     run = options.run.load()
     if options.features is not None and options.evaluation.sample_quality == 0:
         raise OptionError(
-            f"features={options.features!r}: they are for samples, so give their number, such as "
-            "sample_quality=5000"
+            f"features={options.features!r}: give a number of samples too, as sample_quality=5000"
         )
     before = run.kept_evaluation()
     result = run.evaluate(

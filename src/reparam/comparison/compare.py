@@ -251,8 +251,7 @@ def _require_same_data(run: TrainedRun, other: TrainedRun, name: str, other_name
     if a.name == b.name and ways[0] != ways[1]:
         raise OptionError(
             f"{name} was trained with binarize={ways[0]!r} and {other_name} with "
-            f"binarize={ways[1]!r}, so that they are scored on other pixels: train both with the "
-            "same binarize="
+            f"binarize={ways[1]!r}, on other pixels: train both with the same binarize="
         )
 
 

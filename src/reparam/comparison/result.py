@@ -144,8 +144,7 @@ class Comparison:
         if poor:
             notes.append(
                 f"{', '.join(poor)}: fewer than two draws of an example count, so that "
-                "log-likelihood is too low, by more for one run than for another: take more "
-                "samples (n_samples=)"
+                "log-likelihood is too low, and differently for each run: give a larger n_samples="
             )
         return notes
 
@@ -256,10 +255,7 @@ class Comparison:
                 f"{'; '.join(clear) or 'none'}.{self._why_wide(differences)}"
             )
         if unlike:
-            text += (
-                f" No verdict on {', '.join(unlike)}: not of the same log-probability as "
-                f"{reference}."
-            )
+            text += f" No verdict on {', '.join(unlike)}: another log-probability than {reference}."
         if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):
             text += (
                 " Between single runs the errors do not contain what another seed of training "

@@ -177,8 +177,7 @@ def mistaken(sample: Sample) -> Finding:
         if high > GREY_MAXIMA[-2]:
             scale = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
         return evidence.problem(
-            "Grey levels were taken for real numbers, and their likelihood is the density of "
-            f"values up to {high:.0f} instead of 1",
+            f"Grey levels were taken for real numbers: the density is of values up to {high:.0f}",
             scale,
         )
     if whole and high > 1 and sample.kind == "real":
@@ -319,8 +318,7 @@ def leak(sample: Sample) -> Finding:
         message = "the splits share no more than by chance" if share else "splits are disjoint"
         return evidence.fine(message)
     return evidence.advice(
-        "Held-out examples are in the training split too, so that figures on them are partly "
-        "memory",
+        "Held-out examples are in the training split too, so that their figures are too good",
         "remove duplicates before splitting",
     )
 

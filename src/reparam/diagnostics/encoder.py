@@ -74,15 +74,13 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if sure > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
             "The encoder lags behind: the decoder could use better posteriors than it gives",
-            f"more epochs= (now {context.option('epochs')}), a wider encoder (hidden=), or "
-            f"{context.longer_warmup}",
+            f"epochs= over {context.option('epochs')}, a wider hidden=, or {context.longer_warmup}",
             is_problem=sure > max(LAG_NATS, LAG_PROBLEM * total),
         )
     apart = held - train
     if apart.value - 2 * (apart.stderr or 0.0) > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
-            "The encoder fits the training examples and not others, so that held-out figures are "
-            "worse than the decoder deserves",
+            "The encoder is over-fitted: held-out figures are worse than the decoder allows",
             "early_stopping=5, more data, or a smaller encoder (hidden=)",
         )
     return evidence.fine("the encoder keeps up")
@@ -201,8 +199,7 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     source = "posterior" if proposal == POSTERIOR else f"{proposal} proposal"
     text = (
         f"from {n_samples} to {2 * n_samples} draws from the {source} the log-likelihood of "
-        f"{len(some)} examples rises by {rise} nats, and of {n_samples} draws {few:.1f} count "
-        "(median)"
+        f"{len(some)} examples rises by {rise} nats, and {few:.1f} draws count (median)"
     )
     evidence = Evidence(
         text, rise=rise, n_samples=n_samples, effective_draws=few, n_examples=len(some)
@@ -215,8 +212,7 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     by = "" if proposal == POSTERIOR else f", proposal={proposal!r}"
     annealed = ", or annealed=100, which depends less on the posterior"
     return evidence.advice(
-        "The log-likelihood is below the true one for lack of importance samples, by more than its "
-        "standard error",
+        "Importance samples are too few: the log-likelihood is too low by more than its error",
         f"evaluate with n_samples={10 * n_samples}{by}{annealed if few < FEW_EFFECTIVE else ''}",
         is_problem=is_bad,
     )

@@ -108,10 +108,7 @@ def examine_data(
     else:
         whole = as_tensor(data, "x")
         if whole.ndim == 0 or whole.numel() == 0:
-            raise DataError(
-                f"x has shape {tuple(whole.shape)}: data need at least one example of at least one "
-                "value, so give some"
-            )
+            raise DataError(f"x has shape {tuple(whole.shape)}: give one example or more")
         name, n = "data", len(whole)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         x = whole[order[:n_examples]]

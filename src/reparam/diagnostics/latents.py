@@ -100,10 +100,8 @@ def dead_codes(context: DiagnosticContext) -> Finding:
     """Check for codes of a codebook that no example has."""
     indices, n_codes = _indices(context)
     if indices.numel() < SEEN_OFTEN * n_codes:
-        raise NotApplicable(
-            f"{indices.numel():,} places are too few to judge {n_codes} codes; more examples "
-            "(n_examples=)"
-        )
+        n = f"{indices.numel():,}"
+        raise NotApplicable(f"{n} places are too few for {n_codes} codes: a larger n_examples=")
     usage = code_usage(indices)
     dead = 1 - usage.n_used / n_codes
     evidence = Evidence(
@@ -172,7 +170,6 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
     if cost <= max(FAR_NATS, FAR_SHARE * total):
         return evidence.fine("codes lie where the prior draws")
     return evidence.advice(
-        "The codes of the data do not lie where the prior draws, so that samples are worse than "
-        "reconstructions",
+        "Codes of the data lie where the prior does not, so that samples are poor",
         "prior='vamp', prior='flow', or more epochs=",
     )

@@ -114,9 +114,8 @@ def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     is_fixed = not isinstance(family, Gaussian) or not isinstance(family.scale, str)
     fixed = f"likelihood='gaussian-optimal', or a Gaussian with scale={best.value:.3g}"
     return evidence.advice(
-        f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as much as "
-        f"with β = {beta:.3g} on a decoder of the best σ, and as with β = 2σ² = {plain:.3g} "
-        "beside the summed squared error",
+        f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as with "
+        f"β = {beta:.3g} at the best σ, and as with β = 2σ² = {plain:.3g} beside squared errors",
         fixed if is_fixed else "more epochs=, or likelihood='gaussian-optimal'",
         is_problem=factor > SCALE_PROBLEM,
     )
@@ -134,8 +133,7 @@ def _learned_scale(family: Family | None, square: Tensor, scale: Tensor) -> Find
         return evidence.advice(
             "The learned σ lies at its floor where values repeat exactly, and the likelihood is "
             "mostly that of these entries: its height is the floor's",
-            "likelihood='gaussian-shared', or likelihood='logistic-mixture' for images of whole "
-            "levels",
+            "likelihood='gaussian-shared', or likelihood='logistic-mixture' for grey levels",
         )
     factor = max(rms.value, 1 / rms.value)
     if factor <= SCALE_ADVICE:
@@ -195,15 +193,11 @@ def _weight(context: DiagnosticContext, beta: float, evidence: Evidence) -> Find
     averaged = evidence.figures.get("weight_of_reconstruction", 1.0) < 0.5
     fix = "beta=1, for a bound that training tightens"
     if averaged:
-        fix = (
-            "sum the reconstruction over the entries of x instead of averaging it, then take the "
-            "mean over examples"
-        )
+        fix = "sum the reconstruction over the entries of x instead of averaging it"
     elif context.option("variant") == "beta-vae":
         fix = "variant='vae', unless plainer codes are worth the nats; evaluate reports β = 1"
     return evidence.advice(
-        f"In nats the KL has the weight β = {beta:.4g}, so that training does not maximize a bound "
-        "of the likelihood",
+        f"In nats the KL has the weight β = {beta:.4g}: training maximizes no bound of log p(x)",
         fix,
         is_problem=averaged,
     )

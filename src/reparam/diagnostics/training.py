@@ -59,10 +59,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
     rose = still_learns = False
     if is_validated:
         (best, epoch), last = min(losses), losses[-1][0]
-        text = (
-            f"; the validation loss was best after epoch {epoch + 1} with {best:.2f}, last "
-            f"{last:.2f}"
-        )
+        text = f"; validation was best after epoch {epoch + 1} with {best:.2f}, last {last:.2f}"
         evidence.add(text, best_validation_loss=best, last_validation_loss=last)
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
@@ -167,8 +164,7 @@ def _too_high(context: DiagnosticContext, evidence: Evidence) -> Finding:
     lr, clip = context.option("lr"), float(context.option("clip_norm") or 0.0)
     fix = f"{context.lower_lr}, or a longer lr_warmup="
     return evidence.problem(
-        f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss does not "
-        "fall steadily",
+        f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss is unsteady",
         fix if 0 < clip <= 1 else f"{fix}, or clip_norm=1",
     )
 
@@ -181,9 +177,9 @@ def stopped_early(context: DiagnosticContext) -> Finding:
         last = max((int(row.get("epoch", 0)) for row in run.rows), default=0)
         evidence = Evidence(f"the last row is of epoch {last + 1} of {epochs}", epoch=last + 1)
         return evidence.problem(
-            "Training did not end by itself, so these are not the weights it would have ended with",
-            f"fit(..., out={str(run.folder.path)!r}, resume=True); a new run with a lower lr=, if "
-            "it stopped at a loss that was not finite",
+            "Training was interrupted, so these are not its last weights",
+            f"fit(..., out={str(run.folder.path)!r}, resume=True); after a loss that was not "
+            "finite, a new run with a lower lr=",
         )
     losses = _losses(_shaped(context))
     if not all(map(isfinite, losses)):
@@ -196,8 +192,7 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     half = Figure(mean(losses[middle : middle + tenth]) - after, stderr)
     fall = max(losses[0] - after, 1e-9)
     text = (
-        f"the last tenth of training brought {gain} nats ({gain.value / fall:.2%} of all), the "
-        f"last half {half}"
+        f"the last tenth brought {gain} nats ({gain.value / fall:.2%} of all), the last half {half}"
     )
     evidence = Evidence(text, gain=gain, fall=fall, gain_of_second_half=half.value)
     limits = ((gain, STILL_SHARE), (half, STILL_HALF))

@@ -78,35 +78,31 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Figure:
     """
     if batch.y is None:
         raise DataError("accuracy needs labels, and these examples have none: give y")
-    right = []
     with isolated(model) as device:
-        for part in blocks(batch, chunk, device):
-            scores = class_log_prob(model, Batch(part.x))
-            if scores is None or part.y is None:
-                parents = (
-                    model.parents if isinstance(model, DirectedModel) else ["latent variables"]
-                )
-                raise OptionError(
-                    f"a model of {', '.join(parents) or 'nothing'} predicts no classes: accuracy "
-                    "needs a node 'y' with a Categorical, or a q(y | x), such as in the variant "
-                    "classifier or ss-vae"
-                )
-            right.append(correct(scores.cpu(), part.y.cpu()))
+        found = [correct(model, part) for part in blocks(batch, chunk, device)]
+    right = [part for part in found if part is not None]
+    if len(right) < len(found):
+        parents = model.parents if isinstance(model, DirectedModel) else ("latent variables",)
+        raise OptionError(
+            f"a model of {', '.join(parents) or 'nothing'} predicts no classes: accuracy "
+            "needs a Categorical node 'y' or a q(y | x), as in classifier or ss-vae"
+        )
     known = torch.cat(right)
     if len(known) == 0:
         raise DataError("accuracy needs labels, and none of these examples has a known one: give y")
     return Figure.mean(known)
 
 
-def correct(scores: Tensor, y: Tensor) -> Tensor:
-    """Return which of the known labels are predicted, bool with shape (M,) on the CPU.
+def correct(model: nn.Module, batch: Batch) -> Tensor | None:
+    """Return which of the known labels a model predicts, bool with shape (M,) on the CPU.
+
+    None for a model without classes.
 
     Arguments:
-        scores: A score of each class, with shape (B, K).
-        y: Labels with shape (B,); -1 where one is not known.
-
-    >>> correct(torch.eye(3), torch.tensor([0, 2, -1]))
-    tensor([ True, False])
+        model: The model, where the examples are.
+        batch: Examples with labels; -1 where one is not known.
     """
-    known = y >= 0
-    return (scores.argmax(-1) == y)[known].cpu()
+    scores = class_log_prob(model, batch)
+    if scores is None or batch.y is None:
+        return None
+    return (scores.argmax(-1) == batch.y)[batch.y >= 0].cpu()

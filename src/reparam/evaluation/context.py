@@ -109,8 +109,7 @@ class Context:
         check_proposal(self.proposal)
         if self.is_directed and self.proposal != POSTERIOR:
             raise OptionError(
-                f"proposal={self.proposal!r}: the log-likelihood of a directed model is exact; "
-                "leave it out"
+                f"proposal={self.proposal!r}: a directed model's likelihood is exact; leave it out"
             )
 
     @property

@@ -205,10 +205,8 @@ class Evaluation(Mapping[str, Figure]):
             of = "" if weights is None else f" (weights {weights[:12]}…)"
             notes.append(f"note: the features of fid and kid are those of {facts.features}{of}")
         if facts.n_generated is not None and facts.n_generated == facts.n_examples:
-            notes.append(
-                f"note: all {facts.n_examples:,} examples of the split were compared with as many "
-                "samples, the largest possible number"
-            )
+            n = f"{facts.n_examples:,}"
+            notes.append(f"note: all {n} examples of the split were compared with {n} samples")
         return notes + [f"warning: {warning}" for warning in facts.warnings]
 
 

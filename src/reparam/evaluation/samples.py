@@ -17,7 +17,6 @@ from reparam.models.conditional import Conditional, part_of
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
-from reparam.utils.arguments import numbers
 
 Features = Callable[[Tensor], Tensor]
 """From examples with shape (B, *shape) to their features, with shape (B, F)."""
@@ -65,7 +64,6 @@ class SampleQuality(NamedTuple):
     kid: Figure | None = None
 
 
-@numbers()
 def sample_quality(
     samples: Tensor, examples: Tensor, features: Features | None = None
 ) -> SampleQuality:
@@ -135,8 +133,7 @@ def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means
         model = as_latent(model)
     if not callable(part_of(model, "sample")):
         raise OptionError(
-            f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
-            "sample_quality at 0"
+            f"a {type(model).__name__} has no method sample: leave sample_quality at 0"
         )
     return cast(LatentModel, model).sample(n, c, mean=means).reshape(n, *spec.shape)
 
@@ -187,13 +184,12 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return max(0.0, float(distance))
 
 
-@numbers()
-def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
+def fid(first: Tensor, second: Tensor) -> Figure:
     r"""Return the Fréchet distance of two samples of features, with standard error and bias.
 
     The distance of two samples is too high in mean, by about a constant over N that depends on the
-    model: compare models at one N only. Both error and bias come from leaving out each of K blocks
-    in turn, on both sides at once; with fewer examples than features both are rough:
+    model: compare models at one N only. Both error and bias come from leaving out each of K = 10
+    blocks in turn, on both sides at once; with fewer examples than features both are rough:
 
     .. math:: \mathrm{stderr}^2 = \frac{K - 1}{K} \sum_k (d_{(k)} - \bar d)^2, \qquad
               \mathrm{bias} = (K - 1) (\bar d - d)
@@ -201,7 +197,6 @@ def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
     Arguments:
         first: Features with shape (N, F), in random order.
         second: Features with shape (N, F), in random order.
-        n_blocks: K.
 
     Raises:
         ShapeError: Fewer than two rows for each block, or not as many on both sides.
@@ -216,6 +211,7 @@ def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
         >>> abs(found.value - found.bias - 18) < 4 * found.stderr
         True
     """
+    n_blocks = _N_BLOCKS
     _require_pairs(first, second, n_blocks)
     whole = frechet_distance(first, second)
     block = torch.arange(len(first), device=first.device) * n_blocks // len(first)
@@ -242,8 +238,7 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-@numbers()
-def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
+def kid(first: Tensor, second: Tensor) -> Figure:
     r"""Return the kernel distance of two samples of features, without bias.
 
     .. math:: \mathrm{KID} = \mathbb E[k(a, a')] + \mathbb E[k(b, b')] - 2\, \mathbb E[k(a, b)],
@@ -254,7 +249,6 @@ def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
     Arguments:
         first: Features with shape (N, F).
         second: Features with shape (N, F).
-        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty rows, or not as many on both sides.
@@ -268,29 +262,25 @@ def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
         >>> abs(found.value) < 4 * found.stderr
         True
     """
-    wide = [x.double() for x in (first, second)]
-    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), *wide, block=block)
+    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), first.double(), second.double())
 
 
 def blockwise(
-    statistic: Callable[[Tensor, Tensor], Tensor],
-    first: Tensor,
-    second: Tensor,
-    *,
-    block: int = BLOCK,
+    statistic: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor
 ) -> Figure:
     """Return the mean of a statistic over disjoint blocks of two samples, and its standard error.
+
+    A block has about 1000 examples; there are ten blocks or more.
 
     Arguments:
         statistic: A function of two samples without bias.
         first: Draws with shape (N, D).
         second: Draws with shape (N, D).
-        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty draws, or not as many on both sides.
     """
-    n_blocks = max(_N_BLOCKS, len(first) // block)
+    n_blocks = max(_N_BLOCKS, len(first) // BLOCK)
     _require_pairs(first, second, n_blocks)
     size = len(first) // n_blocks
     pairs = zip(first.split(size)[:n_blocks], second.split(size)[:n_blocks], strict=True)
@@ -368,8 +358,7 @@ def _in_chunks(features: Features, x: Tensor) -> Tensor:
     found = torch.cat(parts)
     if found.dim() != 2 or len(found) != len(x):
         raise ShapeError(
-            f"features of shape {tuple(found.shape)} for {len(x)} examples: a row for each is "
-            f"needed, as ({len(x)}, F)"
+            f"features of shape {tuple(found.shape)}: give a row for each of {len(x)} examples"
         )
     return found
 

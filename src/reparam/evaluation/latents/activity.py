@@ -73,8 +73,7 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correctio
     """
     if means.dim() != 2 or means.shape[0] < 2:
         raise ShapeError(
-            f"means of shape {tuple(means.shape)}: active units need a variance over examples, so "
-            "give the means of two or more as (N, D)"
+            f"means of shape {tuple(means.shape)}: give those of two or more examples as (N, D)"
         )
     return int((means.double().var(0, correction=correction) > threshold).sum())
 

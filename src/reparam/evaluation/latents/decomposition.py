@@ -361,8 +361,7 @@ def _require_batches(q: Distribution, prior: Distribution) -> None:
     if len(q.batch_shape) != 1 or len(prior.batch_shape) != 0:
         raise ShapeError(
             f"posteriors of batch shape {tuple(q.batch_shape)} and a prior of batch shape "
-            f"{tuple(prior.batch_shape)}: the posteriors must be a batch (N,), the prior a single "
-            "distribution"
+            f"{tuple(prior.batch_shape)}: give a batch (N,), and a single distribution as prior"
         )
 
 

@@ -29,7 +29,7 @@ from reparam.distributions import Chain, base_distribution, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import ShapeError, SupportError, unknown
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.likelihood.decoder import inspect_decoder
+from reparam.evaluation.likelihood.decoder import inspect_decoder, pieces
 from reparam.evaluation.model import as_event
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
@@ -298,9 +298,8 @@ def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
         if not is_real(group):
             kind = type(base_distribution(group)).__name__
             raise SupportError(
-                "annealing moves z along gradients, through all real vectors, and the latents of "
-                f"this model (or some of them) are a {kind}: use importance "
-                "sampling with more draws (n_samples=) instead"
+                "annealing moves z along gradients, through all real vectors, and latents of this "
+                f"model are a {kind}: use importance sampling with a larger n_samples="
             )
 
 
@@ -395,14 +394,10 @@ class _Path:
             log_joint, joint_gradient = log_start.clone(), start_gradient.clone()
         else:
             log_joint, joint_gradient = with_gradient(self.prior.log_prob, z)
-        n_examples = min(len(self.x), self.rows)
-        n_draws = max(1, self.rows // n_examples)
-        for first in range(0, len(self.x), n_examples):
-            for drawn in range(0, len(z), n_draws):
-                piece = (slice(drawn, drawn + n_draws), slice(first, first + n_examples))
-                value, gradient = with_gradient(partial(self._decoded, piece[1]), z[piece])
-                log_joint[piece] += value
-                joint_gradient[piece] += gradient
+        for piece in pieces(len(z), len(self.x), self.rows):
+            value, gradient = with_gradient(partial(self._decoded, piece[1]), z[piece])
+            log_joint[piece] += value
+            joint_gradient[piece] += gradient
         return Point(z, log_start, log_joint, start_gradient, joint_gradient)
 
     def _decoded(self, examples: slice, z: Tensor) -> Tensor:

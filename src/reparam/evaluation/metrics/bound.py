@@ -82,9 +82,8 @@ class Bound(Metric):
 
 
 NO_LIKELIHOOD = (
-    "the decoder's log-density is not normalized (cross-entropy on grey values), so none of these "
-    "numbers is a likelihood: the importance-sampled figure bounds no likelihood, and bits per "
-    "dimension do not exist"
+    "the decoder's log-density is not normalized (cross-entropy on grey values), so this is no "
+    "likelihood: importance sampling bounds no likelihood, and bits per dimension do not exist"
 )
 
 A_DENSITY = (
@@ -305,8 +304,7 @@ class Annealed(Metric):
             return
         if context.is_directed:
             raise OptionError(
-                f"annealed={context.annealed}: the log-likelihood of a directed model is exact; "
-                "leave it at 0"
+                f"annealed={context.annealed}: a directed model's likelihood is exact; give 0"
             )
         c = context.batch.c
         with isolated(context.model, context.device, context.seed) as device:

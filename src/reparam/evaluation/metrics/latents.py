@@ -1,11 +1,10 @@
 """The figures of the latents: active units, codes in use, probes, clusters and classes."""
 
 import torch
-from torch import Tensor
 
 from reparam.batch import Batch, in_chunks
 from reparam.divergence import is_real
-from reparam.evaluation.classification import class_log_prob, correct
+from reparam.evaluation.classification import correct
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.latents.activity import N_FIRST, active_units, code_usage, encode_means
@@ -203,10 +202,6 @@ class Accuracy(Metric):
 
     def compute(self, context: Context) -> Measured:
         """Return the mean over the examples with a known label."""
-
-        def predicted(part: Batch) -> Tensor | None:
-            scores = class_log_prob(context.model, part)
-            return None if scores is None or part.y is None else correct(scores, part.y)
-
-        found = [part for part in context.each(predicted) if part is not None]
-        return Measured({"accuracy": Figure.mean(torch.cat(found))} if found else {})
+        found = context.each(lambda part: correct(context.model, part))
+        right = [part for part in found if part is not None]
+        return Measured({"accuracy": Figure.mean(torch.cat(right))} if right else {})

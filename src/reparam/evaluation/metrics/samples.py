@@ -74,8 +74,7 @@ class Samples(Metric):
         n, support = context.sample_quality, context.spec.support
         if n > 0 and support in ("tokens", "categorical") and context.features is None:
             raise OptionError(
-                f"sample_quality={n}: {support} values have no distances by themselves; give "
-                "features=, or leave it at 0"
+                f"sample_quality={n}: {support} values have no distances; give features=, or 0"
             )
 
     def compute(self, context: Context) -> Measured:
