@@ -89,7 +89,7 @@ def diagnosis(options: Options) -> Diagnosis:
     if RunFolder(place).holds_run:
         for name in ("binarize", "dequantize", "support"):
             if vars(options)[name] is not None:
-                raise OptionError(f"{name}=: a run prepares data in its own way; drop it")
+                raise OptionError(f"{name}=: a run has prepared data; leave it out")
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
     if place.suffix in ARRAYS and place.is_file():
@@ -140,9 +140,9 @@ def read_array(path: Path) -> Any:
             with loaded:
                 found = loaded["x" if "x" in loaded else loaded.files[0]]
     except UNREADABLE as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} cannot be read as an array of numbers ({said}): it is cut short or damaged, "
+            f"{path} cannot be read as an array of numbers ({reason}): it is cut short or damaged, "
             "larger than the memory, or holds something else"
         ) from error
     if found.ndim == 0 or found.size == 0:

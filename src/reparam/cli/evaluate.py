@@ -132,9 +132,9 @@ def _function(named: str, spec: DataSpec) -> NamedFeatures:
         function = vars(import_module(module))[name]
     except Exception as error:
         # The module is the user's own, and may fail in any way.
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise OptionError(
-            f"features={named!r}: {said}; give MODULE:FUNCTION, such as mine:f for "
+            f"features={named!r}: {reason}; give MODULE:FUNCTION, such as mine:f for "
             "a function f in mine.py, or the folder of a run"
         ) from error
     finally:

@@ -47,8 +47,8 @@ def compare(
     The evaluation in the folder of a run is used where it is of the same split, draws and weights;
     else the run is evaluated, and its folder keeps the result unless it holds another sound
     evaluation. Runs of one configuration that differ in their seed only are averaged. Where the
-    data of a run are in memory or in a file of the user's own, the evaluation in its folder counts
-    only if it is of exactly these examples.
+    data of a run are in memory or in a user's file, the evaluation in its folder counts only if it
+    is of exactly these examples.
 
     Arguments:
         runs: Two runs or more, as ``fit`` and ``load`` return them.
@@ -138,8 +138,8 @@ def _kept(run: TrainedRun, split: str, seed: int) -> Evaluation | None:
     """Return the evaluation of a split of the run's own data under a seed in its folder."""
     found = run.kept_evaluation()
     data = run.spec.name if run.data is None else run.data.name
-    asked = (split, seed, data, run.spec.condition)
-    if found is None or (found.split, found.seed, found.data, found.condition) != asked:
+    wanted = (split, seed, data, run.spec.condition)
+    if found is None or (found.split, found.seed, found.data, found.condition) != wanted:
         return None
     # A data set with a name is determined by it, and may have to be downloaded first.
     path = (run.config.get("recorded", {}).get("data") or {}).get("path")
@@ -169,9 +169,9 @@ def _draws(
     Raises:
         OptionError: The evaluations differ in one that is not given.
     """
-    asked: dict[str, Any] = {"n_samples": n_samples, "proposal": proposal}
+    used: dict[str, Any] = {"n_samples": n_samples, "proposal": proposal}
     apart = {}
-    for option in [name for name, value in asked.items() if value is None]:
+    for option in [name for name, value in used.items() if value is None]:
         pairs = [
             (vars(one.facts)[option], name) for name, one in zip(names, kept, strict=True) if one
         ]
@@ -182,13 +182,13 @@ def _draws(
                 f"{first[values[0]]} was evaluated with {option}={values[0]} and "
                 f"{first[values[1]]} with {option}={values[1]}"
             )
-        asked[option] = values[0] if values else None
+        used[option] = values[0] if values else None
     if apart:
         raise OptionError(
             f"{', '.join(apart.values())}, which leaves other gaps below log p(x): give "
             f"{' and '.join(apart)} to evaluate all with the same"
         )
-    return asked["n_samples"] or N_SAMPLES, asked["proposal"] or POSTERIOR
+    return used["n_samples"] or N_SAMPLES, used["proposal"] or POSTERIOR
 
 
 def _entry(run: TrainedRun, name: str, evaluation: Evaluation) -> Entry:

@@ -28,9 +28,9 @@ N_DRAWS = 4
 SETTLING = 0.05
 """The share of all steps that a new phase of training takes until its loss falls again."""
 WORK = 6e10
-"""About how many operations a check may take in the decoder: seconds of one core."""
+"""The approximate number of operations of a check in the decoder: seconds on one core."""
 HIGH_LR = 0.01
-"""From here on Adam costs a perceptron on MNIST nats, and ten times as much leaves it dead."""
+"""From this rate on, Adam costs a perceptron on MNIST nats; at ten times as much its units die."""
 FEWEST = 8
 """The least number of examples of a check with a slow decoder."""
 _CHUNK = 100
@@ -122,7 +122,7 @@ class DiagnosticContext:
         return [row for row in rows if int(row["step"]) > begin]
 
     def affordable(self, most: int, draws: int) -> int:
-        """Return for how many examples, at most, so many draws each can be decoded in seconds."""
+        """Return the number of examples, at most ``most``, whose draws are decoded in seconds."""
         if self._operations == 0:
             return most
         return max(FEWEST, min(most, int(WORK / (self._operations * draws))))
@@ -145,7 +145,7 @@ class DiagnosticContext:
 
     @property
     def families(self) -> tuple[Family | None, Family | None]:
-        """The families of the encoder and the decoder; None for parts of the user's own."""
+        """The families of the encoder and the decoder; None for a user's modules."""
         return family_of(self.latent.encoder), family_of(self.latent.decoder)
 
     @property
@@ -175,7 +175,7 @@ def diagnostic_context(
         run: The run.
         data: Its data; a split ``validation`` is used before the test split.
         objective: The objective that it was trained with, for a model composed by hand.
-        n_examples: At most so many random examples of each split.
+        n_examples: The largest number of random examples of each split.
         seed: The seed of their choice and of every draw.
     """
     held_name = next((name for name in ("validation", "test") if name in data.splits), "")

@@ -7,16 +7,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from reparam.data import Dataset
-from reparam.data.checks import (
-    RULES,
-    channels_first,
-    closest_support,
-    first,
-    fix,
-    is_channels_last,
-    violations,
-)
+from reparam.data import Dataset, checks
 from reparam.diagnostics.finding import Check, Evidence, Finding, NotApplicable, check
 from reparam.errors import DataError
 from reparam.families import default_likelihood
@@ -24,22 +15,22 @@ from reparam.spec import DataSpec, Support
 from reparam.utils.equality import by_value
 
 NETWORKS_LIKE = (0.2, 5.0)
-"""Networks expect values around one: a standard deviation outside this range costs training."""
+"""The range of standard deviations on which networks train well."""
 BREAKS_NETWORKS = 100.0
-"""Inputs so large overflow an exponential in the first steps, as of a posterior's scale."""
+"""Larger inputs overflow an exponential in the first steps, such as that of a scale."""
 UNEVEN = 100.0
-"""The likelihood of entries whose scales differ by so much is that of the small ones alone."""
+"""If the scales of entries differ by this factor, the small ones dominate the likelihood."""
 LEAK = 0.01
-"""By how much more often a held-out example may be in the training split than chance has it."""
+"""The largest share of held-out examples in the training split, beyond that by chance."""
 LEAK_MIB = 512
-"""Data beyond this size are not compared example by example, which takes seconds and memory."""
+"""Larger data are not compared example by example, which takes seconds and memory."""
 GREY_MAXIMA = (15, 16, 31, 63, 127, 255)
 """The brightest level of a flattened image: 2^k - 1, and 16 of the digits of scikit-learn."""
 FEWEST_PIXELS = 16
-"""Of a flattened image that is known by another maximum than 255."""
+"""The least number of pixels of a flattened image whose maximum is not 255."""
 NO_VALUES = "fewer than two examples are finite"
 CONSTANT = 1e-6
-"""A standard deviation that is float32 rounding, and no variation."""
+"""A smaller standard deviation is a rounding error of float32."""
 
 
 @by_value
@@ -71,11 +62,11 @@ class Sample:
 
     @property
     def kind(self) -> Support | None:
-        """The declared support, or the one that the values would be taken for."""
+        """The declared support, or the one that the values suggest."""
         if self.support is not None or len(self.values) == 0:
             return self.support
         try:
-            return closest_support(self.x.nan_to_num())
+            return checks.closest_support(self.x.nan_to_num())
         except DataError:
             return None
 
@@ -87,7 +78,7 @@ class Sample:
 
     @property
     def is_quantity(self) -> bool:
-        """Whether the values are measured, and no names of classes."""
+        """Whether the values are quantities, and not classes."""
         return self.kind in ("real", "unit", "binary", None)
 
 
@@ -119,7 +110,7 @@ def not_finite(sample: Sample) -> Finding:
     if n == 0:
         return Evidence("no NaN", n_not_finite=0, share=0.0).fine("every value is finite")
     text = f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index"
-    return Evidence(f"{text} {first(bad)}", n_not_finite=n, share=share).problem(
+    return Evidence(f"{text} {checks.first(bad)}", n_not_finite=n, share=share).problem(
         "There are values that are no numbers, and one of them makes every loss NaN",
         "leave these examples out, or fill them with the mean of the entry",
     )
@@ -133,15 +124,15 @@ def out_of_range(sample: Sample) -> Finding:
         raise NotApplicable("no support was declared")
     x = sample.x.double().nan_to_num()
     low, high = float(x.min()), float(x.max())
-    share = float(violations(x, sample.support).double().mean())
+    share = float(checks.violations(x, sample.support).double().mean())
     text = f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}"
     evidence = Evidence(text, lowest=low, highest=high, share_outside=share)
     if share == 0:
         return evidence.fine("values lie in their support")
     return evidence.problem(
         f"Values lie outside the support {sample.support!r}, where each must be "
-        f"{RULES[sample.support]}",
-        fix(x, sample.support),
+        f"{checks.RULES[sample.support]}",
+        checks.fix(x, sample.support),
     )
 
 
@@ -151,18 +142,18 @@ def axes(sample: Sample) -> Finding:
     shape = tuple(sample.x.shape[1:])
     sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
     evidence = Evidence(f"examples have the shape {shape}", **sizes)
-    if not is_channels_last(shape):
+    if not checks.is_channels_last(shape):
         return evidence.fine("no sign of images with their axes in another order")
     return evidence.problem(
         "These look like images with the channels last, and the channels come first here: a "
         "convolution would take the height for channels",
-        channels_first(),
+        checks.channels_first(),
     )
 
 
 @check("support")
 def mistaken(sample: Sample) -> Finding:
-    """Check for levels, binary values and shares that were taken for real numbers."""
+    """Check for grey levels, binary values and shares that were taken for real numbers."""
     x = sample.rows()
     if sample.kind not in ("real", "unit"):
         raise NotApplicable(f"{sample.kind} values are no real numbers")
@@ -246,7 +237,7 @@ def standardized(sample: Sample) -> Finding:
     """Check the scale of real values."""
     x = sample.rows(2)
     if sample.kind != "real":
-        raise NotApplicable(f"{sample.kind} values have a scale of their own")
+        raise NotApplicable(f"{sample.kind} values have a fixed scale")
     if _are_levels(sample):
         raise NotApplicable("grey levels are divided by the brightest")
     mean, std = float(x.mean()), float(x.std())

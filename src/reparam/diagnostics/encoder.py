@@ -31,16 +31,16 @@ LAG_STEPS, LAG_LR, LAG_DRAWS, LAG_CHECK = 60, 0.1, 4, 64
 RISE_ADVICE, RISE_PROBLEM = 0.1, 1.0
 """Nats by which twice the draws raise the log-likelihood: a tenth moves the first decimal."""
 FEW_EFFECTIVE = 5.0
-"""An estimate that rests on fewer draws than this has a bias of the order of its own noise."""
+"""With fewer effective draws, the bias of an estimate is as large as its noise."""
 MOST_SAMPLES = 5000
-"""The most importance samples to try, however many an evaluation took."""
+"""The largest number of importance samples that are tried."""
 TUNING_DRAWS = 2400
-"""About how many draws of each example it costs to tune a proposal, as ``tuned`` states."""
+"""The cost of a tuned proposal in draws of each example: see ``tuned``."""
 
 
 @check("encoder")
 def lagging_encoder(context: DiagnosticContext) -> Finding:
-    r"""Check what the ELBO gains when each example has its posterior tuned for itself.
+    r"""Check the gain of the ELBO when the posterior of each example is tuned.
 
     .. math:: \max_{\lambda_x} \mathcal L_\beta(x; \lambda_x) - \mathcal L_\beta(x; \phi)
 
@@ -133,11 +133,10 @@ def _free(
     A width that the family holds fixed is not the encoder's, and stays.
     """
     single: Any = base_distribution(q)
-    is_free = True
-    if isinstance(family, families.Gaussian):
-        is_free = family.scale == "learned"
-    elif isinstance(family, families.VonMisesFisher):
-        is_free = family.concentration == "learned"
+    width = family.scale if isinstance(family, families.Gaussian) else "learned"
+    if isinstance(family, families.VonMisesFisher):
+        width = family.concentration
+    n_free = 2 if width == "learned" else 1
     if isinstance(q, Independent) and isinstance(single, Normal):
         loc, scale = single.loc.detach(), single.scale.detach()
         shift, stretch = (torch.zeros_like(loc, requires_grad=True) for _ in range(2))
@@ -147,7 +146,7 @@ def _free(
                 Normal(loc + scale * shift, scale * stretch.exp(), validate_args=False), 1
             )
 
-        return [shift, stretch] if is_free else [shift], gaussian
+        return [shift, stretch][:n_free], gaussian
     if isinstance(single, VonMisesFisher):
         direction, kappa = single.loc.detach(), single.concentration.detach()
         turn = torch.zeros_like(direction, requires_grad=True)
@@ -159,7 +158,7 @@ def _free(
             unit = torch.nn.functional.normalize(moved, dim=-1)
             return VonMisesFisher(unit, kappa * sharpen.exp(), validate_args=False)
 
-        return [turn, sharpen] if is_free else [turn], around
+        return [turn, sharpen][:n_free], around
     raise NotApplicable("posteriors of this kind are not tuned")
 
 

@@ -50,7 +50,7 @@ def examine(
         run: The run, where its model computes.
         data: The data it was trained on; None for its own.
         objective: The objective that it was trained with, for a model composed by hand.
-        n_examples: At most so many random examples of each split are used, 10 or more.
+        n_examples: The largest number of random examples of each split, 10 or more.
         seed: The seed of their choice and of every draw.
 
     Returns:
@@ -91,7 +91,7 @@ def examine_data(
     Arguments:
         data: A ``Dataset``, or a tensor or array x with shape (N, *shape) of any numbers.
         support: The set that the entries lie in, for an array.
-        n_examples: At most so many random examples are used, 10 or more.
+        n_examples: The largest number of random examples, 10 or more.
         seed: The seed of their choice.
 
     Raises:

@@ -58,7 +58,7 @@ class Finding:
 
 
 class Evidence:
-    """The evidence of a check, of which it makes its finding.
+    """The evidence of a check, and the finding that follows from it.
 
     Arguments:
         text: The figures in words, with their standard errors.

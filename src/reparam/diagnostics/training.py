@@ -1,4 +1,4 @@
-"""Checks of training: its curves, and how far it carries beyond its data."""
+"""Checks of training: its curves, and the figures on held-out examples."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -15,7 +15,7 @@ from reparam.evaluation.figure import Figure
 from reparam.models.latent import is_latent
 
 FEWEST_ROWS = 10
-"""Rows of metrics below which a curve has no shape."""
+"""The least number of rows of a curve that is judged."""
 SPIKE_NOISE, SPIKE_SHARE = 10.0, 0.02
 """A spike stands out of the noise between rows, and is a visible share of the whole fall."""
 SPIKE_SPREAD, ROW_NOISE = 0.5, 4.0
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 @check("overfitting")
 def overfitting(context: DiagnosticContext) -> Finding:
-    """Check what a model loses on examples that it was not trained on."""
+    """Check the gap of the ELBO between training and held-out examples."""
     train = context.on_train
     if context.held is None:
         raise NotApplicable("there are no held-out examples")
@@ -67,13 +67,13 @@ def overfitting(context: DiagnosticContext) -> Finding:
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
     if not (share > GAP_ADVICE or (rose and share > 0)):
-        return evidence.fine("what was learned carries over")
+        return evidence.fine("held-out examples are described as well")
     message = "The model describes its training examples better than others"
     fixes = ["early_stopping=5" if is_validated else "early_stopping=5 with validation=0.1"]
     if still_learns:
         message, fixes = f"{message}, though validation was still at its best", []
     if context.option("binarize") == "static":
-        fixes.insert(0, "binarize='dynamic', which draws every pixel anew")
+        fixes.insert(0, "binarize='dynamic', which draws the pixels in every epoch")
     fixes.append("hidden= with smaller layers" if context.option("hidden") else "a smaller model")
     is_bad = rose or (not is_validated and share > GAP_PROBLEM)
     fix = ", ".join([*fixes, "or more data"])

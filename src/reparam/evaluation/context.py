@@ -30,8 +30,8 @@ from reparam.utils.arguments import numbers
 
 T = TypeVar("T")
 
-# A block of examples has about so many draws, independent of the memory, so that draws and figures
-# depend on the seed and the number of draws alone.
+# The approximate number of draws of a block of examples. It does not depend on the memory, so that
+# draws and figures depend on the seed and the number of draws only.
 _BLOCK_DRAWS = 2**15
 _BLOCK_DIRECTED = 1024
 
@@ -58,9 +58,9 @@ class ContextOptions(TypedDict, total=False):
 @numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)
 @dataclass(frozen=True)
 class Context:
-    """A model, examples, and how to measure the one on the other.
+    """A model, examples, and the options of a measurement.
 
-    Draws and codes are computed when they are first read, and kept.
+    Draws and codes are computed at the first access, and kept.
 
     Arguments:
         model: A ``DirectedModel``, or a model with latent variables.
@@ -134,7 +134,7 @@ class Context:
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> list[T]:
-        """Return what a function gives for every block of examples, in their order.
+        """Return the results of a function for all blocks of examples, in their order.
 
         The model is in evaluation mode, without gradients. x has the shape that its decoder
         describes.
@@ -153,7 +153,7 @@ class Context:
 
     @cached_property
     def draws(self) -> ImportanceSample:
-        """The figures that follow from draws of z, of all examples."""
+        """The importance sample of all examples."""
         parts: list[ImportanceSample] = []
         if self.proposal == TUNED and self.say is not None:
             self.say(f"tuning a proposal on each of {len(self.batch):,} examples ...")

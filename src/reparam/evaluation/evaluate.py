@@ -34,17 +34,17 @@ def evaluate(
     .. math:: \mathcal L(x) = \mathbb E_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)),
               \qquad \log p(x) \approx \log \frac1L \sum_{l=1}^L \frac{p(x, z_l)}{q(z_l \mid x)}
 
-    The figures are those of ``evaluation/metrics/``, each as far as the model and the data have
-    it. The same L draws serve all of them. Networks run in float32 or better, sums over draws in
-    float64; the model, its mode and the random state are afterwards as before.
+    Every metric of ``evaluation/metrics/`` that applies to the model and the data is computed. All
+    of them use the same L draws. Networks run in float32 or better, sums over draws in float64. The
+    model, its mode and the random state are not changed.
 
     Arguments:
         model: A ``LatentModel``, a ``DirectedModel``, or a module with the methods of the former.
         batch: The examples with shape (N, *spec.shape), with labels and condition where the
             model needs them, on any device.
         spec: The shape and support of the data.
-        n_samples: L; exactly so many draws of z are made for each example, or one where the
-            posterior is a single sequence of codes.
+        n_samples: L, the number of draws of z for each example; one where the posterior is a single
+            sequence of codes.
         seed: The seed of the draws.
         device: The device that computes.
         split: The name of the split, for the report.
@@ -118,7 +118,7 @@ def evaluate(
         for metric in metrics():
             if is_met(metric.needs, context):
                 measured = metric.compute(context)
-                figures |= measured.figures
+                figures |= {k: one for k, one in measured.figures.items() if one is not None}
                 facts |= measured.facts
                 warnings += measured.warnings
     return Evaluation(Facts(**facts, warnings=warnings), figures)

@@ -2,8 +2,9 @@ r"""A measured number with its standard error: ``-97.06 ± 0.28 nats``.
 
 .. math:: \bar v = \frac1N \sum_n v_n, \qquad e = \frac{\operatorname{sd}_n(v_n)}{\sqrt N}
 
-A ``Figure`` scales and negates. The difference ``a - b`` of two figures has the error of
-independent ones, ``a.paired_difference(b)`` that of pairs: figures of the same examples.
+A ``Figure`` scales and negates. The difference ``a - b`` has the error of independent figures,
+``a.paired_difference(b)`` that of figures of the same examples. ``Facts`` are the other results of
+an evaluation, ``Difference`` is the result of a comparison.
 """
 
 from collections.abc import Callable, Mapping
@@ -111,12 +112,12 @@ class Figure:
         .. math:: m = \sqrt{\big(t_{\nu_\text{points}} e_\text{points}\big)^2
                           + \big(t_{\nu_\text{seeds}} e_\text{seeds}\big)^2}
 
-        with the 97.5 % quantiles t of Student's distribution. Each error has its own quantile. The
-        Welch-Satterthwaite freedom of both together would be that of the many test points, and two
-        seeds against one would differ clearly in 12 % of cases without a difference.
+        with the 97.5 % quantiles t of Student's distribution, one for each error. The common
+        degrees of freedom by Welch and Satterthwaite are those of the many test points: with them,
+        two seeds against one would differ clearly in 12 % of cases without a difference.
 
         References:
-            Banerjee, Sankhyā 1960 (each error with its own quantile covers in 95 % or more).
+            Banerjee, Sankhyā 1960 (with one quantile for each error, coverage is 95 % or more).
         """
         df = inf if self.n is None else self.n - 1
         errors = ((self.stderr, df), (self.stderr_seeds, self.df_seeds))
@@ -135,7 +136,7 @@ class Figure:
     def paired_difference(self, other: "Figure") -> "Figure":
         """Return this figure less another of the same examples, with the error of the pairs.
 
-        What makes an example hard for both is not in the error.
+        The error leaves out what makes an example hard for both models.
 
         Raises:
             OptionError: A figure without values of its examples.

@@ -14,7 +14,7 @@ from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 from reparam.evaluation.context import Context
-from reparam.evaluation.figure import Facts, Figures
+from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.utils.registry import Registry
 
 
@@ -79,12 +79,12 @@ class Measured:
     """The result of a metric.
 
     Arguments:
-        figures: Its figures by name; one that does not exist is left out.
+        figures: Its figures by name; None for one that does not exist.
         facts: Values of ``Facts`` by name.
-        warnings: Sentences about figures that are missing or not to be relied on.
+        warnings: Sentences about figures that are missing or unreliable.
     """
 
-    figures: Figures = field(default_factory=dict)
+    figures: Mapping[str, Figure | None] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

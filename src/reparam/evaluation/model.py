@@ -1,4 +1,4 @@
-"""Models of the user's own, as an evaluation takes them."""
+"""The methods that an evaluation requires of a user's model."""
 
 from typing import cast
 

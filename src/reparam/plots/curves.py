@@ -104,7 +104,7 @@ def _layers(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:
 
 
 def _weight(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:
-    """Draw the weight of the KL against an axis of its own, where it changes."""
+    """Draw the weight of the KL on a second axis, if it changes."""
     x, y = _points(rows, axis, "beta")
     if len(set(y)) < 2:
         return

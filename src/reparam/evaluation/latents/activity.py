@@ -158,7 +158,7 @@ def principal_components(means: Tensor, k: int = 2) -> Components:
         )
     pca = PCA(n_components=k, svd_solver="full")
     scores = pca.fit_transform(means.detach().double().cpu().numpy())
-    # Means that are all the same explain nothing; 0 / 0 is not to reach a picture.
+    # The ratio is 0 / 0 if all means are the same.
     ratio = torch.from_numpy(pca.explained_variance_ratio_).nan_to_num(0.0)
     return Components(torch.from_numpy(scores).float(), ratio.float())
 

@@ -94,7 +94,7 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
 
     .. math:: \max_{\pi} \frac1N \sum_n [\pi(k_n) = y_n]
 
-    A cluster without a label of its own, where there are more of them, is wrong on all its members.
+    If there are more clusters than labels, the members of an unmatched cluster count as wrong.
 
     Arguments:
         assigned: The cluster k of each example, with shape (N,).

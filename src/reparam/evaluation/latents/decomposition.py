@@ -19,15 +19,6 @@ from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
 
-MAX_DECOMPOSED = 10_000
-"""The largest number of examples of an aggregate posterior in an evaluation."""
-
-TABLE = 2**29
-"""About how many densities of single dimensions a decomposition of an evaluation computes."""
-
-FEWEST_DRAWS, MOST_DRAWS = 100, 1000
-"""The least and the largest number of draws from the aggregate posterior in an evaluation."""
-
 # Larger tables of densities fall out of a CPU's cache, and take several times longer.
 _TABLE_MB = 8
 # So many posteriors are drawn from a second time where the draws are of each but one.
@@ -115,11 +106,9 @@ def decompose(
     """
     _require_batches(q, prior)
     check_comparable(q, prior)
-    factorizes = _factorizes(q)
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb, margins=factorizes)
-        log_prior = prior.log_prob(found.draws.z).cpu().double()
-        mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
+    found = _densities(q, n_samples, seed, max_memory_mb, margins=_factorizes(q))
+    log_prior = found.draws.log_prob(prior)
+    mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
     whole, draws, margins = found.own - log_prior, found.draws, found.margins
 
     def part(values: Tensor) -> Figure:
@@ -181,10 +170,8 @@ def aggregate_kl(
         True
     """
     _require_batches(q, prior)
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb)
-        log_prior = prior.log_prob(found.draws.z).cpu().double()
-    return found.draws.estimate(found.joint - log_prior)
+    found = _densities(q, n_samples, seed, max_memory_mb)
+    return found.draws.estimate(found.joint - found.draws.log_prob(prior))
 
 
 @numbers(n_samples=2)
@@ -224,8 +211,7 @@ def total_correlation(
             f"posteriors {type(q).__name__} of batch shape {tuple(q.batch_shape)}: the total "
             "correlation needs a batch (N,) of posteriors that factorize over dimensions"
         )
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
+    found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
     return found.draws.estimate(found.joint - cast(Tensor, found.margins))
 
 
@@ -275,6 +261,10 @@ class _Draws(NamedTuple):
     n_samples: int
     n_examples: int
 
+    def log_prob(self, prior: Distribution) -> Tensor:
+        """Return log p(z) of every row, float64 on the CPU."""
+        return prior.log_prob(self.z).detach().cpu().double()
+
     def estimate(self, values: Tensor) -> Figure:
         r"""Return the mean of values, one for each row of z, and its standard error.
 
@@ -313,6 +303,7 @@ class _Densities(NamedTuple):
     margins: Tensor | None
 
 
+@torch.no_grad()
 def _densities(
     q: Distribution, n_samples: int, seed: int, max_memory_mb: int, margins: bool = False
 ) -> _Densities:
@@ -376,6 +367,6 @@ def _factorizes(distribution: Distribution, n_batch_axes: int = 1) -> bool:
 
 def _closed_form(q: Distribution, prior: Distribution) -> float | None:
     try:
-        return float(kl(q, prior, method=CLOSED_FORM).value.double().mean())
+        return float(kl(q, prior, method=CLOSED_FORM).value.detach().double().mean())
     except SupportError:
         return None

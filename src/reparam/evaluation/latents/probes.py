@@ -16,7 +16,7 @@ N_TRAIN = 10_000
 """The largest number of codes that a probe learns from; more are chosen from at random."""
 
 SMALL_CODE = 256
-"""The largest dimension of codes that an evaluation probes by itself, within seconds."""
+"""The largest dimension of codes that an evaluation probes by default, within seconds."""
 
 N_NEIGHBORS = 5
 """The number of neighbors that vote."""

@@ -40,10 +40,10 @@ from reparam.utils.equality import by_value
 STARTS = ("prior", "posterior")
 SCHEDULES = ("sigmoid", "linear")
 
-# A block of examples has about so many chains, independent of the memory, so that draws depend on
-# the seed and the number of chains alone.
+# The approximate number of chains of a block of examples. It does not depend on the memory, so that
+# draws depend on the seed and the number of chains only.
 _BLOCK_CHAINS = 2**12
-# Leapfrog steps of this length are taken where nothing is known yet.
+# The length of the first leapfrog steps, before any acceptance is known.
 _FIRST_STEP = 0.5
 # The share of accepted moves that is best for long vectors: Neal, MCMC using Hamiltonian dynamics,
 # 2011, section 4.4.
@@ -158,7 +158,7 @@ def annealed_importance(
     Each chain starts at z_0 ~ p_0 and moves by one Hamiltonian trajectory that leaves f_t
     unchanged. The lengths of the leapfrog steps are adapted for each example and temperature on
     separate chains, which are discarded: with steps that a chain adapts to itself, E[w] would not
-    be p(x). The model, its mode and the random state are afterwards as before.
+    be p(x). The model, its mode and the random state are not changed.
 
     Arguments:
         model: A model whose latents are real vectors.
@@ -378,7 +378,7 @@ class _Path:
             )
         z = self.draw(1)[:, :1]
         decoder = inspect_decoder(model, z, None if c is None else c[:1])
-        # Gradients keep what every layer puts out, and need as much again on the way back.
+        # Gradients need the outputs of all layers, and as much memory again for the backward pass.
         self.rows = decoder.rows(annealing.max_memory_mb * 2**16, x.device)
 
     def draw(self, n: int) -> Tensor:
@@ -408,7 +408,7 @@ class _Path:
     def tuned_steps(self) -> Tensor:
         """Return the length of the leapfrog steps at every temperature, with shape (T, B).
 
-        They follow the acceptance of a quarter of the chains, on draws of their own.
+        They are adapted to the acceptance of separate chains, a quarter of their number.
         """
         point = self.at(self.draw(max(2, self.annealing.n_chains // 4)))
         log_step = torch.full((len(self.x),), log(_FIRST_STEP), dtype=point.z.dtype)

@@ -49,7 +49,7 @@ class Decoder(NamedTuple):
 
 
 def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
-    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
+    """Return the cost and the kind of a decoder, from one z with shape (1, 1, D).
 
     >>> from reparam import variants
     >>> from reparam.spec import DataSpec
@@ -90,7 +90,7 @@ def is_discrete(p: Distribution) -> bool:
     try:
         return p.support is not None and bool(p.support.is_discrete)
     except NotImplementedError:
-        # A distribution of the user's own need not name its support; a density is the safe guess.
+        # A user's distribution may have no support; a density is the safe assumption.
         return False
 
 

@@ -2,7 +2,7 @@ r"""Importance sampling: the figures that follow from draws of z for one block o
 
 .. math:: \log p(x) \approx \log \frac1L \sum_l \frac{p(x, z_l)}{q(z_l \mid x)}
 
-No figure that rounding decides on is returned. The rules and the tolerances:
+A figure that rounding errors dominate is NaN. The rules and their tolerances:
 
 - The rules of ``precision``: log p(x | z) and log p(x) of discrete data are at most 0, a KL in
   closed form is at least 0.
@@ -47,7 +47,7 @@ N_SAMPLES = 500
 NO_DENSITY = "no density"
 """The ``kl_method`` of a deterministic code, which has no KL."""
 
-# Draws are made so many floats at a time, so that they depend on the seed and not on the memory.
+# The number of floats of a part of the draws, so that draws do not depend on the memory.
 _SLAB_FLOATS = 2**21
 
 # Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
@@ -160,8 +160,8 @@ def importance_sample(
         model: The model, where x is.
         x: The examples, with shape (B, *event).
         c: Their condition, with shape (B, C).
-        n_samples: L; exactly so many draws are made for each example, or one where the posterior
-            is a single sequence of codes.
+        n_samples: L, the number of draws for each example; one where the posterior is a single
+            sequence of codes.
         max_floats: The approximate number of floats of the decoder; it changes no figure.
         decoder: The decoder of an earlier result; None to inspect it.
         workers: The threads that decode.
@@ -240,7 +240,7 @@ def _sampled(
         reconstruction = reconstruction + log_likelihood.sum(0)
         mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
     if proposal != POSTERIOR:
-        # Gradients keep what every layer puts out.
+        # Gradients need the outputs of all layers.
         r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
         weights.append(_Weights(proposal, r, len(x)))
         for z in _draws(r, n_samples, slab):
@@ -338,10 +338,10 @@ def _widened(
         return found
     some = doubtful.to(x.device)
     x, c = x[some], c if c is None else c[some]
-    # Draws of their own, so that those of the examples to come are as they were.
+    # In a separate random state, so that the draws of later examples do not change.
     with branches()(0):
         again, weights = _sampled(sampler, x, c, found.decoder)
-    # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
+    # Float64 may not be enough either. An estimate within log K of the ELBO is kept even then.
     unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
     for drawn in weights:
         unsound &= ~_is_sound(model, x, c, drawn, rows)
@@ -359,15 +359,15 @@ def _is_sound(
 ) -> Tensor:
     """Return which examples have extreme weights that are the same in float64, bool, (B,).
 
-    They are also to stay the same where z moves by its last bit, which rounding has decided on.
+    They must also stay the same if z changes by its last bit.
     """
     z, log_weight = weights.z, weights.log_weight
     places = [z.double()]
     if not isinstance(weights.r, QuantizedCodes):
         places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
     prior, r = model.prior_distribution(c), None
-    # A tuned proposal is the same distribution in any precision. One that knows the density of its
-    # draws has made it of the noise behind z, before z was rounded; that is the right one.
+    # A tuned proposal is the same distribution in any precision. A flow computes the density of its
+    # draws from the noise, before z is rounded, and this density is the right one.
     if weights.proposal != TUNED and not isinstance(weights.r, Flow | TriangularNormal):
         r = proposed(weights.proposal, model, x, c)
     sound = torch.ones(len(x), dtype=torch.bool)

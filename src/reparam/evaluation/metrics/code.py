@@ -11,14 +11,7 @@ from reparam.batch import in_chunks
 from reparam.divergence import MONTE_CARLO
 from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
-from reparam.evaluation.latents.decomposition import (
-    FEWEST_DRAWS,
-    MAX_DECOMPOSED,
-    MOST_DRAWS,
-    TABLE,
-    decompose,
-    joined,
-)
+from reparam.evaluation.latents.decomposition import decompose, joined
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import blocks, isolated
 
@@ -55,6 +48,15 @@ class CodeLength(Metric):
                 figures["code_bits"] = (context.bits_offset - Figure.mean(draws.elbo)) / log(2)
         return Measured(figures)
 
+
+MAX_DECOMPOSED = 10_000
+"""The largest number of examples of an aggregate posterior."""
+
+TABLE = 2**29
+"""About how many densities of single dimensions a decomposition computes."""
+
+FEWEST_DRAWS, MOST_DRAWS = 100, 1000
+"""The least and the largest number of draws from the aggregate posterior."""
 
 # Mutual information this near to its limit: what it lacks is counted to the total correlation.
 _NEAR = 0.8

@@ -90,5 +90,4 @@ class Samples(Metric):
         facts: dict[str, Any] = {"n_generated": n, "sample_means": context.sample_means}
         if context.features is not None:
             facts["features"], facts["features_sha256"] = identity(context.features)
-        there = {name: figure for name, figure in figures.items() if figure is not None}
-        return Measured(there, facts)
+        return Measured(figures, facts)
