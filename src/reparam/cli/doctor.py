@@ -134,11 +134,10 @@ def read_array(path: Path) -> Any:
         # A map into the file needs no memory for an array that a damaged header declares.
         with np.errstate(over="raise"):
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            found = np.array(loaded)
-        else:
-            with loaded:
-                found = loaded["x" if "x" in loaded else loaded.files[0]]
+        if not isinstance(loaded, np.ndarray):
+            with loaded as archive:
+                loaded = archive["x" if "x" in archive else archive.files[0]]
+        found = np.array(loaded)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise DataError(

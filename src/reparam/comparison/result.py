@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from math import inf
 from textwrap import fill
 from typing import Any
@@ -245,15 +246,10 @@ class Comparison:
         )
         unlike = [one.name for one in differences if not one.is_alike]
         if len(unlike) < len(differences):
-            clear = [
-                f"{one.name} ({', '.join(_direction(k, d) for k, d in one.clear.items())})"
-                for one in differences
-                if one.clear
-            ]
-            text += (
-                " Zero is outside the 95 % interval (Student's t) of: "
-                f"{'; '.join(clear) or 'none'}.{self._why_wide(differences)}"
-            )
+            changes = {d.name: list(starmap(_direction, d.clear.items())) for d in differences}
+            clear = "; ".join(f"{k} ({', '.join(some)})" for k, some in changes.items() if some)
+            text += f" Zero is outside the 95 % interval (Student's t) of: {clear or 'none'}."
+            text += self._why_wide(differences)
         if unlike:
             text += f" No verdict on {', '.join(unlike)}: another log-probability than {reference}."
         if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):

@@ -185,8 +185,7 @@ def diagnostic_context(
             return run.examples(chosen(data, split, n_examples, seed), "train", seed)
         return run.examples(data, split, seed, limit=n_examples)
 
-    train = examples("train")
-    held = examples(held_name) if held_name else None
+    train, held = examples("train"), examples(held_name) if held_name else None
     last_phase = 0.0
     if objective is None and run.config.get("variant"):
         recipe = run.recipe()
@@ -197,8 +196,7 @@ def diagnostic_context(
         last_phase = max(last_phase, objective.pretraining)
     if isinstance(objective, Stacked):
         last_phase = max(last_phase, objective.start)
+    sample = Sample(train.x, run.spec.support, run.spec)
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
-    else:
-        sample = Sample(train.x, run.spec.support, run.spec)
     return DiagnosticContext(run, train, held, held_name, objective, sample, last_phase, seed)

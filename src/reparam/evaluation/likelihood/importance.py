@@ -116,25 +116,6 @@ def combined(
     return ImportanceSample(*map(one_of, zip(*samples, strict=True)))
 
 
-@dataclass(frozen=True)
-class _Sampler:
-    """The options of importance sampling.
-
-    Arguments:
-        model: The model.
-        n_samples: The number of draws for each example.
-        max_floats: The approximate number of floats of the decoder; it changes no figure.
-        workers: The threads that decode.
-        proposal: The distribution of the draws for the likelihood.
-    """
-
-    model: LatentModel
-    n_samples: int
-    max_floats: int = 2**27
-    workers: Workers = Workers()  # noqa: RUF009
-    proposal: str = POSTERIOR
-
-
 def importance_sample(
     model: LatentModel,
     x: Tensor,
@@ -184,82 +165,14 @@ def importance_sample(
         torch.Size([5])
     """
     sampler = _Sampler(model, n_samples, max_floats, workers, proposal)
-    found, weights = _sampled(sampler, x, c, decoder)
+    found, weights = sampler.sampled(x, c, decoder)
     if not found.has_density:
         return found
     wide_c = None if c is None else c.double()
-    wide = computed_in_float64(model, lambda: _widened(sampler, x.double(), wide_c, found, weights))
+    wide = computed_in_float64(model, lambda: sampler.widened(x.double(), wide_c, found, weights))
     if wide is None:  # only the exact rules remain
         return _possible(found, ROUNDING[torch.float32], ROUNDING[torch.float32])
     return _possible(wide, ROUNDING[torch.float64], CHANCE)
-
-
-def _sampled(
-    sampler: _Sampler, x: Tensor, c: Tensor | None, decoder: Decoder | None
-) -> tuple[ImportanceSample, "list[_Weights]"]:
-    """Return unchecked figures, and the weights of the draws from each distribution."""
-    model, n_samples, proposal = sampler.model, sampler.n_samples, sampler.proposal
-    q = model.posterior(x, c)
-    check_proposal(proposal, q)
-    is_delta = isinstance(q, Delta)
-    if is_delta or isinstance(q, QuantizedCodes):
-        # All draws from a point mass are the same, so that one is enough.
-        n_samples = 1
-    slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
-    draws = _draws(q, n_samples, slab)
-    first = next(draws)
-    if decoder is None:
-        decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
-    if is_delta:
-        reconstruction = _float64(model.likelihood(first[0], c).log_prob(x))
-        none = torch.full_like(reconstruction, torch.nan)
-        return ImportanceSample(none, reconstruction, none, None, NO_DENSITY, none, decoder), []
-    prior = model.prior_distribution(c)
-    zero = torch.zeros(len(x), dtype=torch.float64)
-    reconstruction, mean_log_ratio = zero, zero
-    layers: dict[str, Tensor] = {}
-    divergence = kl(q, prior, first)
-    rows = decoder.rows(sampler.max_floats // sampler.workers.n, x.device)
-
-    def scored(z: Tensor, weights: _Weights) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z) and log r(z) / p(z), with shape (K, B), and add their weights."""
-        log_r = weights.r.log_prob(z)
-        log_ratio = _float64(log_r - prior.log_prob(z))
-        log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, sampler.workers))
-        weights.add(z, log_likelihood - log_ratio, _float64(log_r))
-        return log_likelihood, log_ratio
-
-    weights = [_Weights(POSTERIOR, q, len(x))]
-    for z in chain([first], draws):
-        # The KL of a layer below another is a mean over draws.
-        if layers:
-            divergence = kl(q, prior, z)
-        for name, part in divergence.groups.items():
-            layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
-        log_likelihood, log_ratio = scored(z, weights[0])
-        reconstruction = reconstruction + log_likelihood.sum(0)
-        mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
-    if proposal != POSTERIOR:
-        # Gradients need the outputs of all layers.
-        r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
-        weights.append(_Weights(proposal, r, len(x)))
-        for z in _draws(r, n_samples, slab):
-            scored(z, weights[1])
-    parts = divergence.per_dimension
-    found = ImportanceSample(
-        log_likelihood=weights[-1].log_mean(n_samples),
-        reconstruction=reconstruction / n_samples,
-        kl=_kl(divergence, layers, mean_log_ratio / n_samples),
-        kl_per_dimension=None if parts is None else _float64(parts),
-        kl_groups=layers,
-        kl_method=divergence.method,
-        effective_sample_size=weights[-1].effective_sample_size(n_samples),
-        decoder=decoder,
-        indices=q.indices.cpu() if isinstance(q, QuantizedCodes) else None,
-        n_samples=n_samples,
-        impossible=torch.zeros(len(x), dtype=torch.bool),
-    )
-    return found, weights
 
 
 class _Weights:
@@ -308,76 +221,155 @@ class _Weights:
         return ((2 * self.first - self.second).exp() / n_samples).clamp(max=1)
 
 
-def _widened(
-    sampler: _Sampler,
-    x: Tensor,
-    c: Tensor | None,
-    found: ImportanceSample,
-    weights: Sequence[_Weights],
-) -> ImportanceSample:
-    """Return figures with those in float64 that float32 was not enough for, or may not have been.
+@dataclass(frozen=True)
+class _Sampler:
+    """Importance sampling with some options.
 
-    A KL in closed form costs one pass of the encoder, and is always computed in float64.
+    Arguments:
+        model: The model.
+        n_samples: The number of draws for each example.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
+        workers: The threads that decode.
+        proposal: The distribution of the draws for the likelihood.
     """
-    model = sampler.model
-    if found.kl_method != MONTE_CARLO:
-        exact = kl(model.posterior(x, c), model.prior_distribution(c), method=CLOSED_FORM)
-        parts = exact.per_dimension
-        found = found._replace(
-            kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
+
+    model: LatentModel
+    n_samples: int
+    max_floats: int = 2**27
+    workers: Workers = Workers()  # noqa: RUF009
+    proposal: str = POSTERIOR
+
+    def sampled(
+        self, x: Tensor, c: Tensor | None, decoder: Decoder | None
+    ) -> tuple[ImportanceSample, list[_Weights]]:
+        """Return unchecked figures, and the weights of the draws from each distribution."""
+        model, n_samples, proposal = self.model, self.n_samples, self.proposal
+        q = model.posterior(x, c)
+        check_proposal(proposal, q)
+        is_delta = isinstance(q, Delta)
+        if is_delta or isinstance(q, QuantizedCodes):
+            # All draws from a point mass are the same, so that one is enough.
+            n_samples = 1
+        slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
+        draws = _draws(q, n_samples, slab)
+        first = next(draws)
+        if decoder is None:
+            decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
+        if is_delta:
+            reconstruction = _float64(model.likelihood(first[0], c).log_prob(x))
+            none = torch.full_like(reconstruction, torch.nan)
+            return ImportanceSample(none, reconstruction, none, None, NO_DENSITY, none, decoder), []
+        prior = model.prior_distribution(c)
+        zero = torch.zeros(len(x), dtype=torch.float64)
+        reconstruction, mean_log_ratio = zero, zero
+        layers: dict[str, Tensor] = {}
+        divergence = kl(q, prior, first)
+        rows = decoder.rows(self.max_floats // self.workers.n, x.device)
+
+        def scored(z: Tensor, weights: _Weights) -> tuple[Tensor, Tensor]:
+            """Return log p(x | z) and log r(z) / p(z), with shape (K, B), and add their weights."""
+            log_r = weights.r.log_prob(z)
+            log_ratio = _float64(log_r - prior.log_prob(z))
+            log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, self.workers))
+            weights.add(z, log_likelihood - log_ratio, _float64(log_r))
+            return log_likelihood, log_ratio
+
+        weights = [_Weights(POSTERIOR, q, len(x))]
+        for z in chain([first], draws):
+            # The KL of a layer below another is a mean over draws.
+            if layers:
+                divergence = kl(q, prior, z)
+            for name, part in divergence.groups.items():
+                layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
+            log_likelihood, log_ratio = scored(z, weights[0])
+            reconstruction = reconstruction + log_likelihood.sum(0)
+            mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
+        if proposal != POSTERIOR:
+            # Gradients need the outputs of all layers.
+            r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
+            weights.append(_Weights(proposal, r, len(x)))
+            for z in _draws(r, n_samples, slab):
+                scored(z, weights[1])
+        parts = divergence.per_dimension
+        found = ImportanceSample(
+            log_likelihood=weights[-1].log_mean(n_samples),
+            reconstruction=reconstruction / n_samples,
+            kl=_kl(divergence, layers, mean_log_ratio / n_samples),
+            kl_per_dimension=None if parts is None else _float64(parts),
+            kl_groups=layers,
+            kl_method=divergence.method,
+            effective_sample_size=weights[-1].effective_sample_size(n_samples),
+            decoder=decoder,
+            indices=q.indices.cpu() if isinstance(q, QuantizedCodes) else None,
+            n_samples=n_samples,
+            impossible=torch.zeros(len(x), dtype=torch.bool),
         )
-    doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
-    rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
-    for drawn in weights:
-        doubtful |= ~_is_sound(model, x, c, drawn, rows)
-    for part in found.kl_groups.values():
-        doubtful |= part < -ROUNDING[torch.float32]
-    if found.decoder.is_mass:
-        doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
-    if not bool(doubtful.any()):
-        return found
-    some = doubtful.to(x.device)
-    x, c = x[some], c if c is None else c[some]
-    # In a separate random state, so that the draws of later examples do not change.
-    with branches()(0):
-        again, weights = _sampled(sampler, x, c, found.decoder)
-    # Float64 may not be enough either. An estimate within log K of the ELBO is kept even then.
-    unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
-    for drawn in weights:
-        unsound &= ~_is_sound(model, x, c, drawn, rows)
+        return found, weights
 
-    def replaced(tensors: Sequence[Tensor]) -> Tensor:
-        old, new = tensors
-        which = doubtful.reshape(-1, *[1] * (old.dim() - 1))
-        return old.clone().masked_scatter(which, new.to(old))
+    def widened(
+        self, x: Tensor, c: Tensor | None, found: ImportanceSample, weights: Sequence[_Weights]
+    ) -> ImportanceSample:
+        """Return figures in which doubtful ones are replaced by those of float64.
 
-    return combined((found, again._replace(impossible=unsound)), replaced)
+        A KL in closed form costs one pass of the encoder, and is always computed in float64.
+        """
+        model = self.model
+        if found.kl_method != MONTE_CARLO:
+            exact = kl(model.posterior(x, c), model.prior_distribution(c), method=CLOSED_FORM)
+            parts = exact.per_dimension
+            found = found._replace(
+                kl=_float64(exact.value),
+                kl_per_dimension=None if parts is None else _float64(parts),
+            )
+        doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
+        rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
+        for drawn in weights:
+            doubtful |= ~self.is_sound(x, c, drawn, rows)
+        for part in found.kl_groups.values():
+            doubtful |= part < -ROUNDING[torch.float32]
+        if found.decoder.is_mass:
+            doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
+        if not bool(doubtful.any()):
+            return found
+        some = doubtful.to(x.device)
+        x, c = x[some], c if c is None else c[some]
+        # In a separate random state, so that the draws of later examples do not change.
+        with branches()(0):
+            again, weights = self.sampled(x, c, found.decoder)
+        # Float64 may not be enough either. An estimate within log K of the ELBO is kept even then.
+        unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
+        for drawn in weights:
+            unsound &= ~self.is_sound(x, c, drawn, rows)
 
+        def replaced(tensors: Sequence[Tensor]) -> Tensor:
+            old, new = tensors
+            which = doubtful.reshape(-1, *[1] * (old.dim() - 1))
+            return old.clone().masked_scatter(which, new.to(old))
 
-def _is_sound(
-    model: LatentModel, x: Tensor, c: Tensor | None, weights: _Weights, rows: int
-) -> Tensor:
-    """Return which examples have extreme weights that are the same in float64, bool, (B,).
+        return combined((found, again._replace(impossible=unsound)), replaced)
 
-    They must also stay the same if z changes by its last bit.
-    """
-    z, log_weight = weights.z, weights.log_weight
-    places = [z.double()]
-    if not isinstance(weights.r, QuantizedCodes):
-        places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
-    prior, r = model.prior_distribution(c), None
-    # A tuned proposal is the same distribution in any precision. A flow computes the density of its
-    # draws from the noise, before z is rounded, and this density is the right one.
-    if weights.proposal != TUNED and not isinstance(weights.r, Flow | TriangularNormal):
-        r = proposed(weights.proposal, model, x, c)
-    sound = torch.ones(len(x), dtype=torch.bool)
-    for place in places:
-        log_r = weights.log_r if r is None else r.log_prob(place).cpu()
-        log_ratio = prior.log_prob(place).cpu() - log_r
-        other = decoded_log_prob(model, x, place, c, rows).cpu() + log_ratio
-        near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
-        sound &= (near | (log_weight == other)).all(0)
-    return sound
+    def is_sound(self, x: Tensor, c: Tensor | None, weights: _Weights, rows: int) -> Tensor:
+        """Return which examples have extreme weights that are the same in float64, bool, (B,).
+
+        They must also stay the same if z changes by its last bit.
+        """
+        z, log_weight = weights.z, weights.log_weight
+        places = [z.double()]
+        if not isinstance(weights.r, QuantizedCodes):
+            places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
+        prior, r = self.model.prior_distribution(c), None
+        # A tuned proposal is the same distribution in any precision. A flow computes the density of
+        # its draws from the noise, before z is rounded, and this density is the right one.
+        if weights.proposal != TUNED and not isinstance(weights.r, Flow | TriangularNormal):
+            r = proposed(weights.proposal, self.model, x, c)
+        sound = torch.ones(len(x), dtype=torch.bool)
+        for place in places:
+            log_r = weights.log_r if r is None else r.log_prob(place).cpu()
+            log_ratio = prior.log_prob(place).cpu() - log_r
+            other = decoded_log_prob(self.model, x, place, c, rows).cpu() + log_ratio
+            near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
+            sound &= (near | (log_weight == other)).all(0)
+        return sound
 
 
 def _possible(found: ImportanceSample, rounding: float, chance: float) -> ImportanceSample:

@@ -77,8 +77,8 @@ def collapse(active: int, latent_dim: int, kl: float) -> tuple[str, ...]:
         return ()
     if kl > _MISPLACED * latent_dim:
         return (
-            "the codes hardly vary with x, but the KL is large: they lie where the prior does not, as "
-            "early in training; train for more epochs (epochs=)",
+            "the codes hardly vary with x, but the KL is large: they lie where the prior does not, "
+            "as early in training; train for more epochs (epochs=)",
         )
     if active > 0:
         which = f"{latent_dim - active} of {latent_dim} latent dimensions are unused"
