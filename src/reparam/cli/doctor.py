@@ -145,5 +145,5 @@ def read_array(path: Path) -> Any:
             "larger than the memory, or holds something else"
         ) from error
     if found.ndim == 0 or found.size == 0:
-        raise DataError(f"{path} has shape {found.shape}: give one example or more, a row each")
+        raise DataError(f"{path} has shape {found.shape}: give at least one example, a row each")
     return found

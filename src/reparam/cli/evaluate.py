@@ -149,10 +149,9 @@ def _function(named: str, spec: DataSpec) -> NamedFeatures:
         raise OptionError(
             f"features={named!r}: it fails on two blank examples of shape {shape}: {why}"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
-        kind = type(found).__name__
-        if isinstance(found, torch.Tensor):
-            kind += f" of shape {tuple(found.shape)}"
+    is_tensor = isinstance(found, torch.Tensor)
+    if not is_tensor or found.ndim != 2 or len(found) != 2:
+        kind = type(found).__name__ + (f" of shape {tuple(found.shape)}" if is_tensor else "")
         raise OptionError(
             f"features={named!r}: it returns a {kind} for two examples: return a tensor of shape "
             "(2, F), the F features of each"

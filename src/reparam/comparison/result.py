@@ -53,8 +53,8 @@ class Entry:
     @property
     def title(self) -> str:
         """The name, with the variant where the name does not contain it."""
-        named = self.variant is None or self.variant in self.name
-        return self.name if named else f"{self.name} ({self.variant})"
+        is_named = self.variant is None or self.variant in self.name
+        return self.name if is_named else f"{self.name} ({self.variant})"
 
 
 @dataclass(frozen=True)
@@ -334,13 +334,10 @@ def _estimates(title: str, rows: Mapping[str, Mapping[str, Figure]], n_lines: in
         first = (group, "  over test points", "  over seeds", "  95 % interval")
         columns[title] += first[:n_lines] if has_seeds else first[:1]
         for column, one in zip(list(columns.values())[1:], found, strict=True):
-            if not has_seeds:
-                column.append("" if one is None else str(one))
-            elif one is None:
-                column += [""] * n_lines
-            else:
+            cells: tuple[str, ...] = ("",) * 4 if one is None else (str(one),)
+            if has_seeds and one is not None:
                 cells = formatted(one.value, one.stderr, one.stderr_seeds, one.margin)
-                column += cells[:n_lines]
+            column += cells[: n_lines if has_seeds else 1]
     return _table(columns)
 
 

@@ -113,12 +113,10 @@ def examine_data(
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         x = whole[order[:n_examples]]
         # Bytes are grey levels, and scaled before any network gets them.
-        scaled = x.float() / 255 if x.dtype == torch.uint8 and support is None else x
-        sample = Sample(
-            scaled if scaled.is_floating_point() else scaled.float(),
-            support,
-            whole=whole if whole.is_floating_point() else None,
-        )
+        if x.dtype == torch.uint8 and support is None:
+            x = x.float() / 255
+        is_float = whole.is_floating_point()
+        sample = Sample(x if is_float else x.float(), support, whole=whole if is_float else None)
     found = [check(sample) for check in DATA_CHECKS]
     subject = f"{name}: {n:,} training examples of shape {tuple(sample.x.shape[1:])}"
     return Diagnosis(subject, f"{len(sample.x):,} training examples, seed {seed}", tuple(found))

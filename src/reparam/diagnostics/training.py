@@ -67,7 +67,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
     if not (share > GAP_ADVICE or (rose and share > 0)):
-        return evidence.fine("held-out examples are described as well")
+        return evidence.fine("the figures of held-out examples are as good")
     message = "The model describes its training examples better than others"
     fixes = ["early_stopping=5" if is_validated else "early_stopping=5 with validation=0.1"]
     if still_learns:

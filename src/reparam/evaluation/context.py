@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypedDict, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,25 +34,6 @@ T = TypeVar("T")
 # draws and figures depend on the seed and the number of draws only.
 _BLOCK_DRAWS = 2**15
 _BLOCK_DIRECTED = 1024
-
-
-class ContextOptions(TypedDict, total=False):
-    """The arguments of ``evaluate`` that say how to measure: see there."""
-
-    n_samples: int
-    proposal: str
-    seed: int
-    max_memory_mb: int
-    progress: Progress | None
-    say: Callable[[str], None] | None
-    train: Batch | None
-    probe_train: Batch | None
-    probe: bool
-    sample_quality: int
-    features: Features | None
-    sample_means: bool
-    annealed: int
-    annealed_temperatures: int
 
 
 @numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)

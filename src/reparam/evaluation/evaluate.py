@@ -1,7 +1,8 @@
 """Evaluate a model: all figures that it has, on one split of data."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,14 +10,17 @@ from torch import nn
 from reparam.batch import Batch
 from reparam.data.checks import check_on_grid, check_values, fitted
 from reparam.errors import DataError
-from reparam.evaluation.context import Context, ContextOptions
+from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure
+from reparam.evaluation.likelihood.importance import N_SAMPLES
+from reparam.evaluation.likelihood.proposal import POSTERIOR
 from reparam.evaluation.metric import is_met, metrics
 from reparam.evaluation.model import as_measurable
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
+from reparam.evaluation.samples import Features
 from reparam.families import Family
-from reparam.isolation import isolated
+from reparam.isolation import Progress, isolated
 from reparam.spec import DataSpec
 
 
@@ -25,9 +29,22 @@ def evaluate(
     batch: Batch,
     spec: DataSpec,
     *,
+    n_samples: int = N_SAMPLES,
+    seed: int = 0,
     device: torch.device | str = "cpu",
     split: str = "test",
-    **options: Unpack[ContextOptions],
+    max_memory_mb: int = 512,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+    train: Batch | None = None,
+    probe_train: Batch | None = None,
+    probe: bool = False,
+    sample_quality: int = 0,
+    features: Features | None = None,
+    sample_means: bool = False,
+    proposal: str = POSTERIOR,
+    annealed: int = 0,
+    annealed_temperatures: int = 100,
 ) -> Evaluation:
     r"""Evaluate a model: its bound and likelihood, its code, its latents and its samples.
 
@@ -90,6 +107,8 @@ def evaluate(
         >>> result.n_examples, result.elbo < 0, result["elbo"].unit
         (5, True, 'nats')
     """
+    # All arguments but the name of the split are fields of the context.
+    options = {name: value for name, value in locals().items() if name != "split"}
     if len(batch) == 0:
         raise DataError(f"split {split!r} has no examples: evaluation needs at least one")
     batch = replace(batch, x=fitted(batch.x, spec.shape))
@@ -97,7 +116,7 @@ def evaluate(
     levels = likelihood_levels(model)
     if levels is not None and spec.support == "unit":
         check_on_grid(batch.x, levels)
-    context = Context(model, batch, spec, device, **options)
+    context = Context(**options | {"batch": batch})
     if not context.is_directed:
         methods = ["draw_prior"] if context.annealed else []
         context = replace(context, model=as_measurable(model, *methods))

@@ -17,6 +17,7 @@ from reparam.models.conditional import Conditional, part_of
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
 
 Features = Callable[[Tensor], Tensor]
 """From examples with shape (B, *shape) to their features, with shape (B, F)."""
@@ -184,12 +185,13 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return max(0.0, float(distance))
 
 
-def fid(first: Tensor, second: Tensor) -> Figure:
+@numbers()
+def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
     r"""Return the Fréchet distance of two samples of features, with standard error and bias.
 
     The distance of two samples is too high in mean, by about a constant over N that depends on the
-    model: compare models at one N only. Both error and bias come from leaving out each of K = 10
-    blocks in turn, on both sides at once; with fewer examples than features both are rough:
+    model: compare models at one N only. Both error and bias come from leaving out each of K blocks
+    in turn, on both sides at once; with fewer examples than features both are rough:
 
     .. math:: \mathrm{stderr}^2 = \frac{K - 1}{K} \sum_k (d_{(k)} - \bar d)^2, \qquad
               \mathrm{bias} = (K - 1) (\bar d - d)
@@ -197,6 +199,7 @@ def fid(first: Tensor, second: Tensor) -> Figure:
     Arguments:
         first: Features with shape (N, F), in random order.
         second: Features with shape (N, F), in random order.
+        n_blocks: K.
 
     Raises:
         ShapeError: Fewer than two rows for each block, or not as many on both sides.
@@ -211,7 +214,6 @@ def fid(first: Tensor, second: Tensor) -> Figure:
         >>> abs(found.value - found.bias - 18) < 4 * found.stderr
         True
     """
-    n_blocks = _N_BLOCKS
     _require_pairs(first, second, n_blocks)
     whole = frechet_distance(first, second)
     block = torch.arange(len(first), device=first.device) * n_blocks // len(first)
@@ -238,7 +240,8 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def kid(first: Tensor, second: Tensor) -> Figure:
+@numbers()
+def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
     r"""Return the kernel distance of two samples of features, without bias.
 
     .. math:: \mathrm{KID} = \mathbb E[k(a, a')] + \mathbb E[k(b, b')] - 2\, \mathbb E[k(a, b)],
@@ -249,6 +252,7 @@ def kid(first: Tensor, second: Tensor) -> Figure:
     Arguments:
         first: Features with shape (N, F).
         second: Features with shape (N, F).
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty rows, or not as many on both sides.
@@ -262,25 +266,25 @@ def kid(first: Tensor, second: Tensor) -> Figure:
         >>> abs(found.value) < 4 * found.stderr
         True
     """
-    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), first.double(), second.double())
+    first, second = first.double(), second.double()
+    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), first, second, block)
 
 
 def blockwise(
-    statistic: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor
+    statistic: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor, block: int = BLOCK
 ) -> Figure:
     """Return the mean of a statistic over disjoint blocks of two samples, and its standard error.
-
-    A block has about 1000 examples; there are ten blocks or more.
 
     Arguments:
         statistic: A function of two samples without bias.
         first: Draws with shape (N, D).
         second: Draws with shape (N, D).
+        block: The approximate number of examples of a block; there are ten blocks or more.
 
     Raises:
         ShapeError: Fewer than twenty draws, or not as many on both sides.
     """
-    n_blocks = max(_N_BLOCKS, len(first) // BLOCK)
+    n_blocks = max(_N_BLOCKS, len(first) // block)
     _require_pairs(first, second, n_blocks)
     size = len(first) // n_blocks
     pairs = zip(first.split(size)[:n_blocks], second.split(size)[:n_blocks], strict=True)

@@ -257,18 +257,17 @@ def bidirectional(
                 "likelihood='continuous-bernoulli', or binary data"
             )
         x = p.sample()
-        lower, upper, first = [], [], 0
+        bounds: list[Tensor] = []
         for done, path in _paths(model, x, c, annealing):
             steps = path.tuned_steps()
             up, _ = path.forward(steps)
-            down = path.backward(steps, z[first:done])
-            lower.append(up.logsumexp(0) - log(annealing.n_chains))
-            upper.append(log(annealing.n_chains) - (-down).logsumexp(0))
-            first = done
+            down = path.backward(steps, z[done - len(path.x) : done])
+            bounds.append(torch.stack([up.logsumexp(0), -(-down).logsumexp(0)]))
             if progress is not None:
                 progress(done, n_examples)
-        below, above = torch.cat(lower), torch.cat(upper)
-        return Gap(below, above, Figure.mean(above - below), x.cpu())
+        lower, upper = torch.cat(bounds, dim=1)
+        lower, upper = lower - log(annealing.n_chains), upper + log(annealing.n_chains)
+        return Gap(lower, upper, Figure.mean(upper - lower), x.cpu())
 
 
 def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:

@@ -105,10 +105,9 @@ def _estimate(facts: Facts, figures: Figures) -> str:
 
 
 def _share(facts: Facts, figures: Figures) -> str:
-    draws = ""
-    if facts.n_samples is not None:
-        count = figures["effective_sample_size"].value * facts.n_samples
-        draws = f", {count:,.{0 if count >= 10 else 1}f} of {facts.n_samples:,}"
+    n = facts.n_samples
+    count = figures["effective_sample_size"].value * (n or 0)
+    draws = "" if n is None else f", {count:,.{0 if count >= 10 else 1}f} of {n:,}"
     return f"share of draws that count{draws}; 1 for an exact posterior"
 
 
@@ -338,7 +337,7 @@ class Annealed(Metric):
             "annealed_n_temperatures": annealing.n_temperatures,
             "annealed_start": annealing.start,
         }
-        # An example without a figure leaves the mean without one.
+        # A mean is not finite if an example has no figure.
         there = {name: figure for name, figure in figures.items() if figure.is_finite}
         return Measured(there, facts, () if annealed.is_finite else (NOT_ANNEALED,))
 
