@@ -23,7 +23,7 @@ from reparam.batch import Batch
 from reparam.distributions import QuantizedCategorical
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.likelihood.importance import importance_sample
-from reparam.evaluation.metrics.likelihood import few_draws
+from reparam.evaluation.metrics.bound import few_draws
 from reparam.models.conditional import Conditional
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel

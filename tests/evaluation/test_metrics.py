@@ -129,7 +129,6 @@ def ink(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     class Ink(Metric):
         section = Section.SAMPLES
-        position = 9
         needs = Needs.LATENTS
         quantities = (
             Quantity("ink", "share of black pixels", "%", higher_is_better=False, is_compared=True),

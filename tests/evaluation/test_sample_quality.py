@@ -375,9 +375,10 @@ def test_the_command_line_compares_samples_in_features(
 def test_a_function_of_ones_own_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_features.py").write_text("def halves(x):\n    return x.flatten(1)[:, ::2]\n")
     monkeypatch.chdir(tmp_path)
-    found = _function("my_features:halves")
+    spec = DataSpec((1, 2, 2), "unit")
+    found = _function("my_features:halves", spec)
     assert found.name == "my_features:halves"
     assert found(torch.zeros(3, 1, 2, 2)).shape == (3, 2)
     for wrong, said in (("my_features:thirds", "thirds"), ("no_such_module:f", "no_such_module")):
         with pytest.raises(OptionError, match=said):
-            _function(wrong)
+            _function(wrong, spec)

@@ -12,6 +12,7 @@ from reparam.cli.output import show
 from reparam.cli.parse import verb
 from reparam.comparison import compare
 from reparam.errors import OptionError
+from reparam.plots import differences, plot_format, save_figure
 from reparam.runs.load import load
 from reparam.runs.options import Proposal
 from reparam.utils.terminal import note, stderr
@@ -57,8 +58,6 @@ def main(options: Options) -> None:
             "reparam compare runs/a runs/b"
         )
     if options.out is not None:
-        from reparam.plots import plot_format
-
         plot_format(options.out)
     found = compare(
         [options.examples.given_to(load(path, device=options.device)) for path in options.runs],
@@ -72,8 +71,5 @@ def main(options: Options) -> None:
     )
     show(found.to_dict() if options.json else found, Options)
     if options.out is not None:
-        from reparam.plots import save_figure
-        from reparam.plots.comparison import differences
-
         save_figure(differences(found.differences, found.reference.name), options.out)
         print(options.out, file=stderr() if options.json else sys.stdout)

@@ -9,8 +9,8 @@ from reparam.cli.options import Count, ExampleOptions, RunOptions
 from reparam.cli.output import write
 from reparam.cli.parse import verb
 from reparam.errors import OptionError
+from reparam.evaluation.figure import mean_and_stderr
 from reparam.evaluation.samples import psnr
-from reparam.evaluation.statistics import mean_and_stderr
 from reparam.objectives.corruption import Corruption, Kind
 from reparam.pictures import grid
 from reparam.runs.run import Run

@@ -89,7 +89,7 @@ def diagnosis(options: Options) -> Diagnosis:
     if RunFolder(place).holds_run:
         for name in ("binarize", "dequantize", "support"):
             if vars(options)[name] is not None:
-                raise OptionError(f"{name}=: a run prepares data in its own way; drop it")
+                raise OptionError(f"{name}=: a run has prepared data; leave it out")
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
     if place.suffix in ARRAYS and place.is_file():
@@ -109,22 +109,19 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     given = {k: v for k, v in vars(options).items() if k in names and v is not None}
     if options.target in SOURCES:
         return {"name": options.target, **given}
-    if place.is_dir():
-        if not find_images(place).images:
-            raise OptionError(
-                f"{place} holds no run (no config.yaml) and no images "
-                f"({', '.join(ENDINGS)}): give the folder of a run, or of images"
-            )
-        return {"name": "images", **given, "path": str(place)}
-    if place.is_file() and place.suffix.lower() in TABLES:
+    if place.is_dir() and not find_images(place).images:
+        raise OptionError(
+            f"{place} holds no run (no config.yaml) and no images ({', '.join(ENDINGS)}): give the "
+            "folder of a run, or of images"
+        )
+    if place.suffix.lower() in TABLES and place.is_file():
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save), or the folder of a run, a data set, a plain text or a "
-            "folder of images"
+            f"{ARRAYS[0]} file (numpy.save)"
         )
-    if place.is_file():
-        return {"name": "text", **given, "path": str(place)}
-    raise unknown("run or data set", options.target, SOURCES)
+    if not place.exists():
+        raise unknown("run or data set", options.target, SOURCES)
+    return {"name": "images" if place.is_dir() else "text", **given, "path": str(place)}
 
 
 def read_array(path: Path) -> Any:
@@ -137,20 +134,16 @@ def read_array(path: Path) -> Any:
         # A map into the file needs no memory for an array that a damaged header declares.
         with np.errstate(over="raise"):
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            found = np.array(loaded)
-        else:
-            with loaded:
-                found = loaded["x" if "x" in loaded else loaded.files[0]]
+        if not isinstance(loaded, np.ndarray):
+            with loaded as archive:
+                loaded = archive["x" if "x" in archive else archive.files[0]]
+        found = np.array(loaded)
     except UNREADABLE as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} cannot be read as an array of numbers ({said}): it is cut short or damaged, "
+            f"{path} cannot be read as an array of numbers ({reason}): it is cut short or damaged, "
             "larger than the memory, or holds something else"
         ) from error
     if found.ndim == 0 or found.size == 0:
-        raise DataError(
-            f"{path} has shape {found.shape}: give at least one example, a row each, with at least "
-            "one entry"
-        )
+        raise DataError(f"{path} has shape {found.shape}: give at least one example, a row each")
     return found

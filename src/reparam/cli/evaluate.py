@@ -50,8 +50,7 @@ def main(options: Options) -> None:
     run = options.run.load()
     if options.features is not None and options.evaluation.sample_quality == 0:
         raise OptionError(
-            f"features={options.features!r}: they are for samples, so give their number, such as "
-            "sample_quality=5000"
+            f"features={options.features!r}: give a number of samples too, as sample_quality=5000"
         )
     before = run.kept_evaluation()
     result = run.evaluate(
@@ -64,12 +63,9 @@ def main(options: Options) -> None:
         say=_say,
         **vars(options.evaluation),
     )
-    lost = _lost(before, run.kept_evaluation())
-    if lost:
-        _say(
-            "note: evaluation.json no longer holds these figures of an earlier evaluation: "
-            f"{', '.join(lost)}"
-        )
+    if lost := ", ".join(_lost(before, run.kept_evaluation())):
+        text = "evaluation.json no longer holds these figures of an earlier evaluation"
+        _say(f"note: {text}: {lost}")
     show(result.to_dict() if options.json else result, Options)
     if run.vocabulary is not None and result.code_bits is not None and not options.json:
         unit = run.vocabulary.unit.removesuffix("s")
@@ -104,63 +100,63 @@ def _features(named: str | None, run: Run, device: str) -> NamedFeatures | None:
         return None
     path = as_path(named, "features")
     if ":" in named and not path.exists():
-        return _tried(_function(named), run.spec)
+        return _function(named, run.spec)
     other = load(path, device=device)
-    kinds = {run.spec.support, other.spec.support}
+    spec, mine = other.spec, run.spec
     # A network for grey values takes black and white too.
-    alike = len(kinds) == 1 or kinds == {"binary", "unit"}
-    if run.spec.shape != other.spec.shape or not alike or other.spec.condition is not None:
-        condition = f" under condition {other.spec.condition!r}" if other.spec.condition else ""
+    alike = spec.support == mine.support or {spec.support, mine.support} == {"binary", "unit"}
+    if spec.shape != mine.shape or not alike or spec.condition is not None:
+        condition = f" under condition {spec.condition!r}" if spec.condition else ""
         raise OptionError(
-            f"features={str(path)!r}: it was trained on {other.spec.support} data of shape "
-            f"{other.spec.shape}{condition}, and this run on {run.spec.support} data of shape "
-            f"{run.spec.shape}: give a run on data of the same kind without a condition"
+            f"features={str(path)!r}: it was trained on {spec.support} data of shape {spec.shape}"
+            f"{condition}, and this run on {mine.support} data of shape {mine.shape}: give a run "
+            "on data of the same kind without a condition"
         )
     weights = None if other.folder is None else other.folder.weights_sha256
     return replace(features_of(other.model), name=str(path), weights_sha256=weights)
 
 
-def _function(named: str) -> NamedFeatures:
-    """Return the function of MODULE:FUNCTION; the module may be in the current folder."""
+def _function(named: str, spec: DataSpec) -> NamedFeatures:
+    """Return the function of MODULE:FUNCTION, after a test on two blank examples.
+
+    Arguments:
+        named: The name; the module may be in the current folder.
+        spec: The shape of the examples.
+
+    Raises:
+        OptionError: There is no such function, or it fails or returns something else.
+    """
     module, _, name = named.partition(":")
     sys.path.insert(0, "")
     try:
         function = vars(import_module(module))[name]
     except Exception as error:
         # The module is the user's own, and may fail in any way.
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise OptionError(
-            f"features={named!r}: {said}; give MODULE:FUNCTION, such as mine:f for "
+            f"features={named!r}: {reason}; give MODULE:FUNCTION, such as mine:f for "
             "a function f in mine.py, or the folder of a run"
         ) from error
     finally:
         sys.path.remove("")
     if not callable(function):
         raise OptionError(f"features={named!r}: a {type(function).__name__} is no function of x")
-    return NamedFeatures(function, named)
-
-
-def _tried(features: NamedFeatures, spec: DataSpec) -> NamedFeatures:
-    """Return features of the user's own after trying them on two blank examples.
-
-    Raises:
-        OptionError: The function fails, or returns something else.
-    """
-    said = f"features={features.name!r}"
+    shape = (2, *spec.shape)
     try:
-        found = features(torch.zeros(2, *spec.shape))
+        found = function(torch.zeros(shape))
     except (Exception, SystemExit) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise OptionError(
-            f"{said}: it fails on two blank examples of shape {(2, *spec.shape)}: {why}"
+            f"features={named!r}: it fails on two blank examples of shape {shape}: {why}"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
-        shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
+    is_tensor = isinstance(found, torch.Tensor)
+    if not is_tensor or found.ndim != 2 or len(found) != 2:
+        kind = type(found).__name__ + (f" of shape {tuple(found.shape)}" if is_tensor else "")
         raise OptionError(
-            f"{said}: it returns a {type(found).__name__}{shape} for two examples: return a tensor "
-            "of shape (2, F), the F features of each"
+            f"features={named!r}: it returns a {kind} for two examples: return a tensor of shape "
+            "(2, F), the F features of each"
         )
-    return features
+    return NamedFeatures(function, named)
 
 
 def _counter() -> Progress | None:

@@ -64,12 +64,12 @@ def draw(run: Run, options: Options, folder: Path) -> list[Path]:
     if parts:
         made.append(folder / "kl-per-dimension.png")
         plots.save_figure(plots.kl_per_dimension(parts), made[-1])
-    is_normal = isinstance(run.model.prior, StandardNormal) and batch.c is None
-    if result.latent_dim == 2 and is_normal and is_picturable(run.spec):
+    if batch.c is not None or not is_picturable(run.spec):
+        return made
+    if result.latent_dim == 2 and isinstance(run.model.prior, StandardNormal):
         made.append(folder / "quantile-grid.png")
         save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
-    has_clusters = isinstance(run.model.prior, Mixture) and batch.c is None
-    if has_clusters and is_picturable(run.spec):
+    if isinstance(run.model.prior, Mixture):
         model = run.latent_model
         rows = {"members": member_rows(model, batch), "samples": sample_rows(model)}
         for name, images in rows.items():

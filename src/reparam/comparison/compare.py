@@ -1,6 +1,7 @@
 """Compare runs: evaluate those without an evaluation, and refuse figures of different things."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from reparam.comparison.result import Comparison, Entry, Group
 from reparam.data import Dataset
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.importance import N_SAMPLES, NO_DENSITY
-from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.likelihood.proposal import POSTERIOR, Proposal
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.trained import TrainedRun
@@ -32,7 +33,7 @@ def compare(
     *,
     to: str | None = None,
     n_samples: int | None = None,
-    proposal: str | None = None,
+    proposal: Proposal | None = None,
     split: str = "test",
     seed: int = 0,
     device: str = "auto",
@@ -46,8 +47,8 @@ def compare(
     The evaluation in the folder of a run is used where it is of the same split, draws and weights;
     else the run is evaluated, and its folder keeps the result unless it holds another sound
     evaluation. Runs of one configuration that differ in their seed only are averaged. Where the
-    data of a run are in memory or in a file of the user's own, the evaluation in its folder counts
-    only if it is of exactly these examples.
+    data of a run are in memory or in a user's file, the evaluation in its folder counts only if it
+    is of exactly these examples.
 
     Arguments:
         runs: Two runs or more, as ``fit`` and ``load`` return them.
@@ -92,44 +93,53 @@ def compare(
         _require_same_data(runs[0], run, names[0], name)
     kept = [_kept(run, split, seed) for run in runs]
     n, of = _draws(names, kept, n_samples, proposal)
-    # Two examples show the kind of a likelihood: what differs is refused before hours are spent.
-    entries = [
-        _entry(run, name, _first_look(run, split, seed, device) if found is None else found)
-        for run, name, found in zip(runs, names, kept, strict=True)
-    ]
+    entries = []
+    for run, name, found in zip(runs, names, kept, strict=True):
+        if found is None:
+            # Two examples show the kind of a likelihood, so that a refusal comes before the hours.
+            few = run.examples(split=split, seed=seed, limit=2)
+            found = run.evaluate(few, n_samples=1, seed=seed, device=device)
+        entries.append(_entry(run, name, found))
     _require(entries, _differences_in_kind)
     groups = _grouped(entries)
     labels = group_names(groups)
     wanted = reference_of(to, groups, labels, names[0])
     for i, (run, found) in enumerate(zip(runs, kept, strict=True)):
-        if found is None or not _has_draws(found, n, of):
+        has_draws = found is not None and (
+            found.n_samples in (None, n) and found.proposal in (None, of)
+        )
+        if found is None or not has_draws:
             # A directed model has its likelihood exactly, without a proposal.
             by = POSTERIOR if isinstance(run.model, DirectedModel) else of
             if tell is not None:
                 how = "" if by == POSTERIOR else f" proposal={by!r}"
                 tell(f"evaluating {names[i]} on {split!r} (n_samples={n}{how})")
-            options: dict[str, Any] = {"split": split, "n_samples": n, "seed": seed}
-            options |= {"device": device, "proposal": by}
             # A sound evaluation with other draws may have taken hours: it stays in the folder.
-            if run.kept_evaluation() is not None:
-                options |= {"keep": False, "train": False}
-            found = _without_free_draws(run.evaluate(**options))
+            is_new = run.kept_evaluation() is None
+            found = run.evaluate(
+                split=split,
+                n_samples=n,
+                proposal=by,
+                seed=seed,
+                device=device,
+                keep=is_new,
+                train=is_new,
+            )
+            found = _without_free_draws(found)
         entries[i] = replace(entries[i], evaluation=found)
     _require(entries, _differences_in_measure)
     _require(entries, _differences_in_kind)
-    made = [
-        Group(tuple(group), label) for group, label in zip(_grouped(entries), labels, strict=True)
-    ]
+    made = tuple(map(Group, map(tuple, _grouped(entries)), labels))
     reference = next(g for g in made if wanted in [entry.name for entry in g.entries])
-    return Comparison(tuple(made), reference)
+    return Comparison(made, reference)
 
 
 def _kept(run: TrainedRun, split: str, seed: int) -> Evaluation | None:
     """Return the evaluation of a split of the run's own data under a seed in its folder."""
     found = run.kept_evaluation()
     data = run.spec.name if run.data is None else run.data.name
-    asked = (split, seed, data, run.spec.condition)
-    if found is None or (found.split, found.seed, found.data, found.condition) != asked:
+    wanted = (split, seed, data, run.spec.condition)
+    if found is None or (found.split, found.seed, found.data, found.condition) != wanted:
         return None
     # A data set with a name is determined by it, and may have to be downloaded first.
     path = (run.config.get("recorded", {}).get("data") or {}).get("path")
@@ -152,44 +162,33 @@ def _draws(
     names: Sequence[str],
     kept: Sequence[Evaluation | None],
     n_samples: int | None,
-    proposal: str | None,
-) -> tuple[int, str]:
+    proposal: Proposal | None,
+) -> tuple[int, Proposal]:
     """Return the number of draws and the proposal: those given, or those of all evaluations.
 
     Raises:
         OptionError: The evaluations differ in one that is not given.
     """
-    asked: dict[str, Any] = {"n_samples": n_samples, "proposal": proposal}
+    used: dict[str, Any] = {"n_samples": n_samples, "proposal": proposal}
     apart = {}
-    for option in [name for name, value in asked.items() if value is None]:
-        pairs = zip(names, kept, strict=True)
-        known = {name: getattr(one, option) for name, one in pairs if one is not None}
-        first = {value: name for name, value in reversed(known.items()) if value is not None}
+    for option in [name for name, value in used.items() if value is None]:
+        pairs = [
+            (vars(one.facts)[option], name) for name, one in zip(names, kept, strict=True) if one
+        ]
+        first = {value: name for value, name in reversed(pairs) if value is not None}
         values = sorted(first)
         if len(values) > 1:
             apart[f"{option}="] = (
                 f"{first[values[0]]} was evaluated with {option}={values[0]} and "
                 f"{first[values[1]]} with {option}={values[1]}"
             )
-        asked[option] = values[0] if values else None
+        used[option] = values[0] if values else None
     if apart:
         raise OptionError(
             f"{', '.join(apart.values())}, which leaves other gaps below log p(x): give "
             f"{' and '.join(apart)} to evaluate all with the same"
         )
-    return asked["n_samples"] or N_SAMPLES, asked["proposal"] or POSTERIOR
-
-
-def _has_draws(evaluation: Evaluation, n_samples: int, proposal: str) -> bool:
-    """Return whether an evaluation has these draws, or needs none."""
-    same_n = evaluation.n_samples in (None, n_samples)
-    return same_n and evaluation.proposal in (None, proposal)
-
-
-def _first_look(run: TrainedRun, split: str, seed: int, device: str) -> Evaluation:
-    """Return the figures of two examples."""
-    few = run.examples(split=split, seed=seed, limit=2)
-    return run.evaluate(few, n_samples=1, seed=seed, device=device)
+    return used["n_samples"] or N_SAMPLES, used["proposal"] or POSTERIOR
 
 
 def _entry(run: TrainedRun, name: str, evaluation: Evaluation) -> Entry:
@@ -226,16 +225,13 @@ def _scored(run: TrainedRun) -> str:
 
 def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Return the runs by configuration; the same run with the same seed is no second seed."""
-    groups: list[list[Entry]] = []
+    groups: dict[tuple[str, int], list[Entry]] = {}
+    copies: Counter[tuple[str, int | None]] = Counter()
     for entry in entries:
-        for group in groups:
-            alike = group[0].configuration == entry.configuration
-            if alike and entry.seed not in [other.seed for other in group]:
-                group.append(entry)
-                break
-        else:
-            groups.append([entry])
-    return groups
+        run = (entry.configuration, entry.seed)
+        groups.setdefault((entry.configuration, copies[run]), []).append(entry)
+        copies[run] += 1
+    return list(groups.values())
 
 
 def _require_same_data(run: TrainedRun, other: TrainedRun, name: str, other_name: str) -> None:
@@ -244,19 +240,18 @@ def _require_same_data(run: TrainedRun, other: TrainedRun, name: str, other_name
     Raises:
         OptionError: Data of another shape or support, or binarized in another way.
     """
-    specs = run.spec, other.spec
-    if len({(spec.shape, spec.support) for spec in specs}) > 1:
-        first, second = (f"{s.name} ({s.support} of shape {s.shape})" for s in specs)
+    a, b = run.spec, other.spec
+    if (a.shape, a.support) != (b.shape, b.support):
+        first, second = (f"{spec.name} ({spec.support} of shape {spec.shape})" for spec in (a, b))
         raise OptionError(
             f"{name} was trained on {first}, and {other_name} on {second}: compare runs on the "
             "same data, prepared in the same way (data=, binarize=)"
         )
     ways = run.config.get("binarize"), other.config.get("binarize")
-    if run.spec.name == other.spec.name and ways[0] != ways[1]:
+    if a.name == b.name and ways[0] != ways[1]:
         raise OptionError(
             f"{name} was trained with binarize={ways[0]!r} and {other_name} with "
-            f"binarize={ways[1]!r}, so that they are scored on other pixels: train both with the "
-            "same binarize="
+            f"binarize={ways[1]!r}, on other pixels: train both with the same binarize="
         )
 
 
@@ -277,32 +272,29 @@ def _require(
 
 
 def _differences_in_measure(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
-    """Yield differences of examples and draws that forbid to compare runs, each with its fix."""
-    a, b = first.evaluation, other.evaluation
-    if a.data_sha256 != b.data_sha256:
+    """Yield differences of examples and draws that make runs incomparable, each with its fix."""
+    a, b = vars(first.evaluation.facts), vars(other.evaluation.facts)
+    if a["data_sha256"] != b["data_sha256"]:
         for name in ("data", "binarize", "split", "n_examples", "seed"):
-            was, now = getattr(a, name), getattr(b, name)
-            if was != now:
-                text = f"they were scored on other examples ({name} {was!r} and {now!r})"
+            if a[name] != b[name]:
+                text = f"they were scored on other examples ({name} {a[name]!r} and {b[name]!r})"
                 yield text, "evaluate both on the same"
         yield (
             "they were scored on other examples, though of the same name (SHA-256 "
-            f"{str(a.data_sha256)[:12]} and {str(b.data_sha256)[:12]})",
+            f"{str(a['data_sha256'])[:12]} and {str(b['data_sha256'])[:12]})",
             "evaluate both on the same files, in the same order",
         )
-    if None not in (a.condition_sha256, b.condition_sha256):
-        conditions = [(one.condition, one.condition_sha256) for one in (a, b)]
-        if conditions[0] != conditions[1]:
-            was, now = (f"{name} (SHA-256 {str(digest)[:12]})" for name, digest in conditions)
-            yield (
-                f"they were given other conditions c with the same x: {was} and {now}",
-                "evaluate both under the same",
-            )
+    conditions = [(one["condition"], one["condition_sha256"]) for one in (a, b)]
+    if conditions[0] != conditions[1] and None not in (conditions[0][1], conditions[1][1]):
+        was, now = (f"{name} (SHA-256 {digest[:12]})" for name, digest in conditions)
+        yield (
+            f"they were given other conditions c with the same x: {was} and {now}",
+            "evaluate both under the same",
+        )
     for name in ("n_samples", "proposal"):
-        was, now = getattr(a, name), getattr(b, name)
-        if None not in (was, now) and was != now:
+        if None not in (a[name], b[name]) and a[name] != b[name]:
             fix = f"give {name}= to evaluate both with the same"
-            yield f"they were scored with {name} {was!r} and {now!r}", fix
+            yield f"they were scored with {name} {a[name]!r} and {b[name]!r}", fix
 
 
 def _differences_in_kind(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
@@ -310,9 +302,9 @@ def _differences_in_kind(first: Entry, other: Entry) -> Iterator[tuple[str, str]
     a, b = first.evaluation, other.evaluation
     if a.is_likelihood != b.is_likelihood:
         without, having = (first, other) if b.is_likelihood else (other, first)
-        no_density = without.evaluation.kl_method == NO_DENSITY
-        why = "its code has no density" if no_density else "its log p(x | z) is not normalized"
-        fix = "a variant whose code has one" if no_density else "a normalized one (likelihood=)"
+        why, fix = "its log p(x | z) is not normalized", "a normalized one (likelihood=)"
+        if without.evaluation.kl_method == NO_DENSITY:
+            why, fix = "its code has no density", "a variant whose code has one"
         yield (
             f"{without.name} has no likelihood ({why}) and {having.name} has one",
             f"instead of {without.name}, train {fix}",

@@ -19,22 +19,20 @@ def run_names(runs: Sequence[TrainedRun]) -> list[str]:
     Raises:
         OptionError: A run is given twice.
     """
-    folders = [None if run.folder is None else run.folder.path.absolute() for run in runs]
-    known = [folder for folder in folders if folder is not None]
-    twice = next((folder for folder in known if known.count(folder) > 1), None)
-    if twice is not None:
-        raise OptionError(f"run {twice} is given twice: give each run once")
+    known = [run.folder.path.absolute() for run in runs if run.folder is not None]
     names: list[str] = []
-    for run, folder in zip(runs, folders, strict=True):
-        if folder is None:
+    for run in runs:
+        if run.folder is None:
             stem = run.config.get("variant") or type(run.model).__name__
-            free = (f"{stem}-{i}" for i in range(1, len(runs) + 1))
-            names.append(next(name for name in free if name not in names))
+            free = [f"{stem}-{i}" for i in range(1, len(runs) + 1)]
         else:
-            depths = range(1, len(folder.parts) + 1)
-            ends = ({d: [other.parts[-d:] for other in known] for d in depths}).items()
-            depth = next(d for d, all_ends in ends if all_ends.count(folder.parts[-d:]) == 1)
-            names.append(str(Path(*folder.parts[-depth:])))
+            folder = run.folder.path.absolute()
+            if known.count(folder) > 1:
+                raise OptionError(f"run {folder} is given twice: give each run once")
+            ends = [folder.parts[-depth:] for depth in range(1, len(folder.parts) + 1)]
+            others = [other.parts for other in known if other != folder]
+            free = [str(Path(*end)) for end in ends if all(p[-len(end) :] != end for p in others)]
+        names.append(next(name for name in free if name not in names))
     return names
 
 
@@ -67,17 +65,16 @@ def reference_of(
     Raises:
         OptionError: No run or group of this name.
     """
-    runs = {entry.name: entry.name for group in groups for entry in group}
     if to is None:
         return first
-    known = dict(runs)
-    for group, name in zip(groups, names, strict=True):
-        for alias in (name, name.rpartition(_SEEDS)[0]):
-            known.setdefault(alias, group[0].name)
+    known = {name: group[0].name for group, name in zip(groups, names, strict=True)}
+    listed = dict.fromkeys([*(entry.name for group in groups for entry in group), *names])
+    known |= {name.rpartition(_SEEDS)[0]: run for name, run in known.items()}
+    known |= {entry.name: entry.name for group in groups for entry in group}
     for name in (to, Path(to).name):
         if name in known:
             return known[name]
-    raise unknown("run to compare with", to, dict.fromkeys([*runs, *names]))
+    raise unknown("run to compare with", to, listed)
 
 
 def _stem(group: Sequence[Entry]) -> str:

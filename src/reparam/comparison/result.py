@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from math import inf
 from textwrap import fill
 from typing import Any
@@ -10,11 +11,10 @@ import torch
 from torch import Tensor
 
 from reparam.comparison.paired import mean_over_seeds, paired_difference
-from reparam.evaluation.difference import Difference, compared
-from reparam.evaluation.figure import Figure, formatted
+from reparam.evaluation.figure import Difference, Figure, formatted, quantile
 from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.metric import compared
 from reparam.evaluation.result import Evaluation
-from reparam.evaluation.statistics import quantile
 
 WIDTH = 100
 """The columns of a table, at most."""
@@ -53,8 +53,8 @@ class Entry:
     @property
     def title(self) -> str:
         """The name, with the variant where the name does not contain it."""
-        named = self.variant is None or self.variant in self.name
-        return self.name if named else f"{self.name} ({self.variant})"
+        is_named = self.variant is None or self.variant in self.name
+        return self.name if is_named else f"{self.name} ({self.variant})"
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Group:
 
     def means(self) -> dict[str, Figure]:
         """Return the means over seeds of the figures that exist."""
-        found = {name: self.values(name) for name in compared()}
-        means = {k: mean_over_seeds(values) for k, values in found.items() if values is not None}
+        values = {name: self.values(name) for name in compared()}
+        means = {k: None if v is None else mean_over_seeds(v) for k, v in values.items()}
         return {name: mean for name, mean in means.items() if mean is not None}
 
     def minus(self, reference: "Group") -> "Difference":
@@ -91,11 +91,11 @@ class Group:
         figures = {}
         for name in compared():
             values, others = self.values(name), reference.values(name)
-            if values is not None and others is not None:
-                figures[name] = paired_difference(values, others)
-        there = {name: figure for name, figure in figures.items() if figure is not None}
+            found = None if values is None or others is None else paired_difference(values, others)
+            if found is not None:
+                figures[name] = found
         alike = self.entries[0].scored == reference.entries[0].scored
-        return Difference(self.name, there, alike)
+        return Difference(self.name, figures, alike)
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,13 @@ class Comparison:
         if poor:
             notes.append(
                 f"{', '.join(poor)}: fewer than two draws of an example count, so that "
-                "log-likelihood is too low, by more for one run than for another: take more "
-                "samples (n_samples=)"
+                "log-likelihood is too low, and differently for each run: give a larger n_samples="
             )
         return notes
 
     def common(self, fact: str) -> Any:
         """Return the value of a fact that all runs share that have one."""
-        values = (getattr(entry.evaluation, fact) for entry in self.entries)
+        values = (vars(entry.evaluation.facts)[fact] for entry in self.entries)
         return next((value for value in values if value is not None), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,9 +159,9 @@ class Comparison:
 
         ``stderr`` is over test points, ``margin`` half the 95 % interval of a difference.
         """
-        evaluation = self.entries[0].evaluation
+        facts = vars(self.entries[0].evaluation.facts)
         return {
-            **{name: getattr(evaluation, name) for name in _FACTS},
+            **{name: facts[name] for name in _FACTS},
             **{name: self.common(name) for name in ("n_samples", "proposal")},
             "runs": [_run(entry) for entry in self.entries],
             "seeds": [
@@ -224,7 +223,7 @@ class Comparison:
                 return ["" if one is None else str(one) for one in there]
             return ["" if one is None else f"{one.value:.{digits}f}" for one in there]
 
-        units = [(entry.evaluation.active_units, entry) for entry in self.entries]
+        active = [(e.evaluation.active_units, e.evaluation.latent_dim) for e in self.entries]
         columns = {
             "run": [entry.title for entry in self.entries],
             "elbo": cells("elbo"),
@@ -232,7 +231,7 @@ class Comparison:
             "reconstr.": cells("reconstruction", 2),
             "kl": cells("kl", 2),
             "bits/dim": cells("bits_per_dim", 4),
-            "active": ["" if n is None else f"{n}/{e.evaluation.latent_dim}" for n, e in units],
+            "active": ["" if n is None else f"{n}/{dim}" for n, dim in active],
             "trained": [_duration(entry.seconds) for entry in self.entries],
             "weights": [_count(entry.parameters) for entry in self.entries],
         }
@@ -247,20 +246,12 @@ class Comparison:
         )
         unlike = [one.name for one in differences if not one.is_alike]
         if len(unlike) < len(differences):
-            clear = [
-                f"{one.name} ({', '.join(_direction(k, d) for k, d in one.clear.items())})"
-                for one in differences
-                if one.clear
-            ]
-            text += (
-                " Zero is outside the 95 % interval (Student's t) of: "
-                f"{'; '.join(clear) or 'none'}.{self._why_wide(differences)}"
-            )
+            changes = {d.name: list(starmap(_direction, d.clear.items())) for d in differences}
+            clear = "; ".join(f"{k} ({', '.join(some)})" for k, some in changes.items() if some)
+            text += f" Zero is outside the 95 % interval (Student's t) of: {clear or 'none'}."
+            text += self._why_wide(differences)
         if unlike:
-            text += (
-                f" No verdict on {', '.join(unlike)}: not of the same log-probability as "
-                f"{reference}."
-            )
+            text += f" No verdict on {', '.join(unlike)}: another log-probability than {reference}."
         if any(d.stderr_seeds is None for one in differences for d in one.figures.values()):
             text += (
                 " Between single runs the errors do not contain what another seed of training "
@@ -294,7 +285,7 @@ class Comparison:
 
 def _run(entry: Entry) -> dict[str, Any]:
     """Return one run as JSON holds it."""
-    evaluation = entry.evaluation
+    values = entry.evaluation.to_dict()
     names = [key for name in (*compared(), "bits_per_dim") for key in (name, f"{name}_stderr")]
     return {
         "name": entry.name,
@@ -303,7 +294,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "seconds": entry.seconds,
         "parameters": entry.parameters,
         "scored": entry.scored,
-        **{key: getattr(evaluation, key) for key in (*names, "active_units", "latent_dim")},
+        **{key: values[key] for key in (*names, "active_units", "latent_dim")},
     }
 
 
@@ -321,8 +312,7 @@ def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:
     lines = []
     for name, *cells in rows:
         short = name if len(name) <= first else "…" + name[-(first - 1) :]
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([short.ljust(first), *right]).rstrip())
+        lines.append("  ".join([short.ljust(first), *map(str.rjust, cells, widths[1:])]).rstrip())
     return lines
 
 
@@ -344,13 +334,10 @@ def _estimates(title: str, rows: Mapping[str, Mapping[str, Figure]], n_lines: in
         first = (group, "  over test points", "  over seeds", "  95 % interval")
         columns[title] += first[:n_lines] if has_seeds else first[:1]
         for column, one in zip(list(columns.values())[1:], found, strict=True):
-            if not has_seeds:
-                column.append("" if one is None else str(one))
-            elif one is None:
-                column += [""] * n_lines
-            else:
+            cells: tuple[str, ...] = ("",) * 4 if one is None else (str(one),)
+            if has_seeds and one is not None:
                 cells = formatted(one.value, one.stderr, one.stderr_seeds, one.margin)
-                column += cells[:n_lines]
+            column += cells[: n_lines if has_seeds else 1]
     return _table(columns)
 
 

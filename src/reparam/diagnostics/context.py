@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reparam.batch import Batch, in_chunks
@@ -15,6 +14,7 @@ from reparam.diagnostics.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, Not
 from reparam.evaluation.context import Context
 from reparam.evaluation.trained import TrainedRun
 from reparam.families import Family
+from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
@@ -28,9 +28,9 @@ N_DRAWS = 4
 SETTLING = 0.05
 """The share of all steps that a new phase of training takes until its loss falls again."""
 WORK = 6e10
-"""About how many operations a check may take in the decoder: seconds of one core."""
+"""The approximate number of operations of a check in the decoder: seconds on one core."""
 HIGH_LR = 0.01
-"""From here on Adam costs a perceptron on MNIST nats, and ten times as much leaves it dead."""
+"""From this rate on, Adam costs a perceptron on MNIST nats; at ten times as much its units die."""
 FEWEST = 8
 """The least number of examples of a check with a slow decoder."""
 _CHUNK = 100
@@ -60,17 +60,12 @@ class DiagnosticContext:
     last_phase: float = 0.0
     seed: int = 0
 
-    @property
-    def model(self) -> nn.Module:
-        """The model."""
-        return self.run.model
-
     @cached_property
     def latent(self) -> LatentModel:
         """The model, where it has latent variables; else the check does not apply."""
-        if not is_latent(self.model):
+        if not is_latent(self.run.model):
             raise NotApplicable(NO_LATENT)
-        return as_latent(self.model)
+        return as_latent(self.run.model)
 
     @property
     def unseen(self) -> Batch:
@@ -83,14 +78,9 @@ class DiagnosticContext:
         return self.on(self.train)
 
     @cached_property
-    def on_held(self) -> Context | None:
-        """The figures of the held-out examples; None where there are none."""
-        return None if self.held is None else self.on(self.held)
-
-    @property
     def on_unseen(self) -> Context:
         """The figures of the held-out examples; of those of training where there are none."""
-        return self.on_held or self.on_train
+        return self.on_train if self.held is None else self.on(self.held)
 
     def on(self, batch: Batch, n_samples: int = N_DRAWS) -> Context:
         """Return a context of examples; the check does not apply to a model without latents."""
@@ -132,7 +122,7 @@ class DiagnosticContext:
         return [row for row in rows if int(row["step"]) > begin]
 
     def affordable(self, most: int, draws: int) -> int:
-        """Return for how many examples, at most, so many draws each can be decoded in seconds."""
+        """Return the number of examples, at most ``most``, whose draws are decoded in seconds."""
         if self._operations == 0:
             return most
         return max(FEWEST, min(most, int(WORK / (self._operations * draws))))
@@ -155,10 +145,8 @@ class DiagnosticContext:
 
     @property
     def families(self) -> tuple[Family | None, Family | None]:
-        """The families of the encoder and the decoder; None for parts of the user's own."""
-        parts = (self.latent.encoder, self.latent.decoder)
-        encoder, decoder = (getattr(part, "family", None) for part in parts)
-        return encoder, decoder
+        """The families of the encoder and the decoder; None for a user's modules."""
+        return family_of(self.latent.encoder), family_of(self.latent.decoder)
 
     @property
     def lower_lr(self) -> str:
@@ -187,7 +175,7 @@ def diagnostic_context(
         run: The run.
         data: Its data; a split ``validation`` is used before the test split.
         objective: The objective that it was trained with, for a model composed by hand.
-        n_examples: At most so many random examples of each split.
+        n_examples: The largest number of random examples of each split.
         seed: The seed of their choice and of every draw.
     """
     held_name = next((name for name in ("validation", "test") if name in data.splits), "")
@@ -197,8 +185,7 @@ def diagnostic_context(
             return run.examples(chosen(data, split, n_examples, seed), "train", seed)
         return run.examples(data, split, seed, limit=n_examples)
 
-    train = examples("train")
-    held = examples(held_name) if held_name else None
+    train, held = examples("train"), examples(held_name) if held_name else None
     last_phase = 0.0
     if objective is None and run.config.get("variant"):
         recipe = run.recipe()
@@ -209,8 +196,7 @@ def diagnostic_context(
         last_phase = max(last_phase, objective.pretraining)
     if isinstance(objective, Stacked):
         last_phase = max(last_phase, objective.start)
+    sample = Sample(train.x, run.spec.support, run.spec)
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
-    else:
-        sample = Sample(train.x, run.spec.support, run.spec)
     return DiagnosticContext(run, train, held, held_name, objective, sample, last_phase, seed)

@@ -7,16 +7,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from reparam.data import Dataset
-from reparam.data.checks import (
-    RULES,
-    channels_first,
-    closest_support,
-    first,
-    fix,
-    is_channels_last,
-    violations,
-)
+from reparam.data import Dataset, checks
 from reparam.diagnostics.finding import Check, Evidence, Finding, NotApplicable, check
 from reparam.errors import DataError
 from reparam.families import default_likelihood
@@ -24,22 +15,22 @@ from reparam.spec import DataSpec, Support
 from reparam.utils.equality import by_value
 
 NETWORKS_LIKE = (0.2, 5.0)
-"""Networks expect values around one: a standard deviation outside this range costs training."""
+"""The range of standard deviations on which networks train well."""
 BREAKS_NETWORKS = 100.0
-"""Inputs so large overflow an exponential in the first steps, as of a posterior's scale."""
+"""Larger inputs overflow an exponential in the first steps, such as that of a scale."""
 UNEVEN = 100.0
-"""The likelihood of entries whose scales differ by so much is that of the small ones alone."""
+"""If the scales of entries differ by this factor, the small ones dominate the likelihood."""
 LEAK = 0.01
-"""By how much more often a held-out example may be in the training split than chance has it."""
+"""The largest share of held-out examples in the training split, beyond that by chance."""
 LEAK_MIB = 512
-"""Data beyond this size are not compared example by example, which takes seconds and memory."""
+"""Larger data are not compared example by example, which takes seconds and memory."""
 GREY_MAXIMA = (15, 16, 31, 63, 127, 255)
 """The brightest level of a flattened image: 2^k - 1, and 16 of the digits of scikit-learn."""
 FEWEST_PIXELS = 16
-"""Of a flattened image that is known by another maximum than 255."""
+"""The least number of pixels of a flattened image whose maximum is not 255."""
 NO_VALUES = "fewer than two examples are finite"
 CONSTANT = 1e-6
-"""A standard deviation that is float32 rounding, and no variation."""
+"""A smaller standard deviation is a rounding error of float32."""
 
 
 @by_value
@@ -71,11 +62,11 @@ class Sample:
 
     @property
     def kind(self) -> Support | None:
-        """The declared support, or the one that the values would be taken for."""
+        """The declared support, or the one that the values suggest."""
         if self.support is not None or len(self.values) == 0:
             return self.support
         try:
-            return closest_support(self.x.nan_to_num())
+            return checks.closest_support(self.x.nan_to_num())
         except DataError:
             return None
 
@@ -87,7 +78,7 @@ class Sample:
 
     @property
     def is_quantity(self) -> bool:
-        """Whether the values are measured, and no names of classes."""
+        """Whether the values are quantities, and not classes."""
         return self.kind in ("real", "unit", "binary", None)
 
 
@@ -100,11 +91,9 @@ def chosen(data: Dataset, split: str, n: int, seed: int) -> Dataset:
 
 def sample_of(data: Dataset, x: Tensor) -> Sample:
     """Return the sample of a data set from which x, with shape (N, *shape), was drawn."""
-    held = next(
-        (data.splits[name].x for name in ("test", "validation") if name in data.splits), None
-    )
     train = data.splits["train"].x
-    splits = None if held is None else (train, held)
+    held = [data.splits[name].x for name in ("test", "validation") if name in data.splits]
+    splits = (train, held[0]) if held else None
     whole = train if train.is_floating_point() else None
     return Sample(x, data.spec.support, data.spec, splits, whole)
 
@@ -118,14 +107,10 @@ def not_finite(sample: Sample) -> Finding:
     bad = ~x.isfinite()
     n = int(bad.sum())
     share = n / max(bad.numel(), 1)
-    evidence = Evidence("no NaN", n_not_finite=n, share=share)
     if n == 0:
-        return evidence.fine("every value is finite")
-    evidence.text = (
-        f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index "
-        f"{first(bad)}"
-    )
-    return evidence.problem(
+        return Evidence("no NaN", n_not_finite=0, share=0.0).fine("every value is finite")
+    text = f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index"
+    return Evidence(f"{text} {checks.first(bad)}", n_not_finite=n, share=share).problem(
         "There are values that are no numbers, and one of them makes every loss NaN",
         "leave these examples out, or fill them with the mean of the entry",
     )
@@ -139,25 +124,36 @@ def out_of_range(sample: Sample) -> Finding:
         raise NotApplicable("no support was declared")
     x = sample.x.double().nan_to_num()
     low, high = float(x.min()), float(x.max())
-    share = float(violations(x, sample.support).double().mean())
-    evidence = Evidence(
-        f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}",
-        lowest=low,
-        highest=high,
-        share_outside=share,
-    )
+    share = float(checks.violations(x, sample.support).double().mean())
+    text = f"{share:.2%} of the values are outside, from {low:.4g} to {high:.4g}"
+    evidence = Evidence(text, lowest=low, highest=high, share_outside=share)
     if share == 0:
         return evidence.fine("values lie in their support")
     return evidence.problem(
         f"Values lie outside the support {sample.support!r}, where each must be "
-        f"{RULES[sample.support]}",
-        fix(x, sample.support),
+        f"{checks.RULES[sample.support]}",
+        checks.fix(x, sample.support),
+    )
+
+
+@check("axes")
+def axes(sample: Sample) -> Finding:
+    """Check the order of the axes of images."""
+    shape = tuple(sample.x.shape[1:])
+    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
+    evidence = Evidence(f"examples have the shape {shape}", **sizes)
+    if not checks.is_channels_last(shape):
+        return evidence.fine("no sign of images with their axes in another order")
+    return evidence.problem(
+        "These look like images with the channels last, and the channels come first here: a "
+        "convolution would take the height for channels",
+        checks.channels_first(),
     )
 
 
 @check("support")
 def mistaken(sample: Sample) -> Finding:
-    """Check for levels, binary values and shares that were taken for real numbers."""
+    """Check for grey levels, binary values and shares that were taken for real numbers."""
     x = sample.rows()
     if sample.kind not in ("real", "unit"):
         raise NotApplicable(f"{sample.kind} values are no real numbers")
@@ -168,12 +164,12 @@ def mistaken(sample: Sample) -> Finding:
     text = f"{'whole numbers' if whole else sample.kind} from {low:.4g} to {high:.4g}"
     evidence = Evidence(text, lowest=low, highest=high, n_values=len(x.unique()))
     if _are_levels(sample):
-        is_byte = high > GREY_MAXIMA[-2]
-        scaled = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
+        scale = f"divide by {high:.0f}"
+        if high > GREY_MAXIMA[-2]:
+            scale = "pass them as uint8, which are scaled to [0, 1], or divide by 255"
         return evidence.problem(
-            "Grey levels were taken for real numbers, and their likelihood is the density of "
-            f"values up to {high:.0f} instead of 1",
-            scaled if is_byte else f"divide by {high:.0f}",
+            f"Grey levels were taken for real numbers: the density is of values up to {high:.0f}",
+            scale,
         )
     if whole and high > 1 and sample.kind == "real":
         return evidence.advice(
@@ -220,10 +216,8 @@ def constant(sample: Sample) -> Finding:
     if not sample.is_quantity:
         raise NotApplicable(f"{sample.kind} values are no quantities")
     share = float((x.std(0) <= CONSTANT).double().mean())
-    evidence = Evidence(
-        f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples",
-        share_constant=share,
-    )
+    text = f"{share:.1%} of the {x.shape[1]:,} entries have one value in {len(x):,} examples"
+    evidence = Evidence(text, share_constant=share)
     if share == 1:
         return evidence.problem(
             "All examples are the same, so there is nothing to learn",
@@ -243,19 +237,17 @@ def standardized(sample: Sample) -> Finding:
     """Check the scale of real values."""
     x = sample.rows(2)
     if sample.kind != "real":
-        raise NotApplicable(f"{sample.kind} values have a scale of their own")
+        raise NotApplicable(f"{sample.kind} values have a fixed scale")
     if _are_levels(sample):
         raise NotApplicable("grey levels are divided by the brightest")
     mean, std = float(x.mean()), float(x.std())
     scales = x.std(0)
     scales = scales[scales > CONSTANT]
     uneven = float(scales.max() / scales.min()) if len(scales) else 1.0
-    evidence = Evidence(
-        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold",
-        mean=mean,
-        std=std,
-        scale_ratio=uneven,
+    text = (
+        f"mean {mean:.3g}, standard deviation {std:.3g}; entries' scales differ {uneven:.3g}-fold"
     )
+    evidence = Evidence(text, mean=mean, std=std, scale_ratio=uneven)
     low, high = NETWORKS_LIKE
     if abs(mean) <= high and low <= std <= high and uneven < UNEVEN:
         return evidence.fine("values are around one")
@@ -284,12 +276,10 @@ def grey(sample: Sample) -> Finding:
     name = default_likelihood(sample.spec or DataSpec(tuple(sample.x.shape[1:]), kind))
     message = "values are black or white, as a Bernoulli likelihood requires"
     if share > 0:
-        message = (
-            "on grey values a Bernoulli's cross-entropy is no likelihood (binarize='dynamic' makes "
-            "them black or white)"
-        )
-    evidence = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
-    return Evidence(evidence, share_grey=share).fine(f"{message}; the default here is {name}")
+        message = "on grey values a Bernoulli's cross-entropy is no likelihood "
+        message += "(binarize='dynamic' makes them black or white)"
+    text = f"{share:.1%} of the values lie between 0 and 1, default likelihood {name}"
+    return Evidence(text, share_grey=share).fine(f"{message}; the default here is {name}")
 
 
 @check("leak")
@@ -310,35 +300,17 @@ def leak(sample: Sample) -> Finding:
     share = sum(row.tobytes() in seen_in_train for row in held) / len(held)
     chance = sum(n for n in seen_in_train.values() if n > 1) / len(train)
     stderr = (share * (1 - share) / len(held) + chance * (1 - chance) / len(train)) ** 0.5
-    evidence = Evidence(
+    text = (
         f"{share:.2%} of {len(held):,} held-out examples are in the training split, and "
-        f"{chance:.2%} of its own examples are in it twice or more",
-        share_in_train=share,
-        share_by_chance=chance,
-        n_held_out=len(held),
+        f"{chance:.2%} of its own examples are in it twice or more"
     )
+    evidence = Evidence(text, share_in_train=share, share_by_chance=chance, n_held_out=len(held))
     if share - chance - 2 * stderr <= LEAK:
         message = "the splits share no more than by chance" if share else "splits are disjoint"
         return evidence.fine(message)
     return evidence.advice(
-        "Held-out examples are in the training split too, so that figures on them are partly "
-        "memory",
+        "Held-out examples are in the training split too, so that their figures are too good",
         "remove duplicates before splitting",
-    )
-
-
-@check("axes")
-def axes(sample: Sample) -> Finding:
-    """Check the order of the axes of images."""
-    shape = tuple(sample.x.shape[1:])
-    sizes = {f"axis_{number}": size for number, size in enumerate(shape)}
-    evidence = Evidence(f"examples have the shape {shape}", **sizes)
-    if not is_channels_last(shape):
-        return evidence.fine("no sign of images with their axes in another order")
-    return evidence.problem(
-        "These look like images with the channels last, and the channels come first here: a "
-        "convolution would take the height for channels",
-        channels_first(),
     )
 
 

@@ -31,16 +31,16 @@ LAG_STEPS, LAG_LR, LAG_DRAWS, LAG_CHECK = 60, 0.1, 4, 64
 RISE_ADVICE, RISE_PROBLEM = 0.1, 1.0
 """Nats by which twice the draws raise the log-likelihood: a tenth moves the first decimal."""
 FEW_EFFECTIVE = 5.0
-"""An estimate that rests on fewer draws than this has a bias of the order of its own noise."""
+"""With fewer effective draws, the bias of an estimate is as large as its noise."""
 MOST_SAMPLES = 5000
-"""The most importance samples to try, however many an evaluation took."""
+"""The largest number of importance samples that are tried."""
 TUNING_DRAWS = 2400
-"""About how many draws of each example it costs to tune a proposal, as ``tuned`` states."""
+"""The cost of a tuned proposal in draws of each example: see ``tuned``."""
 
 
 @check("encoder")
 def lagging_encoder(context: DiagnosticContext) -> Finding:
-    r"""Check what the ELBO gains when each example has its posterior tuned for itself.
+    r"""Check the gain of the ELBO when the posterior of each example is tuned.
 
     .. math:: \max_{\lambda_x} \mathcal L_\beta(x; \lambda_x) - \mathcal L_\beta(x; \phi)
 
@@ -62,28 +62,25 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if context.held is not None:
         train = _gain(context, next(in_chunks(context.train, n)), beta)
     total = beta * float(unseen.draws.kl.mean())
-    evidence = Evidence(
+    text = (
         f"tuned for {held.n} examples each, posteriors gain {train} nats on train and {held} on "
         f"{context.held_name or 'train'}, beside "
-        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}",
-        gain_held=held,
-        gain_train=train,
-        weighted_kl=total,
-        n_examples=held.n or 0,
+        f"{'a KL' if beta == 1 else f'a KL times β = {beta:g}'} of {total:.2f}"
+    )
+    evidence = Evidence(
+        text, gain_held=held, gain_train=train, weighted_kl=total, n_examples=held.n or 0
     )
     sure = min(train.value, held.value) - 2 * (train.stderr or 0.0)
     if sure > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
             "The encoder lags behind: the decoder could use better posteriors than it gives",
-            f"more epochs= (now {context.option('epochs')}), a wider encoder (hidden=), or "
-            f"{context.longer_warmup}",
+            f"epochs= over {context.option('epochs')}, a wider hidden=, or {context.longer_warmup}",
             is_problem=sure > max(LAG_NATS, LAG_PROBLEM * total),
         )
     apart = held - train
     if apart.value - 2 * (apart.stderr or 0.0) > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
-            "The encoder fits the training examples and not others, so that held-out figures are "
-            "worse than the decoder deserves",
+            "The encoder is over-fitted: held-out figures are worse than the decoder allows",
             "early_stopping=5, more data, or a smaller encoder (hidden=)",
         )
     return evidence.fine("the encoder keeps up")
@@ -136,11 +133,10 @@ def _free(
     A width that the family holds fixed is not the encoder's, and stays.
     """
     single: Any = base_distribution(q)
-    is_free = True
-    if isinstance(family, families.Gaussian):
-        is_free = family.scale == "learned"
-    elif isinstance(family, families.VonMisesFisher):
-        is_free = family.concentration == "learned"
+    width = family.scale if isinstance(family, families.Gaussian) else "learned"
+    if isinstance(family, families.VonMisesFisher):
+        width = family.concentration
+    n_free = 2 if width == "learned" else 1
     if isinstance(q, Independent) and isinstance(single, Normal):
         loc, scale = single.loc.detach(), single.scale.detach()
         shift, stretch = (torch.zeros_like(loc, requires_grad=True) for _ in range(2))
@@ -150,7 +146,7 @@ def _free(
                 Normal(loc + scale * shift, scale * stretch.exp(), validate_args=False), 1
             )
 
-        return [shift, stretch] if is_free else [shift], gaussian
+        return [shift, stretch][:n_free], gaussian
     if isinstance(single, VonMisesFisher):
         direction, kappa = single.loc.detach(), single.concentration.detach()
         turn = torch.zeros_like(direction, requires_grad=True)
@@ -162,7 +158,7 @@ def _free(
             unit = torch.nn.functional.normalize(moved, dim=-1)
             return VonMisesFisher(unit, kappa * sharpen.exp(), validate_args=False)
 
-        return [turn, sharpen] if is_free else [turn], around
+        return [turn, sharpen][:n_free], around
     raise NotApplicable("posteriors of this kind are not tuned")
 
 
@@ -200,14 +196,12 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     rise = Figure.mean(torch.logaddexp(one, two) - log(2) - (one + two) / 2)
     few = float((n_samples * shares).median())
     source = "posterior" if proposal == POSTERIOR else f"{proposal} proposal"
-    evidence = Evidence(
+    text = (
         f"from {n_samples} to {2 * n_samples} draws from the {source} the log-likelihood of "
-        f"{len(some)} examples rises by {rise} nats, and of {n_samples} draws {few:.1f} count "
-        "(median)",
-        rise=rise,
-        n_samples=n_samples,
-        effective_draws=few,
-        n_examples=len(some),
+        f"{len(some)} examples rises by {rise} nats, and {few:.1f} draws count (median)"
+    )
+    evidence = Evidence(
+        text, rise=rise, n_samples=n_samples, effective_draws=few, n_examples=len(some)
     )
     sure = rise.value - 2 * (rise.stderr or 0.0)
     # Where hardly any draw counts, the rise is as noisy as the estimate and may hide in it.
@@ -217,8 +211,7 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     by = "" if proposal == POSTERIOR else f", proposal={proposal!r}"
     annealed = ", or annealed=100, which depends less on the posterior"
     return evidence.advice(
-        "The log-likelihood is below the true one for lack of importance samples, by more than its "
-        "standard error",
+        "Importance samples are too few: the log-likelihood is too low by more than its error",
         f"evaluate with n_samples={10 * n_samples}{by}{annealed if few < FEW_EFFECTIVE else ''}",
         is_problem=is_bad,
     )

@@ -50,7 +50,7 @@ def examine(
         run: The run, where its model computes.
         data: The data it was trained on; None for its own.
         objective: The objective that it was trained with, for a model composed by hand.
-        n_examples: At most so many random examples of each split are used, 10 or more.
+        n_examples: The largest number of random examples of each split, 10 or more.
         seed: The seed of their choice and of every draw.
 
     Returns:
@@ -91,7 +91,7 @@ def examine_data(
     Arguments:
         data: A ``Dataset``, or a tensor or array x with shape (N, *shape) of any numbers.
         support: The set that the entries lie in, for an array.
-        n_examples: At most so many random examples are used, 10 or more.
+        n_examples: The largest number of random examples, 10 or more.
         seed: The seed of their choice.
 
     Raises:
@@ -108,20 +108,15 @@ def examine_data(
     else:
         whole = as_tensor(data, "x")
         if whole.ndim == 0 or whole.numel() == 0:
-            raise DataError(
-                f"x has shape {tuple(whole.shape)}: data need at least one example of at least one "
-                "value, so give some"
-            )
+            raise DataError(f"x has shape {tuple(whole.shape)}: give one example or more")
         name, n = "data", len(whole)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         x = whole[order[:n_examples]]
         # Bytes are grey levels, and scaled before any network gets them.
-        scaled = x.float() / 255 if x.dtype == torch.uint8 and support is None else x
-        sample = Sample(
-            scaled if scaled.is_floating_point() else scaled.float(),
-            support,
-            whole=whole if whole.is_floating_point() else None,
-        )
+        if x.dtype == torch.uint8 and support is None:
+            x = x.float() / 255
+        is_float = whole.is_floating_point()
+        sample = Sample(x if is_float else x.float(), support, whole=whole if is_float else None)
     found = [check(sample) for check in DATA_CHECKS]
     subject = f"{name}: {n:,} training examples of shape {tuple(sample.x.shape[1:])}"
     return Diagnosis(subject, f"{len(sample.x):,} training examples, seed {seed}", tuple(found))

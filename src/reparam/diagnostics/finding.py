@@ -47,10 +47,9 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [_wrapped(f"{self.name}: {self.message}.", "  ")]
-        if self.evidence:
-            lines.append(_wrapped(f"  evidence: {self.evidence}"))
-        return "\n".join([*lines, _wrapped(f"  change: {self.fix}")] if self.fix else lines)
+        rows = (("evidence", self.evidence), ("change", self.fix))
+        lines = [_wrapped(f"  {title}: {text}") for title, text in rows if text]
+        return "\n".join([_wrapped(f"{self.name}: {self.message}.", "  "), *lines])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON holds them; None for a figure that is no number."""
@@ -59,7 +58,7 @@ class Finding:
 
 
 class Evidence:
-    """The evidence of a check, of which it makes its finding.
+    """The evidence of a check, and the finding that follows from it.
 
     Arguments:
         text: The figures in words, with their standard errors.

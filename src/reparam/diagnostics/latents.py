@@ -12,9 +12,9 @@ from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
 from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
-"""Nats of KL in all: fewer than log 2, with which a code could separate two halves of the data."""
+"""The KL in nats of a collapsed posterior; log 2 would separate two halves of the data."""
 FEW_STEPS = 500
-"""Within the first steps a decoder learns the mean of the data, and only then the use of z."""
+"""In the first steps a decoder learns the mean of the data, and the use of z later."""
 UNUSED_KL = 0.005
 """Nats of KL of an unused dimension: what a posterior mean of variance 0.01 costs, -½ log 0.99."""
 UNUSED_SHARE = 0.5
@@ -22,7 +22,7 @@ UNUSED_SHARE = 0.5
 DEAD_ADVICE, DEAD_PROBLEM = 0.1, 0.5
 """Shares of the codebook that no example uses: a few are normal; half of them is a failure."""
 SEEN_OFTEN = 10
-"""A code used as often as others is missed by so many draws per code once in e^10."""
+"""With so many draws per code, a code as frequent as the others is missed once in e^10."""
 FAR_SHARE, FAR_NATS = 0.1, 1.0
 """The cost of the aggregate posterior's moments, as a share of the KL and in nats."""
 
@@ -45,13 +45,11 @@ def collapse(context: DiagnosticContext) -> Finding:
         n = len(per_dimension)
         n_unused = int((per_dimension < UNUSED_KL).sum())
         n_still = int((is_still & (per_dimension >= UNUSED_KL)).sum())
-        evidence.add(
+        text = (
             f"; {n - n_unused} of {n} dimensions have a KL above {UNUSED_KL}, and "
-            f"{int((~is_still).sum())} a posterior mean that varies",
-            latent_dim=n,
-            n_unused=n_unused,
-            n_still=n_still,
+            f"{int((~is_still).sum())} a posterior mean that varies"
         )
+        evidence.add(text, latent_dim=n, n_unused=n_unused, n_still=n_still)
     forced = ": the KL that free bits force on it is no information" if context.free_bits else ""
     warmup = context.longer_warmup
     if total.value < COLLAPSED_KL or is_same:
@@ -102,10 +100,8 @@ def dead_codes(context: DiagnosticContext) -> Finding:
     """Check for codes of a codebook that no example has."""
     indices, n_codes = _indices(context)
     if indices.numel() < SEEN_OFTEN * n_codes:
-        raise NotApplicable(
-            f"{indices.numel():,} places are too few to judge {n_codes} codes; more examples "
-            "(n_examples=)"
-        )
+        n = f"{indices.numel():,}"
+        raise NotApplicable(f"{n} places are too few for {n_codes} codes: a larger n_examples=")
     usage = code_usage(indices)
     dead = 1 - usage.n_used / n_codes
     evidence = Evidence(
@@ -143,7 +139,7 @@ def _indices(context: DiagnosticContext) -> tuple[Tensor, int]:
 
 @check("prior")
 def far_aggregate(context: DiagnosticContext) -> Finding:
-    r"""Check whether the codes of all data together lie where the prior draws.
+    r"""Check whether the aggregate posterior of the data has the moments of the prior.
 
     .. math:: \sum_j \mathrm{KL}\bigl(\mathcal N(m_j, v_j) \big\| \mathcal N(0, 1)\bigr), \qquad
               m_j = \mathbb E[z_j], \quad v_j = \mathrm{Var}[z_j], \quad z \sim q(z)
@@ -166,18 +162,14 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
     costs = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
     cost, total, worst = float(costs.sum()), float(train.draws.kl.mean()), int(costs.argmax())
     loc, scale = float(mean[worst]), float(variance[worst].sqrt())
-    evidence = Evidence(
+    text = (
         f"mean and spread of the codes of {len(z):,} examples cost {cost:.2f} of {total:.2f} nats; "
-        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}",
-        nats=cost,
-        kl=total,
-        worst_mean=loc,
-        worst_std=scale,
+        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}"
     )
+    evidence = Evidence(text, nats=cost, kl=total, worst_mean=loc, worst_std=scale)
     if cost <= max(FAR_NATS, FAR_SHARE * total):
-        return evidence.fine("codes lie where the prior draws")
+        return evidence.fine("codes have the moments of the prior")
     return evidence.advice(
-        "The codes of the data do not lie where the prior draws, so that samples are worse than "
-        "reconstructions",
+        "Codes of the data lie where the prior does not, so that samples are poor",
         "prior='vamp', prior='flow', or more epochs=",
     )

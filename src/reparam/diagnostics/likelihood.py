@@ -104,12 +104,9 @@ def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     best = _root(Figure.mean(square.mean(1)))
     ratio = sigma / best.value
     beta, plain = ratio**2, 2 * sigma**2
+    text = f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}"
     evidence = Evidence(
-        f"σ = {sigma:.4g}, and the residuals' rms is {best.value:.4g} ± {best.stderr:.1g}",
-        sigma=sigma,
-        best_sigma=best,
-        beta_beside_best=beta,
-        beta_beside_squared_error=plain,
+        text, sigma=sigma, best_sigma=best, beta_beside_best=beta, beta_beside_squared_error=plain
     )
     factor = max(ratio, 1 / ratio)
     if factor <= SCALE_ADVICE:
@@ -117,9 +114,8 @@ def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     is_fixed = not isinstance(family, Gaussian) or not isinstance(family.scale, str)
     fixed = f"likelihood='gaussian-optimal', or a Gaussian with scale={best.value:.3g}"
     return evidence.advice(
-        f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as much as "
-        f"with β = {beta:.3g} on a decoder of the best σ, and as with β = 2σ² = {plain:.3g} "
-        "beside the summed squared error",
+        f"The decoder's σ is too {'large' if ratio > 1 else 'small'}: the KL weighs as with "
+        f"β = {beta:.3g} at the best σ, and as with β = 2σ² = {plain:.3g} beside squared errors",
         fixed if is_fixed else "more epochs=, or likelihood='gaussian-optimal'",
         is_problem=factor > SCALE_PROBLEM,
     )
@@ -137,8 +133,7 @@ def _learned_scale(family: Family | None, square: Tensor, scale: Tensor) -> Find
         return evidence.advice(
             "The learned σ lies at its floor where values repeat exactly, and the likelihood is "
             "mostly that of these entries: its height is the floor's",
-            "likelihood='gaussian-shared', or likelihood='logistic-mixture' for images of whole "
-            "levels",
+            "likelihood='gaussian-shared', or likelihood='logistic-mixture' for grey levels",
         )
     factor = max(rms.value, 1 / rms.value)
     if factor <= SCALE_ADVICE:
@@ -187,12 +182,8 @@ def _weight_of_values(context: DiagnosticContext, objective: Objective) -> Findi
     a, b = float(weights[0]) * scale, float(weights[1])
     if explained < EXPLAINED or a <= 0:
         raise NotApplicable("the objective is no weighted sum of reconstruction and KL")
-    evidence = Evidence(
-        f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}",
-        beta=b / a,
-        weight_of_reconstruction=a,
-        weight_of_kl=b,
-    )
+    text = f"the objective is {a:.3g} log p(x | z) - {b:.3g} KL, which explains {explained:.2%}"
+    evidence = Evidence(text, beta=b / a, weight_of_reconstruction=a, weight_of_kl=b)
     return _weight(context, b / a, evidence)
 
 
@@ -202,15 +193,11 @@ def _weight(context: DiagnosticContext, beta: float, evidence: Evidence) -> Find
     averaged = evidence.figures.get("weight_of_reconstruction", 1.0) < 0.5
     fix = "beta=1, for a bound that training tightens"
     if averaged:
-        fix = (
-            "sum the reconstruction over the entries of x instead of averaging it, then take the "
-            "mean over examples"
-        )
+        fix = "sum the reconstruction over the entries of x instead of averaging it"
     elif context.option("variant") == "beta-vae":
         fix = "variant='vae', unless plainer codes are worth the nats; evaluate reports β = 1"
     return evidence.advice(
-        f"In nats the KL has the weight β = {beta:.4g}, so that training does not maximize a bound "
-        "of the likelihood",
+        f"In nats the KL has the weight β = {beta:.4g}: training maximizes no bound of log p(x)",
         fix,
         is_problem=averaged,
     )

@@ -1,7 +1,7 @@
-"""Checks of training: its curves, and how far it carries beyond its data."""
+"""Checks of training: its curves, and the figures on held-out examples."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf, isfinite
 from statistics import mean, median
 from typing import Any
@@ -15,7 +15,7 @@ from reparam.evaluation.figure import Figure
 from reparam.models.latent import is_latent
 
 FEWEST_ROWS = 10
-"""Rows of metrics below which a curve has no shape."""
+"""The least number of rows of a curve that is judged."""
 SPIKE_NOISE, SPIKE_SHARE = 10.0, 0.02
 """A spike stands out of the noise between rows, and is a visible share of the whole fall."""
 SPIKE_SPREAD, ROW_NOISE = 0.5, 4.0
@@ -42,47 +42,38 @@ Row = dict[str, Any]
 
 @check("overfitting")
 def overfitting(context: DiagnosticContext) -> Finding:
-    """Check what a model loses on examples that it was not trained on."""
-    train, held = context.on_train, context.on_held
-    if held is None:
+    """Check the gap of the ELBO between training and held-out examples."""
+    train = context.on_train
+    if context.held is None:
         raise NotApplicable("there are no held-out examples")
-    on_train, on_held = (Figure.mean(-_loss(context, part)) for part in (train, held))
+    on_train, on_held = (Figure.mean(-_loss(context, on)) for on in (train, context.on_unseen))
     gap, spread = on_train - on_held, _spread(context)
     spread = spread if isfinite(spread) else 1.0
     share = (gap.value - 2 * (gap.stderr or 0.0)) / spread
     what = "ELBO" if train.draws.has_density else "reconstruction"
     what += f" (β = {context.beta:g})" if context.beta not in (None, 1.0) else ""
-    evidence = Evidence(
-        f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats",
-        gap=gap,
-        train=on_train.value,
-        held=on_held.value,
-        spread=spread,
-    )
+    text = f"{what} {on_train} on train and {on_held} on {context.held_name}, a gap of {gap} nats"
+    evidence = Evidence(text, gap=gap, train=on_train.value, held=on_held.value, spread=spread)
     losses = [(float(row["loss"]), int(row["epoch"])) for row in _validated(context)]
     is_validated = len(losses) > 1
     rose = still_learns = False
     if is_validated:
         (best, epoch), last = min(losses), losses[-1][0]
-        evidence.add(
-            f"; the validation loss was best after epoch {epoch + 1} with {best:.2f}, last "
-            f"{last:.2f}",
-            best_validation_loss=best,
-            last_validation_loss=last,
-        )
+        text = f"; validation was best after epoch {epoch + 1} with {best:.2f}, last {last:.2f}"
+        evidence.add(text, best_validation_loss=best, last_validation_loss=last)
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
         rose = last - best > FALL * spread and not context.option("early_stopping")
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
     if not (share > GAP_ADVICE or (rose and share > 0)):
-        return evidence.fine("what was learned carries over")
+        return evidence.fine("the figures of held-out examples are as good")
     message = "The model describes its training examples better than others"
     fixes = ["early_stopping=5" if is_validated else "early_stopping=5 with validation=0.1"]
     if still_learns:
         message, fixes = f"{message}, though validation was still at its best", []
     if context.option("binarize") == "static":
-        fixes.insert(0, "binarize='dynamic', which draws every pixel anew")
+        fixes.insert(0, "binarize='dynamic', which draws the pixels in every epoch")
     fixes.append("hidden= with smaller layers" if context.option("hidden") else "a smaller model")
     is_bad = rose or (not is_validated and share > GAP_PROBLEM)
     fix = ", ".join([*fixes, "or more data"])
@@ -99,7 +90,7 @@ def _loss(context: DiagnosticContext, examples: Context) -> Tensor:
 
 def _spread(context: DiagnosticContext) -> float:
     """Return the standard deviation of the loss over examples; infinite where it is not known."""
-    if not is_latent(context.model) or len(context.train) < 2:
+    if not is_latent(context.run.model) or len(context.train) < 2:
         return inf
     return max(float(_loss(context, context.on_train).std()), 1e-9)
 
@@ -124,9 +115,8 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     losses, held = _losses(rows), _losses(validated)
     bad = [int(row["step"]) for row in (*rows, *validated) if not isfinite(float(row["loss"]))]
     if bad:
-        step = min(bad)
-        evidence = Evidence(f"the loss is not a number at step {step:,}", step=step)
-        return _too_high(context, evidence)
+        text = f"the loss is not a number at step {min(bad):,}"
+        return _too_high(context, Evidence(text, step=min(bad)))
     smooth = [median(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
     fall = max(max(smooth) - min(smooth), 1e-9)
     noise = _noise(losses[len(losses) // 2 :])
@@ -136,11 +126,9 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     # On the same examples the noise is that of the draws of z, which that over examples exceeds.
     visible = max(SPIKE_SPREAD, ROW_NOISE / n_held**0.5) * spread
     held_spikes = _spikes(held, max(visible, SPIKE_SHARE * fall))
-    low, rise, at = smooth[0], 0.0, 0
-    for i, value in enumerate(smooth):
-        low = min(low, value)
-        if value - low > rise:
-            rise, at = value - low, i
+    rises = [value - low for value, low in zip(smooth, accumulate(smooth, min), strict=True)]
+    rise = max(rises)
+    at = rises.index(rise)
     evidence = Evidence(
         f"largest rise {rise:.2f} nats in {len(losses)} rows",
         n_spikes=len(spikes),
@@ -150,17 +138,8 @@ def learning_rate(context: DiagnosticContext) -> Finding:
         noise=noise,
     )
     if spikes or held_spikes:
-        seen = [
-            f"{len(found)} of {len(values)} {what} stand out of those around them, the worst at "
-            f"step {of[found[0]]['step']:,} with {values[found[0]]:.2f} instead of "
-            f"{_around(values, found[0]):.2f}"
-            for found, values, of, what in (
-                (spikes, losses, rows, "rows"),
-                (held_spikes, held, validated, "validations"),
-            )
-            if found
-        ]
-        evidence.text = "; ".join(seen)
+        curves = ((spikes, rows, "rows"), (held_spikes, validated, "validations"))
+        evidence.text = "; ".join(_worst(*curve) for curve in curves if curve[0])
         return _too_high(context, evidence)
     step = (rows[-1]["step"] - rows[0]["step"]) / (len(rows) - 1)
     # The change of a mean over the examples of a row by chance, in the same standard deviations.
@@ -172,12 +151,20 @@ def learning_rate(context: DiagnosticContext) -> Finding:
     return evidence.fine("the loss falls steadily")
 
 
+def _worst(spikes: Sequence[int], rows: Sequence[Row], what: str) -> str:
+    """Return the number of spikes and the worst of them in words."""
+    losses, i = _losses(rows), spikes[0]
+    return (
+        f"{len(spikes)} of {len(rows)} {what} stand out of those around them, the worst at step "
+        f"{rows[i]['step']:,} with {losses[i]:.2f} instead of {_around(losses, i):.2f}"
+    )
+
+
 def _too_high(context: DiagnosticContext, evidence: Evidence) -> Finding:
     lr, clip = context.option("lr"), float(context.option("clip_norm") or 0.0)
     fix = f"{context.lower_lr}, or a longer lr_warmup="
     return evidence.problem(
-        f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss does not "
-        "fall steadily",
+        f"The learning rate{f' of {float(lr):g}' if lr else ''} is too high: the loss is unsteady",
         fix if 0 < clip <= 1 else f"{fix}, or clip_norm=1",
     )
 
@@ -190,9 +177,9 @@ def stopped_early(context: DiagnosticContext) -> Finding:
         last = max((int(row.get("epoch", 0)) for row in run.rows), default=0)
         evidence = Evidence(f"the last row is of epoch {last + 1} of {epochs}", epoch=last + 1)
         return evidence.problem(
-            "Training did not end by itself, so these are not the weights it would have ended with",
-            f"fit(..., out={str(run.folder.path)!r}, resume=True); a new run with a lower lr=, if "
-            "it stopped at a loss that was not finite",
+            "Training was interrupted, so these are not its last weights",
+            f"fit(..., out={str(run.folder.path)!r}, resume=True); after a loss that was not "
+            "finite, a new run with a lower lr=",
         )
     losses = _losses(_shaped(context))
     if not all(map(isfinite, losses)):
@@ -204,22 +191,17 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     gain = Figure(mean(losses[-2 * tenth : -tenth]) - after, stderr)
     half = Figure(mean(losses[middle : middle + tenth]) - after, stderr)
     fall = max(losses[0] - after, 1e-9)
-    evidence = Evidence(
-        f"the last tenth of training brought {gain} nats ({gain.value / fall:.2%} of all), the "
-        f"last half {half}",
-        gain=gain,
-        fall=fall,
-        gain_of_second_half=half.value,
+    text = (
+        f"the last tenth brought {gain} nats ({gain.value / fall:.2%} of all), the last half {half}"
     )
-    still = (
-        gain.value - 2 * stderr > STILL_SHARE * fall or half.value - 2 * stderr > STILL_HALF * fall
-    )
+    evidence = Evidence(text, gain=gain, fall=fall, gain_of_second_half=half.value)
+    limits = ((gain, STILL_SHARE), (half, STILL_HALF))
+    if all(figure.value - 2 * stderr <= share * fall for figure, share in limits):
+        return evidence.fine("the loss has levelled")
     held = _losses(_validated(context))
-    if still and len(held) > 1 and not _falls(held):
+    if len(held) > 1 and not _falls(held):
         evidence.add(f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best")
         return evidence.fine("validation has levelled, though the loss still falls")
-    if not still:
-        return evidence.fine("the loss has levelled")
     return evidence.advice(
         "Training ended while the model still learned",
         f"epochs={2 * int(epochs)}" if epochs else "more epochs",

@@ -2,8 +2,7 @@
 
 from reparam.evaluation.classification import accuracy, class_log_prob
 from reparam.evaluation.evaluate import evaluate
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure, mean_and_stderr
 from reparam.evaluation.latents.activity import (
     active_units,
     code_usage,
@@ -21,8 +20,7 @@ from reparam.evaluation.latents.decomposition import aggregate_kl, decompose, to
 from reparam.evaluation.latents.probes import knn_accuracy, linear_probe, probe
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance, bidirectional
 from reparam.evaluation.likelihood.importance import importance_sample
-from reparam.evaluation.metric import METRICS, Measured, Metric, Quantity, Section
-from reparam.evaluation.needs import Needs
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import (
@@ -34,7 +32,6 @@ from reparam.evaluation.samples import (
     psnr,
     sample_quality,
 )
-from reparam.evaluation.statistics import mean_and_stderr
 
 __all__ = [
     "METRICS",

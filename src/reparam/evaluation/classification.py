@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from reparam.batch import Batch, in_chunks
+from reparam.batch import Batch
 from reparam.distributions import base_distribution
 from reparam.errors import DataError, OptionError
 from reparam.evaluation.figure import Figure
-from reparam.isolation import isolated
+from reparam.isolation import blocks, isolated
 from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import label_log_prob
 from reparam.utils.arguments import numbers
@@ -78,48 +78,31 @@ def accuracy(model: nn.Module, batch: Batch, *, chunk: int = 1024) -> Figure:
     """
     if batch.y is None:
         raise DataError("accuracy needs labels, and these examples have none: give y")
-    right = []
     with isolated(model) as device:
-        for part in in_chunks(batch, chunk):
-            scores = class_log_prob(model, Batch(part.x.to(device)))
-            if scores is None or part.y is None:
-                raise OptionError(
-                    f"a model of {_what(model)} predicts no classes: accuracy needs a node 'y' "
-                    "with a Categorical, or a q(y | x), such as in the variant classifier or ss-vae"
-                )
-            right.append(correct(scores.cpu(), part.y.cpu()))
+        found = [correct(model, part) for part in blocks(batch, chunk, device)]
+    right = [part for part in found if part is not None]
+    if len(right) < len(found):
+        parents = model.parents if isinstance(model, DirectedModel) else ("latent variables",)
+        raise OptionError(
+            f"a model of {', '.join(parents) or 'nothing'} predicts no classes: accuracy "
+            "needs a Categorical node 'y' or a q(y | x), as in classifier or ss-vae"
+        )
     known = torch.cat(right)
     if len(known) == 0:
         raise DataError("accuracy needs labels, and none of these examples has a known one: give y")
-    return accuracy_of(known)
+    return Figure.mean(known)
 
 
-def correct(scores: Tensor, y: Tensor) -> Tensor:
-    """Return which of the known labels are predicted, bool with shape (M,) on the CPU.
+def correct(model: nn.Module, batch: Batch) -> Tensor | None:
+    """Return which of the known labels a model predicts, bool with shape (M,) on the CPU.
 
-    Arguments:
-        scores: A score of each class, with shape (B, K).
-        y: Labels with shape (B,); -1 where one is not known.
-
-    >>> correct(torch.eye(3), torch.tensor([0, 2, -1]))
-    tensor([ True, False])
-    """
-    known = y >= 0
-    return (scores.argmax(-1) == y)[known].cpu()
-
-
-def accuracy_of(is_correct: Tensor) -> Figure:
-    """Return the share of correct predictions.
+    None for a model without classes.
 
     Arguments:
-        is_correct: Which predictions are correct, bool with shape (N,).
-
-    >>> found = accuracy_of(torch.tensor([True, False]))
-    >>> found.value, found.stderr
-    (0.5, 0.5)
+        model: The model, where the examples are.
+        batch: Examples with labels; -1 where one is not known.
     """
-    return Figure.mean(is_correct)
-
-
-def _what(model: nn.Module) -> str:
-    return ", ".join(getattr(model, "parents", {"latent variables": ()})) or "nothing"
+    scores = class_log_prob(model, batch)
+    if scores is None or batch.y is None:
+        return None
+    return (scores.argmax(-1) == batch.y)[batch.y >= 0].cpu()

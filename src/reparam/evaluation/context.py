@@ -10,37 +10,38 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import Batch
-from reparam.evaluation.classification import class_log_prob, correct
+from reparam.errors import OptionError
 from reparam.evaluation.directed import Kind, exact_log_probs, kind_of
 from reparam.evaluation.likelihood.bits import log_cells
 from reparam.evaluation.likelihood.importance import (
     N_SAMPLES,
     ImportanceSample,
-    concatenated,
+    combined,
     importance_sample,
 )
-from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, is_tunable
+from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal
 from reparam.evaluation.model import as_event
-from reparam.evaluation.needs import Needs
 from reparam.evaluation.samples import Features
 from reparam.isolation import Progress, blocks, isolated, workers
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
+from reparam.utils.arguments import numbers
 
 T = TypeVar("T")
 
-# A block of examples has about so many draws, independent of the memory, so that draws and figures
-# depend on the seed and the number of draws alone.
+# The approximate number of draws of a block of examples. It does not depend on the memory, so that
+# draws and figures depend on the seed and the number of draws only.
 _BLOCK_DRAWS = 2**15
 _BLOCK_DIRECTED = 1024
 
 
+@numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)
 @dataclass(frozen=True)
 class Context:
-    """A model, examples, and how to measure the one on the other.
+    """A model, examples, and the options of a measurement.
 
-    Draws and codes are computed when they are first read, and kept.
+    Draws and codes are computed at the first access, and kept.
 
     Arguments:
         model: A ``DirectedModel``, or a model with latent variables.
@@ -85,6 +86,13 @@ class Context:
     annealed: int = 0
     annealed_temperatures: int = 100
 
+    def __post_init__(self) -> None:
+        check_proposal(self.proposal)
+        if self.is_directed and self.proposal != POSTERIOR:
+            raise OptionError(
+                f"proposal={self.proposal!r}: a directed model's likelihood is exact; leave it out"
+            )
+
     @property
     def is_directed(self) -> bool:
         """Whether all variables of the model are observed."""
@@ -100,16 +108,6 @@ class Context:
         """The model, where all of its variables are observed."""
         return cast(DirectedModel, self.model)
 
-    @cached_property
-    def offers(self) -> Needs:
-        """The needs that the model and the examples meet."""
-        y = self.batch.y
-        found = Needs.LABELS if y is not None and bool((y >= 0).any()) else Needs.NOTHING
-        if self.is_directed:
-            return found
-        found |= Needs.LATENTS
-        return found | Needs.DENSITY if self.draws.has_density else found
-
     def each(
         self,
         compute: Callable[[Batch], T],
@@ -117,7 +115,7 @@ class Context:
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> list[T]:
-        """Return what a function gives for every block of examples, in their order.
+        """Return the results of a function for all blocks of examples, in their order.
 
         The model is in evaluation mode, without gradients. x has the shape that its decoder
         describes.
@@ -136,7 +134,7 @@ class Context:
 
     @cached_property
     def draws(self) -> ImportanceSample:
-        """The figures that follow from draws of z, of all examples."""
+        """The importance sample of all examples."""
         parts: list[ImportanceSample] = []
         if self.proposal == TUNED and self.say is not None:
             self.say(f"tuning a proposal on each of {len(self.batch):,} examples ...")
@@ -156,7 +154,7 @@ class Context:
                 parts.append(found)
 
             self.each(sample, seed=self.seed, progress=self.progress)
-        return concatenated(parts)
+        return combined(parts)
 
     @cached_property
     def kind(self) -> Kind:
@@ -189,27 +187,6 @@ class Context:
         encode = self.latent.encode
         return torch.cat(self.each(lambda part: encode(part.x, part.c).flatten(1).cpu()))
 
-    @cached_property
-    def squared_errors(self) -> Tensor:
-        """The mean squared error of each reconstruction, with shape (N,)."""
-
-        def error(part: Batch) -> Tensor:
-            difference = self.latent.reconstruct(part.x, part.c) - part.x
-            return difference.double().square().flatten(1).mean(1).cpu()
-
-        return torch.cat(self.each(error))
-
-    @cached_property
-    def is_correct(self) -> Tensor | None:
-        """Which known labels are predicted, with shape (M,); None for a model without classes."""
-
-        def predicted(part: Batch) -> Tensor | None:
-            scores = class_log_prob(self.model, part)
-            return None if scores is None or part.y is None else correct(scores, part.y)
-
-        found = [part for part in self.each(predicted) if part is not None]
-        return torch.cat(found) if found else None
-
     def _of_first(self, distribution: Callable[[Batch], T]) -> T:
         """Return a distribution of the model for the first example."""
         with isolated(self.model, self.device) as device:
@@ -225,11 +202,6 @@ class Context:
     def prior(self) -> Distribution:
         """The prior, of the first example where there is a condition."""
         return self._of_first(lambda first: self.latent.prior_distribution(first.c))
-
-    @property
-    def is_tunable(self) -> bool:
-        """Whether a proposal could be tuned and was not."""
-        return self.proposal != TUNED and is_tunable(self.posterior)
 
     @property
     def has_likelihood(self) -> bool:

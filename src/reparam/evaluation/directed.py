@@ -56,20 +56,17 @@ def exact_log_probs(model: DirectedModel, part: Batch, kind: Kind) -> list[Tenso
         One or two tensors in nats, float64 on the CPU with shape (B,).
     """
     most = 0.0 if kind.normalized and kind.discrete else inf
-    found = _log_probs(model, part, kind.covers_x)
+
+    def log_probs(batch: Batch) -> list[Tensor]:
+        found = [model.log_prob(model.values(batch))]
+        found += [_log_prob_x(model, batch)] if kind.covers_x else []
+        return [values.cpu().double() for values in found]
+
+    found = log_probs(part)
     if any(bool(held(values, most=most, rounding=0.0).isnan().any()) for values in found):
         wide = replace(part, x=part.x.double(), c=None if part.c is None else part.c.double())
-        again = computed_in_float64(model, lambda: _log_probs(model, wide, kind.covers_x))
-        found = found if again is None else again
+        found = computed_in_float64(model, lambda: log_probs(wide)) or found
     return [held(values, most=most) for values in found]
-
-
-def _log_probs(model: DirectedModel, part: Batch, covers_x: bool) -> list[Tensor]:
-    """Return the log-probability of all variables, then that of x where it is modelled."""
-    found = [model.log_prob(model.values(part))]
-    if covers_x:
-        found.append(_log_prob_x(model, part))
-    return [values.cpu().double() for values in found]
 
 
 def _log_prob_x(model: DirectedModel, batch: Batch) -> Tensor:

@@ -9,25 +9,21 @@ from torch import nn
 
 from reparam.batch import Batch
 from reparam.data.checks import check_on_grid, check_values, fitted
-from reparam.errors import DataError, OptionError
+from reparam.errors import DataError
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
+from reparam.evaluation.figure import Facts, Figure
 from reparam.evaluation.likelihood.importance import N_SAMPLES
-from reparam.evaluation.likelihood.proposal import POSTERIOR, check_proposal
-from reparam.evaluation.metric import metrics
+from reparam.evaluation.likelihood.proposal import POSTERIOR
+from reparam.evaluation.metric import is_met, metrics
 from reparam.evaluation.model import as_measurable
 from reparam.evaluation.per_example import data_sha256
 from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features
 from reparam.families import Family
 from reparam.isolation import Progress, isolated
-from reparam.models.directed import DirectedModel
 from reparam.spec import DataSpec
-from reparam.utils.arguments import numbers
 
 
-@numbers(n_samples=1, max_memory_mb=1, sample_quality=0, annealed=0, annealed_temperatures=1)
 def evaluate(
     model: nn.Module,
     batch: Batch,
@@ -55,17 +51,17 @@ def evaluate(
     .. math:: \mathcal L(x) = \mathbb E_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)),
               \qquad \log p(x) \approx \log \frac1L \sum_{l=1}^L \frac{p(x, z_l)}{q(z_l \mid x)}
 
-    The figures are those of ``evaluation/metrics/``, each as far as the model and the data have
-    it. The same L draws serve all of them. Networks run in float32 or better, sums over draws in
-    float64; the model, its mode and the random state are afterwards as before.
+    Every metric of ``evaluation/metrics/`` that applies to the model and the data is computed. All
+    of them use the same L draws. Networks run in float32 or better, sums over draws in float64. The
+    model, its mode and the random state are not changed.
 
     Arguments:
         model: A ``LatentModel``, a ``DirectedModel``, or a module with the methods of the former.
         batch: The examples with shape (N, *spec.shape), with labels and condition where the
             model needs them, on any device.
         spec: The shape and support of the data.
-        n_samples: L; exactly so many draws of z are made for each example, or one where the
-            posterior is a single sequence of codes.
+        n_samples: L, the number of draws of z for each example; one where the posterior is a single
+            sequence of codes.
         seed: The seed of the draws.
         device: The device that computes.
         split: The name of the split, for the report.
@@ -111,7 +107,8 @@ def evaluate(
         >>> result.n_examples, result.elbo < 0, result["elbo"].unit
         (5, True, 'nats')
     """
-    check_proposal(proposal)
+    # All arguments but the name of the split are fields of the context.
+    options = {name: value for name, value in locals().items() if name != "split"}
     if len(batch) == 0:
         raise DataError(f"split {split!r} has no examples: evaluation needs at least one")
     batch = replace(batch, x=fitted(batch.x, spec.shape))
@@ -119,49 +116,28 @@ def evaluate(
     levels = likelihood_levels(model)
     if levels is not None and spec.support == "unit":
         check_on_grid(batch.x, levels)
-    is_directed = isinstance(model, DirectedModel)
-    if is_directed and proposal != POSTERIOR:
-        raise OptionError(
-            f"proposal={proposal!r}: the log-likelihood of a directed model is exact; leave it out"
-        )
+    context = Context(**options | {"batch": batch})
+    if not context.is_directed:
+        methods = ["draw_prior"] if context.annealed else []
+        context = replace(context, model=as_measurable(model, *methods))
     facts: dict[str, Any] = {
         "split": split,
         "n_examples": len(batch),
         "is_likelihood": False,
-        "seed": seed,
+        "seed": context.seed,
         "data_sha256": data_sha256(batch.x),
     }
     if batch.c is not None:
         facts |= {"condition": spec.condition, "condition_sha256": data_sha256(batch.c)}
     figures: dict[str, Figure] = {}
     warnings: tuple[str, ...] = ()
-    with isolated(model, device, seed) as target:
-        context = Context(
-            model if is_directed else as_measurable(model, *(["draw_prior"] if annealed else [])),
-            batch,
-            spec,
-            target,
-            n_samples=n_samples,
-            proposal=proposal,
-            seed=seed,
-            max_memory_mb=max_memory_mb,
-            progress=progress,
-            say=say,
-            train=train,
-            probe_train=probe_train,
-            probe=probe,
-            sample_quality=sample_quality,
-            features=features,
-            sample_means=sample_means,
-            annealed=annealed,
-            annealed_temperatures=annealed_temperatures,
-        )
+    with isolated(model, device, context.seed):
         for metric in metrics():
             metric.check(context)
         for metric in metrics():
-            if metric.needs in context.offers:
+            if is_met(metric.needs, context):
                 measured = metric.compute(context)
-                figures |= measured.figures
+                figures |= {k: one for k, one in measured.figures.items() if one is not None}
                 facts |= measured.facts
                 warnings += measured.warnings
     return Evaluation(Facts(**facts, warnings=warnings), figures)

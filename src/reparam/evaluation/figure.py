@@ -2,19 +2,53 @@ r"""A measured number with its standard error: ``-97.06 ± 0.28 nats``.
 
 .. math:: \bar v = \frac1N \sum_n v_n, \qquad e = \frac{\operatorname{sd}_n(v_n)}{\sqrt N}
 
-A ``Figure`` scales and negates. The difference ``a - b`` of two figures has the error of
-independent ones, ``a.paired_difference(b)`` that of pairs: figures of the same examples.
+A ``Figure`` scales and negates. The difference ``a - b`` has the error of independent figures,
+``a.paired_difference(b)`` that of figures of the same examples. ``Facts`` are the other results of
+an evaluation, ``Difference`` is the result of a comparison.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import hypot, inf, isfinite
+from typing import TypedDict
 
 from torch import Tensor
 
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.statistics import mean_and_stderr, quantile
 from reparam.utils.equality import by_value
+
+
+def mean_and_stderr(values: Tensor) -> tuple[float, float | None]:
+    r"""Return the mean of values with shape (N,), and its standard error.
+
+    .. math:: \bar v = \frac1N \sum_n v_n, \qquad
+              \sqrt{\frac{1}{N (N - 1)} \sum_n (v_n - \bar v)^2}
+
+    The standard error is None for a single value.
+
+    >>> import torch
+    >>> mean_and_stderr(torch.tensor([1.0, 3.0]))
+    (2.0, 1.0)
+    """
+    wide = values.detach().double()
+    stderr = float(wide.std() / len(wide) ** 0.5) if len(wide) > 1 else None
+    return float(wide.mean()), stderr
+
+
+def quantile(df: float) -> float:
+    """Return the 97.5 % quantile of Student's t distribution.
+
+    Arguments:
+        df: The degrees of freedom; infinite for the normal distribution.
+
+    >>> from math import inf
+    >>> round(quantile(1), 3), round(quantile(inf), 3)
+    (12.706, 1.96)
+    """
+    # SciPy takes as long to import as torch itself.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 0.975))
 
 
 @by_value
@@ -78,12 +112,12 @@ class Figure:
         .. math:: m = \sqrt{\big(t_{\nu_\text{points}} e_\text{points}\big)^2
                           + \big(t_{\nu_\text{seeds}} e_\text{seeds}\big)^2}
 
-        with the 97.5 % quantiles t of Student's distribution. Each error has its own quantile. The
-        Welch-Satterthwaite freedom of both together would be that of the many test points, and two
-        seeds against one would differ clearly in 12 % of cases without a difference.
+        with the 97.5 % quantiles t of Student's distribution, one for each error. The common
+        degrees of freedom by Welch and Satterthwaite are those of the many test points: with them,
+        two seeds against one would differ clearly in 12 % of cases without a difference.
 
         References:
-            Banerjee, Sankhyā 1960 (each error with its own quantile covers in 95 % or more).
+            Banerjee, Sankhyā 1960 (with one quantile for each error, coverage is 95 % or more).
         """
         df = inf if self.n is None else self.n - 1
         errors = ((self.stderr, df), (self.stderr_seeds, self.df_seeds))
@@ -102,7 +136,7 @@ class Figure:
     def paired_difference(self, other: "Figure") -> "Figure":
         """Return this figure less another of the same examples, with the error of the pairs.
 
-        What makes an example hard for both is not in the error.
+        The error leaves out what makes an example hard for both models.
 
         Raises:
             OptionError: A figure without values of its examples.
@@ -188,3 +222,113 @@ def formatted(value: float | None, *errors: float | None) -> tuple[str, ...]:
     digits = next((d for d in range(2, 7) if smallest >= 10.0 ** (1 - d)), 7)
     texts = ("" if error is None else f"± {error:.{digits}f}" for error in errors)
     return f"{value:,.{digits}f}", *texts
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The figures of a group less those of the reference.
+
+    Arguments:
+        name: The group.
+        figures: The differences that exist, by figure, in nats.
+        is_alike: Whether both have the log-probability of the same; if not, neither is better.
+    """
+
+    name: str
+    figures: dict[str, Figure]
+    is_alike: bool = True
+
+    @property
+    def clear(self) -> dict[str, Figure]:
+        """The differences whose 95 % interval leaves out zero, where both are alike."""
+        return {name: d for name, d in self.figures.items() if self.is_alike and d.is_clear}
+
+
+Figures = Mapping[str, Figure]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The examples, the draws and the notes of an evaluation.
+
+    Arguments:
+        split: The name of the split.
+        n_examples: The number of examples.
+        is_likelihood: Whether p(x | z) is normalized; if not, no figure bounds a likelihood.
+        note: A sentence on the meaning of the figures, such as that they are no likelihood.
+        warnings: Sentences about figures that are missing or not to be relied on.
+        data: The name of the data.
+        binarize: The kind of their binarization.
+        data_sha256: The SHA-256 of the examples, under their draw.
+        condition: The condition of the model, such as ``label``; None without.
+        condition_sha256: The SHA-256 of the condition c of these examples.
+        seed: The seed of every draw.
+        n_samples: The number of draws of z for each example; 1 where q(z | x) is a single sequence
+            of codes, of which all draws are the same.
+        proposal: The distribution of the draws for ``log_likelihood``: ``posterior``,
+            ``defensive`` or ``tuned``.
+        kl_method: ``closed form``, ``Monte Carlo`` or ``no density``.
+        kl_per_dimension: The KL of each latent dimension where posterior and prior factorize, in
+            nats.
+        kl_per_dimension_stderr: Its standard errors.
+        kl_groups: The KL of each layer of a hierarchy by its name, in nats.
+        kl_groups_stderr: Its standard errors.
+        latent_dim: The number of latent dimensions.
+        raw_bits: The length of an example as it is stored, in bits.
+        dequantized_from: The number of levels of the data before noise made them continuous, where
+            ``bits_per_dim`` is an upper bound of the bits of these levels.
+        decomposed_examples: The number of examples whose aggregate posterior the parts of the KL
+            are of.
+        n_clusters: The number of Gaussians of the prior, where it is a mixture.
+        probe_examples: The number of training examples that the probes learned from.
+        n_generated: The number of samples that were compared with as many examples.
+        sample_means: Whether these are means of p(x | z) and not draws.
+        features: The features of ``fid`` and ``kid``: the folder of a run, a function as
+            MODULE:FUNCTION, or a name.
+        features_sha256: The SHA-256 of the weights of that run.
+        annealed_n_examples: The number of examples, the first, of annealing.
+        annealed_n_temperatures: The number of its steps.
+        annealed_start: The distribution that it starts at: ``prior`` or ``posterior``.
+    """
+
+    split: str
+    n_examples: int
+    is_likelihood: bool
+    note: str | None = None
+    warnings: tuple[str, ...] = ()
+    data: str | None = None
+    binarize: str | None = None
+    data_sha256: str | None = None
+    condition: str | None = None
+    condition_sha256: str | None = None
+    seed: int | None = None
+    n_samples: int | None = None
+    proposal: str | None = None
+    kl_method: str | None = None
+    kl_per_dimension: tuple[float | None, ...] | None = None
+    kl_per_dimension_stderr: tuple[float | None, ...] | None = None
+    kl_groups: dict[str, float | None] | None = None
+    kl_groups_stderr: dict[str, float | None] | None = None
+    latent_dim: int | None = None
+    raw_bits: float | None = None
+    dequantized_from: int | None = None
+    decomposed_examples: int | None = None
+    n_clusters: int | None = None
+    probe_examples: int | None = None
+    n_generated: int | None = None
+    sample_means: bool | None = None
+    features: str | None = None
+    features_sha256: str | None = None
+    annealed_n_examples: int | None = None
+    annealed_n_temperatures: int | None = None
+    annealed_start: str | None = None
+
+
+class FactChanges(TypedDict, total=False):
+    """The facts that are set after an evaluation: see ``Facts``."""
+
+    note: str | None
+    data: str | None
+    binarize: str | None
+    n_samples: int | None
+    proposal: str | None

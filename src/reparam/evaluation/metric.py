@@ -1,29 +1,21 @@
 """Metrics: the declaration of figures, of what they need, and their computation.
 
-A metric is one class in one file of ``evaluation/metrics/``. The table, ``evaluation.json``, the
+A metric is one class in a file of ``evaluation/metrics/``. The table, ``evaluation.json``, the
 comparison of runs and the command line read its declaration.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, Flag, auto
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure
-from reparam.evaluation.needs import Needs
+from reparam.evaluation.context import Context
+from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.utils.registry import Registry
-
-if TYPE_CHECKING:
-    from reparam.evaluation.context import Context
-
-Figures = Mapping[str, Figure]
-Text = str | Callable[[Facts, Figures], str]
-"""A text, or a function that makes it of the facts and figures of an evaluation."""
 
 
 class Section(Enum):
@@ -35,13 +27,26 @@ class Section(Enum):
     SAMPLES = "Reconstructions and samples"
 
 
+class Needs(Flag):
+    """The properties that a model and examples must have for a metric to apply."""
+
+    NOTHING = 0
+    LATENTS = auto()
+    """Latent variables."""
+    DENSITY = auto()
+    """A posterior with a density, and so a KL."""
+    LABELS = auto()
+    """Examples with known labels."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """The declaration of a figure.
 
     Arguments:
         name: Its key in ``evaluation.json``.
-        description: Its meaning, for the table.
+        description: Its meaning, for the table: a text, or a function of the facts and figures of
+            an evaluation.
         unit: Its unit.
         higher_is_better: Its direction; None where neither is better.
         has_stderr: Whether it has a standard error, under the key ``NAME_stderr``.
@@ -52,7 +57,7 @@ class Quantity:
     """
 
     name: str
-    description: Text
+    description: str | Callable[[Facts, Figures], str]
     unit: str = ""
     higher_is_better: bool | None = None
     has_stderr: bool = True
@@ -60,18 +65,26 @@ class Quantity:
     is_compared: bool = False
     is_shown: Callable[[Facts, Figures], bool] = lambda facts, figures: True
 
+    def described(self, facts: Facts, figures: Figures) -> str:
+        """Return the meaning of the figure in an evaluation."""
+        return (
+            self.description
+            if isinstance(self.description, str)
+            else self.description(facts, figures)
+        )
+
 
 @dataclass(frozen=True)
 class Measured:
     """The result of a metric.
 
     Arguments:
-        figures: Its figures by name; one that does not exist is left out.
+        figures: Its figures by name; None for one that does not exist.
         facts: Values of ``Facts`` by name.
-        warnings: Sentences about figures that are missing or not to be relied on.
+        warnings: Sentences about figures that are missing or unreliable.
     """
 
-    figures: Figures = field(default_factory=dict)
+    figures: Mapping[str, Figure | None] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -80,15 +93,13 @@ class Metric(ABC):
     """A group of figures that are computed together."""
 
     section: ClassVar[Section]
-    """The section of the table."""
-    position: ClassVar[int]
-    """The place within the section."""
+    """The section of the table; within it, metrics are in the order of their registration."""
     quantities: ClassVar[tuple[Quantity, ...]]
     """The figures."""
     needs: ClassVar[Needs] = Needs.NOTHING
     """The properties that the model and the examples must have."""
 
-    def check(self, context: "Context") -> None:  # noqa: B027
+    def check(self, context: Context) -> None:  # noqa: B027
         """Refuse what cannot be measured, before anything is computed.
 
         Raises:
@@ -96,8 +107,18 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def compute(self, context: "Context") -> Measured:
+    def compute(self, context: Context) -> Measured:
         """Return the figures of the examples of a context."""
+
+
+def is_met(needs: Needs, context: Context) -> bool:
+    """Return whether the model and the examples of a context meet the needs of a metric."""
+    y = context.batch.y
+    if Needs.LABELS in needs and (y is None or not bool((y >= 0).any())):
+        return False
+    if Needs.LATENTS in needs and context.is_directed:
+        return False
+    return Needs.DENSITY not in needs or context.draws.has_density
 
 
 METRICS: Registry[type[Metric]] = Registry("metric")
@@ -111,12 +132,20 @@ def metrics() -> tuple[Metric, ...]:
 
     for module in iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
-    order = list(Section)
     found = [kind() for kind in METRICS.values()]
-    return tuple(sorted(found, key=lambda one: (order.index(one.section), one.position)))
+    return tuple(metric for section in Section for metric in found if metric.section == section)
 
 
 @cache
 def quantities() -> dict[str, Quantity]:
     """Return the declarations of all figures by name, in the order of the table."""
     return {one.name: one for metric in metrics() for one in metric.quantities}
+
+
+def compared() -> tuple[str, ...]:
+    """Return the names of the figures that runs are compared by, example by example.
+
+    >>> "elbo" in compared()
+    True
+    """
+    return tuple(name for name, one in quantities().items() if one.is_compared)

@@ -1,10 +1,11 @@
-"""Models of the user's own, as an evaluation takes them."""
+"""The methods that an evaluation requires of a user's model."""
 
 from typing import cast
 
 from torch import Tensor, nn
 
 from reparam.errors import OptionError
+from reparam.models.conditional import part_of
 from reparam.models.latent import LatentModel, as_latent, is_latent
 
 METHODS = ("posterior", "likelihood", "prior_distribution", "encode", "reconstruct")
@@ -27,7 +28,7 @@ def as_measurable(model: nn.Module, *methods: str) -> LatentModel:
         reparam.errors.OptionError: a Linear has no posterior, no likelihood, no ...
     """
     names = (*METHODS, *methods)
-    missing = [name for name in names if not callable(getattr(model, name, None))]
+    missing = [name for name in names if not callable(part_of(model, name))]
     if missing and is_latent(model):
         return as_latent(model)
     if missing:
@@ -40,5 +41,5 @@ def as_measurable(model: nn.Module, *methods: str) -> LatentModel:
 
 def as_event(model: nn.Module, x: Tensor) -> Tensor:
     """Return x in the shape that the decoder describes, for a model that knows this shape."""
-    known = getattr(model, "as_event", None)
+    known = part_of(model, "as_event")
     return cast(Tensor, known(x)) if callable(known) else x

@@ -7,18 +7,18 @@ finite. ``result.split`` and all other names are fields of ``Facts``. The keys o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
+from itertools import chain
 from math import isfinite
 from textwrap import fill
-from typing import Any, get_type_hints
+from typing import Any, Unpack, get_type_hints
 
 from torch import Tensor
 
 from reparam.errors import unknown
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.figure import Figure, formatted
-from reparam.evaluation.metric import Quantity, Section, Text, metrics, quantities
+from reparam.evaluation.figure import FactChanges, Facts, Figure, formatted
+from reparam.evaluation.metric import Quantity, metrics, quantities
 from reparam.utils.files import has_type
 
 WIDTH = 100
@@ -52,19 +52,14 @@ class Evaluation(Mapping[str, Figure]):
 
     def __post_init__(self) -> None:
         known = quantities()
-        for name in self.figures:
-            if name not in known:
-                raise unknown("figure", name, known)
-
-        def text(value: Text) -> str:
-            return value if isinstance(value, str) else value(self.facts, self.figures)
-
+        for name in self.figures.keys() - known.keys():
+            raise unknown("figure", name, known)
         complete = {
             name: replace(
                 self.figures[name],
                 unit=quantity.unit,
                 higher_is_better=quantity.higher_is_better,
-                description=text(quantity.description),
+                description=quantity.described(self.facts, self.figures),
             )
             for name, quantity in known.items()
             if name in self.figures
@@ -83,16 +78,12 @@ class Evaluation(Mapping[str, Figure]):
     def __getattr__(self, name: str) -> Any:
         if name in ("facts", "figures") or name.startswith("__"):
             raise AttributeError(name)
-        values = _values(self.figures)
-        if name in values:
-            return values[name]
-        try:
-            return getattr(self.facts, name)
-        except AttributeError:
-            known = [*values, *(one.name for one in fields(Facts))]
-            raise AttributeError(str(unknown("figure", name, known))) from None
+        values = _values(self.figures) | vars(self.facts)
+        if name not in values:
+            raise AttributeError(str(unknown("figure", name, values)))
+        return values[name]
 
-    def with_facts(self, **facts: Any) -> "Evaluation":
+    def with_facts(self, **facts: Unpack[FactChanges]) -> "Evaluation":
         """Return the evaluation with other values of some facts."""
         return replace(self, facts=replace(self.facts, **facts))
 
@@ -132,9 +123,9 @@ class Evaluation(Mapping[str, Figure]):
         >>> Evaluation.from_dict(stored).elbo
         -1.5
         """
-        facts = {one.name: values[one.name] for one in fields(Facts) if one.name in values}
-        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
         types = get_type_hints(Facts)
+        facts = {k: values[k] for k in types if k in values}
+        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
         numbers = {k: values[k] for k in _values({}) if values.get(k) is not None}
         for name, value in (facts | numbers).items():
             kind = types.get(name, float)
@@ -185,11 +176,11 @@ class Evaluation(Mapping[str, Figure]):
 
     def _sections(self) -> list[tuple[str, list[tuple[str, ...]]]]:
         """Return the rows of every section that has any: name, value, error, unit, description."""
-        sections: dict[Section, list[tuple[str, ...]]] = {section: [] for section in Section}
+        sections: dict[str, list[tuple[str, ...]]] = {}
         for metric in metrics():
-            for quantity in metric.quantities:
-                sections[metric.section] += self._rows(quantity)
-        return [(section.value, rows) for section, rows in sections.items() if rows]
+            for row in chain.from_iterable(map(self._rows, metric.quantities)):
+                sections.setdefault(metric.section.value, []).append(row)
+        return list(sections.items())
 
     def _rows(self, quantity: Quantity) -> list[tuple[str, ...]]:
         figure = self.figures.get(quantity.name)
@@ -214,10 +205,8 @@ class Evaluation(Mapping[str, Figure]):
             of = "" if weights is None else f" (weights {weights[:12]}…)"
             notes.append(f"note: the features of fid and kid are those of {facts.features}{of}")
         if facts.n_generated is not None and facts.n_generated == facts.n_examples:
-            notes.append(
-                f"note: all {facts.n_examples:,} examples of the split were compared with as many "
-                "samples, the largest possible number"
-            )
+            n = f"{facts.n_examples:,}"
+            notes.append(f"note: all {n} examples of the split were compared with {n} samples")
         return notes + [f"warning: {warning}" for warning in facts.warnings]
 
 

@@ -13,7 +13,7 @@ from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.figure import Figure
 from reparam.isolation import isolated
 from reparam.mmd import mmd
-from reparam.models.conditional import Conditional
+from reparam.models.conditional import Conditional, part_of
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.spec import DataSpec
@@ -65,7 +65,6 @@ class SampleQuality(NamedTuple):
     kid: Figure | None = None
 
 
-@numbers()
 def sample_quality(
     samples: Tensor, examples: Tensor, features: Features | None = None
 ) -> SampleQuality:
@@ -133,10 +132,9 @@ def _generated(model: nn.Module, spec: DataSpec, n: int, c: Tensor | None, means
         return model.assemble(model.sample(n), spec.shape)
     if is_latent(model):
         model = as_latent(model)
-    if not callable(getattr(model, "sample", None)):
+    if not callable(part_of(model, "sample")):
         raise OptionError(
-            f"a {type(model).__name__} has no method sample, so it has no sample quality: leave "
-            "sample_quality at 0"
+            f"a {type(model).__name__} has no method sample: leave sample_quality at 0"
         )
     return cast(LatentModel, model).sample(n, c, mean=means).reshape(n, *spec.shape)
 
@@ -145,10 +143,8 @@ def identity(features: Features) -> tuple[str, str | None]:
     """Return the name of features, and the SHA-256 of their weights where that is known."""
     if isinstance(features, NamedFeatures):
         return features.name, features.weights_sha256
-    name = getattr(features, "__qualname__", None)
-    if name is None:
-        return type(features).__qualname__, None
-    return f"{features.__module__}:{name}", None
+    name = getattr(features, "__qualname__", None)  # any callable of the user's own
+    return f"{features.__module__}:{name}" if name else type(features).__qualname__, None
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -270,16 +266,12 @@ def kid(first: Tensor, second: Tensor, *, block: int = BLOCK) -> Figure:
         >>> abs(found.value) < 4 * found.stderr
         True
     """
-    wide = [x.double() for x in (first, second)]
-    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), *wide, block=block)
+    first, second = first.double(), second.double()
+    return blockwise(lambda a, b: mmd(a, b, cubic_kernel), first, second, block)
 
 
 def blockwise(
-    statistic: Callable[[Tensor, Tensor], Tensor],
-    first: Tensor,
-    second: Tensor,
-    *,
-    block: int = BLOCK,
+    statistic: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor, block: int = BLOCK
 ) -> Figure:
     """Return the mean of a statistic over disjoint blocks of two samples, and its standard error.
 
@@ -345,7 +337,12 @@ def features_of(model: nn.Module) -> NamedFeatures:
         >>> features_of(judge.model)(torch.zeros(5, 1, 8, 8)).shape
         torch.Size([5, 16])
     """
-    network = _network(model)
+    network: Callable[[Tensor], Tensor] | None = None
+    if is_latent(model):
+        network = as_latent(model).encode
+    elif isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
+        conditional = model.conditionals["y"]
+        network = conditional.network if isinstance(conditional, Conditional) else None
     if network is None:
         raise OptionError(
             f"features of a {type(model).__name__}: give a run of a latent-variable model without "
@@ -359,23 +356,13 @@ def _features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) 
         return network(in_type_of(model, x.to(device))).flatten(1).cpu()
 
 
-def _network(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    if is_latent(model):
-        return as_latent(model).encode
-    if isinstance(model, DirectedModel) and model.parents.get("y") == ("x",):
-        conditional = model.conditionals["y"]
-        return conditional.network if isinstance(conditional, Conditional) else None
-    return None
-
-
 def _in_chunks(features: Features, x: Tensor) -> Tensor:
     with torch.no_grad():
         parts = [features(part.x).detach().cpu() for part in in_chunks(Batch(x), _CHUNK)]
     found = torch.cat(parts)
     if found.dim() != 2 or len(found) != len(x):
         raise ShapeError(
-            f"features of shape {tuple(found.shape)} for {len(x)} examples: a row for each is "
-            f"needed, as ({len(x)}, F)"
+            f"features of shape {tuple(found.shape)}: give a row for each of {len(x)} examples"
         )
     return found
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reparam.errors import DataError
-from reparam.evaluation.difference import Difference, compared
-from reparam.evaluation.figure import formatted
+from reparam.evaluation.figure import Difference, formatted
+from reparam.evaluation.metric import compared
 from reparam.plots.figure import COLORS, new_axes, new_figure
 
 if TYPE_CHECKING:
@@ -54,17 +54,10 @@ def differences(found: Sequence[Difference], reference: str) -> "Figure":
                     ends = [d.value - margin, d.value + margin]
                     axes.plot(ends, [place, place], color=color, linewidth=width)
             face = color if name in one.clear else "white"
-            axes.plot(
-                [d.value], [place], "o", color=color, markerfacecolor=face, markersize=5, zorder=3
-            )
-            axes.text(
-                d.value,
-                place - 0.15,
-                " ".join(formatted(d.value, d.margin)).strip(),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
+            look: dict[str, Any] = {"color": color, "markerfacecolor": face, "markersize": 5}
+            axes.plot([d.value], [place], "o", zorder=3, **look)
+            text = " ".join(formatted(d.value, d.margin)).strip()
+            axes.text(d.value, place - 0.15, text, ha="center", va="bottom", fontsize=8)
         labels = [one.name for one in found] if i % columns == 0 else [""] * len(found)
         axes.set_yticks(range(len(found)), labels)
         axes.set_ylim(len(found) - 0.5, -0.5)

@@ -54,8 +54,11 @@ def loss_curves(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     for i, name in enumerate(drawn):
         axes = new_axes(figure, 1, len(drawn), i + 1)
         for split in splits:
-            mine = [row for row in rows if str(row.get("split", "train")) == split]
-            _curve(axes, mine, axis, name, split)
+            x, y = _points(rows, axis, name, split)
+            if x:
+                color, width = _SPLITS.get(split, _OTHER)
+                (line,) = axes.plot(x, y, color=color, label=f"{split}: {y[-1]:,.2f}")
+                line.set(linewidth=width, marker="o" if len(x) <= 30 else "", markersize=4)
         axes.set_title(titles[name])
         axes.set_xlabel("epoch" if axis == "epoch" else "optimizer step")
         axes.set_ylabel("nats per example")
@@ -78,51 +81,35 @@ def _one_row_an_epoch(rows: Sequence[Mapping[str, Any]]) -> bool:
     return len(set(places)) == len(places) or not all(_has(row, "step") for row in rows)
 
 
-def _curve(
-    axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str, name: str, split: str
-) -> None:
-    """Draw one split's curve, and write its last value in the legend."""
-    points = [(row[axis], row[name]) for row in rows if _has(row, axis) and _has(row, name)]
-    if not points:
-        return
+def _points(
+    rows: Sequence[Mapping[str, Any]], axis: str, name: str, split: str | None = None
+) -> tuple[list[float], list[float]]:
+    """Return the places and the values of a curve, of one split or of all, in their order."""
+    mine = [row for row in rows if split is None or str(row.get("split", "train")) == split]
+    points = [(row[axis], row[name]) for row in mine if _has(row, axis) and _has(row, name)]
     points.sort(key=lambda point: point[0])
-    color, width = _SPLITS.get(split, _OTHER)
-    axes.plot(
-        [x for x, _ in points],
-        [y for _, y in points],
-        color=color,
-        linewidth=width,
-        marker="o" if len(points) <= 30 else None,
-        markersize=4,
-        label=f"{split}: {points[-1][1]:,.2f}",
-    )
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _layers(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:
     """Draw the KL of each layer of a hierarchy while training, thin and dashed."""
     names = sorted({name for row in rows for name in row if name.startswith("kl/")})
     for name, color in zip(names, COLORS[5:], strict=False):
-        mine = [row for row in rows if row.get("split") == "train"]
-        points = sorted(
-            (row[axis], row[name]) for row in mine if _has(row, axis) and _has(row, name)
-        )
-        if points:
-            label = f"layer {name.removeprefix('kl/')}: {points[-1][1]:,.2f}"
-            x, y = zip(*points, strict=True)
+        x, y = _points(rows, axis, name, "train")
+        if x:
+            label = f"layer {name.removeprefix('kl/')}: {y[-1]:,.2f}"
             axes.plot(x, y, color=color, linewidth=1.0, linestyle="--", label=label)
     if names:
         axes.legend(loc="best")
 
 
 def _weight(axes: "Axes", rows: Sequence[Mapping[str, Any]], axis: str) -> None:
-    """Draw the weight of the KL against an axis of its own, where it changes."""
-    points = sorted(
-        (row[axis], row["beta"]) for row in rows if _has(row, axis) and _has(row, "beta")
-    )
-    if len({beta for _, beta in points}) < 2:
+    """Draw the weight of the KL on a second axis, if it changes."""
+    x, y = _points(rows, axis, "beta")
+    if len(set(y)) < 2:
         return
     other = axes.twinx()
-    other.plot([x for x, _ in points], [y for _, y in points], color="#888888", linestyle=":")
+    other.plot(x, y, color="#888888", linestyle=":")
     other.set_ylabel("β, the weight of the KL (dotted)", color="#666666")
     other.set_ylim(bottom=0)
     other.grid(visible=False)

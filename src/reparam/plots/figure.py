@@ -12,16 +12,8 @@ if TYPE_CHECKING:
 
 # The "muted" scheme of Paul Tol, which the color-blind can tell apart, and black.
 COLORS = (
-    "#332288",
-    "#CC6677",
-    "#117733",
-    "#DDCC77",
-    "#88CCEE",
-    "#882255",
-    "#44AA99",
-    "#999933",
-    "#AA4499",
-    "#000000",
+    *("#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE"),
+    *("#882255", "#44AA99", "#999933", "#AA4499", "#000000"),
 )
 _FORMATS = ("png", "pdf", "svg", "jpg", "jpeg", "webp")
 

@@ -67,12 +67,10 @@ def latent_scatter(
             if len(classes) <= 20:
                 _name_at(axes, mine.median(0).values.tolist(), name, color, 10 + index)
         if len(classes) <= 20:
-            legend = axes.legend(
-                title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2
-            )
-            for handle in legend.legend_handles:
-                if handle is not None:
-                    handle.set_alpha(1.0)
+            legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
+            legend.set_title("class")
+            for handle in filter(None, legend.legend_handles):
+                handle.set_alpha(1.0)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.set_title(f"{title}, {len(points):,} examples")
@@ -144,19 +142,15 @@ def kl_per_dimension(values: Sequence[float]) -> "Figure":
     ranks = range(len(values))
     figure = new_figure(min(14.0, max(6.0, 2.0 + 0.32 * len(values))), 4.0)
     axes = new_axes(figure)
-    labels = (
-        f"below {UNUSED_NATS} nats: unused (posterior collapse)",
-        f"above {UNUSED_NATS} nats",
-    )
-    for wanted, color in ((True, COLORS[0]), (False, COLORS[1])):
-        mine = [rank for rank in ranks if used[rank] is wanted]
-        if mine:
-            heights = [values[order[rank]] for rank in mine]
-            axes.bar(mine, heights, color=color, label=labels[wanted])
+    heights = [values[j] for j in order]
+    # The largest come first, so that those in use are the first ones.
+    if n := sum(used):
+        axes.bar(ranks[:n], heights[:n], color=COLORS[0], label=f"above {UNUSED_NATS} nats")
     if not all(used):
+        label = f"below {UNUSED_NATS} nats: unused (posterior collapse)"
+        axes.bar(ranks[n:], heights[n:], color=COLORS[1], label=label)
         # Such bars are too low to be seen: mark their places.
-        mine = [rank for rank in ranks if not used[rank]]
-        axes.plot(mine, [0.0] * len(mine), "x", color=COLORS[1], clip_on=False)
+        axes.plot(ranks[n:], [0.0] * len(ranks[n:]), "x", color=COLORS[1], clip_on=False)
     if len(values) <= 64:
         axes.set_xticks(list(ranks), [str(j) for j in order], fontsize=8)
     axes.set_xlabel("latent dimension, largest KL first")
@@ -194,15 +188,8 @@ def _name_at(axes: "Axes", place: Sequence[float], name: str, color: Any, order:
     """Write the name of a class at its middle, for readers who cannot distinguish the colors."""
     from matplotlib.patheffects import withStroke
 
-    axes.text(
-        place[0],
-        place[1],
-        name,
-        color=color,
-        fontsize=13 if len(name) <= 3 else 9,
-        fontweight="bold",
-        ha="center",
-        va="center",
-        zorder=order,
-        path_effects=[withStroke(linewidth=3.5, foreground="white")],
-    )
+    text = axes.text(place[0], place[1], name, ha="center", va="center", zorder=order)
+    text.set_color(color)
+    text.set_fontsize(13 if len(name) <= 3 else 9)
+    text.set_fontweight("bold")
+    text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])

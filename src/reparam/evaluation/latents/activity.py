@@ -73,8 +73,7 @@ def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE, *, correctio
     """
     if means.dim() != 2 or means.shape[0] < 2:
         raise ShapeError(
-            f"means of shape {tuple(means.shape)}: active units need a variance over examples, so "
-            "give the means of two or more as (N, D)"
+            f"means of shape {tuple(means.shape)}: give those of two or more examples as (N, D)"
         )
     return int((means.double().var(0, correction=correction) > threshold).sum())
 
@@ -159,7 +158,7 @@ def principal_components(means: Tensor, k: int = 2) -> Components:
         )
     pca = PCA(n_components=k, svd_solver="full")
     scores = pca.fit_transform(means.detach().double().cpu().numpy())
-    # Means that are all the same explain nothing; 0 / 0 is not to reach a picture.
+    # The ratio is 0 / 0 if all means are the same.
     ratio = torch.from_numpy(pca.explained_variance_ratio_).nan_to_num(0.0)
     return Components(torch.from_numpy(scores).float(), ratio.float())
 

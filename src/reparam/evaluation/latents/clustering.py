@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch, in_chunks, to_device
+from reparam.batch import Batch
 from reparam.errors import OptionError, ShapeError
-from reparam.evaluation.classification import accuracy_of
 from reparam.evaluation.figure import Figure
-from reparam.isolation import isolated
+from reparam.isolation import blocks, isolated
 from reparam.models.latent import LatentModel
 from reparam.objectives.clustering_elbo import mixture_of
 from reparam.utils.arguments import numbers
@@ -57,14 +55,13 @@ def assigned_clusters(model: LatentModel, batch: Batch, chunk: int = 1024) -> Te
         >>> assigned_clusters(recipe.model, Batch(torch.zeros(5, 1, 8, 8))).shape
         torch.Size([5])
     """
-    assigned: list[Tensor] = []
+
+    def assigned(part: Batch) -> Tensor:
+        z = model.encode(part.x, part.c)
+        return mixture_of(model, part.c).responsibilities(z).argmax(-1).cpu()
+
     with isolated(model) as device:
-        for part in in_chunks(batch, chunk):
-            placed = to_device(part, device)
-            prior = mixture_of(model, placed.c)
-            z = model.encode(placed.x, placed.c)
-            assigned.append(prior.responsibilities(z).argmax(-1).cpu())
-        return torch.cat(assigned)
+        return torch.cat([assigned(part) for part in blocks(batch, chunk, device)])
 
 
 @numbers(n_clusters=1)
@@ -97,7 +94,7 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
 
     .. math:: \max_{\pi} \frac1N \sum_n [\pi(k_n) = y_n]
 
-    A cluster without a label of its own, where there are more of them, is wrong on all its members.
+    If there are more clusters than labels, the members of an unmatched cluster count as wrong.
 
     Arguments:
         assigned: The cluster k of each example, with shape (N,).
@@ -120,8 +117,8 @@ def hungarian_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
     clusters, matched = linear_sum_assignment(counts.numpy(), maximize=True)
     # A cluster that is matched with no label has a name that no example has.
     names = torch.full((len(counts),), -1)
-    names[torch.from_numpy(np.asarray(clusters))] = torch.from_numpy(np.asarray(matched))
-    return accuracy_of(names[assigned.long()] == labels)
+    names[torch.as_tensor(clusters)] = torch.as_tensor(matched)
+    return Figure.mean(names[assigned.long()] == labels)
 
 
 def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
@@ -143,7 +140,7 @@ def majority_accuracy(assigned: Tensor, labels: Tensor) -> Figure:
         1.0
     """
     names = contingency(assigned, labels).argmax(1)
-    return accuracy_of(names[assigned.long()] == labels)
+    return Figure.mean(names[assigned.long()] == labels)
 
 
 def normalized_mutual_information(assigned: Tensor, labels: Tensor) -> Figure:
@@ -190,13 +187,6 @@ def contingency(assigned: Tensor, labels: Tensor) -> Tensor:
         tensor([[0, 1],
                 [2, 0]])
     """
-    _check(assigned, labels)
-    n_clusters, n_labels = int(assigned.max()) + 1, int(labels.max()) + 1
-    flat = assigned.long() * n_labels + labels.long()
-    return flat.bincount(minlength=n_clusters * n_labels).reshape(n_clusters, n_labels)
-
-
-def _check(assigned: Tensor, labels: Tensor) -> None:
     if assigned.dim() != 1 or assigned.shape != labels.shape or len(labels) == 0:
         raise ShapeError(
             f"clusters of shape {tuple(assigned.shape)} beside labels of shape "
@@ -204,3 +194,6 @@ def _check(assigned: Tensor, labels: Tensor) -> None:
         )
     if min(int(assigned.min()), int(labels.min())) < 0:
         raise OptionError("clusters and labels are numbered from 0: none may be negative")
+    n_clusters, n_labels = int(assigned.max()) + 1, int(labels.max()) + 1
+    flat = assigned.long() * n_labels + labels.long()
+    return flat.bincount(minlength=n_clusters * n_labels).reshape(n_clusters, n_labels)

@@ -4,9 +4,9 @@ r"""The mean KL of posteriors and prior in its parts, by draws from the aggregat
           \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \| p(z)) = I(n; z) + \mathrm{KL}(q(z) \| p(z))
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -18,15 +18,6 @@ from reparam.errors import ShapeError, SupportError
 from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 from reparam.utils.seeding import seeded
-
-MAX_DECOMPOSED = 10_000
-"""The largest number of examples of an aggregate posterior in an evaluation."""
-
-TABLE = 2**29
-"""About how many densities of single dimensions a decomposition of an evaluation computes."""
-
-FEWEST_DRAWS, MOST_DRAWS = 100, 1000
-"""The least and the largest number of draws from the aggregate posterior in an evaluation."""
 
 # Larger tables of densities fall out of a CPU's cache, and take several times longer.
 _TABLE_MB = 8
@@ -115,13 +106,10 @@ def decompose(
     """
     _require_batches(q, prior)
     check_comparable(q, prior)
-    factorizes = _factorizes(q)
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb, margins=factorizes)
-        log_prior = prior.log_prob(found.draws.z).cpu().double()
-        mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
-    whole = found.own - log_prior
-    draws = found.draws
+    found = _densities(q, n_samples, seed, max_memory_mb, margins=_factorizes(q))
+    log_prior = found.draws.log_prob(prior)
+    mean_kl = _closed_form(q, prior) if mean_kl is None else mean_kl
+    whole, draws, margins = found.own - log_prior, found.draws, found.margins
 
     def part(values: Tensor) -> Figure:
         if mean_kl is None:
@@ -132,16 +120,14 @@ def decompose(
         slope = (around * values[: draws.n_samples]).sum() / spread if spread > 0 else 0.0
         return draws.estimate(values - slope * (whole - mean_kl))
 
-    margins = found.margins
-    return Decomposition(
-        mutual_information=part(found.own - found.joint),
-        marginal_kl=part(found.joint - log_prior),
-        total_correlation=None if margins is None else part(found.joint - margins),
-        dimension_wise_kl=(
-            None if margins is None or not _factorizes(prior, 0) else part(margins - log_prior)
-        ),
-        n_examples=q.batch_shape[0],
+    parts = Decomposition(
+        part(found.own - found.joint), part(found.joint - log_prior), None, None, q.batch_shape[0]
     )
+    if margins is not None:
+        parts = parts._replace(total_correlation=part(found.joint - margins))
+        if _factorizes(prior, 0):
+            parts = parts._replace(dimension_wise_kl=part(margins - log_prior))
+    return parts
 
 
 @numbers(n_samples=2)
@@ -184,10 +170,8 @@ def aggregate_kl(
         True
     """
     _require_batches(q, prior)
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb)
-        log_prior = prior.log_prob(found.draws.z).cpu().double()
-    return found.draws.estimate(found.joint - log_prior)
+    found = _densities(q, n_samples, seed, max_memory_mb)
+    return found.draws.estimate(found.joint - found.draws.log_prob(prior))
 
 
 @numbers(n_samples=2)
@@ -227,8 +211,7 @@ def total_correlation(
             f"posteriors {type(q).__name__} of batch shape {tuple(q.batch_shape)}: the total "
             "correlation needs a batch (N,) of posteriors that factorize over dimensions"
         )
-    with torch.no_grad():
-        found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
+    found = _densities(q, n_samples, seed, max_memory_mb, margins=True)
     return found.draws.estimate(found.joint - cast(Tensor, found.margins))
 
 
@@ -244,22 +227,23 @@ def joined(parts: Sequence[Distribution]) -> Distribution | None:
         torch.Size([4])
     """
 
-    def stacked(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])
+    def each(tensor: Callable[[Any], Tensor]) -> Tensor:
+        return torch.cat([tensor(part) for part in parts])
 
-    first = parts[0]
-    if isinstance(first, Independent):
-        inner = joined([part.base_dist for part in parts if isinstance(part, Independent)])
-        n_axes = first.reinterpreted_batch_ndims
-        return None if inner is None else Independent(inner, n_axes, validate_args=False)
-    if isinstance(first, Normal):
-        return Normal(stacked("loc"), stacked("scale"), validate_args=False)
-    if isinstance(first, MultivariateNormal):
-        return TriangularNormal(stacked("loc"), stacked("scale_tril"))
-    if isinstance(first, VonMisesFisher):
-        return VonMisesFisher(stacked("loc"), stacked("concentration"), validate_args=False)
-    if isinstance(first, OneHotCodes):
-        return OneHotCodes(stacked("logits"), first.temperature)
+    match parts[0]:
+        case Independent(reinterpreted_batch_ndims=n_axes):
+            inner = joined([part.base_dist for part in parts if isinstance(part, Independent)])
+            return None if inner is None else Independent(inner, n_axes, validate_args=False)
+        case Normal():
+            return Normal(each(lambda q: q.loc), each(lambda q: q.scale), validate_args=False)
+        case MultivariateNormal():
+            return TriangularNormal(each(lambda q: q.loc), each(lambda q: q.scale_tril))
+        case VonMisesFisher():
+            return VonMisesFisher(
+                each(lambda q: q.loc), each(lambda q: q.concentration), validate_args=False
+            )
+        case OneHotCodes(temperature=temperature):
+            return OneHotCodes(each(lambda q: q.logits), temperature)
     return None
 
 
@@ -276,6 +260,10 @@ class _Draws(NamedTuple):
     owner: Tensor
     n_samples: int
     n_examples: int
+
+    def log_prob(self, prior: Distribution) -> Tensor:
+        """Return log p(z) of every row, float64 on the CPU."""
+        return prior.log_prob(self.z).detach().cpu().double()
 
     def estimate(self, values: Tensor) -> Figure:
         r"""Return the mean of values, one for each row of z, and its standard error.
@@ -315,6 +303,7 @@ class _Densities(NamedTuple):
     margins: Tensor | None
 
 
+@torch.no_grad()
 def _densities(
     q: Distribution, n_samples: int, seed: int, max_memory_mb: int, margins: bool = False
 ) -> _Densities:
@@ -323,15 +312,14 @@ def _densities(
     # Two temporaries of the size of the table, as a density makes them.
     rows = max(1, max_memory_mb * 2**20 // (2 * 4 * n * max(1, q.event_shape.numel())))
     own, joint, products = [], [], []
-    owner = draws.owner.to(draws.z.device)
-    for some, owners in zip(draws.z.split(rows), owner.split(rows), strict=True):
+    for some, owners in zip(draws.z.split(rows), draws.owner.split(rows), strict=True):
         if margins and isinstance(q, Independent):
             single = q.base_dist.log_prob(some.unsqueeze(1))
             log_q = single.sum(-1)
             products.append(single.logsumexp(1).double().sum(-1) - q.event_shape[0] * log(n))
         else:
             log_q = q.log_prob(some.unsqueeze(1))
-        own.append(log_q.gather(1, owners[:, None])[:, 0])
+        own.append(log_q.gather(1, owners[:, None].to(log_q.device))[:, 0])
         joint.append(log_q.double().logsumexp(1) - log(n))
     return _Densities(
         draws,
@@ -364,8 +352,7 @@ def _require_batches(q: Distribution, prior: Distribution) -> None:
     if len(q.batch_shape) != 1 or len(prior.batch_shape) != 0:
         raise ShapeError(
             f"posteriors of batch shape {tuple(q.batch_shape)} and a prior of batch shape "
-            f"{tuple(prior.batch_shape)}: the posteriors must be a batch (N,), the prior a single "
-            "distribution"
+            f"{tuple(prior.batch_shape)}: give a batch (N,), and a single distribution as prior"
         )
 
 
@@ -380,6 +367,6 @@ def _factorizes(distribution: Distribution, n_batch_axes: int = 1) -> bool:
 
 def _closed_form(q: Distribution, prior: Distribution) -> float | None:
     try:
-        return float(kl(q, prior, method=CLOSED_FORM).value.double().mean())
+        return float(kl(q, prior, method=CLOSED_FORM).value.detach().double().mean())
     except SupportError:
         return None

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.errors import DataError, ShapeError
-from reparam.evaluation.classification import accuracy_of
 from reparam.evaluation.figure import Figure
 from reparam.utils.arguments import numbers
 
@@ -17,7 +16,7 @@ N_TRAIN = 10_000
 """The largest number of codes that a probe learns from; more are chosen from at random."""
 
 SMALL_CODE = 256
-"""The largest dimension of codes that an evaluation probes by itself, within seconds."""
+"""The largest dimension of codes that an evaluation probes by default, within seconds."""
 
 N_NEIGHBORS = 5
 """The number of neighbors that vote."""
@@ -156,7 +155,7 @@ def linear_probe(
         scores = [fitted(c, z[kept], y[kept]).score(z[held], y[held]) for c in _STRENGTHS]
         strength = _STRENGTHS[int(np.argmax(scores))]
     predicted = fitted(strength, z, y).predict(standardized(codes))
-    return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
+    return Figure.mean(torch.from_numpy(predicted == labels.numpy()))
 
 
 @numbers(n_neighbors=1)
@@ -195,7 +194,7 @@ def knn_accuracy(
     vote = KNeighborsClassifier(min(n_neighbors, len(train_codes)), algorithm="brute")
     vote.fit(train_codes.detach().numpy(), train_labels.numpy())
     predicted = vote.predict(codes.detach().numpy())
-    return accuracy_of(torch.from_numpy(predicted == labels.numpy()))
+    return Figure.mean(torch.from_numpy(predicted == labels.numpy()))
 
 
 def _known(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

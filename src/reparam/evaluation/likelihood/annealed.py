@@ -5,6 +5,13 @@ r"""Annealed importance sampling: log p(x) by many small steps from p_0(z) to p(
 
 The estimate lies below log p(x) in mean. Run backwards from an exact draw of the posterior, which
 data simulated from the model have, it lies above: the two bracket log p(x).
+
+Between the steps z moves by Hamiltonian Monte Carlo, which leaves f_t unchanged: a move draws a
+velocity v, follows the dynamics of :math:`H(z, v) = -\log f_t(z) + \tfrac12 \|v\|^2` by leapfrog
+steps, and is accepted with the probability :math:`\min(1, e^{H - H'})`.
+
+References:
+    Neal, Annealed importance sampling, 2001; MCMC using Hamiltonian dynamics, 2011, section 3.
 """
 
 from collections.abc import Callable
@@ -17,13 +24,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
-from reparam.batch import Batch, to_device
+from reparam.batch import Batch, in_chunks, to_device
 from reparam.distributions import Chain, base_distribution, is_normalized
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import ShapeError, SupportError, unknown
 from reparam.evaluation.figure import Figure
-from reparam.evaluation.likelihood.decoder import inspect_decoder
-from reparam.evaluation.likelihood.hmc import Point, moved, with_gradient
+from reparam.evaluation.likelihood.decoder import inspect_decoder, pieces
 from reparam.evaluation.model import as_event
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
@@ -34,10 +40,10 @@ from reparam.utils.equality import by_value
 STARTS = ("prior", "posterior")
 SCHEDULES = ("sigmoid", "linear")
 
-# A block of examples has about so many chains, independent of the memory, so that draws depend on
-# the seed and the number of chains alone.
+# The approximate number of chains of a block of examples. It does not depend on the memory, so that
+# draws depend on the seed and the number of chains only.
 _BLOCK_CHAINS = 2**12
-# Leapfrog steps of this length are taken where nothing is known yet.
+# The length of the first leapfrog steps, before any acceptance is known.
 _FIRST_STEP = 0.5
 # The share of accepted moves that is best for long vectors: Neal, MCMC using Hamiltonian dynamics,
 # 2011, section 4.4.
@@ -96,11 +102,6 @@ class Annealing:
             beta = (beta - beta[0]) / (beta[-1] - beta[0])
         return beta.tolist()
 
-    @property
-    def max_floats(self) -> int:
-        """About how many floats the decoder may use at once."""
-        return self.max_memory_mb * 2**18
-
 
 @by_value
 class Annealed(NamedTuple):
@@ -157,7 +158,7 @@ def annealed_importance(
     Each chain starts at z_0 ~ p_0 and moves by one Hamiltonian trajectory that leaves f_t
     unchanged. The lengths of the leapfrog steps are adapted for each example and temperature on
     separate chains, which are discarded: with steps that a chain adapts to itself, E[w] would not
-    be p(x). The model, its mode and the random state are afterwards as before.
+    be p(x). The model, its mode and the random state are not changed.
 
     Arguments:
         model: A model whose latents are real vectors.
@@ -184,11 +185,9 @@ def annealed_importance(
     """
     with isolated(model, seed=annealing.seed) as device, frozen(model):
         examples = to_device(Batch(x, c=c), device)
-        paths = _paths(model, examples.x, examples.c, annealing)
         parts = []
-        for done, path in paths:
-            steps = path.tuned_steps()
-            parts.append(path.forward(steps))
+        for done, path in _paths(model, examples.x, examples.c, annealing):
+            parts.append(path.forward(path.tuned_steps()))
             if progress is not None:
                 progress(done, len(x))
         log_weight = torch.cat([w for w, _ in parts], dim=1)
@@ -258,18 +257,17 @@ def bidirectional(
                 "likelihood='continuous-bernoulli', or binary data"
             )
         x = p.sample()
-        lower, upper, first = [], [], 0
+        bounds: list[Tensor] = []
         for done, path in _paths(model, x, c, annealing):
             steps = path.tuned_steps()
             up, _ = path.forward(steps)
-            down = path.backward(steps, z[first:done])
-            lower.append(up.logsumexp(0) - log(annealing.n_chains))
-            upper.append(log(annealing.n_chains) - (-down).logsumexp(0))
-            first = done
+            down = path.backward(steps, z[done - len(path.x) : done])
+            bounds.append(torch.stack([up.logsumexp(0), -(-down).logsumexp(0)]))
             if progress is not None:
                 progress(done, n_examples)
-        below, above = torch.cat(lower), torch.cat(upper)
-        return Gap(below, above, Figure.mean(above - below), x.cpu())
+        lower, upper = torch.cat(bounds, dim=1)
+        lower, upper = lower - log(annealing.n_chains), upper + log(annealing.n_chains)
+        return Gap(lower, upper, Figure.mean(upper - lower), x.cpu())
 
 
 def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
@@ -299,9 +297,8 @@ def check_annealable(model: LatentModel, c: Tensor | None = None) -> None:
         if not is_real(group):
             kind = type(base_distribution(group)).__name__
             raise SupportError(
-                "annealing moves z along gradients, through all real vectors, and the latents of "
-                f"this model (or some of them) are a {kind}: use importance "
-                "sampling with more draws (n_samples=) instead"
+                "annealing moves z along gradients, through all real vectors, and latents of this "
+                f"model are a {kind}: use importance sampling with a larger n_samples="
             )
 
 
@@ -322,11 +319,44 @@ def _paths(
     x = x if x.dtype == torch.float64 else x.float()
     check_annealable(model, c)
     size = max(1, _BLOCK_CHAINS // annealing.n_chains)
-    ends = [min(first + size, len(x)) for first in range(0, len(x), size)]
-    return [
-        (end, _Path(model, x[first:end], None if c is None else c[first:end], annealing))
-        for first, end in zip(range(0, len(x), size), ends, strict=True)
-    ]
+    paths, done = [], 0
+    for part in in_chunks(Batch(x, c=c), size):
+        done += len(part)
+        paths.append((done, _Path(model, part.x, part.c, annealing)))
+    return paths
+
+
+class Point(NamedTuple):
+    """Places z with shape (K, B, D), and log p_0(z) and log p(x, z) there, with gradients."""
+
+    z: Tensor
+    log_start: Tensor
+    log_joint: Tensor
+    start_gradient: Tensor
+    joint_gradient: Tensor
+
+    def log_density(self, beta: float) -> Tensor:
+        """Return log f_β, with shape (K, B)."""
+        return torch.lerp(self.log_start, self.log_joint, beta)
+
+    def gradient(self, beta: float) -> Tensor:
+        """Return ∇ log f_β, with shape (K, B, D)."""
+        return torch.lerp(self.start_gradient, self.joint_gradient, beta)
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """log p(x, z) - log p_0(z), float64 on the CPU with shape (K, B)."""
+        return (self.log_joint - self.log_start).cpu().double()
+
+    def where(self, accepted: Tensor, other: "Point") -> "Point":
+        """Return this point where accepted, with shape (K, B), and the other elsewhere."""
+        wide = accepted[..., None]
+        return Point(
+            *(
+                torch.where(wide if new.dim() == 3 else accepted, new, old)
+                for new, old in zip(self, other, strict=True)
+            )
+        )
 
 
 class _Path:
@@ -338,11 +368,17 @@ class _Path:
         self.model, self.x, self.c, self.annealing = model, x, c, annealing
         self.prior = model.prior_distribution(c)
         self.is_prior = annealing.start == "prior"
-        self.start = self.prior if self.is_prior else _gaussian(model.posterior(x, c), self.prior)
+        self.start = self.prior if self.is_prior else model.posterior(x, c)
+        check_comparable(self.start, self.prior)
+        if not self.is_prior and not is_gaussian(self.start):
+            raise SupportError(
+                f"start='posterior': annealing starts at a Gaussian, and this posterior is a "
+                f"{type(base_distribution(self.start)).__name__}: use start='prior'"
+            )
         z = self.draw(1)[:, :1]
         decoder = inspect_decoder(model, z, None if c is None else c[:1])
-        # Gradients keep what every layer puts out, and need as much again on the way back.
-        self.rows = decoder.rows(annealing.max_floats // 4, x.device)
+        # Gradients need the outputs of all layers, and as much memory again for the backward pass.
+        self.rows = decoder.rows(annealing.max_memory_mb * 2**16, x.device)
 
     def draw(self, n: int) -> Tensor:
         """Draw z ~ p_0, with shape (n, B, D)."""
@@ -357,22 +393,21 @@ class _Path:
             log_joint, joint_gradient = log_start.clone(), start_gradient.clone()
         else:
             log_joint, joint_gradient = with_gradient(self.prior.log_prob, z)
-        n_examples = min(len(self.x), self.rows)
-        n_draws = max(1, self.rows // n_examples)
-        for first in range(0, len(self.x), n_examples):
-            examples = slice(first, first + n_examples)
-            x, c = self.x[examples], None if self.c is None else self.c[examples]
-            for drawn in range(0, len(z), n_draws):
-                piece = (slice(drawn, drawn + n_draws), examples)
-                value, gradient = with_gradient(partial(_decoded, self.model, x, c), z[piece])
-                log_joint[piece] += value
-                joint_gradient[piece] += gradient
+        for piece in pieces(len(z), len(self.x), self.rows):
+            value, gradient = with_gradient(partial(self._decoded, piece[1]), z[piece])
+            log_joint[piece] += value
+            joint_gradient[piece] += gradient
         return Point(z, log_start, log_joint, start_gradient, joint_gradient)
+
+    def _decoded(self, examples: slice, z: Tensor) -> Tensor:
+        """Return log p(x | z, c) of some examples, with shape (K, B)."""
+        c = None if self.c is None else self.c[examples]
+        return self.model.likelihood(z, c).log_prob(self.x[examples])
 
     def tuned_steps(self) -> Tensor:
         """Return the length of the leapfrog steps at every temperature, with shape (T, B).
 
-        They follow the acceptance of a quarter of the chains, on draws of their own.
+        They are adapted to the acceptance of separate chains, a quarter of their number.
         """
         point = self.at(self.draw(max(2, self.annealing.n_chains // 4)))
         log_step = torch.full((len(self.x),), log(_FIRST_STEP), dtype=point.z.dtype)
@@ -410,24 +445,44 @@ class _Path:
         return log_weight
 
     def moved(self, point: Point, beta: float, step: Tensor) -> tuple[Point, Tensor]:
-        """Move along one trajectory that leaves f_β unchanged; also the acceptance, (B,)."""
-        return moved(self.at, point, beta, step, self.annealing.n_leapfrog)
+        """Return the places after one move that leaves f_β unchanged.
+
+        Arguments:
+            point: The places before.
+            beta: β, from 0 to 1.
+            step: The length of the leapfrog steps of each example, with shape (B,).
+
+        Returns:
+            The places, and the share of accepted moves of each example, with shape (B,).
+        """
+        momentum = torch.randn_like(point.z)
+        # Trajectories of one length can return to their start, so the length is drawn.
+        spread = torch.empty_like(point.log_joint).uniform_(0.8, 1.2)
+        length = (step * spread)[..., None]
+        new, velocity = point, momentum + 0.5 * length * point.gradient(beta)
+        n_leapfrog = self.annealing.n_leapfrog
+        for number in range(n_leapfrog):
+            new = self.at(new.z + length * velocity)
+            last = number == n_leapfrog - 1
+            velocity = velocity + (0.5 if last else 1.0) * length * new.gradient(beta)
+        kinetic = 0.5 * (velocity.square().sum(-1) - momentum.square().sum(-1))
+        log_ratio = new.log_density(beta) - point.log_density(beta) - kinetic
+        # A trajectory that diverges is rejected.
+        chance = log_ratio.clamp(max=0).exp().nan_to_num(0.0)
+        return new.where(torch.rand_like(chance) < chance, point), chance.mean(0)
 
 
-def _decoded(model: LatentModel, x: Tensor, c: Tensor | None, z: Tensor) -> Tensor:
-    """Return log p(x | z, c), with shape (K, B)."""
-    return model.likelihood(z, c).log_prob(x)
+def with_gradient(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a function of z, with shape (K, B), and its gradient, with shape (K, B, D).
 
-
-def _gaussian(q: Distribution, prior: Distribution) -> Distribution:
-    """Return a posterior that annealing can start at."""
-    check_comparable(q, prior)
-    if not is_gaussian(q):
-        raise SupportError(
-            f"start='posterior': annealing starts at a Gaussian, and this posterior is a "
-            f"{type(base_distribution(q)).__name__}: use start='prior'"
-        )
-    return q
+    >>> with_gradient(lambda z: z.square().sum(-1), torch.ones(1, 1, 2))
+    (tensor([[2.]]), tensor([[[2., 2.]]]))
+    """
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        value = function(z)
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), gradient
 
 
 def _zeros(like: Tensor) -> Tensor:

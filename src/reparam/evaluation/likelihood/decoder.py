@@ -1,7 +1,6 @@
 """Decoders: the cost of a pass, the kind of their distributions, and log p(x | z) in pieces."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -50,7 +49,7 @@ class Decoder(NamedTuple):
 
 
 def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> Decoder:
-    """Decode one z, with shape (1, 1, D), and see what it costs and what comes out.
+    """Return the cost and the kind of a decoder, from one z with shape (1, 1, D).
 
     >>> from reparam import variants
     >>> from reparam.spec import DataSpec
@@ -58,7 +57,17 @@ def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> D
     >>> inspect_decoder(model, torch.zeros(1, 1, 2))
     Decoder(floats=1456, normalized=True, discrete=True)
     """
-    with _widest_output(model) as widest:
+    widest = [0]
+
+    def note(part: nn.Module, inputs: object, output: object) -> None:
+        # A recurrent layer puts out a pair: its features and its last state.
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor):
+            widest[0] = max(widest[0], first.numel())
+
+    with ExitStack() as hooks:
+        for part in model.modules():
+            hooks.enter_context(part.register_forward_hook(note))
         p = model.likelihood(z, c)
         if isinstance(p, Autoregressive):
             # Its network runs only where a sequence is scored.
@@ -79,29 +88,25 @@ def is_discrete(p: Distribution) -> bool:
     if isinstance(base_distribution(p), QuantizedCategorical):
         return True
     try:
-        return bool(getattr(p.support, "is_discrete", False))
+        return p.support is not None and bool(p.support.is_discrete)
     except NotImplementedError:
-        # A distribution of the user's own need not name its support; a density is the safe guess.
+        # A user's distribution may have no support; a density is the safe assumption.
         return False
 
 
-@contextmanager
-def _widest_output(model: nn.Module) -> Iterator[list[int]]:
-    """Note the size of the largest tensor that any part of a model puts out."""
-    widest = [0]
+def pieces(n_draws: int, n_examples: int, rows: int) -> list[tuple[slice, slice]]:
+    """Return parts of a table of draws and examples, each with at most ``rows`` entries.
 
-    def note(part: nn.Module, inputs: object, output: object) -> None:
-        # A recurrent layer puts out a pair: its features and its last state.
-        first = output[0] if isinstance(output, tuple) else output
-        if isinstance(first, Tensor):
-            widest[0] = max(widest[0], first.numel())
-
-    handles = [part.register_forward_hook(note) for part in model.modules()]
-    try:
-        yield widest
-    finally:
-        for handle in handles:
-            handle.remove()
+    >>> pieces(4, 3, rows=6)
+    [(slice(0, 2, None), slice(0, 3, None)), (slice(2, 4, None), slice(0, 3, None))]
+    """
+    width = min(n_examples, rows)
+    height = max(1, rows // width)
+    return [
+        (slice(start, start + height), slice(first, first + width))
+        for first in range(0, n_examples, width)
+        for start in range(0, n_draws, height)
+    ]
 
 
 def decoded_log_prob(
@@ -113,8 +118,6 @@ def decoded_log_prob(
     workers: Workers = Workers(),  # noqa: B008
 ) -> Tensor:
     """Return log p(x | z) with shape (K, B), decoding at most ``rows`` of the K × B at once."""
-    n_examples = min(len(x), rows)
-    n_draws = max(1, rows // n_examples)
     log_likelihood = z.new_empty(z.shape[:2])
 
     def decode(piece: tuple[slice, slice]) -> None:
@@ -122,10 +125,5 @@ def decoded_log_prob(
         p = model.likelihood(z[draws, examples], None if c is None else c[examples])
         log_likelihood[piece] = p.log_prob(x[examples])
 
-    pieces = [
-        (slice(start, start + n_draws), slice(first, first + n_examples))
-        for first in range(0, len(x), n_examples)
-        for start in range(0, len(z), n_draws)
-    ]
-    workers.each(decode, pieces)
+    workers.each(decode, pieces(len(z), len(x), rows))
     return log_likelihood

@@ -2,7 +2,7 @@ r"""Importance sampling: the figures that follow from draws of z for one block o
 
 .. math:: \log p(x) \approx \log \frac1L \sum_l \frac{p(x, z_l)}{q(z_l \mid x)}
 
-No figure that rounding decides on is returned. The rules and the tolerances:
+A figure that rounding errors dominate is NaN. The rules and their tolerances:
 
 - The rules of ``precision``: log p(x | z) and log p(x) of discrete data are at most 0, a KL in
   closed form is at least 0.
@@ -47,7 +47,7 @@ N_SAMPLES = 500
 NO_DENSITY = "no density"
 """The ``kl_method`` of a deterministic code, which has no KL."""
 
-# Draws are made so many floats at a time, so that they depend on the seed and not on the memory.
+# The number of floats of a part of the draws, so that draws do not depend on the memory.
 _SLAB_FLOATS = 2**21
 
 # Nats, and a share of log w, by which a weight in float32 may differ from the same in float64.
@@ -97,52 +97,23 @@ class ImportanceSample(NamedTuple):
         return self.kl_method != NO_DENSITY
 
 
-PER_EXAMPLE = (
-    "log_likelihood",
-    "reconstruction",
-    "kl",
-    "kl_per_dimension",
-    "effective_sample_size",
-    "indices",
-    "impossible",
-)
-"""The fields of an ``ImportanceSample`` with an entry for each example."""
-
-
 def combined(
-    samples: Sequence[ImportanceSample], combine: Callable[[Sequence[Tensor]], Tensor]
+    samples: Sequence[ImportanceSample],
+    combine: Callable[[tuple[Tensor, ...]], Tensor] = torch.cat,
 ) -> ImportanceSample:
-    """Return the first of several samples, with a function of the tensors of all in their place."""
-    changes: dict[str, Any] = {}
-    for name in PER_EXAMPLE:
-        tensors = [getattr(one, name) for one in samples]
-        changes[name] = None if any(t is None for t in tensors) else combine(tensors)
-    groups = {k: combine([one.kl_groups[k] for one in samples]) for k in samples[0].kl_groups}
-    return samples[0]._replace(**changes, kl_groups=groups)
-
-
-def concatenated(samples: Sequence[ImportanceSample]) -> ImportanceSample:
-    """Return the figures of several blocks of examples as those of one."""
-    return combined(samples, lambda tensors: torch.cat(list(tensors)))
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """The options of importance sampling.
+    """Return several samples as one: their tensors combined, all else as in the first.
 
     Arguments:
-        model: The model.
-        n_samples: The number of draws for each example.
-        max_floats: The approximate number of floats of the decoder; it changes no figure.
-        workers: The threads that decode.
-        proposal: The distribution of the draws for the likelihood.
+        samples: Samples of the same model.
+        combine: A function of the same tensor of every sample; by default they are concatenated.
     """
 
-    model: LatentModel
-    n_samples: int
-    max_floats: int = 2**27
-    workers: Workers = Workers()  # noqa: RUF009
-    proposal: str = POSTERIOR
+    def one_of(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], Mapping):
+            return {name: combine(tuple(value[name] for value in values)) for name in values[0]}
+        return combine(tuple(values)) if isinstance(values[0], Tensor) else values[0]
+
+    return ImportanceSample(*map(one_of, zip(*samples, strict=True)))
 
 
 def importance_sample(
@@ -170,8 +141,8 @@ def importance_sample(
         model: The model, where x is.
         x: The examples, with shape (B, *event).
         c: Their condition, with shape (B, C).
-        n_samples: L; exactly so many draws are made for each example, or one where the posterior
-            is a single sequence of codes.
+        n_samples: L, the number of draws for each example; one where the posterior is a single
+            sequence of codes.
         max_floats: The approximate number of floats of the decoder; it changes no figure.
         decoder: The decoder of an earlier result; None to inspect it.
         workers: The threads that decode.
@@ -194,104 +165,45 @@ def importance_sample(
         torch.Size([5])
     """
     sampler = _Sampler(model, n_samples, max_floats, workers, proposal)
-    found, extremes = _sampled(sampler, x, c, decoder)
+    found, weights = sampler.sampled(x, c, decoder)
     if not found.has_density:
         return found
-
-    def in_float64() -> ImportanceSample:
-        wide = None if c is None else c.double()
-        return _widened(sampler, x.double(), wide, found, extremes)
-
-    wide = computed_in_float64(model, in_float64)
+    wide_c = None if c is None else c.double()
+    wide = computed_in_float64(model, lambda: sampler.widened(x.double(), wide_c, found, weights))
     if wide is None:  # only the exact rules remain
         return _possible(found, ROUNDING[torch.float32], ROUNDING[torch.float32])
     return _possible(wide, ROUNDING[torch.float64], CHANCE)
 
 
-def _sampled(
-    sampler: _Sampler, x: Tensor, c: Tensor | None, decoder: Decoder | None
-) -> tuple[ImportanceSample, "list[_Extremes]"]:
-    """Return unchecked figures, and the draws of the largest and smallest weights."""
-    model, n_samples, proposal = sampler.model, sampler.n_samples, sampler.proposal
-    workers = sampler.workers
-    q = model.posterior(x, c)
-    check_proposal(proposal, q)
-    if isinstance(q, Delta):
-        return _reconstructed(model, x, q.value, c, decoder), []
-    prior = model.prior_distribution(c)
-    indices = q.indices.cpu() if isinstance(q, QuantizedCodes) else None
-    if indices is not None:
-        # All draws from a point mass are the same, so that one is enough.
-        n_samples = 1
-    slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
-    zero = torch.zeros(len(x), dtype=torch.float64)
-    reconstruction, mean_log_ratio = zero, zero
-    layers: dict[str, Tensor] = {}
-    weights, extremes = LogSums(len(x)), [_Extremes(POSTERIOR, q)]
-    draws = _draws(q, n_samples, slab)
-    first = next(draws)
-    divergence = kl(q, prior, first)
-    if decoder is None:
-        decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
-    rows = decoder.rows(sampler.max_floats // workers.n, x.device)
+class _Weights:
+    """The importance weights w of B examples: sums, and the draws with the extreme weights.
 
-    def scored(z: Tensor, extreme: _Extremes) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z) and log r(z) / p(z), with shape (K, B)."""
-        log_r = extreme.r.log_prob(z)
-        log_ratio = _float64(log_r - prior.log_prob(z))
-        log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, workers))
-        extreme.add(z, log_likelihood - log_ratio, _float64(log_r))
-        return log_likelihood, log_ratio
-
-    for z in chain([first], draws):
-        # The KL of a layer below another is a mean over draws.
-        if layers:
-            divergence = kl(q, prior, z)
-        for name, part in divergence.groups.items():
-            layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
-        log_likelihood, log_ratio = scored(z, extremes[0])
-        reconstruction = reconstruction + log_likelihood.sum(0)
-        mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
-        weights.add(log_likelihood - log_ratio)
-    if proposal != POSTERIOR:
-        # Gradients keep what every layer puts out.
-        r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
-        weights = LogSums(len(x))
-        extremes.append(_Extremes(proposal, r))
-        for z in _draws(r, n_samples, slab):
-            log_likelihood, log_ratio = scored(z, extremes[1])
-            weights.add(log_likelihood - log_ratio)
-    parts = divergence.per_dimension
-    found = ImportanceSample(
-        log_likelihood=weights.log_mean(n_samples),
-        reconstruction=reconstruction / n_samples,
-        kl=_kl(divergence, layers, mean_log_ratio / n_samples),
-        kl_per_dimension=None if parts is None else _float64(parts),
-        kl_groups=layers,
-        kl_method=divergence.method,
-        effective_sample_size=weights.effective_sample_size(n_samples),
-        decoder=decoder,
-        indices=indices,
-        n_samples=n_samples,
-        impossible=torch.zeros(len(x), dtype=torch.bool),
-    )
-    return found, extremes
-
-
-class _Extremes:
-    """Of each of B examples the draws with the largest and the smallest weight.
+    All are float64 on the CPU, but z.
 
     Arguments:
-        proposal: The name of where the draws come from.
-        r: The distribution that they come from.
+        proposal: The name of the proposal.
+        r: The proposal.
+        n_examples: B.
+
+    Example:
+        >>> z, log_w = torch.zeros(2, 1, 1), torch.tensor([[1.0], [3.0]], dtype=torch.float64).log()
+        >>> weights = _Weights("posterior", Delta(z[0]), n_examples=1)
+        >>> weights.add(z, log_w, torch.zeros_like(log_w))
+        >>> weights.log_mean(2).exp(), weights.effective_sample_size(2)
+        (tensor([2.], dtype=torch.float64), tensor([0.8000], dtype=torch.float64))
     """
 
-    def __init__(self, proposal: str, r: Distribution) -> None:
+    def __init__(self, proposal: str, r: Distribution, n_examples: int) -> None:
         self.proposal, self.r = proposal, r
+        # log Σ w and log Σ w²
+        self.first = self.second = torch.full((n_examples,), -torch.inf, dtype=torch.float64)
+        # of the draws with the largest and the smallest weight
         self.z = self.log_weight = self.log_r = torch.empty(0)
 
     def add(self, z: Tensor, log_weight: Tensor, log_r: Tensor) -> None:
         """Add draws z (K, B, D) and, on the CPU, their log-weights and log r(z), both (K, B)."""
+        self.first = self.first.logaddexp(log_weight.logsumexp(0))
+        self.second = self.second.logaddexp((2 * log_weight).logsumexp(0))
         if len(self.z):
             z = torch.cat([self.z, z])
             log_weight = torch.cat([self.log_weight, log_weight])
@@ -300,77 +212,164 @@ class _Extremes:
         self.log_weight, self.log_r = log_weight.gather(0, which), log_r.gather(0, which)
         self.z = z.gather(0, which.to(z.device)[..., None].expand(-1, -1, z.shape[-1]))
 
+    def log_mean(self, n_samples: int) -> Tensor:
+        """Return the logarithm of the mean weight of ``n_samples`` draws."""
+        return self.first - log(n_samples)
 
-def _widened(
-    sampler: _Sampler,
-    x: Tensor,
-    c: Tensor | None,
-    found: ImportanceSample,
-    extremes: Sequence[_Extremes],
-) -> ImportanceSample:
-    """Return figures with those in float64 that float32 was not enough for, or may not have been.
+    def effective_sample_size(self, n_samples: int) -> Tensor:
+        """Return (Σ w)² / Σ w², as a share of ``n_samples`` draws."""
+        return ((2 * self.first - self.second).exp() / n_samples).clamp(max=1)
 
-    A KL in closed form costs one pass of the encoder, and is always computed in float64.
+
+@dataclass(frozen=True)
+class _Sampler:
+    """Importance sampling with some options.
+
+    Arguments:
+        model: The model.
+        n_samples: The number of draws for each example.
+        max_floats: The approximate number of floats of the decoder; it changes no figure.
+        workers: The threads that decode.
+        proposal: The distribution of the draws for the likelihood.
     """
-    model = sampler.model
-    if found.kl_method != MONTE_CARLO:
-        exact = kl(model.posterior(x, c), model.prior_distribution(c), method=CLOSED_FORM)
-        parts = exact.per_dimension
-        found = found._replace(
-            kl=_float64(exact.value), kl_per_dimension=None if parts is None else _float64(parts)
+
+    model: LatentModel
+    n_samples: int
+    max_floats: int = 2**27
+    workers: Workers = Workers()  # noqa: RUF009
+    proposal: str = POSTERIOR
+
+    def sampled(
+        self, x: Tensor, c: Tensor | None, decoder: Decoder | None
+    ) -> tuple[ImportanceSample, list[_Weights]]:
+        """Return unchecked figures, and the weights of the draws from each distribution."""
+        model, n_samples, proposal = self.model, self.n_samples, self.proposal
+        q = model.posterior(x, c)
+        check_proposal(proposal, q)
+        is_delta = isinstance(q, Delta)
+        if is_delta or isinstance(q, QuantizedCodes):
+            # All draws from a point mass are the same, so that one is enough.
+            n_samples = 1
+        slab = max(1, min(n_samples, _SLAB_FLOATS // (len(x) * q.event_shape.numel())))
+        draws = _draws(q, n_samples, slab)
+        first = next(draws)
+        if decoder is None:
+            decoder = inspect_decoder(model, first[:1, :1], None if c is None else c[:1])
+        if is_delta:
+            reconstruction = _float64(model.likelihood(first[0], c).log_prob(x))
+            none = torch.full_like(reconstruction, torch.nan)
+            return ImportanceSample(none, reconstruction, none, None, NO_DENSITY, none, decoder), []
+        prior = model.prior_distribution(c)
+        zero = torch.zeros(len(x), dtype=torch.float64)
+        reconstruction, mean_log_ratio = zero, zero
+        layers: dict[str, Tensor] = {}
+        divergence = kl(q, prior, first)
+        rows = decoder.rows(self.max_floats // self.workers.n, x.device)
+
+        def scored(z: Tensor, weights: _Weights) -> tuple[Tensor, Tensor]:
+            """Return log p(x | z) and log r(z) / p(z), with shape (K, B), and add their weights."""
+            log_r = weights.r.log_prob(z)
+            log_ratio = _float64(log_r - prior.log_prob(z))
+            log_likelihood = _float64(decoded_log_prob(model, x, z, c, rows, self.workers))
+            weights.add(z, log_likelihood - log_ratio, _float64(log_r))
+            return log_likelihood, log_ratio
+
+        weights = [_Weights(POSTERIOR, q, len(x))]
+        for z in chain([first], draws):
+            # The KL of a layer below another is a mean over draws.
+            if layers:
+                divergence = kl(q, prior, z)
+            for name, part in divergence.groups.items():
+                layers[name] = layers.get(name, zero) + _float64(part) * (len(z) / n_samples)
+            log_likelihood, log_ratio = scored(z, weights[0])
+            reconstruction = reconstruction + log_likelihood.sum(0)
+            mean_log_ratio = mean_log_ratio + log_ratio.sum(0)
+        if proposal != POSTERIOR:
+            # Gradients need the outputs of all layers.
+            r = proposed(proposal, model, x, c, max_rows=max(1, rows // 4))
+            weights.append(_Weights(proposal, r, len(x)))
+            for z in _draws(r, n_samples, slab):
+                scored(z, weights[1])
+        parts = divergence.per_dimension
+        found = ImportanceSample(
+            log_likelihood=weights[-1].log_mean(n_samples),
+            reconstruction=reconstruction / n_samples,
+            kl=_kl(divergence, layers, mean_log_ratio / n_samples),
+            kl_per_dimension=None if parts is None else _float64(parts),
+            kl_groups=layers,
+            kl_method=divergence.method,
+            effective_sample_size=weights[-1].effective_sample_size(n_samples),
+            decoder=decoder,
+            indices=q.indices.cpu() if isinstance(q, QuantizedCodes) else None,
+            n_samples=n_samples,
+            impossible=torch.zeros(len(x), dtype=torch.bool),
         )
-    doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
-    rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
-    for extreme in extremes:
-        doubtful |= ~_is_sound(model, x, c, extreme, rows)
-    for part in found.kl_groups.values():
-        doubtful |= part < -ROUNDING[torch.float32]
-    if found.decoder.is_mass:
-        doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
-    if not bool(doubtful.any()):
-        return found
-    some = doubtful.to(x.device)
-    x, c = x[some], c if c is None else c[some]
-    # Draws of their own, so that those of the examples to come are as they were.
-    with branches()(0):
-        again, extremes = _sampled(sampler, x, c, found.decoder)
-    # Float64 may not be enough either. An estimate within log K of the ELBO is kept all the same.
-    unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
-    for extreme in extremes:
-        unsound &= ~_is_sound(model, x, c, extreme, rows)
+        return found, weights
 
-    def replaced(tensors: Sequence[Tensor]) -> Tensor:
-        old, new = tensors
-        which = doubtful.reshape(-1, *[1] * (old.dim() - 1))
-        return old.clone().masked_scatter(which, new.to(old))
+    def widened(
+        self, x: Tensor, c: Tensor | None, found: ImportanceSample, weights: Sequence[_Weights]
+    ) -> ImportanceSample:
+        """Return figures in which doubtful ones are replaced by those of float64.
 
-    return combined((found, again._replace(impossible=unsound)), replaced)
+        A KL in closed form costs one pass of the encoder, and is always computed in float64.
+        """
+        model = self.model
+        if found.kl_method != MONTE_CARLO:
+            exact = kl(model.posterior(x, c), model.prior_distribution(c), method=CLOSED_FORM)
+            parts = exact.per_dimension
+            found = found._replace(
+                kl=_float64(exact.value),
+                kl_per_dimension=None if parts is None else _float64(parts),
+            )
+        doubtful = ~(found.log_likelihood + found.reconstruction + found.kl).isfinite()
+        rows = found.decoder.rows(CACHE_FLOATS // 2, x.device)
+        for drawn in weights:
+            doubtful |= ~self.is_sound(x, c, drawn, rows)
+        for part in found.kl_groups.values():
+            doubtful |= part < -ROUNDING[torch.float32]
+        if found.decoder.is_mass:
+            doubtful |= (found.log_likelihood > CHANCE) | (found.reconstruction > 0)
+        if not bool(doubtful.any()):
+            return found
+        some = doubtful.to(x.device)
+        x, c = x[some], c if c is None else c[some]
+        # In a separate random state, so that the draws of later examples do not change.
+        with branches()(0):
+            again, weights = self.sampled(x, c, found.decoder)
+        # Float64 may not be enough either. An estimate within log K of the ELBO is kept even then.
+        unsound = again.log_likelihood - again.elbo > log(again.n_samples or 1)
+        for drawn in weights:
+            unsound &= ~self.is_sound(x, c, drawn, rows)
 
+        def replaced(tensors: Sequence[Tensor]) -> Tensor:
+            old, new = tensors
+            which = doubtful.reshape(-1, *[1] * (old.dim() - 1))
+            return old.clone().masked_scatter(which, new.to(old))
 
-def _is_sound(
-    model: LatentModel, x: Tensor, c: Tensor | None, extreme: _Extremes, rows: int
-) -> Tensor:
-    """Return which examples have extreme weights that are the same in float64, bool, (B,).
+        return combined((found, again._replace(impossible=unsound)), replaced)
 
-    They are also to stay the same where z moves by its last bit, which rounding has decided on.
-    """
-    z, log_weight = extreme.z, extreme.log_weight
-    places = [z.double()]
-    if not isinstance(extreme.r, QuantizedCodes):
-        places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
-    prior, r = model.prior_distribution(c), None
-    # A tuned proposal is the same distribution in any precision. One that knows the density of its
-    # draws has made it of the noise behind z, before z was rounded; that is the right one.
-    if extreme.proposal != TUNED and not isinstance(extreme.r, Flow | TriangularNormal):
-        r = proposed(extreme.proposal, model, x, c)
-    sound = torch.ones(len(x), dtype=torch.bool)
-    for place in places:
-        log_r = extreme.log_r if r is None else r.log_prob(place).cpu()
-        log_ratio = prior.log_prob(place).cpu() - log_r
-        other = decoded_log_prob(model, x, place, c, rows).cpu() + log_ratio
-        near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
-        sound &= (near | (log_weight == other)).all(0)
-    return sound
+    def is_sound(self, x: Tensor, c: Tensor | None, weights: _Weights, rows: int) -> Tensor:
+        """Return which examples have extreme weights that are the same in float64, bool, (B,).
+
+        They must also stay the same if z changes by its last bit.
+        """
+        z, log_weight = weights.z, weights.log_weight
+        places = [z.double()]
+        if not isinstance(weights.r, QuantizedCodes):
+            places.append(z.nextafter(torch.full_like(z, torch.inf)).double())
+        prior, r = self.model.prior_distribution(c), None
+        # A tuned proposal is the same distribution in any precision. A flow computes the density of
+        # its draws from the noise, before z is rounded, and this density is the right one.
+        if weights.proposal != TUNED and not isinstance(weights.r, Flow | TriangularNormal):
+            r = proposed(weights.proposal, self.model, x, c)
+        sound = torch.ones(len(x), dtype=torch.bool)
+        for place in places:
+            log_r = weights.log_r if r is None else r.log_prob(place).cpu()
+            log_ratio = prior.log_prob(place).cpu() - log_r
+            other = decoded_log_prob(self.model, x, place, c, rows).cpu() + log_ratio
+            near = (log_weight - other).abs() <= _CLOSE + _CLOSE_SHARE * log_weight.abs()
+            sound &= (near | (log_weight == other)).all(0)
+        return sound
 
 
 def _possible(found: ImportanceSample, rounding: float, chance: float) -> ImportanceSample:
@@ -387,51 +386,10 @@ def _possible(found: ImportanceSample, rounding: float, chance: float) -> Import
     )
 
 
-class LogSums:
-    """log Σ w and log Σ w² of weights w that come in parts, float64 on the CPU with shape (B,).
-
-    Arguments:
-        n_examples: B.
-
-    Example:
-        >>> weights = LogSums(1)
-        >>> weights.add(torch.tensor([[1.0], [3.0]], dtype=torch.float64).log())
-        >>> weights.log_mean(2).exp(), weights.effective_sample_size(2)
-        (tensor([2.], dtype=torch.float64), tensor([0.8000], dtype=torch.float64))
-    """
-
-    def __init__(self, n_examples: int) -> None:
-        self.first = self.second = torch.full((n_examples,), -torch.inf, dtype=torch.float64)
-
-    def add(self, log_weight: Tensor) -> None:
-        """Add the weights of K draws, given as logarithms with shape (K, B)."""
-        self.first = self.first.logaddexp(log_weight.logsumexp(0))
-        self.second = self.second.logaddexp((2 * log_weight).logsumexp(0))
-
-    def log_mean(self, n_samples: int) -> Tensor:
-        """Return the logarithm of the mean weight of so many draws."""
-        return self.first - log(n_samples)
-
-    def effective_sample_size(self, n_samples: int) -> Tensor:
-        """Return (Σ w)² / Σ w², as a share of so many draws."""
-        return ((2 * self.first - self.second).exp() / n_samples).clamp(max=1)
-
-
 def _draws(r: Distribution, n_samples: int, slab: int) -> Iterator[Tensor]:
     """Yield draws of z, with shape (K, B, D), in parts of at most ``slab``."""
     for start in range(0, n_samples, slab):
         yield r.sample(torch.Size([min(slab, n_samples - start)]))
-
-
-def _reconstructed(
-    model: LatentModel, x: Tensor, z: Tensor, c: Tensor | None, decoder: Decoder | None
-) -> ImportanceSample:
-    """Return what there is to say of a code without noise: how well it describes x."""
-    reconstruction = _float64(model.likelihood(z, c).log_prob(x))
-    nothing = torch.full_like(reconstruction, torch.nan)
-    if decoder is None:
-        decoder = inspect_decoder(model, z[None, :1], None if c is None else c[:1])
-    return ImportanceSample(nothing, reconstruction, nothing, None, NO_DENSITY, nothing, decoder)
 
 
 def _kl(divergence: Divergence, layers: Mapping[str, Tensor], log_ratio: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The rules that a figure has to keep, and computation in float64 where float32 breaks one.
+"""The rules that a figure must satisfy, and computation in float64 where float32 breaks one.
 
 - A log-probability of discrete data is at most 0. An estimate of log p(x) lies t nats above 0 by
   chance with a probability below exp(-t), by Markov's inequality. Up to ``CHANCE`` nats it is set
@@ -25,7 +25,7 @@ CHANCE = 10.0
 def computed_in_float64(model: nn.Module, compute: Callable[[], T]) -> T | None:
     """Return the result of a computation with a model in float64.
 
-    None where the device, or a network of the user's own, has no float64.
+    None where the device or a user's network has no float64.
 
     >>> model = nn.Linear(2, 2)
     >>> computed_in_float64(model, lambda: model.weight.dtype)

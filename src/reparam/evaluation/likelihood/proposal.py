@@ -146,7 +146,7 @@ class Defensive(Distribution):
         """Draw z, with shape (*sample_shape, B, D)."""
         shape = torch.Size(sample_shape)
         z = self.q.sample(shape)
-        # A prior without a batch is drawn for every example; one with a batch is drawn in its own.
+        # A prior without a batch shape is drawn once for every example.
         of_prior = self.prior.sample(shape if self.prior.batch_shape else shape + self.batch_shape)
         is_q = torch.rand(z.shape[:-1], device=z.device) < self.share
         return torch.where(is_q[..., None], z, of_prior.to(z))
@@ -175,9 +175,9 @@ def tuned(
               \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial (a, b)}\Bigr]
 
     μ and σ are the encoder's; a and b maximize the importance-weighted bound of this one example
-    with Adam, the model held fixed. Tuning uses draws of its own, so that an estimate from new
-    draws is an unbiased estimate of p(x). What it costs is about the
-    decoding of 3 · n_steps · n_importance draws of each example.
+    with Adam, the model held fixed. Tuning uses separate draws, so that an estimate of p(x) from
+    new draws is unbiased. It costs about as much as decoding 3 · n_steps · n_importance draws of
+    each example.
 
     Arguments:
         model: The model, in evaluation mode.
@@ -222,7 +222,7 @@ def tuned(
         prior = model.prior_distribution(c)
         # a and b of every example; Adam treats each entry for itself, so examples do not mix.
         a, b = (torch.zeros_like(loc, requires_grad=True) for _ in range(2))
-        # Gradients shrink as the weights become even; a long memory of large ones would stop it.
+        # Gradients shrink as the weights become even; averages over large ones would stop Adam.
         optimizer = torch.optim.Adam([a, b], lr=lr, betas=(0.9, 0.9))
         size = max(1, max_rows // n_importance)
         pieces = [slice(first, first + size) for first in range(0, len(x), size)]
@@ -231,7 +231,7 @@ def tuned(
             noise = torch.randn(n_importance, *loc.shape, dtype=loc.dtype, device=loc.device)
             with torch.enable_grad():
                 z = loc + scale * (a + b.exp() * noise)
-                # As a density r is a constant: what it does for the bound goes through z alone.
+                # The density of r is held constant: gradients pass through z only.
                 center, width = loc + scale * a.detach(), scale * b.detach().exp()
                 r = Independent(Normal(center, width, validate_args=False), 1, validate_args=False)
                 log_ratio = prior.log_prob(z) - r.log_prob(z)

@@ -1,1 +1,1 @@
-"""The metrics, one class in one file: see ``evaluation/metric.py``."""
+"""The metrics, one file for each section of the table: see ``evaluation/metric.py``."""

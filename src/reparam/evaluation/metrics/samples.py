@@ -1,12 +1,38 @@
-"""The distances of samples of a model from examples."""
+"""The figures of decoded pictures: squared errors, and distances of samples from examples."""
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
+from reparam.evaluation.figure import Facts, Figure, Figures
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
+
+
+@METRICS.register("reconstruction")
+class Reconstruction(Metric):
+    """The mean squared error of the decoded posterior mean, for values with distances."""
+
+    section = Section.SAMPLES
+    needs = Needs.LATENTS
+    quantities = (
+        Quantity("mse", "squared error per entry of a reconstruction", higher_is_better=False),
+    )
+
+    def compute(self, context: Context) -> Measured:
+        """Return the mean over the examples; nothing for classes and tokens."""
+        if context.spec.support in ("categorical", "tokens"):
+            return Measured()
+
+        def error(part: Batch) -> Tensor:
+            difference = context.latent.reconstruct(part.x, part.c) - part.x
+            return difference.double().square().flatten(1).mean(1).cpu()
+
+        return Measured({"mse": Figure.mean(torch.cat(context.each(error)))})
 
 
 def _compared(facts: Facts) -> str:
@@ -25,7 +51,6 @@ class Samples(Metric):
     """MMD², and with features also the Fréchet and the kernel distance."""
 
     section = Section.SAMPLES
-    position = 2
     quantities = (
         Quantity(
             "sample_mmd",
@@ -49,8 +74,7 @@ class Samples(Metric):
         n, support = context.sample_quality, context.spec.support
         if n > 0 and support in ("tokens", "categorical") and context.features is None:
             raise OptionError(
-                f"sample_quality={n}: {support} values have no distances by themselves; give "
-                "features=, or leave it at 0"
+                f"sample_quality={n}: {support} values have no distances; give features=, or 0"
             )
 
     def compute(self, context: Context) -> Measured:
@@ -66,5 +90,4 @@ class Samples(Metric):
         facts: dict[str, Any] = {"n_generated": n, "sample_means": context.sample_means}
         if context.features is not None:
             facts["features"], facts["features_sha256"] = identity(context.features)
-        there = {name: figure for name, figure in figures.items() if figure is not None}
-        return Measured(there, facts)
+        return Measured(figures, facts)

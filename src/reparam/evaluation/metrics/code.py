@@ -1,22 +1,62 @@
-"""The mean KL in its parts: mutual information, total correlation and dimension-wise KL."""
+r"""The figures of the code z: its rate and distortion, its length, and the parts of the KL.
+
+.. math:: \text{rate} = \frac{\mathrm{KL}}{\ln 2}, \qquad
+          \text{distortion} = -\mathbb E_q[\log p(x \mid z)], \qquad
+          \text{length} = -\frac{\mathcal L(x)}{\ln 2}
+"""
 
 from math import isfinite, log
 
 from reparam.batch import in_chunks
 from reparam.divergence import MONTE_CARLO
 from reparam.evaluation.context import Context
-from reparam.evaluation.facts import Facts
-from reparam.evaluation.latents.decomposition import (
-    FEWEST_DRAWS,
-    MAX_DECOMPOSED,
-    MOST_DRAWS,
-    TABLE,
-    decompose,
-    joined,
-)
-from reparam.evaluation.metric import METRICS, Figures, Measured, Metric, Quantity, Section
-from reparam.evaluation.needs import Needs
+from reparam.evaluation.figure import Facts, Figure, Figures
+from reparam.evaluation.latents.decomposition import decompose, joined
+from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import blocks, isolated
+
+
+def _length(facts: Facts, figures: Figures) -> str:
+    raw = "" if facts.raw_bits is None else f"; as stored {facts.raw_bits:,.0f}"
+    return f"to compress one example with bits back{raw}"
+
+
+@METRICS.register("code-length")
+class CodeLength(Metric):
+    """Rate, distortion and the length of discrete data under bits-back coding.
+
+    References:
+        Alemi et al., ICML 2018 (rate and distortion); Townsend et al., ICLR 2019, section 2 (bits
+        back).
+    """
+
+    section = Section.CODE
+    needs = Needs.LATENTS
+    quantities = (
+        Quantity("rate_bits", "the kl in bits, the cost of z", "bits"),
+        Quantity("distortion", "the reconstruction with a minus", "nats", higher_is_better=False),
+        Quantity("code_bits", _length, "bits", higher_is_better=False),
+    )
+
+    def compute(self, context: Context) -> Measured:
+        """Return the means over the examples."""
+        draws = context.draws
+        figures = {"distortion": -Figure.mean(draws.reconstruction)}
+        if draws.has_density:
+            figures["rate_bits"] = Figure.mean(draws.kl) / log(2)
+            if context.bits_offset is not None:
+                figures["code_bits"] = (context.bits_offset - Figure.mean(draws.elbo)) / log(2)
+        return Measured(figures)
+
+
+MAX_DECOMPOSED = 10_000
+"""The largest number of examples of an aggregate posterior."""
+
+TABLE = 2**29
+"""About how many densities of single dimensions a decomposition computes."""
+
+FEWEST_DRAWS, MOST_DRAWS = 100, 1000
+"""The least and the largest number of draws from the aggregate posterior."""
 
 # Mutual information this near to its limit: what it lacks is counted to the total correlation.
 _NEAR = 0.8
@@ -54,7 +94,6 @@ class Decomposition(Metric):
     """
 
     section = Section.CODE
-    position = 2
     needs = Needs.LATENTS | Needs.DENSITY
     quantities = (
         Quantity("mutual_information", _information, "nats"),
@@ -101,11 +140,6 @@ class Decomposition(Metric):
             mean_kl=mean_kl if is_known and isfinite(mean_kl) else None,
             seed=context.seed,
         )
-        figures = {
-            "mutual_information": found.mutual_information,
-            "total_correlation": found.total_correlation,
-            "dimension_wise_kl": found.dimension_wise_kl,
-            "marginal_kl": found.marginal_kl,
-        }
+        figures = {name: found._asdict()[name] for name in (one.name for one in self.quantities)}
         there = {name: one for name, one in figures.items() if one is not None and one.is_finite}
         return Measured(there, {"decomposed_examples": n})
