@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"objectives"},
     {"variants", "training", "evaluation"},
     {"runs", "comparison", "diagnostics", "plots"},
-    {"cli", "__main__"},
+    {"cli", "doctor", "__main__"},
 ]
 """The files and folders of ``src/reparam``, from the ground up; each may import all below it."""
 

@@ -117,7 +117,7 @@ def named(options: Options, place: Path) -> dict[str, Any]:
     if place.suffix.lower() in TABLES and place.is_file():
         raise OptionError(
             f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save)"
+            f"{ARRAYS[0]} file (numpy.save), or a run, a data set, a text or a folder of images"
         )
     if not place.exists():
         raise unknown("run or data set", options.target, SOURCES)
