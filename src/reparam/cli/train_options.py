@@ -84,7 +84,7 @@ def _help(option: Option) -> str:
     return f"{(option.help or option.name).rstrip('.')}: {', '.join(KINDS[option.name])}."
 
 
-def with_values(cls: type[Any], variant: str, values: Mapping[str, Any], where: str) -> Any:
+def with_values(cls: type[Any], variant: str, values: Mapping[str, object], where: str) -> Any:
     """Return options with values that were read from YAML.
 
     Arguments:

@@ -38,7 +38,7 @@ def data_sha256(x: Tensor) -> str:
 
 
 def save_evaluation(
-    path: Path, values: Mapping[str, Any], per_example: Mapping[str, Tensor]
+    path: Path, values: Mapping[str, object], per_example: Mapping[str, Tensor]
 ) -> None:
     """Write the figures of an evaluation as JSON, and the values of the examples beside it.
 

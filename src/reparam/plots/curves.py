@@ -15,7 +15,7 @@ _SPLITS = {"train": (COLORS[4], 1.5), "validation": (COLORS[0], 2.0)}
 _OTHER = (COLORS[1], 1.5)
 
 
-def loss_curves(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+def loss_curves(rows: Sequence[Mapping[str, object]]) -> "Figure":
     """Plot the curves of training and validation, step by step, in nats per example.
 
     There are three panels, the ELBO, the reconstruction and the KL, as far as the model has them.

@@ -7,7 +7,7 @@ read these declarations.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
@@ -64,7 +64,7 @@ class Prior(nn.Module, ABC):
     options: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:
+    def for_model(cls, setting: Setting, options: Mapping[str, object]) -> Self:
         """Create the prior of a model.
 
         Arguments of the constructor that are called ``latent_dim``, ``context``, ``label_context``,

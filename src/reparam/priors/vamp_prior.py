@@ -1,7 +1,7 @@
 """The VampPrior: a mixture of the posteriors of learned pseudo-inputs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ class VampPrior(Prior):
             self.pseudo_logits = nn.Parameter(torch.randn(n_components, context))
 
     @classmethod
-    def for_model(cls, setting: Setting, options: Mapping[str, Any]) -> Self:
+    def for_model(cls, setting: Setting, options: Mapping[str, object]) -> Self:
         """Create the prior for a model's encoder.
 
         The default is 500 pseudo-inputs, and 50 where the posterior is not a diagonal Gaussian,

@@ -114,7 +114,7 @@ class RunFolder:
                     f"{self.path} is not empty (it holds {name}): choose another out=..."
                 )
 
-    def begin(self, config: Mapping[str, Any]) -> None:
+    def begin(self, config: Mapping[str, object]) -> None:
         """Create the folder and write the configuration of a new run.
 
         Raises:

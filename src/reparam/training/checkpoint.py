@@ -62,7 +62,7 @@ class Stored(NamedTuple):
 def save_tensors(
     path: Path,
     tensors: Mapping[str, Tensor],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     config_sha256: str | None = None,
 ) -> None:
     """Write tensors, then a JSON file with plain values and the checksum of both.

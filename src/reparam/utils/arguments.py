@@ -40,7 +40,7 @@ class _Array(Protocol):
         """Return the entries as lists of Python numbers."""
 
 
-def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> int:
+def as_int(name: str, value: object, minimum: int = 0, maximum: int = LARGEST) -> int:
     """Return a whole number in a range.
 
     Arguments:
@@ -70,7 +70,7 @@ def as_int(name: str, value: Any, minimum: int = 0, maximum: int = LARGEST) -> i
 
 def as_float(
     name: str,
-    value: Any,
+    value: object,
     minimum: float = -inf,
     maximum: float = inf,
     *,
@@ -110,7 +110,7 @@ def as_float(
     return number
 
 
-def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
+def as_sizes(name: str, value: object, minimum: int = 1) -> tuple[int, ...]:
     """Return sizes as a tuple; a single number is a tuple of one.
 
     Arguments:
@@ -136,7 +136,7 @@ def as_sizes(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
     return sizes
 
 
-def as_bool(name: str, value: Any) -> bool:
+def as_bool(name: str, value: object) -> bool:
     """Return a truth value; 0 and 1 are truth values too.
 
     Arguments:
@@ -158,8 +158,8 @@ def as_bool(name: str, value: Any) -> bool:
 
 def as_declared(
     name: str,
-    value: Any,
-    annotation: Any,
+    value: object,
+    annotation: object,
     minimum: int | None = None,
     *,
     finite: bool = True,
@@ -215,7 +215,7 @@ def as_declared(
     return as_float(name, value, -inf if minimum is None else minimum, finite=finite)
 
 
-def in_words(annotation: Any) -> str:
+def in_words(annotation: object) -> str:
     """Return the values of a type in words, for messages.
 
     >>> in_words(tuple[int, ...]), in_words(float | None)
@@ -286,7 +286,7 @@ def _sequence(
     )
 
 
-def is_about_numbers(annotation: Any) -> bool:
+def is_about_numbers(annotation: object) -> bool:
     """Return whether an annotation declares numbers: one, several, or one among other types.
 
     >>> is_about_numbers(float | str), is_about_numbers(Sequence[int]), is_about_numbers(str)
@@ -356,7 +356,7 @@ def _argument(parameter: inspect.Parameter, value: Any, minimum: Mapping[str, in
     return as_declared(parameter.name, value, parameter.annotation, least, finite=finite)
 
 
-def scalar(value: Any) -> Any:
+def scalar(value: object) -> Any:
     """Return the Python number in a NumPy number or an array without dimensions.
 
     A float of 32 or 16 bits becomes the shortest decimal that rounds to it. Any other value is

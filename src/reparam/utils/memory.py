@@ -36,7 +36,7 @@ _MAKERS = (torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.e
 
 
 @contextmanager
-def allocating(**sizes: Any) -> Iterator[None]:
+def allocating(**sizes: object) -> Iterator[None]:
     """Translate a failed allocation into an error that names the largest of some sizes.
 
     Arguments:
@@ -63,7 +63,7 @@ def allocating(**sizes: Any) -> Iterator[None]:
 
 
 @contextmanager
-def building(**sizes: Any) -> Iterator[None]:
+def building(**sizes: object) -> Iterator[None]:
     """Refuse a model that does not fit into the memory, before its weights are initialized.
 
     Arguments:
@@ -114,7 +114,7 @@ def without_training() -> Iterator[None]:
         _COPIES.reset(token)
 
 
-def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: Any) -> None:
+def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: object) -> None:
     """Refuse a computation that needs more memory than is free.
 
     Arguments:
@@ -151,7 +151,7 @@ class _Watched(TorchFunctionMode):
         return func(*args, **given)
 
 
-def memory_error(error: BaseException, **sizes: Any) -> OptionError | None:
+def memory_error(error: BaseException, **sizes: object) -> OptionError | None:
     """Return the error to raise for a failed allocation; None for any other error.
 
     Arguments:

@@ -82,7 +82,7 @@ def part_options() -> dict[str, Option]:
     return found | {"start_at_mean": Option("start_at_mean", bool, False, _START_AT_MEAN)}
 
 
-def documented(part: Any) -> dict[str, str]:
+def documented(part: object) -> dict[str, str]:
     """Return the description of each argument in a docstring.
 
     >>> documented(Option)["default"]
