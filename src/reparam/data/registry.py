@@ -126,8 +126,24 @@ def load(
         >>> data.shape, data.support, len(data.split("train")), len(data.split("test"))
         ((1, 8, 8), 'unit', 1366, 360)
     """
-    given = {option: value for option, value in locals().items() if value is not None}
-    source = SOURCES[current_name(given.pop("name"))]
+    options = {
+        "data_dir": data_dir,
+        "binarize": binarize,
+        "dequantize": dequantize,
+        "validation": validation,
+        "labels_per_class": labels_per_class,
+        "seed": seed,
+        "path": path,
+        "unit": unit,
+        "window": window,
+        "stride": stride,
+        "symbols": symbols,
+        "test_share": test_share,
+        "size": size,
+        "image_channels": image_channels,
+    }
+    given = {option: value for option, value in options.items() if value is not None}
+    source = SOURCES[current_name(name)]
     taken = _options(source)
     for option, value in given.items():
         if option not in taken:

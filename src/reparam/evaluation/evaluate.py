@@ -107,8 +107,6 @@ def evaluate(
         >>> result.n_examples, result.elbo < 0, result["elbo"].unit
         (5, True, 'nats')
     """
-    # All arguments but the name of the split are fields of the context.
-    options = {name: value for name, value in locals().items() if name != "split"}
     if len(batch) == 0:
         raise DataError(f"split {split!r} has no examples: evaluation needs at least one")
     batch = replace(batch, x=fitted(batch.x, spec.shape))
@@ -116,7 +114,26 @@ def evaluate(
     levels = likelihood_levels(model)
     if levels is not None and spec.support == "unit":
         check_on_grid(batch.x, levels)
-    context = Context(**options | {"batch": batch})
+    context = Context(
+        model,
+        batch,
+        spec,
+        device=device,
+        n_samples=n_samples,
+        proposal=proposal,
+        seed=seed,
+        max_memory_mb=max_memory_mb,
+        progress=progress,
+        say=say,
+        train=train,
+        probe_train=probe_train,
+        probe=probe,
+        sample_quality=sample_quality,
+        features=features,
+        sample_means=sample_means,
+        annealed=annealed,
+        annealed_temperatures=annealed_temperatures,
+    )
     if not context.is_directed:
         methods = ["draw_prior"] if context.annealed else []
         context = replace(context, model=as_measurable(model, *methods))

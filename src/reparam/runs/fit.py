@@ -26,7 +26,6 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.config import (
-    among,
     config_sha256,
     described,
     flat,
@@ -176,11 +175,25 @@ def fit(
         >>> run.sample(3).shape
         torch.Size([3, 1, 8, 8])
     """
-    given = locals()
-    factories = {k: given[k] for k in ("optimizer", "scheduler") if callable(given[k])}
     # The configuration has the name of an optimizer; a function is recorded beside it.
-    names = {"optimizer": "adam"} if "optimizer" in factories else {}
-    options = TrainingOptions(**among(given, TrainingOptions) | names)
+    own_optimizer = None if isinstance(optimizer, str) else optimizer
+    options = TrainingOptions(
+        optimizer=optimizer if isinstance(optimizer, str) else "adam",
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        lr_warmup=lr_warmup,
+        lr_schedule=lr_schedule,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        kl_warmup=kl_warmup,
+        ema=ema,
+        early_stopping=early_stopping,
+        seed=seed,
+        log_every=log_every,
+        checkpoint_every=checkpoint_every,
+        pictures_every=pictures_every,
+    )
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     type_of_weights = weights_type(recipe.model)
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
@@ -204,7 +217,8 @@ def fit(
         "device_used": str(runtime.device),
         # A run without a folder never goes on.
         **recorded_data(source, with_fingerprint=out is not None),
-        **{name: described(made) for name, made in factories.items()},
+        "optimizer": None if own_optimizer is None else described(own_optimizer),
+        "scheduler": None if scheduler is None else described(scheduler),
     }
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
@@ -218,7 +232,14 @@ def fit(
         validation = to_device(source.examples("validation"), runtime.device)
     # All options are checked before the folder is begun.
     trainer = Trainer(
-        recipe, batches, options, runtime, validation=validation, capture=capture, **factories
+        recipe,
+        batches,
+        options,
+        runtime,
+        validation=validation,
+        capture=capture,
+        optimizer=own_optimizer,
+        scheduler=scheduler,
     )
     folder = _folder(out, runtime)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)

@@ -24,7 +24,7 @@ from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import among, recipe_of
+from reparam.runs.config import recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
 from reparam.spec import DataSpec
@@ -253,7 +253,15 @@ class Run:
             progress: A function that is called with (examples done, examples in all).
             say: A function that is called with a sentence before a slow part.
         """
-        options = EvaluationOptions(**among(locals(), EvaluationOptions))
+        options = EvaluationOptions(
+            n_samples=n_samples,
+            proposal=proposal,
+            annealed=annealed,
+            annealed_temperatures=annealed_temperatures,
+            probe=probe,
+            sample_quality=sample_quality,
+            sample_means=sample_means,
+        )
         # Half of the imports of the package, which training does not need.
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
