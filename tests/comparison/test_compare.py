@@ -268,7 +268,7 @@ class TestCompare:
         assert found.differences[0].figures["elbo"].stderr_seeds == pytest.approx(
             each.mean(1).std(ddof=1) * (1 / 3 + 1) ** 0.5, rel=1e-3
         )
-        assert "A single seed is taken to vary" in str(found).replace("\n", " ")
+        assert "For a group with one seed, the variance" in str(found).replace("\n", " ")
         both = compare([*runs, known(0.0, x, seed=1)], n_samples=1)
         assert [len(group.entries) for group in both.groups] == [2, 3]
         assert both.differences[0].figures["elbo"].stderr_seeds == pytest.approx(

@@ -583,7 +583,7 @@ class TestCurves:
         assert found.severity == "problem"
         assert found.figures["n_validation_spikes"] == 2
         assert found.figures["n_spikes"] == 0
-        assert "2 of 30 validations stand out" in found.evidence
+        assert "2 of 30 validations are outliers" in found.evidence
         steady = [*context.run.rows, *validated(FALLING[:30].tolist(), 50)]
         found = training.learning_rate(replace(context, run=replace(context.run, rows=steady)))
         assert found.severity == "fine"

@@ -63,6 +63,10 @@ def test_a_difference_is_that_of_independent_figures() -> None:
     assert found.value / found.stderr == pytest.approx(theirs.statistic)  # type: ignore[operator]
     assert (a + b).stderr == pytest.approx(found.stderr)
     assert (Figure(1.0) - Figure(3.0, 0.5)).stderr == 0.5
+    seeds = Figure(2.0, 0.3, stderr_seeds=3.0, df_seeds=4) - Figure(1.0, 0.4, stderr_seeds=4.0)
+    assert (seeds.stderr, seeds.stderr_seeds, seeds.df_seeds) == (0.5, 5.0, 4)
+    with pytest.raises(OptionError, match=r"figures in nats and in bits: convert"):
+        Figure(1.0, unit="nats") + Figure(1.0, unit="bits")
 
 
 def test_a_paired_difference_is_the_paired_t_test_of_scipy() -> None:

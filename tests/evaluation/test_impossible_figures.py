@@ -208,7 +208,7 @@ def test_a_large_gap_to_the_elbo_that_float64_confirms_stays_a_figure_with_a_war
     exact = -0.5 * log(2 * pi * (1 + 1e-4))
     assert found.log_likelihood == pytest.approx(exact, abs=0.1)
     few = evaluate(model, Batch(torch.zeros(30, 1)), spec, n_samples=20)
-    assert any("count, so that log_likelihood is too low" in warning for warning in few.warnings)
+    assert any("draws, so that log_likelihood is too low" in warning for warning in few.warnings)
 
 
 def test_a_closed_kl_near_zero_is_that_of_float64() -> None:

@@ -54,5 +54,5 @@ def main(options: Options) -> None:
     print("\nThen try a latent space that fits on paper, or larger digits:")
     print(f"  {reparam} train vae --data digits --latent-dim 2 --epochs 60")
     print(f"  {reparam} train vae --data mnist")
-    if reparam != "reparam":
+    if Path(reparam).name == "reparam" and reparam != "reparam":
         print(f"\n{reparam} is called reparam after: . {Path(reparam).parent}/activate")

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
+from reparam.cli.parse import option_types
 from reparam.errors import OptionError, WriteError
 from reparam.pictures import check_picturable, save
+from reparam.runs.options import EvaluationOptions
 from reparam.spec import DataSpec
 from reparam.utils.files import write_array, write_atomic
 
@@ -31,7 +33,8 @@ def show(report: object, options: type) -> None:
     if isinstance(report, dict):
         print(json.dumps(report, indent=2))
     else:
-        print(in_flags(str(report), lambda: types_of(options)))
+        # A report advises on the options of other verbs too, such as those of evaluate.
+        print(in_flags(str(report), lambda: option_types(EvaluationOptions) | types_of(options)))
 
 
 @contextmanager

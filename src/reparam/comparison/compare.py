@@ -224,7 +224,7 @@ def _scored(run: TrainedRun) -> str:
 
 
 def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Return the runs by configuration; the same run with the same seed is no second seed."""
+    """Return the runs by configuration; a repeated seed of one starts a separate group."""
     groups: dict[tuple[str, int], list[Entry]] = {}
     copies: Counter[tuple[str, int | None]] = Counter()
     for entry in entries:
@@ -298,7 +298,7 @@ def _differences_in_measure(first: Entry, other: Entry) -> Iterator[tuple[str, s
 
 
 def _differences_in_kind(first: Entry, other: Entry) -> Iterator[tuple[str, str]]:
-    """Yield differences of likelihoods that forbid to compare runs, each with its fix."""
+    """Yield differences of likelihood that make runs incomparable, each with its fix."""
     a, b = first.evaluation, other.evaluation
     if a.is_likelihood != b.is_likelihood:
         without, having = (first, other) if b.is_likelihood else (other, first)
@@ -312,7 +312,7 @@ def _differences_in_kind(first: Entry, other: Entry) -> Iterator[tuple[str, str]
     if first.scored != other.scored and not {first.scored, other.scored} <= set(_OF_X):
         yield (
             f"the one has log {first.scored}, the other log {other.scored}",
-            "compare each with others of its kind",
+            "compare runs that score the same variables",
         )
     if None in (a.log_likelihood, b.log_likelihood) or not a.is_likelihood:
         return

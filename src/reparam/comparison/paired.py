@@ -43,9 +43,9 @@ def mean_over_seeds(values: Tensor) -> Figure | None:
 def paired_difference(values: Tensor, reference: Tensor) -> Figure | None:
     r"""Return figures less those of a reference on the same test points.
 
-    What makes a test point hard for both is not in the error. Seeds are no pairs: two models start
-    from different numbers even if their seeds are equal. Where one side has a single seed, it is
-    taken to vary as the other does.
+    Pairing removes the variance over test points that both share. Runs are not paired by seed: two
+    models start from different numbers even if their seeds are equal. For a side with one seed, the
+    variance of the other side is used.
 
     Arguments:
         values: Figures of S seeds on N points, with shape (S, N).

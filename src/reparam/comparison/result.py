@@ -138,13 +138,13 @@ class Comparison:
         if len({entry.scored for entry in entries}) > 1:
             given = ", ".join(e.name for e in entries if e.scored != "p(x)")
             notes.append(
-                f"{given}: log p(x | c), where c is given; the others have log p(x), which is "
-                "also of what c determines in x"
+                f"{given}: log p(x | c), where c is given; the others have log p(x), which "
+                "also accounts for the part of x that c predicts"
             )
         poor = [entry.name for entry in entries if _is_poor(entry.evaluation)]
         if poor:
             notes.append(
-                f"{', '.join(poor)}: fewer than two draws of an example count, so that "
+                f"{', '.join(poor)}: an effective sample size below two draws, so that "
                 "log-likelihood is too low, and differently for each run: give a larger n_samples="
             )
         return notes
@@ -242,7 +242,7 @@ class Comparison:
         reference = self.reference.name
         text = (
             f"A difference is a run's figure minus that of {reference} on the same example, "
-            "averaged over examples: what makes an example hard for both is not in its error."
+            "averaged over examples; pairing removes the variance that both share."
         )
         unlike = [one.name for one in differences if not one.is_alike]
         if len(unlike) < len(differences):
@@ -260,7 +260,7 @@ class Comparison:
         others = {len(group.entries) for group in self.groups if group != self.reference}
         n_reference = len(self.reference.entries)
         if min(others) == 1 < n_reference or n_reference == 1 < max(others):
-            text += " A single seed is taken to vary as those that it is compared with."
+            text += " For a group with one seed, the variance of the other group is used."
         return text
 
     def _why_wide(self, differences: Sequence[Difference]) -> str:

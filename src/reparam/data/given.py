@@ -148,7 +148,7 @@ def options_like(
     """
     name = options["name"] if name is None else current_name(name)
     wanted = {**options, "name": name}
-    if name != options["name"]:
+    if name != options.get("name"):  # data in memory have no name
         own_files = SOURCES[name].path is not None
         kept = ("name",) if own_files else ("name", "binarize", "dequantize")
         wanted = {key: value for key, value in wanted.items() if key in kept}

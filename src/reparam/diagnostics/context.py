@@ -30,7 +30,7 @@ SETTLING = 0.05
 WORK = 6e10
 """The approximate number of operations of a check in the decoder: seconds on one core."""
 HIGH_LR = 0.01
-"""From this rate on, Adam costs a perceptron on MNIST nats; at ten times as much its units die."""
+"""Above this rate an MLP on MNIST loses nats with Adam; at ten times it, its units die."""
 FEWEST = 8
 """The least number of examples of a check with a slow decoder."""
 _CHUNK = 100
@@ -190,7 +190,7 @@ def diagnostic_context(
     if objective is None and run.config.get("variant"):
         recipe = run.recipe()
         objective = recipe.objective
-        # Milestones change the model in training, and some objectives begin as another.
+        # Milestones change the model in training, and some objectives have a pretraining phase.
         last_phase = max((milestone.at for milestone in recipe.milestones), default=0.0)
     if isinstance(objective, ClusteringELBO):
         last_phase = max(last_phase, objective.pretraining)

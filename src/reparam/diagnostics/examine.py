@@ -70,7 +70,7 @@ def examine(
     """
     source: Dataset | Stream = run.dataset() if data is None else run.prepared(data)
     context = diagnostic_context(run, source, objective, n_examples, seed)
-    # A run has a likelihood already, so that the default one is of no interest.
+    # `grey` checks the default likelihood; a run has chosen one.
     found = [check(context.sample) for check in DATA_CHECKS if check is not grey]
     found += [check(context) for check in RUN_CHECKS]
     sampled = f"{len(context.train):,} training examples"

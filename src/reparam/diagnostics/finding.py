@@ -1,6 +1,6 @@
 """Findings of the diagnostics: how bad something is, the evidence, and the setting to change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from textwrap import fill
@@ -172,6 +172,9 @@ class Diagnosis:
 
     def __contains__(self, name: str) -> bool:
         return any(f.name == name for f in self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
 
     def report(self, everything: bool = False) -> str:
         """Return the findings as text, problems first.

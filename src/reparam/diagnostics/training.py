@@ -155,8 +155,8 @@ def _worst(spikes: Sequence[int], rows: Sequence[Row], what: str) -> str:
     """Return the number of spikes and the worst of them in words."""
     losses, i = _losses(rows), spikes[0]
     return (
-        f"{len(spikes)} of {len(rows)} {what} stand out of those around them, the worst at step "
-        f"{rows[i]['step']:,} with {losses[i]:.2f} instead of {_around(losses, i):.2f}"
+        f"{len(spikes)} of {len(rows)} {what} are outliers among their neighbors, the worst at "
+        f"step {rows[i]['step']:,} with {losses[i]:.2f} instead of {_around(losses, i):.2f}"
     )
 
 
@@ -231,7 +231,7 @@ def _noise(losses: Sequence[float]) -> float:
 
 
 def _spikes(losses: Sequence[float], height: float) -> list[int]:
-    """Return the rows that stand out of those around them by more than a height, worst first."""
+    """Return the rows that exceed their neighbors by more than a height, worst first."""
     heights = {i: losses[i] - _around(losses, i) for i in range(1, len(losses) - 1)}
     return sorted((i for i in heights if heights[i] > height), key=lambda i: -heights[i])
 

@@ -79,7 +79,7 @@ def evaluate(
             for the Fréchet and the kernel distance of the samples.
         sample_means: Whether to compare means of p(x | z), as pictures show them, and not draws.
         proposal: The distribution of the draws for the likelihood: ``posterior``; ``defensive``,
-            mixed with the prior; or ``tuned`` on each example, closest and slowest.
+            mixed with the prior; or ``tuned`` on each example, most accurate and slowest.
         annealed: The number of examples of annealed importance sampling, with as many simulated
             ones for its error; 0 for none.
         annealed_temperatures: The number of its steps from q(z | x), or from the prior where the

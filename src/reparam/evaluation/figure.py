@@ -114,7 +114,7 @@ class Figure:
 
         with the 97.5 % quantiles t of Student's distribution, one for each error. The common
         degrees of freedom by Welch and Satterthwaite are those of the many test points: with them,
-        two seeds against one would differ clearly in 12 % of cases without a difference.
+        the false-positive rate of two seeds against one would be 12 %.
 
         References:
             Banerjee, Sankhyā 1960 (with one quantile for each error, coverage is 95 % or more).
@@ -136,7 +136,7 @@ class Figure:
     def paired_difference(self, other: "Figure") -> "Figure":
         """Return this figure less another of the same examples, with the error of the pairs.
 
-        The error leaves out what makes an example hard for both models.
+        Pairing removes the variance that both models share.
 
         Raises:
             OptionError: A figure without values of its examples.
@@ -185,8 +185,19 @@ class Figure:
     def __add__(self, other: "Figure | float") -> "Figure":
         if not isinstance(other, Figure):
             return self._scaled(1.0, lambda v: v + other)
-        errors = [e for e in (self.stderr, other.stderr) if e is not None]
-        return Figure(self.value + other.value, hypot(*errors) if errors else None, unit=self.unit)
+        if self.unit != other.unit:
+            raise OptionError(
+                f"figures in {self.unit or 'no unit'} and in {other.unit or 'no unit'}: convert "
+                "one of them first, as in figure / log(2) for bits"
+            )
+        return Figure(
+            self.value + other.value,
+            _joint(self.stderr, other.stderr),
+            unit=self.unit,
+            higher_is_better=self.higher_is_better,
+            stderr_seeds=_joint(self.stderr_seeds, other.stderr_seeds),
+            df_seeds=min(self.df_seeds, other.df_seeds),
+        )
 
     __radd__ = __add__
 
@@ -201,6 +212,12 @@ class Figure:
 
     def __str__(self) -> str:
         return " ".join(formatted(self.value, self.stderr)).strip()
+
+
+def _joint(first: float | None, second: float | None) -> float | None:
+    """Return the error of a sum of independent numbers; a number without an error is exact."""
+    errors = [error for error in (first, second) if error is not None]
+    return hypot(*errors) if errors else None
 
 
 def formatted(value: float | None, *errors: float | None) -> tuple[str, ...]:
@@ -231,7 +248,8 @@ class Difference:
     Arguments:
         name: The group.
         figures: The differences that exist, by figure, in nats.
-        is_alike: Whether both have the log-probability of the same; if not, neither is better.
+        is_alike: Whether both log-probabilities are of the same variables; if not, neither is
+            called better.
     """
 
     name: str

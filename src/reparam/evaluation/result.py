@@ -67,7 +67,16 @@ class Evaluation(Mapping[str, Figure]):
         object.__setattr__(self, "figures", complete)
 
     def __getitem__(self, name: str) -> Figure:
-        return self.figures[name]
+        """Return a figure by its name.
+
+        Raises:
+            KeyError: An unknown figure, with the nearest name, or one that the model lacks.
+        """
+        if name in self.figures:
+            return self.figures[name]
+        if name in quantities():
+            raise KeyError(f"this model has no figure {name!r}: {self.facts.note or 'see table'}")
+        raise KeyError(str(unknown("figure", name, self.figures)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.figures)

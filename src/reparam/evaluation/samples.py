@@ -189,7 +189,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 def fid(first: Tensor, second: Tensor, *, n_blocks: int = _N_BLOCKS) -> Figure:
     r"""Return the Fréchet distance of two samples of features, with standard error and bias.
 
-    The distance of two samples is too high in mean, by about a constant over N that depends on the
+    The distance of two samples is biased upwards, by about a constant over N that depends on the
     model: compare models at one N only. Both error and bias come from leaving out each of K blocks
     in turn, on both sides at once; with fewer examples than features both are rough:
 

@@ -129,7 +129,8 @@ def fit(
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
         epochs: The number of passes over the training split.
         batch_size: The number of examples of each step.
-        optimizer: ``adam`` or ``muon``; or a function from parameters to a torch optimizer.
+        optimizer: ``adam`` or ``muon``; or a function from parameters to a torch optimizer, which
+            replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
         lr: The highest learning rate.
@@ -175,6 +176,11 @@ def fit(
         >>> run.sample(3).shape
         torch.Size([3, 1, 8, 8])
     """
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise OptionError(
+            f"callbacks={callbacks!r}: must be a list of functions of an event, or of objects of "
+            "subclasses of training.Callback"
+        )
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
@@ -215,7 +221,7 @@ def fit(
         "n_train": batches.n_examples,
         "n_batches": len(batches),
         "device_used": str(runtime.device),
-        # A run without a folder never goes on.
+        # A run without a folder cannot be resumed.
         **recorded_data(source, with_fingerprint=out is not None),
         "optimizer": None if own_optimizer is None else described(own_optimizer),
         "scheduler": None if scheduler is None else described(scheduler),
@@ -248,8 +254,8 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
         # Training draws from torch's global state, which is put back: activation checkpointing,
-        # compiled functions, graphs and a user's torch.manual_seed know no other. Only a thread
-        # beside the main one draws from its own generator.
+        # compiled functions, graphs and a user's torch.manual_seed use no other. Other threads use
+        # a generator of their own.
         if threading.current_thread() is not threading.main_thread():
             stack.enter_context(seeded(torch.device("cpu"), options.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
@@ -294,6 +300,11 @@ def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> 
         Traceback (most recent call last):
         reparam.errors.OptionError: Linear has no encoder: give a recipe, or a module with an ...
     """
+    if objective is not None and not callable(objective):
+        raise OptionError(
+            f"objective={objective!r}: must be an objective, such as objectives.IWAE(); parts by "
+            "name are options of variants.build"
+        )
     if isinstance(model, Recipe):
         return model if objective is None else replace(model, objective=objective)
     if objective is None:

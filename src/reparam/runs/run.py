@@ -236,7 +236,7 @@ class Run:
             split: The split of a data set.
             n_samples: The number of importance samples for each example.
             proposal: Their distribution: ``posterior``; ``defensive``, mixed with the prior; or
-                ``tuned`` to each example, closest and slowest.
+                ``tuned`` to each example, most accurate and slowest.
             annealed: The number of examples for annealed importance sampling; 0 for none.
             annealed_temperatures: The number of its steps.
             probe: Whether to probe also codes of more than 256 dimensions, which takes minutes.
@@ -262,7 +262,7 @@ class Run:
             sample_quality=sample_quality,
             sample_means=sample_means,
         )
-        # Half of the imports of the package, which training does not need.
+        # Imported here: slow, and not needed for training.
         from reparam.evaluation import evaluate
         from reparam.evaluation.latents.activity import N_FIRST
         from reparam.evaluation.latents.probes import training_rows

@@ -97,7 +97,7 @@ class Monitor:
         row |= dict(zip(self._names, means.tolist(), strict=True))
         row["lr"] = step.lr(progress.step - 1)
         if isinstance(step.objective, WeightsKL):
-            row["beta"] = value_at(step.objective.beta, progress.step - 1)
+            row["beta"] = float(value_at(step.objective.beta, progress.step - 1))
         # The name is that of the first files of metrics, which were of images only.
         n_examples = self.runtime.world_size * sum(self._sizes)
         row["images_per_second"] = n_examples / max(self._seconds, 1e-9)

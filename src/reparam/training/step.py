@@ -282,7 +282,7 @@ class Step:
         self._examples = examples
         self._milestones: dict[int, list[Milestone]] = {}
         for milestone in recipe.milestones:
-            # A share just below one is still before the last step, however few there are.
+            # The milestone runs at the latest before the last step.
             at = min(round(milestone.at * n_steps), n_steps - 1)
             self._milestones.setdefault(at, []).append(milestone)
         self._own_lr = self.turns[0].lr

@@ -77,7 +77,7 @@ class Registry(Mapping[str, T], Generic[T]):
 class Part(Generic[T_co]):
     """A registered class and the options of its constructor; the object is made later.
 
-    Parts are compared by value, and the class tells what it declares of itself without an object.
+    Parts are compared by value, and class attributes are readable without an instance.
 
     Arguments:
         name: The name of the part.

@@ -91,7 +91,7 @@ A_DENSITY = (
     "number of bits"
 )
 
-# Nats that log_likelihood may be too low without a warning: about those of 20 draws that count.
+# Nats that log_likelihood may be too low without a warning: about the bias at 20 effective draws.
 _TOO_LOW = 0.025
 
 
@@ -215,15 +215,16 @@ def single_draws(
 
 
 def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False) -> tuple[str, ...]:
-    r"""Return a warning where so few draws count that the likelihood is visibly too low.
+    r"""Return a warning if the effective sample size makes the likelihood visibly too low.
 
     .. math:: \log p(x) - \mathbb E \log \frac1L \sum_{l=1}^L w_l \approx
               \frac{1}{2L} \Bigl(\frac1e - 1\Bigr)
 
-    That is the first term of a series, which falls short of the whole where few draws count.
+    That is the first term of a series, and smaller than the whole if the effective sample size is
+    small.
 
     Arguments:
-        effective: e, the share of the draws that count.
+        effective: e, the effective sample size as a share of L.
         n_samples: L.
         tunable: Whether a proposal could be tuned and was not.
 
@@ -231,7 +232,7 @@ def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False)
         >>> few_draws(0.5, 100)
         ()
         >>> few_draws(0.017, 500)[0][:52]
-        'of the 500 draws of an example 8.5 count, so that lo'
+        'the effective sample size is 8.5 of 500 draws, so th'
     """
     if n_samples == 1:
         return (
@@ -241,7 +242,7 @@ def few_draws(effective: float | None, n_samples: int, *, tunable: bool = False)
     if too_low <= _TOO_LOW or not effective:
         return ()
     return (
-        f"of the {n_samples:,} draws of an example {effective * n_samples:.1f} count, so that "
+        f"the effective sample size is {effective * n_samples:.1f} of {n_samples:,} draws, so that "
         f"log_likelihood is too low, by {too_low:.2g} nats or more: take {_more_draws(tunable)}",
     )
 

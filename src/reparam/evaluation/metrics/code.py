@@ -126,7 +126,7 @@ class Decomposition(Metric):
             parts = [model.posterior(part.x, part.c) for part in blocks(some, _CHUNK, device)]
         posteriors = joined(parts)
         n_samples = min(MOST_DRAWS, max(FEWEST_DRAWS, TABLE // (n * size)))
-        # A sampled KL serves as the known sum of the parts where it is known much better than they.
+        # A sampled KL corrects the sum of the parts only if its error is much smaller than theirs.
         draws = context.draws
         is_sampled = draws.kl_method == MONTE_CARLO
         is_known = not is_sampled or (draws.n_samples or 1) * n >= 10 * n_samples

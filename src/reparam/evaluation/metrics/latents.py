@@ -14,7 +14,7 @@ from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity
 from reparam.models.conditional import part_of
 from reparam.priors import Mixture
 
-# Nats of KL of a dimension that no collapsed posterior has, which equals the prior.
+# The KL per dimension, in nats, above which a posterior has not collapsed to the prior.
 _MISPLACED = 10.0
 
 
