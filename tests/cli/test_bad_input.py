@@ -465,3 +465,24 @@ class TestRunsOfOthers:
     def test_a_place_without_permission(self, refused: Refused, tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         refused(f"{TRAIN} --out closed/run", "Permission denied", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "seed=3"], "seed=3 holds no run"),
+        (["train", "vae", "--config", "seed=3.yaml"], "seed=3.yaml"),
+        (["train", "vae", "--data", "text", "--path=size=3.txt"], "size=3.txt"),
+        (["train", "vae", "--epochs=0"], "--epochs 0: must be at least 1"),
+    ],
+)
+def test_a_path_with_an_equals_sign_is_shown_as_it_was_typed(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) != 0
+    assert said in capsys.readouterr().err

@@ -505,3 +505,18 @@ def test_pictures_under_covariates_are_under_those_of_examples(tmp_path: Path) -
     make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
     rp.fit(make, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
     assert (tmp_path / "pictures" / "samples-epoch-001.png").exists()
+
+
+@pytest.mark.parametrize(
+    "covariates", [{"a=b": ["b", "c"] * 3, "a": ["b=b", "c"] * 3}, {}, torch.zeros(6, 0)]
+)
+def test_columns_of_covariates_have_one_name_each(covariates: object) -> None:
+    with pytest.raises(DataError, match="each with its own name"):
+        rp.data.from_arrays(torch.zeros(6, 2), covariates=covariates)
+
+
+def test_a_number_whose_name_looks_like_a_class_stays_a_number() -> None:
+    columns = {"a=z": [1.0, 2.0, 3.0, 4.0], "a": ["u", "v", "u", "v"]}
+    data = rp.data.from_arrays(torch.zeros(4, 2), covariates=columns)
+    expected = torch.tensor([[1.0, 1, 0], [2, 0, 1], [3, 1, 0], [4, 0, 1]])
+    assert torch.equal(data.split("train").covariates, expected)

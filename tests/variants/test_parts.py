@@ -92,7 +92,7 @@ def test_every_refusal_has_its_reason() -> None:
         ({"prior": "vam"}, "unknown prior 'vam': did you mean 'vamp'"),
         ({"posterior": "gausian"}, "unknown posterior 'gausian': did you mean 'gaussian'"),
         ({"objective": "iwea"}, "unknown objective 'iwea': did you mean 'iwae'"),
-        ({"n_importance": 5}, "add objective='iwae' or 'dreg'"),
+        ({"n_importance": 5}, "add objective='iwae', or objective='dreg'"),
         ({"objective": "iwae", "free_bits": 0.1}, "add objective='elbo'"),
         ({"posterior": "deterministic", "free_bits": 0.1}, "no density"),
         ({"objective": "mmd", "free_bits": 0.1}, "add objective='elbo'"),

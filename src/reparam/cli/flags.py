@@ -5,13 +5,13 @@ they become the options that people type, such as ``--n-samples 500``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _ARGUMENT = re.compile(
     r"""
       fit\(\.\.\.,\ out=(?P<run>'[^']*'|"[^"]*"),\ resume=True\)
-    | (?P<stays>[\w.]+\([^()]*\) | \.yaml:\ [\w.]+=)
+    | (?P<stays>[\w.]+\([^()]*\) | \.ya?ml:\ [\w.]+=)
     | (?<![\w./\\-])(?P<name>[a-z]\w*)=
       (?P<value>'[^']*' | "[^"]*" | \[[^\]]*\] | \([^)]*\) | \.\.\.
         | [^\s,;:()'"/\\]*[^\s,;:()'"/\\.])?
@@ -25,13 +25,14 @@ A part of a path, such as ``runs/seed=3/a``, is no argument.
 """
 
 
-def in_flags(text: str, types: Callable[[], Mapping[str, Any]]) -> str:
+def in_flags(text: str, types: Callable[[], Mapping[str, Any]], quoted: Sequence[str] = ()) -> str:
     """Return a text with the options of the command line in place of Python arguments.
 
     Arguments:
         text: A message, a note or a report.
         types: A function that returns the types of the options by name; it is called only for a
             text that has an argument in it.
+        quoted: Words of the user, such as paths; an argument that is a part of one stays.
 
     Example:
         >>> options = {"n_samples": int, "hidden": tuple[int, ...], "probe": bool, "prior": str}
@@ -47,7 +48,7 @@ def in_flags(text: str, types: Callable[[], Mapping[str, Any]]) -> str:
         name, value = match["name"], match["value"] or ""
         if match["run"] is not None:
             return f"reparam train --resume {match['run'][1:-1]}"
-        if name is None or name not in known:
+        if name is None or name not in known or any(match[0] in word for word in quoted):
             return match[0]
         flag = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
         if value == "" or (value == "True" and known[name] != bool | None):

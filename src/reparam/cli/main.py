@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def as_typed(message: str) -> str:
         module = sys.modules.get(f"reparam.cli.{arguments[0]}") if arguments else None
         options = None if module is None else vars(module).get("Options")
-        return in_flags(message, lambda: types_of(options))
+        # A value that was typed, such as a path with a "=", is shown as it was typed.
+        typed = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
+        return in_flags(message, lambda: types_of(options), typed)
 
     with CtrlC(is_process=argv is None) as ctrl_c, worded(as_typed):
         try:

@@ -58,6 +58,11 @@ def as_covariates(
     else:
         found = tuple(names) or _names(columns)
         rows = torch.from_numpy(_encoded(columns, found, n)).float()
+    if not found or len(set(found)) < len(found):
+        raise DataError(
+            f"{NAME} has the columns {', '.join(found) or 'of nothing'}: give one column or more, "
+            "each with its own name"
+        )
     if rows.ndim != 2 or rows.shape[1] != len(found):
         listed = f" ({', '.join(found)})" if names else ""
         raise ShapeError(
@@ -116,7 +121,11 @@ def _encoded(
     n_rows = max((values.size for values in columns.values() if values.ndim), default=n)
     rows = np.zeros((n_rows, len(names)))
     for column, values in columns.items():
-        classes = {name: i for i, name in enumerate(names) if name.startswith(f"{column}=")}
+        classes = {
+            name: i
+            for i, name in enumerate(names)
+            if name.startswith(f"{column}=") and name not in columns
+        }
         if column not in names and not classes:
             raise unknown("covariate", column, columns_among(names, [*columns]))
         if values.ndim and len(values) != n_rows:

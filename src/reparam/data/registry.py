@@ -15,7 +15,7 @@ from reparam.data.image_set import Binarize
 from reparam.data.vocabulary import Unit
 from reparam.errors import DataError, OptionError, folded, nearest
 from reparam.isolation import default_modes
-from reparam.utils.arguments import numbers
+from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
 
 
@@ -66,6 +66,7 @@ def current_name(name: str) -> str:
     return RENAMED.get(folded(name), folded(name))
 
 
+@known_options
 @default_modes()
 @numbers()
 def load(

@@ -1,14 +1,12 @@
 """Train a model on data: check both, prepare the machine, train, and keep the run in its folder."""
 
-import functools
-import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +16,7 @@ from reparam.data import Dataset, Stream, as_dataset
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
-from reparam.errors import DataError, OptionError, SupportError, WriteError, unknown
+from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
 from reparam.models.conditional import Conditional
 from reparam.models.latent import as_latent
@@ -50,40 +48,16 @@ from reparam.training.options import (
 )
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
+from reparam.utils.arguments import known_options, numbers
 from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note
 
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
-
-
-def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """Let a function refuse an unknown option with the nearest name.
-
-    Raises:
-        OptionError: An unknown option.
-
-    Example:
-        >>> known_options(lambda epochs: epochs)(epoch=3)
-        Traceback (most recent call last):
-        reparam.errors.OptionError: unknown option of <lambda> 'epoch': did you mean 'epochs'? ...
-    """
-    known = inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def checked(*args: Given.args, **options: Given.kwargs) -> Found:
-        for name in options:
-            if name not in known:
-                raise unknown(f"option of {function.__name__}", name, known)
-        return function(*args, **options)
-
-    return checked
-
 
 @known_options
 @default_modes()
+@numbers()
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
@@ -180,6 +154,11 @@ def fit(
         raise OptionError(
             f"callbacks={callbacks!r}: must be a list of functions of an event, or of objects of "
             "subclasses of training.Callback"
+        )
+    if scheduler is not None and not callable(scheduler):
+        raise OptionError(
+            f"scheduler={scheduler!r}: must be a function from an optimizer to a torch scheduler; "
+            "schedules by name are options of lr_schedule="
         )
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
@@ -331,7 +310,12 @@ def _recipe_and_data(
     source = as_dataset(data)
     if not isinstance(model, Recipe | nn.Module):
         with seeded(torch.device("cpu"), seed):
-            model = model(source.spec)
+            built = model(source.spec)
+        if not isinstance(built, Recipe | nn.Module):
+            raise OptionError(
+                f"model returned a {type(built).__name__}: it must return a recipe, as variants do"
+            )
+        model = built
     recipe = as_recipe(model, objective)
     _check_fits(recipe, source.spec)
     make_trainable(recipe.model)

@@ -13,11 +13,21 @@ from contextlib import suppress
 from math import inf, isnan
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
 import numpy as np
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, unknown
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
@@ -392,3 +402,30 @@ def _check_range(
 
 def _at_least(minimum: float) -> str:
     return "0 or more" if minimum == 0 else f"at least {minimum:g}"
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def known_options(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Let a function refuse an unknown option with the nearest name.
+
+    Raises:
+        OptionError: An unknown option.
+
+    Example:
+        >>> known_options(lambda epochs: epochs)(epoch=3)
+        Traceback (most recent call last):
+        reparam.errors.OptionError: unknown option of <lambda> 'epoch': did you mean 'epochs'? ...
+    """
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*args: Given.args, **options: Given.kwargs) -> Found:
+        for name in options:
+            if name not in known:
+                raise unknown(f"option of {function.__name__}", name, known)
+        return function(*args, **options)
+
+    return checked

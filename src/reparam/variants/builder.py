@@ -57,6 +57,8 @@ def variant(name: str, *, year: int, paper: str) -> Callable[[Specify[P]], Build
             options: dict[str, Any] = dict(given)
             return build(name, spec, **(options | options.pop("net", {})))
 
+        signature = inspect.signature(specify).replace(return_annotation=Recipe)
+        builder.__signature__ = signature  # type: ignore[attr-defined]
         VARIANTS.add(name, Variant(name, builder, year, paper))
         return cast(Build[P], builder)
 

@@ -67,7 +67,7 @@ def _option_rule(option: str, kind: str, parts: Sequence[Part[object]]) -> Rule:
     return Rule(
         f"{option} with another {kind} than {' or '.join(names)}",
         f"this {kind} has no such option",
-        f"add {kind}={' or '.join(map(repr, names))}",
+        f"add {kind}={names[0]!r}" + "".join(f", or {kind}={name!r}" for name in names[1:]),
         (option, kind),
         refuses,
         OptionError,

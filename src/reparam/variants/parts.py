@@ -1,5 +1,6 @@
 """Exchange parts of a recipe: another posterior, prior or objective for the same variant."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from reparam.errors import OptionError
@@ -37,6 +38,11 @@ def with_parts(recipe: Recipe, parts: Parts) -> Recipe:
         >>> recipe.objective
         IWAE(n_importance=5)
     """
+    if not isinstance(recipe, Recipe) or not isinstance(parts, Mapping):
+        raise OptionError(
+            f"with_parts of a {type(recipe).__name__} and a {type(parts).__name__}: give a recipe, "
+            "and parts such as {'prior': 'vamp'}"
+        )
     if recipe.source is None or recipe.spec is None:
         raise OptionError(
             "recipe was composed by hand: parts are exchanged in the recipe of a variant, such as "
