@@ -1,29 +1,32 @@
 """Helpers that several test files share.
 
-Known models: a linear-Gaussian model with its closed forms, and parts of models that are functions.
-Files: IDX files and a small MNIST, text, damage. Runs: a small training on the command line, weights
-and their comparison, an exception that interrupts a training. Command line: run ``reparam`` in this
-process and return its output.
+Known models: a linear-Gaussian model with its closed forms, and parts that are functions. Runs: the
+options of a small training, weights and their comparison, an exception that interrupts a training.
+Files: a small MNIST in its own format, the content of a folder, damage. Command line: run
+``reparam`` in this process and return its output.
 """
 
 import gzip
 import os
 import shlex
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+import reparam as rp
 from reparam.cli.main import main
 from reparam.families import Family
 from reparam.models.latent import LatentModel
@@ -59,9 +62,7 @@ class Function(nn.Module):
         family: The family that the part declares.
     """
 
-    def __init__(
-        self, function: Callable[..., Distribution], family: Family | None = None
-    ) -> None:
+    def __init__(self, function: Callable[..., Distribution], family: Family | None = None) -> None:
         super().__init__()
         self.function = function
         if family is not None:
@@ -194,14 +195,51 @@ class Stop(Exception):
     """Interrupts a training, raised by a callback."""
 
 
-def stop_at(step: int | None = None, kind: str = "log") -> Callable[[Event], None]:
-    """Return a callback that raises ``Stop`` at an event of a kind, of one step or the first."""
+def stop_at(step: int | None) -> Callable[[Event], None]:
+    """Return a callback that raises ``Stop`` when a step is logged; never when None."""
 
     def callback(event: Event) -> None:
-        if event.kind == kind and step in (None, event.step):
+        if event.kind == "log" and event.step == step:
             raise Stop
 
     return callback
+
+
+def fit_until(
+    step: int | None, recipe: Any, data: Any, out: Path | None, **options: Any
+) -> dict[str, Tensor]:
+    """Train with a checkpoint and a log at every step, resumed where there is one.
+
+    Returns:
+        The weights. ``Stop`` is raised at the step, if any.
+    """
+    own = {"log_every": 1, "checkpoint_every": 0, "device": "cpu", "progress": False}
+    callbacks = [stop_at(step)]
+    run = rp.fit(recipe, data, out=out, resume=True, callbacks=callbacks, **{**own, **options})
+    return weights(run)
+
+
+def require_exact_resume(
+    train: Callable[[Path | None, int | None], dict[str, Tensor]],
+    folder: Path,
+    steps: Iterable[int],
+) -> dict[str, Tensor]:
+    """Require the same weights from a training that is interrupted at a step and resumed.
+
+    Arguments:
+        train: Trains into a folder until a step, as ``fit_until`` does, and returns the weights.
+        folder: The folder of the runs.
+        steps: The steps to interrupt it at.
+
+    Returns:
+        The weights of the training without interruption.
+    """
+    expected = train(None, None)
+    for step in steps:
+        with pytest.raises(Stop):
+            train(folder / str(step), step)
+        assert same(train(folder / str(step), None), expected), step
+    return expected
 
 
 # Files
@@ -271,34 +309,34 @@ class Said(NamedTuple):
     err: str
 
 
-def reparam(line: str, *words: object, code: int = 0) -> Said:
+def reparam(*words: object, code: int | None = 0) -> Said:
     """Run ``reparam`` in this process, and require its exit code.
 
     Arguments:
-        line: The words after ``reparam``, as typed in a shell.
-        words: More of them, one each, such as paths.
-        code: The exit code.
+        words: The words of the command. Text is split as in a shell; a path is one word.
+        code: The exit code; 1 or 2 when None.
     """
+    split = [shlex.split(word) if isinstance(word, str) else [str(word)] for word in words]
     streams = [TextIOWrapper(BytesIO(), "utf-8", newline="") for _ in range(2)]
     with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
         try:
-            found = main([*shlex.split(line), *map(str, words)])
+            found = main([*chain.from_iterable(split)])
         except SystemExit as end:  # after --help
             found = int(end.code or 0)
     for stream in streams:
         stream.flush()
     said = Said(*(stream.buffer.getvalue().decode() for stream in streams))
-    assert found == code, said.err
+    assert found in ((1, 2) if code is None else (code,)), said.err
     return said
 
 
-def refused(line: str, *parts: str, code: int = 2) -> str:
+def refused(line: str, *parts: str, code: int | None = None) -> str:
     """Run a command line that must end in one sentence on standard error, and return it.
 
     Arguments:
         line: The words after ``reparam``, as typed in a shell.
         parts: Parts of the sentence.
-        code: The exit code.
+        code: The exit code; 1 or 2 when None.
     """
     out, err = reparam(line, code=code)
     # The lines of epochs that went well come before.

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.variants import build, get, names
+from tests.support import fit_until, require_exact_resume
 
 SMALL = {
     "latent_dim": 4,
@@ -139,25 +141,13 @@ def test_figures_are_those_of_float32() -> None:
 
 
 def test_a_run_in_float64_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    def stop(event: rp.training.Event) -> None:
-        if event.kind == "epoch" and event.epoch == 1:
-            raise Stop
-
-    def trained(out: Path, **more: object) -> rp.Run:
+    def train(out: Path | None, stop: int | None) -> dict[str, Tensor]:
         recipe, data = blank_run()
         recipe.model.double()
-        how = {**HOW, "epochs": 2, "checkpoint_every": 0.0, "out": out}
-        return rp.fit(recipe, data, **how, **more)
+        return fit_until(stop, recipe, data, out, epochs=2, batch_size=8)
 
-    whole = trained(tmp_path / "whole")
-    with pytest.raises(Stop):
-        trained(tmp_path / "parts", callbacks=[stop])
-    parts = trained(tmp_path / "parts", resume=True)
-    for path, value in whole.model.state_dict().items():
-        assert torch.equal(parts.model.state_dict()[path], value), path
+    # An epoch has two steps.
+    require_exact_resume(train, tmp_path, [2, 3])
 
 
 def test_float64_can_be_asked_for() -> None:

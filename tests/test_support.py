@@ -1,4 +1,4 @@
-"""The closed forms that other tests compare with, against each other and by numerical integration."""
+"""The closed forms that other tests compare with, by integration and by Bayes' rule."""
 
 import numpy as np
 import torch

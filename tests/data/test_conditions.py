@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.data.condition import condition_of, conditions
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
-from reparam.training.events import Event
 from reparam.variants import Recipe, build
+from tests.support import TRAIN, fit_until, reparam, require_exact_resume, same
 
 SPEC = rp.DataSpec((4,), "real", n_classes=3, name="rows")
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0])
@@ -158,79 +157,48 @@ def test_unknown_labels_are_refused(data: rp.data.Dataset) -> None:
         rp.fit(recipe, data.with_labels_per_class(1), epochs=1, device="cpu", progress=False)
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
-def weights_of(out: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
-    """Train a conditional model with a learned prior, stopped at a step when asked, and resumed."""
-
-    def callback(event: Event) -> None:
-        if event.step == stop_at and event.kind == "log":
-            raise Stop
-
+def weights_of(out: Path | None, stop: int | None) -> dict[str, Tensor]:
+    """Train a conditional model with a learned prior until a step, or resume it."""
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(30, 6, generator=rng).round()
     data = rp.data.from_arrays(x, torch.arange(30) % 3, n_classes=3)
     torch.manual_seed(0)
     spec = data.spec.conditioned("label")
     recipe = build("vae", spec, latent_dim=2, hidden=(4,), prior="flow")
-    settings = {"epochs": 2, "batch_size": 10, "log_every": 1, "checkpoint_every": 0}
-    run = rp.fit(
-        recipe,
-        data,
-        out=out,
-        resume=True,
-        device="cpu",
-        progress=False,
-        callbacks=[callback],
-        **settings,
-    )
-    return run.model.state_dict()
+    return fit_until(stop, recipe, data, out, epochs=2, batch_size=10)
 
 
 def test_a_conditional_run_resumes_exactly_and_reloads(tmp_path: Path) -> None:
-    expected = weights_of(None)
-    with pytest.raises(Stop):
-        weights_of(tmp_path, stop_at=4)
-    found = weights_of(tmp_path)
-    loaded = rp.load(tmp_path)
+    expected = require_exact_resume(weights_of, tmp_path, [4])
+    loaded = rp.load(tmp_path / "4")
     assert loaded.spec.condition == "label"
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
-        assert torch.equal(loaded.model.state_dict()[name], value), name
+    assert same(loaded, expected)
     assert loaded.sample(2, label=1).shape == (2, 6)
 
 
-def test_the_command_line_goes_all_the_way(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = str(tmp_path / "run")
-    words = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 500 --pictures-every 0 --device cpu"
-    train = ["train", "vae", "--condition", "label", "--out", run, *words.split()]
-    assert main(train) == 0
+def test_the_command_line_goes_all_the_way(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said = reparam(f"{TRAIN} --condition label --out", run)
+    assert f"sample {run} --label 0" in said.out
     arrays = tmp_path / "samples.npy"
-    assert main(["sample", run, "-n", "6", "--label", "2", "--out", str(arrays)]) == 0
+    reparam("sample", run, "-n 6 --label 2 --out", arrays)
     assert np.load(arrays).shape == (6, 1, 8, 8)
-    assert f"sample {run} --label 0" in capsys.readouterr().out
-    assert main(["sample", run, "--label", "2"]) == 0
-    assert "under label 2" in capsys.readouterr().out
+    assert "under label 2" in reparam("sample", run, "--label 2").out
     assert (tmp_path / "run" / "samples-label-2.png").exists()
     walks = tmp_path / "walks.npy"
-    assert main(["interpolate", run, "-n", "2", "--steps", "5", "--out", str(walks)]) == 0
+    reparam("interpolate", run, "-n 2 --steps 5 --out", walks)
     loaded = rp.load(run)
     batch = loaded.examples(limit=4)
     ends = torch.from_numpy(np.load(walks)).unflatten(0, (2, 5))[:, [0, -1]].flatten(0, 1)
     torch.testing.assert_close(ends, loaded.reconstruct(batch))
     for verb in ("reconstruct", "encode", "plot"):
-        assert main([verb, run]) == 0, verb
+        reparam(verb, run)
     # A grid over the latent plane would need a label for each of its points.
     assert not (tmp_path / "run" / "pictures" / "quantile-grid.png").exists()
-    assert main(["evaluate", run, "--n-samples", "2"]) == 0
-    assert main(["train", "--resume", run]) == 0
-    capsys.readouterr()
-    assert main(["sample", run, "--label", "12"]) != 0
-    assert "the labels of 'digits' are 0 to 9" in capsys.readouterr().err
+    reparam("evaluate", run, "--n-samples 2")
+    reparam("train --resume", run)
+    said = reparam("sample", run, "--label 12", code=None)
+    assert "the labels of 'digits' are 0 to 9" in said.err
 
 
 # ---------------------------------------------------------------- covariates

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 import reparam as rp
 from reparam.data.stream import StreamBatches
 from reparam.errors import DataError, OptionError, ReparamError, RunError, ShapeError, SupportError
+from tests.support import Stop
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(0, 256, (30, 1, 6, 4), dtype=np.uint8)
@@ -348,10 +349,6 @@ def test_other_shapes_are_not_taken_for_them(shape: tuple[int, ...]) -> None:
 
 
 # ---------------------------------------------------------------- resume
-
-
-class Stop(Exception):
-    """Ends a training in the middle."""
 
 
 def stopped(out: Path, data: Any) -> None:

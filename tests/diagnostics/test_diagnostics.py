@@ -16,7 +16,6 @@ from torch.distributions import Distribution, Independent, Normal
 import reparam as rp
 from reparam import data, variants
 from reparam.batch import Batch
-from reparam.cli.main import main
 from reparam.data import Dataset
 from reparam.diagnostics import data as data_checks
 from reparam.diagnostics import encoder, examine, examine_data, latents, likelihood, training
@@ -34,6 +33,7 @@ from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
+from tests.support import reparam
 
 
 @pytest.fixture(scope="module")
@@ -790,33 +790,27 @@ class TestData:
 
 
 class TestCommand:
-    def test_a_run(self, healthy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run(self, healthy: Run) -> None:
         assert healthy.folder is not None
         before = sorted(healthy.folder.path.rglob("*"))
-        words = ["doctor", str(healthy.folder.path), "--n-examples", "60"]
-        assert main(words) == 0
-        out = capsys.readouterr().out
+        words = ("doctor", healthy.folder.path, "--n-examples 60")
+        out = reparam(*words).out
         assert "No problem was found." in out
         assert "fine: every value is finite" in out
-        assert main([*words, "--all"]) == 0
-        assert "evidence: β = 1" in capsys.readouterr().out
-        assert main([*words, "--json"]) == 0
+        assert "evidence: β = 1" in reparam(*words, "--all").out
+        found = json.loads(reparam(*words, "--json").out)["findings"]
         assert sorted(healthy.folder.path.rglob("*")) == before
-        found = json.loads(capsys.readouterr().out)["findings"]
         assert {"name", "severity", "message", "evidence", "fix", "figures"} == set(found[0])
 
-    def test_data(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_data(self, tmp_path: Path) -> None:
         np.save(tmp_path / "x.npy", np.full((20, 3), np.nan))
         np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(20, 3)))
         (tmp_path / "some.txt").write_text("the cat sat on the mat. " * 400)
-        assert main(["doctor", "digits", "--binarize", "dynamic"]) == 0
-        assert "No problem was found." in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "x.npy")]) == 0
-        assert "PROBLEMS\nfinite:" in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "x.npz"), "--support", "real"]) == 0
-        assert "No problem was found." in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "some.txt")]) == 0
-        assert "training examples of shape (64,)" in capsys.readouterr().out
+        assert "No problem was found." in reparam("doctor digits --binarize dynamic").out
+        assert "PROBLEMS\nfinite:" in reparam("doctor", tmp_path / "x.npy").out
+        said = reparam("doctor", tmp_path / "x.npz", "--support real")
+        assert "No problem was found." in said.out
+        assert "training examples of shape (64,)" in reparam("doctor", tmp_path / "some.txt").out
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -828,23 +822,18 @@ class TestCommand:
             (["TABLE"], "is a table, which is not read here"),
         ],
     )
-    def test_what_it_refuses(
-        self, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_what_it_refuses(self, words: list[str], said: str, tmp_path: Path) -> None:
         table = tmp_path / "a.csv"
         if "TABLE" in words:
             table.write_text("a,b\n1,2\n")
         places = {"FOLDER": str(tmp_path), "TABLE": str(table)}
         words = [places.get(word, word) for word in words]
-        assert main(["doctor", *words]) == 2
-        assert said in capsys.readouterr().err
+        assert said in reparam("doctor", *words, code=2).err
 
-    def test_a_run_prepares_its_own_data(
-        self, healthy: Run, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_run_prepares_its_own_data(self, healthy: Run) -> None:
         assert healthy.folder is not None
-        assert main(["doctor", str(healthy.folder.path), "--binarize", "static"]) == 2
-        assert "--binarize" in capsys.readouterr().err
+        said = reparam("doctor", healthy.folder.path, "--binarize static", code=2)
+        assert "--binarize" in said.err
 
 
 def test_spec_of_a_model_by_hand() -> None:

@@ -11,11 +11,11 @@ from scipy import integrate, special, stats
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from reparam.cli.main import main
 from reparam.distributions import HypersphericalUniform, VonMisesFisher, sphere
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.latents.activity import interpolate
 from reparam.runs.run import Run
+from tests.support import reparam
 
 DIMS = [2, 3, 4, 5, 11, 32, 64]
 KAPPAS = np.logspace(-3, 4, 57)
@@ -334,7 +334,7 @@ def test_the_command_line_walks_on_the_sphere(
 ) -> None:
     run = tmp_path / "run"
     words = "--hidden 4 --latent-dim 3 --epochs 1 --batch-size 500 --pictures-every 0 --device cpu"
-    assert main(["train", "vmf-vae", "--data", "digits", "--out", str(run), *words.split()]) == 0
+    reparam("train vmf-vae --data digits --out", run, words)
     decoded: list[Tensor] = []
     decode = Run.decode
 
@@ -343,6 +343,6 @@ def test_the_command_line_walks_on_the_sphere(
         return decode(self, z, c)
 
     monkeypatch.setattr(Run, "decode", spy)
-    assert main(["interpolate", str(run), "-n", "2", "--steps", "5"]) == 0
+    reparam("interpolate", run, "-n 2 --steps 5")
     assert decoded[0].shape == (10, 3)
     assert sphere.check(decoded[0]).all()

@@ -15,7 +15,6 @@ import reparam as rp
 from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.cli.evaluate import _function
-from reparam.cli.main import main
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.samples import (
     Features,
@@ -30,6 +29,7 @@ from reparam.evaluation.samples import (
 )
 from reparam.mmd import mmd
 from reparam.spec import DataSpec
+from tests.support import reparam
 
 
 def gaussian(n: int, seed: int, *, loc: float = 0.0, scale: float = 1.0, size: int = 4) -> Tensor:
@@ -343,9 +343,7 @@ class TestBitsOfDequantizedData:
         assert float(bound.mean()) < float(exact.mean()) + 0.05
 
 
-def test_the_command_line_compares_samples_in_features(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_compares_samples_in_features(tmp_path: Path) -> None:
     digits = rp.data.load("digits", binarize="dynamic")
     for name, build in (("one", variants.vae), ("judge", variants.classifier)):
         recipe = build(digits.spec, hidden=(16,))
@@ -358,18 +356,17 @@ def test_the_command_line_compares_samples_in_features(
         out=tmp_path / "other",
     )
     line = ["evaluate", str(tmp_path / "one"), "--n-samples", "2", "--sample-quality", "200"]
-    assert main([*line, "--features", str(tmp_path / "judge")]) == 0
-    said = capsys.readouterr().out
+    said = reparam(*line, "--features", tmp_path / "judge").out
     for word in ("sample_mmd", "fid", "kid", "distance of 200 samples and examples in features"):
         assert word in said
     kept = json.loads((tmp_path / "one" / "evaluation.json").read_text())
     assert kept["features"] == str(tmp_path / "judge")
     assert kept["features_sha256"] == rp.load(tmp_path / "judge").folder.weights_sha256
     assert kept["sample_means"] is False
-    assert main([*line, "--features", str(tmp_path / "other")]) == 2
-    assert "give a run on data of the same kind" in capsys.readouterr().err
-    assert main([*line[:4], "--features", str(tmp_path / "judge")]) == 2
-    assert "--sample-quality 5000" in capsys.readouterr().err
+    said = reparam(*line, "--features", tmp_path / "other", code=2)
+    assert "give a run on data of the same kind" in said.err
+    said = reparam(*line[:4], "--features", tmp_path / "judge", code=2)
+    assert "--sample-quality 5000" in said.err
 
 
 def test_a_function_of_ones_own_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,10 +38,10 @@ from experiments.swapped_gradient import (
 from experiments.table_4_1 import PUBLISHED
 from experiments.without_kl import nearest_distance
 from reparam.cli import reproduce as verb
-from reparam.cli.main import main
 from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
+from tests.support import reparam
 
 ROOT = Path(__file__).parents[2]
 REPRODUCED = ROOT / "docs" / "reproduced"
@@ -70,9 +70,8 @@ def write_mnist(folder: Path, n: int = 96) -> Path:
     return folder
 
 
-def test_list_has_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "--list"]) == 0
-    said = capsys.readouterr().out
+def test_list_has_every_experiment() -> None:
+    said = reparam("reproduce --list").out
     for found in experiments():
         assert found.name in said
         assert found.summary.endswith(".")
@@ -109,12 +108,9 @@ def test_experiments_use_no_private_names() -> None:
         assert not re.search(r"^from reparam[\w.]* import .*\b_", text, re.MULTILINE), path
 
 
-def test_elsewhere_the_verb_names_a_clone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_elsewhere_the_verb_names_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "ROOT", tmp_path)
-    assert main(["reproduce", "table-4-1"]) == 2
-    told = capsys.readouterr().err
+    told = reparam("reproduce table-4-1", code=2).err
     assert told.count("\n") == 1
     assert "in a clone of the repository" in told
 
@@ -128,15 +124,13 @@ def test_the_package_finds_the_experiments_of_its_clone(tmp_path: Path) -> None:
         assert ", ".join(names()) in done.stderr
 
 
-def test_unknown_experiment_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "tabel-4-1"]) == 2
-    assert "did you mean 'table-4-1'?" in capsys.readouterr().err
+def test_unknown_experiment_names_the_nearest() -> None:
+    assert "did you mean 'table-4-1'?" in reparam("reproduce tabel-4-1", code=2).err
     assert get("Without_KL").name == "without-kl"
 
 
-def test_an_experiment_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce"]) == 2
-    assert "table-4-1" in capsys.readouterr().err
+def test_an_experiment_must_be_named() -> None:
+    assert "table-4-1" in reparam("reproduce", code=2).err
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -164,14 +158,11 @@ def test_light_experiment_runs_small(
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
-def test_mnist_experiment_runs_small(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mnist_experiment_runs_small(name: str, tmp_path: Path) -> None:
     data_dir = write_mnist(tmp_path / "data")
     out = tmp_path / "out" / "result.json"
     words = ["--epochs", "1", "--n-samples", "2", "--data-dir", str(data_dir), "--out", str(out)]
-    assert main(["reproduce", name, *words]) == 0
-    said = capsys.readouterr().out
+    said = reparam("reproduce", name, *words).out
     stored = json.loads(out.read_text())
     assert all((out.parent / figure).is_file() for figure in stored["figures"])
     assert stored["command"].startswith(f"reparam reproduce {name} --epochs 1")
@@ -230,13 +221,10 @@ def test_the_published_table_is_the_documents() -> None:
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
-def test_missing_data_are_refused(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_data_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="mnist"):
         reproduce(name, Options(data_dir=str(tmp_path), progress=False))
-    assert main(["reproduce", name, "--data-dir", str(tmp_path)]) == 1
-    assert "Traceback" not in capsys.readouterr().err
+    assert "Traceback" not in reparam("reproduce", name, "--data-dir", tmp_path, code=1).err
 
 
 @pytest.mark.parametrize(
@@ -324,10 +312,7 @@ def test_digest_is_that_of_an_evaluation() -> None:
     ],
 )
 def test_a_stopped_experiment_says_how_to_continue(
-    words: list[str],
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message of training tells how to resume that run, not the experiment."""
 
@@ -335,8 +320,7 @@ def test_a_stopped_experiment_says_how_to_continue(
         raise Interrupted("go on with: reparam train --resume", signal.SIGTERM)
 
     monkeypatch.setattr("experiments.ledger.run.reproduce", stop)
-    assert main(["reproduce", "table-4-1", *words]) == 143
-    told = capsys.readouterr().err
+    told = reparam("reproduce table-4-1", *words, code=143).err
     assert said in told
     assert "--resume" not in told
 

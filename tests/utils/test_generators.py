@@ -23,6 +23,7 @@ from reparam.evaluation.likelihood.annealed import Annealing, annealed_importanc
 from reparam.isolation import Workers, isolated
 from reparam.utils.generators import FUSED_DROPOUT, _without_dropout, drawing_from
 from reparam.utils.seeding import reseed, rng_state, seeded, set_rng_state
+from tests.support import same
 
 CPU = torch.device("cpu")
 
@@ -519,14 +520,6 @@ def test_threads_hold_a_model_one_after_the_other() -> None:
 
 
 # The weights that fit begins with.
-
-
-def weights(run: rp.Run) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in run.model.parameters()]
-
-
-def same(one: rp.Run, other: rp.Run) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
 
 
 def fitted(model: Any, **options: Any) -> rp.Run:

@@ -16,7 +16,6 @@ from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam import families, priors
 from reparam.batch import Batch
-from reparam.cli.main import main
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.latents.clustering import (
@@ -35,6 +34,7 @@ from reparam.objectives.clustering_elbo import ClusteringELBO, kl_to_components
 from reparam.plots.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
+from tests.support import reparam
 
 
 class Fixed(nn.Module):
@@ -335,20 +335,17 @@ def test_a_short_run_finds_three_shapes() -> None:
 
 
 def test_the_command_line_trains_measures_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rp.priors.mixture, "_N_FITS", 1)
     run = str(tmp_path / "run")
     words = ["train", "cluster-vae", "--data", "digits", "--epochs", "2", "--hidden", "16"]
-    assert main([*words, "--pictures-every", "0", "--device", "cpu", "--out", run]) == 0
-    capsys.readouterr()
-    assert main(["evaluate", run, "--n-samples", "2", "--device", "cpu", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    reparam(*words, "--pictures-every 0 --device cpu --out", run)
+    said = json.loads(reparam("evaluate", run, "--n-samples 2 --device cpu --json").out)
     assert said["n_clusters"] == 10
     assert 0 < said["cluster_accuracy"] <= said["cluster_majority"] < 1
     assert 0 < said["cluster_information"] < 1
-    assert main(["plot", run, "--device", "cpu"]) == 0
-    drawn = capsys.readouterr().out
+    drawn = reparam("plot", run, "--device cpu").out
     for name in ("cluster-members.png", "cluster-samples.png"):
         assert name in drawn
         assert (tmp_path / "run" / "pictures" / name).stat().st_size > 0

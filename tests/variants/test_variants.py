@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import reparam as rp
 from reparam.batch import Batch
 from reparam.errors import SupportError
 from reparam.training.events import Event
 from reparam.variants import Recipe, build, get, names
+from tests.support import weights
 
 N_POINTS = 32
 
@@ -73,10 +73,6 @@ def batch_of(recipe: Recipe, points: tuple[rp.data.Dataset, Batch]) -> Batch:
 
 class Enough(Exception):
     """Raised to stop training, for what was to be seen has been seen."""
-
-
-def weights(recipe: Recipe) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in recipe.model.state_dict().items()}
 
 
 def overfit(
