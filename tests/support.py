@@ -296,7 +296,7 @@ class Bomb:
 
 # The command line
 
-QUICK = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0 --device cpu"
+QUICK = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
 """The options of a training of one step on the embedded digits."""
 
 TRAIN = f"train vae {QUICK}"

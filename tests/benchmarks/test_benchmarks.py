@@ -4,7 +4,6 @@ Nothing here is a timing.
 """
 
 import doctest
-import gzip
 import importlib
 import json
 import subprocess
@@ -25,6 +24,7 @@ from benchmarks.jobs import likelihood, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
+from tests.support import write_mnist
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "benchmarks"
@@ -50,19 +50,7 @@ def load(name: str) -> ModuleType:
 def data_dir(tmp_path: Path) -> Path:
     """Make a tiny MNIST and a tiny CIFAR-10 in their official formats."""
     random = np.random.default_rng(0)
-    folder = tmp_path / "mnist"
-    folder.mkdir()
-    for part, n in (("train", 300), ("t10k", 20)):
-        head = np.array([0x803, n, 28, 28], ">i4").tobytes()
-        pixels = random.integers(0, 256, (n, 28, 28), np.uint8)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(
-            gzip.compress(head + pixels.tobytes())
-        )
-        head = np.array([0x801, n], ">i4").tobytes()
-        labels = random.integers(0, 10, n, np.uint8)
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(
-            gzip.compress(head + labels.tobytes())
-        )
+    write_mnist(tmp_path / "mnist", 300, 20)
     folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     for number in range(1, 6):

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from scipy import stats
-from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch import Tensor
+from torch.distributions import Normal
 
 import reparam as rp
 from reparam.comparison import compare
@@ -26,7 +26,7 @@ from reparam.errors import OptionError, RunError, ShapeError
 from reparam.evaluation.per_example import data_sha256, load_evaluation, save_evaluation
 from reparam.plots.comparison import differences
 from reparam.training.checkpoint import save_tensors
-from tests.support import reparam
+from tests.support import Constant, normal, reparam
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
 
@@ -188,27 +188,14 @@ class TestFiles:
         assert load_evaluation(tmp_path / "c.json") is None
 
 
-class Shifted(nn.Module):
-    """p(x | z) = N(m, 1) whatever z is, so that log p(x) is known."""
-
-    def __init__(self, m: float, dim: int = 3) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.full((dim,), m), requires_grad=False)
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Independent:
-        return Independent(Normal(self.mean.expand(*z.shape[:-1], -1), 1.0), 1)
-
-
-class Constant(nn.Module):
-    """q(z | x) = N(0, 1), the prior."""
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        return Independent(Normal(torch.zeros(len(x), 1), 1.0), 1)
-
-
 def known(m: float, x: Tensor, seed: int = 0) -> rp.Run:
+    """p(x | z) = N(m, I) and q(z | x) = N(0, 1) whatever z and x, so that log p(x) is known."""
     data = rp.data.from_arrays(x, test=x, name="known")
-    model = rp.LatentModel(Constant(), Shifted(m), rp.priors.StandardNormal(1)).eval()
+    encoder, decoder = (
+        Constant(normal(torch.zeros(1), 1.0)),
+        Constant(normal(torch.full((3,), m), 1.0)),
+    )
+    model = rp.LatentModel(encoder, decoder, rp.priors.StandardNormal(1)).eval()
     return rp.Run(model, data.spec, {"variant": None, "m": m, "seed": seed}, data)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 import tomllib
@@ -41,7 +40,7 @@ from reparam.cli import reproduce as verb
 from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
-from tests.support import reparam
+from tests.support import reparam, write_mnist
 
 ROOT = Path(__file__).parents[2]
 REPRODUCED = ROOT / "docs" / "reproduced"
@@ -53,21 +52,6 @@ def quick(name: str, **options: object) -> Options:
     found = get(name)
     asked = {key: value for key, value in QUICK.items() if getattr(found, key)}
     return Options(**{**asked, "progress": False, "device": "cpu", **options})  # type: ignore[arg-type]
-
-
-def write_mnist(folder: Path, n: int = 96) -> Path:
-    """Write the four files of MNIST, with few images of noise; return the folder of the folder."""
-    place = folder / "mnist"
-    place.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for part in ("train", "t10k"):
-        images = random.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        header = struct.pack(">IIII", 0x803, n, 28, 28)
-        (place / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        labels = random.integers(0, 10, n, dtype=np.uint8)
-        header = struct.pack(">II", 0x801, n)
-        (place / f"{part}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
-    return folder
 
 
 def test_list_has_every_experiment() -> None:
@@ -159,7 +143,7 @@ def test_light_experiment_runs_small(
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
 def test_mnist_experiment_runs_small(name: str, tmp_path: Path) -> None:
-    data_dir = write_mnist(tmp_path / "data")
+    data_dir = write_mnist(tmp_path / "data" / "mnist", 96, 96, zipped=False).parent
     out = tmp_path / "out" / "result.json"
     words = ["--epochs", "1", "--n-samples", "2", "--data-dir", str(data_dir), "--out", str(out)]
     said = reparam("reproduce", name, *words).out
@@ -194,7 +178,7 @@ def test_every_experiment_on_mnist_has_the_rows_of_its_stored_result(
     }
     for place, size in few.items():
         monkeypatch.setattr(f"experiments.{place}", size)
-    data_dir = write_mnist(tmp_path / "data", 500)
+    data_dir = write_mnist(tmp_path / "data" / "mnist", 500, 500, zipped=False).parent
     out = tmp_path / f"{name}.json"
     reproduce(name, quick(name, data_dir=str(data_dir)), out=out)
     found, stored = (json.loads(file.read_text("utf-8")) for file in (out, REPRODUCED / out.name))

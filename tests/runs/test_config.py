@@ -22,7 +22,7 @@ from reparam.errors import DataError, OptionError, RunError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.variants import get, names
-from tests.support import reparam
+from tests.support import QUICK, reparam
 
 Edit = Callable[[str, Any], Path]
 
@@ -31,8 +31,7 @@ Edit = Callable[[str, Any], Path]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on grey digits, whose options are those of the denoising autoencoder."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    words = "train dae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
-    reparam(words, "--out", run)
+    reparam("train dae", QUICK, "--out", run)
     return run
 
 

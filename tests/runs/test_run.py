@@ -1,7 +1,6 @@
 """``fit``, ``load`` and the ``Run`` of both: what a run remembers and does."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from reparam.errors import CheckpointError, DataError, OptionError, ReparamError
 from reparam.runs.fit import as_recipe
 from reparam.runs.folder import RunFolder, next_free
 from reparam.training.metrics import read_rows
+from tests.support import Bomb
 
 
 def train(out: Path | None, **changes: Any) -> rp.Run:
@@ -135,15 +135,8 @@ class TestLoad:
 
 
 class TestNothingIsExecuted:
-    def bomb(self, place: Path) -> bytes:
-        class Bomb:
-            def __reduce__(self) -> Any:
-                return os.mkdir, (str(place),)
-
-        return pickle.dumps(Bomb())
-
     def test_a_pickle_in_the_place_of_weights(self, folder: Path, tmp_path: Path) -> None:
-        content = self.bomb(tmp_path / "executed")
+        content = pickle.dumps(Bomb(tmp_path / "executed"))
         for path in [folder / "model.safetensors", *folder.glob("checkpoints/*.safetensors")]:
             path.write_bytes(content)
         with pytest.raises(CheckpointError, match="damaged"):

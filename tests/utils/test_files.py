@@ -38,10 +38,9 @@ from reparam.utils.files import (
     stored_path,
     write_json,
 )
-from tests.support import reparam
+from tests.support import QUICK, reparam
 
 SOURCE = Path(rp.__file__).parent
-TINY = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0 --device cpu"
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ class TestHome:
 
     def test_of_the_command_line(self, home: Path) -> None:
         (home / "some.yaml").write_text("variant: vae\nseed: 3\n")
-        reparam("train", TINY, "--config=~/some.yaml", "--out=~/run")
+        reparam("train", QUICK, "--config=~/some.yaml", "--out=~/run")
         reparam("train --resume '~/run'")
         reparam("sample '~/run' --out '~/s.npy'")
         reparam("doctor '~/s.npy'")

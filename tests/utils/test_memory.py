@@ -17,7 +17,7 @@ from reparam.utils.memory import (
     require_memory,
     without_training,
 )
-from tests.support import reparam
+from tests.support import TRAIN, reparam
 
 SPEC = rp.DataSpec((1, 8, 8), "unit", levels=17)
 
@@ -129,8 +129,7 @@ class TestAllocating:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
-    words = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000"
-    reparam(words, "--pictures-every 0 --out", path)
+    reparam(TRAIN, "--out", path)
     return path
 
 
