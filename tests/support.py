@@ -317,7 +317,8 @@ def reparam(*words: object, code: int | None = 0) -> Said:
         code: The exit code; 1 or 2 when None.
     """
     split = [shlex.split(word) if isinstance(word, str) else [str(word)] for word in words]
-    streams = [TextIOWrapper(BytesIO(), "utf-8", newline="") for _ in range(2)]
+    # The encoding is spelt as by pytest: under this spelling tyro draws no boxes around its help.
+    streams = [TextIOWrapper(BytesIO(), "UTF-8", newline="") for _ in range(2)]
     with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
         try:
             found = main([*chain.from_iterable(split)])

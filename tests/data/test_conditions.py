@@ -18,7 +18,15 @@ from reparam.errors import DataError, OptionError, ReparamError
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
 from reparam.variants import Recipe, build
-from tests.support import TRAIN, fit_until, reparam, require_exact_resume, same
+from tests.support import (
+    TRAIN,
+    Function,
+    LinearGaussian,
+    fit_until,
+    reparam,
+    require_exact_resume,
+    same,
+)
 
 SPEC = rp.DataSpec((4,), "real", n_classes=3, name="rows")
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0])
@@ -297,29 +305,16 @@ class Shift(nn.Module):
         return Independent(Normal(z @ self.w.T + c @ self.a.T, self.sigma), 1)
 
 
-class Inverse(nn.Module):
-    """The exact posterior of ``Shift`` under a standard normal prior."""
-
-    def __init__(self, decoder: Shift) -> None:
-        super().__init__()
-        w, self.decoder = decoder.w.detach(), (decoder,)
-        precision = torch.eye(w.shape[1]) + w.T @ w / decoder.sigma**2
-        self.register_buffer("gain", torch.linalg.solve(precision, w.T) / decoder.sigma**2)
-        self.register_buffer("scale", torch.linalg.cholesky(precision.inverse()))
-
-    def forward(self, x: Tensor, c: Tensor) -> Distribution:
-        loc = (x - c @ self.decoder[0].a.detach().T) @ self.gain.T
-        return MultivariateNormal(loc, scale_tril=self.scale)
-
-
 def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() -> None:
     w, a, sigma = torch.randn(4, 2), torch.randn(4, 3), 0.7
     c = torch.randn(50, 3)
     marginal = MultivariateNormal(c @ a.T, w @ w.T + sigma**2 * torch.eye(4))
     x = marginal.sample()
     decoder = Shift(w.clone(), a.clone(), sigma)
+    linear = LinearGaussian(w, sigma)
+    encoder = Function(lambda x, c: linear.posterior(x - c @ a.T))
     data = rp.data.from_arrays(x, covariates=c, test=(x, None, c))
-    model = LatentModel(Inverse(decoder), decoder, StandardNormal(2))
+    model = LatentModel(encoder, decoder, StandardNormal(2))
     recipe = Recipe(model, rp.objectives.ELBO(), spec=data.spec)
     run = rp.fit(recipe, data, epochs=1, lr=1e-12, precision="float32", progress=False)
     found = run.evaluate(n_samples=3, device="cpu")

@@ -1,7 +1,7 @@
 """The doctor: what is ill is said to be, and what is well is not."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 import reparam as rp
 from reparam import data, variants
@@ -33,7 +33,7 @@ from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
-from tests.support import reparam
+from tests.support import Function, normal, reparam
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +66,6 @@ def severity(finding: Finding) -> str:
     return finding.severity
 
 
-@dataclass
-class Part(nn.Module):
-    """A part of a model that is one function, for posteriors and likelihoods known in advance."""
-
-    function: Any
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-
-    __hash__ = nn.Module.__hash__
-
-    def forward(self, value: Tensor) -> Distribution:
-        return self.function(value)
-
-
-def normal(loc: Tensor, scale: float | Tensor) -> Distribution:
-    return Independent(Normal(loc, torch.as_tensor(scale)), 1)
-
-
 def made(
     encoder: Any,
     decoder: Any,
@@ -95,7 +75,9 @@ def made(
     objective: Any = ELBO(),  # noqa: B008
 ) -> DiagnosticContext:
     """A run of these parts and examples, on data in memory."""
-    model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
+    model = LatentModel(
+        Function(encoder), Function(decoder), prior or StandardNormal(x.shape[1])
+    ).eval()
     source = data.from_arrays(x, support="real", test=x)
     run = Run(model, source.spec, {"variant": None}, source)
     return diagnostic_context(run, source, objective)
@@ -364,7 +346,7 @@ class TestCodes:
     @pytest.mark.parametrize(("n_used", "expected"), [(16, "fine"), (12, "advice"), (3, "problem")])
     def test_are_counted(self, n_used: int, expected: str) -> None:
         codes = torch.arange(16.0)[:, None]
-        prior = Part(None)
+        prior = Function(None)
         sequence = Autoregressive(lambda k: torch.zeros(*k.shape, 16), length=4)
         prior.forward = lambda: CodeSequence(sequence, codes)  # type: ignore[method-assign]
         x = (torch.arange(400 * 4) % n_used).float().reshape(400, 4)

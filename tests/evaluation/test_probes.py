@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Normal
 
 import reparam as rp
 from reparam import evaluation, variants
@@ -22,6 +22,7 @@ from reparam.evaluation.latents.probes import (
 )
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
+from tests.support import Function, normal
 
 
 def two_gaussians(n: int, seed: int, distance: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -104,15 +105,10 @@ def test_nonsense_is_refused() -> None:
         knn_accuracy(z, y, z, y, n_neighbors=0)
 
 
-class Encoder(torch.nn.Module):
-    """q(z | x) = N(x, 1)."""
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        return Independent(Normal(x, 1.0), 1)
-
-
 def identity_model(size: int) -> rp.LatentModel:
-    return rp.LatentModel(Encoder(), Encoder(), rp.priors.StandardNormal(size))
+    """q(z | x) = N(x, 1) and p(x | z) = N(z, 1)."""
+    identity = Function(lambda value: normal(value, 1.0))
+    return rp.LatentModel(identity, identity, rp.priors.StandardNormal(size))
 
 
 class TestEvaluation:

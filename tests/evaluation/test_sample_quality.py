@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta, Distribution, Independent, Normal, Uniform
+from torch.distributions import Beta, Distribution, Independent, Uniform
 
 import reparam as rp
 from reparam import evaluation, variants
@@ -29,7 +29,7 @@ from reparam.evaluation.samples import (
 )
 from reparam.mmd import mmd
 from reparam.spec import DataSpec
-from tests.support import reparam
+from tests.support import Constant, Function, normal, reparam
 
 
 def gaussian(n: int, seed: int, *, loc: float = 0.0, scale: float = 1.0, size: int = 4) -> Tensor:
@@ -183,23 +183,15 @@ class TestSampleQuality:
             features_of(nn.Linear(2, 2))
 
 
-class Fixed(nn.Module):
-    """A conditional of one law, moved by its condition."""
-
-    def __init__(self, size: int, scale: float = 1.0) -> None:
-        super().__init__()
-        self.size, self.scale = size, scale
-
-    def forward(self, value: Tensor, c: Tensor | None = None) -> Distribution:
-        loc = torch.zeros(*value.shape[:-1], self.size)
-        return Independent(Normal(loc if c is None else loc + 8 * c, self.scale), 1)
-
-
 class TestEvaluation:
     spec = DataSpec((3,), "real")
 
     def model(self) -> rp.LatentModel:
-        return rp.LatentModel(Fixed(2), Fixed(3), rp.priors.StandardNormal(2))
+        return rp.LatentModel(
+            Constant(normal(torch.zeros(2), 1.0)),
+            Constant(normal(torch.zeros(3), 1.0)),
+            rp.priors.StandardNormal(2),
+        )
 
     def test_a_model_of_its_own_data_has_no_distance(self) -> None:
         x = gaussian(500, 0, size=3)
@@ -252,7 +244,8 @@ class TestEvaluation:
         for seed in range(12):
             c = torch.randint(2, (400, 1), generator=draw).float()
             x = 8 * c + torch.randn(400, 1, generator=draw)
-            model = rp.LatentModel(Fixed(1), Fixed(1), Prior())
+            moved = Function(lambda value, c: normal(0 * value[..., :1] + 8 * c, 1.0))
+            model = rp.LatentModel(moved, moved, Function(lambda c: normal(0 * c, 1.0)))
             found.append(
                 evaluation.evaluate(
                     model,
@@ -289,22 +282,6 @@ def halved(x: Tensor) -> Tensor:
     return x[:, :2] / 2
 
 
-class Prior(nn.Module):
-    def forward(self, c: Tensor) -> Distribution:
-        return Independent(Normal(torch.zeros(len(c), 1), 1.0), 1)
-
-
-class Law(nn.Module):
-    """A decoder that gives every entry of x one law, whatever z."""
-
-    def __init__(self, law: Distribution, size: int) -> None:
-        super().__init__()
-        self.law, self.size = law, size
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        return Independent(self.law.expand((*z.shape[:-1], self.size)), 1)
-
-
 class TestBitsOfDequantizedData:
     """x = (k + u) / L, of which the bits per dimension are those of the levels k."""
 
@@ -314,7 +291,9 @@ class TestBitsOfDequantizedData:
     def evaluated(self, law: Distribution, k: Tensor) -> evaluation.Evaluation:
         draw = torch.Generator().manual_seed(3)
         x = (k + torch.rand(k.shape, generator=draw)) / self.levels
-        model = rp.LatentModel(Fixed(1), Law(law, self.size), rp.priors.StandardNormal(1))
+        encoder = Constant(normal(torch.zeros(1), 1.0))
+        decoder = Constant(Independent(law.expand((self.size,)), 1))
+        model = rp.LatentModel(encoder, decoder, rp.priors.StandardNormal(1))
         return evaluation.evaluate(model, Batch(x), self.spec, n_samples=2)
 
     def test_a_flat_density_takes_the_bits_of_the_levels(self) -> None:

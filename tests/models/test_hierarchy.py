@@ -32,6 +32,7 @@ from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import scrambled
 
 F64 = torch.float64
 SIZES = (2, 1, 2)
@@ -165,9 +166,7 @@ def scrambled_ladder(context: int = 0) -> tuple[TopDownPrior, LadderEncoder]:
     up = [MLP(4, 6, context=context), MLP(6, 5)]
     encoder = LadderEncoder(prior, up, [Gaussian(3), Gaussian(2)])
     for part in (prior, encoder):
-        part.double()
-        for parameter in part.parameters():
-            parameter.data.normal_(0, 0.4)
+        scrambled(part, 0.4)
     return prior, encoder
 
 

@@ -1,11 +1,10 @@
 """Learning from few labels: the bounds of M2 and M1 + M2, and the data that go with them."""
 
-from collections.abc import Callable
 from math import log, pi
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 
 import reparam as rp
@@ -24,27 +23,12 @@ from reparam.models.latent import LatentModel
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import Function, normal
 
 WEIGHT = torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64)
 PLACE = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)
 NOISE = 0.7
 SPEC = DataSpec((1, 8, 8), "binary", n_classes=3)
-
-
-class Toy(nn.Module):
-    """A function that returns a distribution, and the family that tells its shape."""
-
-    def __init__(self, function: Callable[..., Distribution], family: families.Family) -> None:
-        super().__init__()
-        self.function = function
-        self.family = family
-
-    def forward(self, *values: Tensor) -> Distribution:
-        return self.function(*values)
-
-
-def normal(mean: Tensor, scale: Tensor | float) -> Distribution:
-    return Independent(Normal(mean, scale), 1)
 
 
 def marginal(x: Tensor) -> Tensor:
@@ -75,9 +59,9 @@ def linear_model(shift: float = 0.0, sharpness: float = 1.0, use_z: bool = True)
 
     return LatentModel(
         encoder=LabelEncoder(
-            Toy(classify, families.Categorical(3)), Toy(encode, families.Gaussian(1))
+            Function(classify, families.Categorical(3)), Function(encode, families.Gaussian(1))
         ),
-        decoder=LabelDecoder(Toy(decode, families.Gaussian(1)), 3),
+        decoder=LabelDecoder(Function(decode, families.Gaussian(1)), 3),
         prior=LabelPrior(3, priors.StandardNormal(1).double()).double(),
     )
 

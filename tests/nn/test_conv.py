@@ -13,16 +13,11 @@ from reparam.nn import Downsample, Pyramid, Residual
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import scrambled
 
 F64 = torch.float64
 SHAPES = [(2, 2, 3), (3, 4, 6)]
 SPEC = DataSpec((3, 8, 12), "unit", n_classes=3, levels=256)
-
-
-def scrambled(module: nn.Module) -> nn.Module:
-    for parameter in module.double().parameters():
-        parameter.data.normal_(0, 0.3)
-    return module
 
 
 def test_a_gaussian_of_places_lists_them_row_by_row() -> None:

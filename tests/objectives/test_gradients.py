@@ -25,11 +25,11 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.priors import StandardNormal
+from tests.support import LINEAR
 
-LATENT, DIM, SIGMA = 2, 3, 0.6
+LATENT, DIM = 2, 3
 N_DRAWS = 40_000
 X = np.array([0.9, -1.3, 0.4])
-W = np.array([[1.2, -0.4], [0.3, 0.8], [-0.6, 0.5]])
 
 
 class OneDrawEach(nn.Module):
@@ -55,10 +55,10 @@ class Exchanged(OneDrawEach):
 
 def gradient_draws(encoder: nn.Module, kl_method: str | None) -> np.ndarray:
     """Return the gradient of each draw's ELBO with respect to that draw's raw parameters."""
-    decoder = Conditional(MLP(LATENT), families.Gaussian(DIM, scale=SIGMA)).double()
+    decoder = Conditional(MLP(LATENT), families.Gaussian(DIM, scale=LINEAR.sigma)).double()
     linear = next(m for m in decoder.modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
-        linear.weight.copy_(torch.as_tensor(W))
+        linear.weight.copy_(LINEAR.weight)
         linear.bias.zero_()
     model = LatentModel(encoder, decoder, StandardNormal(LATENT).double())
     x = torch.as_tensor(X).expand(N_DRAWS, DIM)
@@ -68,12 +68,8 @@ def gradient_draws(encoder: nn.Module, kl_method: str | None) -> np.ndarray:
 
 
 def exact_elbo(mean: np.ndarray, covariance: np.ndarray, entropy: float) -> float:
-    """Return E_q[log p(x | z) + log p(z)] + H(q), which two moments of q decide."""
-    residual = X - W @ mean
-    fit = residual @ residual + np.trace(W @ covariance @ W.T)
-    prior = mean @ mean + np.trace(covariance)
-    constant = DIM * np.log(2 * np.pi * SIGMA**2) + LATENT * np.log(2 * np.pi)
-    return -0.5 * (fit / SIGMA**2 + prior + constant) + entropy
+    """Return the ELBO of a posterior with these moments and this entropy."""
+    return float(LINEAR.elbo(torch.as_tensor(X), mean, covariance, entropy))
 
 
 def diagonal(raw: np.ndarray) -> float:

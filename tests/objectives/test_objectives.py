@@ -41,6 +41,7 @@ from reparam.objectives.corruption import Corruption
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import Function, normal
 
 F64 = torch.float64
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
@@ -443,18 +444,12 @@ class Quadratic(nn.Module):
         return torch.distributions.Bernoulli(logits=features @ self.weight)
 
 
-class Passed(nn.Module):
-    """A code that is x, with next to no noise."""
-
-    def forward(self, x: Tensor) -> Distribution:
-        return Independent(Normal(x, 1e-9), 1)
-
-
 class TestFactorVAE:
     rho, n = 0.7, 40_000
 
     def game(self) -> tuple[LatentModel, Batch]:
-        model = LatentModel(Passed(), Scaled(1.0), StandardNormal(2).double())
+        code_of_x = Function(lambda x: normal(x, 1e-9))  # next to no noise
+        model = LatentModel(code_of_x, Scaled(1.0), StandardNormal(2).double())
         model.add_module("discriminator", Quadratic(self.rho))
         x = torch.randn(self.n, 2, dtype=F64)
         x[:, 1] = self.rho * x[:, 0] + (1 - self.rho**2) ** 0.5 * x[:, 1]
