@@ -169,6 +169,36 @@ SHIFTED = LinearGaussian(LINEAR.weight, LINEAR.sigma, bias=torch.tensor([0.3, -0
 """The same with a bias."""
 
 
+def require_gradient(
+    loss: Callable[[], Tensor], module: nn.Module, rel: float = 1e-6, step: float = 1e-6
+) -> None:
+    """Require that a gradient is the central difference of a loss along a random direction.
+
+    Arguments:
+        loss: The loss; its draws are the same in every call.
+        module: A module in float64 with the parameters.
+        rel: The largest relative error.
+        step: The step of the difference.
+    """
+
+    def value() -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            return loss()
+
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(value(), parameters)
+    directions = [torch.randn_like(parameter) for parameter in parameters]
+    slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+    values = []
+    with torch.no_grad():
+        for sign in (1, -2):
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter += sign * step * direction
+            values.append(float(value()))
+    assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=rel)
+
+
 # Weights and runs
 
 

@@ -117,7 +117,9 @@ def test_every_variant_where_float64_is_the_default(name: str) -> None:
 )
 def test_parts_where_float64_is_the_default(parts: dict[str, Any]) -> None:
     data = small_data("vae")
-    use(rp.fit(build("vae", data.spec, **small_options("vae"), **parts), data, **HOW))
+    run = rp.fit(build("vae", data.spec, **small_options("vae"), **parts), data, **HOW)
+    assert weight_types(run.model) == {torch.float64}
+    use(run)
 
 
 def blank_run(**changes: object) -> tuple[rp.variants.Recipe, rp.data.Dataset]:

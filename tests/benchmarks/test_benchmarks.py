@@ -187,7 +187,7 @@ def test_multiply_adds_of_the_training_step_add_up() -> None:
 def test_operands_have_the_shape_of_their_product(what: str) -> None:
     limit = load("limit")
     a, b = limit.operands(limit.Product(what, 3, 4, 5), torch.bfloat16)
-    assert (a @ b).shape == (3, 5)
+    assert (a.shape, b.shape) == ((3, 4), (4, 5))
 
 
 def record(contender: str, repetition: int, **more: Any) -> dict[str, Any]:

@@ -141,6 +141,8 @@ class TestPairedDifference:
         found = paired_difference(figures(5, mean=8.0), figures(5))
         assert found is not None
         assert found.is_clear
+        # The means of five seeds differ by 8 to four errors, of seeds of variance 1.
+        assert found.value == pytest.approx(8.0, abs=4 * (2 / 5) ** 0.5)
 
 
 class TestDigest:

@@ -9,8 +9,9 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal
 
 import reparam as rp
 from reparam.data.condition import condition_of, conditions
@@ -465,6 +466,17 @@ def test_a_recipe_is_built_for_its_covariates() -> None:
 def test_pictures_under_covariates_are_under_those_of_examples(tmp_path: Path) -> None:
     x = torch.rand(30, 1, 4, 4).round()
     data = rp.data.from_arrays(x, covariates=x.mean((1, 2, 3))[:, None], validation=6)
-    make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
-    rp.fit(make, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
-    assert (tmp_path / "pictures" / "samples-epoch-001.png").exists()
+    recipe = build("vae", data.spec, latent_dim=2, hidden=(4,))
+
+    def shade(z: Tensor, c: Tensor) -> Distribution:
+        """The covariate as the mean of every pixel."""
+        return Independent(Bernoulli(c[..., None, None].expand(*z.shape[:-1], 1, 4, 4)), 3)
+
+    model = LatentModel(recipe.model.encoder, Function(shade), recipe.model.prior)
+    recipe = Recipe(model, recipe.objective, spec=recipe.spec)
+    rp.fit(recipe, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
+    with Image.open(tmp_path / "pictures" / "samples-epoch-001.png") as picture:
+        shades = set(np.unique(np.asarray(picture)).tolist())
+    given = 255 * data.examples("validation").c.numpy()
+    background = 255
+    assert shades == {*np.round(given).flatten().tolist(), background}

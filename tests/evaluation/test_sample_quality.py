@@ -29,6 +29,7 @@ from reparam.evaluation.samples import (
 )
 from reparam.mmd import mmd
 from reparam.spec import DataSpec
+from reparam.training.callbacks import sample_images
 from tests.support import Constant, Function, normal, reparam
 
 
@@ -261,10 +262,15 @@ class TestEvaluation:
 
     def test_a_directed_model_generates_too(self) -> None:
         spec = DataSpec((1, 4, 4), "binary", n_classes=2)
-        x = torch.rand(40, 1, 4, 4).round()
-        batch = Batch(x, y=x[:, 0, 0, 0].long())
         model = variants.directed(spec, n_parts=2, hidden=(4,)).model
-        assert evaluation.evaluate(model, batch, spec, sample_quality=40).sample_mmd is not None
+        x = sample_images(model, 200, spec.shape)
+        batch = Batch(x, y=x[:, 0, 0, 0].long())
+        found = evaluation.evaluate(model, batch, spec, sample_quality=200)
+        # The examples are draws of the model.
+        assert abs(found.sample_mmd) < 4 * found.sample_mmd_stderr
+        zeros = Batch(torch.zeros_like(x), y=torch.zeros_like(batch.y))
+        other = evaluation.evaluate(model, zeros, spec, sample_quality=200)
+        assert other.sample_mmd > 4 * other.sample_mmd_stderr
 
     def test_nonsense_is_refused(self) -> None:
         batch = Batch(gaussian(30, 0, size=3))

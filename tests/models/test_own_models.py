@@ -98,8 +98,9 @@ class TestFit:
         assert torch.equal(loaded.encode(X), run.encode(X))
 
     def test_has_its_doctor(self) -> None:
-        run = rp.fit(Mine(), X, **HOW)
-        assert rp.diagnostics.examine(run, n_examples=32).findings
+        runs = [rp.fit(model, X, **HOW) for model in (Mine(), rp.LatentModel(**parts()))]
+        mine, plain = (rp.diagnostics.examine(run, n_examples=32).findings for run in runs)
+        assert [found.name for found in mine] == [found.name for found in plain]
 
     def test_samples_as_the_module_does(self) -> None:
         run = rp.fit(Drawing(), X, **HOW)

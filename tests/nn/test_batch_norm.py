@@ -69,9 +69,15 @@ def test_a_batch_of_one_place_counts_by_what_was_seen_before() -> None:
 @pytest.mark.parametrize("spatial", [False, True])
 def test_the_decoder_normalizes_its_first_maps_too(spatial: bool) -> None:
     decoder = ConvDecoder(16, (8, 8), (6, 4), norm="batch", spatial=spatial)
-    assert len(running(decoder)) == 2 * 3
-    z = torch.randn(5, 7, 16)
-    assert decoder(z).shape == (5, 7, 4, 8, 8)
+    layers = [layer for layer in decoder.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    seen: list[Tensor] = []
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, given, made: seen.append(given[0].detach()))
+    assert decoder(torch.randn(5, 7, 16)).shape == (5, 7, 4, 8, 8)
+    assert [maps.shape[1] for maps in seen] == [4, 6, 4]
+    for layer, maps in zip(layers, seen, strict=True):
+        # The moving average starts at 0 and has a momentum of 0.1.
+        torch.testing.assert_close(layer.running_mean, 0.1 * maps.mean((0, 2, 3)))
 
 
 def test_looking_at_a_model_in_training_does_not_change_it() -> None:
