@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import reparam as rp
+from tests.support import ROOT
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = ROOT / "examples"
 SINGLE = FOLDER / "single_file_vae.py"
 
 

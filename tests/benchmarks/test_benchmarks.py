@@ -24,9 +24,8 @@ from benchmarks.jobs import likelihood, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
-from tests.support import write_mnist
+from tests.support import ROOT, write_mnist
 
-ROOT = Path(__file__).parents[2]
 HERE = ROOT / "benchmarks"
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
 

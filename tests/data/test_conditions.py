@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal
 
 import reparam as rp
 from reparam.data.condition import condition_of, conditions
@@ -24,6 +24,7 @@ from tests.support import (
     Function,
     LinearGaussian,
     fit_until,
+    normal,
     reparam,
     require_exact_resume,
     same,
@@ -42,14 +43,14 @@ class Echo(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor) -> Distribution:
         label = c @ torch.arange(3.0)
-        return Independent(Normal(label[:, None].expand(*z.shape[:-1], 4) + self.unused, 1.0), 1)
+        return normal(label[:, None].expand(*z.shape[:-1], 4) + self.unused, 1.0)
 
 
 class Quiet(nn.Module):
     """An encoder that keeps the first two entries of x; the label is of no use to it."""
 
     def forward(self, x: Tensor, c: Tensor) -> Distribution:
-        return Independent(Normal(x[..., :2], 1.0), 1)
+        return normal(x[..., :2], 1.0)
 
 
 @pytest.fixture
@@ -303,7 +304,7 @@ class Shift(nn.Module):
         self.w, self.a, self.sigma = nn.Parameter(w), nn.Parameter(a), sigma
 
     def forward(self, z: Tensor, c: Tensor) -> Distribution:
-        return Independent(Normal(z @ self.w.T + c @ self.a.T, self.sigma), 1)
+        return normal(z @ self.w.T + c @ self.a.T, self.sigma)
 
 
 def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() -> None:
@@ -369,7 +370,7 @@ def test_pseudo_inputs_start_at_the_covariates_of_examples() -> None:
 
     def encoder(x: Tensor, c: Tensor) -> Distribution:
         seen.append(c)
-        return Independent(Normal(x, 1.0), 1)
+        return normal(x, 1.0)
 
     prior: Any = rp.priors.VampPrior(encoder, (3,), 6, data.spec.context, data.spec.label_context)
     prior.start(data.examples())

@@ -270,8 +270,10 @@ def test_expanding_adds_batch_dimensions(p: torch.distributions.Distribution) ->
     wide = p.expand(torch.Size([4, 3]))
     assert wide.batch_shape == (4, 3)
     assert wide.sample(torch.Size([2])).shape == (2, 4, 3)
-    assert wide.mean.shape == (4, 3)
-    assert wide.log_prob(torch.full((4, 3), 0.5)).shape == (4, 3)
+    torch.testing.assert_close(wide.mean, p.mean.expand(4, 3))
+    x = torch.full((3,), 0.5)
+    torch.testing.assert_close(wide.log_prob(x.expand(4, 3))[0], p.log_prob(x))
+    assert wide.log_prob(x.expand(4, 3)).shape == (4, 3)
 
 
 @pytest.mark.parametrize(

@@ -558,8 +558,8 @@ def test_accuracy_of_a_model_without_classes_is_refused() -> None:
 
 
 def test_aggregate_kl_of_equal_posteriors_is_their_kl() -> None:
-    q = Independent(Normal(torch.tensor([0.5, -1.0]), torch.tensor([0.5, 2.0])), 1)
-    p = Independent(Normal(torch.zeros(2), 1.0), 1)
+    q = normal(torch.tensor([0.5, -1.0]), torch.tensor([0.5, 2.0]))
+    p = normal(torch.zeros(2), 1.0)
     exact = float(kl_divergence(q, p))
     result = evaluation.aggregate_kl(q.expand((37,)), p, 5000)
     assert abs(result.value - exact) <= 4 * result.stderr
@@ -568,8 +568,8 @@ def test_aggregate_kl_of_equal_posteriors_is_their_kl() -> None:
 
 
 def test_aggregate_kl_of_two_far_posteriors_by_a_grid() -> None:
-    q = Independent(Normal(torch.tensor([[-2.0], [1.0]]), 0.5), 1)
-    p = Independent(Normal(torch.zeros(1), 1.0), 1)
+    q = normal(torch.tensor([[-2.0], [1.0]]), 0.5)
+    p = normal(torch.zeros(1), 1.0)
     z = torch.linspace(-12, 12, 20001, dtype=torch.float64)
     density = 0.5 * (Normal(-2.0, 0.5).log_prob(z).exp() + Normal(1.0, 0.5).log_prob(z).exp())
     log_density = density.clamp(min=1e-300).log()
@@ -581,7 +581,7 @@ def test_aggregate_kl_of_two_far_posteriors_by_a_grid() -> None:
 
 
 def test_aggregate_kl_leaves_the_random_state_alone_and_refuses_nonsense() -> None:
-    unit = Independent(Normal(torch.zeros(2), 1.0), 1)
+    unit = normal(torch.zeros(2), 1.0)
     state = torch.get_rng_state()
     evaluation.aggregate_kl(unit.expand((5,)), unit, 3)
     assert torch.equal(torch.get_rng_state(), state)

@@ -40,9 +40,8 @@ from reparam.cli import reproduce as verb
 from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
-from tests.support import reparam, write_mnist
+from tests.support import ROOT, reparam, write_mnist
 
-ROOT = Path(__file__).parents[2]
 REPRODUCED = ROOT / "docs" / "reproduced"
 QUICK = {"epochs": 1, "n_samples": 20}
 LIGHT = [found.name for found in experiments() if found.data is None]

@@ -5,7 +5,7 @@ from math import log, pi
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Categorical, Distribution, Normal, kl_divergence
 
 import reparam as rp
 from reparam import families, priors
@@ -226,7 +226,7 @@ def test_the_kl_of_the_features_counts_as_it_is_weighted(beta: float) -> None:
     model = build("ss-vae-stacked", SPEC, feature_dim=3, hidden=[8], jitter=False).model
     x, y = torch.rand(6, 1, 8, 8).round(), torch.tensor([0, -1, 2, -1, -1, 1])
     q = model.encoder.features(x)
-    divergence = kl_divergence(q, Independent(Normal(torch.zeros(3), 1.0), 1))[y < 0].mean()
+    divergence = kl_divergence(q, normal(torch.zeros(3), 1.0))[y < 0].mean()
     found = []
     for weight in (1.0, beta):
         torch.manual_seed(0)

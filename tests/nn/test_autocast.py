@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 import reparam as rp
 from reparam.batch import Batch
@@ -17,6 +17,7 @@ from reparam.nn import ConvDecoder, ConvEncoder
 from reparam.nn.autocast import float32_where_narrow, is_narrow
 from reparam.spec import DataSpec
 from reparam.variants.hierarchical import conv_ladder_vae
+from tests.support import normal
 
 
 def soil() -> None:
@@ -122,7 +123,7 @@ class OwnEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         loc, log_scale = self.body(x).float().chunk(2, dim=-1)
-        return Independent(Normal(loc, log_scale.exp()), 1)
+        return normal(loc, log_scale.exp())
 
 
 def test_networks_of_the_users_own_train_on_narrow_maps() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from reparam.batch import Batch
 from reparam.divergence import CLOSED_FORM, MONTE_CARLO
@@ -23,7 +23,7 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE, MaximumLikelihood, Terms
 from reparam.priors import StandardNormal
-from tests.support import SHIFTED, Function, LinearGaussian, require_gradient
+from tests.support import SHIFTED, Function, LinearGaussian, normal, require_gradient
 
 LINEAR = LinearGaussian(SHIFTED.weight.double(), SHIFTED.sigma, SHIFTED.bias.double())
 LATENT, DIM, SIGMA = 2, 3, LINEAR.sigma
@@ -336,7 +336,7 @@ class LaplaceLikeDecoder(nn.Module):
         self.linear = nn.Linear(LATENT, DIM)
 
     def forward(self, z: Tensor) -> Distribution:
-        return Independent(Normal(self.linear(z), 0.5), 1)
+        return normal(self.linear(z), 0.5)
 
 
 class LearnedPrior(nn.Module):
@@ -347,7 +347,7 @@ class LearnedPrior(nn.Module):
         self.loc = nn.Parameter(torch.zeros(LATENT))
 
     def forward(self) -> Distribution:
-        return Independent(Normal(self.loc, 1.0), 1)
+        return normal(self.loc, 1.0)
 
 
 @pytest.mark.parametrize("objective", [ELBO(), ELBO(n_samples=3), IWAE(4)])
@@ -364,8 +364,8 @@ def test_any_module_that_returns_a_distribution_is_accepted(objective: ELBO | IW
     ("make", "batch"),
     [
         (lambda x: Normal(x[:, :LATENT], 1.0), r"\(5, 2\)"),  # entries that are not wrapped
-        (lambda x: Independent(Normal(torch.zeros(LATENT), 1.0), 1), r"\(\)"),
-        (lambda x: Independent(Normal(torch.zeros(1, LATENT), 1.0), 1), r"\(1,\)"),
+        (lambda x: normal(torch.zeros(LATENT), 1.0), r"\(\)"),
+        (lambda x: normal(torch.zeros(1, LATENT), 1.0), r"\(1,\)"),
     ],
 )
 def test_posterior_that_is_not_one_of_each_example_is_refused(
@@ -387,7 +387,7 @@ def test_posterior_that_is_not_one_of_each_example_is_refused(
 
 @pytest.mark.parametrize("n", [1, 3])  # one of them would broadcast
 def test_prior_over_another_space_is_refused(n: int) -> None:
-    prior = Function(lambda: Independent(Normal(torch.zeros(n), 1.0), 1))
+    prior = Function(lambda: normal(torch.zeros(n), 1.0))
     model = LatentModel(GaussianEncoder(), LaplaceLikeDecoder(), prior)
     for objective in (ELBO(), ELBO(kl_method=MONTE_CARLO), IWAE(2)):
         with pytest.raises(ShapeError, match=rf"events of shape \(2,\) and a prior over \({n},\)"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
-from torch.distributions import Distribution, Independent, Normal, Uniform
+from torch.distributions import Distribution, Independent, Uniform
 
 from reparam import families
 from reparam.batch import Batch
@@ -25,7 +25,7 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.priors import StandardNormal
-from tests.support import LINEAR, require_gradient
+from tests.support import LINEAR, normal, require_gradient
 
 LATENT, DIM = 2, 3
 N_DRAWS = 40_000
@@ -199,7 +199,7 @@ def test_log_prob_of_families_is_differentiated_right(family: Family) -> None:
 )
 def test_closed_form_kl_is_differentiated_right(family: Family) -> None:
     def divergence(raw: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-        p = Independent(Normal(loc, log_scale.exp()), 1)
+        p = normal(loc, log_scale.exp())
         return kl(family.distribution(raw), p, method=CLOSED_FORM).value
 
     assert gradcheck(divergence, (leaf(2, *family.raw_shape), leaf(3), leaf(3)))

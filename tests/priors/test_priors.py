@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, MixtureSameFamily
 
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture
@@ -17,7 +17,7 @@ from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.priors import ClassConditional, HypersphericalUniform, Mixture, UniformCodes, VampPrior
 from reparam.priors import Flow as FlowPrior
-from tests.support import scrambled
+from tests.support import normal, scrambled
 
 
 def plane(width: float, n: int) -> tuple[Tensor, float]:
@@ -30,7 +30,7 @@ class TestGaussianMixture:
     logits = torch.tensor([0.3, -1.0, 0.9, 0.0], dtype=torch.float64)
 
     def both(self, loc: Tensor, scale: Tensor) -> tuple[GaussianMixture, MixtureSameFamily]:
-        components = Independent(Normal(loc, scale), 1)
+        components = normal(loc, scale)
         theirs = MixtureSameFamily(Categorical(logits=self.logits), components)
         return GaussianMixture(self.logits, loc, scale), theirs
 
@@ -48,7 +48,7 @@ class TestGaussianMixture:
         z = (loc[:, None] + 0.02 * torch.randn(4, 9, 3, dtype=torch.float64)).float()
         exact = MixtureSameFamily(
             Categorical(logits=narrow.logits.double()),
-            Independent(Normal(narrow.loc.double(), narrow.scale.double()), 1),
+            normal(narrow.loc.double(), narrow.scale.double()),
         ).log_prob(z.double())
         torch.testing.assert_close(narrow.log_prob(z).double(), exact, rtol=1e-5, atol=1e-4)
 
@@ -170,7 +170,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_draws_have_the_density_that_is_said_of_them(name: str) -> None:
-    p, r = MAKERS[name]()(), Independent(Normal(torch.zeros(2).double(), 1.5), 1)
+    p, r = MAKERS[name]()(), normal(torch.zeros(2).double(), 1.5)
     with torch.no_grad():
         z, other = p.sample((20_000,)), r.sample((20_000,))
         assert z.shape == (20_000, 2)

@@ -451,9 +451,11 @@ class TestDamaged:
             assert said.count("\n") == 1
 
     def test_last_metric_that_was_cut_is_dropped(self, stopped: Path, undisturbed: Path) -> None:
+        before = rp.load(stopped).rows
         with (stopped / "metrics.jsonl").open("a") as stream:
             stream.write('{"split": "tr')
-        assert len(rp.load(stopped).rows) == len(rows_of(undisturbed)[:6])
+        assert rp.load(stopped).rows == before
+        assert len(before) == len(rows_of(undisturbed)[:6])
         reparam("train --resume", stopped)
         assert_same(stopped, undisturbed)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Normal
 
 import reparam as rp
 from experiments.ledger.options import Options
@@ -34,7 +34,7 @@ from reparam.objectives.clustering_elbo import ClusteringELBO, kl_to_components
 from reparam.plots.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
-from tests.support import reparam
+from tests.support import normal, reparam
 
 
 class Fixed(nn.Module):
@@ -45,7 +45,7 @@ class Fixed(nn.Module):
         self.scale = nn.Parameter(scale)
 
     def forward(self, x: Tensor) -> Distribution:
-        return Independent(Normal(x, self.scale.expand(x.shape)), 1)
+        return normal(x, self.scale.expand(x.shape))
 
 
 def small_model(n_clusters: int = 3, dim: int = 1) -> LatentModel:
@@ -68,7 +68,7 @@ def on_a_grid(n: int = 20_001, end: float = 12.0) -> tuple[Tensor, float]:
 def test_kl_to_each_cluster_is_the_integral() -> None:
     model = small_model()
     p = model.prior_distribution()
-    q = Independent(Normal(torch.tensor([[0.3], [-1.0]]), torch.tensor([[0.4], [0.9]])), 1)
+    q = normal(torch.tensor([[0.3], [-1.0]]), torch.tensor([[0.4], [0.9]]))
     z, step = on_a_grid()
     expected = torch.zeros(2, 3, dtype=torch.float64)
     for b in range(2):

@@ -18,6 +18,7 @@ from reparam.priors import PRIORS
 from reparam.utils.registry import Registry, discover
 from reparam.variants import build, names, options_of
 from reparam.variants.registry import VARIANTS
+from tests.support import ROOT
 
 EXAMPLES = {
     "variant": (
@@ -196,7 +197,7 @@ def test_an_extension_in_one_file_trains_a_step(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_table_states_the_cost(kind: str) -> None:
-    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (row,) = re.findall(rf"^\| {kind} \| (\d+) \| (\d+) \|", text, re.MULTILINE)
     lines = [line for line in EXAMPLES[kind][2].splitlines() if line.strip()]
     assert row == ("1", str(len(lines)))

@@ -15,6 +15,7 @@ from reparam.spec import DataSpec
 from reparam.variants import build, names
 from reparam.variants.compatibility import rules
 from reparam.variants.kinds import OBJECTIVES, POSTERIORS, PRIORS
+from tests.support import BINARY
 
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
 SPACES = {
@@ -208,9 +209,9 @@ def test_any_variant_takes_a_condition(name: str) -> None:
 
 def test_a_condition_needs_labels() -> None:
     with pytest.raises(DataError, match="no labels to condition on"):
-        build("vae", DataSpec((1, 4, 4), "binary").conditioned("label"))
+        build("vae", BINARY.conditioned("label"))
     with pytest.raises(DataError, match="no labels to condition on"):
-        build("cvae", DataSpec((1, 4, 4), "binary"))
+        build("cvae", BINARY)
 
 
 def test_parts_survive_the_folder(tmp_path: Path) -> None:
