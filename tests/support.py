@@ -235,6 +235,11 @@ def stop_at(step: int | None) -> Callable[[Event], None]:
     return callback
 
 
+def quick_fit(model: Any, data: Any, **options: Any) -> rp.Run:
+    """Train on the CPU without a progress bar, for one epoch by default."""
+    return rp.fit(model, data, **{"epochs": 1, "device": "cpu", "progress": False, **options})
+
+
 def fit_until(
     step: int | None, recipe: Any, data: Any, out: Path | None, **options: Any
 ) -> dict[str, Tensor]:
@@ -243,9 +248,9 @@ def fit_until(
     Returns:
         The weights. ``Stop`` is raised at the step, if any.
     """
-    own = {"log_every": 1, "checkpoint_every": 0, "device": "cpu", "progress": False}
+    every = {"log_every": 1, "checkpoint_every": 0}
     callbacks = [stop_at(step)]
-    run = rp.fit(recipe, data, out=out, resume=True, callbacks=callbacks, **{**own, **options})
+    run = quick_fit(recipe, data, out=out, resume=True, callbacks=callbacks, **every, **options)
     return weights(run)
 
 

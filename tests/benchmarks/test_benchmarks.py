@@ -24,7 +24,7 @@ from benchmarks.jobs import likelihood, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
-from tests.support import ROOT, write_mnist
+from tests.support import ROOT, quick_fit, write_mnist
 
 HERE = ROOT / "benchmarks"
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
@@ -156,7 +156,7 @@ def test_evaluator_reads_what_reparam_writes(data_dir: Path, tmp_path: Path) -> 
     data = rp.data.load("mnist", data_dir=data_dir, binarize="none", validation=0)
     recipe = rp.variants.vae(data.spec, latent_dim=20, likelihood="cross-entropy")
     out = tmp_path / "run"
-    run = rp.fit(recipe, data, epochs=1, out=out, progress=False, pictures_every=0)
+    run = quick_fit(recipe, data, out=out, pictures_every=0)
     weights = load("mnist").load_weights(out / "model.safetensors")
     elbo = load("elbo")
     found = elbo.elbo(weights, elbo.images(str(data_dir), 0), draws=200)

@@ -26,7 +26,7 @@ from reparam.errors import OptionError, RunError, ShapeError
 from reparam.evaluation.per_example import data_sha256, load_evaluation, save_evaluation
 from reparam.plots.comparison import differences
 from reparam.training.checkpoint import save_tensors
-from tests.support import Constant, normal, reparam
+from tests.support import Constant, normal, quick_fit, reparam
 
 FIGURES = ("elbo", "log_likelihood", "reconstruction", "kl")
 
@@ -510,7 +510,7 @@ class TestCommand:
         for name, seed in (("a", 0), ("b", 1)):
             torch.manual_seed(seed)
             recipe = rp.variants.build("text-vae", data.spec, latent_dim=1)
-            rp.fit(recipe, data, out=tmp_path / name, epochs=1, progress=False, seed=seed)
+            quick_fit(recipe, data, out=tmp_path / name, seed=seed)
         loaded = [rp.load(tmp_path / name) for name in ("a", "b")]
         for run in loaded:
             run.evaluate(n_samples=2)
@@ -527,7 +527,7 @@ class TestCommand:
         for name in ("a", "b"):
             data = Dataset("mine", rp.data.from_arrays(x).spec, {"train": Split(x)})
             recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
-            rp.fit(recipe, data, out=tmp_path / name, epochs=1, progress=False)
+            quick_fit(recipe, data, out=tmp_path / name)
             loaded.append(rp.load(tmp_path / name))
         with pytest.raises(RunError, match="data in memory"):
             compare(loaded)

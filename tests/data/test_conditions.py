@@ -25,6 +25,7 @@ from tests.support import (
     LinearGaussian,
     fit_until,
     normal,
+    quick_fit,
     reparam,
     require_exact_resume,
     same,
@@ -66,7 +67,7 @@ def echo(data: rp.data.Dataset) -> rp.Run:
         rp.objectives.ELBO(),
         spec=data.spec.conditioned("label"),
     )
-    return rp.fit(recipe, data, epochs=1, lr=1e-9, device="cpu", progress=False)
+    return quick_fit(recipe, data, lr=1e-9)
 
 
 def test_a_condition_is_the_label_as_one_of_k() -> None:
@@ -122,9 +123,7 @@ def test_training_gives_every_batch_its_condition(data: rp.data.Dataset, kind: s
         "loader": torch.utils.data.DataLoader(pairs, batch_size=3, shuffle=True),
         "pair": (x, LABELS),
     }[kind]
-    rp.fit(
-        recipe, source, objective=objective, epochs=2, batch_size=3, device="cpu", progress=False
-    )
+    quick_fit(recipe, source, objective=objective, epochs=2, batch_size=3)
     assert sum(map(len, seen)) == 2 * len(x)
     for batch in seen:
         assert torch.equal(batch.c.argmax(1), batch.y)
@@ -164,7 +163,7 @@ def test_other_data_need_not_have_every_label(echo: rp.Run) -> None:
 def test_unknown_labels_are_refused(data: rp.data.Dataset) -> None:
     recipe = build("vae", data.spec.conditioned("label"), latent_dim=2, hidden=(4,))
     with pytest.raises(DataError, match="5 of 8 examples have no label to condition on"):
-        rp.fit(recipe, data.with_labels_per_class(1), epochs=1, device="cpu", progress=False)
+        quick_fit(recipe, data.with_labels_per_class(1))
 
 
 def weights_of(out: Path | None, stop: int | None) -> dict[str, Tensor]:
@@ -318,7 +317,7 @@ def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() ->
     data = rp.data.from_arrays(x, covariates=c, test=(x, None, c))
     model = LatentModel(encoder, decoder, StandardNormal(2))
     recipe = Recipe(model, rp.objectives.ELBO(), spec=data.spec)
-    run = rp.fit(recipe, data, epochs=1, lr=1e-12, precision="float32", progress=False)
+    run = quick_fit(recipe, data, lr=1e-12, precision="float32")
     found = run.evaluate(n_samples=3, device="cpu")
     # Under the exact posterior the importance weight of every draw is p(x | c).
     expected = float(marginal.log_prob(x).mean())
@@ -338,7 +337,7 @@ def test_a_model_of_noise_around_covariates_nears_its_entropy(name: str, toleran
     x = c @ a.T + sigma * torch.randn(2000, 2)
     data = rp.data.from_arrays(x[:1500], covariates=c[:1500], test=(x[1500:], None, c[1500:]))
     make = lambda spec: build(name, spec, latent_dim=2, hidden=(32,))  # noqa: E731
-    run = rp.fit(make, data, epochs=40, lr=5e-3, batch_size=100, device="cpu", progress=False)
+    run = quick_fit(make, data, epochs=40, lr=5e-3, batch_size=100)
     entropy = np.log(2 * np.pi * np.e * sigma**2)  # of two independent Gaussians, in nats
     covariance = a @ a.T + sigma**2 * torch.eye(2)
     marginal = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
@@ -354,7 +353,7 @@ def test_every_prior_takes_covariates(prior: str, tmp_path: Path) -> None:
     data = rp.data.from_arrays(x, torch.arange(40) % 4, covariates=c)
     spec = data.conditioned("label+covariates").spec
     recipe = build("vae", spec, latent_dim=2, hidden=(4,), prior=prior)
-    run = rp.fit(recipe, data, epochs=1, out=tmp_path, device="cpu", progress=False)
+    run = quick_fit(recipe, data, out=tmp_path)
     given: Any = {"covariates": [3.0, -200.0], "label": 1}
     loaded = rp.load(tmp_path)
     assert loaded.spec == run.spec
@@ -384,7 +383,7 @@ def test_a_run_takes_a_table_and_covariates_by_name() -> None:
     table = TABLE.drop(columns="group")
     data = rp.data.from_arrays(table, covariates=["age", "sex"])
     make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
-    run = rp.fit(make, data, epochs=1, device="cpu", progress=False)
+    run = quick_fit(make, data)
     expected = run.encode(data, split="train")
     assert torch.equal(run.encode(table), expected)
     beside = table[["sex", "age"]]
@@ -457,10 +456,10 @@ def test_a_recipe_is_built_for_its_covariates() -> None:
     other = rp.data.from_arrays(X, covariates={"height": [1, 2, 3, 4]})
     for source, has in ((other, "height"), (X, "none")):
         with pytest.raises(DataError, match=f"built for the covariates age, and 'data' has {has}"):
-            rp.fit(recipe, source, epochs=1, device="cpu", progress=False)
+            quick_fit(recipe, source)
     # A model without a condition is trained without the covariates of its data.
     plain = build("vae", data.spec.conditioned(None), latent_dim=2, hidden=(4,))
-    run = rp.fit(plain, data, epochs=1, device="cpu", progress=False)
+    run = quick_fit(plain, data)
     assert run.encode(X).shape == (4, 2)
 
 
@@ -475,7 +474,7 @@ def test_pictures_under_covariates_are_under_those_of_examples(tmp_path: Path) -
 
     model = LatentModel(recipe.model.encoder, Function(shade), recipe.model.prior)
     recipe = Recipe(model, recipe.objective, spec=recipe.spec)
-    rp.fit(recipe, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
+    quick_fit(recipe, data, out=tmp_path, pictures_every=1)
     with Image.open(tmp_path / "pictures" / "samples-epoch-001.png") as picture:
         shades = set(np.unique(np.asarray(picture)).tolist())
     given = 255 * data.examples("validation").c.numpy()

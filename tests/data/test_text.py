@@ -23,7 +23,7 @@ from reparam.errors import DataError, OptionError, ReparamError, ShapeError, Sup
 from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
 from reparam.spec import DataSpec
-from tests.support import reparam
+from tests.support import quick_fit, reparam
 
 SENTENCE = "the rain in spain stays mainly in the plain.\n"
 
@@ -239,7 +239,7 @@ def test_the_bound_cannot_beat_the_entropy_and_comes_near_it() -> None:
     x = words[torch.randint(2, (128,))]
     data = rp.data.from_arrays(x, support="tokens", test=words.repeat(64, 1))
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=16, dropout=0.0, free_bits=0.0)
-    run = rp.fit(recipe, data, epochs=40, lr=2e-2, batch_size=32, device="cpu", progress=False)
+    run = quick_fit(recipe, data, epochs=40, lr=2e-2, batch_size=32)
     result = run.evaluate(n_samples=20)
     assert 0.97 * log(2) < -result.elbo < 1.1 * log(2)
     assert result.bits_per_dim == pytest.approx(-result.log_likelihood / log(2) / 4)
@@ -251,7 +251,7 @@ def test_a_label_as_condition_decides_what_is_written() -> None:
     x = (y[:, None] + torch.arange(6)) % 4
     data = rp.data.from_arrays(x, y, support="tokens").conditioned("label")
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=16, free_bits=0.0)
-    run = rp.fit(recipe, data, epochs=20, lr=2e-2, batch_size=32, device="cpu", progress=False)
+    run = quick_fit(recipe, data, epochs=20, lr=2e-2, batch_size=32)
     for label in (0, 1):
         drawn = run.sample(20, label=label)
         assert (drawn == x[label]).all(-1).float().mean() > 0.8
@@ -264,7 +264,7 @@ def test_free_bits_keep_the_code_in_use() -> None:
     for free_bits in (0.0, 0.5):
         torch.manual_seed(0)
         recipe = rp.variants.text_vae(data.spec, latent_dim=4, width=16, free_bits=free_bits)
-        run = rp.fit(recipe, data, epochs=10, lr=1e-2, batch_size=32, device="cpu", progress=False)
+        run = quick_fit(recipe, data, epochs=10, lr=1e-2, batch_size=32)
         spent[free_bits] = run.evaluate(Batch(x), n_samples=2).kl
     assert spent[0.0] < 0.5
     assert spent[0.5] > 1.5
@@ -398,7 +398,7 @@ def test_vocabularies_survive_the_configuration(tmp_path: Path) -> None:
     path = write(tmp_path, signs * 40)
     data = load_text(path, window=8)
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=4)
-    rp.fit(recipe, data, epochs=1, device="cpu", progress=False, out=tmp_path / "run")
+    quick_fit(recipe, data, out=tmp_path / "run")
     assert rp.load(tmp_path / "run").vocabulary.symbols == "".join(sorted(set(signs)))
 
 

@@ -33,7 +33,7 @@ from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
-from tests.support import Function, normal, reparam
+from tests.support import Function, normal, quick_fit, reparam
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,13 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def healthy(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     torch.manual_seed(0)
-    return rp.fit(
+    return quick_fit(
         variants.vae(digits.spec, latent_dim=8, hidden=[64]),
         digits,
         epochs=40,
         checkpoint_every=60.0,
         out=tmp_path_factory.mktemp("doctor") / "run",
         pictures_every=0,
-        progress=False,
     )
 
 
@@ -162,7 +161,7 @@ class TestHealthy:
         source = data.from_arrays(x[:800], test=x[800:])
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, latent_dim=2, hidden=[32])
-        run = rp.fit(recipe, source, epochs=40, lr=3e-3, progress=False)
+        run = quick_fit(recipe, source, epochs=40, lr=3e-3)
         found = examine(run)
         assert found.of("problem") == (), str(found)
         assert found["leak"].severity == "fine"
@@ -261,7 +260,7 @@ class TestEncoder:
 
     def test_directions_are_tuned_too(self) -> None:
         digits = data.load("digits", binarize="dynamic")
-        run = rp.fit(variants.vmf_vae(digits.spec, latent_dim=3), digits, epochs=1, progress=False)
+        run = quick_fit(variants.vmf_vae(digits.spec, latent_dim=3), digits)
         found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.figures["gain_train"] > 0
 
@@ -289,7 +288,7 @@ class TestEncoder:
 
     def test_a_posterior_of_another_kind_is_left_alone(self) -> None:
         digits = data.load("digits", binarize="dynamic")
-        run = rp.fit(variants.ladder_vae(digits.spec), digits, epochs=1, progress=False)
+        run = quick_fit(variants.ladder_vae(digits.spec), digits)
         found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "skipped"
 
@@ -394,7 +393,7 @@ class TestLikelihood:
     def test_cross_entropy(self, variant: str, name: str, expected: str) -> None:
         digits = data.load("digits")
         recipe = variants.build(variant, digits.spec, latent_dim=2, hidden=[16], likelihood=name)
-        run = rp.fit(recipe, digits, epochs=1, progress=False)
+        run = quick_fit(recipe, digits)
         found = likelihood.cross_entropy(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == expected
         if expected == "problem":
@@ -474,7 +473,7 @@ def few() -> tuple[Run, Dataset]:
     }
     source = replace(static, splits=splits)
     recipe = variants.vae(source.spec, latent_dim=8, hidden=[128])
-    return rp.fit(recipe, source, epochs=250, progress=False), source
+    return quick_fit(recipe, source, epochs=250), source
 
 
 class TestOverfitting:
@@ -574,7 +573,7 @@ class TestCurves:
         source = data.load("digits", validation=71)
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, hidden=[64])
-        run = rp.fit(recipe, source, epochs=30, lr=0.5, progress=False)
+        run = quick_fit(recipe, source, epochs=30, lr=0.5)
         found = training.learning_rate(diagnostic_context(run, source))
         assert found.severity == "problem", str(found)
         assert "lr=0.05" in found.fix
@@ -649,7 +648,7 @@ class TestCurves:
         """It kills the units of the network within an epoch, so that nothing is left to encode."""
         torch.manual_seed(0)
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=[64, 64])
-        run = rp.fit(recipe, digits, epochs=5, lr=0.3, progress=False)
+        run = quick_fit(recipe, digits, epochs=5, lr=0.3)
         found = latents.collapse(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "problem"
         assert "lr=0.03" in found.fix

@@ -22,7 +22,7 @@ from reparam.evaluation.latents.probes import (
 )
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
-from tests.support import Function, normal
+from tests.support import Function, normal, quick_fit
 
 
 def two_gaussians(n: int, seed: int, distance: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -206,7 +206,7 @@ class TestEvaluation:
     def test_a_run_has_its_training_examples_at_hand(self, tmp_path: Path) -> None:
         digits = rp.data.load("digits")
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=(32,))
-        run = rp.fit(recipe, digits, epochs=3, progress=False, out=tmp_path / "run")
+        run = quick_fit(recipe, digits, epochs=3, out=tmp_path / "run")
         found = run.evaluate(n_samples=2)
         assert found.probe_examples == 1366
         assert found.linear_probe is not None

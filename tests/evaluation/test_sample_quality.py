@@ -30,7 +30,7 @@ from reparam.evaluation.samples import (
 from reparam.mmd import mmd
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
-from tests.support import Constant, Function, normal, reparam
+from tests.support import Constant, Function, normal, quick_fit, reparam
 
 
 def gaussian(n: int, seed: int, *, loc: float = 0.0, scale: float = 1.0, size: int = 4) -> Tensor:
@@ -332,12 +332,10 @@ def test_the_command_line_compares_samples_in_features(tmp_path: Path) -> None:
     digits = rp.data.load("digits", binarize="dynamic")
     for name, build in (("one", variants.vae), ("judge", variants.classifier)):
         recipe = build(digits.spec, hidden=(16,))
-        rp.fit(recipe, digits, epochs=1, progress=False, out=tmp_path / name)
-    rp.fit(
+        quick_fit(recipe, digits, out=tmp_path / name)
+    quick_fit(
         variants.vae(DataSpec((3,), "real"), hidden=(4,)),
         gaussian(40, 0, size=3),
-        epochs=1,
-        progress=False,
         out=tmp_path / "other",
     )
     line = ["evaluate", str(tmp_path / "one"), "--n-samples", "2", "--sample-quality", "200"]

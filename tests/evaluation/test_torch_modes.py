@@ -17,7 +17,7 @@ from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.likelihood.annealed import Annealing, annealed_importance
 from reparam.isolation import default_modes, isolated, make_trainable
-from tests.support import Function, normal, same
+from tests.support import Function, normal, quick_fit, same
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (X[:, 0] > 0).long().numpy()
@@ -30,7 +30,7 @@ def recipe_for(spec: rp.DataSpec) -> rp.variants.Recipe:
 
 
 def fitted(model: Any = recipe_for, data: Any = X, **options: Any) -> rp.Run:
-    return rp.fit(model, data, epochs=2, batch_size=10, progress=False, device="cpu", **options)
+    return quick_fit(model, data, epochs=2, batch_size=10, **options)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_the_modes_of_the_caller_are_back_after_an_error() -> None:
     with torch.inference_mode():
         before = modes()
         with pytest.raises(OptionError):
-            rp.fit(recipe_for, X, epochs=-1, progress=False)
+            quick_fit(recipe_for, X, epochs=-1)
         assert modes() == before
 
 
@@ -323,13 +323,11 @@ def test_deterministic_algorithms_suffice(variant: str) -> None:
 def test_a_run_is_read_in_inference_mode(tmp_path: Any) -> None:
     digits = rp.data.load("digits")
     recipe = rp.variants.vae(digits.spec, latent_dim=2, hidden=[4])
-    rp.fit(recipe, digits, epochs=1, out=tmp_path / "run", progress=False, device="cpu")
+    quick_fit(recipe, digits, out=tmp_path / "run")
     with torch.inference_mode():
         run = rp.load(tmp_path / "run")
     plain = rp.load(tmp_path / "run")
-    again, expected = (
-        rp.fit(one.model, digits, epochs=1, progress=False, device="cpu") for one in (run, plain)
-    )
+    again, expected = (quick_fit(one.model, digits) for one in (run, plain))
     assert same(again, expected)
 
 

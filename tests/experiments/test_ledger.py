@@ -40,7 +40,7 @@ from reparam.cli import reproduce as verb
 from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
-from tests.support import ROOT, reparam, write_mnist
+from tests.support import ROOT, quick_fit, reparam, write_mnist
 
 REPRODUCED = ROOT / "docs" / "reproduced"
 QUICK = {"epochs": 1, "n_samples": 20}
@@ -268,7 +268,7 @@ def test_kept_scores_follow_the_weights(tmp_path: Path) -> None:
     for seed in (0, 1):
         torch.manual_seed(seed)
         recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
-        run = rp.fit(recipe, data, epochs=1, progress=False, seed=seed)
+        run = quick_fit(recipe, data, seed=seed)
         run.folder = RunFolder(tmp_path / "run")
         run.folder.path.mkdir(exist_ok=True)
         save_tensors(run.folder.model_file, run.model.state_dict(), {})
@@ -282,7 +282,7 @@ def test_kept_scores_follow_the_weights(tmp_path: Path) -> None:
 
 def test_digest_is_that_of_an_evaluation() -> None:
     data = rp.data.load("digits")
-    run = rp.fit(rp.variants.vae(data.spec, latent_dim=1), data, epochs=1, progress=False)
+    run = quick_fit(rp.variants.vae(data.spec, latent_dim=1), data)
     batch = data.examples("test", limit=5)
     assert run.evaluate(batch, n_samples=2).to_dict()["data_sha256"] == digest(batch.x)
 

@@ -23,7 +23,7 @@ from reparam.models.latent import LatentModel
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.spec import DataSpec
 from reparam.variants import build
-from tests.support import Function, normal
+from tests.support import Function, normal, quick_fit
 
 WEIGHT = torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64)
 PLACE = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)
@@ -178,9 +178,7 @@ class TestVariant:
 
     def test_a_run_tells_and_makes_labels(self, name: str) -> None:
         data = rp.data.load("digits", binarize="threshold", labels_per_class=3)
-        run = rp.fit(
-            build(name, data.spec, hidden=[16]), data, epochs=1, device="cpu", progress=False
-        )
+        run = quick_fit(build(name, data.spec, hidden=[16]), data)
         assert run.sample(2, label=7).shape == (2, 1, 8, 8)
         assert run.reconstruct(data.examples("test", limit=5)).shape == (5, 1, 8, 8)
         with pytest.raises(OptionError, match="label=10: the labels of"):
@@ -273,7 +271,7 @@ class TestData:
         with pytest.raises(DataError, match="examples have no label to condition on"):
             data.examples("train")
         with pytest.raises(DataError, match="examples have no label to condition on"):
-            rp.fit(build("vae", data.spec), data, epochs=1, device="cpu", progress=False)
+            quick_fit(build("vae", data.spec), data)
 
     def test_batches_have_labeled_examples_beside_those_of_the_epoch(self) -> None:
         y = torch.full((100,), -1)
@@ -303,13 +301,13 @@ class TestData:
 
     def test_accuracy_is_of_known_labels_alone(self) -> None:
         data = rp.data.load("digits", binarize="threshold", labels_per_class=3)
-        run = rp.fit(build("ss-vae", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+        run = quick_fit(build("ss-vae", data.spec, hidden=(8,)), data)
         examples = data.examples("train")
         known = Batch(examples.x[examples.y >= 0], examples.y[examples.y >= 0])
         found = [run.evaluate(batch, n_samples=1).accuracy for batch in (examples, known)]
         assert found[0] == pytest.approx(found[1])
         with pytest.raises(DataError, match="some labels are not known"):
-            rp.fit(build("classifier", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+            quick_fit(build("classifier", data.spec, hidden=(8,)), data)
 
     @pytest.mark.parametrize("y", [torch.arange(10) % 2, torch.full((10,), -1), None])
     def test_batches_are_plain_where_all_or_no_labels_are_known(self, y: Tensor | None) -> None:

@@ -12,6 +12,7 @@ from reparam.errors import OptionError
 from reparam.nn import ConvDecoder, ConvEncoder
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import quick_fit
 
 SPEC = DataSpec((3, 8, 8), "unit")
 
@@ -83,7 +84,7 @@ def test_the_decoder_normalizes_its_first_maps_too(spatial: bool) -> None:
 def test_looking_at_a_model_in_training_does_not_change_it() -> None:
     recipe = build("conv-vae", SPEC, latent_dim=2, channels=(4, 4), norm="batch", padding=1)
     model, data = recipe.model.train(), rp.data.from_arrays(images(40), test=images(10, 1))
-    run = rp.fit(recipe, data, epochs=2, batch_size=8, progress=False, device="cpu")
+    run = quick_fit(recipe, data, epochs=2, batch_size=8)
     model.train()
     before = state(model)
     run.evaluate(n_samples=2, device="cpu")
@@ -108,7 +109,7 @@ def test_validation_and_checkpoints_leave_the_run_as_it_is(tmp_path: Path) -> No
             data = rp.data.Dataset(
                 data.name, data.spec, {**data.splits, "validation": held_out}, data.transform
             )
-        rp.fit(recipe, data, epochs=2, batch_size=8, progress=False, device="cpu", out=out)
+        quick_fit(recipe, data, epochs=2, batch_size=8, out=out)
         kept.append(state(recipe.model))
     for other in kept[1:]:
         assert all(torch.equal(kept[0][name], now) for name, now in other.items())

@@ -22,7 +22,7 @@ from reparam.errors import DataError, OptionError, RunError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.variants import get, names
-from tests.support import QUICK, reparam
+from tests.support import QUICK, quick_fit, reparam
 
 Edit = Callable[[str, Any], Path]
 
@@ -156,7 +156,7 @@ def test_a_run_composed_by_hand_is_read_with_its_model(tmp_path: Path) -> None:
             rp.priors.StandardNormal(2),
         )
 
-    rp.fit(model(), x, epochs=1, out=tmp_path / "run", progress=False, pictures_every=0)
+    quick_fit(model(), x, out=tmp_path / "run", pictures_every=0)
     assert rp.load(tmp_path / "run", model=model()).config["variant"] is None
 
 

@@ -20,7 +20,16 @@ from torch import Tensor
 import reparam as rp
 from reparam.errors import CheckpointError, Interrupted, RunError
 from reparam.training.step import Step
-from tests.support import Stop, contents, fit_until, flip, reparam, require_exact_resume, same
+from tests.support import (
+    Stop,
+    contents,
+    fit_until,
+    flip,
+    quick_fit,
+    reparam,
+    require_exact_resume,
+    same,
+)
 
 # 1,373 images: 3 steps an epoch, 9 in all.
 TRAIN = shlex.split(
@@ -357,16 +366,9 @@ class TestResume:
             decoder=rp.Conditional(rp.nn.MLP(2), rp.families.Bernoulli(4)),
             prior=rp.priors.StandardNormal(2),
         )
-        rp.fit(model, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
+        quick_fit(model, torch.rand(20, 4).round(), out=out)
         with pytest.raises(RunError, match=r"data of shape \(2, 2\)|data of shape \(4,\)"):
-            rp.fit(
-                model,
-                torch.rand(20, 2, 2).round(),
-                out=out,
-                resume=True,
-                epochs=1,
-                progress=False,
-            )
+            quick_fit(model, torch.rand(20, 2, 2).round(), out=out, resume=True)
 
     def test_of_another_model_is_one_sentence(self, stopped: Path) -> None:
         config = stopped / "config.yaml"
@@ -379,7 +381,7 @@ class TestResume:
         spec = rp.DataSpec((4,), "binary")
         recipe = rp.variants.vae(spec, latent_dim=2, hidden=[4])
         out = tmp_path / "run"
-        rp.fit(recipe, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
+        quick_fit(recipe, torch.rand(20, 4).round(), out=out)
         assert "the data were given in Python" in reparam("train --resume", out, code=2).err
 
     def test_of_an_objective_written_as_a_function(self, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from reparam.utils.files import (
     stored_path,
     write_json,
 )
-from tests.support import QUICK, reparam
+from tests.support import QUICK, quick_fit, reparam
 
 SOURCE = Path(rp.__file__).parent
 
@@ -62,7 +62,7 @@ class TestHome:
     def test_of_python(self, home: Path) -> None:
         x = torch.rand(20, 4)
         recipe = rp.variants.vae(rp.DataSpec((4,), "unit"), latent_dim=2, hidden=[4])
-        rp.fit(recipe, x, out="~/runs/a", epochs=1, progress=False)
+        quick_fit(recipe, x, out="~/runs/a")
         assert (home / "runs" / "a" / "config.yaml").is_file()
         assert RunFolder("~/runs/a").holds_run
         assert rp.load("~/runs/a", model=recipe).sample(2).shape == (2, 4)

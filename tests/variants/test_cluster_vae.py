@@ -34,7 +34,7 @@ from reparam.objectives.clustering_elbo import ClusteringELBO, kl_to_components
 from reparam.plots.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
-from tests.support import normal, reparam
+from tests.support import normal, quick_fit, reparam
 
 
 class Fixed(nn.Module):
@@ -327,9 +327,7 @@ def test_a_short_run_finds_three_shapes() -> None:
     recipe = cluster_vae(
         data.spec, n_clusters=3, latent_dim=2, hidden=(32,), jitter=False, pretraining=0.5
     )
-    run = rp.fit(
-        recipe, data, epochs=30, batch_size=50, device="cpu", precision="float32", progress=False
-    )
+    run = quick_fit(recipe, data, epochs=30, batch_size=50, precision="float32")
     assigned = assigned_clusters(run.model, Batch(x))
     assert hungarian_accuracy(assigned, labels).value > 0.95
 
