@@ -12,8 +12,8 @@ from pkgutil import resolve_name
 import pytest
 
 from reparam.utils.lazy import stub_imports
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = "reparam"
 
 FLOORS: list[set[str]] = [

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import reparam as rp
+from tests.support import ROOT, quick_fit
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = ROOT / "examples"
 SINGLE = FOLDER / "single_file_vae.py"
 
 
@@ -64,7 +65,7 @@ def test_single_file_reaches_the_elbo_of_the_library() -> None:
         elbos["single"].append(float(single.evaluate(model, test, n_samples=20)[0].mean()))
         torch.manual_seed(seed)
         recipe = rp.variants.vae(data.spec)
-        trained = rp.fit(recipe, data, epochs=10, seed=seed, device="cpu", progress=False)
+        trained = quick_fit(recipe, data, epochs=10, seed=seed)
         found = trained.evaluate(data.examples("test"), n_samples=20, device="cpu").to_dict()
         elbos["library"].append(found["elbo"])
     means, stds = zip(*((np.mean(v), np.std(v, ddof=1)) for v in elbos.values()), strict=True)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.variants import build, get, names
+from tests.support import fit_until, quick_fit, require_exact_resume
 
 SMALL = {
     "latent_dim": 4,
@@ -51,9 +53,6 @@ def small_data(name: str) -> rp.data.Dataset:
     return rp.data.from_arrays(x[:24], y[:24], validation=8, test=(x[24:], y[24:]))
 
 
-HOW = {"epochs": 1, "batch_size": 8, "device": "cpu", "progress": False}
-
-
 @pytest.fixture
 def _float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
@@ -82,7 +81,7 @@ def test_models_in_float64(name: str, tmp_path: Path) -> None:
     data = small_data(name)
     recipe = build(name, data.spec, **small_options(name))
     recipe.model.double()
-    run = rp.fit(recipe, data, out=tmp_path / "run", **HOW)
+    run = quick_fit(recipe, data, out=tmp_path / "run", batch_size=8)
     assert run.config["precision"] == "float64"
     assert weight_types(run.model) == {torch.float64}
     use(run)
@@ -95,7 +94,7 @@ def test_models_in_float64(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", names())
 def test_every_variant_where_float64_is_the_default(name: str) -> None:
     data = small_data(name)
-    run = rp.fit(lambda spec: build(name, spec, **small_options(name)), data, **HOW)
+    run = quick_fit(lambda spec: build(name, spec, **small_options(name)), data, batch_size=8)
     assert weight_types(run.model) == {torch.float64}
     use(run)
 
@@ -115,7 +114,9 @@ def test_every_variant_where_float64_is_the_default(name: str) -> None:
 )
 def test_parts_where_float64_is_the_default(parts: dict[str, Any]) -> None:
     data = small_data("vae")
-    use(rp.fit(build("vae", data.spec, **small_options("vae"), **parts), data, **HOW))
+    run = quick_fit(build("vae", data.spec, **small_options("vae"), **parts), data, batch_size=8)
+    assert weight_types(run.model) == {torch.float64}
+    use(run)
 
 
 def blank_run(**changes: object) -> tuple[rp.variants.Recipe, rp.data.Dataset]:
@@ -139,30 +140,20 @@ def test_figures_are_those_of_float32() -> None:
 
 
 def test_a_run_in_float64_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    def stop(event: rp.training.Event) -> None:
-        if event.kind == "epoch" and event.epoch == 1:
-            raise Stop
-
-    def trained(out: Path, **more: object) -> rp.Run:
+    def train(out: Path | None, stop: int | None) -> dict[str, Tensor]:
         recipe, data = blank_run()
         recipe.model.double()
-        how = {**HOW, "epochs": 2, "checkpoint_every": 0.0, "out": out}
-        return rp.fit(recipe, data, **how, **more)
+        return fit_until(stop, recipe, data, out, epochs=2, batch_size=8)
 
-    whole = trained(tmp_path / "whole")
-    with pytest.raises(Stop):
-        trained(tmp_path / "parts", callbacks=[stop])
-    parts = trained(tmp_path / "parts", resume=True)
-    for path, value in whole.model.state_dict().items():
-        assert torch.equal(parts.model.state_dict()[path], value), path
+    # An epoch has two steps.
+    require_exact_resume(train, tmp_path, [2, 3])
 
 
 def test_float64_can_be_asked_for() -> None:
     recipe, data = blank_run()
-    assert weight_types(rp.fit(recipe, data, precision="float64", **HOW).model) == {torch.float64}
+    assert weight_types(quick_fit(recipe, data, precision="float64", batch_size=8).model) == {
+        torch.float64
+    }
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -170,7 +161,7 @@ def test_less_than_the_weights_are_is_refused(precision: str) -> None:
     recipe, data = blank_run()
     recipe.model.double()
     with pytest.raises(OptionError, match=f"precision='{precision}': the weights are float64"):
-        rp.fit(recipe, data, precision=precision, **HOW)
+        quick_fit(recipe, data, precision=precision, batch_size=8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -181,7 +172,7 @@ def test_half_precision_is_measured_and_not_trained(dtype: torch.dtype) -> None:
     half = rp.evaluation.evaluate(recipe.model, data.examples("test"), data.spec, n_samples=5)
     assert half.elbo == pytest.approx(full.elbo, rel=0.01)
     with pytest.raises(OptionError, match=r"weights of type torch\.b?float16: .*model\.float\(\)"):
-        rp.fit(recipe, data, **HOW)
+        quick_fit(recipe, data, batch_size=8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -16,10 +16,10 @@ from reparam.errors import ReparamError
 from reparam.utils.equality import same
 from reparam.variants import build, get, names
 from reparam.variants.kinds import OBJECTIVES, POSTERIORS, PRIORS
+from tests.support import quick_fit
 
 IMAGES = rp.DataSpec((1, 8, 8), "binary", n_classes=3)
 TOKENS = rp.DataSpec((8,), "tokens", levels=5)
-HOW = {"epochs": 1, "batch_size": 8, "device": "cpu", "progress": False}
 
 
 def sent(thing: Any) -> Any:
@@ -96,7 +96,9 @@ def test_parts(parts: dict[str, Any]) -> None:
 
 def trained(**options: Any) -> rp.Run:
     data = rp.data.from_arrays(torch.rand(24, 1, 8, 8).round(), test=torch.rand(8, 1, 8, 8).round())
-    return rp.fit(build("vae", data.spec, latent_dim=2, hidden=[8], **options), data, **HOW)
+    return quick_fit(
+        build("vae", data.spec, latent_dim=2, hidden=[8], **options), data, batch_size=8
+    )
 
 
 def test_runs_and_what_they_give() -> None:
@@ -118,7 +120,7 @@ def test_runs_and_what_they_give() -> None:
 def test_runs_in_a_folder(tmp_path: Any) -> None:
     data = rp.data.load("digits", validation=1400)
     recipe = build("vae", data.spec, latent_dim=2, hidden=[8])
-    run = rp.fit(recipe, data, out=tmp_path / "run", **HOW)
+    run = quick_fit(recipe, data, out=tmp_path / "run", batch_size=8)
     assert torch.equal(sent(run).encode(split="validation"), run.encode(split="validation"))
 
 

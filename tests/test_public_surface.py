@@ -16,8 +16,8 @@ import reparam as rp
 from reparam import objectives
 from reparam.families import Family
 from reparam.variants import get, names
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PUBLIC = sorted(name for name in rp.__all__ if isinstance(getattr(rp, name), ModuleType))
 

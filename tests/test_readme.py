@@ -8,8 +8,9 @@ import pytest
 
 from reparam.cli.main import main
 from reparam.variants import get, names
+from tests.support import ROOT
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 FENCED = re.findall(r"^```(?:python)?\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(

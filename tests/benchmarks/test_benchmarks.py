@@ -4,7 +4,6 @@ Nothing here is a timing.
 """
 
 import doctest
-import gzip
 import importlib
 import json
 import subprocess
@@ -25,8 +24,8 @@ from benchmarks.jobs import likelihood, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
+from tests.support import ROOT, quick_fit, write_mnist
 
-ROOT = Path(__file__).parents[2]
 HERE = ROOT / "benchmarks"
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
 
@@ -50,19 +49,7 @@ def load(name: str) -> ModuleType:
 def data_dir(tmp_path: Path) -> Path:
     """Make a tiny MNIST and a tiny CIFAR-10 in their official formats."""
     random = np.random.default_rng(0)
-    folder = tmp_path / "mnist"
-    folder.mkdir()
-    for part, n in (("train", 300), ("t10k", 20)):
-        head = np.array([0x803, n, 28, 28], ">i4").tobytes()
-        pixels = random.integers(0, 256, (n, 28, 28), np.uint8)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(
-            gzip.compress(head + pixels.tobytes())
-        )
-        head = np.array([0x801, n], ">i4").tobytes()
-        labels = random.integers(0, 10, n, np.uint8)
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(
-            gzip.compress(head + labels.tobytes())
-        )
+    write_mnist(tmp_path / "mnist", 300, 20)
     folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     for number in range(1, 6):
@@ -169,7 +156,7 @@ def test_evaluator_reads_what_reparam_writes(data_dir: Path, tmp_path: Path) -> 
     data = rp.data.load("mnist", data_dir=data_dir, binarize="none", validation=0)
     recipe = rp.variants.vae(data.spec, latent_dim=20, likelihood="cross-entropy")
     out = tmp_path / "run"
-    run = rp.fit(recipe, data, epochs=1, out=out, progress=False, pictures_every=0)
+    run = quick_fit(recipe, data, out=out, pictures_every=0)
     weights = load("mnist").load_weights(out / "model.safetensors")
     elbo = load("elbo")
     found = elbo.elbo(weights, elbo.images(str(data_dir), 0), draws=200)
@@ -199,7 +186,7 @@ def test_multiply_adds_of_the_training_step_add_up() -> None:
 def test_operands_have_the_shape_of_their_product(what: str) -> None:
     limit = load("limit")
     a, b = limit.operands(limit.Product(what, 3, 4, 5), torch.bfloat16)
-    assert (a @ b).shape == (3, 5)
+    assert (a.shape, b.shape) == ((3, 4), (4, 5))
 
 
 def record(contender: str, repetition: int, **more: Any) -> dict[str, Any]:

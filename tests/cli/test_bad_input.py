@@ -3,11 +3,9 @@
 import gzip
 import os
 import pickle
-import shlex
-import struct
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +14,24 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.training.step import Step
-
-TRAIN = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
-
-Refused = Callable[..., str]
+from tests.support import TRAIN, Bomb, contents, idx, refused, reparam, write_mnist
 
 
-@pytest.fixture
-def refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Refused:
-    """Run a command line that must fail, in an empty folder, and return what it says."""
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def run(line: str, *said: str, code: int | None = None) -> str:
-        capsys.readouterr()
-        found = main(shlex.split(line))
-        out, err = capsys.readouterr()
-        assert found == code if code is not None else found in (1, 2)
-        # Epochs that went well come before.
-        err = "".join(line for line in err.splitlines(True) if not line.startswith("epoch "))
-        assert err.startswith("reparam: ")
-        assert err.count("\n") == 1, f"more than one sentence: {err}"
-        assert "Traceback" not in err
-        assert "Error(" not in err
-        for part in said:
-            assert part in err
-        assert out == ""
-        return err
-
-    return run
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs, ``vae`` and ``classifier``, and one file."""
     folder = tmp_path_factory.mktemp("runs")
-    assert main(shlex.split(f"{TRAIN} --out {folder / 'vae'}")) == 0
+    reparam(f"{TRAIN} --out", folder / "vae")
     words = "train classifier --hidden 4 --epochs 1 --batch-size 2000 --pictures-every 0"
-    assert main(shlex.split(f"{words} --out {folder / 'classifier'}")) == 0
+    reparam(f"{words} --out", folder / "classifier")
     (folder / "file").write_text("mine")
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -133,14 +102,14 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("data --nothing", "unknown option of 'reparam data' '--nothing'"),
     ],
 )
-def test_words_that_make_no_sense(refused: Refused, tmp_path: Path, line: str, said: str) -> None:
+def test_words_that_make_no_sense(tmp_path: Path, line: str, said: str) -> None:
     refused(line, said)
     # Nothing that would stand in the way of the corrected command.
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has an accelerator")
-def test_device_that_is_not_there(refused: Refused) -> None:
+def test_device_that_is_not_there() -> None:
     refused(f"{TRAIN} --device cuda", "not on this machine", "--device cpu", code=2)
 
 
@@ -190,22 +159,20 @@ class TestUse:
             ("train --resume {vae} --config {file}", "drop one"),
         ],
     )
-    def test_of_a_run(
-        self, refused: Refused, runs: Path, tmp_path: Path, line: str, said: str
-    ) -> None:
+    def test_of_a_run(self, runs: Path, tmp_path: Path, line: str, said: str) -> None:
         before = contents(runs)
         names = {name: runs / name for name in ("vae", "classifier", "file")}
         refused(line.format(**names), said)
         assert contents(runs) == before
         assert list(tmp_path.iterdir()) == []
 
-    def test_of_a_folder_with_other_files(self, refused: Refused, tmp_path: Path) -> None:
+    def test_of_a_folder_with_other_files(self, tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "notes.txt").write_text("mine")
         refused(f"{TRAIN} --out other", "is not empty (it holds notes.txt)", code=1)
         assert contents(tmp_path) == {"other/notes.txt": b"mine"}
 
-    def test_on_data_of_another_shape(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
+    def test_on_data_of_another_shape(self, runs: Path, tmp_path: Path) -> None:
         write_mnist(tmp_path / "mnist")
         refused(
             f"evaluate {runs / 'vae'} --data mnist --data-dir {tmp_path}",
@@ -243,17 +210,13 @@ class TestConfig:
             ("\x00", "a.yaml"),
         ],
     )
-    def test_file_that_makes_no_sense(
-        self, refused: Refused, tmp_path: Path, text: str, said: str
-    ) -> None:
+    def test_file_that_makes_no_sense(self, tmp_path: Path, text: str, said: str) -> None:
         (tmp_path / "a.yaml").write_text(text + "\n")
         named = "" if text.startswith("variant") else "vae"
         refused(f"train {named} --config a.yaml --out run", said)
         assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 
-    def test_of_a_run_that_was_edited(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
-        import shutil
-
+    def test_of_a_run_that_was_edited(self, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "vae", tmp_path / "run")
         config = tmp_path / "run" / "config.yaml"
         text = config.read_text()
@@ -264,37 +227,19 @@ class TestConfig:
         refused("sample run", "did you mean 'vae'")
 
 
-def write_idx(path: Path, values: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    head = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(
-        f">{values.ndim}I", *values.shape
-    )
-    path.write_bytes(gzip.compress(head + values.astype(np.uint8).tobytes()))
-
-
-def write_mnist(folder: Path, n: int = 40) -> None:
-    """Write the four files of MNIST, of random pixels."""
-    random = np.random.default_rng(0)
-    for part in ("train", "t10k"):
-        pixels = random.integers(0, 256, (n, 28, 28))
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", pixels)
-        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", random.integers(0, 10, n))
-
-
 class TestDataFiles:
     def test_whole_ones_do(self, tmp_path: Path) -> None:
         write_mnist(tmp_path / "mnist")
-        line = f"{TRAIN} --data mnist --data-dir {tmp_path} --out {tmp_path / 'run'}"
-        assert main(line.split()) == 0
+        reparam(f"{TRAIN} --data mnist --data-dir {tmp_path} --out run")
 
-    def test_missing(self, refused: Refused, tmp_path: Path) -> None:
+    def test_missing(self, tmp_path: Path) -> None:
         refused(f"{TRAIN} --data mnist --data-dir {tmp_path}", "mnist", str(tmp_path))
         write_mnist(tmp_path / "mnist")
         (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
         refused(f"{TRAIN} --data mnist --data-dir {tmp_path}", "train-labels-idx1-ubyte")
 
     @pytest.mark.parametrize("damage", ["short", "flipped", "text", "empty", "labels", "shape"])
-    def test_damaged(self, refused: Refused, tmp_path: Path, damage: str) -> None:
+    def test_damaged(self, tmp_path: Path, damage: str) -> None:
         write_mnist(tmp_path / "mnist")
         path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
         content = path.read_bytes()
@@ -307,9 +252,10 @@ class TestDataFiles:
         elif damage == "empty":
             path.write_bytes(b"")
         elif damage == "labels":
-            write_idx(tmp_path / "mnist" / "train-labels-idx1-ubyte.gz", np.zeros(39))
+            labels = path.with_name("train-labels-idx1-ubyte.gz")
+            labels.write_bytes(gzip.compress(idx(np.zeros(39))))
         else:
-            write_idx(path, np.zeros((40, 20, 20)))
+            path.write_bytes(gzip.compress(idx(np.zeros((40, 20, 20)))))
         said = refused(f"{TRAIN} --data mnist --data-dir {tmp_path} --out run", "train-")
         assert str(tmp_path / "mnist") in said
         assert not (tmp_path / "run").exists()
@@ -321,17 +267,14 @@ class TestFullDisk:
 
     def test_while_a_checkpoint_is_written(
         self,
-        refused: Refused,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
     ) -> None:
         line = (
             "train vae --hidden 4 --latent-dim 2 --epochs 2 --batch-size 512 --log-every 1 "
             "--checkpoint-every 0 --pictures-every 0 --out run"
         )
-        whole = line.replace("--out run", "--out whole")
-        assert main(whole.split()) == 0
+        reparam(line.replace("--out run", "--out whole"))
         real, count = os.fsync, [0]
 
         def fsync(handle: int) -> None:
@@ -348,14 +291,12 @@ class TestFullDisk:
             f"step-00000000{step}.{kind}" for step in (1, 2) for kind in ("json", "safetensors")
         ]
         # With space again it goes on to the same end.
-        assert main(["train", "--resume", "run"]) == 0
+        reparam("train --resume run")
         assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
             tmp_path / "whole" / "model.safetensors"
         ).read_bytes()
 
-    def test_while_metrics_are_written(
-        self, refused: Refused, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_while_metrics_are_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = Path.open
 
         def opened(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
@@ -367,15 +308,13 @@ class TestFullDisk:
         refused(f"{TRAIN} --out run", "no space left on the disk for run/metrics.jsonl", code=1)
 
     def test_while_the_folder_is_begun(
-        self, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("reparam.utils.files.os.fsync", self.full)
         refused(f"{TRAIN} --out run", "no space left on the disk for run/config.yaml", code=1)
         assert contents(tmp_path) == {}
 
-    def test_while_events_are_written(
-        self, refused: Refused, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_while_events_are_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         monkeypatch.setattr(SummaryWriter, "add_scalar", self.full)
@@ -401,13 +340,9 @@ class TestFullDisk:
 
 
 class TestLoss:
-    def test_that_diverges_names_step_and_cause(
-        self, refused: Refused, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_that_diverges_names_step_and_cause(self) -> None:
         line = TRAIN.replace("--epochs 1", "--epochs 20").replace("2000", "256")
-        code = main(shlex.split(f"{line} --lr 1e30 --clip-norm 0 --out run"))
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert code == 1
+        said = reparam(f"{line} --lr 1e30 --clip-norm 0 --out run", code=1).err.splitlines()[-1]
         assert said.startswith("reparam: the ")
         assert "not finite" in said
         assert "step " in said
@@ -415,10 +350,8 @@ class TestLoss:
 
     def test_that_is_poisoned_keeps_the_last_good_checkpoint(
         self,
-        refused: Refused,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
     ) -> None:
         real = Step.__call__
 
@@ -434,26 +367,20 @@ class TestLoss:
             said = refused(line, "not finite at step 2 (epoch 1): loss nan", code=1)
         assert "the last good checkpoint is in run/checkpoints" in said
         assert (tmp_path / "run" / "checkpoints" / "step-000000002.json").exists()
-        assert main(["train", "--resume", "run"]) == 0
+        reparam("train --resume run")
 
 
 class TestRunsOfOthers:
-    def test_a_pickle_is_refused(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
-        import shutil
-
-        class Bomb:
-            def __reduce__(self) -> Any:
-                return os.mkdir, (str(tmp_path / "executed"),)
-
+    def test_a_pickle_is_refused(self, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "vae", tmp_path / "run")
         shutil.rmtree(tmp_path / "run" / "checkpoints")
-        (tmp_path / "run" / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
-        assert main(["sample", "run"]) == 1
+        (tmp_path / "run" / "model.safetensors").write_bytes(
+            pickle.dumps(Bomb(tmp_path / "executed"))
+        )
+        reparam("sample run", code=1)
         assert not (tmp_path / "executed").exists()
 
-    def test_a_tag_of_python_is_refused(self, refused: Refused, runs: Path, tmp_path: Path) -> None:
-        import shutil
-
+    def test_a_tag_of_python_is_refused(self, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "vae", tmp_path / "run")
         with (tmp_path / "run" / "config.yaml").open("a") as stream:
             stream.write("x: !!python/object/apply:os.mkdir [executed]\n")
@@ -462,7 +389,7 @@ class TestRunsOfOthers:
         assert not (tmp_path / "executed").exists()
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-    def test_a_place_without_permission(self, refused: Refused, tmp_path: Path) -> None:
+    def test_a_place_without_permission(self, tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         refused(f"{TRAIN} --out closed/run", "Permission denied", code=1)
 

@@ -9,17 +9,27 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.data.condition import condition_of, conditions
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
-from reparam.training.events import Event
 from reparam.variants import Recipe, build
+from tests.support import (
+    TRAIN,
+    Function,
+    LinearGaussian,
+    fit_until,
+    normal,
+    quick_fit,
+    reparam,
+    require_exact_resume,
+    same,
+)
 
 SPEC = rp.DataSpec((4,), "real", n_classes=3, name="rows")
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0])
@@ -34,14 +44,14 @@ class Echo(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor) -> Distribution:
         label = c @ torch.arange(3.0)
-        return Independent(Normal(label[:, None].expand(*z.shape[:-1], 4) + self.unused, 1.0), 1)
+        return normal(label[:, None].expand(*z.shape[:-1], 4) + self.unused, 1.0)
 
 
 class Quiet(nn.Module):
     """An encoder that keeps the first two entries of x; the label is of no use to it."""
 
     def forward(self, x: Tensor, c: Tensor) -> Distribution:
-        return Independent(Normal(x[..., :2], 1.0), 1)
+        return normal(x[..., :2], 1.0)
 
 
 @pytest.fixture
@@ -57,7 +67,7 @@ def echo(data: rp.data.Dataset) -> rp.Run:
         rp.objectives.ELBO(),
         spec=data.spec.conditioned("label"),
     )
-    return rp.fit(recipe, data, epochs=1, lr=1e-9, device="cpu", progress=False)
+    return quick_fit(recipe, data, lr=1e-9)
 
 
 def test_a_condition_is_the_label_as_one_of_k() -> None:
@@ -113,9 +123,7 @@ def test_training_gives_every_batch_its_condition(data: rp.data.Dataset, kind: s
         "loader": torch.utils.data.DataLoader(pairs, batch_size=3, shuffle=True),
         "pair": (x, LABELS),
     }[kind]
-    rp.fit(
-        recipe, source, objective=objective, epochs=2, batch_size=3, device="cpu", progress=False
-    )
+    quick_fit(recipe, source, objective=objective, epochs=2, batch_size=3)
     assert sum(map(len, seen)) == 2 * len(x)
     for batch in seen:
         assert torch.equal(batch.c.argmax(1), batch.y)
@@ -155,82 +163,51 @@ def test_other_data_need_not_have_every_label(echo: rp.Run) -> None:
 def test_unknown_labels_are_refused(data: rp.data.Dataset) -> None:
     recipe = build("vae", data.spec.conditioned("label"), latent_dim=2, hidden=(4,))
     with pytest.raises(DataError, match="5 of 8 examples have no label to condition on"):
-        rp.fit(recipe, data.with_labels_per_class(1), epochs=1, device="cpu", progress=False)
+        quick_fit(recipe, data.with_labels_per_class(1))
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
-def weights_of(out: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
-    """Train a conditional model with a learned prior, stopped at a step when asked, and resumed."""
-
-    def callback(event: Event) -> None:
-        if event.step == stop_at and event.kind == "log":
-            raise Stop
-
+def weights_of(out: Path | None, stop: int | None) -> dict[str, Tensor]:
+    """Train a conditional model with a learned prior until a step, or resume it."""
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(30, 6, generator=rng).round()
     data = rp.data.from_arrays(x, torch.arange(30) % 3, n_classes=3)
     torch.manual_seed(0)
     spec = data.spec.conditioned("label")
     recipe = build("vae", spec, latent_dim=2, hidden=(4,), prior="flow")
-    settings = {"epochs": 2, "batch_size": 10, "log_every": 1, "checkpoint_every": 0}
-    run = rp.fit(
-        recipe,
-        data,
-        out=out,
-        resume=True,
-        device="cpu",
-        progress=False,
-        callbacks=[callback],
-        **settings,
-    )
-    return run.model.state_dict()
+    return fit_until(stop, recipe, data, out, epochs=2, batch_size=10)
 
 
 def test_a_conditional_run_resumes_exactly_and_reloads(tmp_path: Path) -> None:
-    expected = weights_of(None)
-    with pytest.raises(Stop):
-        weights_of(tmp_path, stop_at=4)
-    found = weights_of(tmp_path)
-    loaded = rp.load(tmp_path)
+    expected = require_exact_resume(weights_of, tmp_path, [4])
+    loaded = rp.load(tmp_path / "4")
     assert loaded.spec.condition == "label"
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
-        assert torch.equal(loaded.model.state_dict()[name], value), name
+    assert same(loaded, expected)
     assert loaded.sample(2, label=1).shape == (2, 6)
 
 
-def test_the_command_line_goes_all_the_way(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = str(tmp_path / "run")
-    words = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 500 --pictures-every 0 --device cpu"
-    train = ["train", "vae", "--condition", "label", "--out", run, *words.split()]
-    assert main(train) == 0
+def test_the_command_line_goes_all_the_way(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said = reparam(f"{TRAIN} --condition label --out", run)
+    assert f"sample {run} --label 0" in said.out
     arrays = tmp_path / "samples.npy"
-    assert main(["sample", run, "-n", "6", "--label", "2", "--out", str(arrays)]) == 0
+    reparam("sample", run, "-n 6 --label 2 --out", arrays)
     assert np.load(arrays).shape == (6, 1, 8, 8)
-    assert f"sample {run} --label 0" in capsys.readouterr().out
-    assert main(["sample", run, "--label", "2"]) == 0
-    assert "under label 2" in capsys.readouterr().out
+    assert "under label 2" in reparam("sample", run, "--label 2").out
     assert (tmp_path / "run" / "samples-label-2.png").exists()
     walks = tmp_path / "walks.npy"
-    assert main(["interpolate", run, "-n", "2", "--steps", "5", "--out", str(walks)]) == 0
+    reparam("interpolate", run, "-n 2 --steps 5 --out", walks)
     loaded = rp.load(run)
     batch = loaded.examples(limit=4)
     ends = torch.from_numpy(np.load(walks)).unflatten(0, (2, 5))[:, [0, -1]].flatten(0, 1)
     torch.testing.assert_close(ends, loaded.reconstruct(batch))
     for verb in ("reconstruct", "encode", "plot"):
-        assert main([verb, run]) == 0, verb
+        reparam(verb, run)
     # A grid over the latent plane would need a label for each of its points.
     assert not (tmp_path / "run" / "pictures" / "quantile-grid.png").exists()
-    assert main(["evaluate", run, "--n-samples", "2"]) == 0
-    assert main(["train", "--resume", run]) == 0
-    capsys.readouterr()
-    assert main(["sample", run, "--label", "12"]) != 0
-    assert "the labels of 'digits' are 0 to 9" in capsys.readouterr().err
+    reparam("evaluate", run, "--n-samples 2")
+    reparam("train --resume", run)
+    said = reparam("sample", run, "--label 12", code=None)
+    assert "the labels of 'digits' are 0 to 9" in said.err
 
 
 # ---------------------------------------------------------------- covariates
@@ -326,22 +303,7 @@ class Shift(nn.Module):
         self.w, self.a, self.sigma = nn.Parameter(w), nn.Parameter(a), sigma
 
     def forward(self, z: Tensor, c: Tensor) -> Distribution:
-        return Independent(Normal(z @ self.w.T + c @ self.a.T, self.sigma), 1)
-
-
-class Inverse(nn.Module):
-    """The exact posterior of ``Shift`` under a standard normal prior."""
-
-    def __init__(self, decoder: Shift) -> None:
-        super().__init__()
-        w, self.decoder = decoder.w.detach(), (decoder,)
-        precision = torch.eye(w.shape[1]) + w.T @ w / decoder.sigma**2
-        self.register_buffer("gain", torch.linalg.solve(precision, w.T) / decoder.sigma**2)
-        self.register_buffer("scale", torch.linalg.cholesky(precision.inverse()))
-
-    def forward(self, x: Tensor, c: Tensor) -> Distribution:
-        loc = (x - c @ self.decoder[0].a.detach().T) @ self.gain.T
-        return MultivariateNormal(loc, scale_tril=self.scale)
+        return normal(z @ self.w.T + c @ self.a.T, self.sigma)
 
 
 def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() -> None:
@@ -350,10 +312,12 @@ def test_the_likelihood_under_covariates_is_that_of_a_linear_gaussian_model() ->
     marginal = MultivariateNormal(c @ a.T, w @ w.T + sigma**2 * torch.eye(4))
     x = marginal.sample()
     decoder = Shift(w.clone(), a.clone(), sigma)
+    linear = LinearGaussian(w, sigma)
+    encoder = Function(lambda x, c: linear.posterior(x - c @ a.T))
     data = rp.data.from_arrays(x, covariates=c, test=(x, None, c))
-    model = LatentModel(Inverse(decoder), decoder, StandardNormal(2))
+    model = LatentModel(encoder, decoder, StandardNormal(2))
     recipe = Recipe(model, rp.objectives.ELBO(), spec=data.spec)
-    run = rp.fit(recipe, data, epochs=1, lr=1e-12, precision="float32", progress=False)
+    run = quick_fit(recipe, data, lr=1e-12, precision="float32")
     found = run.evaluate(n_samples=3, device="cpu")
     # Under the exact posterior the importance weight of every draw is p(x | c).
     expected = float(marginal.log_prob(x).mean())
@@ -373,7 +337,7 @@ def test_a_model_of_noise_around_covariates_nears_its_entropy(name: str, toleran
     x = c @ a.T + sigma * torch.randn(2000, 2)
     data = rp.data.from_arrays(x[:1500], covariates=c[:1500], test=(x[1500:], None, c[1500:]))
     make = lambda spec: build(name, spec, latent_dim=2, hidden=(32,))  # noqa: E731
-    run = rp.fit(make, data, epochs=40, lr=5e-3, batch_size=100, device="cpu", progress=False)
+    run = quick_fit(make, data, epochs=40, lr=5e-3, batch_size=100)
     entropy = np.log(2 * np.pi * np.e * sigma**2)  # of two independent Gaussians, in nats
     covariance = a @ a.T + sigma**2 * torch.eye(2)
     marginal = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
@@ -389,7 +353,7 @@ def test_every_prior_takes_covariates(prior: str, tmp_path: Path) -> None:
     data = rp.data.from_arrays(x, torch.arange(40) % 4, covariates=c)
     spec = data.conditioned("label+covariates").spec
     recipe = build("vae", spec, latent_dim=2, hidden=(4,), prior=prior)
-    run = rp.fit(recipe, data, epochs=1, out=tmp_path, device="cpu", progress=False)
+    run = quick_fit(recipe, data, out=tmp_path)
     given: Any = {"covariates": [3.0, -200.0], "label": 1}
     loaded = rp.load(tmp_path)
     assert loaded.spec == run.spec
@@ -405,7 +369,7 @@ def test_pseudo_inputs_start_at_the_covariates_of_examples() -> None:
 
     def encoder(x: Tensor, c: Tensor) -> Distribution:
         seen.append(c)
-        return Independent(Normal(x, 1.0), 1)
+        return normal(x, 1.0)
 
     prior: Any = rp.priors.VampPrior(encoder, (3,), 6, data.spec.context, data.spec.label_context)
     prior.start(data.examples())
@@ -419,7 +383,7 @@ def test_a_run_takes_a_table_and_covariates_by_name() -> None:
     table = TABLE.drop(columns="group")
     data = rp.data.from_arrays(table, covariates=["age", "sex"])
     make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
-    run = rp.fit(make, data, epochs=1, device="cpu", progress=False)
+    run = quick_fit(make, data)
     expected = run.encode(data, split="train")
     assert torch.equal(run.encode(table), expected)
     beside = table[["sex", "age"]]
@@ -492,19 +456,30 @@ def test_a_recipe_is_built_for_its_covariates() -> None:
     other = rp.data.from_arrays(X, covariates={"height": [1, 2, 3, 4]})
     for source, has in ((other, "height"), (X, "none")):
         with pytest.raises(DataError, match=f"built for the covariates age, and 'data' has {has}"):
-            rp.fit(recipe, source, epochs=1, device="cpu", progress=False)
+            quick_fit(recipe, source)
     # A model without a condition is trained without the covariates of its data.
     plain = build("vae", data.spec.conditioned(None), latent_dim=2, hidden=(4,))
-    run = rp.fit(plain, data, epochs=1, device="cpu", progress=False)
+    run = quick_fit(plain, data)
     assert run.encode(X).shape == (4, 2)
 
 
 def test_pictures_under_covariates_are_under_those_of_examples(tmp_path: Path) -> None:
     x = torch.rand(30, 1, 4, 4).round()
     data = rp.data.from_arrays(x, covariates=x.mean((1, 2, 3))[:, None], validation=6)
-    make = lambda spec: build("vae", spec, latent_dim=2, hidden=(4,))  # noqa: E731
-    rp.fit(make, data, epochs=1, out=tmp_path, device="cpu", progress=False, pictures_every=1)
-    assert (tmp_path / "pictures" / "samples-epoch-001.png").exists()
+    recipe = build("vae", data.spec, latent_dim=2, hidden=(4,))
+
+    def shade(z: Tensor, c: Tensor) -> Distribution:
+        """The covariate as the mean of every pixel."""
+        return Independent(Bernoulli(c[..., None, None].expand(*z.shape[:-1], 1, 4, 4)), 3)
+
+    model = LatentModel(recipe.model.encoder, Function(shade), recipe.model.prior)
+    recipe = Recipe(model, recipe.objective, spec=recipe.spec)
+    quick_fit(recipe, data, out=tmp_path, pictures_every=1)
+    with Image.open(tmp_path / "pictures" / "samples-epoch-001.png") as picture:
+        shades = set(np.unique(np.asarray(picture)).tolist())
+    given = 255 * data.examples("validation").c.numpy()
+    background = 255
+    assert shades == {*np.round(given).flatten().tolist(), background}
 
 
 @pytest.mark.parametrize(

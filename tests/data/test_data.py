@@ -3,7 +3,6 @@
 import gzip
 import io
 import os
-import struct
 import subprocess
 import sys
 import tarfile
@@ -21,33 +20,9 @@ from reparam.data.idx import read_idx
 from reparam.data.registry import SOURCES
 from reparam.data.sources import cifar10
 from reparam.errors import DataError, OptionError, ReparamError
+from tests.support import idx, write_mnist
 
 RECORDS = 6
-
-
-def idx(array: np.ndarray) -> bytes:
-    """Return the IDX file of a uint8 array, written from the format's description."""
-    head = struct.pack(">BBBB", 0, 0, 8, array.ndim)
-    return head + b"".join(struct.pack(">I", n) for n in array.shape) + array.tobytes()
-
-
-def write_mnist(folder: Path, n_train: int = 40, n_test: int = 10, zipped: bool = True) -> Path:
-    """Write a small data set in MNIST's layout and return its folder."""
-    rng = np.random.default_rng(0)
-    folder.mkdir(parents=True)
-    for part, n in (("train", n_train), ("t10k", n_test)):
-        images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        images[:, 0, 0] = np.arange(n)
-        for kind, array in (
-            ("images-idx3", images),
-            ("labels-idx1", (np.arange(n) % 10).astype(np.uint8)),
-        ):
-            name = f"{part}-{kind}-ubyte"
-            if zipped:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array), 1))
-            else:
-                (folder / name).write_bytes(idx(array))
-    return folder
 
 
 def cifar_files() -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import torch
 import reparam as rp
 from reparam.data.registry import SOURCES
 from reparam.errors import OptionError
+from tests.support import quick_fit
 
 SOURCE = '''
 """Points on a circle."""
@@ -50,5 +51,5 @@ def test_a_kind_of_data_is_one_file(folder: Path) -> None:
     torch.testing.assert_close(data.images.norm(dim=1), torch.full((6,), 3.0))
     with pytest.raises(OptionError, match=r"window=8: .* of data 'text' and not of 'circle'"):
         rp.data.load("circle", path=folder / "radius.txt", window=8)
-    run = rp.fit(rp.variants.vae, data, epochs=1, device="cpu", progress=False)
+    run = quick_fit(rp.variants.vae, data)
     assert run.sample(4).shape == (4, 2)

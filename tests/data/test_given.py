@@ -15,15 +15,19 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 import reparam as rp
 from reparam.data.stream import StreamBatches
 from reparam.errors import DataError, OptionError, ReparamError, RunError, ShapeError, SupportError
+from tests.support import Stop, quick_fit
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(0, 256, (30, 1, 6, 4), dtype=np.uint8)
 TABLE = RNG.normal(size=(30, 3)).astype(np.float32)
 
 
-def fitted(data: Any, **options: Any) -> rp.Run:
-    make = options.pop("make", lambda spec: rp.variants.vae(spec, latent_dim=2, hidden=[5]))
-    return rp.fit(make, data, epochs=1, progress=False, device="cpu", **options)
+def vae(spec: rp.DataSpec) -> rp.Recipe:
+    return rp.variants.vae(spec, latent_dim=2, hidden=[5])
+
+
+def fitted(data: Any, make: Any = vae, **options: Any) -> rp.Run:
+    return quick_fit(make, data, **options)
 
 
 @pytest.fixture(scope="module")
@@ -320,8 +324,8 @@ def test_a_decoder_by_hand_describes_its_data() -> None:
         )
 
     with pytest.raises(SupportError, match="Bernoulli describes binary data, and 'data' is real"):
-        rp.fit(by_hand(), TABLE, epochs=1, progress=False)
-    rp.fit(by_hand(), (TABLE > 0).astype(np.float32), epochs=1, progress=False)
+        quick_fit(by_hand(), TABLE)
+    quick_fit(by_hand(), (TABLE > 0).astype(np.float32))
 
 
 # ---------------------------------------------------------------- channels last
@@ -350,18 +354,13 @@ def test_other_shapes_are_not_taken_for_them(shape: tuple[int, ...]) -> None:
 # ---------------------------------------------------------------- resume
 
 
-class Stop(Exception):
-    """Ends a training in the middle."""
-
-
 def stopped(out: Path, data: Any) -> None:
     def stop(event: Any) -> None:
         if event.kind == "epoch":
             raise Stop
 
-    make = lambda s: rp.variants.vae(s, latent_dim=2, hidden=[5])  # noqa: E731
     with pytest.raises(Stop):
-        rp.fit(make, data, out=out, epochs=2, progress=False, callbacks=[stop])
+        quick_fit(vae, data, out=out, epochs=2, callbacks=[stop])
 
 
 @pytest.mark.parametrize(
@@ -377,12 +376,11 @@ def test_a_run_goes_on_with_the_examples_that_it_began_with(
     tmp_path: Path, other: Any, says: str
 ) -> None:
     stopped(tmp_path / "run", TABLE)
-    make = lambda s: rp.variants.vae(s, latent_dim=2, hidden=[5])  # noqa: E731
-    how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True, "progress": False}
+    how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True}
     with pytest.raises(RunError, match="cannot go on with other") as error:
-        rp.fit(make, other, **how)
+        quick_fit(vae, other, **how)
     assert isinstance(other, tuple) or says in str(error.value)
-    assert rp.fit(make, TABLE, **how).rows[-1]["step"] == 2
+    assert quick_fit(vae, TABLE, **how).rows[-1]["step"] == 2
 
 
 # ---------------------------------------------------------------- loaders
@@ -428,7 +426,7 @@ def test_an_epoch_of_a_loader_follows_from_its_number_alone(kind: str) -> None:
 def test_a_run_is_built_again_for_what_its_recipe_was_built_for(tmp_path: Path) -> None:
     black = (TABLE > 0).astype(np.float32)
     recipe = rp.variants.vae(rp.DataSpec((3,), "unit"), latent_dim=2, hidden=[5])
-    run = rp.fit(recipe, black, epochs=1, progress=False, out=tmp_path / "run")
+    run = quick_fit(recipe, black, out=tmp_path / "run")
     assert run.spec.support == "unit"
     expected = run.evaluate(black, n_samples=3).elbo
     assert rp.load(tmp_path / "run").evaluate(black, n_samples=3).elbo == expected
@@ -441,7 +439,7 @@ def test_a_recipe_knows_how_many_classes_there_are(tmp_path: Path) -> None:
         rp.fit(rp.variants.cvae(few, latent_dim=2, hidden=[5]), (TABLE, y), progress=False)
     many = rp.DataSpec((3,), "real", n_classes=5, condition="label")
     recipe = rp.variants.cvae(many, latent_dim=2, hidden=[5])
-    run = rp.fit(recipe, (TABLE, y), epochs=1, progress=False, out=tmp_path / "run")
+    run = quick_fit(recipe, (TABLE, y), out=tmp_path / "run")
     loaded = rp.load(tmp_path / "run")
     assert torch.equal(loaded.encode((TABLE, y)), run.encode((TABLE, y)))
     assert loaded.sample(2, label=4).shape == (2, 3)
@@ -552,12 +550,11 @@ def test_a_loader_of_other_batches_is_noted(
         return DataLoader(TensorDataset(torch.as_tensor(x)), batch_size=size)
 
     stopped(tmp_path / "run", loader(TABLE))
-    make = lambda s: rp.variants.vae(s, latent_dim=2, hidden=[5])  # noqa: E731
-    how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True, "progress": False}
+    how: dict[str, Any] = {"out": tmp_path / "run", "epochs": 2, "resume": True}
     with pytest.raises(RunError, match="batches in an epoch: 3 in the run, 2 now"):
-        rp.fit(make, loader(TABLE, 15), **how)
+        quick_fit(vae, loader(TABLE, 15), **how)
     capsys.readouterr()
-    rp.fit(make, loader(TABLE[::-1].copy()), **how)
+    quick_fit(vae, loader(TABLE[::-1].copy()), **how)
     assert "began with other batches" in capsys.readouterr().err
 
 

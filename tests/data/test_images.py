@@ -15,13 +15,13 @@ import yaml
 from PIL import Image
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.data.image_folder import ENDINGS, find_images
 from reparam.data.sources.images import load_images
 from reparam.errors import DataError, OptionError
 from reparam.runs.config import up_to_date
 from reparam.runs.resume import differences
 from reparam.runs.run import Run
+from tests.support import reparam
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 
@@ -355,7 +355,7 @@ def test_a_split_that_is_there_is_not_taken_out_of_train(tmp_path: Path) -> None
 
 
 @on_linux
-def test_names_of_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_any_bytes(tmp_path: Path) -> None:
     place = os.fsencode(tmp_path) + b"/caf\xe9"
     names = [
         top + b"/%d\xff.png" % number for top in (b"\xfe", b"d\xc3\xa9") for number in range(5)
@@ -372,14 +372,13 @@ def test_names_of_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["--hidden", "4", "--latent-dim", "2", "--epochs", "1", "--size", "4"]
     run = str(tmp_path / "run")
     folder = ["--data", "images", "--path", os.fsdecode(place), "--test-share", "0.5"]
-    assert main(["train", "vae", *folder, *words, "--device", "cpu", "--out", run]) == 0
+    reparam("train vae", *folder, *words, "--device cpu --out", run)
     again = rp.load(run).dataset()
     assert torch.equal(again.split("test").x, data.split("test").x)
     (tmp_path / "caf.png").mkdir()
     Path(os.fsdecode(place + b"/" + names[0])).write_bytes(b"")
-    assert main(["doctor", os.fsdecode(place)]) == 1
     assert r"caf\xe9/\xfe/0\xff.png cannot be read as an image (it is empty)" in (
-        capsys.readouterr().err
+        reparam("doctor", os.fsdecode(place), code=1).err
     )
 
 
@@ -625,7 +624,7 @@ def test_runs_from_before_faces_were_named_images_go_on(tmp_path: Path) -> None:
     folder, run = write(tmp_path / "some"), tmp_path / "run"
     model = ["--hidden", "4", "--latent-dim", "2", "--epochs", "1", "--device", "cpu"]
     words = ["--data", "images", "--path", str(folder), "--size", "4", "--out", str(run)]
-    assert main(["train", "vae", *words, *model]) == 0
+    reparam("train vae", *words, *model)
     expected = rp.load(run).dataset().images
     config = run / "config.yaml"
     older = config.read_text()
@@ -634,55 +633,36 @@ def test_runs_from_before_faces_were_named_images_go_on(tmp_path: Path) -> None:
         older = older.replace(f"{key}: images\n", f"{key}: faces\n")
     config.write_text(older)
     assert torch.equal(rp.load(run).dataset().images, expected)
-    assert main(["train", "--resume", str(run)]) == 0
+    reparam("train --resume", run)
     data = rp.data.load("faces", path=folder, size=4)
     assert data.options is not None
     assert data.options["name"] == "images"
 
 
-def test_commands_say_once_what_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_say_once_what_is_left_out(tmp_path: Path) -> None:
     folder = write(write(tmp_path / "images", 20), 2, ".thumbnails")
     said = "reparam: left out 2 files: 2 in hidden folders (.thumbnails)\n"
     data = ["--data", "images", "--path", str(folder), "--size", "4", "--image-channels", "1"]
     model = ["--hidden", "4", "--latent-dim", "2", "--epochs", "1", "--device", "cpu"]
-    assert main(["train", "vae", *data, *model, "--out", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().err.count(said) == 1
+    assert reparam("train vae", *data, *model, "--out", tmp_path / "run").err.count(said) == 1
     assert rp.load(tmp_path / "run").spec.shape == (1, 4, 4)
-    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
-    assert main(["doctor", str(folder), "--json"]) == 0
-    out, err = capsys.readouterr()
+    assert reparam("train --resume", tmp_path / "run").err.count(said) == 1
+    out, err = reparam("doctor", folder, "--json")
     assert "findings" in json.loads(out[out.index("{") :])
-    assert err.count(said) == 2
-    assert main(["doctor", str(write(tmp_path / "hidden", 5, ".git"))]) == 2
-    assert "holds no run (no config.yaml) and no images" in capsys.readouterr().err
+    assert err.count(said) == 1
+    said = reparam("doctor", write(tmp_path / "hidden", 5, ".git"), code=2)
+    assert "holds no run (no config.yaml) and no images" in said.err
 
 
-def test_the_deep_convolutional_vae_of_faces_trains_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, run = tmp_path / "images", str(tmp_path / "run")
+def test_the_deep_convolutional_vae_of_faces_trains_from_the_command_line(tmp_path: Path) -> None:
+    folder, run = tmp_path / "images", tmp_path / "run"
     folder.mkdir()
     for i in range(8):
         picture(i, (70, 80)).save(folder / f"{i}.jpg")
-    network = [
-        "--channels",
-        "32",
-        "64",
-        "128",
-        "256",
-        "512",
-        "--latent-dim",
-        "512",
-        "--norm",
-        "batch",
-    ]
-    options = ["--epochs", "1", "--batch-size", "3", "--test-share", "0.25", "--validation", "0"]
-    data = ["--data", "images", "--path", str(folder)]
-    main(["train", "conv-vae", *data, *network, *options, "--device", "cpu", "--out", run])
-    main(["evaluate", run, "--n-samples", "2", "--device", "cpu"])
-    assert "bits_per_dim" in capsys.readouterr().out
+    network = "--channels 32 64 128 256 512 --latent-dim 512 --norm batch"
+    options = "--epochs 1 --batch-size 3 --test-share 0.25 --validation 0 --device cpu"
+    reparam(f"train conv-vae --data images --path {folder} {network} {options} --out", run)
+    assert "bits_per_dim" in reparam("evaluate", run, "--n-samples 2 --device cpu").out
     model = rp.load(run).latent_model
     assert model.sample(2).shape == (2, 3, 64, 64)
     assert sum(layer.weight.dim() == 4 for layer in model.encoder.network.layers[::3]) == 5

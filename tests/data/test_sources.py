@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import os
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,21 +14,14 @@ import pytest
 
 from reparam.data import SOURCES, ImageSet, Remote, load
 from reparam.errors import DataError
-
-NAMES = [
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-]
+from tests.support import idx, mnist_files
 
 
 def files(label: int) -> dict[str, bytes]:
     """Return the four gzipped files of a small MNIST, all of whose labels are ``label``."""
-    out = {}
-    for name in NAMES:
-        shape = (20, 28, 28) if "idx3" in name else (20,)
-        head = bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">I", n) for n in shape)
-        body = np.full(shape, label, np.uint8).tobytes()
-        out[f"{name}.gz"] = gzip.compress(head + body, 1)
-    return out
+    made = mnist_files(20, 20)
+    made |= {name: idx(np.full(20, label)) for name in made if "labels" in name}
+    return {f"{name}.gz": gzip.compress(content, 1, mtime=0) for name, content in made.items()}
 
 
 class Server:

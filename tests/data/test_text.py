@@ -15,7 +15,6 @@ from experiments.common.ngram import NGram
 from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam.batch import Batch
-from reparam.cli.main import main
 from reparam.cli.output import as_line
 from reparam.data.sources.text import load_text
 from reparam.data.vocabulary import UNKNOWN, Vocabulary, vocabulary_of
@@ -24,6 +23,7 @@ from reparam.errors import DataError, OptionError, ReparamError, ShapeError, Sup
 from reparam.evaluation.likelihood.decoder import inspect_decoder
 from reparam.nn import TextDecoder, TextEncoder
 from reparam.spec import DataSpec
+from tests.support import quick_fit, reparam
 
 SENTENCE = "the rain in spain stays mainly in the plain.\n"
 
@@ -239,7 +239,7 @@ def test_the_bound_cannot_beat_the_entropy_and_comes_near_it() -> None:
     x = words[torch.randint(2, (128,))]
     data = rp.data.from_arrays(x, support="tokens", test=words.repeat(64, 1))
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=16, dropout=0.0, free_bits=0.0)
-    run = rp.fit(recipe, data, epochs=40, lr=2e-2, batch_size=32, device="cpu", progress=False)
+    run = quick_fit(recipe, data, epochs=40, lr=2e-2, batch_size=32)
     result = run.evaluate(n_samples=20)
     assert 0.97 * log(2) < -result.elbo < 1.1 * log(2)
     assert result.bits_per_dim == pytest.approx(-result.log_likelihood / log(2) / 4)
@@ -251,7 +251,7 @@ def test_a_label_as_condition_decides_what_is_written() -> None:
     x = (y[:, None] + torch.arange(6)) % 4
     data = rp.data.from_arrays(x, y, support="tokens").conditioned("label")
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=16, free_bits=0.0)
-    run = rp.fit(recipe, data, epochs=20, lr=2e-2, batch_size=32, device="cpu", progress=False)
+    run = quick_fit(recipe, data, epochs=20, lr=2e-2, batch_size=32)
     for label in (0, 1):
         drawn = run.sample(20, label=label)
         assert (drawn == x[label]).all(-1).float().mean() > 0.8
@@ -264,7 +264,7 @@ def test_free_bits_keep_the_code_in_use() -> None:
     for free_bits in (0.0, 0.5):
         torch.manual_seed(0)
         recipe = rp.variants.text_vae(data.spec, latent_dim=4, width=16, free_bits=free_bits)
-        run = rp.fit(recipe, data, epochs=10, lr=1e-2, batch_size=32, device="cpu", progress=False)
+        run = quick_fit(recipe, data, epochs=10, lr=1e-2, batch_size=32)
         spent[free_bits] = run.evaluate(Batch(x), n_samples=2).kl
     assert spent[0.0] < 0.5
     assert spent[0.5] > 1.5
@@ -346,57 +346,47 @@ def test_the_entry_runs_on_a_small_text(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the command line
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    assert main([str(word) for word in words]) == 0
-    return capsys.readouterr().out
-
-
-def test_from_a_file_to_text_that_is_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_a_file_to_text_that_is_printed(tmp_path: Path) -> None:
     path, run = write(tmp_path, SENTENCE * 40), tmp_path / "run"
-    training = ["--window", 8, "--epochs", 1, "--batch-size", 16, "--kl-warmup", 0.5]
-    model = ["--latent-dim", 2, "--width", 8, "--encoder", "recurrent", "--dropout", 0.3]
-    said(capsys, "train", "text-vae", "--data", "text", "--path", path, *training, *model,
-         "--device", "cpu", "--out", run)  # fmt: skip
-    told = said(capsys, "evaluate", run, "--n-samples", 2)
+    training = "--window 8 --epochs 1 --batch-size 16 --kl-warmup 0.5 --device cpu"
+    model = "--latent-dim 2 --width 8 --encoder recurrent --dropout 0.3"
+    reparam("train text-vae --data text --path", path, training, model, "--out", run)
+    told = reparam("evaluate", run, "--n-samples 2").out
     assert "an entry of x is a character" in told
     assert "kl" in told
     vocabulary = rp.load(run).vocabulary
     assert vocabulary.symbols == "".join(sorted(set(SENTENCE)))
 
-    walk = said(capsys, "interpolate", run, "--n", 1, "--steps", 3).splitlines()
+    walk = reparam("interpolate", run, "--n 1 --steps 3").out.splitlines()
     assert [line[:6].strip() for line in walk] == ["from", "", "", "", "to", ""]
     ends = rp.load(run).examples(limit=2).x
     assert walk[0][6:] == as_line(vocabulary.decode(ends[0]))
-    pairs = said(capsys, "reconstruct", run, "--n", 1).splitlines()
+    pairs = reparam("reconstruct", run, "--n 1").out.splitlines()
     assert pairs[0] == f"read: {walk[0][6:]}"
 
     path.unlink()  # samples need the run alone
-    lines = said(capsys, "sample", run, "-n", 3).splitlines()
+    lines = reparam("sample", run, "-n 3").out.splitlines()
     assert [len(line) for line in lines] == [8, 8, 8]
     assert set("".join(lines)) <= {*SENTENCE.replace("\n", "⏎"), UNKNOWN}
-    said(capsys, "sample", run, "-n", 3, "--out", tmp_path / "s.txt")
+    reparam("sample", run, "-n 3 --out", tmp_path / "s.txt")
     assert (tmp_path / "s.txt").read_text().splitlines() == lines
-    said(capsys, "sample", run, "-n", 3, "--out", tmp_path / "s.npy")
+    reparam("sample", run, "-n 3 --out", tmp_path / "s.npy")
     assert np.load(tmp_path / "s.npy").shape == (3, 8)
-    assert main(["sample", str(run), "--out", str(tmp_path / "s.png")]) == 2
-    assert main(["evaluate", str(run)]) == 1
-    assert "cannot read" in capsys.readouterr().err
+    reparam("sample", run, "--out", tmp_path / "s.png", code=2)
+    assert "cannot read" in reparam("evaluate", run, code=1).err
 
 
-def test_another_file_and_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_file_and_bytes(tmp_path: Path) -> None:
     path, run = write(tmp_path, ("né " * 400).encode("latin-1")), tmp_path / "run"
-    common = ["train", "text-vae", "--data", "text", "--path", path, "--window", 8]
-    quick = ["--epochs", 1, "--width", 8, "--device", "cpu", "--out", run]
-    assert main([str(word) for word in [*common, *quick]]) == 1
-    assert "--unit bytes" in capsys.readouterr().err
-    said(capsys, *common, *quick, "--unit", "bytes")
+    quick = "--window 8 --epochs 1 --width 8 --device cpu --out"
+    train = ("train text-vae --data text --path", path, quick, run)
+    assert "--unit bytes" in reparam(*train, code=1).err
+    reparam(*train, "--unit bytes")
     other = tmp_path / "other.txt"
     other.write_bytes(b"some other text " * 20)
-    told = said(capsys, "evaluate", run, "--path", other, "--n-samples", 2, "--split", "train")
+    told = reparam("evaluate", run, "--path", other, "--n-samples 2 --split train").out
     assert told.startswith(f"{rp.load(run).dataset(path=other).split('train').x.shape[0]} examples")
-    assert main([str(word) for word in [*common, *quick, "--unit", "bytes", "--resume"]]) == 0
+    reparam(*train, "--unit bytes --resume")
 
 
 def test_signs_that_cannot_be_seen_are_spelt() -> None:
@@ -408,7 +398,7 @@ def test_vocabularies_survive_the_configuration(tmp_path: Path) -> None:
     path = write(tmp_path, signs * 40)
     data = load_text(path, window=8)
     recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=4)
-    rp.fit(recipe, data, epochs=1, device="cpu", progress=False, out=tmp_path / "run")
+    quick_fit(recipe, data, out=tmp_path / "run")
     assert rp.load(tmp_path / "run").vocabulary.symbols == "".join(sorted(set(signs)))
 
 

@@ -1,7 +1,7 @@
 """The doctor: what is ill is said to be, and what is well is not."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 import reparam as rp
 from reparam import data, variants
 from reparam.batch import Batch
-from reparam.cli.main import main
 from reparam.data import Dataset
 from reparam.diagnostics import data as data_checks
 from reparam.diagnostics import encoder, examine, examine_data, latents, likelihood, training
@@ -34,6 +33,7 @@ from reparam.objectives.terms import Terms
 from reparam.priors import StandardNormal
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
+from tests.support import Function, normal, quick_fit, reparam
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,13 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def healthy(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     torch.manual_seed(0)
-    return rp.fit(
+    return quick_fit(
         variants.vae(digits.spec, latent_dim=8, hidden=[64]),
         digits,
         epochs=40,
         checkpoint_every=60.0,
         out=tmp_path_factory.mktemp("doctor") / "run",
         pictures_every=0,
-        progress=False,
     )
 
 
@@ -66,26 +65,6 @@ def severity(finding: Finding) -> str:
     return finding.severity
 
 
-@dataclass
-class Part(nn.Module):
-    """A part of a model that is one function, for posteriors and likelihoods known in advance."""
-
-    function: Any
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-
-    __hash__ = nn.Module.__hash__
-
-    def forward(self, value: Tensor) -> Distribution:
-        return self.function(value)
-
-
-def normal(loc: Tensor, scale: float | Tensor) -> Distribution:
-    return Independent(Normal(loc, torch.as_tensor(scale)), 1)
-
-
 def made(
     encoder: Any,
     decoder: Any,
@@ -95,7 +74,9 @@ def made(
     objective: Any = ELBO(),  # noqa: B008
 ) -> DiagnosticContext:
     """A run of these parts and examples, on data in memory."""
-    model = LatentModel(Part(encoder), Part(decoder), prior or StandardNormal(x.shape[1])).eval()
+    model = LatentModel(
+        Function(encoder), Function(decoder), prior or StandardNormal(x.shape[1])
+    ).eval()
     source = data.from_arrays(x, support="real", test=x)
     run = Run(model, source.spec, {"variant": None}, source)
     return diagnostic_context(run, source, objective)
@@ -180,7 +161,7 @@ class TestHealthy:
         source = data.from_arrays(x[:800], test=x[800:])
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, latent_dim=2, hidden=[32])
-        run = rp.fit(recipe, source, epochs=40, lr=3e-3, progress=False)
+        run = quick_fit(recipe, source, epochs=40, lr=3e-3)
         found = examine(run)
         assert found.of("problem") == (), str(found)
         assert found["leak"].severity == "fine"
@@ -279,7 +260,7 @@ class TestEncoder:
 
     def test_directions_are_tuned_too(self) -> None:
         digits = data.load("digits", binarize="dynamic")
-        run = rp.fit(variants.vmf_vae(digits.spec, latent_dim=3), digits, epochs=1, progress=False)
+        run = quick_fit(variants.vmf_vae(digits.spec, latent_dim=3), digits)
         found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.figures["gain_train"] > 0
 
@@ -307,7 +288,7 @@ class TestEncoder:
 
     def test_a_posterior_of_another_kind_is_left_alone(self) -> None:
         digits = data.load("digits", binarize="dynamic")
-        run = rp.fit(variants.ladder_vae(digits.spec), digits, epochs=1, progress=False)
+        run = quick_fit(variants.ladder_vae(digits.spec), digits)
         found = encoder.lagging_encoder(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "skipped"
 
@@ -364,7 +345,7 @@ class TestCodes:
     @pytest.mark.parametrize(("n_used", "expected"), [(16, "fine"), (12, "advice"), (3, "problem")])
     def test_are_counted(self, n_used: int, expected: str) -> None:
         codes = torch.arange(16.0)[:, None]
-        prior = Part(None)
+        prior = Function(None)
         sequence = Autoregressive(lambda k: torch.zeros(*k.shape, 16), length=4)
         prior.forward = lambda: CodeSequence(sequence, codes)  # type: ignore[method-assign]
         x = (torch.arange(400 * 4) % n_used).float().reshape(400, 4)
@@ -412,7 +393,7 @@ class TestLikelihood:
     def test_cross_entropy(self, variant: str, name: str, expected: str) -> None:
         digits = data.load("digits")
         recipe = variants.build(variant, digits.spec, latent_dim=2, hidden=[16], likelihood=name)
-        run = rp.fit(recipe, digits, epochs=1, progress=False)
+        run = quick_fit(recipe, digits)
         found = likelihood.cross_entropy(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == expected
         if expected == "problem":
@@ -492,7 +473,7 @@ def few() -> tuple[Run, Dataset]:
     }
     source = replace(static, splits=splits)
     recipe = variants.vae(source.spec, latent_dim=8, hidden=[128])
-    return rp.fit(recipe, source, epochs=250, progress=False), source
+    return quick_fit(recipe, source, epochs=250), source
 
 
 class TestOverfitting:
@@ -592,7 +573,7 @@ class TestCurves:
         source = data.load("digits", validation=71)
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, hidden=[64])
-        run = rp.fit(recipe, source, epochs=30, lr=0.5, progress=False)
+        run = quick_fit(recipe, source, epochs=30, lr=0.5)
         found = training.learning_rate(diagnostic_context(run, source))
         assert found.severity == "problem", str(found)
         assert "lr=0.05" in found.fix
@@ -667,7 +648,7 @@ class TestCurves:
         """It kills the units of the network within an epoch, so that nothing is left to encode."""
         torch.manual_seed(0)
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=[64, 64])
-        run = rp.fit(recipe, digits, epochs=5, lr=0.3, progress=False)
+        run = quick_fit(recipe, digits, epochs=5, lr=0.3)
         found = latents.collapse(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "problem"
         assert "lr=0.03" in found.fix
@@ -790,33 +771,27 @@ class TestData:
 
 
 class TestCommand:
-    def test_a_run(self, healthy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run(self, healthy: Run) -> None:
         assert healthy.folder is not None
         before = sorted(healthy.folder.path.rglob("*"))
-        words = ["doctor", str(healthy.folder.path), "--n-examples", "60"]
-        assert main(words) == 0
-        out = capsys.readouterr().out
+        words = ("doctor", healthy.folder.path, "--n-examples 60")
+        out = reparam(*words).out
         assert "No problem was found." in out
         assert "fine: every value is finite" in out
-        assert main([*words, "--all"]) == 0
-        assert "evidence: β = 1" in capsys.readouterr().out
-        assert main([*words, "--json"]) == 0
+        assert "evidence: β = 1" in reparam(*words, "--all").out
+        found = json.loads(reparam(*words, "--json").out)["findings"]
         assert sorted(healthy.folder.path.rglob("*")) == before
-        found = json.loads(capsys.readouterr().out)["findings"]
         assert {"name", "severity", "message", "evidence", "fix", "figures"} == set(found[0])
 
-    def test_data(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_data(self, tmp_path: Path) -> None:
         np.save(tmp_path / "x.npy", np.full((20, 3), np.nan))
         np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(20, 3)))
         (tmp_path / "some.txt").write_text("the cat sat on the mat. " * 400)
-        assert main(["doctor", "digits", "--binarize", "dynamic"]) == 0
-        assert "No problem was found." in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "x.npy")]) == 0
-        assert "PROBLEMS\nfinite:" in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "x.npz"), "--support", "real"]) == 0
-        assert "No problem was found." in capsys.readouterr().out
-        assert main(["doctor", str(tmp_path / "some.txt")]) == 0
-        assert "training examples of shape (64,)" in capsys.readouterr().out
+        assert "No problem was found." in reparam("doctor digits --binarize dynamic").out
+        assert "PROBLEMS\nfinite:" in reparam("doctor", tmp_path / "x.npy").out
+        said = reparam("doctor", tmp_path / "x.npz", "--support real")
+        assert "No problem was found." in said.out
+        assert "training examples of shape (64,)" in reparam("doctor", tmp_path / "some.txt").out
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -828,23 +803,18 @@ class TestCommand:
             (["TABLE"], "is a table, which is not read here"),
         ],
     )
-    def test_what_it_refuses(
-        self, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_what_it_refuses(self, words: list[str], said: str, tmp_path: Path) -> None:
         table = tmp_path / "a.csv"
         if "TABLE" in words:
             table.write_text("a,b\n1,2\n")
         places = {"FOLDER": str(tmp_path), "TABLE": str(table)}
         words = [places.get(word, word) for word in words]
-        assert main(["doctor", *words]) == 2
-        assert said in capsys.readouterr().err
+        assert said in reparam("doctor", *words, code=2).err
 
-    def test_a_run_prepares_its_own_data(
-        self, healthy: Run, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_run_prepares_its_own_data(self, healthy: Run) -> None:
         assert healthy.folder is not None
-        assert main(["doctor", str(healthy.folder.path), "--binarize", "static"]) == 2
-        assert "--binarize" in capsys.readouterr().err
+        said = reparam("doctor", healthy.folder.path, "--binarize static", code=2)
+        assert "--binarize" in said.err
 
 
 def test_spec_of_a_model_by_hand() -> None:

@@ -82,6 +82,9 @@ def test_values_and_gradients_are_finite(logit: float, dtype: torch.dtype) -> No
         (gradient,) = torch.autograd.grad(value.sum(), logits)
         assert torch.isfinite(value).all()
         assert torch.isfinite(gradient).all()
+    # In an exponential family ∇ log p(x) = x - E x.
+    (gradient,) = torch.autograd.grad(p.log_prob(x).sum(), logits)
+    torch.testing.assert_close(gradient, x - p.mean.detach())
 
 
 def test_gradient_at_logit_zero_is_that_of_the_formula() -> None:
@@ -209,9 +212,10 @@ def test_optimal_normal_draws_at_the_kept_scale() -> None:
     assert stats.kstest(p.rsample().numpy(), stats.norm(3, 0.5).cdf).pvalue > 1e-3
 
 
-def test_a_perfect_fit_has_a_finite_density() -> None:
+def test_a_perfect_fit_has_the_density_of_the_smallest_scale() -> None:
     x = torch.randn(5)
-    assert torch.isfinite(OptimalNormal(x, *kept()).log_prob(x)).all()
+    found = OptimalNormal(x, *kept()).log_prob(x)
+    np.testing.assert_allclose(found, stats.norm(0, 1e-3).logpdf(np.zeros(5)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("logit", [-3.0, 0.0, 0.5, 4.0])
@@ -266,8 +270,10 @@ def test_expanding_adds_batch_dimensions(p: torch.distributions.Distribution) ->
     wide = p.expand(torch.Size([4, 3]))
     assert wide.batch_shape == (4, 3)
     assert wide.sample(torch.Size([2])).shape == (2, 4, 3)
-    assert wide.mean.shape == (4, 3)
-    assert wide.log_prob(torch.full((4, 3), 0.5)).shape == (4, 3)
+    torch.testing.assert_close(wide.mean, p.mean.expand(4, 3))
+    x = torch.full((3,), 0.5)
+    torch.testing.assert_close(wide.log_prob(x.expand(4, 3))[0], p.log_prob(x))
+    assert wide.log_prob(x.expand(4, 3)).shape == (4, 3)
 
 
 @pytest.mark.parametrize(

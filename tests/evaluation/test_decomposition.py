@@ -22,16 +22,13 @@ from reparam.batch import Batch
 from reparam.distributions import HypersphericalUniform, VonMisesFisher
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.latents.decomposition import decompose, joined
-from reparam.spec import DataSpec
 from reparam.variants import Recipe
+from tests.support import BINARY, normal
 
-UNIT = Independent(Normal(torch.zeros(2), 1.0), 1)
-THREE = Independent(
-    Normal(
-        torch.tensor([[-1.0, 0.5], [0.3, -0.4], [1.2, 1.0]]),
-        torch.tensor([[0.5, 0.9], [0.6, 0.4], [0.7, 0.5]]),
-    ),
-    1,
+UNIT = normal(torch.zeros(2), 1.0)
+THREE = normal(
+    torch.tensor([[-1.0, 0.5], [0.3, -0.4], [1.2, 1.0]]),
+    torch.tensor([[0.5, 0.9], [0.6, 0.4], [0.7, 0.5]]),
 )
 
 
@@ -46,7 +43,7 @@ def linear_encoder() -> tuple[Independent, Tensor, Tensor]:
     x = torch.cartesian_prod(quantiles, quantiles) / quantiles.std(correction=0)
     a = torch.tensor([[0.8, 0.5], [0.1, 0.9]])
     s = torch.tensor([0.5, 0.7])
-    q = Independent(Normal(x @ a.T, s.expand(len(x), 2)), 1)
+    q = normal(x @ a.T, s.expand(len(x), 2))
     covariance = (a @ a.T + torch.diag(s.square())).double()
     return q, covariance, s.double()
 
@@ -133,7 +130,7 @@ def test_the_parts_sum_up_to_the_mean_kl() -> None:
 def scattered(n: int) -> Independent:
     draw = torch.Generator().manual_seed(n)
     loc = torch.randn(n, 2, generator=draw)
-    return Independent(Normal(loc, 0.3 + torch.rand(n, 2, generator=draw)), 1)
+    return normal(loc, 0.3 + torch.rand(n, 2, generator=draw))
 
 
 @pytest.mark.parametrize(
@@ -157,9 +154,9 @@ def test_the_standard_error_is_the_spread_over_seeds(
 
 
 def test_examples_apart_are_worth_log_n_and_examples_alike_nothing() -> None:
-    apart = Independent(Normal(100.0 * torch.arange(8.0)[:, None].expand(8, 2), 1.0), 1)
+    apart = normal(100.0 * torch.arange(8.0)[:, None].expand(8, 2), 1.0)
     assert decompose(apart, UNIT).mutual_information.value == pytest.approx(log(8), abs=1e-4)
-    alike = Independent(Normal(torch.full((8, 2), 0.7), 0.5), 1)
+    alike = normal(torch.full((8, 2), 0.7), 0.5)
     found = decompose(alike, UNIT)
     assert found.mutual_information.value == pytest.approx(0.0, abs=1e-5)
     assert found.total_correlation is not None
@@ -168,7 +165,7 @@ def test_examples_apart_are_worth_log_n_and_examples_alike_nothing() -> None:
 
 
 def mixture_prior() -> Distribution:
-    components = Independent(Normal(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 1.0), 1)
+    components = normal(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 1.0)
     return MixtureSameFamily(Categorical(torch.ones(2)), components)
 
 
@@ -222,7 +219,7 @@ def test_nonsense_is_refused() -> None:
 def test_batches_are_joined_where_densities_are_cheap() -> None:
     loc = torch.randn(5, 3)
     whole = {
-        "normal": Independent(Normal(loc, loc.exp()), 1),
+        "normal": normal(loc, loc.exp()),
         "full": MultivariateNormal(loc, scale_tril=torch.eye(3).expand(5, 3, 3)),
         "sphere": VonMisesFisher(torch.nn.functional.normalize(loc, dim=-1), loc[:, 0].exp()),
     }
@@ -238,7 +235,7 @@ def test_batches_are_joined_where_densities_are_cheap() -> None:
 
 
 class TestEvaluation:
-    spec = DataSpec((1, 4, 4), "binary")
+    spec = BINARY
     x = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0)).round()
 
     def evaluated(self, build: Callable[..., Recipe], **options: Any) -> evaluation.Evaluation:

@@ -29,52 +29,22 @@ from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.spec import DataSpec
+from tests.support import BINARY, Constant, Function, LinearGaussian, normal
 
 REAL = DataSpec((4,), "real")
-BINARY = DataSpec((1, 4, 4), "binary")
+DRAW = torch.Generator().manual_seed(0)
+LINEAR = LinearGaussian(
+    torch.randn(4, 2, generator=DRAW), sigma=0.7, bias=torch.randn(4, generator=DRAW)
+)
+X = torch.randn(50, 4, generator=DRAW) * 1.5
+EXACT = torch.as_tensor(LINEAR.log_likelihood(X))
 
 
-class Constant(nn.Module):
-    """A conditional whose distribution is what a function makes of its input."""
-
-    def __init__(self, function: Callable[[Tensor], Distribution]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        return self.function(x)
-
-
-class Linear:
-    """x = W z + b + noise of scale s: everything of it is Gaussian and known."""
-
-    def __init__(self, seed: int = 0, shift: float = 0.0) -> None:
-        draw = torch.Generator().manual_seed(seed)
-        self.w = torch.randn(4, 2, generator=draw)
-        self.b = torch.randn(4, generator=draw)
-        self.s = 0.7
-        self.x = torch.randn(50, 4, generator=draw) * 1.5
-        precision = torch.eye(2) + self.w.T @ self.w / self.s**2
-        self.covariance = torch.linalg.inv(precision)
-        self.shift = shift
-
-    def model(self) -> LatentModel:
-        def q(x: Tensor) -> Distribution:
-            mean = (x - self.b) @ self.w @ self.covariance / self.s**2 + self.shift
-            return MultivariateNormal(mean, self.covariance.expand(len(x), 2, 2))
-
-        def p(z: Tensor) -> Distribution:
-            return Independent(Normal(z @ self.w.T + self.b, self.s), 1)
-
-        return LatentModel(Constant(q), Constant(p), priors.StandardNormal(2))
-
-    @property
-    def log_likelihood(self) -> Tensor:
-        """log N(x; b, W Wᵀ + s² I), written out."""
-        covariance = (self.w @ self.w.T + self.s**2 * torch.eye(4)).double()
-        d = (self.x - self.b).double()
-        distance = (d @ torch.linalg.inv(covariance) * d).sum(-1)
-        return -0.5 * (distance + torch.logdet(covariance) + 4 * log(2 * pi))
+def shifted(shift: float) -> LatentModel:
+    """Return the linear model, with a posterior whose mean is off by a shift."""
+    return LINEAR.model(
+        lambda x: MultivariateNormal(LINEAR.posterior(x).mean + shift, LINEAR.covariance)
+    )
 
 
 @contextmanager
@@ -106,9 +76,8 @@ def binary_batch(n: int = 30, seed: int = 0) -> Batch:
 
 
 def test_exact_posterior_gives_the_exact_likelihood() -> None:
-    linear = Linear()
-    exact = linear.log_likelihood
-    result = evaluation.evaluate(linear.model(), Batch(linear.x), REAL, n_samples=7)
+    exact, model = EXACT, LINEAR.model()
+    result = evaluation.evaluate(model, Batch(X), REAL, n_samples=7)
     # Every importance weight is p(x) itself, so that not even seven draws leave noise.
     assert result.log_likelihood == pytest.approx(float(exact.mean()), abs=1e-4)
     stderr = float(exact.std() / 50**0.5)
@@ -116,7 +85,7 @@ def test_exact_posterior_gives_the_exact_likelihood() -> None:
     assert result.effective_sample_size == pytest.approx(1.0, abs=1e-4)
     assert result.is_likelihood
     # The KL has a closed form, so that the ELBO keeps the noise of the reconstruction.
-    result = evaluation.evaluate(linear.model(), Batch(linear.x), REAL, n_samples=20000)
+    result = evaluation.evaluate(model, Batch(X), REAL, n_samples=20000)
     assert result.elbo == pytest.approx(float(exact.mean()), abs=0.02)
     assert result.kl_method == "closed form"
     assert result.elbo == pytest.approx(result.reconstruction - result.kl, abs=1e-9)
@@ -126,15 +95,13 @@ def test_exact_posterior_gives_the_exact_likelihood() -> None:
 
 
 def test_reconstruction_and_kl_of_the_linear_model() -> None:
-    linear = Linear(shift=0.3)
-    mean = (linear.x - linear.b) @ linear.w @ linear.covariance / linear.s**2 + 0.3
-    error = (linear.x - linear.b - mean @ linear.w.T).square().sum(-1)
-    spread = torch.trace(linear.w @ linear.covariance @ linear.w.T)
-    reconstruction = -0.5 * ((error + spread) / linear.s**2 + 4 * log(2 * pi * linear.s**2))
-    kl = 0.5 * (
-        torch.trace(linear.covariance) + mean.square().sum(-1) - 2 - torch.logdet(linear.covariance)
-    )
-    result = evaluation.evaluate(linear.model(), Batch(linear.x), REAL, n_samples=20000)
+    w, s, covariance = LINEAR.weight, LINEAR.sigma, LINEAR.covariance
+    mean = LINEAR.posterior(X).mean + 0.3
+    error = (X - LINEAR.likelihood(mean).mean).square().sum(-1)
+    spread = torch.trace(w @ covariance @ w.T)
+    reconstruction = -0.5 * ((error + spread) / s**2 + 4 * log(2 * pi * s**2))
+    kl = 0.5 * (torch.trace(covariance) + mean.square().sum(-1) - 2 - torch.logdet(covariance))
+    result = evaluation.evaluate(shifted(0.3), Batch(X), REAL, n_samples=20000)
     assert result.reconstruction == pytest.approx(float(reconstruction.mean()), abs=0.03)
     assert result.distortion == pytest.approx(-result.reconstruction)
     assert result.kl == pytest.approx(float(kl.mean()), rel=1e-4)
@@ -161,16 +128,15 @@ def test_kl_of_each_dimension_with_its_standard_error() -> None:
 
 
 def test_importance_sampling_rises_towards_the_exact_value_from_below() -> None:
-    linear = Linear(shift=0.3)
-    exact = linear.log_likelihood
+    model, exact = shifted(0.3), EXACT
     estimates = []
     for n_samples in (1, 5, 50, 500):
         # Many repetitions of every example, so that the bound can be seen through the noise.
-        batch = Batch(linear.x.repeat(20, 1))
-        result = evaluation.evaluate(linear.model(), batch, REAL, n_samples=n_samples)
+        batch = Batch(X.repeat(20, 1))
+        result = evaluation.evaluate(model, batch, REAL, n_samples=n_samples)
         estimates.append(result.log_likelihood)
         with seeded(1):
-            parts = importance_sample(linear.model(), batch.x, None, n_samples)
+            parts = importance_sample(model, batch.x, None, n_samples)
         difference = parts.log_likelihood - exact.repeat(20)
         stderr = difference.std() / len(difference) ** 0.5
         assert difference.mean() <= 4 * stderr
@@ -179,10 +145,9 @@ def test_importance_sampling_rises_towards_the_exact_value_from_below() -> None:
 
 
 def test_one_draw_is_the_elbo_in_mean() -> None:
-    linear = Linear(shift=0.4)
-    x = linear.x.repeat(100, 1)
+    x = X.repeat(100, 1)
     with seeded(0):
-        one = importance_sample(linear.model(), x, None, 1)
+        one = importance_sample(shifted(0.4), x, None, 1)
     elbo = one.reconstruction - one.kl
     # The same z on both sides, where the KL's own noise is what differs.
     difference = one.log_likelihood - elbo
@@ -210,17 +175,16 @@ def test_monte_carlo_kl_where_no_closed_form_is_known() -> None:
         def mean(self) -> Tensor:
             return self.inner.mean
 
-    linear = Linear()
-    model = linear.model()
-    closed = evaluation.evaluate(model, Batch(linear.x), REAL, n_samples=2000)
+    model = LINEAR.model()
+    closed = evaluation.evaluate(model, Batch(X), REAL, n_samples=2000)
     function = model.encoder.function
     model.encoder.function = lambda x: Plain(function(x))
-    sampled = evaluation.evaluate(model, Batch(linear.x), REAL, n_samples=2000)
+    sampled = evaluation.evaluate(model, Batch(X), REAL, n_samples=2000)
     assert sampled.kl_method == "Monte Carlo"
     assert sampled.kl_per_dimension is None
     assert sampled.kl == pytest.approx(closed.kl, abs=0.02)
     # With the sampled KL the exact posterior leaves no noise in the bound at all.
-    assert sampled.elbo == pytest.approx(float(linear.log_likelihood.mean()), abs=1e-3)
+    assert sampled.elbo == pytest.approx(float(EXACT.mean()), abs=1e-3)
 
 
 def test_draws_exactly_the_number_of_samples_whatever_the_memory() -> None:
@@ -262,33 +226,22 @@ def test_draws_exactly_the_number_of_samples_whatever_the_memory() -> None:
 
 
 def test_every_piece_lands_in_its_place() -> None:
-    linear = Linear(shift=0.2)
     figures = []
     for max_floats in (2**27, 200, 1):
         with seeded(3):
-            figures.append(
-                importance_sample(linear.model(), linear.x, None, 11, max_floats=max_floats)
-            )
+            figures.append(importance_sample(shifted(0.2), X, None, 11, max_floats=max_floats))
     for other in figures[1:]:
         torch.testing.assert_close(other.log_likelihood, figures[0].log_likelihood)
         torch.testing.assert_close(other.reconstruction, figures[0].reconstruction)
 
 
 def test_a_condition_stays_with_its_example() -> None:
-    class Shifted(nn.Module):
-        def __init__(self, scale: float) -> None:
-            super().__init__()
-            self.scale = scale
-
-        def forward(self, value: Tensor, c: Tensor) -> Distribution:
-            return Independent(Normal(0 * value[..., :1] + c, self.scale), 1)
-
-    class Prior(nn.Module):
-        def forward(self, c: Tensor) -> Distribution:
-            return Independent(Normal(c, 1.0), 1)
-
     # p(x | z, c) = N(x; c, 2²), whatever z: log p(x | c) is known, and q = p makes it exact.
-    model = LatentModel(Shifted(1.0), Shifted(2.0), Prior())
+    model = LatentModel(
+        Function(lambda x, c: normal(c, 1.0)),
+        Function(lambda z, c: normal(0 * z + c, 2.0)),
+        Function(lambda c: normal(c, 1.0)),
+    )
     c = torch.arange(40.0)[:, None]
     x = c + torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
     exact = Normal(c, 2.0).log_prob(x).mean()
@@ -298,12 +251,17 @@ def test_a_condition_stays_with_its_example() -> None:
     assert result.kl == pytest.approx(0.0, abs=1e-6)
 
 
-def test_bits_per_dim_of_a_fair_coin() -> None:
-    coin = LatentModel(
-        Constant(lambda x: Independent(Normal(torch.zeros(len(x), 2), 1.0), 1)),
-        Constant(lambda z: Independent(Bernoulli(torch.full((*z.shape[:-1], 1, 4, 4), 0.5)), 3)),
+def coins(probability: float, code: float = 0.0) -> LatentModel:
+    """p(x | z) = p(x): 16 coins, whatever z, and q(z | x) = N(code, 1)."""
+    return LatentModel(
+        Constant(normal(torch.full((2,), code), 1.0), event_dim=3),
+        Constant(Independent(Bernoulli(torch.full((1, 4, 4), probability)), 3)),
         priors.StandardNormal(2),
     )
+
+
+def test_bits_per_dim_of_a_fair_coin() -> None:
+    coin = coins(0.5)
     result = evaluation.evaluate(coin, binary_batch(), BINARY, n_samples=5)
     assert result.bits_per_dim == pytest.approx(1.0, abs=1e-6)
     assert result.code_bits == pytest.approx(16.0, abs=1e-5)
@@ -316,31 +274,21 @@ def test_bits_per_dim_of_a_fair_coin() -> None:
 
 
 def test_codes_far_from_the_prior_are_no_collapse() -> None:
-    far = LatentModel(
-        Constant(lambda x: Independent(Normal(torch.full((len(x), 2), 9.0), 1.0), 1)),
-        Constant(lambda z: Independent(Bernoulli(torch.full((*z.shape[:-1], 1, 4, 4), 0.5)), 3)),
-        priors.StandardNormal(2),
-    )
+    far = coins(0.5, code=9.0)
     result = evaluation.evaluate(far, binary_batch(), BINARY, n_samples=5)
     assert result.kl == pytest.approx(81.0)
     assert any("they lie where the prior does not" in warning for warning in result.warnings)
 
 
-def uniform_model(likelihood: Callable[[Tensor], Distribution]) -> LatentModel:
-    return LatentModel(
-        Constant(lambda x: Independent(Normal(torch.zeros(len(x), 1), 1.0), 1)),
-        Constant(likelihood),
-        priors.StandardNormal(1),
-    )
+def unused_latent(likelihood: Distribution) -> LatentModel:
+    """p(x | z) = p(x), a known likelihood, and q(z | x) = p(z) = N(0, 1)."""
+    encoder = Constant(normal(torch.zeros(1), 1.0))
+    return LatentModel(encoder, Constant(likelihood), priors.StandardNormal(1))
 
 
 def test_the_standard_error_of_bits_is_that_over_examples() -> None:
     """A coin that shows 1 in four of five tosses takes log₂ 5/4 bits for a 1, log₂ 5 for a 0."""
-    coin = LatentModel(
-        Constant(lambda x: Independent(Normal(torch.zeros(len(x), 2), 1.0), 1)),
-        Constant(lambda z: Independent(Bernoulli(torch.full((*z.shape[:-1], 1, 4, 4), 0.8)), 3)),
-        priors.StandardNormal(2),
-    )
+    coin = coins(0.8)
     batch = binary_batch()
     result = evaluation.evaluate(coin, batch, BINARY, n_samples=5)
     bits = np.where(batch.x.flatten(1) == 1, np.log2(5 / 4), np.log2(5)).mean(1)
@@ -355,15 +303,13 @@ def test_the_standard_error_of_bits_is_that_over_examples() -> None:
 
 def test_bits_per_dim_of_grey_levels_and_of_dequantized_ones() -> None:
     levels = torch.randint(0, 16, (20, 6), generator=torch.Generator().manual_seed(0)).float()
-    quantized = uniform_model(
-        lambda z: Independent(QuantizedCategorical(torch.zeros(*z.shape[:-1], 6, 16)), 1)
-    )
+    quantized = unused_latent(Independent(QuantizedCategorical(torch.zeros(6, 16)), 1))
     spec = DataSpec((6,), "unit", levels=16)
     result = evaluation.evaluate(quantized, Batch(levels / 15), spec, n_samples=2)
     # Sixteen equally probable levels are four bits, whichever way they are written.
     assert result.bits_per_dim == pytest.approx(4.0, abs=1e-5)
     assert result.raw_bits == 24
-    wide = uniform_model(lambda z: Independent(Normal(torch.full((*z.shape[:-1], 6), 0.5), 1e3), 1))
+    wide = unused_latent(normal(torch.full((6,), 0.5), 1e3))
     spec = DataSpec((6,), "unit", dequantized_from=16)
     result = evaluation.evaluate(wide, Batch((levels + 0.5) / 16), spec, n_samples=2)
     density = -log(1e3) - 0.5 * log(2 * pi)
@@ -396,9 +342,8 @@ def test_active_units_of_a_hand_made_encoder() -> None:
     assert evaluation.active_units(means, threshold=0.002) == 2
     with pytest.raises(ShapeError, match="two or more"):
         evaluation.active_units(means[:1])
-    encoder = Constant(lambda x: Independent(Normal(x, 1.0), 1))
-    decoder = Constant(lambda z: Independent(Normal(z, 1.0), 1))
-    model = LatentModel(encoder, decoder, priors.StandardNormal(3))
+    identity = Function(lambda value: normal(value, 1.0))
+    model = LatentModel(identity, identity, priors.StandardNormal(3))
     spec = DataSpec((3,), "real")
     torch.testing.assert_close(evaluation.encode_means(model, Batch(means), chunk=7), means)
     result = evaluation.evaluate(model, Batch(means), spec, n_samples=4)
@@ -407,11 +352,10 @@ def test_active_units_of_a_hand_made_encoder() -> None:
 
 
 def test_few_effective_draws_are_said() -> None:
-    far = Linear(shift=8.0)
-    result = evaluation.evaluate(far.model(), Batch(far.x), REAL, n_samples=100)
+    result = evaluation.evaluate(shifted(8.0), Batch(X), REAL, n_samples=100)
     assert result.effective_sample_size < 0.02
     assert any("take more samples" in warning for warning in result.warnings)
-    one = evaluation.evaluate(far.model(), Batch(far.x), REAL, n_samples=1)
+    one = evaluation.evaluate(shifted(8.0), Batch(X), REAL, n_samples=1)
     assert one.effective_sample_size == 1
     assert any("ELBO again" in warning for warning in one.warnings)
 
@@ -439,8 +383,7 @@ def test_a_tuned_proposal_is_named_where_there_is_one() -> None:
     assert not any("proposal='tuned'" in warning for warning in tuned.warnings)
     assert [line.split()[0] for line in told] == ["tuning", "annealing"]
     # A full Gaussian cannot be tuned.
-    linear = Linear(shift=2.0)
-    (said,) = evaluation.evaluate(linear.model(), Batch(linear.x), REAL, n_samples=9).warnings
+    (said,) = evaluation.evaluate(shifted(2.0), Batch(X), REAL, n_samples=9).warnings
     assert "proposal=" not in said
 
 
@@ -528,11 +471,7 @@ def test_keys_and_json() -> None:
 
 def test_what_is_not_finite_is_null_and_said() -> None:
     far = float("inf")
-    model = uniform_model(
-        lambda z: Independent(
-            Normal(torch.full((*z.shape[:-1], 1), far), 1.0, validate_args=False), 1
-        )
-    )
+    model = unused_latent(Independent(Normal(torch.full((1,), far), 1.0, validate_args=False), 1))
     spec = DataSpec((1,), "real")
     result = evaluation.evaluate(model, Batch(torch.zeros(3, 1)), spec, n_samples=2)
     assert result.elbo is None
@@ -619,8 +558,8 @@ def test_accuracy_of_a_model_without_classes_is_refused() -> None:
 
 
 def test_aggregate_kl_of_equal_posteriors_is_their_kl() -> None:
-    q = Independent(Normal(torch.tensor([0.5, -1.0]), torch.tensor([0.5, 2.0])), 1)
-    p = Independent(Normal(torch.zeros(2), 1.0), 1)
+    q = normal(torch.tensor([0.5, -1.0]), torch.tensor([0.5, 2.0]))
+    p = normal(torch.zeros(2), 1.0)
     exact = float(kl_divergence(q, p))
     result = evaluation.aggregate_kl(q.expand((37,)), p, 5000)
     assert abs(result.value - exact) <= 4 * result.stderr
@@ -629,8 +568,8 @@ def test_aggregate_kl_of_equal_posteriors_is_their_kl() -> None:
 
 
 def test_aggregate_kl_of_two_far_posteriors_by_a_grid() -> None:
-    q = Independent(Normal(torch.tensor([[-2.0], [1.0]]), 0.5), 1)
-    p = Independent(Normal(torch.zeros(1), 1.0), 1)
+    q = normal(torch.tensor([[-2.0], [1.0]]), 0.5)
+    p = normal(torch.zeros(1), 1.0)
     z = torch.linspace(-12, 12, 20001, dtype=torch.float64)
     density = 0.5 * (Normal(-2.0, 0.5).log_prob(z).exp() + Normal(1.0, 0.5).log_prob(z).exp())
     log_density = density.clamp(min=1e-300).log()
@@ -642,7 +581,7 @@ def test_aggregate_kl_of_two_far_posteriors_by_a_grid() -> None:
 
 
 def test_aggregate_kl_leaves_the_random_state_alone_and_refuses_nonsense() -> None:
-    unit = Independent(Normal(torch.zeros(2), 1.0), 1)
+    unit = normal(torch.zeros(2), 1.0)
     state = torch.get_rng_state()
     evaluation.aggregate_kl(unit.expand((5,)), unit, 3)
     assert torch.equal(torch.get_rng_state(), state)

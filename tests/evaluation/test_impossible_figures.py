@@ -17,6 +17,7 @@ from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.precision import held
 from reparam.evaluation.samples import frechet_distance
 from reparam.spec import DataSpec
+from tests.support import normal
 
 BITS = DataSpec((3,), "binary")
 REALS = DataSpec((3,), "real")
@@ -95,7 +96,7 @@ def test_float32_alone_would_have_given_a_probability_above_one() -> None:
     q = MultivariateNormal(loc, scale_tril=factor, validate_args=False)
     torch.manual_seed(0)
     z = q.sample((50,))
-    p = Independent(Normal(loc, 1.0), 1)
+    p = normal(loc, 1.0)
     assert float((p.log_prob(z) - q.log_prob(z)).max()) > 100
 
 

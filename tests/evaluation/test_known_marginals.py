@@ -5,15 +5,15 @@ four standard errors of that mean are allowed.
 """
 
 from collections.abc import Callable
-from math import log
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 from scipy.special import expit, logsumexp
-from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch import Tensor
+from torch.distributions import Bernoulli, Distribution, Independent
 
 from reparam import priors
 from reparam.batch import Batch
@@ -23,10 +23,8 @@ from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import PROPOSALS
 from reparam.models.latent import LatentModel
 from reparam.objectives import IWAE
+from tests.support import SHIFTED, Function, normal
 
-W = torch.tensor([[1.2, -0.4], [0.3, 0.8], [-0.6, 0.5]])
-B = torch.tensor([0.3, -0.2, 0.1])
-SIGMA = 0.6
 X = torch.tensor([[0.5, -1.0, 0.3], [1.5, 0.2, -0.8], [-0.4, 1.1, 0.9]])
 # Near enough to each other that chains which cool down find from one to the next.
 MEANS = torch.tensor([[-0.8, 0.0], [0.6, 0.4], [0.2, -0.8]])
@@ -35,37 +33,9 @@ SHARES = torch.tensor([0.5, 0.3, 0.2])
 REPEATS = 200
 
 
-class Of(nn.Module):
-    """A conditional whose distribution is what a function makes of its input."""
-
-    def __init__(self, function: Callable[..., Distribution]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, value: Tensor, c: Tensor | None = None) -> Distribution:
-        return self.function(value) if c is None else self.function(value, c)
-
-
-def normal(loc: Tensor, scale: Tensor | float) -> Distribution:
-    return Independent(Normal(loc, scale), 1)
-
-
 def encoder(x: Tensor, c: Tensor | None = None) -> Distribution:
     """Too wide, and off its mean: what the estimates have to make up for."""
-    return normal(0.5 * (x - B) @ W + 0.2, torch.full((2,), 0.9))
-
-
-def decoder(z: Tensor, c: Tensor | None = None) -> Distribution:
-    return normal(z @ W.T + B, SIGMA)
-
-
-def marginal(x: Tensor, mean: Tensor, scale: Tensor) -> np.ndarray:
-    """log p(x) for z ~ N(mean, diag(scale²)) and x = W z + b + noise: a Gaussian."""
-    w = W.double().numpy()
-    spread = np.diag(scale.double().numpy() ** 2)
-    covariance = w @ spread @ w.T + SIGMA**2 * np.eye(3)
-    center = w @ mean.double().numpy() + B.double().numpy()
-    return stats.multivariate_normal(center, covariance).logpdf(x.double().numpy())
+    return normal(0.5 * (x - SHIFTED.bias) @ SHIFTED.weight + 0.2, torch.full((2,), 0.9))
 
 
 class Known:
@@ -89,21 +59,20 @@ class Known:
 
 
 def linear() -> Known:
-    model = LatentModel(Of(encoder), Of(decoder), priors.StandardNormal(2))
-    return Known(model, lambda x: marginal(x, torch.zeros(2), torch.ones(2)))
+    return Known(SHIFTED.model(encoder), SHIFTED.log_likelihood)
 
 
 def conditioned() -> Known:
     """A Gaussian prior for each of three classes: p(x | c)."""
     prior = priors.ClassConditional(2, context=3)
     prior.loc.weight.data.copy_(MEANS.T)
-    model = LatentModel(Of(encoder), Of(decoder), prior)
+    classes = [replace(SHIFTED, loc=mean) for mean in MEANS]
 
     def exact(x: Tensor) -> np.ndarray:
-        rows = [marginal(one, mean, torch.ones(2)) for one, mean in zip(x, MEANS, strict=True)]
-        return np.array(rows)
+        pairs = zip(classes, x.split(1), strict=True)
+        return np.concatenate([model.log_likelihood(one) for model, one in pairs])
 
-    return Known(model, exact, c=torch.eye(3))
+    return Known(SHIFTED.model(encoder, prior), exact, c=torch.eye(3))
 
 
 def mixture() -> Known:
@@ -112,16 +81,14 @@ def mixture() -> Known:
     prior.logits.data.copy_(SHARES.log())
     prior.loc.data.copy_(MEANS)
     prior.log_scale.data.copy_(SCALES.log())
-    model = LatentModel(Of(encoder), Of(decoder), prior)
 
     def exact(x: Tensor) -> np.ndarray:
-        parts = [
-            log(share) + marginal(x, mean, scale)
-            for share, mean, scale in zip(SHARES, MEANS, SCALES, strict=True)
-        ]
-        return logsumexp(parts, axis=0)
+        """log Σ_k π_k p_k(x), each p_k a linear-Gaussian model."""
+        components = [replace(SHIFTED, loc=m, scale=v) for m, v in zip(MEANS, SCALES, strict=True)]
+        parts = [component.log_likelihood(x) for component in components]
+        return logsumexp(parts, axis=0, b=SHARES.numpy()[:, None])
 
-    return Known(model, exact)
+    return Known(SHIFTED.model(encoder, prior), exact)
 
 
 def bernoulli() -> Known:
@@ -129,8 +96,8 @@ def bernoulli() -> Known:
     weight, bias = torch.tensor([2.5, -1.5, 1.0]), torch.tensor([0.2, -0.5, 0.1])
     x = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     model = LatentModel(
-        Of(lambda x: normal(0.5 * (x[:, :1] - x[:, 1:2]), torch.full((1,), 0.8))),
-        Of(lambda z: Independent(Bernoulli(logits=z * weight + bias), 1)),
+        Function(lambda x: normal(0.5 * (x[:, :1] - x[:, 1:2]), torch.full((1,), 0.8))),
+        Function(lambda z: Independent(Bernoulli(logits=z * weight + bias), 1)),
         priors.StandardNormal(1),
     )
 
@@ -150,8 +117,8 @@ def codes() -> Known:
     weight = torch.stack([table, table.flip(0), table.roll(2)])
     x = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     model = LatentModel(
-        Of(lambda x: OneHotCodes(scores + x.sum(-1)[:, None, None] * scores.flip(1))),
-        Of(lambda z: Independent(Bernoulli(logits=z @ weight.T), 1)),
+        Function(lambda x: OneHotCodes(scores + x.sum(-1)[:, None, None] * scores.flip(1))),
+        Function(lambda z: Independent(Bernoulli(logits=z @ weight.T), 1)),
         priors.UniformCodes(2, 3),
     )
 
@@ -221,15 +188,14 @@ def test_annealing_has_no_bias(name: str, start: str) -> None:
 
 def too_narrow(x: Tensor, c: Tensor | None = None) -> Distribution:
     """The true posterior's mean, and a tenth of its width."""
-    covariance = torch.linalg.inv(torch.eye(2) + W.T @ W / SIGMA**2)
-    mean = (x - B) @ W @ covariance / SIGMA**2
-    return normal(mean, 0.1 * covariance.diagonal().sqrt().expand_as(mean))
+    exact = SHIFTED.posterior(x)
+    return normal(exact.mean, 0.1 * exact.stddev)
 
 
 @pytest.mark.parametrize("n_leapfrog", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_annealing_from_a_start_ten_times_too_narrow(n_leapfrog: int) -> None:
     """At the 100 steps of an evaluation importance sampling is nats off, annealing a little."""
-    model = LatentModel(Of(too_narrow), Of(decoder), priors.StandardNormal(2))
+    model = SHIFTED.model(too_narrow)
     exact = linear().exact(X)
     x = X.repeat(30, 1)
 

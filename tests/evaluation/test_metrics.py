@@ -23,7 +23,7 @@ from reparam.evaluation import (
 )
 from reparam.evaluation import metric as declarations
 from reparam.evaluation.context import Context
-from reparam.spec import DataSpec
+from tests.support import BINARY
 
 # The keys of evaluation.json of the first release, which stay.
 KEYS = """
@@ -57,8 +57,6 @@ STORED: dict[str, Any] = json.loads("""
  "n_generated": 100, "sample_means": false, "fid": 1.5, "fid_stderr": 0.1, "fid_bias": 0.2,
  "features": "runs/judge", "proposal": "posterior", "weights_sha256": "0", "mse_stderr": 8e-05}
 """)
-
-BINARY = DataSpec((1, 4, 4), "binary")
 
 
 def measured() -> Evaluation:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Normal
 
 import reparam as rp
 from reparam import evaluation, variants
@@ -22,6 +22,7 @@ from reparam.evaluation.latents.probes import (
 )
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
+from tests.support import Function, normal, quick_fit
 
 
 def two_gaussians(n: int, seed: int, distance: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -104,15 +105,10 @@ def test_nonsense_is_refused() -> None:
         knn_accuracy(z, y, z, y, n_neighbors=0)
 
 
-class Encoder(torch.nn.Module):
-    """q(z | x) = N(x, 1)."""
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        return Independent(Normal(x, 1.0), 1)
-
-
 def identity_model(size: int) -> rp.LatentModel:
-    return rp.LatentModel(Encoder(), Encoder(), rp.priors.StandardNormal(size))
+    """q(z | x) = N(x, 1) and p(x | z) = N(z, 1)."""
+    identity = Function(lambda value: normal(value, 1.0))
+    return rp.LatentModel(identity, identity, rp.priors.StandardNormal(size))
 
 
 class TestEvaluation:
@@ -210,7 +206,7 @@ class TestEvaluation:
     def test_a_run_has_its_training_examples_at_hand(self, tmp_path: Path) -> None:
         digits = rp.data.load("digits")
         recipe = variants.vae(digits.spec, latent_dim=8, hidden=(32,))
-        run = rp.fit(recipe, digits, epochs=3, progress=False, out=tmp_path / "run")
+        run = quick_fit(recipe, digits, epochs=3, out=tmp_path / "run")
         found = run.evaluate(n_samples=2)
         assert found.probe_examples == 1366
         assert found.linear_probe is not None

@@ -1,48 +1,25 @@
 """Proposals for importance sampling: mixed with the prior, and tuned on each example."""
 
-from collections.abc import Callable
 from math import log, pi
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal
 
-from reparam import evaluation, priors, variants
+from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.distributions import Delta
 from reparam.errors import OptionError, SupportError
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import Defensive, check_proposal, proposed, tuned
-from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
+from tests.support import BINARY, LinearGaussian, normal
 
-BINARY = DataSpec((1, 4, 4), "binary")
 # Orthogonal columns: the true posterior is a diagonal Gaussian, which tuning can reach.
-W = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-SIGMA = 0.5
-
-
-class Of(nn.Module):
-    """A conditional whose distribution is what a function makes of its input."""
-
-    def __init__(self, function: Callable[[Tensor], Distribution]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, value: Tensor, c: Tensor | None = None) -> Distribution:
-        return self.function(value)
-
-
-def normal(loc: Tensor, scale: Tensor | float) -> Distribution:
-    return Independent(Normal(loc, scale), 1)
-
-
-def linear(posterior: Callable[[Tensor], Distribution]) -> LatentModel:
-    decoder = Of(lambda z: normal(z @ W.T, SIGMA))
-    return LatentModel(Of(posterior), decoder, priors.StandardNormal(2))
+MODEL = LinearGaussian(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), sigma=0.5)
 
 
 def off(x: Tensor) -> Distribution:
@@ -50,36 +27,26 @@ def off(x: Tensor) -> Distribution:
     return normal(torch.zeros(len(x), 2), torch.tensor([0.6, 0.5]))
 
 
-def true_posterior(x: Tensor) -> tuple[Tensor, Tensor]:
-    """N(S Wᵀx / σ², S) with the diagonal S = 1 / (1 + diag(WᵀW) / σ²), written out."""
-    variance = 1 / (1 + torch.tensor([4.0, 2.0]) / SIGMA**2)
-    return x @ W * variance / SIGMA**2, variance.sqrt()
-
-
-def log_marginal(x: Tensor) -> np.ndarray:
-    covariance = (W @ W.T).numpy() + SIGMA**2 * np.eye(3)
-    return stats.multivariate_normal(np.zeros(3), covariance).logpdf(x.numpy())
-
-
 X = torch.tensor([[1.0, 0.5, -0.5], [-2.0, 1.5, 1.0], [0.3, -1.0, -2.0], [0.0, 0.0, 0.0]])
 
 
 def test_tuning_reaches_the_true_posterior() -> None:
-    r = tuned(linear(off), X, n_steps=400)
-    loc, scale = true_posterior(X)
+    r = tuned(MODEL.model(off), X, n_steps=400)
+    exact = MODEL.posterior(X)
+    loc, scale = exact.mean, exact.stddev
     assert (r.mean - loc).abs().max() < 0.05 * scale.min()
-    torch.testing.assert_close(r.stddev, scale.expand_as(loc), rtol=0.05, atol=0.0)
+    torch.testing.assert_close(r.stddev, scale, rtol=0.05, atol=0.0)
 
 
 def test_a_tuned_proposal_is_worth_more() -> None:
-    model = linear(off)
+    model = MODEL.model(off)
     plain = importance_sample(model, X, None, 20_000)
     better = importance_sample(model, X, None, 20_000, proposal="tuned")
     assert bool((better.effective_sample_size > 0.6).all())
     assert bool((plain.effective_sample_size < 0.6).all())
     # The relative variance of a weight is 1 / share - 1.
     stderr = ((1 / better.effective_sample_size - 1) / 20_000).sqrt()
-    error = better.log_likelihood - torch.as_tensor(log_marginal(X))
+    error = better.log_likelihood - torch.as_tensor(MODEL.log_likelihood(X))
     assert bool((error.abs() < 4 * stderr + 1e-5).all())
     # Bound and code are the posterior's, whatever the likelihood was sampled with.
     torch.testing.assert_close(better.reconstruction, plain.reconstruction, rtol=0.05, atol=0.0)
@@ -89,9 +56,9 @@ def test_a_tuned_proposal_is_worth_more() -> None:
 def test_examples_are_tuned_each_for_itself() -> None:
     x = torch.cat([X, -X])
     torch.manual_seed(0)
-    whole = tuned(linear(off), x, n_steps=20)
+    whole = tuned(MODEL.model(off), x, n_steps=20)
     torch.manual_seed(0)
-    pieces = tuned(linear(off), x, n_steps=20, max_rows=1)
+    pieces = tuned(MODEL.model(off), x, n_steps=20, max_rows=1)
     torch.testing.assert_close(whole.mean, pieces.mean)
     torch.testing.assert_close(whole.stddev, pieces.stddev)
 
@@ -145,11 +112,11 @@ def test_the_mixture_has_the_density_of_its_draws() -> None:
 
 def test_a_narrow_posterior_is_made_up_for() -> None:
     def narrow(x: Tensor) -> Distribution:
-        loc, scale = true_posterior(x)
-        return normal(loc + 2 * scale, 0.2 * scale.expand_as(loc))
+        exact = MODEL.posterior(x)
+        return normal(exact.mean + 2 * exact.stddev, 0.2 * exact.stddev)
 
-    model, x = linear(narrow), X[:1].expand(400, 3)
-    exact = log_marginal(X[:1]).item()
+    model, x = MODEL.model(narrow), X[:1].expand(400, 3)
+    exact = MODEL.log_likelihood(X[:1]).item()
     plain = importance_sample(model, x, None, 100).log_likelihood - exact
     mixed = importance_sample(model, x, None, 100, proposal="defensive").log_likelihood - exact
     ratio = mixed.exp()
@@ -157,7 +124,7 @@ def test_a_narrow_posterior_is_made_up_for() -> None:
     # Without the prior nearly every estimate misses the mass: a mean of one, but never seen.
     assert plain.exp().median() < 0.2
     # No weight is above the largest likelihood, shared out by ten.
-    most = -3 * log(SIGMA) - 1.5 * log(2 * pi) + log(10)
+    most = -3 * log(MODEL.sigma) - 1.5 * log(2 * pi) + log(10)
     assert mixed.max() + exact < most
 
 
@@ -184,19 +151,19 @@ def test_what_no_proposal_helps_is_refused() -> None:
         return MultivariateNormal(torch.zeros(len(x), 2), torch.eye(2))
 
     with pytest.raises(SupportError, match=r"MultivariateNormal: use proposal='defensive'"):
-        tuned(linear(full), X)
+        tuned(MODEL.model(full), X)
     with pytest.raises(SupportError, match=r"all its mass on one code.*use 'posterior'"):
         check_proposal("tuned", Delta(torch.zeros(1, 2)))
     with pytest.raises(SupportError, match="all its mass on one code"):
         Defensive(Delta(torch.zeros(1, 2)), normal(torch.zeros(2), 1.0))
     with pytest.raises(OptionError, match=r"did you mean 'tuned'"):
-        evaluation.evaluate(linear(off), Batch(X), DataSpec((3,), "real"), proposal="tune")
+        evaluation.evaluate(MODEL.model(off), Batch(X), DataSpec((3,), "real"), proposal="tune")
     for share in (0.0, 1.0):
         with pytest.raises(OptionError, match="between 0 and 1"):
             Defensive(off(X), normal(torch.zeros(2), 1.0), share=share)
     for options in ({"n_steps": 0}, {"n_importance": 0}, {"lr": 0.0}):
         with pytest.raises(OptionError, match=next(iter(options))):
-            tuned(linear(off), X, **options)
+            tuned(MODEL.model(off), X, **options)
     directed = variants.classifier(DataSpec((2,), "real", n_classes=3)).model
     batch = Batch(torch.zeros(3, 2), torch.arange(3))
     with pytest.raises(OptionError, match="is exact"):

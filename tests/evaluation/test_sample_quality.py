@@ -9,13 +9,12 @@ import pytest
 import scipy.linalg
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta, Distribution, Independent, Normal, Uniform
+from torch.distributions import Beta, Distribution, Independent, Uniform
 
 import reparam as rp
 from reparam import evaluation, variants
 from reparam.batch import Batch
 from reparam.cli.evaluate import _function
-from reparam.cli.main import main
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.samples import (
     Features,
@@ -30,6 +29,8 @@ from reparam.evaluation.samples import (
 )
 from reparam.mmd import mmd
 from reparam.spec import DataSpec
+from reparam.training.callbacks import sample_images
+from tests.support import Constant, Function, normal, quick_fit, reparam
 
 
 def gaussian(n: int, seed: int, *, loc: float = 0.0, scale: float = 1.0, size: int = 4) -> Tensor:
@@ -183,23 +184,15 @@ class TestSampleQuality:
             features_of(nn.Linear(2, 2))
 
 
-class Fixed(nn.Module):
-    """A conditional of one law, moved by its condition."""
-
-    def __init__(self, size: int, scale: float = 1.0) -> None:
-        super().__init__()
-        self.size, self.scale = size, scale
-
-    def forward(self, value: Tensor, c: Tensor | None = None) -> Distribution:
-        loc = torch.zeros(*value.shape[:-1], self.size)
-        return Independent(Normal(loc if c is None else loc + 8 * c, self.scale), 1)
-
-
 class TestEvaluation:
     spec = DataSpec((3,), "real")
 
     def model(self) -> rp.LatentModel:
-        return rp.LatentModel(Fixed(2), Fixed(3), rp.priors.StandardNormal(2))
+        return rp.LatentModel(
+            Constant(normal(torch.zeros(2), 1.0)),
+            Constant(normal(torch.zeros(3), 1.0)),
+            rp.priors.StandardNormal(2),
+        )
 
     def test_a_model_of_its_own_data_has_no_distance(self) -> None:
         x = gaussian(500, 0, size=3)
@@ -252,7 +245,8 @@ class TestEvaluation:
         for seed in range(12):
             c = torch.randint(2, (400, 1), generator=draw).float()
             x = 8 * c + torch.randn(400, 1, generator=draw)
-            model = rp.LatentModel(Fixed(1), Fixed(1), Prior())
+            moved = Function(lambda value, c: normal(0 * value[..., :1] + 8 * c, 1.0))
+            model = rp.LatentModel(moved, moved, Function(lambda c: normal(0 * c, 1.0)))
             found.append(
                 evaluation.evaluate(
                     model,
@@ -268,10 +262,15 @@ class TestEvaluation:
 
     def test_a_directed_model_generates_too(self) -> None:
         spec = DataSpec((1, 4, 4), "binary", n_classes=2)
-        x = torch.rand(40, 1, 4, 4).round()
-        batch = Batch(x, y=x[:, 0, 0, 0].long())
         model = variants.directed(spec, n_parts=2, hidden=(4,)).model
-        assert evaluation.evaluate(model, batch, spec, sample_quality=40).sample_mmd is not None
+        x = sample_images(model, 200, spec.shape)
+        batch = Batch(x, y=x[:, 0, 0, 0].long())
+        found = evaluation.evaluate(model, batch, spec, sample_quality=200)
+        # The examples are draws of the model.
+        assert abs(found.sample_mmd) < 4 * found.sample_mmd_stderr
+        zeros = Batch(torch.zeros_like(x), y=torch.zeros_like(batch.y))
+        other = evaluation.evaluate(model, zeros, spec, sample_quality=200)
+        assert other.sample_mmd > 4 * other.sample_mmd_stderr
 
     def test_nonsense_is_refused(self) -> None:
         batch = Batch(gaussian(30, 0, size=3))
@@ -289,22 +288,6 @@ def halved(x: Tensor) -> Tensor:
     return x[:, :2] / 2
 
 
-class Prior(nn.Module):
-    def forward(self, c: Tensor) -> Distribution:
-        return Independent(Normal(torch.zeros(len(c), 1), 1.0), 1)
-
-
-class Law(nn.Module):
-    """A decoder that gives every entry of x one law, whatever z."""
-
-    def __init__(self, law: Distribution, size: int) -> None:
-        super().__init__()
-        self.law, self.size = law, size
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        return Independent(self.law.expand((*z.shape[:-1], self.size)), 1)
-
-
 class TestBitsOfDequantizedData:
     """x = (k + u) / L, of which the bits per dimension are those of the levels k."""
 
@@ -314,7 +297,9 @@ class TestBitsOfDequantizedData:
     def evaluated(self, law: Distribution, k: Tensor) -> evaluation.Evaluation:
         draw = torch.Generator().manual_seed(3)
         x = (k + torch.rand(k.shape, generator=draw)) / self.levels
-        model = rp.LatentModel(Fixed(1), Law(law, self.size), rp.priors.StandardNormal(1))
+        encoder = Constant(normal(torch.zeros(1), 1.0))
+        decoder = Constant(Independent(law.expand((self.size,)), 1))
+        model = rp.LatentModel(encoder, decoder, rp.priors.StandardNormal(1))
         return evaluation.evaluate(model, Batch(x), self.spec, n_samples=2)
 
     def test_a_flat_density_takes_the_bits_of_the_levels(self) -> None:
@@ -343,33 +328,28 @@ class TestBitsOfDequantizedData:
         assert float(bound.mean()) < float(exact.mean()) + 0.05
 
 
-def test_the_command_line_compares_samples_in_features(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_compares_samples_in_features(tmp_path: Path) -> None:
     digits = rp.data.load("digits", binarize="dynamic")
     for name, build in (("one", variants.vae), ("judge", variants.classifier)):
         recipe = build(digits.spec, hidden=(16,))
-        rp.fit(recipe, digits, epochs=1, progress=False, out=tmp_path / name)
-    rp.fit(
+        quick_fit(recipe, digits, out=tmp_path / name)
+    quick_fit(
         variants.vae(DataSpec((3,), "real"), hidden=(4,)),
         gaussian(40, 0, size=3),
-        epochs=1,
-        progress=False,
         out=tmp_path / "other",
     )
     line = ["evaluate", str(tmp_path / "one"), "--n-samples", "2", "--sample-quality", "200"]
-    assert main([*line, "--features", str(tmp_path / "judge")]) == 0
-    said = capsys.readouterr().out
+    said = reparam(*line, "--features", tmp_path / "judge").out
     for word in ("sample_mmd", "fid", "kid", "distance of 200 samples and examples in features"):
         assert word in said
     kept = json.loads((tmp_path / "one" / "evaluation.json").read_text())
     assert kept["features"] == str(tmp_path / "judge")
     assert kept["features_sha256"] == rp.load(tmp_path / "judge").folder.weights_sha256
     assert kept["sample_means"] is False
-    assert main([*line, "--features", str(tmp_path / "other")]) == 2
-    assert "give a run on data of the same kind" in capsys.readouterr().err
-    assert main([*line[:4], "--features", str(tmp_path / "judge")]) == 2
-    assert "--sample-quality 5000" in capsys.readouterr().err
+    said = reparam(*line, "--features", tmp_path / "other", code=2)
+    assert "give a run on data of the same kind" in said.err
+    said = reparam(*line[:4], "--features", tmp_path / "judge", code=2)
+    assert "--sample-quality 5000" in said.err
 
 
 def test_a_function_of_ones_own_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 import tomllib
@@ -38,12 +37,11 @@ from experiments.swapped_gradient import (
 from experiments.table_4_1 import PUBLISHED
 from experiments.without_kl import nearest_distance
 from reparam.cli import reproduce as verb
-from reparam.cli.main import main
 from reparam.errors import DataError, Interrupted, OptionError
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import save_tensors
+from tests.support import ROOT, quick_fit, reparam, write_mnist
 
-ROOT = Path(__file__).parents[2]
 REPRODUCED = ROOT / "docs" / "reproduced"
 QUICK = {"epochs": 1, "n_samples": 20}
 LIGHT = [found.name for found in experiments() if found.data is None]
@@ -55,24 +53,8 @@ def quick(name: str, **options: object) -> Options:
     return Options(**{**asked, "progress": False, "device": "cpu", **options})  # type: ignore[arg-type]
 
 
-def write_mnist(folder: Path, n: int = 96) -> Path:
-    """Write the four files of MNIST, with few images of noise; return the folder of the folder."""
-    place = folder / "mnist"
-    place.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for part in ("train", "t10k"):
-        images = random.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        header = struct.pack(">IIII", 0x803, n, 28, 28)
-        (place / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        labels = random.integers(0, 10, n, dtype=np.uint8)
-        header = struct.pack(">II", 0x801, n)
-        (place / f"{part}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
-    return folder
-
-
-def test_list_has_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "--list"]) == 0
-    said = capsys.readouterr().out
+def test_list_has_every_experiment() -> None:
+    said = reparam("reproduce --list").out
     for found in experiments():
         assert found.name in said
         assert found.summary.endswith(".")
@@ -109,12 +91,9 @@ def test_experiments_use_no_private_names() -> None:
         assert not re.search(r"^from reparam[\w.]* import .*\b_", text, re.MULTILINE), path
 
 
-def test_elsewhere_the_verb_names_a_clone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_elsewhere_the_verb_names_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "ROOT", tmp_path)
-    assert main(["reproduce", "table-4-1"]) == 2
-    told = capsys.readouterr().err
+    told = reparam("reproduce table-4-1", code=2).err
     assert told.count("\n") == 1
     assert "in a clone of the repository" in told
 
@@ -128,15 +107,13 @@ def test_the_package_finds_the_experiments_of_its_clone(tmp_path: Path) -> None:
         assert ", ".join(names()) in done.stderr
 
 
-def test_unknown_experiment_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "tabel-4-1"]) == 2
-    assert "did you mean 'table-4-1'?" in capsys.readouterr().err
+def test_unknown_experiment_names_the_nearest() -> None:
+    assert "did you mean 'table-4-1'?" in reparam("reproduce tabel-4-1", code=2).err
     assert get("Without_KL").name == "without-kl"
 
 
-def test_an_experiment_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce"]) == 2
-    assert "table-4-1" in capsys.readouterr().err
+def test_an_experiment_must_be_named() -> None:
+    assert "table-4-1" in reparam("reproduce", code=2).err
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -164,14 +141,11 @@ def test_light_experiment_runs_small(
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
-def test_mnist_experiment_runs_small(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data_dir = write_mnist(tmp_path / "data")
+def test_mnist_experiment_runs_small(name: str, tmp_path: Path) -> None:
+    data_dir = write_mnist(tmp_path / "data" / "mnist", 96, 96, zipped=False).parent
     out = tmp_path / "out" / "result.json"
     words = ["--epochs", "1", "--n-samples", "2", "--data-dir", str(data_dir), "--out", str(out)]
-    assert main(["reproduce", name, *words]) == 0
-    said = capsys.readouterr().out
+    said = reparam("reproduce", name, *words).out
     stored = json.loads(out.read_text())
     assert all((out.parent / figure).is_file() for figure in stored["figures"])
     assert stored["command"].startswith(f"reparam reproduce {name} --epochs 1")
@@ -203,7 +177,7 @@ def test_every_experiment_on_mnist_has_the_rows_of_its_stored_result(
     }
     for place, size in few.items():
         monkeypatch.setattr(f"experiments.{place}", size)
-    data_dir = write_mnist(tmp_path / "data", 500)
+    data_dir = write_mnist(tmp_path / "data" / "mnist", 500, 500, zipped=False).parent
     out = tmp_path / f"{name}.json"
     reproduce(name, quick(name, data_dir=str(data_dir)), out=out)
     found, stored = (json.loads(file.read_text("utf-8")) for file in (out, REPRODUCED / out.name))
@@ -230,13 +204,10 @@ def test_the_published_table_is_the_documents() -> None:
 
 
 @pytest.mark.parametrize("name", ["table-4-1", "tutorial-mnist"])
-def test_missing_data_are_refused(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_data_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="mnist"):
         reproduce(name, Options(data_dir=str(tmp_path), progress=False))
-    assert main(["reproduce", name, "--data-dir", str(tmp_path)]) == 1
-    assert "Traceback" not in capsys.readouterr().err
+    assert "Traceback" not in reparam("reproduce", name, "--data-dir", tmp_path, code=1).err
 
 
 @pytest.mark.parametrize(
@@ -297,7 +268,7 @@ def test_kept_scores_follow_the_weights(tmp_path: Path) -> None:
     for seed in (0, 1):
         torch.manual_seed(seed)
         recipe = rp.variants.vae(data.spec, latent_dim=1, hidden=[4])
-        run = rp.fit(recipe, data, epochs=1, progress=False, seed=seed)
+        run = quick_fit(recipe, data, seed=seed)
         run.folder = RunFolder(tmp_path / "run")
         run.folder.path.mkdir(exist_ok=True)
         save_tensors(run.folder.model_file, run.model.state_dict(), {})
@@ -311,7 +282,7 @@ def test_kept_scores_follow_the_weights(tmp_path: Path) -> None:
 
 def test_digest_is_that_of_an_evaluation() -> None:
     data = rp.data.load("digits")
-    run = rp.fit(rp.variants.vae(data.spec, latent_dim=1), data, epochs=1, progress=False)
+    run = quick_fit(rp.variants.vae(data.spec, latent_dim=1), data)
     batch = data.examples("test", limit=5)
     assert run.evaluate(batch, n_samples=2).to_dict()["data_sha256"] == digest(batch.x)
 
@@ -324,10 +295,7 @@ def test_digest_is_that_of_an_evaluation() -> None:
     ],
 )
 def test_a_stopped_experiment_says_how_to_continue(
-    words: list[str],
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message of training tells how to resume that run, not the experiment."""
 
@@ -335,8 +303,7 @@ def test_a_stopped_experiment_says_how_to_continue(
         raise Interrupted("go on with: reparam train --resume", signal.SIGTERM)
 
     monkeypatch.setattr("experiments.ledger.run.reproduce", stop)
-    assert main(["reproduce", "table-4-1", *words]) == 143
-    told = capsys.readouterr().err
+    told = reparam("reproduce table-4-1", *words, code=143).err
     assert said in told
     assert "--resume" not in told
 

@@ -1,7 +1,6 @@
 """The ledger's entries on public figures of small networks: that they run, and on what."""
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from reparam.data import Dataset, Pixels, Split
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import write_mnist
 
 NAMES = ("vampprior-mlp", "jaanli", "zuko-vae")
 
@@ -29,15 +29,7 @@ NAMES = ("vampprior-mlp", "jaanli", "zuko-vae")
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Write the four files of MNIST with few images of noise, and hold few of them out."""
-    place = tmp_path / "data" / "mnist"
-    place.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for part in ("train", "t10k"):
-        images = random.integers(0, 256, (96, 28, 28), dtype=np.uint8)
-        header = struct.pack(">IIII", 0x803, 96, 28, 28)
-        (place / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        labels = struct.pack(">II", 0x801, 96) + bytes(i % 10 for i in range(96))
-        (place / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    write_mnist(tmp_path / "data" / "mnist", 96, 96, zipped=False)
     monkeypatch.setattr(vampprior_mlp, "HELD_OUT", 16)
     monkeypatch.setattr(jaanli, "HELD_OUT", 16)
     # What is measured here are not the networks.

@@ -197,11 +197,16 @@ def test_several_categorical_parents_of_one_shape_are_joined() -> None:
         }
     )
     assert model.sample(7)["c"].shape == (7, 1)
+    table = torch.tensor(list(product(range(3), range(3), range(4), (0, 1))))
+    values = {"a": table[:, :2], "b": table[:, 2], "c": table[:, 3:].float()}
+    assert model.log_prob(values).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_images_reach_the_network_unflattened() -> None:
-    model = DirectedModel({"y": Node(Conditional(MLP((1, 4, 4), 8), Categorical(3)), ("x",))})
-    assert model.distribution("y", {"x": torch.zeros(5, 1, 4, 4)}).probs.shape == (5, 3)
+    classifier = Conditional(MLP((1, 4, 4), 8), Categorical(3))
+    model = DirectedModel({"y": Node(classifier, ("x",))})
+    x = torch.randn(5, 1, 4, 4)
+    torch.testing.assert_close(model.distribution("y", {"x": x}).probs, classifier(x).probs)
 
 
 def test_parents_come_first() -> None:

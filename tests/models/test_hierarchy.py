@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Distribution, MultivariateNormal, kl_divergence
 
 from reparam.batch import Batch
 from reparam.distributions import Chain
@@ -32,6 +32,7 @@ from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import normal, scrambled
 
 F64 = torch.float64
 SIZES = (2, 1, 2)
@@ -53,7 +54,7 @@ class Linear:
 
     def layer(self, number: int) -> Callable[[Tensor], Distribution]:
         weight, bias, scale = self.weights[number], self.biases[number], self.scales[number]
-        return lambda z: Independent(Normal(z @ weight.T + bias, scale), 1)
+        return lambda z: normal(z @ weight.T + bias, scale)
 
     def chain(self, batch_shape: tuple[int, ...] = ()) -> Chain:
         top = self.layer(0)(torch.empty(0, dtype=F64)).expand(batch_shape)
@@ -127,8 +128,8 @@ def test_layers_that_agree_cost_nothing_and_the_top_its_closed_form() -> None:
     q, p = Linear(0), Linear(0, top=0.3)
     found = kl(q.chain((5,)), p.chain())
     top = kl_divergence(
-        Independent(Normal(q.biases[0], q.scales[0]), 1),
-        Independent(Normal(p.biases[0], p.scales[0]), 1),
+        normal(q.biases[0], q.scales[0]),
+        normal(p.biases[0], p.scales[0]),
     )
     torch.testing.assert_close(found.groups["z3"], top.expand(5))
     for name in ("z2", "z1"):
@@ -137,8 +138,7 @@ def test_layers_that_agree_cost_nothing_and_the_top_its_closed_form() -> None:
 
 def test_joined_is_the_product_of_densities() -> None:
     first, second = (
-        Independent(Normal(torch.randn(4, 3, dtype=F64), torch.rand(4, 3, dtype=F64) + 0.1), 1)
-        for _ in range(2)
+        normal(torch.randn(4, 3, dtype=F64), torch.rand(4, 3, dtype=F64) + 0.1) for _ in range(2)
     )
     z = torch.randn(50, 4, 3, dtype=F64)
     rest = first.log_prob(z) + second.log_prob(z) - gaussian_product(first, second).log_prob(z)
@@ -150,9 +150,9 @@ def test_joined_is_the_product_of_densities() -> None:
 
 def test_joined_holds_where_a_prior_is_all_but_certain() -> None:
     loc, other = torch.tensor([3.0]), torch.tensor([7.0])
-    opinion = Independent(Normal(other, torch.tensor([0.5])), 1)
+    opinion = normal(other, torch.tensor([0.5]))
     for scale in (1e-4, 1e-12, 1e-25):
-        prior = Independent(Normal(loc, torch.tensor([scale])), 1)
+        prior = normal(loc, torch.tensor([scale]))
         q = gaussian_product(opinion, prior)
         assert float(q.stddev) == pytest.approx(scale, rel=1e-6)
         # By precisions, in doubles: (μ - μ_p)² / 2σ_p² is all of the divergence but rounding.
@@ -165,9 +165,7 @@ def scrambled_ladder(context: int = 0) -> tuple[TopDownPrior, LadderEncoder]:
     up = [MLP(4, 6, context=context), MLP(6, 5)]
     encoder = LadderEncoder(prior, up, [Gaussian(3), Gaussian(2)])
     for part in (prior, encoder):
-        part.double()
-        for parameter in part.parameters():
-            parameter.data.normal_(0, 0.4)
+        scrambled(part, 0.4)
     return prior, encoder
 
 
@@ -275,8 +273,8 @@ def test_the_posterior_of_a_linear_hierarchy_is_exact_in_its_lowest_layer() -> N
     # z₂ ~ N(0, 1), z₁ | z₂ ~ N(w z₂, s²), x | z₁ ~ N(z₁, r²): the data's opinion on z₁ is N(x, r²).
     w, s, r, x, z2 = 0.7, 0.5, 0.8, 1.3, -0.4
     q = gaussian_product(
-        Independent(Normal(torch.tensor([x], dtype=F64), r), 1),
-        Independent(Normal(torch.tensor([w * z2], dtype=F64), s), 1),
+        normal(torch.tensor([x], dtype=F64), r),
+        normal(torch.tensor([w * z2], dtype=F64), s),
     )
     # The joint of (z₂, z₁, x), conditioned on z₂ and x.
     covariance = np.array(

@@ -1,12 +1,11 @@
 """Learning from few labels: the bounds of M2 and M1 + M2, and the data that go with them."""
 
-from collections.abc import Callable
 from math import log, pi
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Normal, kl_divergence
 
 import reparam as rp
 from reparam import families, priors
@@ -24,27 +23,12 @@ from reparam.models.latent import LatentModel
 from reparam.objectives.semi_supervised import SemiSupervised, Stacked
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import Function, normal, quick_fit
 
 WEIGHT = torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64)
 PLACE = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)
 NOISE = 0.7
 SPEC = DataSpec((1, 8, 8), "binary", n_classes=3)
-
-
-class Toy(nn.Module):
-    """A function that returns a distribution, and the family that tells its shape."""
-
-    def __init__(self, function: Callable[..., Distribution], family: families.Family) -> None:
-        super().__init__()
-        self.function = function
-        self.family = family
-
-    def forward(self, *values: Tensor) -> Distribution:
-        return self.function(*values)
-
-
-def normal(mean: Tensor, scale: Tensor | float) -> Distribution:
-    return Independent(Normal(mean, scale), 1)
 
 
 def marginal(x: Tensor) -> Tensor:
@@ -75,9 +59,9 @@ def linear_model(shift: float = 0.0, sharpness: float = 1.0, use_z: bool = True)
 
     return LatentModel(
         encoder=LabelEncoder(
-            Toy(classify, families.Categorical(3)), Toy(encode, families.Gaussian(1))
+            Function(classify, families.Categorical(3)), Function(encode, families.Gaussian(1))
         ),
-        decoder=LabelDecoder(Toy(decode, families.Gaussian(1)), 3),
+        decoder=LabelDecoder(Function(decode, families.Gaussian(1)), 3),
         prior=LabelPrior(3, priors.StandardNormal(1).double()).double(),
     )
 
@@ -194,9 +178,7 @@ class TestVariant:
 
     def test_a_run_tells_and_makes_labels(self, name: str) -> None:
         data = rp.data.load("digits", binarize="threshold", labels_per_class=3)
-        run = rp.fit(
-            build(name, data.spec, hidden=[16]), data, epochs=1, device="cpu", progress=False
-        )
+        run = quick_fit(build(name, data.spec, hidden=[16]), data)
         assert run.sample(2, label=7).shape == (2, 1, 8, 8)
         assert run.reconstruct(data.examples("test", limit=5)).shape == (5, 1, 8, 8)
         with pytest.raises(OptionError, match="label=10: the labels of"):
@@ -242,7 +224,7 @@ def test_the_kl_of_the_features_counts_as_it_is_weighted(beta: float) -> None:
     model = build("ss-vae-stacked", SPEC, feature_dim=3, hidden=[8], jitter=False).model
     x, y = torch.rand(6, 1, 8, 8).round(), torch.tensor([0, -1, 2, -1, -1, 1])
     q = model.encoder.features(x)
-    divergence = kl_divergence(q, Independent(Normal(torch.zeros(3), 1.0), 1))[y < 0].mean()
+    divergence = kl_divergence(q, normal(torch.zeros(3), 1.0))[y < 0].mean()
     found = []
     for weight in (1.0, beta):
         torch.manual_seed(0)
@@ -289,7 +271,7 @@ class TestData:
         with pytest.raises(DataError, match="examples have no label to condition on"):
             data.examples("train")
         with pytest.raises(DataError, match="examples have no label to condition on"):
-            rp.fit(build("vae", data.spec), data, epochs=1, device="cpu", progress=False)
+            quick_fit(build("vae", data.spec), data)
 
     def test_batches_have_labeled_examples_beside_those_of_the_epoch(self) -> None:
         y = torch.full((100,), -1)
@@ -319,13 +301,13 @@ class TestData:
 
     def test_accuracy_is_of_known_labels_alone(self) -> None:
         data = rp.data.load("digits", binarize="threshold", labels_per_class=3)
-        run = rp.fit(build("ss-vae", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+        run = quick_fit(build("ss-vae", data.spec, hidden=(8,)), data)
         examples = data.examples("train")
         known = Batch(examples.x[examples.y >= 0], examples.y[examples.y >= 0])
         found = [run.evaluate(batch, n_samples=1).accuracy for batch in (examples, known)]
         assert found[0] == pytest.approx(found[1])
         with pytest.raises(DataError, match="some labels are not known"):
-            rp.fit(build("classifier", data.spec, hidden=(8,)), data, epochs=1, progress=False)
+            quick_fit(build("classifier", data.spec, hidden=(8,)), data)
 
     @pytest.mark.parametrize("y", [torch.arange(10) % 2, torch.full((10,), -1), None])
     def test_batches_are_plain_where_all_or_no_labels_are_known(self, y: Tensor | None) -> None:

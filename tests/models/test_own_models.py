@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.errors import OptionError, SupportError
 from reparam.families import Family
 from reparam.models.latent import as_latent
+from tests.support import reparam
 
 HOW = {"epochs": 2, "batch_size": 16, "device": "cpu", "progress": False, "precision": "float32"}
 X = (torch.rand(64, 6, generator=torch.Generator().manual_seed(0)) < 0.3).float()
@@ -98,8 +98,9 @@ class TestFit:
         assert torch.equal(loaded.encode(X), run.encode(X))
 
     def test_has_its_doctor(self) -> None:
-        run = rp.fit(Mine(), X, **HOW)
-        assert rp.diagnostics.examine(run, n_examples=32).findings
+        runs = [rp.fit(model, X, **HOW) for model in (Mine(), rp.LatentModel(**parts()))]
+        mine, plain = (rp.diagnostics.examine(run, n_examples=32).findings for run in runs)
+        assert [found.name for found in mine] == [found.name for found in plain]
 
     def test_samples_as_the_module_does(self) -> None:
         run = rp.fit(Drawing(), X, **HOW)
@@ -164,26 +165,21 @@ class TestSample:
         assert set(run.sample(100).unique().tolist()) == {0.0, 1.0}
         assert torch.allclose(run.sample(5, mean=True), torch.full((5, 6), 0.3))
 
-    def test_so_does_the_command_line_where_it_is_told(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_so_does_the_command_line_where_it_is_told(self, tmp_path: Path) -> None:
         run = str(tmp_path / "run")
         words = (
             "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 500 --pictures-every 0 --device cpu"
         )
-        assert main(["train", "vae", "--out", run, "--binarize", "threshold", *words.split()]) == 0
+        reparam("train vae --out", run, "--binarize threshold", words)
         arrays = {}
         for name, more in (("means", []), ("draws", ["--draw"])):
             file = tmp_path / f"{name}.npy"
-            assert main(["sample", run, "-n", "3", "--out", str(file), *more]) == 0
+            reparam("sample", run, "-n 3 --out", file, *more)
             arrays[name] = np.load(file)
         assert set(np.unique(arrays["draws"])) == {0.0, 1.0}
         assert np.all((arrays["means"] > 0) & (arrays["means"] < 1))
-        capsys.readouterr()
-        assert main(["sample", run, "-n", "3"]) == 0
-        assert "samples.png  (the means of p(x | z)" in capsys.readouterr().out
-        assert main(["sample", run, "-n", "3", "--draw"]) == 0
-        assert "draws.png  (draws from p(x | z)" in capsys.readouterr().out
+        assert "samples.png  (the means of p(x | z)" in reparam("sample", run, "-n 3").out
+        assert "draws.png  (draws from p(x | z)" in reparam("sample", run, "-n 3 --draw").out
 
 
 class Silent(Family):

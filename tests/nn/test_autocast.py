@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 import reparam as rp
 from reparam.batch import Batch
@@ -17,6 +17,7 @@ from reparam.nn import ConvDecoder, ConvEncoder
 from reparam.nn.autocast import float32_where_narrow, is_narrow
 from reparam.spec import DataSpec
 from reparam.variants.hierarchical import conv_ladder_vae
+from tests.support import normal, quick_fit
 
 
 def soil() -> None:
@@ -122,7 +123,7 @@ class OwnEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Distribution:
         loc, log_scale = self.body(x).float().chunk(2, dim=-1)
-        return Independent(Normal(loc, log_scale.exp()), 1)
+        return normal(loc, log_scale.exp())
 
 
 def test_networks_of_the_users_own_train_on_narrow_maps() -> None:
@@ -135,7 +136,7 @@ def test_networks_of_the_users_own_train_on_narrow_maps() -> None:
         decoder=rp.Conditional(rp.nn.MLP(2, 16), rp.families.Bernoulli((1, 30, 2))),
         prior=rp.priors.StandardNormal(2),
     )
-    rp.fit(model, x, epochs=1, batch_size=16, precision="bfloat16", device="cpu", progress=False)
+    quick_fit(model, x, batch_size=16, precision="bfloat16")
     batch = Batch(x[:16], step=0, progress=0.0)
     assert relative_error(model, lambda: rp.objectives.ELBO()(model, batch).loss) < 0.2
 

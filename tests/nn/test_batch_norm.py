@@ -12,6 +12,7 @@ from reparam.errors import OptionError
 from reparam.nn import ConvDecoder, ConvEncoder
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import quick_fit
 
 SPEC = DataSpec((3, 8, 8), "unit")
 
@@ -69,15 +70,21 @@ def test_a_batch_of_one_place_counts_by_what_was_seen_before() -> None:
 @pytest.mark.parametrize("spatial", [False, True])
 def test_the_decoder_normalizes_its_first_maps_too(spatial: bool) -> None:
     decoder = ConvDecoder(16, (8, 8), (6, 4), norm="batch", spatial=spatial)
-    assert len(running(decoder)) == 2 * 3
-    z = torch.randn(5, 7, 16)
-    assert decoder(z).shape == (5, 7, 4, 8, 8)
+    layers = [layer for layer in decoder.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    seen: list[Tensor] = []
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, given, made: seen.append(given[0].detach()))
+    assert decoder(torch.randn(5, 7, 16)).shape == (5, 7, 4, 8, 8)
+    assert [maps.shape[1] for maps in seen] == [4, 6, 4]
+    for layer, maps in zip(layers, seen, strict=True):
+        # The moving average starts at 0 and has a momentum of 0.1.
+        torch.testing.assert_close(layer.running_mean, 0.1 * maps.mean((0, 2, 3)))
 
 
 def test_looking_at_a_model_in_training_does_not_change_it() -> None:
     recipe = build("conv-vae", SPEC, latent_dim=2, channels=(4, 4), norm="batch", padding=1)
     model, data = recipe.model.train(), rp.data.from_arrays(images(40), test=images(10, 1))
-    run = rp.fit(recipe, data, epochs=2, batch_size=8, progress=False, device="cpu")
+    run = quick_fit(recipe, data, epochs=2, batch_size=8)
     model.train()
     before = state(model)
     run.evaluate(n_samples=2, device="cpu")
@@ -102,7 +109,7 @@ def test_validation_and_checkpoints_leave_the_run_as_it_is(tmp_path: Path) -> No
             data = rp.data.Dataset(
                 data.name, data.spec, {**data.splits, "validation": held_out}, data.transform
             )
-        rp.fit(recipe, data, epochs=2, batch_size=8, progress=False, device="cpu", out=out)
+        quick_fit(recipe, data, epochs=2, batch_size=8, out=out)
         kept.append(state(recipe.model))
     for other in kept[1:]:
         assert all(torch.equal(kept[0][name], now) for name, now in other.items())

@@ -13,16 +13,11 @@ from reparam.nn import Downsample, Pyramid, Residual
 from reparam.objectives import ELBO
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import BINARY, scrambled
 
 F64 = torch.float64
 SHAPES = [(2, 2, 3), (3, 4, 6)]
 SPEC = DataSpec((3, 8, 12), "unit", n_classes=3, levels=256)
-
-
-def scrambled(module: nn.Module) -> nn.Module:
-    for parameter in module.double().parameters():
-        parameter.data.normal_(0, 0.3)
-    return module
 
 
 def test_a_gaussian_of_places_lists_them_row_by_row() -> None:
@@ -150,6 +145,6 @@ def test_senseless_sizes_are_refused() -> None:
     with pytest.raises(OptionError, match="each must be half as high and wide"):
         Pyramid([(2, 3, 3), (2, 8, 8)], (16, 16), 4)
     with pytest.raises(OptionError, match="have no half"):
-        build("conv-ladder-vae", DataSpec((1, 4, 4), "binary"), maps=(2, 2, 2))
+        build("conv-ladder-vae", BINARY, maps=(2, 2, 2))
     with pytest.raises(ShapeError, match=r"its trailing sizes must be \(84,\)"):
         Pyramid(SHAPES, (8, 12), 4)(torch.zeros(2, 83))

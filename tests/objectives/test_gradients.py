@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
-from torch.distributions import Distribution, Independent, Normal, Uniform
+from torch.distributions import Distribution, Independent, Uniform
 
 from reparam import families
 from reparam.batch import Batch
@@ -25,11 +25,11 @@ from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.objectives import ELBO, IWAE
 from reparam.priors import StandardNormal
+from tests.support import LINEAR, normal, require_gradient
 
-LATENT, DIM, SIGMA = 2, 3, 0.6
+LATENT, DIM = 2, 3
 N_DRAWS = 40_000
 X = np.array([0.9, -1.3, 0.4])
-W = np.array([[1.2, -0.4], [0.3, 0.8], [-0.6, 0.5]])
 
 
 class OneDrawEach(nn.Module):
@@ -55,10 +55,10 @@ class Exchanged(OneDrawEach):
 
 def gradient_draws(encoder: nn.Module, kl_method: str | None) -> np.ndarray:
     """Return the gradient of each draw's ELBO with respect to that draw's raw parameters."""
-    decoder = Conditional(MLP(LATENT), families.Gaussian(DIM, scale=SIGMA)).double()
+    decoder = Conditional(MLP(LATENT), families.Gaussian(DIM, scale=LINEAR.sigma)).double()
     linear = next(m for m in decoder.modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
-        linear.weight.copy_(torch.as_tensor(W))
+        linear.weight.copy_(LINEAR.weight)
         linear.bias.zero_()
     model = LatentModel(encoder, decoder, StandardNormal(LATENT).double())
     x = torch.as_tensor(X).expand(N_DRAWS, DIM)
@@ -68,12 +68,8 @@ def gradient_draws(encoder: nn.Module, kl_method: str | None) -> np.ndarray:
 
 
 def exact_elbo(mean: np.ndarray, covariance: np.ndarray, entropy: float) -> float:
-    """Return E_q[log p(x | z) + log p(z)] + H(q), which two moments of q decide."""
-    residual = X - W @ mean
-    fit = residual @ residual + np.trace(W @ covariance @ W.T)
-    prior = mean @ mean + np.trace(covariance)
-    constant = DIM * np.log(2 * np.pi * SIGMA**2) + LATENT * np.log(2 * np.pi)
-    return -0.5 * (fit / SIGMA**2 + prior + constant) + entropy
+    """Return the ELBO of a posterior with these moments and this entropy."""
+    return float(LINEAR.elbo(torch.as_tensor(X), mean, covariance, entropy))
 
 
 def diagonal(raw: np.ndarray) -> float:
@@ -203,7 +199,7 @@ def test_log_prob_of_families_is_differentiated_right(family: Family) -> None:
 )
 def test_closed_form_kl_is_differentiated_right(family: Family) -> None:
     def divergence(raw: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-        p = Independent(Normal(loc, log_scale.exp()), 1)
+        p = normal(loc, log_scale.exp())
         return kl(family.distribution(raw), p, method=CLOSED_FORM).value
 
     assert gradcheck(divergence, (leaf(2, *family.raw_shape), leaf(3), leaf(3)))
@@ -228,20 +224,4 @@ def test_gradient_of_the_loss_is_finite_differences(objective: ELBO | IWAE) -> N
         StandardNormal(LATENT),
     ).double()
     x = torch.randn(5, DIM, dtype=torch.float64)
-
-    def loss() -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            return objective(model, Batch(x)).loss
-
-    gradients = torch.autograd.grad(loss(), list(model.parameters()))
-    directions = [torch.randn_like(parameter) for parameter in model.parameters()]
-    slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
-    step = 1e-6
-    values = []
-    with torch.no_grad():
-        for sign in (1, -2):
-            for parameter, direction in zip(model.parameters(), directions, strict=True):
-                parameter += sign * step * direction
-            values.append(float(loss()))
-    assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)
+    require_gradient(lambda: objective(model, Batch(x)).loss, model)

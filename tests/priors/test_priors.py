@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, MixtureSameFamily
 
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture
@@ -17,14 +17,7 @@ from reparam.models.conditional import Conditional
 from reparam.nn import MLP
 from reparam.priors import ClassConditional, HypersphericalUniform, Mixture, UniformCodes, VampPrior
 from reparam.priors import Flow as FlowPrior
-
-
-def scrambled(part: nn.Module, scale: float = 0.5) -> nn.Module:
-    """Return a module in float64 whose weights are far from where they start."""
-    part.double()
-    for parameter in part.parameters():
-        parameter.data.normal_(0, scale)
-    return part
+from tests.support import normal, scrambled
 
 
 def plane(width: float, n: int) -> tuple[Tensor, float]:
@@ -37,7 +30,7 @@ class TestGaussianMixture:
     logits = torch.tensor([0.3, -1.0, 0.9, 0.0], dtype=torch.float64)
 
     def both(self, loc: Tensor, scale: Tensor) -> tuple[GaussianMixture, MixtureSameFamily]:
-        components = Independent(Normal(loc, scale), 1)
+        components = normal(loc, scale)
         theirs = MixtureSameFamily(Categorical(logits=self.logits), components)
         return GaussianMixture(self.logits, loc, scale), theirs
 
@@ -55,7 +48,7 @@ class TestGaussianMixture:
         z = (loc[:, None] + 0.02 * torch.randn(4, 9, 3, dtype=torch.float64)).float()
         exact = MixtureSameFamily(
             Categorical(logits=narrow.logits.double()),
-            Independent(Normal(narrow.loc.double(), narrow.scale.double()), 1),
+            normal(narrow.loc.double(), narrow.scale.double()),
         ).log_prob(z.double())
         torch.testing.assert_close(narrow.log_prob(z).double(), exact, rtol=1e-5, atol=1e-4)
 
@@ -94,7 +87,7 @@ class TestGaussianMixture:
 class TestFlow:
     @pytest.mark.parametrize("context", [0, 3])
     def test_density_integrates_to_one(self, context: int) -> None:
-        prior = scrambled(FlowPrior(2, context, hidden=(8,)), 0.3)
+        prior = scrambled(FlowPrior(2, context, hidden=(8,)))
         c = torch.eye(context, dtype=torch.float64)[1:2] if context else None
         z, area = plane(20.0, 801)
         with torch.no_grad():
@@ -103,7 +96,7 @@ class TestFlow:
         assert float(log_prob.exp().sum()) * area == pytest.approx(1, abs=1e-3)
 
     def test_density_is_the_change_of_variables(self) -> None:
-        p = scrambled(FlowPrior(3, hidden=(8,))).requires_grad_(False)()
+        p = scrambled(FlowPrior(3, hidden=(8,)), 0.5).requires_grad_(False)()
         z = torch.randn(4, 3, dtype=torch.float64)
         for point, log_prob in zip(z, p.log_prob(z), strict=True):
             noise = p.transform.inv(point)
@@ -112,7 +105,7 @@ class TestFlow:
             assert float(log_prob) == pytest.approx(float(expected))
 
     def test_a_condition_changes_the_density_of_its_own_example(self) -> None:
-        prior = scrambled(FlowPrior(2, 3, hidden=(8,)))
+        prior = scrambled(FlowPrior(2, 3, hidden=(8,)), 0.5)
         z, c = torch.randn(5, 3, 2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
         together = prior(c).log_prob(z)
         assert together.shape == (5, 3)
@@ -125,7 +118,7 @@ class TestFlow:
 
 def vamp(family: Family, context: int = 0) -> VampPrior:
     encoder = Conditional(MLP(4, 6, context=context), family)
-    return VampPrior(scrambled(encoder), (4,), n_components=5, context=context).double()
+    return VampPrior(scrambled(encoder, 0.5), (4,), n_components=5, context=context).double()
 
 
 class TestVamp:
@@ -167,8 +160,8 @@ class TestVamp:
 
 
 MAKERS = {
-    "flow": lambda: scrambled(FlowPrior(2, hidden=(8,)), 0.3),
-    "mixture": lambda: scrambled(Mixture(2, n_components=6)),
+    "flow": lambda: scrambled(FlowPrior(2, hidden=(8,))),
+    "mixture": lambda: scrambled(Mixture(2, n_components=6), 0.5),
     "vamp": lambda: vamp(Gaussian(2)),
     "vamp-full-covariance": lambda: vamp(FullCovarianceGaussian(2)),
     "vamp-flow": lambda: vamp(Flow(2, hidden=(6,))),
@@ -177,7 +170,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_draws_have_the_density_that_is_said_of_them(name: str) -> None:
-    p, r = MAKERS[name]()(), Independent(Normal(torch.zeros(2).double(), 1.5), 1)
+    p, r = MAKERS[name]()(), normal(torch.zeros(2).double(), 1.5)
     with torch.no_grad():
         z, other = p.sample((20_000,)), r.sample((20_000,))
         assert z.shape == (20_000, 2)
@@ -190,7 +183,7 @@ def test_draws_have_the_density_that_is_said_of_them(name: str) -> None:
 
 
 def test_class_conditional_is_a_unit_normal_about_each_class() -> None:
-    prior = scrambled(ClassConditional(2, context=3))
+    prior = scrambled(ClassConditional(2, context=3), 0.5)
     z = np.random.default_rng(0).normal(size=(3, 2))
     log_prob = prior(torch.eye(3, dtype=torch.float64)).log_prob(torch.as_tensor(z))
     mean = prior.loc.weight.detach().numpy().T

@@ -15,13 +15,14 @@ import yaml
 
 import reparam as rp
 from reparam.cli.doctor import read_array
-from reparam.cli.main import main, verbs
+from reparam.cli.main import verbs
 from reparam.cli.parse import option_types, parse
 from reparam.cli.train_options import options_class
 from reparam.errors import DataError, OptionError, RunError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.variants import get, names
+from tests.support import QUICK, quick_fit, reparam
 
 Edit = Callable[[str, Any], Path]
 
@@ -30,8 +31,7 @@ Edit = Callable[[str, Any], Path]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on grey digits, whose options are those of the denoising autoencoder."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    words = "train dae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
-    assert main([*words.split(), "--out", str(run)]) == 0
+    reparam("train dae", QUICK, "--out", run)
     return run
 
 
@@ -112,12 +112,7 @@ def test_a_value_of_another_type_is_one_sentence(
 
 @pytest.mark.parametrize(("key", "value"), [("latent_dim", "2"), ("recorded.spec.levels", "x")])
 def test_every_verb_says_so(
-    edited: Edit,
-    trained: Path,
-    key: str,
-    value: Any,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    edited: Edit, trained: Path, key: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = str(edited(key, value))
     monkeypatch.chdir(Path(run).parent)
@@ -127,8 +122,7 @@ def test_every_verb_says_so(
         ["compare", run, str(trained)],
         ["train", "--resume", run],
     ):
-        assert main(words) == 1
-        said = capsys.readouterr().err
+        said = reparam(*words, code=1).err
         assert said.startswith("reparam: ")
         assert said.count("\n") == 1
         assert key.rpartition(".")[2] in said
@@ -162,7 +156,7 @@ def test_a_run_composed_by_hand_is_read_with_its_model(tmp_path: Path) -> None:
             rp.priors.StandardNormal(2),
         )
 
-    rp.fit(model(), x, epochs=1, out=tmp_path / "run", progress=False, pictures_every=0)
+    quick_fit(model(), x, out=tmp_path / "run", pictures_every=0)
     assert rp.load(tmp_path / "run", model=model()).config["variant"] is None
 
 
@@ -192,9 +186,8 @@ class TestTypes:
             with pytest.raises(OptionError, match=said):
                 parse(options, verb, [*first, f"--{name.replace('_', '-')}", str(10**40)])
 
-    def test_a_number_of_thousands_of_digits(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["sample", "run", "-n", "7" * 6000]) == 2
-        assert "too many digits" in capsys.readouterr().err
+    def test_a_number_of_thousands_of_digits(self) -> None:
+        assert "too many digits" in reparam("sample run -n", "7" * 6000, code=2).err
 
     @pytest.mark.parametrize(
         ("changes", "said"),
@@ -291,27 +284,20 @@ class TestFeatures:
         body: str,
         said: str,
         monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         (tmp_path / "own_features.py").write_text(f"def f(x):\n    {body}\n")
-        words = ["evaluate", str(trained), "--sample-quality", "20", "--features", "own_features:f"]
+        words = ("evaluate", trained, "--sample-quality 20 --features own_features:f")
         try:
-            assert main(words) == 2
+            assert said in reparam(*words, code=2).err
         finally:
             del sys.modules["own_features"]
-        assert said in capsys.readouterr().err
 
     def test_of_a_module_that_fails(
-        self,
-        trained: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "broken_features.py").write_text("1 / 0\n")
-        words = ["evaluate", str(trained), "--sample-quality", "20", "--features"]
-        assert main([*words, "broken_features:f"]) == 2
-        assert "division by zero" in capsys.readouterr().err
+        words = ("evaluate", trained, "--sample-quality 20 --features broken_features:f")
+        assert "division by zero" in reparam(*words, code=2).err

@@ -30,8 +30,8 @@ from reparam.training.checkpoint import (
     save_tensors,
 )
 from reparam.training.metrics import read_rows
+from tests.support import TRAIN, refused, reparam
 
-TINY = "--hidden 4 --latent-dim 2 --batch-size 512 --pictures-every 0 --device cpu"
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
@@ -60,15 +60,6 @@ def unfinished(run: Path) -> Path:
     for path in run.glob("model.*"):
         path.unlink()
     return run
-
-
-def refused(words: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
-    """Return the one sentence that a command line ends in."""
-    capsys.readouterr()
-    assert main(words) == code
-    said = capsys.readouterr().err
-    assert said.splitlines()[-1].startswith("reparam: ")
-    return said
 
 
 def in_child(action: Callable[[], object]) -> int:
@@ -210,22 +201,22 @@ class TestNextFree:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         with RunFolder("runs/digits-vae-1").locked():
-            assert main(["train", "vae", *TINY.split(), "--epochs", "1"]) == 0
+            reparam(TRAIN)
         assert (tmp_path / "runs" / "digits-vae-2" / "model.json").is_file()
 
     def test_is_not_taken_for_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        refused(["train", "vae", "--early-stopping", "1", "--validation", "0"], capsys)
+        refused("train vae --early-stopping 1 --validation 0", code=1)
         assert list(tmp_path.iterdir()) == []
 
     def test_that_cannot_be_made_says_to_give_out(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "runs").write_text("a file")
-        assert "--out" in refused(["train", "vae", *TINY.split()], capsys)
+        refused(TRAIN, "--out", code=1)
 
 
 @pytest.fixture
@@ -243,11 +234,8 @@ def read_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestReadOnly:
-    def test_figures_are_printed_and_returned(
-        self, read_only: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(["evaluate", str(read_only), "--n-samples", "2"]) == 0
-        said = capsys.readouterr()
+    def test_figures_are_printed_and_returned(self, read_only: Path) -> None:
+        said = reparam("evaluate", read_only, "--n-samples 2")
         assert "elbo" in said.out
         assert "Read-only file system; the figures are not kept" in said.err
         result = rp.load(read_only).evaluate(n_samples=2)
@@ -255,23 +243,18 @@ class TestReadOnly:
         assert not (read_only / "evaluation.json").exists()
 
     @pytest.mark.parametrize("verb", ["sample", "reconstruct", "encode", "plot"])
-    def test_pictures_say_to_give_out(
-        self, read_only: Path, tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        said = refused([verb, str(read_only)], capsys)
-        assert "Read-only file system; name another place with --out" in said
+    def test_pictures_say_to_give_out(self, read_only: Path, tmp_path: Path, verb: str) -> None:
+        refused(
+            f"{verb} {read_only}", "Read-only file system; name another place with --out", code=1
+        )
         elsewhere = tmp_path / ("plots" if verb == "plot" else "a.npy")
-        assert main([verb, str(read_only), "--out", str(elsewhere)]) == 0
+        reparam(verb, read_only, "--out", elsewhere)
 
-    def test_training_is_one_sentence(
-        self, read_only: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_training_is_one_sentence(self, read_only: Path) -> None:
         # A finished run has nothing to write.
-        assert main(["train", "--resume", str(read_only)]) == 0
+        reparam("train --resume", read_only)
         (read_only / "model.json").unlink()
-        capsys.readouterr()
-        said = refused(["train", "--resume", str(read_only)], capsys)
-        assert "Read-only file system" in said
+        refused(f"train --resume {read_only}", "Read-only file system", code=1)
 
 
 class TestReader:
@@ -307,7 +290,7 @@ class TestReader:
         for path in left:
             path.parent.mkdir(exist_ok=True)
             path.write_text("half")
-        assert main(["train", "--resume", str(run)]) == 0
+        reparam("train --resume", run)
         assert not any(path.exists() for path in left)
 
 
@@ -353,7 +336,7 @@ class TestMetrics:
         assert row["loss"] != row["loss"]
 
     @pytest.mark.parametrize("kind", ["bytes", "pipe", "device", "folder"])
-    def test_stop_no_verb(self, run: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stop_no_verb(self, run: Path, kind: str) -> None:
         path = run / "metrics.jsonl"
         rows = path.read_bytes()
         path.unlink()
@@ -365,8 +348,7 @@ class TestMetrics:
             path.symlink_to("/dev/zero")
         else:
             path.mkdir()
-        assert main(["sample", str(run), "--out", str(run / "a.npy")]) == 0
-        said = capsys.readouterr().err
+        said = reparam("sample", run, "--out", run / "a.npy").err
         assert str(path) in said
         assert said.count("\n") == 1
 
@@ -387,18 +369,16 @@ class TestInThePlaceOfAFile:
         ("name", "code"),
         [("config.yaml", 1), ("model.safetensors", 0), ("model.json", 0), ("evaluation.json", 0)],
     )
-    def test_is_found_at_once(
-        self, run: Path, kind: str, name: str, code: int, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_is_found_at_once(self, run: Path, kind: str, name: str, code: int) -> None:
         (run / name).unlink(missing_ok=True)
         if kind == "pipe":
             os.mkfifo(run / name)
         else:
             (run / name).symlink_to("/dev/zero")
-        assert main(["sample", str(run), "--out", str(run / "a.npy")]) == code
+        said = reparam("sample", run, "--out", run / "a.npy", code=code).err
         # Without its record a run counts as unfinished; without an evaluation as not evaluated.
         is_told = name in ("config.yaml", "model.safetensors")
-        assert ("it is not a regular file" in capsys.readouterr().err) == is_told
+        assert ("it is not a regular file" in said) == is_told
         assert code or rp.load(run).kept_evaluation() is None
 
     def test_nesting_in_a_record(self, run: Path, original: Path) -> None:
@@ -598,14 +578,13 @@ class TestOfAnotherRun:
 
 
 class TestNames:
-    def test_that_are_not_utf8(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_that_are_not_utf8(self, tmp_path: Path) -> None:
         out = tmp_path / os.fsdecode(b"r\xff")
-        assert main(["train", "vae", *TINY.split(), "--epochs", "1", "--out", str(out)]) == 0
-        said = capsys.readouterr()
+        said = reparam(f"{TRAIN} --out", out)
         assert "The run is in" in said.out
         assert "nothing is written for TensorBoard" in said.err
-        assert main(["train", "--resume", str(out)]) == 0
-        assert main(["sample", str(out)]) == 0
+        reparam("train --resume", out)
+        reparam("sample", out)
         assert (out / "samples.png").is_file()
 
     def test_with_signs_of_any_language(self, tmp_path: Path) -> None:

@@ -18,10 +18,18 @@ import torch
 from torch import Tensor
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.errors import CheckpointError, Interrupted, RunError
-from reparam.training.events import Event
 from reparam.training.step import Step
+from tests.support import (
+    Stop,
+    contents,
+    fit_until,
+    flip,
+    quick_fit,
+    reparam,
+    require_exact_resume,
+    same,
+)
 
 # 1,373 images: 3 steps an epoch, 9 in all.
 TRAIN = shlex.split(
@@ -255,33 +263,13 @@ class TestStopped:
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
-def digits_run(out: Path | None, stop_at: int | None = None, **options: Any) -> dict[str, Tensor]:
-    """Train in this process, stopped by an exception at a step when asked, and resumed."""
-
-    def callback(event: Event) -> None:
-        if event.step == stop_at and event.kind == "log":
-            raise Stop
-
+def digits_run(out: Path | None, stop: int | None = None, **options: Any) -> dict[str, Tensor]:
+    """Train in this process until a step, or resume it."""
     data = rp.data.load("digits", binarize="dynamic", validation=64)
-    settings = {"epochs": 3, "batch_size": 512, "log_every": 1, "pictures_every": 0, **options}
+    settings = {"epochs": 3, "batch_size": 512, "pictures_every": 0, "precision": "float32"}
     torch.manual_seed(0)
     recipe = rp.variants.vae(data.spec, latent_dim=2, hidden=[8])
-    run = rp.fit(
-        recipe,
-        data,
-        out=out,
-        resume=True,
-        progress=False,
-        precision="float32",
-        checkpoint_every=0,
-        callbacks=[callback],
-        **settings,
-    )
-    return run.model.state_dict()
+    return fit_until(stop, recipe, data, out, **settings, **options)
 
 
 class TestRaised:
@@ -296,39 +284,21 @@ class TestRaised:
         for step in steps:
             out = tmp_path / str(step)
             try:
-                digits_run(out, stop_at=step, **options)
+                digits_run(out, step, **options)
             except Stop:
                 assert not (out / "model.json").exists()
-            found = digits_run(out, **options)
-            assert all(torch.equal(found[name], expected[name]) for name in expected)
+            assert same(digits_run(out, **options), expected)
 
     def test_with_a_loader(self, tmp_path: Path) -> None:
         x = torch.rand(90, 6, generator=torch.Generator().manual_seed(0)).round()
 
-        def run(out: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
-            def callback(event: Event) -> None:
-                if event.step == stop_at:
-                    raise Stop
-
+        def train(out: Path | None, stop: int | None) -> dict[str, Tensor]:
             torch.manual_seed(0)
-            spec = rp.DataSpec((6,), "binary")
-            return rp.fit(
-                rp.variants.vae(spec, latent_dim=2, hidden=[8]),
-                torch.utils.data.DataLoader(x, batch_size=20, shuffle=True),
-                out=out,
-                resume=True,
-                progress=False,
-                epochs=3,
-                log_every=1,
-                checkpoint_every=0,
-                callbacks=[callback],
-            ).model.state_dict()
+            recipe = rp.variants.vae(rp.DataSpec((6,), "binary"), latent_dim=2, hidden=[8])
+            loader = torch.utils.data.DataLoader(x, batch_size=20, shuffle=True)
+            return fit_until(stop, recipe, loader, out, epochs=3)
 
-        expected = run(None)
-        with pytest.raises(Stop):
-            run(tmp_path / "run", stop_at=7)
-        found = run(tmp_path / "run")
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        require_exact_resume(train, tmp_path, [7])
 
 
 @pytest.fixture(scope="module")
@@ -345,10 +315,6 @@ def stopped(killed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(killed.parent, tmp_path / "copy")) / "run"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 class TestResume:
     def test_of_an_empty_folder_starts_a_run(
         self, zygote: Command, tmp_path: Path, undisturbed: Path
@@ -357,14 +323,14 @@ class TestResume:
         assert zygote([*TRAIN, *KEPT, "--resume", str(tmp_path / "run")]) == 0
         assert_same(tmp_path / "run", undisturbed)
 
-    def test_of_a_finished_run_changes_nothing(
-        self, undisturbed: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_of_a_finished_run_changes_nothing(self, undisturbed: Path) -> None:
         before = contents(undisturbed)
-        assert main(["train", "--resume", str(undisturbed)]) == 0
-        assert main([*TRAIN, *KEPT, "--out", str(undisturbed), "--resume"]) == 0
+        for words in (
+            ["train --resume", undisturbed],
+            [*TRAIN, *KEPT, "--out", undisturbed, "--resume"],
+        ):
+            assert f"reparam evaluate {undisturbed}" in reparam(*words).out
         assert contents(undisturbed) == before
-        assert f"reparam evaluate {undisturbed}" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -379,26 +345,19 @@ class TestResume:
         ],
     )
     def test_with_changed_options_names_them(
-        self,
-        undisturbed: Path,
-        capsys: pytest.CaptureFixture[str],
-        words: list[str],
-        said: str,
+        self, undisturbed: Path, words: list[str], said: str
     ) -> None:
         before = contents(undisturbed)
         for verb in (["train"], ["train", "vae"]):
-            assert main([*verb, "--resume", str(undisturbed), *words]) == 1
-            error = capsys.readouterr().err
+            error = reparam(*verb, "--resume", undisturbed, *words, code=1).err
             assert error.startswith("reparam: ")
             assert said in error
             assert error.count("\n") == 1
         assert contents(undisturbed) == before
 
-    def test_with_another_variant_names_it(
-        self, undisturbed: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(["train", "beta-vae", "--resume", str(undisturbed)]) == 2
-        assert "the run's variant is 'vae', not 'beta-vae'" in capsys.readouterr().err
+    def test_with_another_variant_names_it(self, undisturbed: Path) -> None:
+        said = reparam("train beta-vae --resume", undisturbed, code=2)
+        assert "the run's variant is 'vae', not 'beta-vae'" in said.err
 
     def test_with_other_data_is_refused(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
@@ -407,16 +366,9 @@ class TestResume:
             decoder=rp.Conditional(rp.nn.MLP(2), rp.families.Bernoulli(4)),
             prior=rp.priors.StandardNormal(2),
         )
-        rp.fit(model, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
+        quick_fit(model, torch.rand(20, 4).round(), out=out)
         with pytest.raises(RunError, match=r"data of shape \(2, 2\)|data of shape \(4,\)"):
-            rp.fit(
-                model,
-                torch.rand(20, 2, 2).round(),
-                out=out,
-                resume=True,
-                epochs=1,
-                progress=False,
-            )
+            quick_fit(model, torch.rand(20, 2, 2).round(), out=out, resume=True)
 
     def test_of_another_model_is_one_sentence(self, stopped: Path) -> None:
         config = stopped / "config.yaml"
@@ -425,15 +377,12 @@ class TestResume:
             rp.load(stopped)
         assert "\n" not in str(caught.value)
 
-    def test_without_a_variant_stored_says_where_to_go_on(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_without_a_variant_stored_says_where_to_go_on(self, tmp_path: Path) -> None:
         spec = rp.DataSpec((4,), "binary")
         recipe = rp.variants.vae(spec, latent_dim=2, hidden=[4])
         out = tmp_path / "run"
-        rp.fit(recipe, torch.rand(20, 4).round(), out=out, epochs=1, progress=False)
-        assert main(["train", "--resume", str(out)]) == 2
-        assert "the data were given in Python" in capsys.readouterr().err
+        quick_fit(recipe, torch.rand(20, 4).round(), out=out)
+        assert "the data were given in Python" in reparam("train --resume", out, code=2).err
 
     def test_of_an_objective_written_as_a_function(self, tmp_path: Path) -> None:
         # Its repr holds an address, which is another in every process.
@@ -450,30 +399,22 @@ class TestResume:
         first, second = run(False), run(True)
         assert torch.equal(first.sample(3), second.sample(3))
 
-    def test_while_another_process_trains_is_refused(
-        self, stopped: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_while_another_process_trains_is_refused(self, stopped: Path) -> None:
         lock = stopped / "lock"
         before = contents(stopped)
         with lock.open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            assert main(["train", "--resume", str(stopped)]) == 1
-        assert "another process is training" in capsys.readouterr().err
+            said = reparam("train --resume", stopped, code=1).err
+        assert "another process is training" in said
         assert contents(stopped) == before
-        assert main(["train", "--resume", str(stopped)]) == 0
+        reparam("train --resume", stopped)
 
     def test_in_the_folder_itself(
         self, stopped: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(stopped)
-        assert main(["train", "--resume", "."]) == 0
+        reparam("train --resume .")
         assert_same(stopped, undisturbed)
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
 
 
 class TestDamaged:
@@ -481,55 +422,49 @@ class TestDamaged:
         return sorted((run / "checkpoints").glob("*.safetensors"), reverse=True)
 
     def test_newest_checkpoint_falls_back_to_the_one_before(
-        self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+        self, stopped: Path, undisturbed: Path
     ) -> None:
         newest, before = self.newest_first(stopped)
         assert (newest.stem, before.stem) == ("step-000000005", "step-000000004")
         flip(newest)
-        assert main(["train", "--resume", str(stopped)]) == 0
-        said = capsys.readouterr().err
+        said = reparam("train --resume", stopped).err
         assert f"reparam: {newest} is damaged: its checksum does not match; falling back" in said
         assert_same(stopped, undisturbed)
 
-    def test_all_checkpoints_are_one_sentence(
-        self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_all_checkpoints_are_one_sentence(self, stopped: Path, undisturbed: Path) -> None:
         for path in self.newest_first(stopped):
             flip(path)
-        assert main(["train", "--resume", str(stopped)]) == 1
-        said = capsys.readouterr().err
+        said = reparam("train --resume", stopped, code=1).err
         assert "every checkpoint in" in said
         assert "Traceback" not in said
         # What the sentence advises works.
         for path in (stopped / "checkpoints").iterdir():
             path.unlink()
-        assert main(["train", "--resume", str(stopped)]) == 0
+        reparam("train --resume", stopped)
         assert_same(stopped, undisturbed)
 
-    def test_newer_run_is_one_sentence(
-        self, stopped: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_newer_run_is_one_sentence(self, stopped: Path) -> None:
         config = stopped / "config.yaml"
         config.write_text(config.read_text().replace("format: 1", "format: 2"))
         for words in (["train", "--resume"], ["evaluate"], ["sample"]):
-            assert main([*words, str(stopped)]) == 1
-            said = capsys.readouterr().err
+            said = reparam(*words, stopped, code=1).err
             assert said.startswith("reparam: ")
             assert "upgrade reparam" in said
             assert said.count("\n") == 1
 
     def test_last_metric_that_was_cut_is_dropped(self, stopped: Path, undisturbed: Path) -> None:
+        before = rp.load(stopped).rows
         with (stopped / "metrics.jsonl").open("a") as stream:
             stream.write('{"split": "tr')
-        assert len(rp.load(stopped).rows) == len(rows_of(undisturbed)[:6])
-        assert main(["train", "--resume", str(stopped)]) == 0
+        assert rp.load(stopped).rows == before
+        assert len(before) == len(rows_of(undisturbed)[:6])
+        reparam("train --resume", stopped)
         assert_same(stopped, undisturbed)
 
     def test_weights_are_taken_from_the_last_checkpoint(
         self, stopped: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(["train", "--resume", str(stopped)]) == 0
-        capsys.readouterr()
+        reparam("train --resume", stopped)
         flip(stopped / "model.safetensors")
         found = rp.load(stopped)
         said = capsys.readouterr().err

@@ -1,7 +1,6 @@
 """``fit``, ``load`` and the ``Run`` of both: what a run remembers and does."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from reparam.errors import CheckpointError, DataError, OptionError, ReparamError
 from reparam.runs.fit import as_recipe
 from reparam.runs.folder import RunFolder, next_free
 from reparam.training.metrics import read_rows
+from tests.support import Bomb, quick_fit
 
 
 def train(out: Path | None, **changes: Any) -> rp.Run:
@@ -78,7 +78,7 @@ class TestLoad:
 
     def test_of_a_model_by_hand_needs_the_model(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
-        run = rp.fit(by_hand(), bits(), out=out, epochs=1, progress=False)
+        run = quick_fit(by_hand(), bits(), out=out)
         with pytest.raises(RunError, match=r"composed by hand: give it, as in reparam\.load"):
             rp.load(out)
         loaded = rp.load(out, model=by_hand())
@@ -89,7 +89,7 @@ class TestLoad:
 
     def test_of_data_in_memory_needs_the_data(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
-        run = rp.fit(by_hand(), bits(), out=out, epochs=1, progress=False)
+        run = quick_fit(by_hand(), bits(), out=out)
         assert run.encode(split="train").shape == (40, 2)
         loaded = rp.load(out, model=by_hand())
         with pytest.raises(RunError, match=r"in memory: give them, or the name of .* as data="):
@@ -135,15 +135,8 @@ class TestLoad:
 
 
 class TestNothingIsExecuted:
-    def bomb(self, place: Path) -> bytes:
-        class Bomb:
-            def __reduce__(self) -> Any:
-                return os.mkdir, (str(place),)
-
-        return pickle.dumps(Bomb())
-
     def test_a_pickle_in_the_place_of_weights(self, folder: Path, tmp_path: Path) -> None:
-        content = self.bomb(tmp_path / "executed")
+        content = pickle.dumps(Bomb(tmp_path / "executed"))
         for path in [folder / "model.safetensors", *folder.glob("checkpoints/*.safetensors")]:
             path.write_bytes(content)
         with pytest.raises(CheckpointError, match="damaged"):
@@ -214,7 +207,7 @@ class TestRun:
     def test_data_of_another_kind_are_refused(self, tmp_path: Path) -> None:
         recipe = rp.variants.vae(rp.DataSpec((1, 8, 8), "unit"), latent_dim=2, hidden=[4])
         x = torch.rand(20, 1, 8, 8)
-        run = rp.fit(recipe, x, epochs=1, progress=False)
+        run = quick_fit(recipe, x)
         run.config["recorded"]["data"] = {"name": "mine", "binarize": "dynamic"}
         with pytest.raises(OptionError, match="'digits' is binary data of shape"):
             run.dataset("digits")
@@ -222,7 +215,7 @@ class TestRun:
     def test_classifier_neither_encodes_nor_samples(self) -> None:
         data = rp.data.load("digits")
         recipe = rp.variants.classifier(data.spec, hidden=[4])
-        run = rp.fit(recipe, data, epochs=1, batch_size=2000, progress=False)
+        run = quick_fit(recipe, data, batch_size=2000)
         with pytest.raises(OptionError, match="'classifier' has no latent variables"):
             run.encode()
         with pytest.raises(OptionError, match="'classifier' does not generate examples"):
@@ -235,9 +228,7 @@ class TestRun:
 
     def test_resumed_finished_run_keeps_its_data(self, tmp_path: Path) -> None:
         for resume in (False, True):
-            run = rp.fit(
-                by_hand(), bits(), out=tmp_path / "run", resume=resume, epochs=1, progress=False
-            )
+            run = quick_fit(by_hand(), bits(), out=tmp_path / "run", resume=resume)
         assert run.encode(split="train").shape == (40, 2)
         # Without a validation split there is no validation row.
         assert [(row["split"], row["step"]) for row in run.rows] == [("train", 1)]
@@ -245,7 +236,7 @@ class TestRun:
     def test_tied_weights_are_saved(self, tmp_path: Path) -> None:
         model = by_hand()
         model.twin = model.encoder
-        run = rp.fit(model, bits(), out=tmp_path / "run", epochs=1, progress=False)
+        run = quick_fit(model, bits(), out=tmp_path / "run")
         other = by_hand()
         other.twin = other.encoder
         assert torch.equal(rp.load(tmp_path / "run", model=other).sample(3), run.sample(3))
@@ -258,7 +249,7 @@ class TestRandomState:
         before, expected = torch.rand(3), torch.rand(3)
         torch.manual_seed(5)
         assert torch.equal(torch.rand(3), before)
-        rp.fit(model, bits(), epochs=2, progress=False)
+        quick_fit(model, bits(), epochs=2)
         assert torch.equal(torch.rand(3), expected)
 
     def test_is_the_callers_own_after_a_failure(self) -> None:
@@ -270,7 +261,7 @@ class TestRandomState:
         expected = torch.rand(3)
         torch.manual_seed(5)
         with pytest.raises(ZeroDivisionError):
-            rp.fit(model, bits(), objective=objective, epochs=1, progress=False)
+            quick_fit(model, bits(), objective=objective)
         assert torch.equal(torch.rand(3), expected)
 
 

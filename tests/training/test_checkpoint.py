@@ -1,7 +1,6 @@
 """Checkpoints: what is saved comes back, what is damaged is passed over, nothing is executed."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from reparam.training.checkpoint import (
     unflatten,
 )
 from reparam.utils.files import write_array, write_atomic, write_json
+from tests.support import Bomb, flip
 
 
 def tensors(value: float = 1.0) -> dict[str, Tensor]:
@@ -40,12 +40,6 @@ def three_saved(folder: Path) -> list[str]:
     for step in (10, 20, 30):
         save_checkpoint(folder, Checkpoint(step, tensors(step), {"epoch": step, "best": None}))
     return []
-
-
-def flip(path: Path, at: int = -5) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(bytes(content))
 
 
 class TestTensors:
@@ -130,7 +124,7 @@ class TestDamage:
     def test_of_all_is_one_sentence(self, tmp_path: Path) -> None:
         warned = three_saved(tmp_path)
         for path in tmp_path.glob("*.safetensors"):
-            flip(path)
+            flip(path, -5)
         with pytest.raises(CheckpointError, match=r"every checkpoint in .* is damaged: delete"):
             load_checkpoint(tmp_path, warned.append)
         assert len(warned) == 2
@@ -145,13 +139,9 @@ class TestDamage:
                 load_tensors(path)
 
     def test_a_pickle_is_not_executed(self, tmp_path: Path) -> None:
-        class Bomb:
-            def __reduce__(self) -> Any:
-                return os.mkdir, (str(tmp_path / "executed"),)
-
         path = tmp_path / "a.safetensors"
         save_tensors(path, {}, {})
-        path.write_bytes(pickle.dumps(Bomb()))
+        path.write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
         with pytest.raises(CheckpointError, match="damaged"):
             load_tensors(path)
         # Nor with a checksum that fits.

@@ -1,5 +1,6 @@
 """What happens once, or by the share of the training that is done."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reparam.families import GumbelSoftmax
 from reparam.objectives import Terms
 from reparam.training.events import Event
 from reparam.variants import Milestone, Recipe, build
+from tests.support import fit_until, require_exact_resume
 
 N, DIM = 40, 3
 X = torch.randn(N, DIM, generator=torch.Generator().manual_seed(0))
@@ -169,17 +171,8 @@ def test_validation_is_at_the_end_of_every_schedule() -> None:
     assert Batch(X).progress == 1.0
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
-def mixture_run(out: Path | None, stop_at: int | None = None, **options: Any) -> dict[str, Tensor]:
-    """Train 9 steps of a model whose vamp prior and temperature change on the way."""
-
-    def callback(event: Event) -> None:
-        if event.step == stop_at and event.kind == "log":
-            raise Stop
-
+def mixture_run(out: Path | None, stop: int | None, **options: Any) -> dict[str, Tensor]:
+    """Train up to 9 steps of a model whose vamp prior and temperature change on the way."""
     x = torch.rand(30, 6, generator=torch.Generator().manual_seed(0)).round()
     torch.manual_seed(0)
     recipe = build("vamp-vae", rp.DataSpec((6,), "binary"), latent_dim=2, hidden=(4,))
@@ -188,67 +181,29 @@ def mixture_run(out: Path | None, stop_at: int | None = None, **options: Any) ->
         model.prior.pseudo_inputs.data[: len(examples)] = examples.x * torch.rand_like(examples.x)
 
     milestones = (*recipe.milestones, Milestone(restart, at=0.5, n_examples=20))
-    run = rp.fit(
-        rp.variants.replace(recipe, milestones=milestones),
-        x,
-        out=out,
-        resume=True,
-        epochs=3,
-        batch_size=10,
-        log_every=1,
-        checkpoint_every=0,
-        device="cpu",
-        progress=False,
-        callbacks=[callback],
-        **options,
-    )
-    return run.model.state_dict()
+    recipe = rp.variants.replace(recipe, milestones=milestones)
+    return fit_until(stop, recipe, x, out, epochs=3, batch_size=10, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9}])
 def test_a_run_stopped_about_a_milestone_resumes_exactly(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    expected = mixture_run(None, **options)
     # The milestone is before step 4 (of 0 … 8); the steps are stopped before, at and after it.
-    for step in (1, 3, 4, 5, 8):
-        out = tmp_path / str(step)
-        with pytest.raises(Stop):
-            mixture_run(out, stop_at=step, **options)
-        found = mixture_run(out, **options)
-        assert all(torch.equal(found[name], expected[name]) for name in expected), step
+    require_exact_resume(partial(mixture_run, **options), tmp_path, (1, 3, 4, 5, 8))
 
 
 def test_a_temperature_resumes_where_it_was(tmp_path: Path) -> None:
-    def weights(out: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
-        def callback(event: Event) -> None:
-            if event.step == stop_at and event.kind == "log":
-                raise Stop
-
+    def train(out: Path | None, stop: int | None) -> dict[str, Tensor]:
         x = torch.rand(30, 6, generator=torch.Generator().manual_seed(0)).round()
         torch.manual_seed(0)
         spec = rp.DataSpec((6,), "binary")
         recipe = build(
             "vae", spec, latent_dim=4, hidden=(4,), posterior="gumbel", prior="uniform-codes"
         )
-        settings = {"epochs": 3, "batch_size": 10, "log_every": 1, "checkpoint_every": 0}
-        run = rp.fit(
-            recipe,
-            x,
-            out=out,
-            resume=True,
-            device="cpu",
-            progress=False,
-            callbacks=[callback],
-            **settings,
-        )
-        return run.model.state_dict()
+        return fit_until(stop, recipe, x, out, epochs=3, batch_size=10)
 
-    expected = weights(None)
+    expected = require_exact_resume(train, tmp_path, [5])
     first, last = GumbelSoftmax(1).temperature
     tau = first * (last / first) ** (8 / 9)
     assert float(expected["encoder.family.tau"]) == pytest.approx(tau)
-    with pytest.raises(Stop):
-        weights(tmp_path, stop_at=5)
-    found = weights(tmp_path)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)

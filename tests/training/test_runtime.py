@@ -15,7 +15,6 @@ import reparam as rp
 from reparam.data import Batches
 from reparam.errors import OptionError, RunError
 from reparam.training.checkpoint import load_checkpoint
-from reparam.training.events import Event
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import (
     SingleDevice,
@@ -25,6 +24,7 @@ from reparam.training.runtime import (
 )
 from reparam.training.signals import StopRequests
 from reparam.training.trainer import Trainer
+from tests.support import Stop, same, stop_at
 
 
 def test_an_unknown_device_is_refused() -> None:
@@ -84,27 +84,18 @@ def one_of_two(runtime: OneOfTwo, folder: Path | None, callback: Any = None) -> 
     return Trainer(recipe, batches, options, runtime, checkpoints=folder, callbacks=watchers)
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
 def test_each_of_two_processes_resumes_to_its_own_draws(tmp_path: Path) -> None:
     expected = [one_of_two(OneOfTwo(rank), None).fit().state_dict() for rank in (0, 1)]
-    assert any(not torch.equal(expected[0][name], expected[1][name]) for name in expected[0])
-
-    def stop(event: Event) -> None:
-        if event.kind == "log" and event.step == 6:
-            raise Stop
+    assert not same(*expected)
 
     with pytest.raises(Stop):
-        one_of_two(OneOfTwo(), tmp_path, stop).fit()
+        one_of_two(OneOfTwo(), tmp_path, stop_at(6)).fit()
     checkpoint = load_checkpoint(tmp_path, print)
     assert checkpoint is not None
     assert checkpoint.step == 5  # within the second epoch
     resumed = one_of_two(OneOfTwo(), None)
     resumed.restore(checkpoint)
-    found = resumed.fit().state_dict()
-    assert all(torch.equal(found[name], expected[0][name]) for name in found)
+    assert same(resumed.fit(), expected[0])
     # The other process draws by its own number, whatever state was stored.
     draws = []
     for _ in range(2):

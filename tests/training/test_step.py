@@ -18,6 +18,7 @@ from reparam.training import Callback, Event, Step, Trainer, TrainingOptions
 from reparam.training.checkpoint import load_checkpoint
 from reparam.utils.seeding import mixed_seed, reseed
 from reparam.variants import Player, Recipe, build
+from tests.support import Stop, same, stop_at
 
 CPU = torch.device("cpu")
 X = torch.rand(60, 6, generator=torch.Generator().manual_seed(0)).round()
@@ -39,11 +40,6 @@ def trainer_of(recipe: Recipe | None = None, **given: Any) -> Trainer:
     own = {n: given.pop(n) for n in names if n in given and given[n] != "muon"}
     options = TrainingOptions(**{"epochs": 3, "batch_size": 10, "log_every": 2, **given})
     return Trainer(recipe_of() if recipe is None else recipe, batches_of(), options, **own)
-
-
-def same(one: nn.Module, other: nn.Module) -> bool:
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
 
 
 class TestOwnLoop:
@@ -140,20 +136,12 @@ class TestWeightDecay:
         assert not same(trainer_of().fit(), whole)
 
 
-class Stop(Exception):
-    """Raised by a callback."""
-
-
 def resumed(folder: Path, at: int = 8, **given: Any) -> nn.Module:
     """Train until a callback fails, then go on from the checkpoint with another trainer."""
 
-    def fail(event: Event) -> None:
-        if event.kind == "log" and event.step == at:
-            raise Stop
-
     given = {"checkpoint_every": 0, "checkpoints": folder, **given}
     with pytest.raises(Stop):
-        trainer_of(callbacks=[fail], **given).fit()
+        trainer_of(callbacks=[stop_at(at)], **given).fit()
     checkpoint = load_checkpoint(folder, pytest.fail)
     assert checkpoint is not None
     assert 0 < checkpoint.step < at

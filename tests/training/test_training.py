@@ -22,6 +22,7 @@ from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
 from reparam.training.trainer import Trainer
 from reparam.variants import Player, Recipe
+from tests.support import same, weights
 
 N, DIM = 96, 5
 
@@ -37,14 +38,6 @@ def small_vae(data: rp.data.Dataset, seed: int = 0) -> Recipe:
 
 def fit(model: Any, data: Any, **options: Any) -> rp.Run:
     return rp.fit(model, data, **{"progress": False, "precision": "float32", **options})
-
-
-def weights(run: rp.Run) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in run.model.state_dict().items()}
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
 
 
 class Center(nn.Module):

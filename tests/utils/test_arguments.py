@@ -30,6 +30,7 @@ from reparam.utils.arguments import (
 )
 from reparam.utils.equality import same
 from reparam.variants import Milestone, Player, build, get, names
+from tests.support import quick_fit
 
 IMAGES = rp.DataSpec((1, 8, 8), "binary", n_classes=3)
 TOKENS = rp.DataSpec((8,), "tokens", levels=5)
@@ -443,7 +444,7 @@ class TestShares:
 def run() -> rp.Run:
     data = rd.from_arrays(torch.rand(12, 4), torch.arange(12) % 3, test=torch.rand(6, 4))
     recipe = rp.variants.vae(data.spec, latent_dim=2, hidden=[8])
-    return rp.fit(recipe, data, epochs=1.0, batch_size=np.int64(6), device="cpu", progress=False)
+    return quick_fit(recipe, data, epochs=1.0, batch_size=np.int64(6))
 
 
 class TestRuns:

@@ -19,7 +19,6 @@ import torch
 import reparam as rp
 from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
-from reparam.cli.main import main
 from reparam.data.download import cache_folder
 from reparam.data.idx import read_idx, unpacked
 from reparam.data.sources.cifar10 import ARCHIVE, read_archive
@@ -39,9 +38,9 @@ from reparam.utils.files import (
     stored_path,
     write_json,
 )
+from tests.support import QUICK, quick_fit, reparam
 
 SOURCE = Path(rp.__file__).parent
-TINY = "--hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0 --device cpu"
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ class TestHome:
     def test_of_python(self, home: Path) -> None:
         x = torch.rand(20, 4)
         recipe = rp.variants.vae(rp.DataSpec((4,), "unit"), latent_dim=2, hidden=[4])
-        rp.fit(recipe, x, out="~/runs/a", epochs=1, progress=False)
+        quick_fit(recipe, x, out="~/runs/a")
         assert (home / "runs" / "a" / "config.yaml").is_file()
         assert RunFolder("~/runs/a").holds_run
         assert rp.load("~/runs/a", model=recipe).sample(2).shape == (2, 4)
@@ -79,27 +78,24 @@ class TestHome:
 
     def test_of_the_command_line(self, home: Path) -> None:
         (home / "some.yaml").write_text("variant: vae\nseed: 3\n")
-        assert main(["train", *TINY.split(), "--config=~/some.yaml", "--out=~/run"]) == 0
-        assert main(["train", "--resume", "~/run"]) == 0
-        assert main(["sample", "~/run", "--out", "~/s.npy"]) == 0
-        assert main(["doctor", "~/s.npy"]) == 0
+        reparam("train", QUICK, "--config=~/some.yaml", "--out=~/run")
+        reparam("train --resume '~/run'")
+        reparam("sample '~/run' --out '~/s.npy'")
+        reparam("doctor '~/s.npy'")
         kept = {path.name for path in home.iterdir()}
         assert kept == {"some.yaml", "run", "s.npy"}
         assert list((home.parent / "work").iterdir()) == []
 
-    def test_of_places_of_data(
-        self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_of_places_of_data(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (home / "mnist").mkdir()
         with pytest.raises(DataError, match=f"{home}/mnist lacks"):
             rp.data.load("mnist", data_dir="~")
-        assert main(["train", "vae", "--data", "mnist", "--data-dir", "~"]) == 1
-        assert f"{home}/mnist lacks" in capsys.readouterr().err
+        assert f"{home}/mnist lacks" in reparam("train vae --data mnist --data-dir '~'", code=1).err
         monkeypatch.setenv("REPARAM_CACHE", "~/cache")
         assert cache_folder() == home / "cache"
 
     def test_that_is_not_known_is_one_sentence(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def unknown(user: object) -> None:
             raise KeyError(user)
@@ -114,8 +110,7 @@ class TestHome:
                 as_path(place, "out")
         with pytest.raises(OptionError, match="REPARAM_CACHE"):
             cache_folder()
-        assert main(["train", "vae", "--out", "~/a"]) == 2
-        assert capsys.readouterr().err.startswith(
+        assert reparam("train vae --out '~/a'", code=2).err.startswith(
             "reparam: run='~/a': the home folder is not known"
         )
         assert list(tmp_path.iterdir()) == []
@@ -153,15 +148,10 @@ class TestPath:
         ],
     )
     def test_on_the_command_line(
-        self,
-        words: list[str],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        assert main(words) in (1, 2)
-        said = capsys.readouterr().err
+        said = reparam(*words, code=None).err
         assert said.startswith("reparam: ")
         assert said.count("\n") == 1
         assert list(tmp_path.iterdir()) == []
@@ -210,14 +200,11 @@ class TestRegular:
                 read(path)
 
     @pytest.mark.parametrize("kind", ["pipe", "device"])
-    def test_of_options_and_text(
-        self, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_of_options_and_text(self, tmp_path: Path, kind: str) -> None:
         path = tmp_path / "a"
         in_the_place_of(kind, path)
         for words in (["--config", str(path)], ["--data", "text", "--path", str(path)]):
-            assert main(["train", "vae", *words]) == 1
-            assert "it is not a regular file" in capsys.readouterr().err
+            assert "it is not a regular file" in reparam("train vae", *words, code=1).err
 
     def test_up_to_a_limit(self, tmp_path: Path) -> None:
         path = tmp_path / "a"
@@ -294,14 +281,12 @@ class TestContent:
             "d": date(2001, 1, 2),
         }
 
-    def test_aliases_do_not_multiply(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_aliases_do_not_multiply(self, tmp_path: Path) -> None:
         lines = ["l0: &l0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
         lines += [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 12)]
         (tmp_path / "a.yaml").write_text("\n".join(lines))
-        assert main(["train", "vae", "--config", str(tmp_path / "a.yaml")]) == 2
-        assert "it has aliases (*name), which are not read" in capsys.readouterr().err
+        said = reparam("train vae --config", tmp_path / "a.yaml", code=2)
+        assert "it has aliases (*name), which are not read" in said.err
 
     @pytest.mark.parametrize(
         ("value", "kind", "expected"),

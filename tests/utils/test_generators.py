@@ -23,6 +23,7 @@ from reparam.evaluation.likelihood.annealed import Annealing, annealed_importanc
 from reparam.isolation import Workers, isolated
 from reparam.utils.generators import FUSED_DROPOUT, _without_dropout, drawing_from
 from reparam.utils.seeding import reseed, rng_state, seeded, set_rng_state
+from tests.support import quick_fit, same
 
 CPU = torch.device("cpu")
 
@@ -413,16 +414,9 @@ class Drawing(nn.Module):
 def trained() -> SimpleNamespace:
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     data = rp.data.from_arrays(x[:40], test=x[40:], name="table")
-    run = rp.fit(
-        rp.variants.vae(data.spec, latent_dim=2, hidden=[4]), data, epochs=1, progress=False
-    )
+    run = quick_fit(rp.variants.vae(data.spec, latent_dim=2, hidden=[4]), data)
     model = run.latent_model
-    noisy = rp.fit(
-        rp.LatentModel(model.encoder, Drawing(model.decoder), model.prior),
-        data,
-        epochs=1,
-        progress=False,
-    )
+    noisy = quick_fit(rp.LatentModel(model.encoder, Drawing(model.decoder), model.prior), data)
     return SimpleNamespace(run=run, noisy=noisy, data=data)
 
 
@@ -447,13 +441,12 @@ def _annealed(t: SimpleNamespace) -> Any:
 
 
 def _trained_anew(t: SimpleNamespace) -> Any:
-    run = rp.fit(
-        lambda spec: rp.variants.vae(spec, latent_dim=2, hidden=[4]),
+    run = quick_fit(
+        builder,
         t.data,
         epochs=2,
         batch_size=10,
         seed=4,
-        progress=False,
     )
     return [parameter.tolist() for parameter in run.model.parameters()]
 
@@ -521,17 +514,9 @@ def test_threads_hold_a_model_one_after_the_other() -> None:
 # The weights that fit begins with.
 
 
-def weights(run: rp.Run) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in run.model.parameters()]
-
-
-def same(one: rp.Run, other: rp.Run) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
-
-
 def fitted(model: Any, **options: Any) -> rp.Run:
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
-    return rp.fit(model, x, epochs=1, progress=False, device="cpu", **options)
+    return quick_fit(model, x, **options)
 
 
 def builder(spec: rp.DataSpec) -> rp.variants.Recipe:
@@ -563,7 +548,7 @@ def test_a_model_that_is_given_keeps_its_weights() -> None:
 def test_the_command_line_begins_with_the_same_weights(tmp_path: Any, seed: int | None) -> None:
     digits = rp.data.load("digits")
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
-    run = rp.fit(rp.variants.vae, digits, epochs=1, progress=False, device="cpu", **options)
+    run = quick_fit(rp.variants.vae, digits, **options)
     words = ["train", "vae", "--epochs", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
     torch.rand(1)
     main(words + [word for k, v in options.items() for word in (f"--{k}", str(v))])

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 import reparam as rp
-from reparam.cli.main import main
 from reparam.errors import OptionError, ReparamError
 from reparam.utils.memory import (
     allocating,
@@ -18,6 +17,7 @@ from reparam.utils.memory import (
     require_memory,
     without_training,
 )
+from tests.support import TRAIN, reparam
 
 SPEC = rp.DataSpec((1, 8, 8), "unit", levels=17)
 
@@ -129,8 +129,7 @@ class TestAllocating:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
-    words = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000"
-    assert main([*words.split(), "--pictures-every", "0", "--out", str(path)]) == 0
+    reparam(TRAIN, "--out", path)
     return path
 
 
@@ -149,17 +148,10 @@ class TestUse:
         ],
     )
     def test_on_the_command_line(
-        self,
-        run: Path,
-        tmp_path: Path,
-        words: str,
-        said: str,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        self, run: Path, tmp_path: Path, words: str, said: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        assert main(words.format(run=run).split()) == 2
-        err = capsys.readouterr().err
+        err = reparam(words.format(run=run), code=2).err
         assert err.startswith(f"reparam: {said}")
         assert err.count("\n") == 1
         assert list(tmp_path.iterdir()) == []

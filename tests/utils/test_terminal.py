@@ -21,8 +21,7 @@ from reparam.runs.options import DataOptions, ModelOptions
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.terminal import NARROWEST, BestEffortStream, ascii_for, wide_enough, width
 from reparam.variants import get, names
-
-QUICK = "train vae --hidden 4 --latent-dim 2 --epochs 1 --batch-size 2000 --pictures-every 0"
+from tests.support import TRAIN, reparam
 
 
 class Terminal(io.StringIO):
@@ -32,28 +31,17 @@ class Terminal(io.StringIO):
         return True
 
 
-def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as end:
-        main([*words, "--help"])
-    assert not end.value.code
-    return capsys.readouterr().out
-
-
 class TestWidth:
     @pytest.mark.parametrize("verb", verbs())
-    def test_one_column_has_help(
-        self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_one_column_has_help(self, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "1")
-        assert f"usage: reparam {verb}" in help_of([verb], capsys)
+        assert f"usage: reparam {verb}" in reparam(verb, "--help").out
         assert os.environ["COLUMNS"] == "1"
 
     @pytest.mark.parametrize("columns", ["2", "5", "6", "20", "80", "0", "-3", "wide", ""])
-    def test_any_width_has_help(
-        self, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_any_width_has_help(self, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", columns)
-        assert "The number of pairs" in " ".join(help_of(["interpolate"], capsys).split())
+        assert "The number of pairs" in " ".join(reparam("interpolate --help").out.split())
 
     def test_help_is_never_narrower_than_its_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("COLUMNS", raising=False)
@@ -82,7 +70,7 @@ class TestWidth:
         monkeypatch.setenv("COLUMNS", columns)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setattr(sys, "stderr", Terminal())
-        assert main([*QUICK.split(), "--out", str(tmp_path / "run")]) == 0
+        assert main([*TRAIN.split(), "--out", str(tmp_path / "run")]) == 0
         assert "\x1b[" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
     def test_training_on_a_dumb_terminal_writes_lines(
@@ -90,7 +78,7 @@ class TestWidth:
     ) -> None:
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setattr(sys, "stderr", Terminal())
-        assert main([*QUICK.split(), "--out", str(tmp_path / "run")]) == 0
+        assert main([*TRAIN.split(), "--out", str(tmp_path / "run")]) == 0
         shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
         assert shown.startswith("epoch   1/1")
         assert "\x1b" not in shown
@@ -191,7 +179,7 @@ class TestStreams:
         self, full: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(sys, "stderr", full)
-        assert main([*QUICK.split(), "--out", str(tmp_path / "run")]) == 0
+        assert main([*TRAIN.split(), "--out", str(tmp_path / "run")]) == 0
         assert (tmp_path / "run" / "model.json").exists()
         full.flush()
 
@@ -270,13 +258,11 @@ class TestCtrlC:
             signal.signal(signal.SIGINT, before)
 
 
-def test_without_docstrings_there_is_help(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_docstrings_there_is_help(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = (ModelOptions, DataOptions, TrainingOptions, MachineOptions)
     for part in (*groups, *(get(name).builder for name in names())):
         monkeypatch.setattr(part, "__doc__", None)
-    said = help_of(["train", "beta-vae"], capsys)
+    said = reparam("train beta-vae --help").out
     assert "--beta" in said
     assert "standard-normal" in said
     assert main(["models", "beta-vae"]) == 0

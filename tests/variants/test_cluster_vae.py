@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Normal
 
 import reparam as rp
 from experiments.ledger.options import Options
 from experiments.ledger.run import reproduce
 from reparam import families, priors
 from reparam.batch import Batch
-from reparam.cli.main import main
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.evaluation import evaluate
 from reparam.evaluation.latents.clustering import (
@@ -35,6 +34,7 @@ from reparam.objectives.clustering_elbo import ClusteringELBO, kl_to_components
 from reparam.plots.clusters import member_rows, sample_rows
 from reparam.spec import DataSpec
 from reparam.variants import cluster_vae
+from tests.support import normal, quick_fit, reparam
 
 
 class Fixed(nn.Module):
@@ -45,7 +45,7 @@ class Fixed(nn.Module):
         self.scale = nn.Parameter(scale)
 
     def forward(self, x: Tensor) -> Distribution:
-        return Independent(Normal(x, self.scale.expand(x.shape)), 1)
+        return normal(x, self.scale.expand(x.shape))
 
 
 def small_model(n_clusters: int = 3, dim: int = 1) -> LatentModel:
@@ -68,7 +68,7 @@ def on_a_grid(n: int = 20_001, end: float = 12.0) -> tuple[Tensor, float]:
 def test_kl_to_each_cluster_is_the_integral() -> None:
     model = small_model()
     p = model.prior_distribution()
-    q = Independent(Normal(torch.tensor([[0.3], [-1.0]]), torch.tensor([[0.4], [0.9]])), 1)
+    q = normal(torch.tensor([[0.3], [-1.0]]), torch.tensor([[0.4], [0.9]]))
     z, step = on_a_grid()
     expected = torch.zeros(2, 3, dtype=torch.float64)
     for b in range(2):
@@ -327,28 +327,23 @@ def test_a_short_run_finds_three_shapes() -> None:
     recipe = cluster_vae(
         data.spec, n_clusters=3, latent_dim=2, hidden=(32,), jitter=False, pretraining=0.5
     )
-    run = rp.fit(
-        recipe, data, epochs=30, batch_size=50, device="cpu", precision="float32", progress=False
-    )
+    run = quick_fit(recipe, data, epochs=30, batch_size=50, precision="float32")
     assigned = assigned_clusters(run.model, Batch(x))
     assert hungarian_accuracy(assigned, labels).value > 0.95
 
 
 def test_the_command_line_trains_measures_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rp.priors.mixture, "_N_FITS", 1)
     run = str(tmp_path / "run")
     words = ["train", "cluster-vae", "--data", "digits", "--epochs", "2", "--hidden", "16"]
-    assert main([*words, "--pictures-every", "0", "--device", "cpu", "--out", run]) == 0
-    capsys.readouterr()
-    assert main(["evaluate", run, "--n-samples", "2", "--device", "cpu", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    reparam(*words, "--pictures-every 0 --device cpu --out", run)
+    said = json.loads(reparam("evaluate", run, "--n-samples 2 --device cpu --json").out)
     assert said["n_clusters"] == 10
     assert 0 < said["cluster_accuracy"] <= said["cluster_majority"] < 1
     assert 0 < said["cluster_information"] < 1
-    assert main(["plot", run, "--device", "cpu"]) == 0
-    drawn = capsys.readouterr().out
+    drawn = reparam("plot", run, "--device cpu").out
     for name in ("cluster-members.png", "cluster-samples.png"):
         assert name in drawn
         assert (tmp_path / "run" / "pictures" / name).stat().st_size > 0

@@ -18,6 +18,7 @@ from reparam.priors import PRIORS
 from reparam.utils.registry import Registry, discover
 from reparam.variants import build, names, options_of
 from reparam.variants.registry import VARIANTS
+from tests.support import ROOT, quick_fit
 
 EXAMPLES = {
     "variant": (
@@ -172,7 +173,7 @@ def test_an_extension_in_one_file_trains_a_step(kind: str) -> None:
     name = "half-vae" if kind == "variant" else "vae"
     recipe = build(name, spec, latent_dim=2, hidden=(4,), **OPTIONS[kind])
     before: dict[str, Tensor] = {k: v.clone() for k, v in recipe.model.named_parameters()}
-    run = rp.fit(recipe, x, epochs=1, batch_size=8, device="cpu", progress=False)
+    run = quick_fit(recipe, x, batch_size=8)
     after = dict(nn.Module.named_parameters(run.model))
     assert all(after[k].isfinite().all() for k in before)
     assert any(not torch.equal(after[k], before[k]) for k in before)
@@ -196,7 +197,7 @@ def test_an_extension_in_one_file_trains_a_step(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_table_states_the_cost(kind: str) -> None:
-    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (row,) = re.findall(rf"^\| {kind} \| (\d+) \| (\d+) \|", text, re.MULTILINE)
     lines = [line for line in EXAMPLES[kind][2].splitlines() if line.strip()]
     assert row == ("1", str(len(lines)))

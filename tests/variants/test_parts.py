@@ -15,6 +15,7 @@ from reparam.spec import DataSpec
 from reparam.variants import build, names
 from reparam.variants.compatibility import rules
 from reparam.variants.kinds import OBJECTIVES, POSTERIORS, PRIORS
+from tests.support import BINARY, quick_fit
 
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
 SPACES = {
@@ -208,9 +209,9 @@ def test_any_variant_takes_a_condition(name: str) -> None:
 
 def test_a_condition_needs_labels() -> None:
     with pytest.raises(DataError, match="no labels to condition on"):
-        build("vae", DataSpec((1, 4, 4), "binary").conditioned("label"))
+        build("vae", BINARY.conditioned("label"))
     with pytest.raises(DataError, match="no labels to condition on"):
-        build("cvae", DataSpec((1, 4, 4), "binary"))
+        build("cvae", BINARY)
 
 
 def test_parts_survive_the_folder(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_parts_survive_the_folder(tmp_path: Path) -> None:
     digits = rp.data.from_arrays(few.x, few.y, n_classes=10, name="16 digits")
     options = {"prior": "vamp", "posterior": "coupling", "objective": "iwae", "n_importance": 3}
     recipe = build("vae", digits.spec.conditioned("label"), latent_dim=4, hidden=(8,), **options)
-    run = rp.fit(recipe, digits, epochs=1, device="cpu", out=tmp_path, progress=False)
+    run = quick_fit(recipe, digits, out=tmp_path)
     loaded = rp.load(tmp_path)
     assert type(loaded.model.prior).__name__ == "VampPrior"
     assert loaded.config["n_importance"] == 3
@@ -232,7 +233,7 @@ def test_a_decoder_starts_at_the_mean_of_the_data() -> None:
     """Whatever the code, and after steps too small to move anything."""
     data = rp.data.load("digits", binarize="none")
     recipe = build("vae", data.spec, hidden=(8,), likelihood="gaussian-shared", start_at_mean=True)
-    rp.fit(recipe, data, epochs=1, lr=1e-12, progress=False, precision="float32")
+    quick_fit(recipe, data, lr=1e-12, precision="float32")
     found = recipe.model.decoder.family(torch.zeros(8)).mean
     mean = data.examples("train").x.mean(0)
     assert torch.allclose(found, mean, atol=1e-4)
@@ -264,6 +265,6 @@ def test_a_part_left_as_it_is_changes_no_configuration() -> None:
 def test_a_recipe_with_other_parts_is_built_again(tmp_path: Path, parts: dict[str, object]) -> None:
     x = torch.rand(20, 6).round()
     recipe = build("vae", rp.data.from_arrays(x).spec, latent_dim=2, hidden=[4], **parts)
-    run = rp.fit(recipe, x, epochs=1, progress=False, out=tmp_path / "run")
+    run = quick_fit(recipe, x, out=tmp_path / "run")
     assert torch.equal(rp.load(tmp_path / "run").encode(x), run.encode(x))
     assert {name: run.config[name] for name in parts} == parts

@@ -24,16 +24,14 @@ from reparam.objectives import ELBO, IWAE
 from reparam.priors import HypersphericalUniform, StandardNormal, UniformCodes
 from reparam.spec import DataSpec
 from reparam.variants import build
+from tests.support import scrambled
 
 F64 = torch.float64
 
 
 def flow(n: int, passes: int | None, scale: float = 0.3) -> Flow:
     """Return a flow in float64 whose weights are far from where they start."""
-    family = Flow(n, hidden=(8,), passes=passes).attach((5,)).double()
-    for parameter in family.parameters():
-        parameter.data.normal_(0, scale)
-    return family
+    return scrambled(Flow(n, hidden=(8,), passes=passes).attach((5,)), scale)
 
 
 @pytest.mark.parametrize("passes", [None, 2], ids=["autoregressive", "coupling"])
@@ -91,9 +89,7 @@ class TestFlow:
 
 
 def test_each_dimension_of_an_inverse_autoregressive_flow_sees_those_before_it() -> None:
-    family = Flow(4, n_transforms=1, hidden=(16,)).attach((5,)).double()
-    for parameter in family.parameters():
-        parameter.data.normal_(0, 0.5)
+    family = scrambled(Flow(4, n_transforms=1, hidden=(16,)).attach((5,)), 0.5)
     q = family.requires_grad_(False)(torch.randn(1, 5, dtype=F64))
     jacobian = torch.autograd.functional.jacobian(q.transform, torch.randn(4, dtype=F64)[None])
     matrix = jacobian[0, :, 0]

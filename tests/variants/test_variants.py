@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import reparam as rp
 from reparam.batch import Batch
 from reparam.errors import SupportError
 from reparam.training.events import Event
 from reparam.variants import Recipe, build, get, names
+from tests.support import quick_fit, weights
 
 N_POINTS = 32
 
@@ -75,10 +75,6 @@ class Enough(Exception):
     """Raised to stop training, for what was to be seen has been seen."""
 
 
-def weights(recipe: Recipe) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in recipe.model.state_dict().items()}
-
-
 def overfit(
     recipe: Recipe,
     points: tuple[rp.data.Dataset, Batch],
@@ -102,15 +98,13 @@ def overfit(
                 raise Enough
 
     with pytest.raises(Enough):
-        rp.fit(
+        quick_fit(
             recipe,
             points[0],
             epochs=1000,
             batch_size=len(batch),
             log_every=1000,
-            device="cpu",
             precision="float32",
-            progress=False,
             callbacks=[stop_early],
         )
 
@@ -163,7 +157,7 @@ class TestContract:
     ) -> None:
         recipe = recipe_of(name, points)
         out = tmp_path / "run"
-        run = rp.fit(recipe, points[0], epochs=1, device="cpu", out=out, progress=False)
+        run = quick_fit(recipe, points[0], out=out)
         loaded = rp.load(out)
         for path, value in run.model.state_dict().items():
             assert torch.equal(loaded.model.state_dict()[path], value), path
@@ -179,7 +173,7 @@ class TestContract:
         trained = []
         for seed in (0, 0, 1):
             recipe = recipe_of(name, points, seed)
-            rp.fit(recipe, points[0], epochs=2, seed=seed, device="cpu", progress=False)
+            quick_fit(recipe, points[0], epochs=2, seed=seed)
             trained.append(weights(recipe))
         assert all(torch.equal(trained[0][path], trained[1][path]) for path in trained[0])
         assert any(not torch.equal(trained[0][path], trained[2][path]) for path in trained[0])

@@ -21,6 +21,7 @@ from reparam.objectives import VectorQuantized
 from reparam.priors import CodebookPrior
 from reparam.spec import DataSpec
 from reparam.variants import vq_vae
+from tests.support import quick_fit
 
 K, P, DIM = 3, 2, 2
 SPEC = DataSpec((4,), "binary")
@@ -320,7 +321,7 @@ def test_training_starts_the_codes_at_the_data_and_uses_them() -> None:
     digits = rp.data.load("digits", binarize="threshold")
     torch.manual_seed(0)
     recipe = vq_vae(digits.spec, n_codes=16, channels=(8,))
-    run = rp.fit(recipe, digits, epochs=1, device="cpu", progress=False, precision="float32")
+    run = quick_fit(recipe, digits, precision="float32")
     result = run.evaluate(n_samples=2, device="cpu")
     assert result.codes_in_use > 8
     assert torch.equal(run.encode(digits.examples("test", limit=3)), run.encode(split="test")[:3])
