@@ -29,7 +29,7 @@ from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP
 from reparam.spec import DataSpec
-from tests.support import BINARY, Constant, Function, LinearGaussian, normal
+from tests.support import BINARY, Constant, Function, LinearGaussian, binary, normal
 
 REAL = DataSpec((4,), "real")
 DRAW = torch.Generator().manual_seed(0)
@@ -72,7 +72,7 @@ def bernoulli_vae(latent_dim: int = 3, seed: int = 0) -> LatentModel:
 
 
 def binary_batch(n: int = 30, seed: int = 0) -> Batch:
-    return Batch(torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed)).round())
+    return Batch(binary(n, seed=seed))
 
 
 def test_exact_posterior_gives_the_exact_likelihood() -> None:

@@ -23,7 +23,7 @@ from reparam.evaluation import (
 )
 from reparam.evaluation import metric as declarations
 from reparam.evaluation.context import Context
-from tests.support import BINARY
+from tests.support import BINARY, binary
 
 # The keys of evaluation.json of the first release, which stay.
 KEYS = """
@@ -62,7 +62,7 @@ STORED: dict[str, Any] = json.loads("""
 def measured() -> Evaluation:
     torch.manual_seed(0)
     model = variants.vae(BINARY, latent_dim=2, hidden=(8,)).model
-    return evaluation.evaluate(model, Batch(torch.rand(30, 1, 4, 4).round()), BINARY, n_samples=4)
+    return evaluation.evaluate(model, Batch(binary(30)), BINARY, n_samples=4)
 
 
 def test_evaluation_json_has_the_keys_that_it_always_had() -> None:

@@ -16,7 +16,7 @@ from reparam.errors import OptionError, SupportError
 from reparam.evaluation.likelihood.importance import importance_sample
 from reparam.evaluation.likelihood.proposal import Defensive, check_proposal, proposed, tuned
 from reparam.spec import DataSpec
-from tests.support import BINARY, LinearGaussian, normal
+from tests.support import BINARY, LinearGaussian, binary, normal
 
 # Orthogonal columns: the true posterior is a diagonal Gaussian, which tuning can reach.
 MODEL = LinearGaussian(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), sigma=0.5)
@@ -66,7 +66,7 @@ def test_examples_are_tuned_each_for_itself() -> None:
 def test_tuning_leaves_the_model_alone() -> None:
     model = variants.vae(BINARY, latent_dim=2, hidden=(8,)).model.eval()
     before = [p.clone() for p in model.parameters()]
-    x = torch.rand(5, 1, 4, 4).round()
+    x = binary(5)
     r = tuned(model, x, n_steps=3)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
@@ -130,7 +130,7 @@ def test_a_narrow_posterior_is_made_up_for() -> None:
 
 def test_the_same_seed_gives_the_same_figures() -> None:
     model = variants.vae(BINARY, latent_dim=2, hidden=(8,)).model
-    batch = Batch(torch.rand(6, 1, 4, 4).round())
+    batch = Batch(binary(6))
 
     def measured(**options: object) -> evaluation.Evaluation:
         return evaluation.evaluate(model, batch, BINARY, n_samples=50, **options)

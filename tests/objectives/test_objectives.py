@@ -41,7 +41,7 @@ from reparam.objectives.corruption import Corruption
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
 from reparam.variants import build
-from tests.support import Function, normal, require_gradient
+from tests.support import Function, binary, normal, require_gradient
 
 F64 = torch.float64
 SPEC = DataSpec((1, 4, 4), "binary", n_classes=3)
@@ -130,7 +130,7 @@ class TestDReG:
             monkeypatch.setattr(bounds, "detached", path)
             torch.manual_seed(1)
             recipe.model.zero_grad()
-            terms = DReG(4)(recipe.model, Batch(torch.rand(5, 1, 4, 4).round()))
+            terms = DReG(4)(recipe.model, Batch(binary(5)))
             terms.loss.backward()
             gradients = [p.grad for p in recipe.model.parameters() if p.grad is not None]
             found.append([terms.bound.detach(), *gradients])
@@ -211,7 +211,7 @@ class TestMMD:
 
     def test_weights_are_those_of_the_formula(self) -> None:
         model = build("vae", SPEC, latent_dim=2, hidden=(4,)).model
-        batch = Batch(torch.rand(6, 1, 4, 4).round())
+        batch = Batch(binary(6))
         found = []
         for objective in (MMD(10.0, 0.5), MMD(20.0, 0.0), ELBO()):
             torch.manual_seed(0)
@@ -286,7 +286,7 @@ class TestTotalCorrelation:
 
 def test_naive_penalty_is_its_formula() -> None:
     model = build("vae", SPEC, latent_dim=2, hidden=(4,)).model
-    batch = Batch(torch.rand(6, 1, 4, 4).round())
+    batch = Batch(binary(6))
     torch.manual_seed(0)
     terms = NaivePenalty(0.3)(model, batch)
     q = model.posterior(batch.x).base_dist
@@ -376,7 +376,7 @@ class TestCorruption:
 
     def test_describes_the_clean_example(self) -> None:
         model = build("ae", SPEC, latent_dim=2, hidden=(4,)).model
-        x = torch.rand(5, 1, 4, 4).round()
+        x = binary(5)
         found = Reconstruction(Corruption("masking", 1.0))(model, Batch(x)).bound
         nothing = model.encode(torch.zeros_like(x))
         torch.testing.assert_close(found, model.likelihood(nothing).log_prob(x))
@@ -528,7 +528,7 @@ def test_every_player_teaches_its_own_part(
     variant: str, objective: object, learners: set[str]
 ) -> None:
     recipe = build(variant, SPEC, latent_dim=2, hidden=(8,))
-    x, y = torch.rand(12, 1, 4, 4).round(), torch.arange(12) % 3
+    x, y = binary(12), torch.arange(12) % 3
     c = torch.eye(3)[y] if recipe.spec.context else None
     objective = objective or recipe.objective
     objective(recipe.model, Batch(x, y, c)).loss.backward()
@@ -545,7 +545,7 @@ def test_every_player_teaches_its_own_part(
 
 def test_the_parts_of_a_game_add_up() -> None:
     model = build("vae-gan", SPEC, latent_dim=2, hidden=(8,)).model
-    batch = Batch(torch.rand(6, 1, 4, 4).round())
+    batch = Batch(binary(6))
     found = {}
     for gamma, pixels in ((0.0, 1.0), (2.0, 1.0), (0.0, 0.0)):
         torch.manual_seed(0)
@@ -568,7 +568,7 @@ def test_a_perfect_decoder_that_is_taken_for_real_half_the_time() -> None:
     model = build("vae-gan", SPEC, latent_dim=2, hidden=(8,)).model
     for parameter in model.part("discriminator").family.parameters():
         parameter.data.zero_()
-    batch = Batch(torch.rand(6, 1, 4, 4).round())
+    batch = Batch(binary(6))
     terms = Generator(gamma=0.0, pixels=0.0)(model, batch)
     torch.testing.assert_close(terms.bound, torch.full((6,), -2 * log(2)))
     loss = Discriminator()(model, batch).loss.detach()
