@@ -24,6 +24,11 @@ class Batch:
             training, where every schedule has its final value.
         progress: The fraction of all steps before this batch; 1 outside training. Both are
             tensors without dimensions where the step is recorded as a CUDA graph.
+
+    Example:
+        >>> batch = Batch(torch.zeros(8, 4), y=torch.zeros(8, dtype=torch.long))
+        >>> len(batch), batch.c is None
+        (8, True)
     """
 
     x: Tensor

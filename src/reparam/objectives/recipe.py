@@ -30,6 +30,11 @@ class Player:
 
     Raises:
         OptionError: A learning rate that is not above zero.
+
+    Example:
+        >>> from reparam.objectives import DensityRatio
+        >>> Player("discriminator", DensityRatio(), lr=1e-3).module
+        'discriminator'
     """
 
     module: str
@@ -53,6 +58,10 @@ class Milestone:
 
     Raises:
         OptionError: A share outside [0, 1), or no examples.
+
+    Example:
+        >>> Milestone(lambda model, examples: None, at=0.5).n_examples
+        10000
     """
 
     action: Callable[[Any, Batch], None]

@@ -34,6 +34,11 @@ class Terms:
             importance weights.
         penalties: Numbers by name that are subtracted from the mean bound of the batch.
         surrogate: A loss to differentiate instead, where its gradient is not that of the bound.
+
+    Example:
+        >>> terms = Terms(torch.tensor([-3.0, -1.0]), torch.tensor([-2.0, 0.0]))
+        >>> terms.loss, terms.elbo
+        (tensor(2.), tensor([-2.,  0.]))
     """
 
     bound: Tensor

@@ -33,6 +33,15 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     Raises:
         RunError: There is no run, or it has no weights yet, or its model is not known.
         CheckpointError: The weights are damaged, or those of another model.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import reparam as rp
+        >>> digits = rp.data.load("digits")
+        >>> with TemporaryDirectory() as folder:
+        ...     run = rp.fit(rp.variants.vae, digits, out=f"{folder}/a", epochs=1, progress=False)
+        ...     rp.load(f"{folder}/a").sample(2).shape
+        torch.Size([2, 1, 8, 8])
     """
     folder = RunFolder(run)
     stored = folder.config()
