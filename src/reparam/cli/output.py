@@ -14,8 +14,10 @@ from torch import Tensor
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
 from reparam.errors import OptionError, WriteError
+from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
 from reparam.runs.options import EvaluationOptions
+from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.utils.files import write_array, write_atomic
 
@@ -136,3 +138,20 @@ def command() -> str:
     if program.name == "__main__.py":
         return "python -m reparam"
     return "reparam"
+
+
+def print_next(run: Run) -> None:
+    """Print the folder of the run and the commands to type next."""
+    if run.folder is None or not run.is_main:
+        return
+    path, reparam, variant = run.folder.path, command(), run.config["variant"]
+    next_verbs = [f"evaluate {path}", f"doctor {path}"]
+    if variant == "dae":
+        next_verbs.append(f"denoise {path}")
+    if variant not in ("classifier", "ae", "dae", "cae"):
+        takes_label = run.spec.given_label or infers_label(run.model)
+        next_verbs.append(f"sample {path}{' --label 0' if takes_label else ''}")
+    print(f"\nThe run is in {path}. Next:")
+    for verb in (*next_verbs, f"plot {path}"):
+        print(f"  {reparam} {verb}")
+    print(f"  tensorboard --logdir {run.folder.events}")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from reparam.cli.output import command
+from reparam.cli.output import print_next
 from reparam.cli.parse import parse, parse_known
 from reparam.cli.train_options import (
     FolderOptions,
@@ -15,7 +15,6 @@ from reparam.cli.train_options import (
     with_values,
 )
 from reparam.errors import OptionError
-from reparam.models.label_inference import infers_label
 from reparam.runs.config import recipe_of
 from reparam.runs.fit import fit
 from reparam.runs.folder import next_free
@@ -67,20 +66,3 @@ def train(variant: Variant, options: Any) -> Run:
         **asdict(options.machine),
         **asdict(options.training),
     )
-
-
-def print_next(run: Run) -> None:
-    """Print the folder of the run and the commands to type next."""
-    if run.folder is None or not run.is_main:
-        return
-    path, reparam, variant = run.folder.path, command(), run.config["variant"]
-    next_verbs = [f"evaluate {path}", f"doctor {path}"]
-    if variant == "dae":
-        next_verbs.append(f"denoise {path}")
-    if variant not in ("classifier", "ae", "dae", "cae"):
-        takes_label = run.spec.given_label or infers_label(run.model)
-        next_verbs.append(f"sample {path}{' --label 0' if takes_label else ''}")
-    print(f"\nThe run is in {path}. Next:")
-    for verb in (*next_verbs, f"plot {path}"):
-        print(f"  {reparam} {verb}")
-    print(f"  tensorboard --logdir {run.folder.events}")
