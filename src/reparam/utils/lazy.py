@@ -4,10 +4,9 @@ The names stand once, in the stub ``__init__.pyi`` of the package, as the import
 and editors read. At run time the same stub says where a name is imported from.
 """
 
-import ast
+import re
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,13 @@ from reparam.errors import nearest
 def stub_imports(stub: str) -> dict[str, tuple[str, str]]:
     """Return the names that the text of a stub imports, each with its module and its name there.
 
-    >>> stub_imports("from math import pi as pi, sqrt as root")
+    Each name is imported by its own statement, so that a parser is not needed.
+
+    >>> stub_imports("from math import pi as pi\\nfrom math import sqrt as root")
     {'pi': ('math', 'pi'), 'root': ('math', 'sqrt')}
     """
-    return {
-        alias.asname or alias.name: (str(node.module), alias.name)
-        for node in ast.parse(stub).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    imports = re.findall(r"^from (\S+) import \(?\s*(\w+) as (\w+)", stub, re.MULTILINE)
+    return {name: (module, known) for module, known, name in imports}
 
 
 def lazy(
@@ -43,6 +40,8 @@ def lazy(
     where = stub_imports(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
 
     def attribute(name: str) -> Any:
+        from importlib.util import find_spec  # slow to import, and not needed for --help
+
         module, known = where.get(name, (package, name))
         if module == package and find_spec(f"{package}.{known}"):
             return import_module(f"{package}.{known}")  # a file or folder of the package
