@@ -2,19 +2,17 @@
 
 import torch
 
-import reparam as rp
 from experiments.common import (
     Experiment,
     Findings,
     Protocol,
     Row,
     mean_of,
-    number,
     pictures,
     seconds_of,
 )
 from experiments.common.contest import NETWORKS, RECIPE
-from experiments.common.judge import digit_classifier, read_as
+from experiments.common.judge import digit_classifier, read_as, real_digits
 
 N_GENERATED = 1000
 """Generated images of each digit."""
@@ -48,8 +46,7 @@ def labels_asked_for(protocol: Protocol) -> Findings:
     """The share of generated digits that a classifier reads as the requested label."""
     data = protocol.dataset("mnist", binarize="dynamic")
     judge = digit_classifier(protocol, data)
-    real = rp.evaluation.accuracy(judge.model, data.examples("test"))
-    rows = [Row("classifier on real test digits", *number(real), unit="", target=0.985)]
+    rows = [real_digits(judge, data.examples("test"))]
     panels: dict[str, torch.Tensor] = {}
     by_digit: dict[str, list[float]] = {}
     for (variant, latent_dim), target in TARGETS.items():

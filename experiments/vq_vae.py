@@ -12,13 +12,12 @@ from experiments.common import (
     Protocol,
     Row,
     mean_of,
-    number,
     pictures,
     row,
     seconds_of,
 )
 from experiments.common.contest import PLAIN, RECIPE
-from experiments.common.judge import CONFIDENT, confidence, digit_classifier
+from experiments.common.judge import CONFIDENT, confidence, digit_classifier, real_digits
 
 N_GENERATED = 5000
 N_CODES = 32
@@ -46,7 +45,6 @@ def vq_vae(protocol: Protocol) -> Findings:
     data = protocol.dataset("mnist", binarize="dynamic")
     test = data.examples("test")
     judge = digit_classifier(protocol, data)
-    real = rp.evaluation.accuracy(judge.model, test)
     run = protocol.train_variant("zoo-vq-vae", "vq-vae", data, training=TRAINING, n_codes=N_CODES)
     variant, options = PLAIN.variant
     plain = protocol.train_variant("zoo-vq-plain", variant, data, training=RECIPE, **options)
@@ -57,7 +55,7 @@ def vq_vae(protocol: Protocol) -> Findings:
         for name, generator in (("vq-vae", run), ("vae", plain))
     }
     rows = (
-        Row("classifier on real test digits", *number(real), unit="", target=0.985),
+        real_digits(judge, test),
         Row(
             "codes in use, of all",
             (found["codes_in_use"] or 0) / N_CODES,
