@@ -27,6 +27,9 @@ OF_REPARAM = {
 }
 """What the layers are called in the files of ``reparam train vae``."""
 
+STANDARDIZE = "decoder.family.standardize"
+"""The layer that standardizes the input, with one location and one scale for all pixels."""
+
 DTYPES = {"F32": np.float32, "F64": np.float64}
 """Types of numbers in safetensors files."""
 
@@ -86,17 +89,28 @@ def of_tutorial(model: VAE) -> dict[str, np.ndarray]:
 
 
 def of_reparam(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the weights of a run's ``model.safetensors`` in the common form."""
+    """Return the weights of a run's ``model.safetensors`` in the common form.
+
+    The standardization of the input becomes a part of the first layer.
+    """
     content = Path(path).read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
-    found = {}
+    found: dict[str, np.ndarray] = {}
+    scale: dict[str, np.ndarray] = {}
     for name, entry in json.loads(content[8:start]).items():
         if name == "__metadata__":
             continue
         layer, _, kind = name.rpartition(".")
         first, last = entry["data_offsets"]
         values = np.frombuffer(content[start + first : start + last], DTYPES[entry["dtype"]])
-        found[f"{OF_REPARAM[layer]}.{kind}"] = values.reshape(entry["shape"])
+        values = values.reshape(entry["shape"])
+        if layer == STANDARDIZE:
+            scale[kind] = values
+        else:
+            found[f"{OF_REPARAM[layer]}.{kind}"] = values
+    weight = found["encoder.weight"] / scale["scale"].item()
+    found["encoder.bias"] = found["encoder.bias"] - weight.sum(1) * scale["loc"].item()
+    found["encoder.weight"] = weight
     return found
 
 

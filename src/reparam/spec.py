@@ -113,6 +113,11 @@ class DataSpec:
         """Whether one example has the shape (channels, height, width) of an image."""
         return len(self.shape) == 3 and self.shape[0] in (1, 3)
 
+    @property
+    def is_table(self) -> bool:
+        """Whether one example is a row of real numbers, each of its own unit."""
+        return self.support == "real" and len(self.shape) == 1
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON and YAML; ``covariates`` only where there are some."""
         values = asdict(self) | {"shape": list(self.shape), "covariates": list(self.covariates)}

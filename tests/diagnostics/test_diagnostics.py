@@ -573,10 +573,10 @@ class TestCurves:
         source = data.load("digits", validation=71)
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, hidden=[64])
-        run = quick_fit(recipe, source, epochs=30, lr=0.5)
+        run = quick_fit(recipe, source, epochs=30, lr=2.0)
         found = training.learning_rate(diagnostic_context(run, source))
         assert found.severity == "problem", str(found)
-        assert "lr=0.05" in found.fix
+        assert "lr=0.2" in found.fix
         assert "clip_norm" not in found.fix
 
     def test_a_rise(self) -> None:

@@ -43,7 +43,7 @@ linear_probe_stderr knn_accuracy knn_accuracy_stderr n_generated sample_means sa
 sample_mmd_stderr features features_sha256 fid fid_stderr fid_bias kid kid_stderr proposal
 annealed_n_examples annealed_n_temperatures annealed_start annealed_log_likelihood
 annealed_log_likelihood_stderr annealed_baseline annealed_baseline_stderr annealed_gain
-annealed_gain_stderr annealed_gap annealed_gap_stderr
+annealed_gain_stderr annealed_gap annealed_gap_stderr n_rounded
 """.split()  # noqa: SIM905
 
 # An evaluation as the first release has stored it, of a hierarchy and with samples.

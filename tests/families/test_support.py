@@ -21,7 +21,8 @@ SPECS = {
     "counts": DataSpec((7,), "counts", name="cells"),
 }
 GAUSSIANS = {f"gaussian{kind}" for kind in ("", "-shared", "-optimal", "-fixed")} | {
-    "squared-error"
+    "contaminated-gaussian",
+    "squared-error",
 }
 FITS = {
     "binary": {"bernoulli"},

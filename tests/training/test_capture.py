@@ -9,6 +9,7 @@ from reparam import data as data_sets
 from reparam.batch import Batch
 from reparam.data import Batches, Dataset
 from reparam.objectives import ELBO, IWAE, DReG
+from reparam.training.batches import FirstEpoch
 from reparam.training.capture import CapturedStep, Watch
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
@@ -157,7 +158,8 @@ def test_a_run_goes_on_within_an_epoch(digits: Dataset) -> None:
             return {"loss": torch.zeros(())}
 
     batches = Batches(digits.split("train"), digits.transform, 100)
-    step = Remember(recipe_of(digits, None), TrainingOptions(), n_steps=100)
+    examples = FirstEpoch(batches)
+    step = Remember(recipe_of(digits, None), TrainingOptions(), n_steps=100, examples=examples)
     captured = CapturedStep(step, batches)
     names, values = captured.take(epoch=1, start=2, requests=StopRequests())
     expected = [batch.x for batch in batches.epoch(1, start=2) if len(batch) == 100]

@@ -101,6 +101,8 @@ def test_options_are_those_of_the_builder() -> None:
         "hidden",
         "likelihood",
         "activation",
+        "skip",
+        "dropout",
     ]
 
 

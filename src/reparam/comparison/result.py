@@ -342,7 +342,8 @@ def _estimates(title: str, rows: Mapping[str, Mapping[str, Figure]], n_lines: in
 
 
 def _filled(text: str, indent: str = "") -> str:
-    return fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    # On the command line the names of options become flags, which are longer.
+    return fill(text, WIDTH - 4, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _direction(name: str, difference: Figure) -> str:

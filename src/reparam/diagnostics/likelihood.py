@@ -1,7 +1,5 @@
 """Checks of likelihood and objective: whether their numbers are nats of a bound."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
@@ -10,8 +8,11 @@ from reparam.batch import Batch, to_device
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
 from reparam.distributions import (
+    ContaminatedNormal,
     ContinuousBernoulli,
     CrossEntropy,
+    RoundedNormal,
+    Standardized,
     base_distribution,
     is_normalized,
 )
@@ -78,13 +79,14 @@ def decoder_scale(context: DiagnosticContext) -> Finding:
     train, model = context.with_density(context.on_train), context.latent
 
     def residuals(part: Batch) -> tuple[Tensor, Tensor]:
-        p: Any = base_distribution(
-            model.likelihood(model.posterior(part.x, part.c).sample(), part.c)
-        )
-        if not isinstance(p, Normal):
+        whole = model.likelihood(model.posterior(part.x, part.c).sample(), part.c)
+        p = base_distribution(whole)
+        if isinstance(p, Standardized):
+            p = p.base
+        if not isinstance(p, Normal | RoundedNormal | ContaminatedNormal):
             raise NotApplicable(f"the likelihood is a {type(p).__name__}")
-        square = (part.x - p.loc).cpu().double().square().flatten(1)
-        return square, p.scale.expand_as(p.loc).cpu().double().flatten(1)
+        square = (part.x - whole.mean).cpu().double().square().flatten(1)
+        return square, whole.stddev.expand_as(part.x).cpu().double().flatten(1)
 
     parts = train.each(residuals, seed=context.seed)
     square, scale = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

@@ -32,3 +32,6 @@ from reparam.distributions.queries import detached as detached
 from reparam.distributions.queries import is_normalized as is_normalized
 from reparam.distributions.queries import mean_or_mode as mean_or_mode
 from reparam.distributions.queries import rsample as rsample
+from reparam.distributions.rounded import ContaminatedNormal as ContaminatedNormal
+from reparam.distributions.rounded import RoundedNormal as RoundedNormal
+from reparam.distributions.rounded import Standardized as Standardized

@@ -295,6 +295,8 @@ class Facts:
         raw_bits: The length of an example as it is stored, in bits.
         dequantized_from: The number of levels of the data before noise made them continuous, where
             ``bits_per_dim`` is an upper bound of the bits of these levels.
+        n_rounded: The number of columns of a table whose values are rounded, so that ``p(x)`` has
+            the probabilities of their cells; None for other data.
         decomposed_examples: The number of examples whose aggregate posterior the parts of the KL
             are of.
         n_clusters: The number of Gaussians of the prior, where it is a mixture.
@@ -330,6 +332,7 @@ class Facts:
     latent_dim: int | None = None
     raw_bits: float | None = None
     dequantized_from: int | None = None
+    n_rounded: int | None = None
     decomposed_examples: int | None = None
     n_clusters: int | None = None
     probe_examples: int | None = None

@@ -38,7 +38,7 @@ class _Counts(Family):
         over = (log_mean - _LIMIT).clamp(min=0)
         return log_mean.clamp(max=_LIMIT) + over.expm1()
 
-    def as_input(self, x: Tensor) -> Tensor:
+    def transformed(self, x: Tensor) -> Tensor:
         """Return log(1 + x), with negative values, as of noise on small counts, set to 0."""
         return x.clamp(min=0).log1p()
 

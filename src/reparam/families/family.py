@@ -16,6 +16,7 @@ from torch.distributions import Distribution, Independent
 from reparam.distributions.declared import Space
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
 from reparam.nn.heads import head, pooled, set_bias
+from reparam.nn.standardize import Standardize
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_float, as_sizes, numbers
 from reparam.utils.registry import PartRegistry
@@ -70,6 +71,7 @@ class Family(nn.Module, ABC):
         self.event_shape = torch.Size(as_sizes("event_shape", event_shape))
         self.raw_shape = torch.Size([n_raw, *self.event_shape])
         self.head: nn.Module | None = None
+        self.standardize: Standardize | None = None
 
     @classmethod
     def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> "Family":
@@ -124,13 +126,26 @@ class Family(nn.Module, ABC):
         # A density with parameters in half precision is not accurate enough.
         return self.distribution(raw if raw.dtype == torch.float64 else raw.float())
 
-    def start_at(self, mean: Tensor) -> None:
+    def standardized(self, per_entry: bool) -> Self:
+        """Create the standardization of the data that a likelihood describes, and return itself.
+
+        It is the identity until its parameters are set from training data.
+
+        Arguments:
+            per_entry: Whether every entry has its own scale.
+        """
+        self.standardize = Standardize(self.event_shape, per_entry)
+        return self
+
+    def start_at(self, mean: Tensor, variance: Tensor | None = None) -> None:
         """Set the head's bias so that features of zero describe a distribution of this mean.
 
         A head over feature maps has one bias for each channel: it starts at the channel's mean.
 
         Arguments:
             mean: The mean, with shape (*event).
+            variance: The variance, with the same shape, for families that have one beside the mean;
+                None to leave it.
 
         Raises:
             ShapeError: A mean of another shape.
@@ -151,6 +166,8 @@ class Family(nn.Module, ABC):
             )
         layer = self._attached()
         set_bias(layer, 0, self.raw_of_mean(pooled(layer, mean)))
+        if variance is not None:
+            self.start_variance_at(pooled(layer, variance))
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the first raw parameter of entries with this mean.
@@ -166,8 +183,24 @@ class Family(nn.Module, ABC):
             "that a decoder cannot start there: drop start_at_mean=True"
         )
 
+    def start_variance_at(self, variance: Tensor) -> None:
+        """Start at a variance; only for families that have one beside the mean.
+
+        Arguments:
+            variance: The variance of each entry, with shape (*event).
+        """
+
     def as_input(self, x: Tensor) -> Tensor:
-        """Return examples of this likelihood as the encoder reads them; by default unchanged.
+        """Return examples of this likelihood as the encoder reads them: transformed, standardized.
+
+        Arguments:
+            x: The examples, with shape (B, *event).
+        """
+        x = self.transformed(x)
+        return x if self.standardize is None else self.standardize(x)
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """Return examples on the scale on which the encoder reads them; by default unchanged.
 
         Arguments:
             x: The examples, with shape (B, *event).

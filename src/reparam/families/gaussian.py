@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from reparam.distributions import OptimalNormal, TriangularNormal
+from reparam.distributions import (
+    ContaminatedNormal,
+    OptimalNormal,
+    RoundedNormal,
+    Standardized,
+    TriangularNormal,
+)
 from reparam.errors import OptionError
 from reparam.families.family import (
     Family,
@@ -17,11 +23,22 @@ from reparam.families.family import (
     check_word_or_positive,
     one_axis,
 )
+from reparam.nn.heads import set_bias
 from reparam.utils.arguments import numbers
 
-# A quarter of the step between 256 grey levels; of real data, which networks expect standardized,
-# a thousandth of a standard deviation. Without a floor a value that repeats has no upper bound.
-_PIXEL_FLOOR = 1 / 1024
+# A thousandth of a standard deviation. Without a floor the density of a value that repeats has no
+# upper bound.
+_FLOOR = 1 / 1024
+
+# The floor of rounded entries, in widths of a cell: their mass is bounded, and a smaller σ does not
+# change it.
+_FLOOR_IN_CELLS, _LEAST_FLOOR = 0.05, 1e-5
+
+_CEILING = 1e3
+"""The ceiling of a learned σ, which no data need: one outlier would make it infinite."""
+
+_LEAST_VARIANCE = 1e-4
+"""The least variance at the start, where training data repeat one value."""
 
 
 # With variance ½ the log-density is -‖x - μ‖² and a constant: the loss of many tutorials.
@@ -29,21 +46,28 @@ _PIXEL_FLOOR = 1 / 1024
 @as_likelihood("gaussian-fixed", scale=1.0)
 @as_likelihood("gaussian-optimal", scale="optimal")
 @as_likelihood("gaussian-shared", scale="shared")
-@as_likelihood("gaussian", min_scale=_PIXEL_FLOOR)
-@as_posterior("gaussian")
-@numbers(min_scale=0)
+@as_likelihood("gaussian", min_scale=_FLOOR, max_scale=_CEILING)
+@as_likelihood("contaminated-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02)
+@as_posterior("gaussian", max_scale=_CEILING)
+@numbers(min_scale=0, contamination=0)
 class Gaussian(Family):
     r"""The diagonal Gaussian.
 
     .. math:: \mathcal N(\mu, \mathrm{diag}(\sigma^2)), \qquad \mu, \log \sigma^2 = \mathrm{head}(f)
 
+    As the likelihood of a variant it describes standardized entries, and log p(x | z) is in the
+    units of x. Rounded columns of a table have masses of cells: see
+    ``distributions.RoundedNormal``.
+
     Arguments:
         event_shape: The shape of the event, for a posterior the latent dimension.
         scale: ``learned``: σ depends on the features, with one σ for each entry. ``shared``: σ is
             one learned number. ``optimal``: σ is one number, set to its best value on each batch.
-            A number: σ is fixed.
+            A number: σ is fixed, for a table in standard deviations of each column.
         min_scale: A floor under a learned σ: where data repeat a value exactly (the black border
-            of an image), its density has no upper bound.
+            of an image), its density has no upper bound. In standard deviations, as a ceiling is.
+        contamination: The first share ε of outliers, which are logistic around the mean of the
+            data; it is learned for each entry. 0 for none.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
             one a single example far from the others can make a KL infinite.
         places: The height and width of feature maps that describe a flat event place by place, row
@@ -74,8 +98,15 @@ class Gaussian(Family):
         min_scale: float = 0.0,
         max_scale: float = inf,
         places: Sequence[int] = (),
+        contamination: float = 0.0,
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
+        if not 0 <= contamination < 1:
+            raise OptionError(f"contamination={contamination}: must be at least 0 and below 1")
+        self.contamination: nn.Parameter | None = None
+        if contamination:
+            share = torch.full(self.event_shape, contamination)
+            self.contamination = nn.Parameter(share.logit())
         check_word_or_positive("scale", scale, ["learned", "shared", "optimal"])
         self.scale = scale
         if not min_scale < max_scale:
@@ -105,31 +136,68 @@ class Gaussian(Family):
         if self.places:
             raw = raw.flatten(-len(self.places)).transpose(-1, -2).flatten(-2)
         loc, *rest = self.parameters_of(raw)
-        if self.scale == "optimal":
-            if self.training:
-                p = OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
-                return self.independent(p)
-            scale = self.kept_scale.to(loc)
-        elif self.scale == "shared":
-            scale = self.log_scale.exp().to(loc) + self.min_scale
-        elif self.scale == "learned":
-            log_scale = 0.5 * rest[0]
-            if self.max_scale < inf:
-                log_scale = log_scale.clamp(max=log(self.max_scale))
-            scale = log_scale.exp()
-            if self.min_scale > 0:
-                scale = scale + self.min_scale
+        p: Distribution
+        if self.scale == "optimal" and self.training:
+            p = OptimalNormal(loc, self.kept_scale, self.n_seen, validate_args=False)
         else:
-            scale = loc.new_tensor(self.scale)
-        return self.independent(Normal(loc, scale, validate_args=False))
+            p = self._normal(loc, self._scale(loc, rest))
+        layer = self.standardize
+        if layer is not None:
+            cells = (layer.width, layer.origin) if layer.has_cells else ()
+            p = Standardized(p, layer.loc, layer.scale, *cells)
+        return self.independent(p)
+
+    def _scale(self, loc: Tensor, rest: Sequence[Tensor]) -> Tensor:
+        """Return σ of standardized entries, which broadcasts with μ."""
+        layer = self.standardize
+        if self.scale == "optimal":
+            return self.kept_scale.to(loc)
+        if self.scale == "shared":
+            return self.log_scale.exp().to(loc) + self.min_scale
+        if self.scale != "learned":
+            fixed = loc.new_tensor(self.scale)
+            return fixed if layer is None or layer.per_entry else fixed / layer.scale
+        log_scale = 0.5 * rest[0]
+        if self.max_scale < inf:
+            log_scale = log_scale.clamp(max=log(self.max_scale))
+        scale = log_scale.exp()
+        if layer is not None and layer.has_cells:
+            cell = layer.width / layer.scale
+            floor = (_FLOOR_IN_CELLS * cell).clamp(_LEAST_FLOOR, self.min_scale)
+            return scale + torch.where(cell > 0, floor, self.min_scale)
+        return scale + self.min_scale if self.min_scale > 0 else scale
+
+    def _normal(self, loc: Tensor, scale: Tensor) -> Distribution:
+        """Return the distribution of standardized entries."""
+        layer = self.standardize
+        if self.contamination is None and (layer is None or not layer.has_cells):
+            return Normal(loc, scale, validate_args=False)
+        width, origin = loc.new_zeros(()), None
+        if layer is not None:
+            width, origin = layer.width / layer.scale, layer(layer.origin)
+        if self.contamination is None:
+            return RoundedNormal(loc, scale, width, origin, validate_args=False)
+        logits = self.contamination.to(loc)
+        return ContaminatedNormal(loc, scale, logits, width, origin, validate_args=False)
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
-        """Return the mean itself.
+        """Return the mean itself, standardized where the data are.
 
         Raises:
             SupportError: Features that describe the event place by place.
         """
-        return super().raw_of_mean(mean) if self.places else mean
+        if self.places:
+            return super().raw_of_mean(mean)
+        return mean if self.standardize is None else self.standardize(mean)
+
+    def start_variance_at(self, variance: Tensor) -> None:
+        """Start at this variance, at least 1e-4 of the scale of the data."""
+        unit = 1.0 if self.standardize is None else self.standardize.scale
+        log_variance = (variance / unit**2).clamp(min=_LEAST_VARIANCE).log()
+        if self.scale == "learned":
+            set_bias(self._attached(), 1, log_variance)
+        elif self.scale == "shared":
+            self.log_scale.data.copy_(0.5 * log_variance.exp().mean().log())
 
 
 @as_posterior("full-covariance")

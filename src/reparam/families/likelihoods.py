@@ -45,6 +45,8 @@ def default_likelihood(spec: DataSpec) -> str:
     """
     if spec.dequantized_from is not None:
         return "gaussian"
+    if spec.is_table:
+        return "contaminated-gaussian"
     if spec.support == "unit" and spec.levels is not None and spec.levels <= _FEW_LEVELS:
         return "categorical"
     return _DEFAULTS[spec.support]
@@ -64,8 +66,8 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         ShapeError: A family over events of another shape.
 
     Example:
-        >>> likelihood(DataSpec((1, 8, 8), "binary"))
-        Bernoulli(event_shape=(1, 8, 8))
+        >>> likelihood(DataSpec((1, 8, 8), "binary")).event_shape
+        torch.Size([1, 8, 8])
     """
     if isinstance(name, Family):
         label = type(name).__name__
@@ -93,7 +95,10 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
     if isinstance(name, Family):
         return name
     part = LIKELIHOODS[label]
-    return part.kind.for_data(spec, part.options)
+    family = part.kind.for_data(spec, part.options)
+    # Classes and tokens are not quantities.
+    is_quantity = spec.support not in ("categorical", "tokens")
+    return family.standardized(per_entry=spec.is_table) if is_quantity else family
 
 
 def levels_of(spec: DataSpec, name: str) -> int:

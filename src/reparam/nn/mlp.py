@@ -20,12 +20,16 @@ GATED = "gated"
 """An activation of dense layers only, because it has weights."""
 
 
-@numbers(context=0)
+@numbers(context=0, dropout=0)
 class MLP(nn.Module):
     r"""A multilayer perceptron from x, and a condition c, to features.
 
     With the activation ``gated``, a layer is
     :math:`h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)`.
+
+    With ``skip``, the features are :math:`[h_L, h_0]`: a linear layer after the network gets the
+    input as it is. A model of a table is then at least linear (factor analysis), and extrapolates
+    as a linear one does.
 
     Arguments:
         in_features: The size of the input, or the shape of one example, which is flattened.
@@ -33,9 +37,11 @@ class MLP(nn.Module):
             features are the input.
         context: The size of the condition c; 0 without one.
         activation: The nonlinearity after every layer, by name.
+        skip: Whether the features contain the input.
+        dropout: The share of features of every layer that are set to 0 in training.
 
     Raises:
-        OptionError: A size below one.
+        OptionError: A size below one; a share outside [0, 1).
         ShapeError: An input, or a condition, of another size.
 
     References:
@@ -52,9 +58,14 @@ class MLP(nn.Module):
         *hidden: int,
         context: int = 0,
         activation: str = "relu",
+        skip: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise OptionError(f"dropout={dropout}: must be at least 0 and below 1")
         self.in_shape = as_sizes("in_features", in_features)
+        self.skip = skip and bool(hidden)
         sizes = [prod(self.in_shape) + context, *hidden]
         self.context = context
         layers: list[nn.Module] = []
@@ -64,13 +75,15 @@ class MLP(nn.Module):
                 layers += [nn.Linear(size_in, 2 * size_out), nn.GLU(dim=-1)]
             else:
                 layers += [nn.Linear(size_in, size_out), make_activation(activation)]
+            layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
-        self.out_shape = torch.Size(sizes[-1:])
+        self.out_shape = torch.Size([sizes[-1] + (sizes[0] if self.skip else 0)])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return features, with shape (\*, F), of x, with shape (\*, *in_shape)."""
-        x = flatten_example(x, self.in_shape)
-        return self.layers(concatenate(x, c, self.context))
+        x = concatenate(flatten_example(x, self.in_shape), c, self.context)
+        features = self.layers(x)
+        return torch.cat([features, x], -1) if self.skip else features
 
 
 def flatten_example(x: Tensor, shape: Sequence[int]) -> Tensor:

@@ -55,6 +55,8 @@ class Milestone:
         action: The action, a function of the model and examples.
         at: The time of the action, as a share of all steps; 0 is before the first.
         n_examples: The number of training examples that the action gets.
+        first_batch: Whether the first batch takes the place of the examples in a loop that has
+            none.
 
     Raises:
         OptionError: A share outside [0, 1), or no examples.
@@ -67,6 +69,7 @@ class Milestone:
     action: Callable[[Any, Batch], None]
     at: float = 0.0
     n_examples: int = 10_000
+    first_batch: bool = False
 
     def __post_init__(self) -> None:
         check_share("at", self.at)

@@ -179,15 +179,16 @@ def option_types(variant: str | None) -> dict[str, Any]:
 def plain_type(annotation: Any) -> Any:
     """Return the part of a type whose values can be written as text, as on a command line.
 
-    >>> plain_type(Sequence[int]), plain_type(str | DataSpec | None)
-    (tuple[int, ...], str | None)
+    >>> plain_type(Sequence[int] | None), plain_type(str | DataSpec | None)
+    (tuple[int, ...] | None, str | None)
     """
     if get_origin(annotation) is Sequence:
         return tuple.__class_getitem__((*get_args(annotation), ...))
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     plain = (int, float, bool, str, NoneType)
-    kinds = [k for k in get_args(annotation) if k in plain or get_origin(k) in (Literal, tuple)]
+    parts = [plain_type(part) for part in get_args(annotation)]
+    kinds = [k for k in parts if k in plain or get_origin(k) in (Literal, tuple)]
     return functools.reduce(operator.or_, kinds)
 
 

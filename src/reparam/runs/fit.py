@@ -181,6 +181,8 @@ def fit(
     )
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     type_of_weights = weights_type(recipe.model)
+    if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
+        precision = "float32"  # bfloat16 has three digits, and the values of a table have more
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(recipe, machine, options.batch_size)
@@ -353,12 +355,6 @@ def _check_fits(recipe: Recipe, data: DataSpec) -> None:
 def _runtime(recipe: Recipe, machine: MachineOptions, batch_size: int) -> Runtime:
     """Return the runtime of the devices that train a recipe."""
     n_devices = machine.devices * machine.nodes
-    if recipe.milestones and n_devices > 1:
-        raise OptionError(
-            f"devices={machine.devices}, nodes={machine.nodes}: this model starts a part of itself "
-            "(a prior, a codebook, or the decoder with start_at_mean=True) from training examples, "
-            "which one process does; use one device"
-        )
     if batch_size < n_devices:
         raise OptionError(
             f"batch_size={batch_size}: {n_devices} devices share a batch, so it needs at least one "

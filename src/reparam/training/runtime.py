@@ -58,6 +58,9 @@ class SingleDevice:
         """Return the text of the first process: the text itself."""
         return value
 
+    def share(self, module: nn.Module) -> None:
+        """Give all processes the weights of the first one: there is one process."""
+
 
 class SeveralDevices:
     """Several devices or nodes, through lightning-fabric.
@@ -112,6 +115,11 @@ class SeveralDevices:
     def broadcast(self, value: str) -> str:
         """Return the text of the first process."""
         return str(self._fabric.broadcast(value))
+
+    def share(self, module: nn.Module) -> None:
+        """Give all processes the weights and buffers of the first one."""
+        for tensor in module.state_dict().values():
+            tensor.copy_(self._fabric.broadcast(tensor))
 
 
 Runtime = SingleDevice | SeveralDevices

@@ -223,7 +223,8 @@ class Step:
         n_steps: The number of all steps, which schedules refer to.
         runtime: The device and the precision; float32 on the device of the model when None.
         examples: Batches of training examples, for recipes with milestones; anything that can be
-            iterated over more than once.
+            iterated over more than once. Without them the standardization of the data and the start
+            of the decoder come from the first batch.
         optimizer: A function from the parameters of the main objective, or of a player, to their
             ``torch.optim.Optimizer``. It keeps its own learning rate and weight decay: ``lr``,
             ``lr_schedule``, ``lr_warmup`` and ``weight_decay`` of the options are not used; the
@@ -232,8 +233,8 @@ class Step:
             and ``lr_warmup``. It steps after every update, not after every epoch.
 
     Raises:
-        OptionError: Milestones without ``examples``; a function that returns no optimizer or no
-            scheduler; ``kl_warmup`` for an objective without a KL.
+        OptionError: Milestones that need more than one batch without ``examples``; a function that
+            returns no optimizer or no scheduler; ``kl_warmup`` for an objective without a KL.
 
     Example:
         >>> from reparam import DataSpec, variants
@@ -258,7 +259,7 @@ class Step:
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
     ) -> None:
-        if recipe.milestones and examples is None:
+        if examples is None and not all(each.first_batch for each in recipe.milestones):
             raise OptionError(
                 "examples=None: the milestones of this recipe start a part of the model from "
                 "training examples; give batches of them"
@@ -300,7 +301,7 @@ class Step:
         progress = min(self.n_taken / self.n_steps, 1.0)
         for module in self.annealed:
             module.anneal(progress)
-        self.run_milestones()
+        self.run_milestones([batch])
         for turn in self.turns:
             if turn.rate is not None:
                 turn.set_lr(turn.rate(self.n_taken))
@@ -365,17 +366,21 @@ class Step:
         """Whether a milestone is due before the next step or a later one."""
         return any(at >= self.n_taken for at in self._milestones)
 
-    def run_milestones(self) -> None:
+    def run_milestones(self, batches: Iterable[Batch] = ()) -> None:
         """Run, once, the milestones that are due before the next step.
 
         The draws of training go on as if a milestone had drawn nothing, and the average of the
         weights starts again at what a milestone has set.
+
+        Arguments:
+            batches: The examples in a loop that has no others: the first batch.
         """
         for milestone in self._milestones.pop(self.n_taken, ()):
             self.model.eval()
             with seeded(self.runtime.device, self.options.seed), torch.no_grad():
-                examples = _first(self._examples or (), milestone.n_examples)
+                examples = _first(self._examples or batches, milestone.n_examples)
                 milestone.action(self.model, examples)
+                self.runtime.share(self.model)
             self.model.train()
             if self.average is not None:
                 self.average.module.load_state_dict(self.model.state_dict())

@@ -20,9 +20,11 @@ from reparam.variants.specification import Composition, Specification
 def vae(
     spec: DataSpec,
     latent_dim: int = 20,
-    hidden: Sequence[int] = (400,),
+    hidden: Sequence[int] | None = None,
     likelihood: str | Family | None = None,
-    activation: str = "relu",
+    activation: str | None = None,
+    skip: bool | None = None,
+    dropout: float | None = None,
 ) -> Specification:
     r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
 
@@ -36,15 +38,27 @@ def vae(
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
-        hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
+        hidden: The sizes of the encoder's layers; the decoder has them in reverse order. None for
+            (128, 128) for a table of real numbers, and (400,) for other data.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        activation: The nonlinearity; None for silu for a table, and relu for other data.
+        skip: Whether the features of encoder and decoder contain their input, so that a linear
+            model is a part of the model; None for yes for a table.
+        dropout: The share of features that are set to 0 in training; None for 0.1 for a table, and
+            0 for other data.
 
     Example:
         >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
-    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    parts = perceptrons(
+        latent_dim,
+        hidden=hidden,
+        likelihood=likelihood,
+        activation=activation,
+        skip=skip,
+        dropout=dropout,
+    )
     return Specification(spec, parts)
 
 

@@ -16,6 +16,7 @@ from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared, is_about_numbers
 from reparam.utils.memory import building
 from reparam.variants.compatibility import check
+from reparam.variants.networks import with_data_defaults
 from reparam.variants.options import Option, options_of, part_options
 from reparam.variants.registry import VARIANTS, Variant, get
 from reparam.variants.specification import (
@@ -23,8 +24,8 @@ from reparam.variants.specification import (
     OptionValue,
     Specification,
     merged,
-    start_milestones,
 )
+from reparam.variants.start import start_milestones
 
 P = ParamSpec("P")
 Specify = Callable[Concatenate[DataSpec, P], Specification]
@@ -96,6 +97,7 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
     defaults = {k: parameter.default for k, parameter in variant.options.items()}
     asked = {k: v for k, v in given.items() if v != known[k].default}
     values = defaults | {k: v for k, v in given.items() if k in defaults}
+    values = with_data_defaults(values, given, spec)
     parts = {k: v for k, v in asked.items() if k not in defaults}
     # Options of parts can be options of the variant too, as n_components of vamp-vae is.
     shared = defaults.keys() & part_options().keys()
@@ -113,7 +115,7 @@ def build(name: str, spec: DataSpec, **options: OptionValue) -> Recipe:
                     )
         model = specification.model
         model = model.build(specification.data) if isinstance(model, Composition) else model
-        milestones = start_milestones(model, bool(parts.get("start_at_mean")))
+        milestones = start_milestones(model, bool(parts.get("start_at_mean", True)))
     return Recipe(
         model,
         specification.objective,

@@ -116,21 +116,6 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        "start_at_mean with a decoder that is not a network and a family",
-        "the decoder of this variant is not a network followed by a family",
-        "start from a variant such as 'vae'",
-        ("start_at_mean",),
-        lambda s, given: "start_at_mean" in given and s.likelihood is None,
-        OptionError,
-    ),
-    Rule(
-        "start_at_mean with a likelihood of levels, classes or a mixture",
-        "the mean of this likelihood is not a function of one number for each entry",
-        "drop start_at_mean=True",
-        ("start_at_mean",),
-        lambda s, given: "start_at_mean" in given and not s.starts_at_mean,
-    ),
-    Rule(
         "the class-conditional prior without a condition on labels",
         "it is a Gaussian for each label, and the model has no condition",
         "add condition='label'",

@@ -87,7 +87,9 @@ def vmf_vae(
     concentration: float | None = None,
     hidden: Sequence[int] = (256, 128),
     likelihood: str | Family | None = None,
-    activation: str = "relu",
+    activation: str | None = None,
+    skip: bool | None = None,
+    dropout: float | None = None,
 ) -> Specification:
     r"""The VAE on the unit sphere: von Mises–Fisher posterior and uniform prior.
 
@@ -106,7 +108,9 @@ def vmf_vae(
         concentration: κ, the same for all x; None to learn it for each x.
         hidden: The sizes of the encoder's layers; the decoder has them in reverse order.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
-        activation: The nonlinearity.
+        activation: The nonlinearity; see ``vae``.
+        skip: Whether the features contain the input; see ``vae``.
+        dropout: The share of features that are set to 0 in training; see ``vae``.
 
     Example:
         >>> import torch
@@ -116,7 +120,14 @@ def vmf_vae(
     """
     learned = "learned" if concentration is None else concentration
     posterior = POSTERIORS["von-mises-fisher"].with_options(concentration=learned)
-    parts = perceptrons(latent_dim, hidden=hidden, likelihood=likelihood, activation=activation)
+    parts = perceptrons(
+        latent_dim,
+        hidden=hidden,
+        likelihood=likelihood,
+        activation=activation,
+        skip=skip,
+        dropout=dropout,
+    )
     return Specification(spec, replace(parts, posterior=posterior, prior=PRIORS["sphere"]))
 
 

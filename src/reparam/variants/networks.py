@@ -1,6 +1,6 @@
 """The networks of encoder and decoder that variants share."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypedDict, Unpack
 
@@ -19,13 +19,54 @@ from reparam.variants.specification import Composition, NetworkMaker
 class Net(TypedDict, total=False):
     """The options of variants with multilayer perceptrons, as those of ``vae``."""
 
-    hidden: Sequence[int]
+    hidden: Sequence[int] | None
     likelihood: str | Family | None
-    activation: str
+    activation: str | None
+    skip: bool | None
+    dropout: float | None
+
+
+# Chosen on held-out rows: see docs/defaults.md.
+_NETWORKS: Mapping[bool, Mapping[str, Any]] = {
+    False: {"hidden": (400,), "activation": "relu", "skip": False, "dropout": 0.0},
+    True: {"hidden": (128, 128), "activation": "silu", "skip": True, "dropout": 0.1},
+}
+"""The defaults of the networks, of tables (True) and of other data (False)."""
+
+
+def with_data_defaults(
+    values: Mapping[str, Any], given: Collection[str], spec: DataSpec
+) -> dict[str, Any]:
+    """Return the options of a variant with the defaults that depend on the data.
+
+    An option of a network that is None gets the default of a table or of other data. A code of a
+    table has at most as many dimensions as the table has columns, unless ``latent_dim`` is given.
+
+    Arguments:
+        values: The options by name.
+        given: The names of the options that the user has given.
+        spec: The shape and support of the data.
+
+    Example:
+        >>> with_data_defaults({"latent_dim": 20, "hidden": None}, (), DataSpec((4,), "real"))
+        {'latent_dim': 4, 'hidden': (128, 128)}
+    """
+    defaults = _NETWORKS[spec.is_table]
+    found: dict[str, Any] = {
+        k: defaults.get(k) if value is None else value for k, value in values.items()
+    }
+    if spec.is_table and "latent_dim" in found and "latent_dim" not in given:
+        found["latent_dim"] = min(found["latent_dim"], max(2, spec.dim))
+    return found
 
 
 def multilayer_perceptrons(
-    spec: DataSpec, latent_dim: int, hidden: Sequence[int], activation: str
+    spec: DataSpec,
+    latent_dim: int,
+    hidden: Sequence[int],
+    activation: str,
+    skip: bool = False,
+    dropout: float = 0.0,
 ) -> tuple[nn.Module, nn.Module]:
     """Create two multilayer perceptrons, the decoder's layers in reverse order.
 
@@ -34,6 +75,8 @@ def multilayer_perceptrons(
         latent_dim: The number of dimensions of z.
         hidden: The sizes of the encoder's layers.
         activation: The nonlinearity.
+        skip: Whether the features contain the input: see ``MLP``.
+        dropout: The share of features that are set to 0 in training.
 
     Raises:
         SupportError: Tokens, which are not quantities.
@@ -43,7 +86,12 @@ def multilayer_perceptrons(
             f"{spec.name!r} is text, whose tokens are not quantities, as a multilayer perceptron "
             "needs: use the variant text-vae"
         )
-    shared: dict[str, Any] = {"context": spec.context, "activation": activation}
+    shared: dict[str, Any] = {
+        "context": spec.context,
+        "activation": activation,
+        "skip": skip,
+        "dropout": dropout,
+    }
     return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
 
 
@@ -95,9 +143,9 @@ def perceptrons(latent_dim: int, **net: Unpack[Net]) -> Composition:
         latent_dim: The number of dimensions of z.
         net: All options in ``Net``.
     """
-    hidden, activation = net["hidden"], net["activation"]
+    options: dict[str, Any] = {k: value for k, value in net.items() if k != "likelihood"}
     return Composition(
-        networks=partial(multilayer_perceptrons, hidden=hidden, activation=activation),
+        networks=partial(multilayer_perceptrons, **options),
         latent_dim=latent_dim,
         likelihood=net["likelihood"],
     )

@@ -18,9 +18,8 @@ _HELP = {
 }
 
 _START_AT_MEAN = (
-    "Start the decoder at the mean of 10,000 training examples, for every z, as the code of Burda "
-    "et al. (ICLR 2016) does. For pixels with a Bernoulli or the cross-entropy; a Gaussian with a "
-    "learned variance becomes worse."
+    "Start the decoder at the mean and the variance of 10,000 training examples, for every z, "
+    "where the likelihood can."
 )
 
 
@@ -79,7 +78,7 @@ def part_options() -> dict[str, Option]:
         text = " ".join(f"With {kind} {' or '.join(n)}: {text}." for text, n in helps.items())
         hint = get_type_hints(inspect.unwrap(parts[0].kind.__init__))[name]
         found[name] = Option(name, hint | None, None, text)
-    return found | {"start_at_mean": Option("start_at_mean", bool, False, _START_AT_MEAN)}
+    return found | {"start_at_mean": Option("start_at_mean", bool, True, _START_AT_MEAN)}
 
 
 def documented(part: object) -> dict[str, str]:

@@ -6,18 +6,17 @@ model is built once, from the result.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from torch import nn
 
-from reparam.batch import Batch
 from reparam.families import POSTERIORS, Family
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional, family_of
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
 from reparam.objectives.recipe import Milestone, Player
-from reparam.priors import PRIORS, Prior, StartsAtData
+from reparam.priors import PRIORS, Prior
 from reparam.priors.prior import Setting
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_int
@@ -133,11 +132,6 @@ class Specification:
         return likelihood_of(self.data, model.likelihood) if model.has_likelihood else None
 
     @property
-    def starts_at_mean(self) -> bool:
-        """Whether the decoder can start at the mean of the data."""
-        return self.likelihood is not None and self.likelihood.starts_at_mean
-
-    @property
     def has_learned_prior(self) -> bool:
         """Whether the prior has parameters."""
         if self.composition is not None:
@@ -195,26 +189,3 @@ def _chosen(
     part = own if named.name == own.name else named
     declared: Sequence[str] = part.kind.options  # type: ignore[attr-defined]
     return part.with_options(**{name: options[name] for name in declared if name in options})
-
-
-def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, ...]:
-    """Return the milestones at which a model's prior and decoder start at training examples.
-
-    Arguments:
-        model: The model.
-        start_at_mean: Whether the decoder starts at the mean of the examples.
-    """
-    found: tuple[Milestone, ...] = ()
-    if isinstance(model, LatentModel) and isinstance(model.prior, StartsAtData):
-        found = (Milestone(start_prior, n_examples=1000),)
-    return (*found, Milestone(start_decoder)) if start_at_mean else found
-
-
-def start_prior(model: LatentModel, examples: Batch) -> None:
-    """Start a model's prior at training examples."""
-    cast(StartsAtData, model.prior).start(replace(examples, x=model.as_input(examples.x)))
-
-
-def start_decoder(model: LatentModel, examples: Batch) -> None:
-    """Start a model's decoder at the mean of training examples, for any code."""
-    cast(Family, family_of(model.decoder)).start_at(model.as_event(examples.x).mean(0))

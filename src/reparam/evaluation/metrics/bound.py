@@ -26,6 +26,7 @@ from reparam.evaluation.likelihood.precision import CHANCE, computed_in_float64,
 from reparam.evaluation.likelihood.proposal import TUNED, is_tunable
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import isolated
+from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
 
 NO_ELBO = (
@@ -91,6 +92,29 @@ A_DENSITY = (
     "number of bits"
 )
 
+IN_CELLS = (
+    "every column is rounded, so log p(x) is the logarithm of a probability: that of the cell of "
+    "all numbers that are rounded to x"
+)
+
+
+def _nature(context: Context) -> tuple[str, int | None]:
+    """Return a note on what log p(x) is, and the number of rounded columns of a table."""
+    family = None if context.is_directed else family_of(context.latent.decoder)
+    layer = None if family is None else family.standardize
+    if layer is None or not layer.per_entry:
+        return A_DENSITY, None
+    n_rounded, n = int((layer.width > 0).sum()), layer.width.numel()
+    if n_rounded == n:
+        return IN_CELLS, n
+    if not n_rounded:
+        return A_DENSITY, 0
+    return (
+        f"{n_rounded} of {n} columns are rounded and count with the probability of a cell, the "
+        "others with a density: log p(x) is comparable for the same columns in the same units only"
+    ), n_rounded
+
+
 # Nats that log_likelihood may be too low without a warning: about the bias at 20 effective draws.
 _TOO_LOW = 0.025
 
@@ -127,7 +151,8 @@ class Likelihood(Metric):
             return Measured(facts={"is_likelihood": False})
         facts: dict[str, Any] = {"is_likelihood": context.is_normalized}
         if context.bits_offset is None:
-            facts["note"] = A_DENSITY if context.is_normalized else NO_LIKELIHOOD
+            nature, facts["n_rounded"] = _nature(context)
+            facts["note"] = nature if context.is_normalized else NO_LIKELIHOOD
         likelihood = Figure.mean(context.log_likelihood)
         if context.is_directed:
             warnings = not_finite(log_likelihood=likelihood)

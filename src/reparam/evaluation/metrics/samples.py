@@ -11,6 +11,12 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
+from reparam.models.conditional import family_of
+
+
+def _error(facts: Facts, figures: Figures) -> str:
+    of = "" if facts.n_rounded is None else ", in variances of each column"
+    return f"squared error per entry of a reconstruction{of}"
 
 
 @METRICS.register("reconstruction")
@@ -19,17 +25,20 @@ class Reconstruction(Metric):
 
     section = Section.SAMPLES
     needs = Needs.LATENTS
-    quantities = (
-        Quantity("mse", "squared error per entry of a reconstruction", higher_is_better=False),
-    )
+    quantities = (Quantity("mse", _error, higher_is_better=False),)
 
     def compute(self, context: Context) -> Measured:
         """Return the mean over the examples; nothing for classes and tokens."""
         if context.spec.support in ("categorical", "tokens"):
             return Measured()
 
+        family = family_of(context.latent.decoder)
+        layer = None if family is None else family.standardize
+
         def error(part: Batch) -> Tensor:
             difference = context.latent.reconstruct(part.x, part.c) - part.x
+            if layer is not None and layer.per_entry:  # columns of a table have their own units
+                difference = difference / layer.scale
             return difference.double().square().flatten(1).mean(1).cpu()
 
         return Measured({"mse": Figure.mean(torch.cat(context.each(error)))})
