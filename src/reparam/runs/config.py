@@ -33,6 +33,7 @@ from reparam.runs.options import DataOptions, ModelOptions
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.kl_warmup import WeightsKL, weighted
+from reparam.training.length import Length
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.arguments import as_declared
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
@@ -326,6 +327,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
         ("spec", "shape", {}),
         ("data", "name", DATA),
         ("transform", "levels", get_type_hints(Pixels)),
+        ("length", "steps", get_type_hints(Length)),
     ):
         value = record.get(key)
         # Data in memory have no options, and a transform of the user's own is stored as {}.

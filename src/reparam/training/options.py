@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from reparam.errors import OptionError, unknown
+from reparam.training.length import seconds_of
 from reparam.utils.arguments import as_float, as_int, numbers
 
 OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear", "constant", "stages"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float64"]
+
+LENGTHS = ("epochs", "steps", "budget")
+"""The options that set the length of a run; one of them may be given."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,10 @@ class TrainingOptions:
 
     Arguments:
         epochs: The number of passes over the training split.
+        steps: The number of optimizer steps; by default 7,000, or one pass over the training split
+            where that is more. Set at most one of epochs, steps and budget.
+        budget: The wall-clock time of the run, such as 30s, 5m or 1h30m, in which the learning rate
+            rises and falls.
         batch_size: The number of examples of each step.
         optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
             slower steps: for networks without convolutions and batches of some hundred examples.
@@ -33,17 +41,22 @@ class TrainingOptions:
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
-        early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
-            the best weights; 0 to train to the end.
+        early_stopping: Stop after this number of validations without a better ELBO, and keep the
+            best weights; 0 to train to the end. A validation comes after every epoch where epochs
+            is set, and about a hundred times in other runs. By default 0 where epochs is set;
+            other runs on fewer than 20,000 examples in memory choose the number of steps by
+            held-out examples.
         seed: The seed of the order of the data, of every draw, and of the first weights of a model
             that is built from a variant.
-        log_every: The number of steps between two rows of metrics; at most one epoch.
+        log_every: The number of steps between two rows of metrics; at most those between two
+            validations.
         checkpoint_every: The smallest number of seconds between two checkpoints, which is also the
             most that a killed run loses.
-        pictures_every: The number of epochs between two pictures; 0 for none.
+        pictures_every: The number of epochs between two pictures, or of tenths of the run where
+            epochs is not set; 0 for none.
 
     Raises:
-        OptionError: A value out of its range.
+        OptionError: A value out of its range, or more than one of epochs, steps and budget.
 
     Example:
         >>> TrainingOptions(epochs=0)
@@ -51,7 +64,9 @@ class TrainingOptions:
         reparam.errors.OptionError: epochs=0: must be at least 1
     """
 
-    epochs: int = 15
+    epochs: int | None = None
+    steps: int | None = None
+    budget: str | None = None
     batch_size: int = 128
     optimizer: OptimizerName = "adam"
     # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
@@ -64,7 +79,7 @@ class TrainingOptions:
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
     ema: float = 0.0
-    early_stopping: int = 0
+    early_stopping: int | None = None
     seed: int = 0
     log_every: int = 50
     checkpoint_every: float = 5.0
@@ -75,10 +90,19 @@ class TrainingOptions:
         for name, names in (("optimizer", OptimizerName), ("lr_schedule", ScheduleName)):
             if values[name] not in get_args(names):
                 raise unknown(name, str(values[name]), get_args(names))
-        for name in ("epochs", "batch_size", "log_every"):
-            values[name] = as_int(name, values[name], minimum=1)
+        for name in ("epochs", "steps", "batch_size", "log_every"):
+            if values[name] is not None:
+                values[name] = as_int(name, values[name], minimum=1)
         for name in ("early_stopping", "pictures_every", "seed"):
-            values[name] = as_int(name, values[name])
+            if values[name] is not None:
+                values[name] = as_int(name, values[name])
+        if self.budget is not None:
+            seconds_of(self.budget)
+        if self.epochs is not None and self.early_stopping is None:
+            values["early_stopping"] = 0
+        given = [f"{name}={values[name]}" for name in LENGTHS if values[name] is not None]
+        if len(given) > 1:
+            raise OptionError(f"{', '.join(given)}: give only one of {', '.join(LENGTHS)}")
         for name in ("weight_decay", "kl_warmup"):
             values[name] = as_float(name, values[name], minimum=0.0)
         for name in ("clip_norm", "checkpoint_every"):
@@ -89,7 +113,7 @@ class TrainingOptions:
             values[name] = share = as_float(name, values[name])
             if not 0 <= share < 1:
                 raise OptionError(f"{name}={share}: must be at least 0 and below 1")
-        if self.kl_warmup > self.epochs:
+        if self.epochs is not None and self.kl_warmup > self.epochs:
             raise OptionError(
                 f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the "
                 "KL would never have its full weight; warm up in fewer epochs"
