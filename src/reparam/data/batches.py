@@ -116,7 +116,7 @@ class Batches:
     @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
-        order = self.order(epoch)
+        order = self._order(epoch)
         if order is None and self.world_size > 1:
             order = torch.arange(len(self.split), device=self.split.x.device)
         size = self.size
@@ -132,6 +132,10 @@ class Batches:
     @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
         """Return the order of an epoch, with shape (N,); None for that of the data."""
+        return self._order(epoch)
+
+    def _order(self, epoch: int) -> Tensor | None:
+        # Epochs of small data are single steps, in which a check of the number takes a while.
         if not self.shuffle:
             return None
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))

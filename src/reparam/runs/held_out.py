@@ -36,7 +36,7 @@ from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import TrainingOptions
 from reparam.training.step import Step
 from reparam.training.trainer import Trainer
-from reparam.training.validation import PATIENCE, Patience, repeated, scalars_on
+from reparam.training.validation import N_DRAWS, PATIENCE, Patience, repeated, scalars_on
 from reparam.utils.seeding import seeded
 
 FEWER_THAN = 20_000
@@ -179,7 +179,9 @@ def fitted_length(
         )
         step.begin()
         endless = chain.from_iterable(map(batches.epoch, count()))
-        return Fold(step, endless, to_device(repeated(held), runtime.device), len(held))
+        return Fold(
+            step, endless, to_device(repeated(held, N_DRAWS // k), runtime.device), len(held)
+        )
 
     best, best_step, taken = -inf, length.steps, 0
     with seeded(runtime.device, options.seed):

@@ -156,7 +156,6 @@ class Trainer:
         progress, monitor = self.progress, self.monitor
         is_watched = self.step.keeps_terms
         self.state.seed_draws()
-        self.model.train()
         monitor.resume()
         while self.captured is not None and self._take_captured(self.captured):
             if progress.batch < len(self.batches) and self._ends(is_inside=True):
@@ -182,6 +181,7 @@ class Trainer:
         most = self.length.last - progress.step
         if every is not None:
             most = min(most, every - progress.step % every)
+        self.model.train()
         names, values = captured.take(progress.epoch, progress.batch, self._requests, most)
         if len(values):
             self.monitor.add(names, values, captured.batches.size)
@@ -216,7 +216,6 @@ class Trainer:
             if row:
                 self.validation.keep_best(row)
             self._send("epoch", row)
-            self.model.train()
         if self._stops():
             return True
         # Within an epoch a checkpoint follows a row of metrics.

@@ -23,12 +23,12 @@ PATIENCE = 0.25
 """The share of all steps after which a run whose length is chosen ends without a better score."""
 
 
-def repeated(examples: Batch) -> Batch:
-    """Return examples that are repeated until they are about ``N_DRAWS``.
+def repeated(examples: Batch, n_draws: int = N_DRAWS) -> Batch:
+    """Return examples that are repeated until there are about ``n_draws``.
 
     Each has its own draw of z, so that the mean over them has little noise.
     """
-    times = max(1, round(N_DRAWS / len(examples)))
+    times = max(1, round(n_draws / len(examples)))
     return concatenated([examples] * times, times * len(examples))
 
 
