@@ -1,6 +1,7 @@
 """Train a model on data: check both, prepare the machine, train, and keep the run in its folder."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from reparam.models.latent import as_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
+from reparam.runs.budget import planned
 from reparam.runs.config import (
     checked_config,
     config_sha256,
@@ -31,7 +33,7 @@ from reparam.runs.config import (
     recorded,
 )
 from reparam.runs.folder import RunFolder
-from reparam.runs.held_out import chooses_length, fitted_length, with_held_out
+from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, with_held_out
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
@@ -43,6 +45,7 @@ from reparam.training.length import Length
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
+    BATCH_SIZE,
     LENGTHS,
     MachineOptions,
     OptimizerName,
@@ -69,8 +72,8 @@ def fit(
     *,
     epochs: int | None = None,
     steps: int | None = None,
-    budget: str | None = None,
-    batch_size: int = 128,
+    budget: str | float | None = None,
+    batch_size: int | None = None,
     optimizer: OptimizerName | OptimizerFactory = "adam",
     scheduler: SchedulerFactory | None = None,
     lr: float = 5e-3,
@@ -110,9 +113,10 @@ def fit(
         epochs: The number of passes over the training split.
         steps: The number of optimizer steps; None for 7,000, or for one pass over the training
             split where that is more. Give at most one of ``epochs``, ``steps`` and ``budget``.
-        budget: The wall-clock time of the run, such as ``30s``, ``5m`` or ``1h30m``, in which the
-            learning rate rises and falls.
-        batch_size: The number of examples of each step.
+        budget: The wall-clock time of the run, such as ``30s``, ``5m`` or ``1h30m``, or a number of
+            seconds, in which the learning rate rises and falls.
+        batch_size: The number of examples of each step, 128 by default; a budget chooses it where
+            it is not given.
         optimizer: ``adam`` or ``muon``; or a function from parameters to a torch optimizer, which
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
@@ -173,10 +177,15 @@ def fit(
             f"scheduler={scheduler!r}: must be a function from an optimizer to a torch scheduler; "
             "schedules by name are options of lr_schedule="
         )
+    began = time.perf_counter()
     stored = _stored(out, resume)
+    if isinstance(budget, float | int):
+        budget = f"{budget}s"
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
+    if budget is not None and batch_size is None:
+        batch_size = stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
@@ -210,11 +219,27 @@ def fit(
     type_of_weights = weights_type(recipe.model)
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
-    runtime = _runtime(recipe, machine, options.batch_size)
+    runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
+    length = _recorded_length(stored)
+    if length is None and options.budget is not None:
+        recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+        batch_size, length = planned(
+            options.budget,
+            lambda: time.perf_counter() - began,
+            recipe,
+            source,
+            options,
+            runtime,
+            1 + n_folds_of(source) if is_chosen else 1,
+            own_optimizer,
+            scheduler,
+        )
+        options = with_changes(options, batch_size=batch_size)
+    batch_size = options.batch_size or BATCH_SIZE
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
-        options.batch_size,
+        batch_size,
         device=runtime.device,
         seed=options.seed,
         repeat_labeled=own is not None and own.repeats_labeled,
@@ -236,7 +261,7 @@ def fit(
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
     require_memory(3 * n_bytes, runtime.device, **sizes)
-    n_draws = (1 if own is None else own.n_draws) * min(options.batch_size, batches.n_examples)
+    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
     require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
     validation = None
@@ -252,7 +277,7 @@ def fit(
         capture=capture,
         optimizer=own_optimizer,
         scheduler=scheduler,
-        length=_recorded_length(stored),
+        length=length,
         chooses_length=is_chosen,
     )
     folder = _folder(out, runtime)
@@ -260,7 +285,7 @@ def fit(
     keeping = trainer.checkpointing
     keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
     with ExitStack() as stack:
-        stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
+        stack.enter_context(allocating(batch_size=batch_size, **sizes))
         # Training draws from torch's global state, which is put back: activation checkpointing,
         # compiled functions, graphs and a user's torch.manual_seed use no other. Other threads use
         # a generator of their own.

@@ -33,7 +33,7 @@ from reparam.objectives.recipe import Recipe
 from reparam.training.batches import FirstEpoch
 from reparam.training.length import Length
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
-from reparam.training.options import TrainingOptions
+from reparam.training.options import BATCH_SIZE, TrainingOptions
 from reparam.training.step import Step
 from reparam.training.trainer import Trainer
 from reparam.training.validation import N_DRAWS, PATIENCE, Patience, repeated, scalars_on
@@ -93,12 +93,17 @@ def with_held_out(source: Dataset, seed: int) -> Dataset:
     return source.with_validation(min(int(SHARE * n), MOST), seed)
 
 
-def n_folds(n: int) -> int:
-    """Return the number of folds of n examples.
+def n_folds_of(source: Dataset | Stream) -> int:
+    """Return the number of folds of cross-fitting; 0 for data that need none.
 
-    >>> n_folds(100), n_folds(12), n_folds(2)
-    (5, 6, 2)
+    >>> def split(n: int) -> Dataset:
+    ...     return Dataset("zeros", DataSpec((1,), "real"), {"train": Split(torch.zeros(n, 1))})
+    >>> [n_folds_of(split(n)) for n in (1000, 100, 12, 3)]
+    [0, 5, 6, 2]
     """
+    n = len(source.split("train")) if isinstance(source, Dataset) else SPLIT_FROM
+    if n >= SPLIT_FROM or "validation" in source.splits:
+        return 0
     return FOLDS if n >= FEW else max(2, n // 2)
 
 
@@ -148,11 +153,12 @@ def fitted_length(
         scheduler: See ``fit``.
     """
     options, length, runtime = trainer.options, trainer.length, trainer.runtime
-    if "validation" in source.splits or len(source.split("train")) >= SPLIT_FROM:
+    k = n_folds_of(source)
+    if not k:
         return length
     train, every = source.split("train"), length.every or 1
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(options.seed))
-    number, k = torch.arange(len(train)), n_folds(len(train))
+    number = torch.arange(len(train))
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
 
     def part(chosen: Tensor) -> Dataset:
@@ -162,7 +168,7 @@ def fitted_length(
         held, copy = part(is_held).examples("train", options.seed), deepcopy(recipe)
         batches = training_batches(
             part(~is_held),
-            options.batch_size,
+            options.batch_size or BATCH_SIZE,
             device=runtime.device,
             seed=options.seed,
             repeat_labeled=own is not None and own.repeats_labeled,

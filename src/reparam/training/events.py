@@ -81,8 +81,8 @@ class Callback:
         ...         if event.step == 3:
         ...             event.stop()
         >>> from reparam import fit, variants
-        >>> run = fit(variants.vae, torch.ones(64, 4), batch_size=8, callbacks=[StopAt()],
-        ...           progress=False)
+        >>> run = fit(variants.vae, torch.ones(64, 4), batch_size=8, epochs=1,
+        ...           callbacks=[StopAt()], progress=False)
         >>> run.rows[-1]["step"]
         3
     """

@@ -112,7 +112,7 @@ class Length:
         if self.epochs is not None:
             return f"epoch {min(epoch, self.epochs):>3}/{self.epochs}"
         if self.seconds is not None:
-            return f"{min(seconds, self.seconds):.0f}/{self.seconds:.0f} s"
+            return f"{min(seconds, self.seconds):.1f}/{self.seconds:.1f} s"
         last = f"{self.last:,}"
         return f"step {step:>{len(last)},}/{last}"
 

@@ -16,6 +16,9 @@ OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear", "constant", "stages"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float64"]
 
+BATCH_SIZE = 128
+"""The number of examples of each step by default."""
+
 LENGTHS = ("epochs", "steps", "budget")
 """The options that set the length of a run; one of them may be given."""
 
@@ -30,7 +33,8 @@ class TrainingOptions:
             where that is more. Set at most one of epochs, steps and budget.
         budget: The wall-clock time of the run, such as 30s, 5m or 1h30m, in which the learning rate
             rises and falls.
-        batch_size: The number of examples of each step.
+        batch_size: The number of examples of each step, 128 by default; a budget chooses it where
+            it is not given.
         optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
             slower steps: for networks without convolutions and batches of some hundred examples.
         lr: The highest learning rate.
@@ -67,7 +71,7 @@ class TrainingOptions:
     epochs: int | None = None
     steps: int | None = None
     budget: str | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     optimizer: OptimizerName = "adam"
     # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
     # shorter warm-up costs the deeper net two nats, 2e-3 the shallow one more than one nat, and
@@ -98,6 +102,8 @@ class TrainingOptions:
                 values[name] = as_int(name, values[name])
         if self.budget is not None:
             seconds_of(self.budget)
+        if self.batch_size is None and self.budget is None:
+            values["batch_size"] = BATCH_SIZE
         if self.epochs is not None and self.early_stopping is None:
             values["early_stopping"] = 0
         given = [f"{name}={values[name]}" for name in LENGTHS if values[name] is not None]

@@ -44,7 +44,7 @@ def scalars_on(step: Step, examples: Batch) -> dict[str, float]:
     model, options = step.current.eval(), step.options
     totals: dict[str, Tensor] = {}
     with seeded(step.runtime.device, options.seed), torch.no_grad():
-        for batch in in_chunks(examples, max(options.batch_size, CHUNK)):
+        for batch in in_chunks(examples, max(options.batch_size or 0, CHUNK)):
             scalars = step.objective(model, for_module(batch, model)).scalars()
             for name, value in scalars.items():
                 totals[name] = totals.get(name, 0.0) + value * (len(batch) / len(examples))
