@@ -19,7 +19,7 @@ from dataclasses import replace as with_changes
 from itertools import chain, count, islice
 from statistics import median
 
-from reparam.data import Dataset, Stream
+from reparam.data import Dataset, Split, Stream
 from reparam.data.given import training_batches
 from reparam.errors import OptionError
 from reparam.objectives.recipe import Recipe
@@ -111,7 +111,7 @@ def chosen_size(seconds: dict[int, float]) -> int:
 
 
 def planned(
-    budget: str,
+    budget: str | float,
     spent: Clock,
     recipe: Recipe,
     source: Dataset | Stream,
@@ -155,6 +155,9 @@ def planned(
     left = max((1 - RESERVE) * seconds - spent(), SHARE * seconds)
     n_steps = max(1, round(left / each[size] / n_runs))
     batches = training_batches(source, size, device=runtime.device, seed=options.seed)
-    length = length_of(with_changes(options, budget=None, steps=n_steps), len(batches))
+    held = source.splits.get("validation")
+    n_validated = len(held) if isinstance(held, Split) else 0
+    options = with_changes(options, budget=None, steps=n_steps, batch_size=size)
+    length = length_of(options, len(batches), n_validated)
     reason = f"budget={budget}: about {n_steps:,} steps of {size} examples"
     return size, with_changes(length, reason=reason, seconds=left if n_runs == 1 else None)

@@ -55,7 +55,7 @@ RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("objective", "device_used"), str),
     **dict.fromkeys(("optimizer", "scheduler", "train_sha256"), str | None),
     **dict.fromkeys(("format", "threads", "n_train", "n_batches"), int),
-    "is_stream": bool,
+    **dict.fromkeys(("is_stream", "chooses_length"), bool),
     "class_names": tuple[str, ...],
     "range": tuple[float, ...] | None,
 }

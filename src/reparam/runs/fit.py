@@ -179,12 +179,10 @@ def fit(
         )
     began = time.perf_counter()
     stored = _stored(out, resume)
-    if isinstance(budget, float | int):
-        budget = f"{budget}s"
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
-    if budget is not None and batch_size is None:
+    if batch_size is None:
         batch_size = stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
@@ -234,8 +232,8 @@ def fit(
             own_optimizer,
             scheduler,
         )
-        options = with_changes(options, batch_size=batch_size)
-    batch_size = options.batch_size or BATCH_SIZE
+    batch_size = batch_size or BATCH_SIZE
+    options = with_changes(options, batch_size=batch_size)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
@@ -298,7 +296,7 @@ def fit(
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
             if progress and trainer.length.stop is not None:
                 note(trainer.length.reason)
-        config["recorded"]["length"] = asdict(trainer.length)
+        config["recorded"] |= {"length": asdict(trainer.length), "chooses_length": is_chosen}
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))

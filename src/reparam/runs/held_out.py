@@ -96,9 +96,8 @@ def with_held_out(source: Dataset, seed: int) -> Dataset:
 def n_folds_of(source: Dataset | Stream) -> int:
     """Return the number of folds of cross-fitting; 0 for data that need none.
 
-    >>> def split(n: int) -> Dataset:
-    ...     return Dataset("zeros", DataSpec((1,), "real"), {"train": Split(torch.zeros(n, 1))})
-    >>> [n_folds_of(split(n)) for n in (1000, 100, 12, 3)]
+    >>> from reparam.data import from_arrays
+    >>> [n_folds_of(from_arrays(torch.randn(n, 2))) for n in (1000, 100, 12, 3)]
     [0, 5, 6, 2]
     """
     n = len(source.split("train")) if isinstance(source, Dataset) else SPLIT_FROM
@@ -185,9 +184,9 @@ def fitted_length(
         )
         step.begin()
         endless = chain.from_iterable(map(batches.epoch, count()))
-        return Fold(
-            step, endless, to_device(repeated(held, N_DRAWS // k), runtime.device), len(held)
-        )
+        n_trained = every * (options.batch_size or BATCH_SIZE)
+        draws = to_device(repeated(held, n_trained, N_DRAWS // k), runtime.device)
+        return Fold(step, endless, draws, len(held))
 
     best, best_step, taken = -inf, length.steps, 0
     with seeded(runtime.device, options.seed):

@@ -7,7 +7,8 @@ wall-clock time. Without any of them it has
 
 steps. An epoch is as long as the data: one step for a hundred rows, a hundred thousand for ten
 million. So a run that was not measured in epochs is validated about a hundred times, evenly in
-steps: at the end of an epoch where epochs are short, and within epochs where they are long.
+steps: at the end of an epoch where epochs are short, and within epochs where they are long. It is
+validated less often where a hundred validations took more than a twentieth of the work.
 """
 
 import re
@@ -23,6 +24,10 @@ DEFAULT_STEPS = 7_000
 
 VALIDATIONS = 100
 """The approximate number of validations of a run that is not measured in epochs."""
+
+WORK = 0.05
+"""The largest share of the work of training that validation takes. A step has a forward and a
+backward pass, which is as much work as three forward passes."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -63,6 +68,10 @@ class LengthOptions(Protocol):
     @property
     def steps(self) -> int | None:
         """The number of optimizer steps."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """The number of examples of each step."""
 
     @property
     def kl_warmup(self) -> float:
@@ -117,12 +126,13 @@ class Length:
         return f"step {step:>{len(last)},}/{last}"
 
 
-def length_of(options: LengthOptions, steps_per_epoch: int) -> Length:
+def length_of(options: LengthOptions, steps_per_epoch: int, n_validated: int = 0) -> Length:
     """Return the length of a run by its options.
 
     Arguments:
         options: The options of training, without a budget.
         steps_per_epoch: The number of batches of an epoch.
+        n_validated: The number of examples of a validation.
 
     Raises:
         OptionError: A KL warm-up that is longer than the run.
@@ -135,6 +145,8 @@ def length_of(options: LengthOptions, steps_per_epoch: int) -> Length:
         Length(steps=7000, reason='7,000 steps by default', epochs=None, every=70, stop=None, ...
         >>> length_of(TrainingOptions(), 80_000).every
         800
+        >>> length_of(TrainingOptions(batch_size=128), 430, n_validated=5_000).every
+        261
     """
     if options.epochs is not None:
         steps, reason = options.epochs * steps_per_epoch, f"epochs={options.epochs}"
@@ -151,18 +163,8 @@ def length_of(options: LengthOptions, steps_per_epoch: int) -> Length:
             f"{steps / steps_per_epoch:.3g} epochs, so the KL would never have its full weight; "
             "warm up in fewer epochs"
         )
-    return Length(steps, reason, every=every(steps, steps_per_epoch))
-
-
-def every(steps: int, steps_per_epoch: int) -> int:
-    """Return the number of steps between two validations of a run that has no number of epochs.
-
-    It is a hundredth of the run, in whole epochs where they are shorter than that.
-
-    >>> every(7000, 1), every(7000, 11), every(7000, 430)
-    (70, 77, 70)
-    """
-    hundredth = max(1, steps // VALIDATIONS)
-    if steps_per_epoch > hundredth:
-        return hundredth
-    return ceil(hundredth / steps_per_epoch) * steps_per_epoch
+    least = 0 if options.batch_size is None else n_validated / (3 * WORK * options.batch_size)
+    every = max(1, steps // VALIDATIONS, ceil(least))
+    if steps_per_epoch <= every:
+        every = ceil(every / steps_per_epoch) * steps_per_epoch
+    return Length(steps, reason, every=every)

@@ -70,7 +70,7 @@ class TrainingOptions:
 
     epochs: int | None = None
     steps: int | None = None
-    budget: str | None = None
+    budget: str | float | None = None
     batch_size: int | None = None
     optimizer: OptimizerName = "adam"
     # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
@@ -101,9 +101,8 @@ class TrainingOptions:
             if values[name] is not None:
                 values[name] = as_int(name, values[name])
         if self.budget is not None:
-            seconds_of(self.budget)
-        if self.batch_size is None and self.budget is None:
-            values["batch_size"] = BATCH_SIZE
+            seconds = seconds_of(self.budget)
+            values["budget"] = self.budget if isinstance(self.budget, str) else f"{seconds}s"
         if self.epochs is not None and self.early_stopping is None:
             values["early_stopping"] = 0
         given = [f"{name}={values[name]}" for name in LENGTHS if values[name] is not None]

@@ -80,7 +80,10 @@ class Trainer:
             raise DataError("the training split has no examples: give at least one")
         self.model, self.batches, self.options = recipe.model, batches, options
         self.callbacks, self.capture = callbacks, capture
-        self.length = length_of(options, len(batches)) if length is None else length
+        if length is None:
+            n_validated = 0 if validation is None or chooses_length else len(validation)
+            length = length_of(options, len(batches), n_validated)
+        self.length = length
         # Small data have short epochs, and every validation should have a row of training.
         self.log_every = min(options.log_every, self.length.every or len(batches))
         self.step = Step(
@@ -97,8 +100,7 @@ class Trainer:
         self.runtime = self.step.runtime
         self.state = TrainingState(self.step, options.seed)
         self.checkpointing = Checkpointing(checkpoints, options.checkpoint_every)
-        n_steps = self.length.steps if chooses_length else None
-        self.validation = Validation(validation, self.state, n_steps)
+        self.validation = Validation(validation, self.state, length if chooses_length else None)
         self.monitor = Monitor(self.state, partial(self._send, "log"), self.checkpointing)
         self._requests = StopRequests()
 

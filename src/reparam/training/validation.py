@@ -8,7 +8,9 @@ from torch import Tensor
 
 from reparam.batch import Batch, concatenated, for_module, in_chunks
 from reparam.errors import DataError
+from reparam.training.length import Length
 from reparam.training.monitor import Row
+from reparam.training.options import BATCH_SIZE
 from reparam.training.state import TrainingState
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
@@ -17,17 +19,24 @@ CHUNK = 500
 """The least number of examples that are validated at once."""
 
 N_DRAWS = 4_000
-"""The approximate number of draws of z behind a score that chooses the number of steps."""
+"""The largest number of draws of z behind a score that chooses the number of steps."""
 
 PATIENCE = 0.25
 """The share of all steps after which a run whose length is chosen ends without a better score."""
 
 
-def repeated(examples: Batch, n_draws: int = N_DRAWS) -> Batch:
-    """Return examples that are repeated until there are about ``n_draws``.
+def repeated(examples: Batch, n_trained: int, n_draws: int = N_DRAWS) -> Batch:
+    """Return examples that are repeated, each of which has its own draw of z.
 
-    Each has its own draw of z, so that the mean over them has little noise.
+    The mean over many draws has little noise. They are at most half as many as the examples that
+    are trained on from one validation to the next, and so take at most a sixth of the work.
+
+    Arguments:
+        examples: The examples.
+        n_trained: The number of examples that are trained on between two validations.
+        n_draws: The largest number of repeated examples.
     """
+    n_draws = min(n_draws, n_trained // 2)
     times = max(1, round(n_draws / len(examples)))
     return concatenated([examples] * times, times * len(examples))
 
@@ -85,22 +94,23 @@ class Validation:
     Arguments:
         examples: The validation split, as one batch on the device; None without one.
         state: The state of the training, whose options have ``early_stopping``.
-        n_steps: The number of all steps, for a run whose length is chosen by the validation split:
-            it ends after a quarter of them without a better loss. None for other runs.
+        length: The length of a run that ends by the validation split, after a quarter of all steps
+            without a better loss; None for other runs.
 
     Raises:
         DataError: Early stopping without a validation split.
     """
 
     def __init__(
-        self, examples: Batch | None, state: TrainingState, n_steps: int | None = None
+        self, examples: Batch | None, state: TrainingState, length: Length | None = None
     ) -> None:
         options = state.step.options
         self.examples, self.state = examples, state
         self.patience = Patience(options.early_stopping or 0)
-        if n_steps is not None and examples is not None:
-            self.patience = Patience(steps=max(1, round(PATIENCE * n_steps)), by_loss=True)
-            self.examples = repeated(examples)
+        if length is not None and examples is not None:
+            self.patience = Patience(steps=max(1, round(PATIENCE * length.steps)), by_loss=True)
+            every = length.every or length.steps
+            self.examples = repeated(examples, every * (options.batch_size or BATCH_SIZE))
         if self.patience and examples is None:
             raise DataError(
                 f"early_stopping={options.early_stopping}: needs a validation split; load the data "
@@ -135,10 +145,12 @@ class Validation:
     @property
     def stops(self) -> bool:
         """Whether there was no better score for as long as the run allows."""
-        patience, progress = self.patience, self.state.progress
+        patience, progress, step = self.patience, self.state.progress, self.state.step
+        # A clock may pass the place of a step sooner or later than was planned.
+        speed = 1.0 if step.clock is None else (progress.position or 1.0) / max(progress.step, 1)
         return (
             0 < patience.validations <= progress.epochs_since_best
-            or 0 < patience.steps <= progress.step - progress.best_step
+            or 0 < patience.steps <= speed * (progress.step - progress.best_step)
         )
 
     @property
