@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam.batch import Batch
-from reparam.errors import OptionError
+from reparam.errors import Interrupted, OptionError
 from reparam.objectives import Terms
 from reparam.runs.budget import chosen_size
 from reparam.runs.held_out import fitted_length
-from reparam.training import Trainer, TrainingOptions
+from reparam.training import Event, Trainer, TrainingOptions
 from reparam.variants import Recipe
 
 
@@ -137,6 +137,26 @@ class TestBudget:
         assert 0.9 < time.perf_counter() - began < 1.5
         assert run.config["budget"] == "1.0s"
         assert run.rows[-1]["lr"] < 1e-3
+
+    def test_counts_the_seconds_before_an_interruption(self, tmp_path: Path) -> None:
+        x, out = points(300), tmp_path / "run"
+        recipe = rp.variants.vae(rp.data.from_arrays(x).spec, latent_dim=1, hidden=[4])
+
+        def stop(event: Event) -> None:
+            if event.kind == "log" and event.row["seconds"] > 0.4:
+                raise Interrupted("stopped", 15)
+
+        options: dict[str, Any] = {"budget": 1, "early_stopping": 0, "progress": False}
+        with pytest.raises(Interrupted):
+            rp.fit(recipe, x, out=out, callbacks=[stop], checkpoint_every=0, **options)
+        # The plan is that of the run, and no other batch size is chosen.
+        del options["budget"]
+        run = rp.fit(recipe, x, out=out, resume=True, checkpoint_every=0, **options)
+        length = run.config["recorded"]["length"]
+        seconds = [row["seconds"] for row in run.rows if row["split"] == "train"]
+        assert seconds == sorted(seconds)
+        assert length["seconds"] <= seconds[-1] < length["seconds"] + 0.3
+        assert run.config["budget"] == "1.0s"
 
     def test_small_batches_are_preferred_where_large_ones_cost_in_proportion(self) -> None:
         assert chosen_size({64: 1.0, 128: 2.1, 256: 4.2}) == 64
