@@ -26,7 +26,7 @@ from reparam.objectives.recipe import Recipe
 from reparam.training.batches import FirstEpoch
 from reparam.training.length import DEFAULT_STEPS, Length, length_of, seconds_of
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
-from reparam.training.options import BATCH_SIZE, TrainingOptions
+from reparam.training.options import BATCH_SIZE, LR, TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
@@ -108,6 +108,15 @@ def chosen_size(seconds: dict[int, float]) -> int:
     """
     limit = SLOWER * seconds[min(seconds)]
     return max(size for size, each in seconds.items() if each <= limit)
+
+
+def scaled_lr(size: int) -> float:
+    r"""Return the learning rate for batches of a size, which grows with its square root.
+
+    >>> scaled_lr(128), scaled_lr(512)
+    (0.005, 0.01)
+    """
+    return LR * float((size / BATCH_SIZE) ** 0.5)
 
 
 def planned(
