@@ -184,10 +184,8 @@ def fit(
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
-    if batch_size is None:
-        batch_size = stored.get("batch_size")
-    if lr is None:
-        lr = stored.get("lr")
+    if budget is not None:
+        batch_size, lr = batch_size or stored.get("batch_size"), lr or stored.get("lr")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
