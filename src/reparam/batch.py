@@ -34,7 +34,7 @@ class Batch:
     x: Tensor
     y: Tensor | None = None
     c: Tensor | None = None
-    step: int | Tensor | None = None
+    step: float | Tensor | None = None
     progress: float | Tensor = 1.0
 
     def __len__(self) -> int:

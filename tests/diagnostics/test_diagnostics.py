@@ -652,7 +652,7 @@ class TestCurves:
         found = latents.collapse(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == "problem"
         assert "lr=0.03" in found.fix
-        assert "more epochs= than 5, which were 55 steps only" in found.fix
+        assert "epochs=10, as 55 steps are few" in found.fix
 
     def test_an_interrupted_run(self, healthy: Run, digits: Dataset) -> None:
         assert healthy.folder is not None

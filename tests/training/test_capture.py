@@ -30,7 +30,7 @@ def trained(
     recipe: Recipe,
     capture: bool,
     device: str = "cpu",
-    n_train: int = 1234,
+    n_train: int = 1266,
     **options: Any,
 ) -> tuple[Trainer, list[dict[str, Any]]]:
     """Train for a little, and return the trainer and the rows that it told."""
@@ -129,7 +129,7 @@ def test_gives_up_where_a_step_asks_the_device(digits: Dataset) -> None:
     assert captured.captured is None
     for name, value in plain.model.state_dict().items():
         torch.testing.assert_close(captured.model.state_dict()[name], value, rtol=1e-4, atol=1e-5)
-    assert told[-1]["step"] == plain.n_steps
+    assert told[-1]["step"] == plain.length.steps
 
 
 def test_what_depends_on_the_host_is_never_captured(digits: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -35,7 +36,7 @@ class Batches:
     Arguments:
         split: The stored examples.
         transform: The map from stored values to x.
-        batch_size: Examples of the epoch per batch; the last batch of an epoch may be shorter.
+        batch_size: Examples of the epoch per batch, at most: see ``size``.
         device: The device of the examples and batches.
         shuffle: Whether every epoch has its own order.
         seed: The seed of the orders.
@@ -93,19 +94,34 @@ class Batches:
         return len(self.split)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.split), self.batch_size)
+        whole, rest = divmod(len(self.split), self.size)
         # The shares of a batch are equal, so that a rest with fewer examples than processes is
         # left out.
         return whole + (rest >= self.world_size)
 
+    @property
+    def size(self) -> int:
+        """The number of examples of the epoch in all batches but the last, which may be smaller.
+
+        It is ``batch_size``, unless the last batch would have fewer than half as many, whose
+        gradient is noise: then it is the smallest size with as many batches.
+
+        >>> from reparam.data.transforms import Identity
+        >>> [Batches(Split(torch.zeros(n)), Identity(), batch_size=100).size for n in (350, 301)]
+        [100, 76]
+        """
+        n, size = len(self.split), self.batch_size
+        return ceil(n / ceil(n / size)) if 0 < 2 * (n % size) < size else size
+
     @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
-        order = self.order(epoch)
+        order = self._order(epoch)
         if order is None and self.world_size > 1:
             order = torch.arange(len(self.split), device=self.split.x.device)
+        size = self.size
         for number in range(start, len(self)):
-            picked = slice(number * self.batch_size, (number + 1) * self.batch_size)
+            picked = slice(number * size, (number + 1) * size)
             index = picked if order is None else self._share(order[picked])
             if self.labeled is not None:
                 there = torch.arange(len(self.split), device=self.split.x.device)[index]
@@ -116,6 +132,10 @@ class Batches:
     @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
         """Return the order of an epoch, with shape (N,); None for that of the data."""
+        return self._order(epoch)
+
+    def _order(self, epoch: int) -> Tensor | None:
+        # Epochs of small data are single steps, in which a check of the number takes a while.
         if not self.shuffle:
             return None
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))

@@ -155,6 +155,17 @@ class DiagnosticContext:
         return f"lr={lr / (10 if lr > HIGH_LR else 3):.1g}" if lr else "a lower learning rate"
 
     @property
+    def longer(self) -> str:
+        """A longer training than that of the run, by the option that set its length."""
+        epochs, budget = self.option("epochs"), self.option("budget")
+        if epochs:
+            return f"epochs={2 * int(epochs)}"
+        if budget:
+            return f"a longer budget= than {budget}"
+        steps = max((int(row["step"]) for row in self.run.rows), default=0)
+        return f"steps={2 * steps}" if steps else "more steps="
+
+    @property
     def longer_warmup(self) -> str:
         """A longer warm-up of the KL than that of the run, in epochs."""
         epochs = float(self.option("epochs") or 10)

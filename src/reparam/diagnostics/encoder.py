@@ -74,7 +74,7 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if sure > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
             "The encoder lags behind: the decoder could use better posteriors than it gives",
-            f"epochs= over {context.option('epochs')}, a wider hidden=, or {context.longer_warmup}",
+            f"{context.longer}, a wider hidden=, or {context.longer_warmup}",
             is_problem=sure > max(LAG_NATS, LAG_PROBLEM * total),
         )
     apart = held - train

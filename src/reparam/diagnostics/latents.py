@@ -89,8 +89,7 @@ def _fixes(context: DiagnosticContext) -> list[str]:
     if float(context.option("lr") or 0.0) > HIGH_LR:
         fixes.append(f"{context.lower_lr}, as a high rate kills units for good")
     if 0 < steps < FEW_STEPS:
-        epochs = context.option("epochs")
-        fixes.append(f"more epochs= than {epochs}, which were {steps} steps only")
+        fixes.append(f"{context.longer}, as {steps} steps are few")
     bits = "" if context.free_bits else "free_bits=0.1 with objective='elbo', or "
     return [*fixes, context.longer_warmup, f"{bits}a decoder that sees less of x"]
 

@@ -63,7 +63,9 @@ def overfitting(context: DiagnosticContext) -> Finding:
         evidence.add(text, best_validation_loss=best, last_validation_loss=last)
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
-        rose = last - best > FALL * spread and not context.option("early_stopping")
+        record = context.option("recorded") or {}
+        keeps_best = context.option("early_stopping") or record.get("chooses_length")
+        rose = last - best > FALL * spread and not keeps_best
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
     if not (share > GAP_ADVICE or (rose and share > 0)):
@@ -172,10 +174,13 @@ def _too_high(context: DiagnosticContext, evidence: Evidence) -> Finding:
 @check("training-length")
 def stopped_early(context: DiagnosticContext) -> Finding:
     """Check whether training ended while the model still learned."""
-    run, epochs = context.run, context.option("epochs")
+    run = context.run
     if run.folder is not None and not run.folder.is_finished:
         last = max((int(row.get("epoch", 0)) for row in run.rows), default=0)
-        evidence = Evidence(f"the last row is of epoch {last + 1} of {epochs}", epoch=last + 1)
+        text = f"the last row is of epoch {last + 1}"
+        if context.option("epochs"):
+            text += f" of {context.option('epochs')}"
+        evidence = Evidence(text, epoch=last + 1)
         return evidence.problem(
             "Training was interrupted, so these are not its last weights",
             f"fit(..., out={str(run.folder.path)!r}, resume=True); after a loss that was not "
@@ -204,7 +209,7 @@ def stopped_early(context: DiagnosticContext) -> Finding:
         return evidence.fine("validation has levelled, though the loss still falls")
     return evidence.advice(
         "Training ended while the model still learned",
-        f"epochs={2 * int(epochs)}" if epochs else "more epochs",
+        context.longer,
     )
 
 

@@ -28,7 +28,7 @@ Where the step is a tensor, as on a GPU, the number is a tensor.
 """
 
 
-def value_at(number: float | Schedule, step: int | Tensor | None) -> Any:
+def value_at(number: float | Schedule, step: float | Tensor | None) -> Any:
     """Return a number, or a schedule's value at a step; its last value without a step.
 
     >>> value_at(lambda step: min(step / 10, 1.0), 5), value_at(lambda step: min(step, 3), None)

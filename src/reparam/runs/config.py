@@ -33,6 +33,7 @@ from reparam.runs.options import DataOptions, ModelOptions
 from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.kl_warmup import WeightsKL, weighted
+from reparam.training.length import Length
 from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.arguments import as_declared
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
@@ -54,7 +55,7 @@ RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("objective", "device_used"), str),
     **dict.fromkeys(("optimizer", "scheduler", "train_sha256"), str | None),
     **dict.fromkeys(("format", "threads", "n_train", "n_batches"), int),
-    "is_stream": bool,
+    **dict.fromkeys(("is_stream", "chooses_length"), bool),
     "class_names": tuple[str, ...],
     "range": tuple[float, ...] | None,
 }
@@ -327,6 +328,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
         ("spec", "shape", {}),
         ("data", "name", DATA),
         ("transform", "levels", get_type_hints(Pixels)),
+        ("length", "steps", get_type_hints(Length)),
     ):
         value = record.get(key)
         # Data in memory have no options, and a transform of the user's own is stored as {}.

@@ -1,7 +1,8 @@
 """Train a model on data: check both, prepare the machine, train, and keep the run in its folder."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
@@ -23,13 +24,16 @@ from reparam.models.latent import as_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
+from reparam.runs.budget import planned, scaled_lr
 from reparam.runs.config import (
+    checked_config,
     config_sha256,
     described,
     flat,
     recorded,
 )
 from reparam.runs.folder import RunFolder
+from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, with_held_out
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
@@ -37,9 +41,13 @@ from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
+from reparam.training.length import Length
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
+    BATCH_SIZE,
+    LENGTHS,
+    LR,
     MachineOptions,
     OptimizerName,
     PrecisionName,
@@ -63,18 +71,20 @@ def fit(
     data: object,
     objective: Objective | None = None,
     *,
-    epochs: int = 15,
-    batch_size: int = 128,
+    epochs: int | None = None,
+    steps: int | None = None,
+    budget: str | float | None = None,
+    batch_size: int | None = None,
     optimizer: OptimizerName | OptimizerFactory = "adam",
     scheduler: SchedulerFactory | None = None,
-    lr: float = 5e-3,
+    lr: float | None = None,
     lr_warmup: float = 0.2,
     lr_schedule: ScheduleName = "cosine",
     weight_decay: float = 0.0,
     clip_norm: float = 1.0,
     kl_warmup: float = 0.0,
     ema: float = 0.0,
-    early_stopping: int = 0,
+    early_stopping: int | None = None,
     seed: int = 0,
     log_every: int = 50,
     checkpoint_every: float = 5.0,
@@ -102,25 +112,34 @@ def fit(
             ``DataLoader``.
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
         epochs: The number of passes over the training split.
-        batch_size: The number of examples of each step.
+        steps: The number of optimizer steps; None for 7,000, or for one pass over the training
+            split where that is more. Give at most one of ``epochs``, ``steps`` and ``budget``.
+        budget: The wall-clock time of the run, such as ``30s``, ``5m`` or ``1h30m``, or a number of
+            seconds, in which the learning rate rises and falls.
+        batch_size: The number of examples of each step, 128 by default; a budget chooses it where
+            it is not given.
         optimizer: ``adam`` or ``muon``; or a function from parameters to a torch optimizer, which
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
-        lr: The highest learning rate.
+        lr: The highest learning rate; 0.005 by default, and more with the larger batches that a
+            budget chooses.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
-        early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
-            the best weights; 0 to train to the end.
+        early_stopping: Stop after this number of validations without a better ELBO, and keep the
+            best weights; 0 to train to the end. None is 0 where ``epochs`` is given; otherwise the
+            number of steps is chosen by held-out examples where there are fewer than 20,000
+            examples in memory: see ``runs.held_out``.
         seed: The seed of the order of the data, of every draw, and of the weights of a model that
             is built here.
         log_every: The number of steps between two rows of metrics.
         checkpoint_every: The smallest number of seconds between two checkpoints.
-        pictures_every: The number of epochs between two pictures; 0 for none.
+        pictures_every: The number of epochs between two pictures, or of tenths of the run where
+            ``epochs`` is not given; 0 for none.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``auto`` (bfloat16 where the machine computes in it, and float64 for weights in
             float64), ``float32``, ``bfloat16``, ``float64``.
@@ -160,11 +179,20 @@ def fit(
             f"scheduler={scheduler!r}: must be a function from an optimizer to a torch scheduler; "
             "schedules by name are options of lr_schedule="
         )
+    began = time.perf_counter()
+    stored = _stored(out, resume)
+    if epochs is None and steps is None and budget is None:
+        # A run goes on with its own length.
+        epochs, steps, budget = (stored.get(name) for name in LENGTHS)
+    if budget is not None:
+        batch_size, lr = batch_size or stored.get("batch_size"), lr or stored.get("lr")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
         optimizer=optimizer if isinstance(optimizer, str) else "adam",
         epochs=epochs,
+        steps=steps,
+        budget=budget,
         batch_size=batch_size,
         lr=lr,
         lr_warmup=lr_warmup,
@@ -180,16 +208,43 @@ def fit(
         pictures_every=pictures_every,
     )
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
+    is_chosen = chooses_length(recipe, source, options, devices * nodes)
+    if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
+        source, n_all = with_held_out(source, options.seed), len(source.split("train"))
+        if progress and "validation" in source.splits:
+            note(
+                f"{n_all - len(source.split('train')):,} of {n_all:,} examples are held out to "
+                "choose the number of steps: early_stopping=0 trains on all of them"
+            )
     type_of_weights = weights_type(recipe.model)
     if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
         precision = "float32"  # bfloat16 has three digits, and the values of a table have more
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
-    runtime = _runtime(recipe, machine, options.batch_size)
+    runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
+    length = _recorded_length(stored)
+    if length is None and options.budget is not None:
+        recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+        is_free = batch_size is None
+        batch_size, length = planned(
+            options.budget,
+            lambda: time.perf_counter() - began,
+            recipe,
+            source,
+            options,
+            runtime,
+            1 + n_folds_of(source) if is_chosen else 1,
+            own_optimizer,
+            scheduler,
+        )
+        if lr is None and is_free:
+            lr = scaled_lr(batch_size)
+    batch_size = batch_size or BATCH_SIZE
+    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
-        options.batch_size,
+        batch_size,
         device=runtime.device,
         seed=options.seed,
         repeat_labeled=own is not None and own.repeats_labeled,
@@ -211,7 +266,7 @@ def fit(
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
     require_memory(3 * n_bytes, runtime.device, **sizes)
-    n_draws = (1 if own is None else own.n_draws) * min(options.batch_size, batches.n_examples)
+    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
     require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
     validation = None
@@ -227,19 +282,28 @@ def fit(
         capture=capture,
         optimizer=own_optimizer,
         scheduler=scheduler,
+        length=length,
+        chooses_length=is_chosen,
     )
     folder = _folder(out, runtime)
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     keeping = trainer.checkpointing
     keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
     with ExitStack() as stack:
-        stack.enter_context(allocating(batch_size=options.batch_size, **sizes))
+        stack.enter_context(allocating(batch_size=batch_size, **sizes))
         # Training draws from torch's global state, which is put back: activation checkpointing,
         # compiled functions, graphs and a user's torch.manual_seed use no other. Other threads use
         # a generator of their own.
         if threading.current_thread() is not threading.main_thread():
             stack.enter_context(seeded(torch.device("cpu"), options.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
+        if is_chosen and isinstance(source, Dataset) and not stored:
+            if folder is not None:
+                folder.require_free()
+            trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
+            if progress and trainer.length.stop is not None:
+                note(trainer.length.reason)
+        config["recorded"] |= {"length": asdict(trainer.length), "chooses_length": is_chosen}
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
@@ -372,6 +436,20 @@ def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> Ru
     return RunFolder(as_path(out, "out"))
 
 
+def _stored(out: str | Path | Callable[[], Path] | None, resume: bool) -> Mapping[str, Any]:
+    """Return the configuration of the run that goes on; empty where a new one begins."""
+    if not resume or out is None or callable(out):
+        return {}
+    folder = RunFolder(as_path(out, "out"))
+    return checked_config(folder.config(), str(folder.config_file)) if folder.holds_run else {}
+
+
+def _recorded_length(stored: Mapping[str, Any]) -> Length | None:
+    """Return the length of the run that goes on; None where its options decide it."""
+    length = stored.get("recorded", {}).get("length")
+    return None if length is None else Length(**length)
+
+
 def _begin(
     stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool, is_main: bool
 ) -> bool:
@@ -404,9 +482,10 @@ def _restore(trainer: Trainer, folder: RunFolder, progress: bool) -> None:
     checkpoint = load_checkpoint(folder.checkpoints, note, trainer.checkpointing.config_sha256)
     if checkpoint is not None:
         trainer.restore(checkpoint)
-        epoch, epochs = trainer.progress.epoch, trainer.options.epochs
-        if progress and epoch < epochs:
-            note(f"going on from epoch {epoch + 1} of {epochs}")
+        done = trainer.progress
+        if progress and done.step < trainer.length.last:
+            place = trainer.length.place(done.epoch + 1, done.step, done.seconds)
+            note(f"going on from {' '.join(place.split())}")
 
 
 def _watchers(
@@ -419,7 +498,7 @@ def _watchers(
     """Yield the callbacks that show progress and write metrics and pictures."""
     options, spec = trainer.options, source.spec
     if progress:
-        yield progress_on_terminal(stack, options, trainer.n_steps)
+        yield progress_on_terminal(stack, trainer.length)
     if folder is None:
         return
     board = TensorBoard(folder.events, stack, note)
@@ -432,4 +511,6 @@ def _watchers(
             c: Tensor | None = examples.c[torch.arange(N_SAMPLES) % len(examples.c)]
         else:
             c = conditions(spec, N_SAMPLES)  # the labels in turn
-        yield Pictures(folder.pictures, examples, spec.shape, c, options, board.picture)
+        yield Pictures(
+            folder.pictures, examples, spec.shape, c, options, trainer.length, board.picture
+        )

@@ -74,10 +74,11 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
         raise RunError(f"{folder.path} has no weights yet: {how_to_resume}")
     warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
     if not folder.is_finished:
-        epoch = Progress.from_values(checkpoint.values).epoch
+        epoch, epochs = Progress.from_values(checkpoint.values).epoch, config.get("epochs")
+        place = "" if epochs is None else f" (epoch {epoch} of {epochs})"
         note(
-            f"{folder.path} is not finished: these are its weights after step {checkpoint.step} "
-            f"(epoch {epoch} of {config.get('epochs')}); {how_to_resume}"
+            f"{folder.path} is not finished: these are its weights after step "
+            f"{checkpoint.step:,}{place}; {how_to_resume}"
         )
     for name in ("best", "average.module", "model"):  # in the order of the end of training
         weights = unflatten(name, checkpoint.tensors)

@@ -21,7 +21,7 @@ class IndexedBatches(Protocol):
         """The number of examples of an epoch."""
 
     @property
-    def batch_size(self) -> int:
+    def size(self) -> int:
         """The number of examples of a batch; the last batch of an epoch may have fewer."""
 
     def order(self, epoch: int) -> Tensor | None:

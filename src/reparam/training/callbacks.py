@@ -17,6 +17,7 @@ from reparam.models.latent import as_latent, is_latent
 from reparam.pictures import grid, save, side_by_side
 from reparam.priors import NoPrior
 from reparam.training.events import Callback, Event
+from reparam.training.length import Length
 from reparam.training.options import TrainingOptions
 from reparam.utils.files import write_error
 from reparam.utils.seeding import seeded
@@ -29,20 +30,23 @@ N_SAMPLES = 64
 """The number of samples in a picture."""
 
 
-def progress_on_terminal(stack: ExitStack, options: TrainingOptions, n_steps: int) -> Callback:
+N_PICTURES, N_LINES = 10, 20
+"""The approximate number of pictures and of lines of a run that is not measured in epochs."""
+
+
+def progress_on_terminal(stack: ExitStack, length: Length) -> Callback:
     """Return the callback that shows a run: a bar, or lines where the output is not a terminal.
 
     Arguments:
         stack: The context that removes the bar when it is left.
-        options: The options of training.
-        n_steps: The number of all steps.
+        length: The length of the run.
     """
     from rich.console import Console
 
     console = Console(file=stderr(), width=width())
     if not console.is_terminal or console.is_dumb_terminal:
-        return EpochLines(options.epochs)
-    return ProgressBar(console, stack, options.epochs, n_steps)
+        return ProgressLines(length)
+    return ProgressBar(console, stack, length)
 
 
 class ProgressBar(Callback):
@@ -51,25 +55,24 @@ class ProgressBar(Callback):
     Arguments:
         console: The terminal, a ``rich.console.Console``.
         stack: The context that removes the bar when it is left.
-        epochs: The number of all epochs.
-        n_steps: The number of all steps.
+        length: The length of the run.
     """
 
-    def __init__(self, console: Any, stack: ExitStack, epochs: int, n_steps: int) -> None:
+    def __init__(self, console: Any, stack: ExitStack, length: Length) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.epochs = epochs
+        self.length, self.seconds = length, 0.0
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[place]}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[training]}{task.fields[validation]}"),
             TimeRemainingColumn(),
             console=console,
         )
         stack.enter_context(self._bar)
-        self._task = self._bar.add_task(
-            "", total=n_steps, epoch=f"0/{epochs}", training="", validation=""
-        )
+        total = length.last if length.seconds is None else length.seconds
+        place = length.place(0, 0, 0.0)
+        self._task = self._bar.add_task("", total=total, place=place, training="", validation="")
 
     def on_start(self, event: Event) -> None:
         """Move the bar to the step from which training goes on."""
@@ -92,19 +95,24 @@ class ProgressBar(Callback):
     on_end = on_start
 
     def _update(self, event: Event, epoch: int, **fields: Any) -> None:
-        label = f"{min(epoch, self.epochs)}/{self.epochs}"
-        self._bar.update(self._task, completed=event.step, epoch=label, **fields)
+        self.seconds = float(event.row.get("seconds", self.seconds))
+        completed = event.step if self.length.seconds is None else self.seconds
+        place = self.length.place(epoch, event.step, self.seconds)
+        self._bar.update(self._task, completed=completed, place=place, **fields)
 
 
-class EpochLines(Callback):
-    """A line for every epoch, with the validation score or, without one, that of the training.
+class ProgressLines(Callback):
+    """A line for every epoch, or about twenty where the run is not measured in epochs.
+
+    A line has the validation score or, without one, that of the training.
 
     Arguments:
-        epochs: The number of all epochs.
+        length: The length of the run.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, length: Length) -> None:
+        self.length = length
+        self._parts = Parts(length, N_LINES)
         self._training = ""
         self._began = time.perf_counter()
 
@@ -113,11 +121,34 @@ class EpochLines(Callback):
         self._training = f"  training {_score(event)}"
 
     def on_epoch(self, event: Event) -> None:
-        """Print the line."""
+        """Print the line, if one is due."""
+        if not self._parts.begins(event):
+            return
         score = f"  validation {_score(event)}" if event.row else self._training
         seconds = time.perf_counter() - self._began
-        label = f"epoch {event.epoch:>3}/{self.epochs}"
+        label = self.length.place(event.epoch, event.step, seconds)
         print(f"{label}{score}  ({seconds:.1f} s)", file=stderr(), flush=True)
+
+
+class Parts:
+    """The parts of a run: its epochs or, where it is not measured in epochs, equal parts.
+
+    Arguments:
+        length: The length of the run.
+        n: The number of equal parts.
+    """
+
+    def __init__(self, length: Length, n: int) -> None:
+        self.length, self.n, self.number = length, n, 0
+        """``number`` is that of the parts that are done."""
+
+    def begins(self, event: Event) -> bool:
+        """Return whether a part is done that was not done at the event before."""
+        before = self.number
+        self.number = event.epoch
+        if self.length.epochs is None:
+            self.number = event.step * self.n // self.length.steps
+        return self.number != before
 
 
 def _score(event: Event) -> str:
@@ -193,6 +224,8 @@ class TensorBoard(Callback):
 class Pictures(Callback):
     """Save samples, and inputs beside their reconstructions, after every N-th epoch.
 
+    A run that is not measured in epochs has ten parts in their place.
+
     All pictures have the same latent draws and inputs, so that they can be compared.
 
     Arguments:
@@ -202,6 +235,7 @@ class Pictures(Callback):
         c: The conditions of the samples, with shape (N_SAMPLES, C); None for an unconditional
             model.
         options: The options of training; N is ``pictures_every``.
+        length: The length of the run.
         show: A function that receives every picture too: its name, the picture and the step.
     """
 
@@ -212,20 +246,30 @@ class Pictures(Callback):
         shape: tuple[int, ...],
         c: Tensor | None,
         options: TrainingOptions,
+        length: Length,
         show: Callable[[str, "Image", int], None],
     ) -> None:
         self.folder, self.examples, self.shape, self.c = folder, examples, shape, c
         self.options, self.show = options, show
+        self._parts = Parts(length, N_PICTURES)
+
+    def on_start(self, event: Event) -> None:
+        """Find the part of the run from which training goes on."""
+        self._parts.begins(event)
 
     def on_epoch(self, event: Event) -> None:
         """Save and show the pictures, after every N-th epoch and the last one."""
-        every = self.options.pictures_every
-        if not every or (event.epoch % every and event.epoch != self.options.epochs):
+        every, is_new = self.options.pictures_every, self._parts.begins(event)
+        is_last = event.epoch == self.options.epochs
+        if not every or not is_new or (self._parts.number % every and not is_last):
             return
+        place = f"epoch-{event.epoch:03d}"
+        if self.options.epochs is None:
+            place = f"step-{event.step:07d}"
         event.model.eval()
         with seeded(self.examples.x.device, self.options.seed), torch.no_grad():
             for name, image in self._pictures(event.model).items():
-                save(image, self.folder / f"{name}-epoch-{event.epoch:03d}.png")
+                save(image, self.folder / f"{name}-{place}.png")
                 self.show(name, image, event.step)
 
     def _pictures(self, model: nn.Module) -> dict[str, "Image"]:

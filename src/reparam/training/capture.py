@@ -7,6 +7,7 @@ step is watched for that, and training then goes on without graphs.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import torch
@@ -58,13 +59,13 @@ class CapturedStep:
     def __init__(self, step: Step, batches: IndexedBatches) -> None:
         self.step, self.batches = step, batches
         self.device = device = step.runtime.device
-        self.n_whole = batches.n_examples // batches.batch_size
+        self.n_whole = batches.n_examples // batches.size
         """The number of whole batches of an epoch; a shorter last one is not captured."""
         self.is_possible = True
         """Whether steps can be taken in this way, as far as is known."""
         self.names: list[str] = []
         self._order = torch.arange(batches.n_examples, device=device)
-        self._within = torch.arange(batches.batch_size, device=device)
+        self._within = torch.arange(batches.size, device=device)
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self._taken = torch.zeros((), dtype=torch.int64, device=device)
         self._log = torch.empty(0)
@@ -82,20 +83,23 @@ class CapturedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_warm = 0
 
-    def take(self, epoch: int, start: int, requests: StopRequests) -> tuple[list[str], Tensor]:
+    def take(
+        self, epoch: int, start: int, requests: StopRequests, most: float = inf
+    ) -> tuple[list[str], Tensor]:
         """Take the whole batches of an epoch that are left, until a signal comes.
 
-        An epoch waits for the device at its end, and nowhere else.
+        It waits for the device at the end, and nowhere else.
 
         Arguments:
             epoch: The index of the epoch.
             start: The number of the first batch.
             requests: The requests to stop.
+            most: The largest number of batches.
 
         Returns:
             The names of the scalars and their values, with shape (K, n), of the K steps taken.
         """
-        self.step.run_milestones()
+        self.step.begin()
         # A milestone may replace tensors that a graph refers to.
         is_possible = not self.step.has_milestones_ahead
         order = self.batches.order(epoch)
@@ -104,11 +108,13 @@ class CapturedStep:
         self._number.fill_(start)
         self._taken.fill_(self.step.n_taken)
         number = start
-        while is_possible and number < self.n_whole and not requests.signal:
+        end = min(self.n_whole, start + most)
+        while is_possible and number < end and not requests.signal:
             self()
             number += 1
             is_possible = self.is_possible
         self.step.n_taken += number - start
+        self.step.position = max(self.step.n_taken - 1, 0)
         values = self._log[start:number].clone()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -170,7 +176,7 @@ def captured_step(
     """Return the captured form of a step, where there can be one.
 
     A graph cannot contain changes that the host makes in every step: annealed modules, optimizers
-    and schedulers of the user, and callbacks that receive every step.
+    and schedulers of the user, callbacks that receive every step, and schedules by a clock.
 
     Arguments:
         step: The step.
@@ -180,7 +186,7 @@ def captured_step(
     """
     is_wanted = step.runtime.device.type == "cuda" if capture is None else capture
     indexed = batches.indexed() if is_wanted else None
-    on_host = every_step(callbacks) or step.annealed or step.has_own_optimizer
+    on_host = every_step(callbacks) or step.annealed or step.has_own_optimizer or step.clock
     if indexed is None or on_host or step.runtime.world_size > 1:
         return None
     return CapturedStep(step, indexed)

@@ -1,7 +1,10 @@
 """Events of a training run, and the callbacks that receive them.
 
-The order of the events is ``start``, then for each epoch ``step`` … ``log`` … ``epoch``, then
-``end``. A callback is a function of an ``Event``, or an object of a subclass of ``Callback``.
+The order of the events is ``start``, then ``step`` … ``log`` … ``epoch`` again and again, then
+``end``. Where ``epochs`` is given, ``epoch`` comes after every epoch. In other runs it comes about
+a hundred times, evenly in steps: after some epochs where they are short, and also within epochs
+where they are long. A callback is a function of an ``Event``, or an object of a subclass of
+``Callback``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -78,8 +81,8 @@ class Callback:
         ...         if event.step == 3:
         ...             event.stop()
         >>> from reparam import fit, variants
-        >>> run = fit(variants.vae, torch.ones(64, 4), batch_size=8, callbacks=[StopAt()],
-        ...           progress=False)
+        >>> run = fit(variants.vae, torch.ones(64, 4), batch_size=8, epochs=1,
+        ...           callbacks=[StopAt()], progress=False)
         >>> run.rows[-1]["step"]
         3
     """
@@ -96,7 +99,7 @@ class Callback:
         """Receive the event of a row of metrics."""
 
     def on_epoch(self, event: Event) -> None:
-        """Receive the event after an epoch and its validation."""
+        """Receive the event after an epoch, or a part of the run, and its validation."""
 
     def on_end(self, event: Event) -> None:
         """Receive the event after the training, when the model has its final weights."""

@@ -50,6 +50,11 @@ class Monitor:
         self._clear()
         self.resume()
 
+    @property
+    def seconds(self) -> float:
+        """The seconds that the run has taken until now."""
+        return time.perf_counter() - self._began
+
     def resume(self) -> None:
         """Start the clock of the steps: the time before, as of validation, is not counted."""
         self._resumed = time.perf_counter()
@@ -78,7 +83,7 @@ class Monitor:
         now, progress = time.perf_counter(), self.state.progress
         self._seconds += now - self._resumed
         progress.batch += len(values)
-        progress.step = self.state.step.n_taken
+        progress.step, progress.position = self.state.step.n_taken, self.state.step.position
         progress.seconds = now - self._began
 
     def log(self) -> None:
@@ -95,9 +100,9 @@ class Monitor:
         step, progress = self.state.step, self.state.progress
         row: Row = {"split": "train", "epoch": progress.epoch, "step": progress.step}
         row |= dict(zip(self._names, means.tolist(), strict=True))
-        row["lr"] = step.lr(progress.step - 1)
+        row["lr"] = step.lr(step.position)
         if isinstance(step.objective, WeightsKL):
-            row["beta"] = float(value_at(step.objective.beta, progress.step - 1))
+            row["beta"] = float(value_at(step.objective.beta, step.position))
         # The name is that of the first files of metrics, which were of images only.
         n_examples = self.runtime.world_size * sum(self._sizes)
         row["images_per_second"] = n_examples / max(self._seconds, 1e-9)

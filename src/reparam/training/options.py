@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from reparam.errors import OptionError, unknown
+from reparam.training.length import seconds_of
 from reparam.utils.arguments import as_float, as_int, numbers
 
 OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear", "constant", "stages"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float64"]
+
+BATCH_SIZE = 128
+"""The number of examples of each step by default."""
+
+LR = 5e-3
+"""The learning rate by default, chosen on 5,000 held-out training images of MNIST, 15 epochs, one
+and two layers of 400: 2e-3 costs the shallow net more than a nat, and 1e-2 the deeper one four."""
+
+LENGTHS = ("epochs", "steps", "budget")
+"""The options that set the length of a run; one of them may be given."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +33,16 @@ class TrainingOptions:
 
     Arguments:
         epochs: The number of passes over the training split.
-        batch_size: The number of examples of each step.
+        steps: The number of optimizer steps; by default 7,000, or one pass over the training split
+            where that is more. Set at most one of epochs, steps and budget.
+        budget: The wall-clock time of the run, such as 30s, 5m or 1h30m, in which the learning rate
+            rises and falls.
+        batch_size: The number of examples of each step, 128 by default; a budget chooses it where
+            it is not given.
         optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
             slower steps: for networks without convolutions and batches of some hundred examples.
-        lr: The highest learning rate.
+        lr: The highest learning rate; 0.005 by default, and more with the larger batches that a
+            budget chooses.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
             all (constant), or in eight stages to a tenth.
@@ -33,17 +50,22 @@ class TrainingOptions:
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
-        early_stopping: Stop after this number of epochs without a better validation ELBO, and keep
-            the best weights; 0 to train to the end.
+        early_stopping: Stop after this number of validations without a better ELBO, and keep the
+            best weights; 0 to train to the end. A validation comes after every epoch where epochs
+            is set, and about a hundred times in other runs. By default 0 where epochs is set;
+            other runs on fewer than 20,000 examples in memory choose the number of steps by
+            held-out examples.
         seed: The seed of the order of the data, of every draw, and of the first weights of a model
             that is built from a variant.
-        log_every: The number of steps between two rows of metrics; at most one epoch.
+        log_every: The number of steps between two rows of metrics; at most those between two
+            validations.
         checkpoint_every: The smallest number of seconds between two checkpoints, which is also the
             most that a killed run loses.
-        pictures_every: The number of epochs between two pictures; 0 for none.
+        pictures_every: The number of epochs between two pictures, or of tenths of the run where
+            epochs is not set; 0 for none.
 
     Raises:
-        OptionError: A value out of its range.
+        OptionError: A value out of its range, or more than one of epochs, steps and budget.
 
     Example:
         >>> TrainingOptions(epochs=0)
@@ -51,20 +73,20 @@ class TrainingOptions:
         reparam.errors.OptionError: epochs=0: must be at least 1
     """
 
-    epochs: int = 15
-    batch_size: int = 128
+    epochs: int | None = None
+    steps: int | None = None
+    budget: str | float | None = None
+    batch_size: int | None = None
     optimizer: OptimizerName = "adam"
-    # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
-    # shorter warm-up costs the deeper net two nats, 2e-3 the shallow one more than one nat, and
-    # 1e-2 the deeper one four.
-    lr: float = 5e-3
+    lr: float | None = None
+    # A shorter one costs a net of two layers of 400 two nats on 5,000 held-out images of MNIST.
     lr_warmup: float = 0.2
     lr_schedule: ScheduleName = "cosine"
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
     ema: float = 0.0
-    early_stopping: int = 0
+    early_stopping: int | None = None
     seed: int = 0
     log_every: int = 50
     checkpoint_every: float = 5.0
@@ -75,21 +97,32 @@ class TrainingOptions:
         for name, names in (("optimizer", OptimizerName), ("lr_schedule", ScheduleName)):
             if values[name] not in get_args(names):
                 raise unknown(name, str(values[name]), get_args(names))
-        for name in ("epochs", "batch_size", "log_every"):
-            values[name] = as_int(name, values[name], minimum=1)
+        for name in ("epochs", "steps", "batch_size", "log_every"):
+            if values[name] is not None:
+                values[name] = as_int(name, values[name], minimum=1)
         for name in ("early_stopping", "pictures_every", "seed"):
-            values[name] = as_int(name, values[name])
+            if values[name] is not None:
+                values[name] = as_int(name, values[name])
+        if self.budget is not None:
+            seconds = seconds_of(self.budget)
+            values["budget"] = self.budget if isinstance(self.budget, str) else f"{seconds}s"
+        if self.epochs is not None and self.early_stopping is None:
+            values["early_stopping"] = 0
+        given = [f"{name}={values[name]}" for name in LENGTHS if values[name] is not None]
+        if len(given) > 1:
+            raise OptionError(f"{', '.join(given)}: give only one of {', '.join(LENGTHS)}")
         for name in ("weight_decay", "kl_warmup"):
             values[name] = as_float(name, values[name], minimum=0.0)
         for name in ("clip_norm", "checkpoint_every"):
             # An infinite value means no limit, and no checkpoint.
             values[name] = as_float(name, values[name], minimum=0.0, finite=False)
-        values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
+        if self.lr is not None:
+            values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
         for name in ("ema", "lr_warmup"):
             values[name] = share = as_float(name, values[name])
             if not 0 <= share < 1:
                 raise OptionError(f"{name}={share}: must be at least 0 and below 1")
-        if self.kl_warmup > self.epochs:
+        if self.epochs is not None and self.kl_warmup > self.epochs:
             raise OptionError(
                 f"kl_warmup={self.kl_warmup}: longer than the run of epochs={self.epochs}, so the "
                 "KL would never have its full weight; warm up in fewer epochs"

@@ -54,7 +54,9 @@ class Progress:
         step: The number of optimizer steps taken.
         seconds: The time that they took.
         best: The best validation score, in nats per example; -inf before the first.
-        epochs_since_best: The number of epochs since then.
+        epochs_since_best: The number of validations since then.
+        best_step: The number of steps before the best score.
+        position: The place of the last step in the schedules.
     """
 
     epoch: int = 0
@@ -63,6 +65,8 @@ class Progress:
     seconds: float = 0.0
     best: float = -inf
     epochs_since_best: int = 0
+    best_step: int = 0
+    position: float = 0.0
 
     def to_values(self) -> dict[str, Any]:
         """Return plain values; JSON has no infinity."""
@@ -76,7 +80,9 @@ class Progress:
             CheckpointError: Values of other names or types, which only another program writes.
         """
         kinds = get_type_hints(cls)
-        found = {name: value for name, value in values.items() if name not in OWN}
+        # Older checkpoints do not have the last two values, and no clock moved their schedules.
+        added: dict[str, Any] = {"best_step": 0, "position": values.get("step")}
+        found = added | {name: value for name, value in values.items() if name not in OWN}
         wrong = sorted(kinds.keys() ^ found.keys())
         try:
             if wrong:
@@ -85,12 +91,16 @@ class Progress:
             found = {
                 name: as_declared(name, value, kinds[name], 0) for name, value in found.items()
             }
-            return cls(**found, best=-inf if best is None else as_float("best", best))
+            found["best"] = -inf if best is None else as_float("best", best)
+            progress = cls(**found)
         except OptionError as error:
             raise CheckpointError(
                 f"the checkpoint was not written by reparam: {error}; delete it to go on from the "
                 "one before it"
             ) from error
+        if "position" not in values:
+            progress.position = max(progress.step - 1, 0)
+        return progress
 
 
 @dataclass
@@ -216,7 +226,8 @@ class TrainingState:
                 f"the checkpoint after step {checkpoint.step} is not one of this run ({reason}): "
                 "delete it to go on from the one before it"
             ) from error
-        self.progress, self.step.n_taken = progress, progress.step
+        self.progress = progress
+        self.step.go_on(progress.step, progress.position)
         runtime = self.step.runtime
         if runtime.rank:
             # The stored random state is that of the first process: others need their own.

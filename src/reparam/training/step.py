@@ -8,7 +8,7 @@ objective updates the parameters that belong to no player. Then every player upd
 order, on the same batch.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -32,7 +32,7 @@ from reparam.training.optimizers import (
     own_optimizer,
     own_scheduler,
 )
-from reparam.training.options import TrainingOptions
+from reparam.training.options import LR, TrainingOptions
 from reparam.training.runtime import Runtime, SingleDevice
 from reparam.training.schedules import LearningRate, learning_rate
 from reparam.utils.arguments import numbers
@@ -60,7 +60,7 @@ class Loss(nn.Module):
         x: Tensor,
         y: Tensor | None,
         c: Tensor | None,
-        step: int | Tensor | None,
+        step: float | Tensor | None,
         progress: float | Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and the scalars to log of the batch (x, y, c)."""
@@ -166,7 +166,7 @@ def make_turns(
         parameters = list(model.get_submodule(player.module).parameters())
         if not player.module:
             parameters = [p for p in parameters if p.requires_grad and id(p) not in owned]
-        lr = player.lr or options.lr
+        lr = player.lr or options.lr or LR
         made: list[Optimizer]
         if optimizer is not None:
             made = [own_optimizer(optimizer, parameters, player.lr)] if parameters else []
@@ -215,7 +215,7 @@ class Step:
 
     and counts the step. After ``n_steps`` steps all schedules keep their last value. Of the options
     it uses those of the optimizer, the schedules, ``clip_norm``, ``ema`` and, for the draws of
-    milestones, ``seed``; an epoch of ``kl_warmup`` has ``n_steps / options.epochs`` steps.
+    milestones, ``seed``.
 
     Arguments:
         recipe: The model, its objective, its players and milestones.
@@ -231,10 +231,15 @@ class Step:
             ``lr`` of a player is.
         scheduler: A function from an optimizer to its ``LRScheduler``, in place of ``lr_schedule``
             and ``lr_warmup``. It steps after every update, not after every epoch.
+        steps_per_epoch: The number of steps of an epoch of ``kl_warmup``;
+            ``n_steps / options.epochs`` when None.
+        clock: A function that returns the share of the training that is done, from 0 to 1, which
+            then moves all schedules; None for the number of the step.
 
     Raises:
         OptionError: Milestones that need more than one batch without ``examples``; a function that
-            returns no optimizer or no scheduler; ``kl_warmup`` for an objective without a KL.
+            returns no optimizer or no scheduler; ``kl_warmup`` for an objective without a KL, or
+            without the length of an epoch.
 
     Example:
         >>> from reparam import DataSpec, variants
@@ -258,6 +263,8 @@ class Step:
         examples: Iterable[Batch] | None = None,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
+        steps_per_epoch: float | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         if examples is None and not all(each.first_batch for each in recipe.milestones):
             raise OptionError(
@@ -266,7 +273,14 @@ class Step:
             )
         if runtime is None:
             runtime = SingleDevice(next(recipe.model.parameters()).device, "float32")
-        recipe = warmed_up(recipe, options.kl_warmup, n_steps / options.epochs)
+        if steps_per_epoch is None and options.epochs is not None:
+            steps_per_epoch = n_steps / options.epochs
+        if options.kl_warmup and steps_per_epoch is None:
+            raise OptionError(
+                f"kl_warmup={options.kl_warmup}: a number of epochs, whose length is not known; "
+                "give steps_per_epoch="
+            )
+        recipe = warmed_up(recipe, options.kl_warmup, steps_per_epoch or 1)
         # Networks of the user's own may have narrow maps, too.
         self.model = float32_where_narrow(recipe.model)
         self.objective = recipe.objective
@@ -275,6 +289,10 @@ class Step:
         self.n_steps = n_steps
         self.n_taken = 0
         """The number of steps taken."""
+        self.clock = clock
+        self.position: float = 0
+        """The place of the last step in the schedules: the number of the steps before it, or what a
+        clock makes of it."""
         self.has_own_optimizer = optimizer is not None or scheduler is not None
         """Whether optimizers or schedulers are the user's, so that their whole state is stored."""
         self.turns = make_turns(recipe, options, runtime, n_steps, optimizer, scheduler)
@@ -298,14 +316,14 @@ class Step:
         """
         if not self.model.training:
             self.model.train()
-        progress = min(self.n_taken / self.n_steps, 1.0)
+        self.begin([batch])
+        progress = min(self.position / self.n_steps, 1.0)
         for module in self.annealed:
             module.anneal(progress)
-        self.run_milestones([batch])
         for turn in self.turns:
             if turn.rate is not None:
-                turn.set_lr(turn.rate(self.n_taken))
-        scalars = self.update(replace(batch, step=self.n_taken, progress=progress))
+                turn.set_lr(turn.rate(self.position))
+        scalars = self.update(replace(batch, step=self.position, progress=progress))
         if self.has_own_optimizer:
             self._own_lr = self.turns[0].lr
             for turn in self.turns:
@@ -328,7 +346,7 @@ class Step:
         """The current model: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.module
 
-    def lr(self, step: int) -> float:
+    def lr(self, step: float) -> float:
         """Return the learning rate of the main objective at a step.
 
         With an optimizer or a scheduler of the user it is that of the last step taken.
@@ -363,11 +381,17 @@ class Step:
 
     @property
     def has_milestones_ahead(self) -> bool:
-        """Whether a milestone is due before the next step or a later one."""
-        return any(at >= self.n_taken for at in self._milestones)
+        """Whether a milestone is still due."""
+        return bool(self._milestones)
 
-    def run_milestones(self, batches: Iterable[Batch] = ()) -> None:
-        """Run, once, the milestones that are due before the next step.
+    def go_on(self, n_taken: int, position: float) -> None:
+        """Go on after a number of steps, the last of which had this place in the schedules."""
+        self.n_taken, self.position = n_taken, position
+        if n_taken:
+            self._milestones = {at: m for at, m in self._milestones.items() if at > position}
+
+    def begin(self, batches: Iterable[Batch] = ()) -> None:
+        """Find the place of the next step, and run, once, the milestones that are due there.
 
         The draws of training go on as if a milestone had drawn nothing, and the average of the
         weights starts again at what a milestone has set.
@@ -375,7 +399,12 @@ class Step:
         Arguments:
             batches: The examples in a loop that has no others: the first batch.
         """
-        for milestone in self._milestones.pop(self.n_taken, ()):
+        if self.clock is None:
+            self.position = self.n_taken
+        else:
+            self.position = min(self.clock(), 1.0) * self.n_steps
+        due = sorted(at for at in self._milestones if at <= self.position)
+        for milestone in [one for at in due for one in self._milestones.pop(at)]:
             self.model.eval()
             with seeded(self.runtime.device, self.options.seed), torch.no_grad():
                 examples = _first(self._examples or batches, milestone.n_examples)

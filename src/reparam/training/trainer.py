@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from reparam.training.batches import Batches, FirstEpoch
 from reparam.training.capture import CapturedStep, captured_step
 from reparam.training.checkpoint import Checkpoint
 from reparam.training.events import Event, EventHandler, Kind, every_step, send
+from reparam.training.length import Length, length_of
 from reparam.training.monitor import Monitor, Row
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import TrainingOptions
@@ -39,6 +41,9 @@ class Trainer:
             None.
         optimizer: A function from parameters to their optimizer; see ``Step``.
         scheduler: A function from an optimizer to its scheduler; see ``Step``.
+        length: The number of steps; that of the options when None.
+        chooses_length: Whether training ends after a quarter of all steps without a better loss on
+            the validation split, with the best weights. The initial weights are a candidate.
 
     Raises:
         DataError: No training examples, or early stopping without a validation split.
@@ -68,20 +73,34 @@ class Trainer:
         capture: bool | None = None,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
+        length: Length | None = None,
+        chooses_length: bool = False,
     ) -> None:
         if len(batches) == 0:
             raise DataError("the training split has no examples: give at least one")
         self.model, self.batches, self.options = recipe.model, batches, options
         self.callbacks, self.capture = callbacks, capture
-        self.n_steps = options.epochs * len(batches)
-        # Small data have short epochs, and every epoch should have a row.
-        self.log_every = min(options.log_every, len(batches))
-        examples = FirstEpoch(batches)
-        self.step = Step(recipe, options, self.n_steps, runtime, examples, optimizer, scheduler)
+        if length is None:
+            n_validated = 0 if validation is None or chooses_length else len(validation)
+            length = length_of(options, len(batches), n_validated)
+        self.length = length
+        # Small data have short epochs, and every validation should have a row of training.
+        self.log_every = min(options.log_every, self.length.every or len(batches))
+        self.step = Step(
+            recipe,
+            options,
+            self.length.steps,
+            runtime,
+            FirstEpoch(batches),
+            optimizer,
+            scheduler,
+            steps_per_epoch=len(batches),
+            clock=None if self.length.seconds is None else self._share_of_time,
+        )
         self.runtime = self.step.runtime
         self.state = TrainingState(self.step, options.seed)
         self.checkpointing = Checkpointing(checkpoints, options.checkpoint_every)
-        self.validation = Validation(validation, options, self.state)
+        self.validation = Validation(validation, self.state, length if chooses_length else None)
         self.monitor = Monitor(self.state, partial(self._send, "log"), self.checkpointing)
         self._requests = StopRequests()
 
@@ -118,6 +137,10 @@ class Trainer:
             if self.progress.step == 0:
                 # The first weights may come from anywhere: they are a part of the run.
                 self.save()
+                with self.monitor.diagnosis():
+                    self.step.begin()
+                    if self.validation.patience.steps:
+                        self.validation.keep_best(self.validation.row())
             self._requests.agreed(self.runtime)  # a callback may have stopped the run already
             while not self._is_done:
                 with self.monitor.diagnosis():
@@ -131,53 +154,92 @@ class Trainer:
         return self.model
 
     def _train_epoch(self) -> None:
+        """Train to the end of the current epoch, or to the end of the training within it."""
         progress, monitor = self.progress, self.monitor
         is_watched = self.step.keeps_terms
         self.state.seed_draws()
-        self.model.train()
         monitor.resume()
-        if self.captured is not None:
-            self._take_captured(self.captured)
+        while self.captured is not None and self._take_captured(self.captured):
+            if progress.batch < len(self.batches) and self._ends(is_inside=True):
+                return
         for batch in self.batches.epoch(progress.epoch, start=progress.batch):
             scalars = self.step(batch)
             monitor.add(list(scalars), torch.stack(list(scalars.values()))[None], len(batch))
             if is_watched:
                 self._send("step", batch=batch)
-            is_inside = progress.batch < len(self.batches)
             if progress.step % self.log_every == 0:
                 monitor.log()
-                if is_inside and self.checkpointing.is_due:
-                    self.save()
-            if is_inside:
-                if self._stops():
-                    return
-                self.state.seed_draws()
+            if progress.batch < len(self.batches) and self._ends(is_inside=True):
+                return
             monitor.resume()
-        # A window may reach over several epochs, so that every row is a mean over as many steps.
-        monitor.check()
-        if progress.step == self.n_steps or self.captured is not None:
-            monitor.log()
-        row = self.validation.row()
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        self.validation.keep_best(row)
-        self._send("epoch", row)
-        if not self._stops() and self.checkpointing.is_due:
-            self.save()
+        self._ends(is_inside=False)
 
-    def _take_captured(self, captured: CapturedStep) -> None:
-        """Take the whole batches of an epoch that are left as a graph."""
-        progress = self.progress
-        names, values = captured.take(progress.epoch, progress.batch, self._requests)
+    def _take_captured(self, captured: CapturedStep) -> bool:
+        """Take whole batches as a graph, up to the next validation, and return whether there are.
+
+        The other batches of the epoch are taken without a graph.
+        """
+        progress, every = self.progress, self.length.every
+        most = self.length.last - progress.step
+        if every is not None:
+            most = min(most, every - progress.step % every)
+        self.model.train()
+        names, values = captured.take(progress.epoch, progress.batch, self._requests, most)
         if len(values):
-            self.monitor.add(names, values, self.options.batch_size)
+            self.monitor.add(names, values, captured.batches.size)
             self.monitor.resume()
         if not captured.is_possible:
             self.captured = None
+        return len(values) > 0
+
+    def _ends(self, *, is_inside: bool) -> bool:
+        """Do the work after a step or an epoch, and return whether the training ends here.
+
+        Arguments:
+            is_inside: Whether the epoch goes on.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+        progress, every = self.progress, self.length.every
+        is_validated = not is_inside if every is None else progress.step % every == 0
+        is_last = self._is_complete
+        row: Row = {}
+        if is_validated or is_last:
+            # A window may reach over several epochs, so that every row is a mean over as many
+            # steps.
+            self.monitor.check()
+            if progress.step >= self.length.last or is_last or self.captured is not None:
+                self.monitor.log()
+            row = self.validation.row()
+        if not is_inside:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        if is_validated or is_last:
+            if row:
+                self.validation.keep_best(row)
+            self._send("epoch", row)
+        if self._stops():
+            return True
+        # Within an epoch a checkpoint follows a row of metrics.
+        if (not is_inside or progress.step % self.log_every == 0) and self.checkpointing.is_due:
+            self.save()
+        if is_inside:
+            self.state.seed_draws()
+        return False
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether the run has its full length."""
+        length, progress = self.length, self.progress
+        if length.epochs is not None:
+            return progress.epoch >= length.epochs  # a loader may yield fewer batches
+        if length.seconds is not None:
+            return progress.seconds >= length.seconds
+        return progress.step >= length.last
 
     @property
     def _is_done(self) -> bool:
-        is_last = self.progress.epoch >= self.options.epochs
-        return is_last or self.validation.stops or self._requests.ends_training
+        return self._is_complete or self.validation.stops or self._requests.ends_training
 
     def _stops(self) -> bool:
         """Return whether training ends here, with its last row and checkpoint written.
@@ -185,8 +247,9 @@ class Trainer:
         Raises:
             Interrupted: A signal came, to this process or, at whole windows, to another.
         """
-        progress = self.progress
-        if self.runtime.world_size > 1 and progress.batch and progress.step % self.log_every:
+        progress, is_done = self.progress, self._is_done
+        is_window = progress.batch == 0 or progress.step % self.log_every == 0
+        if self.runtime.world_size > 1 and not is_window and not is_done:
             return False
         number = self._requests.agreed(self.runtime)
         if not self._is_done and not number:
@@ -199,6 +262,10 @@ class Trainer:
         saved = "" if self.checkpointing.folder is None else " and saved"
         place = f"epoch {progress.epoch + 1}, step {progress.step}"
         raise Interrupted(f"stopped at {place}{saved}; {self.checkpointing.advice()}", number)
+
+    def _share_of_time(self) -> float:
+        """Return the share of the time of the run that has passed."""
+        return self.monitor.seconds / (self.length.seconds or inf)
 
     def _send(self, kind: Kind, row: Row | None = None, batch: Batch | None = None) -> None:
         """Send an event to the callbacks."""

@@ -98,7 +98,7 @@ def reseed(device: torch.device, seed: int) -> None:
     ...     torch.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
-    for place in (torch.device("cpu"), device):
+    for place in {torch.device("cpu"), device}:
         _generator(place).manual_seed(seed)
 
 

@@ -1,0 +1,172 @@
+r"""The batch size and the number of steps that fit into a wall-clock time.
+
+A copy of the model takes a few steps with batches of every size, in at most 3 % of the time. The
+batch is the largest whose step takes at most twice as long as that of the smallest: below it the
+time of a step is that of calling torch, so that further examples cost little; above it a step costs
+in proportion to its examples, and more steps serve better. The time of a step gives the number of
+steps,
+
+.. math:: T = (\text{budget} - \text{seconds before the first step}) / \text{seconds per step}.
+
+The schedules do not depend on this estimate. Their place is the share of the time that has passed,
+so that the learning rate has fallen when the time is up, however busy the machine was.
+"""
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace as with_changes
+from itertools import chain, count, islice
+from statistics import median
+
+from reparam.data import Dataset, Split, Stream
+from reparam.data.given import training_batches
+from reparam.errors import OptionError
+from reparam.objectives.recipe import Recipe
+from reparam.training.batches import FirstEpoch
+from reparam.training.length import DEFAULT_STEPS, Length, length_of, seconds_of
+from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
+from reparam.training.options import BATCH_SIZE, LR, TrainingOptions
+from reparam.training.runtime import Runtime
+from reparam.training.step import Step
+from reparam.utils.seeding import seeded
+
+SIZES = (64, 128, 256, 512, 1024)
+"""The batch sizes that are measured."""
+
+SHARE = 0.03
+"""The share of the time in which they are measured."""
+
+SLOWER = 2.0
+"""How many times as long a step may take as one of the smallest batch."""
+
+RESERVE = 0.01
+"""The share of the time that is left for the last validation and for writing the weights."""
+
+FEWEST = 8
+"""The least number of batches of an epoch, where the batch size is chosen."""
+
+Clock = Callable[[], float]
+
+
+def seconds_per_step(
+    recipe: Recipe,
+    source: Dataset | Stream,
+    options: TrainingOptions,
+    runtime: Runtime,
+    sizes: tuple[int, ...],
+    seconds: float,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+    clock: Clock = time.perf_counter,
+) -> dict[int, float]:
+    """Return the median seconds of a step of a copy of the model, by the size of its batch.
+
+    Arguments:
+        recipe: The recipe, on the device; it is not changed.
+        source: The data.
+        options: The options of training.
+        runtime: The device and the precision.
+        sizes: The batch sizes.
+        seconds: The time of all measurements. Each takes at least three steps, the first of which
+            does not count.
+        optimizer: See ``fit``.
+        scheduler: See ``fit``.
+        clock: The time in seconds.
+    """
+    found = {}
+    with seeded(runtime.device, options.seed):
+        for size in sizes:
+            batches = training_batches(source, size, device=runtime.device, seed=options.seed)
+            step = Step(
+                deepcopy(recipe),
+                options,
+                DEFAULT_STEPS,
+                runtime,
+                FirstEpoch(batches),
+                optimizer,
+                scheduler,
+                steps_per_epoch=len(batches),
+            )
+            endless = chain.from_iterable(map(batches.epoch, count()))
+            taken: list[float] = []
+            began = clock()
+            while len(taken) < 3 or clock() - began < seconds / len(sizes):
+                before = clock()
+                for scalars in (step(batch) for batch in islice(endless, 1)):
+                    float(scalars["loss"])  # waits for the device
+                taken.append(clock() - before)
+            found[size] = median(taken[1:])
+    return found
+
+
+def chosen_size(seconds: dict[int, float]) -> int:
+    """Return the largest batch size whose step is at most twice as long as that of the smallest.
+
+    >>> chosen_size({64: 1.0, 128: 1.2, 256: 1.9, 512: 3.6})
+    256
+    """
+    limit = SLOWER * seconds[min(seconds)]
+    return max(size for size, each in seconds.items() if each <= limit)
+
+
+def scaled_lr(size: int) -> float:
+    r"""Return the learning rate for batches of a size, which grows with its square root.
+
+    >>> scaled_lr(128), scaled_lr(512)
+    (0.005, 0.01)
+    """
+    return LR * float((size / BATCH_SIZE) ** 0.5)
+
+
+def planned(
+    budget: str | float,
+    spent: Clock,
+    recipe: Recipe,
+    source: Dataset | Stream,
+    options: TrainingOptions,
+    runtime: Runtime,
+    n_runs: int = 1,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+) -> tuple[int, Length]:
+    """Return the batch size and the length of a run in a wall-clock time.
+
+    Arguments:
+        budget: The time.
+        spent: A function that returns the seconds since the run began.
+        recipe: The recipe, on the device; it is not changed.
+        source: The data.
+        options: The options of training; with a ``batch_size``, only its steps are measured.
+        runtime: The device and the precision.
+        n_runs: The number of trainings that share the time, as in cross-fitting. Several have a
+            fixed number of steps.
+        optimizer: See ``fit``.
+        scheduler: See ``fit``.
+
+    Raises:
+        OptionError: Several devices, whose clocks differ, or a KL warm-up longer than the run.
+    """
+    if runtime.world_size > 1:
+        raise OptionError(
+            f"budget={budget!r}: {runtime.world_size} devices have no common clock; give steps= or "
+            "epochs="
+        )
+    seconds = seconds_of(budget)
+    sizes: tuple[int, ...] = (options.batch_size or BATCH_SIZE,)
+    if options.batch_size is None and isinstance(source, Dataset):
+        n = len(source.split("train"))
+        sizes = tuple(size for size in SIZES if FEWEST * size <= n) or sizes
+    each = seconds_per_step(
+        recipe, source, options, runtime, sizes, SHARE * seconds, optimizer, scheduler
+    )
+    size = chosen_size(each)
+    left = max((1 - RESERVE) * seconds - spent(), SHARE * seconds)
+    n_steps = max(1, round(left / each[size] / n_runs))
+    batches = training_batches(source, size, device=runtime.device, seed=options.seed)
+    held = source.splits.get("validation")
+    n_validated = len(held) if isinstance(held, Split) else 0
+    options = with_changes(options, budget=None, steps=n_steps, batch_size=size)
+    length = length_of(options, len(batches), n_validated)
+    reason = f"budget={budget}: about {n_steps:,} steps of {size} examples"
+    return size, with_changes(length, reason=reason, seconds=left if n_runs == 1 else None)

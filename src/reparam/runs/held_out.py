@@ -1,0 +1,212 @@
+r"""The number of steps of a run on small data, chosen by held-out examples.
+
+A model of a few hundred rows over-fits within the default number of steps. With 200 rows or more, a
+tenth of them is held out: training keeps the weights with the best loss on them. With fewer rows a
+tenth says too little, and every row counts. Then K-fold cross-fitting trains a copy of the model
+without each fold :math:`F_k`, and the model itself is trained on all rows for
+
+.. math:: s^\star = \arg\min_s \sum_k \sum_{x \in F_k} \mathcal{L}_k^{(s)}(x)
+
+steps of the same schedule, where :math:`\mathcal{L}_k^{(s)}` is the loss after s steps without fold
+k. The initial weights, s = 0, are a candidate.
+
+References:
+    Stone, Cross-validatory choice, Journal of the Royal Statistical Society B, 1974; Prechelt,
+    Early stopping, but when?, 1998.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from dataclasses import replace as with_changes
+from itertools import chain, count, islice
+from math import inf
+
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch, to_device
+from reparam.data import Dataset, Stream
+from reparam.data.given import training_batches
+from reparam.objectives import ModelObjective
+from reparam.objectives.recipe import Recipe
+from reparam.training.batches import FirstEpoch
+from reparam.training.length import Length
+from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
+from reparam.training.options import BATCH_SIZE, TrainingOptions
+from reparam.training.step import Step
+from reparam.training.trainer import Trainer
+from reparam.training.validation import N_DRAWS, PATIENCE, Patience, repeated, scalars_on
+from reparam.utils.seeding import seeded
+
+FEWER_THAN = 20_000
+"""The number of training examples from which the default number of steps over-fits little."""
+
+SPLIT_FROM = 200
+"""The least number of training examples of which a tenth is held out."""
+
+SHARE, MOST = 0.1, 2_000
+"""The share of the training examples that is held out, and the largest number of them."""
+
+FOLDS, FEW = 5, 20
+"""The number of folds; with fewer than ``FEW`` examples there is one for every two of them."""
+
+
+def chooses_length(
+    recipe: Recipe, source: Dataset | Stream, options: TrainingOptions, n_devices: int
+) -> bool:
+    """Return whether held-out examples choose the number of steps.
+
+    They do so for variants on small data in memory, unless ``epochs`` or ``early_stopping`` is
+    given. They do not where a loss on held-out examples says little: against a second player, or
+    where the model changes its form in the middle of the training.
+
+    Arguments:
+        recipe: The recipe.
+        source: The data.
+        options: The options of training.
+        n_devices: The number of devices that share a batch.
+    """
+    return (
+        isinstance(source, Dataset)
+        and 1 < len(source.split("train")) < FEWER_THAN
+        and options.epochs is options.early_stopping is None
+        and recipe.source is not None
+        and not recipe.players
+        and all(milestone.at == 0 for milestone in recipe.milestones)
+        and n_devices == 1
+    )
+
+
+def with_held_out(source: Dataset, seed: int) -> Dataset:
+    """Return data with a validation split of a tenth of train; too small or named data unchanged.
+
+    Named data have a validation split by default, so those without one are meant to have none.
+
+    Arguments:
+        source: Data without a validation split.
+        seed: The seed of the choice.
+    """
+    n = len(source.split("train"))
+    if n < SPLIT_FROM or source.options is not None:
+        return source
+    return source.with_validation(min(int(SHARE * n), MOST), seed)
+
+
+def n_folds_of(source: Dataset | Stream) -> int:
+    """Return the number of folds of cross-fitting; 0 for data that need none.
+
+    >>> from reparam.data import from_arrays
+    >>> [n_folds_of(from_arrays(torch.randn(n, 2))) for n in (1000, 100, 12, 3)]
+    [0, 5, 6, 2]
+    """
+    n = len(source.split("train")) if isinstance(source, Dataset) else SPLIT_FROM
+    if n >= SPLIT_FROM or "validation" in source.splits:
+        return 0
+    return FOLDS if n >= FEW else max(2, n // 2)
+
+
+@dataclass
+class Fold:
+    """A copy of the model that trains without a fold, and the examples of the fold.
+
+    Arguments:
+        step: The step of the copy.
+        batches: The batches of all other examples, without an end.
+        held: The examples of the fold, repeated.
+        n_held: The number of examples of the fold.
+    """
+
+    step: Step
+    batches: Iterator[Batch]
+    held: Batch
+    n_held: int
+
+    def train(self, n_steps: int) -> None:
+        """Take a number of steps."""
+        for batch in islice(self.batches, n_steps):
+            self.step(batch)
+
+    def score(self) -> float:
+        """Return the sum of minus the loss over the examples of the fold, in nats."""
+        return self.n_held * Patience(by_loss=True).score(scalars_on(self.step, self.held))
+
+
+def fitted_length(
+    trainer: Trainer,
+    recipe: Recipe,
+    source: Dataset,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+) -> Length:
+    """Return the length of a run on few examples, which ends after the best step by cross-fitting.
+
+    The folds train side by side, and end a quarter of the run after the best step. A copy that
+    diverges ends them too. Data with a validation split keep the length of the trainer.
+
+    Arguments:
+        trainer: The trainer of the run, which has not begun.
+        recipe: The recipe, on the device; it is not changed.
+        source: The data.
+        optimizer: See ``fit``.
+        scheduler: See ``fit``.
+    """
+    options, length, runtime = trainer.options, trainer.length, trainer.runtime
+    k = n_folds_of(source)
+    if not k:
+        return length
+    train, every = source.split("train"), length.every or 1
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(options.seed))
+    number = torch.arange(len(train))
+    own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
+
+    def part(chosen: Tensor) -> Dataset:
+        return with_changes(source, splits={"train": train.take(order[chosen].sort().values)})
+
+    def fold(is_held: Tensor) -> Fold:
+        held, copy = part(is_held).examples("train", options.seed), deepcopy(recipe)
+        batches = training_batches(
+            part(~is_held),
+            options.batch_size or BATCH_SIZE,
+            device=runtime.device,
+            seed=options.seed,
+            repeat_labeled=own is not None and own.repeats_labeled,
+        )
+        step = Step(
+            copy,
+            options,
+            length.steps,
+            runtime,
+            FirstEpoch(batches),
+            optimizer,
+            scheduler,
+            steps_per_epoch=len(trainer.batches),
+        )
+        step.begin()
+        endless = chain.from_iterable(map(batches.epoch, count()))
+        n_trained = every * (options.batch_size or BATCH_SIZE)
+        draws = to_device(repeated(held, n_trained, N_DRAWS // k), runtime.device)
+        return Fold(step, endless, draws, len(held))
+
+    best, best_step, taken = -inf, length.steps, 0
+    with seeded(runtime.device, options.seed):
+        folds = [fold(number % k == i) for i in range(k)]
+        while True:
+            try:
+                score = sum(each.score() for each in folds)
+                if score > best:
+                    best, best_step = score, taken
+                if taken >= length.steps or taken - best_step >= PATIENCE * length.steps:
+                    break
+                for each in folds:
+                    each.train(every)
+            except (RuntimeError, ValueError, ArithmeticError):
+                if not taken:
+                    return length  # training itself explains the error
+                break
+            taken += every
+    return with_changes(
+        length,
+        stop=min(best_step, length.steps),
+        reason=f"stopped at step {best_step:,}, chosen by {k}-fold cross-fitting",
+    )
