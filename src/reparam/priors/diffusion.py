@@ -63,9 +63,7 @@ class Diffusion(Prior):
         """Return p(z | c) for c with shape (B, C)."""
         shape = (self.latent_dim,) if c is None else (len(c), self.latent_dim)
         like = self.velocity.first.weight.new_zeros(())
-        return ContinuousFlow(
-            lambda z, t: self.velocity(z, t, c), like.expand(shape), self.n_steps
-        )
+        return ContinuousFlow(lambda z, t: self.velocity(z, t, c), like.expand(shape), self.n_steps)
 
     def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the loss of flow matching, with shape (B,), for codes z with shape (B, D)."""

@@ -55,9 +55,7 @@ class Flow(Prior):
         super().__init__()
         self.noise = StandardNormal(latent_dim)
         self.latent_dim = latent_dim
-        self.transforms = masked_transforms(
-            latent_dim, context, n_transforms, hidden, passes, bins
-        )
+        self.transforms = masked_transforms(latent_dim, context, n_transforms, hidden, passes, bins)
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c) for c with shape (B, C)."""

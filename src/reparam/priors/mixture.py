@@ -48,9 +48,7 @@ class Mixture(Prior):
     is_learned = True
     options = ("n_components",)
 
-    def __init__(
-        self, latent_dim: int, n_components: int = 100, weights_context: int = 0
-    ) -> None:
+    def __init__(self, latent_dim: int, n_components: int = 100, weights_context: int = 0) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.logits = nn.Parameter(torch.zeros(n_components))
@@ -115,9 +113,7 @@ class Mixture(Prior):
             parameter.data.copy_(torch.from_numpy(value))
 
 
-def fitted_by_em(
-    codes: Tensor, held: Tensor, sizes: Sequence[int], *, seed: int = 0
-) -> "Fitted":
+def fitted_by_em(codes: Tensor, held: Tensor, sizes: Sequence[int], *, seed: int = 0) -> "Fitted":
     """Return the mixture of Gaussians, of one of several sizes, that fits held-out codes best.
 
     Each is fitted by expectation maximization, from the clusters of k-means. Larger mixtures are

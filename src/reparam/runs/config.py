@@ -167,7 +167,8 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
         recipe = build(variant.name, spec.conditioned(config.get("condition")), **options)
     if config.get("beta") is not None and "beta" not in variant.options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
-    return replace(recipe, model=fitted_model(recipe.model, config, recipe.spec or spec))
+    model = fitted_model(recipe.model, config, recipe.spec or spec)
+    return recipe if model is recipe.model else replace(recipe, model=model)
 
 
 def fitted_model(model: nn.Module, config: Mapping[str, Any], spec: DataSpec) -> nn.Module:

@@ -290,9 +290,7 @@ def _started(
     return FittedPrior(kind, latent_dim, options, seed), start
 
 
-def _train(
-    prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, seed: int
-) -> int:
+def _train(prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, seed: int) -> int:
     """Train a prior on codes, keep its best weights by held-out codes, and return their step.
 
     The weights that it started with are kept where no others are better.

@@ -453,7 +453,7 @@ class Run:
         data: object = None,
         steps: int | None = None,
         n_components: int | None = None,
-        out: str | Path | None = None,
+        out: str | Path | Callable[[], Path] | None = None,
         seed: int = 0,
     ) -> "Run":
         r"""Return a run with the same encoder and decoder, and a prior that is fitted to its codes.
@@ -476,7 +476,8 @@ class Run:
                 the density of held-out codes stops rising.
             n_components: The number of components of ``mixture`` or ``vamp``; None for the best by
                 held-out codes, and for 500.
-            out: The folder of the new run; None writes nothing.
+            out: The folder of the new run, or a function that makes it, which is called after the
+                fit. None writes nothing.
             seed: The seed of every draw.
 
         Raises:
@@ -497,9 +498,8 @@ class Run:
             >>> new.sample(3).shape, new.config["fitted_prior"]["prior"]
             (torch.Size([3, 1, 8, 8]), 'mixture')
         """
-        folder = None if out is None else RunFolder(as_path(out, "out"))
-        if folder is not None:
-            folder.require_free()
+        if isinstance(out, str | Path):
+            RunFolder(as_path(out, "out")).require_free()
         trained = self.latent_model
         source = self.data if data is None else self.prepared(data)
         model, fitted = refit(
@@ -517,10 +517,13 @@ class Run:
                 run=stored_path(self.folder.path),
                 weights_sha256=self.folder.weights_sha256,
             )
-        config = {**deepcopy(self.config), FITTED: fitted.to_dict()}
-        run = with_changes(
-            self, model=model, config=config, folder=folder, rows=deepcopy(self.rows)
-        )
+        config = deepcopy(self.config)
+        facts = {"recorded": config.pop("recorded")} if "recorded" in config else {}
+        config |= {FITTED: fitted.to_dict(), **facts}
+        rows, folder = deepcopy(self.rows), None
+        if out is not None:
+            folder = RunFolder(as_path(out() if callable(out) else out, "out"))
+        run = with_changes(self, model=model, config=config, folder=folder, rows=rows)
         if folder is not None:
             with folder.locked(note):
                 folder.begin(config)
