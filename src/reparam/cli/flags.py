@@ -20,7 +20,8 @@ _ARGUMENT = re.compile(
     """,
     re.VERBOSE,
 )
-"""A call that goes on with a run or fits its prior, what stays as it is (a call, a key of a file), or an argument.
+"""A call that goes on with a run or fits its prior, what stays as it is (a call, a key of a file),
+or an argument.
 
 A part of a path, such as ``runs/seed=3/a``, is no argument.
 """

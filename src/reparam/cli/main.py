@@ -1,8 +1,9 @@
 """The command ``reparam``: find the verb, run it, and turn errors into one sentence.
 
 A verb is a module of this package whose docstring begins with ``reparam VERB`` and a summary, as
-that of ``train`` does. Dashes in its name are underscores in that of the module. Its function ``main`` gets the words after the verb, or with the decorator
-``verb`` the options that they give. Help lists the verbs without importing them, or torch.
+that of ``train`` does; dashes in the verb are underscores in the name of the module. Its function
+``main`` gets the words after the verb, or with the decorator ``verb`` the options that they give.
+Help lists the verbs without importing them, or torch.
 """
 
 import gc

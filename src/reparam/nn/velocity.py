@@ -24,7 +24,8 @@ class Velocity(nn.Module):
     codes at t = 1. The network begins with zeros in its last layer, so that it learns the
     difference only.
 
-    .. math:: \nabla \cdot v = D\, a(t) + \phi'_2{}^\top \bigl(W_2 \odot (W_1 W_3)^\top\bigr) \phi'_1
+    .. math:: \nabla \cdot v = D\, a(t)
+              + \phi'_2{}^\top \bigl(W_2 \odot (W_1 W_3)^\top\bigr) \phi'_1
 
     The divergence of a network with two hidden layers is a bilinear form of the derivatives of its
     units. It is exact and costs one product with a matrix, where automatic differentiation takes D

@@ -11,8 +11,8 @@ from reparam.priors import Prior
 class PriorLikelihood(ModelObjective):
     r"""The log-density of codes under a prior, :math:`\mathbb E_{q(z)} \log p(z \mid c)`.
 
-    The model is the prior, and x of a batch are codes. In training the loss is the prior's own, such
-    as that of flow matching.
+    The model is the prior, and x of a batch are codes. In training the loss is the prior's own,
+    such as that of flow matching.
 
     Example:
         >>> import torch

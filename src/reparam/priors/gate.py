@@ -3,7 +3,6 @@ r"""The weights of the components of a mixture, given a condition.
 .. math:: \pi(c) = \mathrm{softmax}(b + V\, \phi(U c + a))
 """
 
-import torch
 from torch import Tensor, nn
 
 from reparam.errors import OptionError

@@ -55,7 +55,6 @@ from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note
 
-
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
 

@@ -2,12 +2,12 @@ r"""Fit a prior to the codes of a trained model, whose encoder and decoder stay 
 
 .. math:: \max_p \mathbb E_x \mathbb E_{q(z \mid x, c)} \log p(z \mid c)
 
-The mean KL of a model is I(x; z) + KL(q(z) ‖ p(z)), and its first part does not depend on the prior.
+The mean KL of a model is I(x; z) + KL(q(z) ‖ p(z)), whose first part does not depend on the prior.
 A prior that is as close as possible to the aggregate posterior q(z) therefore has the best ELBO of
 all priors of this encoder and decoder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, Uniform
 
 from reparam.batch import Batch, concatenated, in_chunks, to_device, weights_type
-from reparam.data import Dataset, Stream
+from reparam.data import Batches, Dataset, Stream, StreamBatches
 from reparam.data.given import training_batches
 from reparam.distributions import Delta, base_distribution
 from reparam.divergence import is_real
@@ -27,7 +27,7 @@ from reparam.errors import OptionError, SupportError, unknown
 from reparam.models.latent import LatentModel, as_latent
 from reparam.objectives import PriorLikelihood
 from reparam.objectives.recipe import Recipe
-from reparam.priors import Prior, Standardized, StandardNormal
+from reparam.priors import Mixture, Prior, Standardized, StandardNormal
 from reparam.priors.mixture import fitted_by_em
 from reparam.spec import DataSpec
 from reparam.training.options import TrainingOptions
@@ -40,7 +40,7 @@ from reparam.variants.specification import start_prior
 
 STEPS: dict[str, int] = {"flow": 3000, "mixture": 3000, "vamp": 1000, "diffusion": 3000}
 """The largest number of optimizer steps by default; one of vamp encodes all pseudo-inputs."""
-LR: dict[str, float] = {"flow": 2e-3, "mixture": 5e-3, "vamp": 2e-3, "diffusion": 2e-3}
+LR: dict[str, float] = {"flow": 5e-3, "mixture": 5e-3, "vamp": 2e-3, "diffusion": 2e-3}
 """The highest learning rate."""
 CHECKS = 20
 """How often the prior is scored on held-out codes, over all steps."""
@@ -51,7 +51,9 @@ HELD_SHARE, HELD_ROWS = 0.1, 2000
 HELD_CODES = 4000
 """The approximate number of held-out codes, several for each example where there are few."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""The numbers of components of which a mixture takes the best by the likelihood of held-out codes."""
+"""The numbers of components, of which a mixture takes the best by held-out codes."""
+VAMP_SIZE = 500
+"""The number of components of vamp; at most one for each training example."""
 FIRST_CODES = 20_000
 """The codes that location and scale come from, and that expectation maximization fits."""
 COUPLING = 64
@@ -79,7 +81,7 @@ class Codes:
     columns: slice
     n_batches: int
     device: torch.device
-    batch_size: int = 512
+    batch_size: int = 256
     seed: int = 0
     has_exact_length: ClassVar[bool] = True
 
@@ -87,6 +89,11 @@ class Codes:
     def n_examples(self) -> int:
         """The number of codes of an epoch."""
         return self.n_batches * self.batch_size
+
+    @property
+    def batches(self) -> Batches | StreamBatches:
+        """The batches of the examples."""
+        return training_batches(self.source, _ROWS, device=self.device, seed=self.seed)
 
     def __len__(self) -> int:
         return self.n_batches
@@ -107,7 +114,7 @@ class Codes:
 
         As many examples are encoded as are needed for a few codes of each.
         """
-        batches = training_batches(self.source, _ROWS, device=self.device, seed=self.seed)
+        batches = self.batches
         each = max(min(_CODES_PER_ROW, n), ceil(n / batches.n_examples))
         parts: list[Batch] = []
         for batch in batches.epoch(epoch):
@@ -184,7 +191,7 @@ def refit(
     if steps is not None:
         as_int("steps", steps)
     found = as_latent(deepcopy(model)).eval()
-    device = next(found.parameters()).device
+    device = next(found.parameters(), torch.empty(0)).device
     trained = [parameter for parameter in found.parameters() if parameter.requires_grad]
     found.requires_grad_(False)
     steps = STEPS[kind] if steps is None else steps
@@ -197,13 +204,25 @@ def refit(
         codes = Codes(found, rest, columns, max(1, steps // n_checks), device=device, seed=seed)
         validation = codes.of(held, ceil(HELD_CODES / len(held)))
         first = codes.drawn(0, FIRST_CODES)
-        described, start = _started(kind, spec, first.x, validation.x, n_components, seed)
+        moments = Standardized(StandardNormal(first.x.shape[-1]), first.x.shape[-1]).to(first.x)
+        moments.set_moments(first.x)
+        n, em = n_components or min(VAMP_SIZE, codes.batches.n_examples), None
+        if kind == "mixture":
+            sizes = SIZES if n_components is None else (n_components,)
+            scaled = map(moments.standardized, (first.x, validation.x))
+            em = fitted_by_em(*scaled, sizes, seed=seed)
+            n = em.n_components
+        options = _options(kind, spec, first.x.shape[-1], n)
+        described = FittedPrior(kind, first.x.shape[-1], options, seed)
         with_fitted_prior(found, spec, described)
         holder, name, _ = place_of(found)
         prior = cast(Prior, holder.get_submodule(name)).to(device, weights_type(model))
-        start(prior)
-        if kind == "vamp":
-            start_prior(found, next(iter(training_batches(rest, 1000, device=device).epoch(0))))
+        if isinstance(prior, Standardized):
+            prior.set_moments(first.x)
+            if em is not None:
+                cast(Mixture, prior.prior).start_at(em)
+        else:
+            start_prior(found, next(iter(training_batches(rest, n, device=device).epoch(0))))
         taken = _train(prior, codes, validation, LR[kind], n_checks, seed) if steps else 0
     for parameter in trained:
         parameter.requires_grad_(True)
@@ -228,66 +247,33 @@ def _check(
         )
     with torch.no_grad():
         q = model.posterior(held.x[:2], None if held.c is None else held.c[:2])
+    single = base_distribution(q)
     if not is_real(q):
         raise SupportError(
-            f"the codes of this model are drawn from a {type(base_distribution(q)).__name__}, and a "
-            "fitted prior is a density of real vectors: use a variant with a Gaussian posterior"
+            f"kind={kind!r}: a density of real vectors, and the codes of this model are drawn from "
+            f"a {type(single).__name__}; use a variant with a Gaussian posterior"
         )
+    # Pseudo-inputs are learned by their gradient, and have one density where z is a single group.
+    is_mixable = isinstance(single, Normal) or not (
+        spec.context or isinstance(single, Uniform | Delta)
+    )
     is_whole = place_of(model).holder is model
-    is_mixable = isinstance(base_distribution(q), Normal) or (is_whole and spec.context == 0)
-    if kind == "vamp" and (
-        spec.support == "tokens"
-        or not (is_whole and is_mixable)
-        or isinstance(base_distribution(q), Uniform | Delta)
-    ):
+    if kind == "vamp" and (spec.support == "tokens" or not is_whole or not is_mixable):
         raise SupportError(
-            f"kind='vamp': a mixture of posteriors of this model ({type(base_distribution(q)).__name__} "
-            f"of {spec.support} data) cannot be fitted; use kind='flow'"
+            f"kind='vamp': no mixture of posteriors of this model ({type(single).__name__} given "
+            f"{spec.support} data) can be fitted; use kind='flow'"
         )
 
 
-def _started(
-    kind: FittedKind,
-    spec: DataSpec,
-    codes: Tensor,
-    held: Tensor,
-    n_components: int | None,
-    seed: int,
-) -> tuple[FittedPrior, Callable[[Prior], None]]:
-    """Return the description of a prior, and a function that starts it at the codes.
-
-    Arguments:
-        kind: The prior.
-        spec: The shape, support and condition of the data.
-        codes: The codes, with shape (N, D).
-        held: The held-out codes, with shape (M, D).
-        n_components: The number of components; None to choose it.
-        seed: The seed.
-    """
-    latent_dim = codes.shape[-1]
-    at_codes = Standardized(StandardNormal(latent_dim), latent_dim).to(codes)
-    at_codes.set_moments(codes)
-
-    def start(prior: Prior) -> None:
-        if isinstance(prior, Standardized):
-            prior.set_moments(codes)
-
-    options: dict[str, Any] = {}
+def _options(kind: FittedKind, spec: DataSpec, latent_dim: int, n_components: int) -> dict[str, Any]:
+    """Return the options of a prior for codes of a number of dimensions."""
     match kind:
         case "flow":
             passes = 2 if latent_dim >= COUPLING else None
-            options = {"n_transforms": 3, "hidden": (128, 128), "bins": 8, "passes": passes}
-        case "mixture":
-            sizes = SIZES if n_components is None else (n_components,)
-            em = fitted_by_em(*map(at_codes.standardized, (codes, held)), sizes, seed=seed)
-            options = {"n_components": em.n_components, "weights_context": spec.context}
-
-            def start(prior: Prior) -> None:
-                prior.set_moments(codes)
-                prior.prior.start_at(em)
-        case "vamp":
-            options = {"n_components": n_components or 500, "weights_context": spec.context}
-    return FittedPrior(kind, latent_dim, options, seed), start
+            return {"n_transforms": 3, "hidden": (128, 128), "bins": 8, "passes": passes}
+        case "mixture" | "vamp":
+            return {"n_components": n_components, "weights_context": spec.context}
+    return {}
 
 
 def _train(prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, seed: int) -> int:
