@@ -46,7 +46,7 @@ class ContinuousFlow(DeclaredDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, field: Field, like: Tensor, n_steps: int = 20) -> None:
+    def __init__(self, field: Field, like: Tensor, n_steps: int = 10) -> None:
         self.field, self.like, self.n_steps = field, like, n_steps
         super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
 

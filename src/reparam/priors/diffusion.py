@@ -52,7 +52,7 @@ class Diffusion(Prior):
     is_learned = True
 
     def __init__(
-        self, latent_dim: int, context: int = 0, width: int = 256, n_steps: int = 20
+        self, latent_dim: int, context: int = 0, width: int = 256, n_steps: int = 10
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim

@@ -31,7 +31,7 @@ class Standardized(Prior):
 
     def __init__(self, prior: Prior, latent_dim: int) -> None:
         super().__init__()
-        self.prior = prior
+        self.prior: Prior = prior
         self.latent_dim = latent_dim
         self.loc: Tensor
         self.scale: Tensor

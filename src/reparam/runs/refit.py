@@ -42,13 +42,13 @@ STEPS: dict[str, int] = {"flow": 3000, "mixture": 3000, "vamp": 1000, "diffusion
 """The largest number of optimizer steps by default; one of vamp encodes all pseudo-inputs."""
 LR: dict[str, float] = {"flow": 5e-3, "mixture": 5e-3, "vamp": 2e-3, "diffusion": 2e-3}
 """The highest learning rate."""
-CHECKS = 20
-"""How often the prior is scored on held-out codes, over all steps."""
+CHECKS, FEWEST_STEPS = 20, 50
+"""How often the prior is scored on held-out codes, and the least number of steps between."""
 PATIENCE = 5
 """The number of scores without a better one after which the fit stops."""
 HELD_SHARE, HELD_ROWS = 0.1, 2000
 """The training examples whose codes are held out: a share of them, and the most of them."""
-HELD_CODES = 4000
+HELD_CODES = 2000
 """The approximate number of held-out codes, several for each example where there are few."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """The numbers of components, of which a mixture takes the best by held-out codes."""
@@ -188,14 +188,14 @@ def refit(
         OptionError: An unknown prior, or an option that it does not have.
         SupportError: Codes that no density of real vectors describes.
     """
-    if steps is not None:
-        as_int("steps", steps)
+    if kind not in get_args(FittedKind):
+        raise unknown("prior", str(kind), get_args(FittedKind))
+    steps = STEPS[kind] if steps is None else as_int("steps", steps)
+    n_checks = max(1, min(CHECKS, steps // FEWEST_STEPS))
     found = as_latent(deepcopy(model)).eval()
     device = next(found.parameters(), torch.empty(0)).device
     trained = [parameter for parameter in found.parameters() if parameter.requires_grad]
     found.requires_grad_(False)
-    steps = STEPS[kind] if steps is None else steps
-    n_checks = max(1, min(CHECKS, steps))
     with seeded(device, seed):
         rest, held = held_out(source, seed)
         held = to_device(held, device)
@@ -209,14 +209,14 @@ def refit(
         n, em = n_components or min(VAMP_SIZE, codes.batches.n_examples), None
         if kind == "mixture":
             sizes = SIZES if n_components is None else (n_components,)
-            scaled = map(moments.standardized, (first.x, validation.x))
-            em = fitted_by_em(*scaled, sizes, seed=seed)
+            scaled, held_codes = map(moments.standardized, (first.x, validation.x))
+            em = fitted_by_em(scaled, held_codes, sizes, seed=seed)
             n = em.n_components
         options = _options(kind, spec, first.x.shape[-1], n)
         described = FittedPrior(kind, first.x.shape[-1], options, seed)
         with_fitted_prior(found, spec, described)
         holder, name, _ = place_of(found)
-        prior = cast(Prior, holder.get_submodule(name)).to(device, weights_type(model))
+        prior = cast(Prior, holder.get_submodule(name).to(device, weights_type(model)))
         if isinstance(prior, Standardized):
             prior.set_moments(first.x)
             if em is not None:
@@ -235,11 +235,9 @@ def _check(
     """Refuse codes that have no fitted prior, and options that this prior does not have.
 
     Raises:
-        OptionError: An unknown prior, or an option of another one.
+        OptionError: An option of another prior.
         SupportError: Codes that no density of real vectors describes, or no mixture of posteriors.
     """
-    if kind not in get_args(FittedKind):
-        raise unknown("prior", str(kind), get_args(FittedKind))
     if n_components is not None and kind not in ("mixture", "vamp"):
         raise OptionError(
             f"n_components={n_components}: the prior {kind!r} has no components; drop it, or use "
@@ -265,7 +263,9 @@ def _check(
         )
 
 
-def _options(kind: FittedKind, spec: DataSpec, latent_dim: int, n_components: int) -> dict[str, Any]:
+def _options(
+    kind: FittedKind, spec: DataSpec, latent_dim: int, n_components: int
+) -> dict[str, Any]:
     """Return the options of a prior for codes of a number of dimensions."""
     match kind:
         case "flow":
@@ -295,7 +295,7 @@ def _train(prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, se
     trainer = Trainer(recipe, codes, options, runtime, validation=held)
     trainer.checkpointing.how_to_resume = "nothing was saved"
     before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
-    at_start = trainer.validation.row()["reconstruction"]
+    at_start = float(trainer.validation.row()["reconstruction"])
     trainer.fit()
     progress = trainer.progress
     if at_start >= progress.best:
