@@ -3,6 +3,8 @@ r"""A diffusion prior: noise that a learned field of velocities carries to codes
 .. math:: \frac{dz}{dt} = v(z, t, c), \qquad z_0 \sim \mathcal N(0, I)
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -63,7 +65,7 @@ class Diffusion(Prior):
         """Return p(z | c) for c with shape (B, C)."""
         shape = (self.latent_dim,) if c is None else (len(c), self.latent_dim)
         like = self.velocity.first.weight.new_zeros(())
-        return ContinuousFlow(lambda z, t: self.velocity(z, t, c), like.expand(shape), self.n_steps)
+        return ContinuousFlow(partial(self.velocity, c=c), like.expand(shape), self.n_steps)
 
     def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the loss of flow matching, with shape (B,), for codes z with shape (B, D)."""

@@ -26,6 +26,7 @@ class Gate(nn.Module):
         OptionError: A size below one.
 
     Example:
+        >>> import torch
         >>> Gate(2, 3)(torch.eye(2)).shape
         torch.Size([2, 3])
     """

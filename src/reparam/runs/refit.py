@@ -15,7 +15,7 @@ from math import ceil, inf
 from typing import Any, ClassVar, cast, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributions import Normal, Uniform
 
 from reparam.batch import Batch, concatenated, in_chunks, to_device, weights_type
