@@ -144,7 +144,7 @@ class TestSplineFlow:
 class TestDiffusion:
     @pytest.mark.parametrize("context", [0, 3])
     def test_density_integrates_to_one(self, context: int) -> None:
-        prior = scrambled(Diffusion(2, context, width=8), 0.5)
+        prior = scrambled(Diffusion(2, context, width=8), 0.3)
         c = torch.eye(context, dtype=torch.float64)[1:2] if context else None
         z, area = plane(10.0, 401)
         with torch.no_grad():
@@ -160,10 +160,11 @@ class TestDiffusion:
         velocity = scrambled(Velocity(3, hidden=8, context=2), 0.5)
         z, c = torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
         t = torch.rand(4, dtype=torch.float64)
-        found = velocity(z, t, c)[1].detach()
+        shift = velocity.shift(c).detach()
+        found = velocity(z, t, shift)[1].detach()
         for i in range(4):
             jacobian = torch.autograd.functional.jacobian(
-                lambda point, i=i: velocity(point[None], t[i : i + 1], c[i : i + 1])[0][0], z[i]
+                lambda point, i=i: velocity(point[None], t[i : i + 1], shift[i : i + 1])[0][0], z[i]
             )
             assert float(found[i]) == pytest.approx(float(jacobian.trace()))
 

@@ -1,13 +1,13 @@
 r"""The field of velocities of a diffusion in latent space, with its exact divergence.
 
 .. math:: v(z, t, c) = \frac{2 t - 1}{t^2 + (1 - t)^2}\, z
-          + W_3\, \phi(W_2\, \phi(W_1 z + e_1) + e_2) + b, \qquad e = e(t, c)
+          + W_3\, \phi(W_2\, \phi(W_1 z + e_1) + e_2) + b, \qquad e = e_t(t) + e_c(c)
 """
 
 import torch
 from torch import Tensor, nn
 
-from reparam.nn.context import concatenate
+from reparam.errors import ShapeError
 from reparam.utils.arguments import numbers
 
 _N_WAVES = 4
@@ -18,7 +18,7 @@ class Velocity(nn.Module):
     r"""A network of two hidden layers from z, time and condition to a velocity.
 
     .. math:: v(z, t, c) = a(t)\, z + W_3\, \phi(W_2\, \phi(W_1 z + e_1) + e_2) + b, \qquad
-              a(t) = \frac{2 t - 1}{t^2 + (1 - t)^2}
+              a(t) = \frac{2 t - 1}{t^2 + (1 - t)^2}, \quad e = e_t(t) + e_c(c)
 
     The first term is the velocity that carries standard normal noise at t = 0 to standard normal
     codes at t = 1. The network begins with zeros in its last layer, so that it learns the
@@ -51,19 +51,36 @@ class Velocity(nn.Module):
         self.first = nn.Linear(dim, hidden, bias=False)
         self.second = nn.Linear(hidden, hidden, bias=False)
         self.last = nn.Linear(hidden, dim)
-        self.of_time = nn.Sequential(
-            nn.Linear(1 + 2 * _N_WAVES + context, hidden), nn.SiLU(), nn.Linear(hidden, 2 * hidden)
-        )
+        self.of_time = _embedding(1 + 2 * _N_WAVES, hidden)
+        self.of_condition = _embedding(context, hidden) if context else None
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, z: Tensor, t: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def shift(self, c: Tensor | None) -> Tensor | None:
+        """Return e_c(c), with shape (B, 2 H), for c with shape (B, C); None without a condition.
+
+        It is the same at all times.
+
+        Raises:
+            ShapeError: No condition, or one of another size, where there is a context.
+        """
+        if self.of_condition is None:
+            return None
+        if c is None or c.shape[-1] != self.context:
+            raise ShapeError(
+                f"condition c of size {0 if c is None else c.shape[-1]}: the network was built "
+                f"with context={self.context}, so give a condition of this size"
+            )
+        shift: Tensor = self.of_condition(c)
+        return shift
+
+    def forward(self, z: Tensor, t: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
         r"""Return the velocity and its divergence.
 
         Arguments:
             z: The points, with shape (\*, B, D).
             t: Their times in [0, 1], with shape (), or (\*, B).
-            c: Their conditions, with shape (B, C).
+            shift: What ``shift`` returns of their conditions, with shape (B, 2 H).
 
         Returns:
             The velocity, with shape (\*, B, D), and the divergence, with shape (\*, B).
@@ -71,15 +88,19 @@ class Velocity(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             angles = torch.pi * t[..., None] * torch.arange(1, _N_WAVES + 1, device=z.device)
             features = torch.cat([t[..., None], angles.sin(), angles.cos()], -1).to(z)
-            if c is not None:
-                features = features.expand(*c.shape[:-1], -1) if t.dim() == 0 else features
-            e1, e2 = self.of_time(concatenate(features, c, self.context)).chunk(2, -1)
+            e = self.of_time(features)
+            e1, e2 = (e if shift is None else e + shift).chunk(2, -1)
             h1, d1 = _silu(self.first(z) + e1)
             h2, d2 = _silu(self.second(h1) + e2)
             linear = ((2 * t - 1) / (t.square() + (1 - t).square())).to(z)
             w1, w2, w3 = self.first.weight, self.second.weight, self.last.weight
             divergence = ((d2 @ (w2 * (w1 @ w3).T)) * d1).sum(-1)
             return linear[..., None] * z + self.last(h2), self.dim * linear + divergence
+
+
+def _embedding(size: int, hidden: int) -> nn.Module:
+    """Return a network from a vector to what it adds to both hidden layers."""
+    return nn.Sequential(nn.Linear(size, hidden), nn.SiLU(), nn.Linear(hidden, 2 * hidden))
 
 
 def _silu(a: Tensor) -> tuple[Tensor, Tensor]:

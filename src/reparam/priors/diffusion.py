@@ -64,12 +64,14 @@ class Diffusion(Prior):
     def forward(self, c: Tensor | None = None) -> ContinuousFlow:
         """Return p(z | c) for c with shape (B, C)."""
         shape = (self.latent_dim,) if c is None else (len(c), self.latent_dim)
+        field = partial(self.velocity, shift=self.velocity.shift(c))
         like = self.velocity.first.weight.new_zeros(())
-        return ContinuousFlow(partial(self.velocity, c=c), like.expand(shape), self.n_steps)
+        return ContinuousFlow(field, like.expand(shape), self.n_steps)
 
     def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the loss of flow matching, with shape (B,), for codes z with shape (B, D)."""
         t = torch.rand(len(z), dtype=z.dtype, device=z.device)
         noise = torch.randn_like(z)
         at_t = noise + t[:, None] * (z - noise)
-        return (self.velocity(at_t, t, c)[0] - (z - noise)).square().sum(-1)
+        found = self.velocity(at_t, t, self.velocity.shift(c))[0]
+        return (found - (z - noise)).square().sum(-1)

@@ -46,9 +46,9 @@ CHECKS, FEWEST_STEPS = 20, 50
 """How often the prior is scored on held-out codes, and the least number of steps between."""
 PATIENCE = 5
 """The number of scores without a better one after which the fit stops."""
-HELD_SHARE, HELD_ROWS = 0.1, 2000
+HELD_SHARE, HELD_ROWS = 0.1, 1000
 """The training examples whose codes are held out: a share of them, and the most of them."""
-HELD_CODES = 2000
+HELD_CODES = 1000
 """The approximate number of held-out codes, several for each example where there are few."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """The numbers of components, of which a mixture takes the best by held-out codes."""
