@@ -43,7 +43,8 @@ AGGREGATE = MultivariateNormal(torch.full((2,), 5.0), torch.tensor([[4.0, 1.2], 
         ("flow", 150, {}, 0.02),
         ("mixture", 150, {}, 0.02),
         ("vamp", 200, {"n_components": 200}, 0.1),
-        ("diffusion", 300, {}, 0.02),
+        pytest.param("diffusion", 300, {}, 0.02, marks=pytest.mark.slow),
+        ("diffusion", 100, {}, 0.1),
     ],
 )
 def test_reaches_the_entropy_of_the_aggregate_posterior(
@@ -63,7 +64,10 @@ def test_reaches_the_entropy_of_the_aggregate_posterior(
     assert 0 < fitted.steps <= steps
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("flow", 150), ("mixture", 150), ("diffusion", 200)])
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [("flow", 150), ("mixture", 150), pytest.param("diffusion", 200, marks=pytest.mark.slow)],
+)
 def test_under_a_condition_the_prior_is_that_of_the_label(kind: Any, steps: int) -> None:
     torch.manual_seed(0)
     y = torch.arange(4000) % 2

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch, in_chunks, to_device
-from reparam.distributions import Delta
 from reparam.divergence import kl
+from reparam.errors import ReparamError
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
@@ -64,9 +64,10 @@ def far_codes(model: LatentModel, examples: Batch, seed: int = 0) -> tuple[float
     with isolated(model, seed=seed) as device:
         for part in in_chunks(examples, _CHUNK):
             q = model.posterior(to_device(part, device).x)
-            if isinstance(q, Delta):
-                return None
             z.append(q.sample().cpu().double())
-            nats.append(kl(q, prior()).value.cpu().double())
+            try:
+                nats.append(kl(q, prior()).value.cpu().double())
+            except (ReparamError, NotImplementedError):  # a point, or a density that is not known
+                return None
     cost, total = float(cost_of_moments(torch.cat(z)).sum()), float(torch.cat(nats).mean())
     return (cost, total) if are_far(cost, total) else None

@@ -264,13 +264,13 @@ def fit(
         trainer.fit()
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
-        if progress and run.is_main:
-            _say_far(recipe.model, source, options.seed)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
+        if progress and run.is_main:
+            _say_far(recipe.model, source, options.seed)
     return run
 
 

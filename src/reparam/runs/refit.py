@@ -38,9 +38,9 @@ from reparam.utils.seeding import seeded
 from reparam.variants.fitted_prior import FittedKind, FittedPrior, place_of, with_fitted_prior
 from reparam.variants.specification import start_prior
 
-STEPS: dict[str, int] = {"flow": 3000, "mixture": 3000, "vamp": 1000, "diffusion": 3000}
+STEPS: dict[str, int] = {"flow": 3000, "mixture": 3000, "vamp": 2000, "diffusion": 3000}
 """The largest number of optimizer steps by default; one of vamp encodes all pseudo-inputs."""
-LR: dict[str, float] = {"flow": 5e-3, "mixture": 5e-3, "vamp": 2e-3, "diffusion": 2e-3}
+LR: dict[str, float] = {"flow": 5e-3, "mixture": 5e-3, "vamp": 2e-2, "diffusion": 2e-3}
 """The highest learning rate."""
 CHECKS, FEWEST_STEPS = 20, 50
 """How often the prior is scored on held-out codes, and the least number of steps between."""
@@ -50,7 +50,7 @@ HELD_SHARE, HELD_ROWS = 0.1, 1000
 """The training examples whose codes are held out: a share of them, and the most of them."""
 HELD_CODES = 1000
 """The approximate number of held-out codes, several for each example where there are few."""
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """The numbers of components, of which a mixture takes the best by held-out codes."""
 VAMP_SIZE = 500
 """The number of components of vamp; at most one for each training example."""
