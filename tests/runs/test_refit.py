@@ -317,3 +317,10 @@ def test_fit_says_where_codes_lie_off_the_prior(capsys: pytest.CaptureFixture[st
         quick_fit(model, data, progress=True)
         said = capsys.readouterr().err
         assert ("run.with_prior('flow') fits a prior" in said) == is_far
+
+
+def test_the_command_line_names_its_own_verb(tmp_path: Path) -> None:
+    words = "--beta 0.001 --epochs 5 --hidden 16 --pictures-every 0"
+    said = reparam(f"train beta-vae {words} --out {tmp_path / 'run'}").err
+    assert "reparam refit-prior RUN --prior flow fits a prior to them" in said
+    assert "with_prior" not in said

@@ -5,7 +5,6 @@ r"""A diffusion prior: noise that a learned field of velocities carries to codes
 
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from reparam.distributions import ContinuousFlow
@@ -23,12 +22,7 @@ class Diffusion(Prior):
               \log p(z_1 \mid c) = \log \mathcal N(z_0; 0, I)
               - \int_0^1 \nabla \cdot v(z_t, t, c)\, dt
 
-    Fitted to codes, it is trained by flow matching, which needs no integral:
-
-    .. math:: \min_v \mathbb E\, \| v(z_t, t, c) - (z - \varepsilon) \|^2, \qquad
-              z_t = (1 - t)\, \varepsilon + t z, \quad \varepsilon \sim \mathcal N(0, I), \quad
-              t \sim \mathcal U(0, 1)
-
+    Fitted to codes, the velocity is trained by ``objectives.FlowMatching``, without the integral.
     As a part of a model that is trained from the start, its density is differentiated through the
     integral. A density or a draw takes four passes of the network for each step.
 
@@ -42,9 +36,8 @@ class Diffusion(Prior):
         OptionError: A size below one.
 
     References:
-        Lipman et al., Flow matching for generative modeling, ICLR 2023, eq. 9 and 20 to 23; Song et
-        al., ICLR 2021, section 4.3 (the probability-flow equation); Vahdat, Kreis & Kautz, NeurIPS
-        2021 (as a prior).
+        Song et al., ICLR 2021, section 4.3 (the probability-flow equation); Vahdat, Kreis & Kautz,
+        NeurIPS 2021 (as a prior).
 
     Example:
         >>> Diffusion(20)().sample((5,)).shape
@@ -67,11 +60,3 @@ class Diffusion(Prior):
         field = partial(self.velocity, shift=self.velocity.shift(c))
         like = self.velocity.first.weight.new_zeros(())
         return ContinuousFlow(field, like.expand(shape), self.n_steps)
-
-    def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the loss of flow matching, with shape (B,), for codes z with shape (B, D)."""
-        t = torch.rand(len(z), dtype=z.dtype, device=z.device)
-        noise = torch.randn_like(z)
-        at_t = noise + t[:, None] * (z - noise)
-        found = self.velocity(at_t, t, self.velocity.shift(c))[0]
-        return (found - (z - noise)).square().sum(-1)

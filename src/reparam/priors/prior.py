@@ -87,14 +87,6 @@ class Prior(nn.Module, ABC):
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c) for c with shape (B, C)."""
 
-    def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the loss that fits the prior to codes z with shape (B, D), with shape (B,).
-
-        It is -log p(z | c), in nats, where a prior has no loss that is cheaper to compute.
-        """
-        log_prob: Tensor = self(c).log_prob(z)
-        return -log_prob
-
 
 PRIORS: PartRegistry[Prior] = PartRegistry("prior")
 """The priors p(z) by name. ``part.kind.for_model`` creates one."""

@@ -54,7 +54,3 @@ class Standardized(Prior):
         """Return p(z | c) for c with shape (B, C)."""
         moved = AffineTransform(self.loc, self.scale, event_dim=1)
         return TransformedDistribution(self.prior(c), moved, validate_args=False)
-
-    def fitting_loss(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the loss of the inner prior, with shape (B,)."""
-        return self.prior.fitting_loss(self.standardized(z), c)

@@ -25,7 +25,7 @@ from reparam.distributions import Delta, base_distribution
 from reparam.divergence import is_real
 from reparam.errors import OptionError, SupportError, unknown
 from reparam.models.latent import LatentModel, as_latent
-from reparam.objectives import PriorLikelihood
+from reparam.objectives import FlowMatching, PriorLikelihood
 from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Prior, Standardized, StandardNormal
 from reparam.priors.mixture import fitted_by_em
@@ -223,7 +223,7 @@ def refit(
                 cast(Mixture, prior.prior).start_at(em)
         else:
             start_prior(found, next(iter(training_batches(rest, n, device=device).epoch(0))))
-        taken = _train(prior, codes, validation, LR[kind], n_checks, seed) if steps else 0
+        taken = _train(prior, kind, codes, validation, n_checks, seed) if steps else 0
     for parameter in trained:
         parameter.requires_grad_(True)
     return found.eval(), with_changes(described, steps=taken)
@@ -276,7 +276,9 @@ def _options(
     return {}
 
 
-def _train(prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, seed: int) -> int:
+def _train(
+    prior: Prior, kind: FittedKind, codes: Codes, held: Batch, n_checks: int, seed: int
+) -> int:
     """Train a prior on codes, keep its best weights by held-out codes, and return their step.
 
     The weights that it started with are kept where no others are better.
@@ -285,14 +287,15 @@ def _train(prior: Prior, codes: Codes, held: Batch, lr: float, n_checks: int, se
     options = TrainingOptions(
         epochs=n_checks,
         batch_size=codes.batch_size,
-        lr=lr,
+        lr=LR[kind],
         lr_warmup=0.05,
         early_stopping=PATIENCE,
         seed=seed,
         checkpoint_every=inf,
     )
-    recipe, runtime = Recipe(prior, PriorLikelihood()), make_runtime(str(codes.device), precision)
-    trainer = Trainer(recipe, codes, options, runtime, validation=held)
+    objective = FlowMatching() if kind == "diffusion" else PriorLikelihood()
+    runtime = make_runtime(str(codes.device), precision)
+    trainer = Trainer(Recipe(prior, objective), codes, options, runtime, validation=held)
     trainer.checkpointing.how_to_resume = "nothing was saved"
     before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
     at_start = float(trainer.validation.row()["reconstruction"])
