@@ -220,7 +220,7 @@ class TestRun:
     def test_refusals(self, run: rp.Run, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="unknown prior 'flwo': did you mean 'flow'"):
             run.with_prior("flwo")  # type: ignore[arg-type]
-        with pytest.raises(OptionError, match="n_components=3: the prior 'flow' has no components"):
+        with pytest.raises(OptionError, match="n_components=3: prior='flow' has no components"):
             run.with_prior("flow", n_components=3)
         with pytest.raises(OptionError, match="steps=-1"):
             run.with_prior("flow", steps=-1)
@@ -274,8 +274,8 @@ def test_every_continuous_variant_takes_it(
         ("vmf-vae", {}, "flow", "real vectors.*VonMisesFisher"),
         ("gumbel-vae", {}, "flow", "real vectors.*OneHotCodes"),
         ("vq-vae", {}, "flow", "real vectors"),
-        ("hierarchical-vae", {"latent_dims": (3, 2)}, "vamp", "kind='flow'"),
-        ("ae", {}, "vamp", "kind='flow'"),
+        ("hierarchical-vae", {"latent_dims": (3, 2)}, "vamp", "prior='flow'"),
+        ("ae", {}, "vamp", "prior='flow'"),
         ("classifier", {}, "flow", "no latent variables"),
     ],
 )
@@ -286,6 +286,32 @@ def test_what_no_prior_can_be_fitted_to_is_refused(
     with pytest.raises((OptionError, SupportError), match=said) as caught:
         run.with_prior(kind, steps=1)
     assert "\n" not in str(caught.value)
+
+
+def test_vamp_weighs_its_components_by_the_condition() -> None:
+    new = small("cvae", latent_dim=2).with_prior("vamp", steps=50)
+    p = new.latent_model.prior_distribution(torch.eye(3))
+    assert p.batch_shape == (3,)
+    assert new.sample(4, label=1).isfinite().all()
+
+
+def test_of_a_module_with_its_own_way_to_draw(tmp_path: Path) -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            parts = blurred(2)
+            self.encoder, self.prior = parts.encoder, parts.prior
+            self.decoder = rp.Conditional(rp.nn.MLP(2, 8), rp.families.Gaussian(2))
+
+        def sample(self, n: int) -> Tensor:
+            return torch.zeros(n, 2)
+
+    run = quick_fit(Own(), 5.0 + torch.randn(60, 2))
+    assert not run.sample(4).any()
+    # The new prior is the one that is drawn from.
+    new = run.with_prior("mixture", n_components=1, steps=0, out=tmp_path / "new")
+    assert new.sample(4).all()
+    assert torch.equal(rp.load(tmp_path / "new", model=Own()).sample(4), new.sample(4))
 
 
 def test_the_command_line_prints_the_change(run: rp.Run, tmp_path: Path) -> None:

@@ -240,16 +240,16 @@ def _check(
     """
     if n_components is not None and kind not in ("mixture", "vamp"):
         raise OptionError(
-            f"n_components={n_components}: the prior {kind!r} has no components; drop it, or use "
-            "'mixture' or 'vamp'"
+            f"n_components={n_components}: prior={kind!r} has no components; drop it, or use "
+            "prior='mixture' or prior='vamp'"
         )
     with torch.no_grad():
         q = model.posterior(held.x[:2], None if held.c is None else held.c[:2])
     single = base_distribution(q)
     if not is_real(q):
         raise SupportError(
-            f"kind={kind!r}: a density of real vectors, and the codes of this model are drawn from "
-            f"a {type(single).__name__}; use a variant with a Gaussian posterior"
+            f"prior={kind!r}: a density of real vectors, and the codes of this model come from a "
+            f"{type(single).__name__}; use a variant with a Gaussian posterior"
         )
     # Pseudo-inputs are learned by their gradient, and have one density where z is a single group.
     is_mixable = isinstance(single, Normal) or not (
@@ -258,8 +258,8 @@ def _check(
     is_whole = place_of(model).holder is model
     if kind == "vamp" and (spec.support == "tokens" or not is_whole or not is_mixable):
         raise SupportError(
-            f"kind='vamp': no mixture of posteriors of this model ({type(single).__name__} given "
-            f"{spec.support} data) can be fitted; use kind='flow'"
+            f"prior='vamp': no mixture of posteriors of this model ({type(single).__name__} given "
+            f"{spec.support} data) can be fitted; use prior='flow'"
         )
 
 
