@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy import integrate, stats
 from torch import Tensor
-from torch.distributions import Categorical, Independent, Normal
+from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 
 from reparam.distributions import (
     ContinuousBernoulli,
+    ContinuousFlow,
     CrossEntropy,
     Flow,
     NegativeBinomial,
@@ -341,3 +342,34 @@ def test_a_larger_batch_has_the_densities_of_the_small_one(p: Parametric) -> Non
     assert larger.batch_shape == (3, 2)
     assert torch.equal(larger.log_prob(x), torch.stack([p.log_prob(row) for row in x]))
     assert Independent(larger, 1).batch_shape == (3,)
+
+
+class TestContinuousFlow:
+    matrix = torch.tensor([[0.3, -0.9], [0.5, -0.4]], dtype=torch.float64)
+
+    def linear(self, n_steps: int) -> ContinuousFlow:
+        """Return the flow of dz/dt = A z."""
+        trace = self.matrix.trace()
+        like = torch.zeros(2, dtype=torch.float64)
+        return ContinuousFlow(
+            lambda z, t: (z @ self.matrix.T, trace.expand(z.shape[:-1])), like, n_steps
+        )
+
+    def test_of_a_linear_field_is_a_gaussian(self) -> None:
+        moved = torch.linalg.matrix_exp(self.matrix)
+        expected = MultivariateNormal(torch.zeros(2).double(), moved @ moved.T)
+        z = 2 * torch.randn(3, 50, 2, dtype=torch.float64)
+        found = self.linear(20).log_prob(z)
+        torch.testing.assert_close(found, expected.log_prob(z), atol=1e-6, rtol=1e-6)
+
+    def test_draws_have_the_covariance_of_the_gaussian(self) -> None:
+        moved = torch.linalg.matrix_exp(self.matrix)
+        torch.manual_seed(0)
+        z = self.linear(5).sample((20_000,))
+        torch.testing.assert_close(z.T.cov(), moved @ moved.T, atol=0.06, rtol=0)
+
+    def test_the_error_is_of_the_fourth_order(self) -> None:
+        z = torch.ones(2, dtype=torch.float64)
+        exact = self.linear(200).log_prob(z)
+        coarse, fine = (abs(float(self.linear(n).log_prob(z) - exact)) for n in (2, 4))
+        assert coarse / fine == pytest.approx(16, rel=0.3)

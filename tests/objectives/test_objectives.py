@@ -1,7 +1,7 @@
 """Objectives other than the ELBO and IWAE, against closed forms, double loops and exact models."""
 
 from collections.abc import Iterable
-from math import log, log1p
+from math import log, log1p, pi
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from reparam.objectives import (
     MMD,
     Contractive,
     DReG,
+    FlowMatching,
     NaivePenalty,
     Reconstruction,
     TotalCorrelation,
@@ -38,7 +39,7 @@ from reparam.objectives.adversarial import (
 )
 from reparam.objectives.autoencoding import squared_jacobian
 from reparam.objectives.corruption import Corruption
-from reparam.priors import StandardNormal
+from reparam.priors import Diffusion, Standardized, StandardNormal
 from reparam.spec import DataSpec
 from reparam.variants import build
 from tests.support import Function, binary, normal, require_gradient
@@ -617,3 +618,18 @@ def test_dreg_sees_one_posterior_where_the_encoder_is_random() -> None:
     exact = IWAE(3)(model.train(), Batch(x))
     torch.manual_seed(1)
     assert torch.allclose(DReG(3)(model, Batch(x)).bound, exact.bound)
+
+
+def test_flow_matching_is_least_at_the_conditional_mean() -> None:
+    # For standard normal codes the best velocity is a(t) z, that of the start.
+    prior, batch = Standardized(Diffusion(2, width=8), 2), Batch(torch.randn(40_000, 2))
+
+    def loss() -> float:
+        return float(FlowMatching()(prior.train(), batch).loss.detach())
+
+    # 2 E[(z - ε)²] - 2 E[a(t)² z_t²] = 4 - 2 ∫ (2 t - 1)² / (t² + (1 - t)²) dt
+    assert loss() == pytest.approx(4 - 2 * (2 - pi / 2), rel=0.02)
+    best = loss()
+    for shift in (-0.3, 0.3):
+        torch.nn.init.constant_(prior.prior.velocity.last.bias, shift)  # type: ignore[arg-type]
+        assert loss() > best + 0.05

@@ -14,8 +14,17 @@ from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError, SupportError
 from reparam.families import Family, Flow, FullCovarianceGaussian, Gaussian, Uniform
 from reparam.models.conditional import Conditional
-from reparam.nn import MLP
-from reparam.priors import ClassConditional, HypersphericalUniform, Mixture, UniformCodes, VampPrior
+from reparam.nn import MLP, Velocity
+from reparam.priors import (
+    ClassConditional,
+    Diffusion,
+    HypersphericalUniform,
+    Mixture,
+    Prior,
+    Standardized,
+    UniformCodes,
+    VampPrior,
+)
 from reparam.priors import Flow as FlowPrior
 from tests.support import normal, scrambled
 
@@ -116,6 +125,62 @@ class TestFlow:
         assert not torch.allclose(prior(c[[1, 2, 0]]).log_prob(z), together)
 
 
+class TestSplineFlow:
+    def test_density_integrates_to_one(self) -> None:
+        prior = scrambled(FlowPrior(2, hidden=(8,), bins=4), 0.2)
+        z, area = plane(8.0, 801)
+        with torch.no_grad():
+            total = float(prior().log_prob(z).exp().sum()) * area
+        assert total == pytest.approx(1, abs=1e-3)
+
+    @pytest.mark.parametrize("dim", [1, 3])
+    def test_starts_at_the_noise(self, dim: int) -> None:
+        z = 2 * torch.randn(20, dim)
+        expected = normal(torch.zeros(dim), 1.0).log_prob(z)
+        torch.testing.assert_close(FlowPrior(dim, bins=8)().log_prob(z), expected)
+
+
+class TestDiffusion:
+    @pytest.mark.parametrize("context", [0, 3])
+    def test_density_integrates_to_one(self, context: int) -> None:
+        prior = scrambled(Diffusion(2, context, width=8), 0.3)
+        c = torch.eye(context, dtype=torch.float64)[1:2] if context else None
+        z, area = plane(10.0, 401)
+        with torch.no_grad():
+            log_prob = prior(c).log_prob(z[:, None] if context else z)
+        assert float(log_prob.exp().sum()) * area == pytest.approx(1, abs=2e-3)
+
+    def test_starts_at_the_noise(self) -> None:
+        z = 2 * torch.randn(20, 3)
+        expected = normal(torch.zeros(3), 1.0).log_prob(z)
+        torch.testing.assert_close(Diffusion(3)().log_prob(z), expected, atol=1e-3, rtol=1e-4)
+
+    def test_the_divergence_is_the_trace_of_the_jacobian(self) -> None:
+        velocity = scrambled(Velocity(3, hidden=8, context=2), 0.5)
+        z, c = torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
+        t = torch.rand(4, dtype=torch.float64)
+        shift = velocity.shift(c).detach()
+        found = velocity(z, t, shift)[1].detach()
+        for i in range(4):
+            jacobian = torch.autograd.functional.jacobian(
+                lambda point, i=i: velocity(point[None], t[i : i + 1], shift[i : i + 1])[0][0], z[i]
+            )
+            assert float(found[i]) == pytest.approx(float(jacobian.trace()))
+
+
+def test_a_gate_changes_the_weights_by_the_condition() -> None:
+    prior = scrambled(Mixture(2, n_components=4, weights_context=3), 0.5)
+    z, c = torch.randn(5, 3, 2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    p = prior(c)
+    for i in range(3):
+        alone = GaussianMixture(p.logits[i], p.loc, p.scale)
+        torch.testing.assert_close(p.log_prob(z)[:, i], alone.log_prob(z[:, i]))
+    assert not torch.allclose(p.logits[0].softmax(-1), p.logits[1].softmax(-1))
+    assert p.sample((6,)).shape == (6, 3, 2)
+    with pytest.raises(OptionError, match="give c"):
+        prior()
+
+
 def vamp(family: Family, context: int = 0) -> VampPrior:
     encoder = Conditional(MLP(4, 6, context=context), family)
     return VampPrior(scrambled(encoder, 0.5), (4,), n_components=5, context=context).double()
@@ -159,8 +224,17 @@ class TestVamp:
             vamp(Uniform(2))()
 
 
+def moved(prior: Prior) -> Standardized:
+    found = Standardized(prior, 2).double()
+    found.set_moments(torch.tensor([[0.0, -1.0], [1.5, 1.0]], dtype=torch.float64))
+    return found
+
+
 MAKERS = {
     "flow": lambda: scrambled(FlowPrior(2, hidden=(8,))),
+    "spline": lambda: scrambled(FlowPrior(2, hidden=(8,), bins=4), 0.2),
+    "diffusion": lambda: scrambled(Diffusion(2, width=8), 0.5),
+    "standardized": lambda: moved(scrambled(Mixture(2, n_components=6), 0.5)),
     "mixture": lambda: scrambled(Mixture(2, n_components=6), 0.5),
     "vamp": lambda: vamp(Gaussian(2)),
     "vamp-full-covariance": lambda: vamp(FullCovarianceGaussian(2)),

@@ -5,7 +5,6 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -15,7 +14,7 @@ import yaml
 
 import reparam as rp
 from reparam.cli.doctor import read_array
-from reparam.cli.main import verbs
+from reparam.cli.main import verb_of, verbs
 from reparam.cli.parse import option_types, parse
 from reparam.cli.train_options import options_class
 from reparam.errors import DataError, OptionError, RunError
@@ -176,7 +175,7 @@ class TestTypes:
         if verb == "train":
             options = options_class(get("vamp-vae"))
         else:
-            options = import_module(f"reparam.cli.{verb}").Options
+            options = verb_of(verb).Options
         hints = option_types(options)
         whole = [name for name, kind in hints.items() if int in (kind, *get_args(kind))]
         first = ["a", "b"] if verb == "compare" else ["a"] if "folder" in hints else []

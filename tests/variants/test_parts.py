@@ -24,7 +24,7 @@ SPACES = {
     "gumbel": "codes",
     "uniform-codes": "codes",
 }
-LEARNED = ("mixture", "vamp", "flow", "class-conditional")
+LEARNED = ("mixture", "vamp", "flow", "diffusion", "class-conditional")
 NEEDS_NO_PRIOR = ("reconstruction", "denoising", "contractive")
 
 

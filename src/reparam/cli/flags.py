@@ -11,6 +11,7 @@ from typing import Any
 _ARGUMENT = re.compile(
     r"""
       fit\(\.\.\.,\ out=(?P<run>'[^']*'|"[^"]*"),\ resume=True\)
+    | run\.with_prior\('(?P<prior>[a-z]+)'\)
     | (?P<stays>[\w.]+\([^()]*\) | \.ya?ml:\ [\w.]+=)
     | (?<![\w./\\-])(?P<name>[a-z]\w*)=
       (?P<value>'[^']*' | "[^"]*" | \[[^\]]*\] | \([^)]*\) | \.\.\.
@@ -19,7 +20,8 @@ _ARGUMENT = re.compile(
     """,
     re.VERBOSE,
 )
-"""A call that goes on with a run, what stays as it is (a call, a key of a file), or an argument.
+"""A call that goes on with a run or fits its prior, what stays as it is (a call, a key of a file),
+or an argument.
 
 A part of a path, such as ``runs/seed=3/a``, is no argument.
 """
@@ -42,12 +44,16 @@ def in_flags(text: str, types: Callable[[], Mapping[str, Any]], quoted: Sequence
         'set --prior vamp, --probe or a larger --n-samples'
         >>> in_flags("as in fit(model, n_samples=...), of size=3", lambda: options)
         'as in fit(model, n_samples=...), of size=3'
+        >>> in_flags("run.with_prior('flow') fits a prior", lambda: options)
+        'reparam refit-prior RUN --prior flow fits a prior'
     """
 
     def words(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"] or ""
         if match["run"] is not None:
             return f"reparam train --resume {match['run'][1:-1]}"
+        if match["prior"] is not None:
+            return f"reparam refit-prior RUN --prior {match['prior']}"
         if name is None or name not in known or any(match[0] in word for word in quoted):
             return match[0]
         flag = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"

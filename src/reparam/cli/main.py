@@ -1,8 +1,9 @@
 """The command ``reparam``: find the verb, run it, and turn errors into one sentence.
 
 A verb is a module of this package whose docstring begins with ``reparam VERB`` and a summary, as
-that of ``train`` does. Its function ``main`` gets the words after the verb, or with the decorator
-``verb`` the options that they give. Help lists the verbs without importing them, or torch.
+that of ``train`` does; dashes in the verb are underscores in the name of the module. Its function
+``main`` gets the words after the verb, or with the decorator ``verb`` the options that they give.
+Help lists the verbs without importing them, or torch.
 """
 
 import gc
@@ -36,9 +37,10 @@ def verbs() -> dict[str, str]:
     found = {}
     for file in (file for folder in reparam.cli.__path__ for file in Path(folder).glob("*.py")):
         text = file.read_text(encoding="utf-8")
-        summary = re.match(rf'"""``reparam {file.stem}``: (.+?)\.(?:"""|\n)', text)
+        name = file.stem.replace("_", "-")
+        summary = re.match(rf'"""``reparam {name}``: (.+?)\.(?:"""|\n)', text)
         if summary is not None:
-            found[file.stem] = summary[1]
+            found[name] = summary[1]
     first = [verb for verb in FIRST if verb in found]
     return {verb: found[verb] for verb in (*first, *sorted(found.keys() - first))}
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def as_typed(message: str) -> str:
-        module = sys.modules.get(f"reparam.cli.{arguments[0]}") if arguments else None
+        module = sys.modules.get(_module(arguments[0])) if arguments else None
         options = None if module is None else vars(module).get("Options")
         # A value that was typed, such as a path with a "=", is shown as it was typed.
         typed = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
@@ -207,7 +209,11 @@ def verb_of(verb: str) -> ModuleType:
             if name in names():
                 raise OptionError(f"{verb!r} is a variant: train it with reparam train {name}")
         raise unknown("verb", verb, known)
-    return _imported(f"reparam.cli.{verb}")
+    return _imported(_module(verb))
+
+
+def _module(verb: str) -> str:
+    return f"reparam.cli.{verb.replace('-', '_')}"
 
 
 def _imported(name: str) -> ModuleType:

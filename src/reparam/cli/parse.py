@@ -53,7 +53,7 @@ def verb(function: Callable[[T], None]) -> Callable[[Sequence[str]], None]:
     name of its module.
     """
     options: type[T] = get_type_hints(function)["options"]
-    name = function.__module__.rpartition(".")[2]
+    name = function.__module__.rpartition(".")[2].replace("_", "-")
 
     @functools.wraps(function)
     def of_words(arguments: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from reparam.errors import OptionError, folded, unknown
 from reparam.runs.config import (
+    FITTED,
     among,
     checked_config,
     option_types,
@@ -100,7 +101,7 @@ def with_values(cls: type[Any], variant: str, values: Mapping[str, object], wher
     groups = get_type_hints(cls)
     try:
         for name in values:
-            if name not in types and name != "recorded":
+            if name not in types and name not in ("recorded", FITTED):
                 raise unknown(f"option of {variant!r}", name, types)
         found = typed(values, types)
         return cls(**{name: group(**among(found, group)) for name, group in groups.items()})

@@ -194,6 +194,9 @@ def _draws(
 def _entry(run: TrainedRun, name: str, evaluation: Evaluation) -> Entry:
     config = {k: v for k, v in run.config.items() if k not in _NO_CONFIGURATION}
     config["objective"] = run.config.get("recorded", {}).get("objective")
+    fitted = run.config.get("fitted_prior") or {}
+    # Priors of one kind, fitted to runs of one configuration, are one configuration.
+    config["fitted_prior"] = fitted.get("prior"), fitted.get("options")
     if run.config.get("variant") is None:
         config["model"] = repr(run.model)
     seconds = run.rows[-1].get("seconds") if run.rows else None

@@ -9,6 +9,7 @@ from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable,
 from reparam.distributions import OneHotCodes, QuantizedCodes
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
+from reparam.models.aggregate import are_far, cost_of_moments
 from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
@@ -23,8 +24,6 @@ DEAD_ADVICE, DEAD_PROBLEM = 0.1, 0.5
 """Shares of the codebook that no example uses: a few are normal; half of them is a failure."""
 SEEN_OFTEN = 10
 """With so many draws per code, a code as frequent as the others is missed once in e^10."""
-FAR_SHARE, FAR_NATS = 0.1, 1.0
-"""The cost of the aggregate posterior's moments, as a share of the KL and in nats."""
 
 
 @check("collapse")
@@ -138,12 +137,9 @@ def _indices(context: DiagnosticContext) -> tuple[Tensor, int]:
 
 @check("prior")
 def far_aggregate(context: DiagnosticContext) -> Finding:
-    r"""Check whether the aggregate posterior of the data has the moments of the prior.
+    """Check whether the aggregate posterior of the data has the moments of the prior.
 
-    .. math:: \sum_j \mathrm{KL}\bigl(\mathcal N(m_j, v_j) \big\| \mathcal N(0, 1)\bigr), \qquad
-              m_j = \mathbb E[z_j], \quad v_j = \mathrm{Var}[z_j], \quad z \sim q(z)
-
-    For a standard normal prior; the first two moments show shifts and widths, not holes.
+    For a standard normal prior; see ``models.aggregate``.
     """
     model = context.latent
     if not isinstance(model.prior, StandardNormal):
@@ -156,19 +152,17 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
         return model.posterior(part.x, part.c).sample().cpu().double()
 
     z = torch.cat(train.each(codes, seed=context.seed))
-    mean, variance = z.mean(0), z.var(0)
-    # The moments of N draws from the prior itself would cost about 1/N in each dimension.
-    costs = 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
+    costs = cost_of_moments(z)
     cost, total, worst = float(costs.sum()), float(train.draws.kl.mean()), int(costs.argmax())
-    loc, scale = float(mean[worst]), float(variance[worst].sqrt())
+    loc, scale = float(z[:, worst].mean()), float(z[:, worst].std())
     text = (
         f"mean and spread of the codes of {len(z):,} examples cost {cost:.2f} of {total:.2f} nats; "
         f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}"
     )
     evidence = Evidence(text, nats=cost, kl=total, worst_mean=loc, worst_std=scale)
-    if cost <= max(FAR_NATS, FAR_SHARE * total):
+    if not are_far(cost, total):
         return evidence.fine("codes have the moments of the prior")
     return evidence.advice(
         "Codes of the data lie where the prior does not, so that samples are poor",
-        "prior='vamp', prior='flow', or more epochs=",
+        "run.with_prior('flow'), or prior='vamp' or prior='flow' in a new training",
     )

@@ -8,6 +8,7 @@ from reparam.distributions.codes import CodeVectors as CodeVectors
 from reparam.distributions.codes import OneHotCodes as OneHotCodes
 from reparam.distributions.codes import QuantizedCodes as QuantizedCodes
 from reparam.distributions.codes import nearest_code as nearest_code
+from reparam.distributions.continuous_flow import ContinuousFlow as ContinuousFlow
 from reparam.distributions.counts import NegativeBinomial as NegativeBinomial
 from reparam.distributions.counts import Poisson as Poisson
 from reparam.distributions.declared import DeclaredDistribution as DeclaredDistribution

@@ -90,7 +90,7 @@ class Chain(DeclaredDistribution):
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         r"""Draw group after group, with shape (\*sample_shape, \*batch, D)."""
         shape = self._extended_shape(torch.Size(sample_shape))[:-1]
-        z, given = self._in_turn(shape, lambda p: p.rsample())
+        z, given = self._in_turn(shape, lambda p: p.rsample() if p.has_rsample else p.sample())
         self._last.keep(z, given)
         return z
 

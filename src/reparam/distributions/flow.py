@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Transform, constraints
+from torch.types import _size
 
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.last_draw import LastDraw
@@ -41,6 +42,10 @@ class Flow(DeclaredDistribution):
         self._given = transform
         self._last: LastDraw[Tensor] = LastDraw()
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: _size, _instance: object = None) -> "Flow":
+        """Return the distribution over a larger batch."""
+        return Flow(self.base.expand(batch_shape), self._given, self.inverted)
 
     @property
     def transform(self) -> Transform:

@@ -24,7 +24,8 @@ class GaussianMixture(DeclaredDistribution):
     .. math:: p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}(\sigma_k^2))
 
     Arguments:
-        logits: The weights, :math:`\pi = \mathrm{softmax}(\text{logits})`, with shape (K,).
+        logits: The weights, :math:`\pi = \mathrm{softmax}(\text{logits})`, with shape (\*, K) for
+            a batch (\*,) of mixtures of the same components.
         loc: The means, with shape (K, D).
         scale: The standard deviations, with shape (K, D).
 
@@ -38,7 +39,12 @@ class GaussianMixture(DeclaredDistribution):
 
     def __init__(self, logits: Tensor, loc: Tensor, scale: Tensor) -> None:
         self.logits, self.loc, self.scale = logits, loc, scale
-        super().__init__(torch.Size(), loc.shape[-1:], validate_args=False)
+        super().__init__(logits.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    def expand(self, batch_shape: _size, _instance: object = None) -> "GaussianMixture":
+        """Return the distribution over a larger batch."""
+        logits = self.logits.expand(*batch_shape, self.logits.shape[-1])
+        return GaussianMixture(logits, self.loc, self.scale)
 
     def log_joint(self, value: Tensor) -> Tensor:
         r"""Return log p(z, k) of z with shape (\*, D), in nats with shape (\*, K).
@@ -67,7 +73,7 @@ class GaussianMixture(DeclaredDistribution):
         return self.log_joint(value).softmax(-1)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draw z, with shape (*sample_shape, D)."""
+        """Draw z, with shape (*sample_shape, *, D)."""
         with torch.no_grad():
             k = Categorical(logits=self.logits, validate_args=False).sample(
                 torch.Size(sample_shape)
@@ -76,7 +82,7 @@ class GaussianMixture(DeclaredDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean, with shape (D,)."""
+        """The mean, with shape (*, D)."""
         return self.logits.softmax(-1) @ self.loc
 
 

@@ -21,7 +21,7 @@ from reparam.models.conditional import Conditional
 from reparam.nn import MLP, TakeLast
 from reparam.nn.context import with_condition
 from reparam.nn.features import features_shape
-from reparam.priors import StandardNormal
+from reparam.priors import Prior, StandardNormal
 from reparam.priors.prior import diagonal_normal
 from reparam.utils.arguments import numbers
 
@@ -56,7 +56,7 @@ class TopDownPrior(nn.Module):
             raise OptionError(
                 f"{len(below)} modules below the top of {len(sizes)} layers: give one for each"
             )
-        self.top = StandardNormal(sizes[0])
+        self.top: Prior = StandardNormal(sizes[0])
         self.below = nn.ModuleList(below)
 
     def layers(self, c: Tensor | None = None) -> list[Factor]:
@@ -65,7 +65,9 @@ class TopDownPrior(nn.Module):
 
     def forward(self, c: Tensor | None = None) -> Chain:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
-        top = self.top() if c is None else self.top().expand(c.shape[:1])
+        top = self.top(c)
+        if c is not None and not top.batch_shape:
+            top = top.expand(c.shape[:1])
         return Chain(dict(zip(self.names, [top, *self.layers(c)], strict=True)), self.sizes)
 
 

@@ -12,6 +12,7 @@ from reparam.nn.sequence import CausalTransformer as CausalTransformer
 from reparam.nn.sequence import TextDecoder as TextDecoder
 from reparam.nn.sequence import TextEncoder as TextEncoder
 from reparam.nn.standardize import Standardize as Standardize
+from reparam.nn.velocity import Velocity as Velocity
 from reparam.nn.wrappers import ConditionedSequential as ConditionedSequential
 from reparam.nn.wrappers import IgnoreContext as IgnoreContext
 from reparam.nn.wrappers import TakeLast as TakeLast

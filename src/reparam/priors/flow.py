@@ -14,7 +14,7 @@ from reparam.utils.arguments import numbers
 
 
 @as_prior("flow")
-@numbers(latent_dim=1, n_transforms=1, context=0)
+@numbers(latent_dim=1, n_transforms=1, context=0, bins=0)
 class Flow(Prior):
     r"""A masked autoregressive flow, a learned density.
 
@@ -26,13 +26,15 @@ class Flow(Prior):
         context: The size of a condition c; 0 without one.
         n_transforms: How many transforms are stacked.
         hidden: The sizes of the layers of each network.
+        bins: The number of bins of the spline of each transform; 0 for affine transforms.
+        passes: The number of passes that a draw takes: 2 for coupling layers, None for D.
 
     Raises:
         OptionError: A size below one.
 
     References:
         Papamakarios et al., NeurIPS 2017; Chen et al., Variational lossy autoencoder, ICLR 2017
-        (as a prior).
+        (as a prior); Durkan et al., Neural spline flows, NeurIPS 2019.
 
     Example:
         >>> Flow(20)().sample((5,)).shape
@@ -47,11 +49,13 @@ class Flow(Prior):
         context: int = 0,
         n_transforms: int = 2,
         hidden: Sequence[int] = (256,),
+        bins: int = 0,
+        passes: int | None = None,
     ) -> None:
         super().__init__()
         self.noise = StandardNormal(latent_dim)
         self.latent_dim = latent_dim
-        self.transforms = masked_transforms(latent_dim, context, n_transforms, hidden)
+        self.transforms = masked_transforms(latent_dim, context, n_transforms, hidden, passes, bins)
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c) for c with shape (B, C)."""

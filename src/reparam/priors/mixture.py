@@ -1,6 +1,8 @@
 """A learned mixture of Gaussians."""
 
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,23 +10,29 @@ from torch import Tensor, nn
 
 from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError
+from reparam.priors.gate import Gate
 from reparam.priors.prior import Prior, as_prior
 from reparam.utils.arguments import numbers
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture as Fitted
 
 # The number of fits, of which the likeliest is kept.
 _N_FITS = 30
 
 
 @as_prior("mixture")
-@numbers(latent_dim=1, n_components=1)
+@numbers(latent_dim=1, n_components=1, weights_context=0)
 class Mixture(Prior):
     r"""A mixture of Gaussians with learned weights, means and variances.
 
-    .. math:: p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}(\sigma_k^2))
+    .. math:: p(z \mid c) = \sum_k \pi_k(c)\, \mathcal N(z; \mu_k, \mathrm{diag}(\sigma_k^2))
 
     Arguments:
         latent_dim: The number of dimensions of z.
         n_components: The number of Gaussians K.
+        weights_context: The size of a condition c that the weights depend on; 0 for weights that
+            are the same under every condition.
 
     Raises:
         OptionError: A size below one.
@@ -40,16 +48,27 @@ class Mixture(Prior):
     is_learned = True
     options = ("n_components",)
 
-    def __init__(self, latent_dim: int, n_components: int = 100) -> None:
+    def __init__(self, latent_dim: int, n_components: int = 100, weights_context: int = 0) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.logits = nn.Parameter(torch.zeros(n_components))
+        self.gate = Gate(weights_context, n_components) if weights_context else None
         self.loc = nn.Parameter(torch.randn(n_components, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(n_components, latent_dim))
 
     def forward(self, c: Tensor | None = None) -> GaussianMixture:
-        """Return p(z); a condition is ignored."""
-        return GaussianMixture(self.logits, self.loc, self.log_scale.exp())
+        """Return p(z | c); a condition is ignored without ``weights_context``."""
+        logits = self.logits if self.gate is None else self.logits + self.gate(c)
+        return GaussianMixture(logits, self.loc, self.log_scale.exp())
+
+    def start_at(self, fitted: "Fitted") -> None:
+        """Set the mixture to one that scikit-learn fitted, with diagonal covariances."""
+        for parameter, value in (
+            (self.logits, np.log(fitted.weights_)),
+            (self.loc, fitted.means_),
+            (self.log_scale, 0.5 * np.log(fitted.covariances_)),
+        ):
+            parameter.data.copy_(torch.from_numpy(value))
 
     def fit(self, codes: Tensor) -> None:
         """Set the mixture to the one that fits codes best, by expectation maximization.
@@ -92,3 +111,41 @@ class Mixture(Prior):
             (self.log_scale, 0.5 * np.log(np.maximum(variance, floor))),
         ):
             parameter.data.copy_(torch.from_numpy(value))
+
+
+def fitted_by_em(codes: Tensor, held: Tensor, sizes: Sequence[int], *, seed: int = 0) -> "Fitted":
+    """Return the mixture of Gaussians, of one of several sizes, that fits held-out codes best.
+
+    Each is fitted by expectation maximization, from the clusters of k-means. Larger mixtures are
+    not tried after one that is worse than a smaller one.
+
+    Arguments:
+        codes: The codes, with shape (N, D).
+        held: Other codes, with shape (M, D).
+        sizes: The numbers of components, in increasing order; those above N are left out.
+        seed: The seed of the clusters.
+
+    Raises:
+        OptionError: Fewer codes than the least number of components.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture as Fitted
+
+    z, other = codes.double().cpu().numpy(), held.double().cpu().numpy()
+    if len(z) < sizes[0]:
+        raise OptionError(
+            f"n_components={sizes[0]}: must be at most {len(z)}, the number of codes that the "
+            "mixture is fitted to"
+        )
+    best, most = None, -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for size in (size for size in sizes if size <= len(z)):
+            found = Fitted(
+                size, covariance_type="diag", reg_covar=1e-4, max_iter=50, random_state=seed
+            ).fit(z)
+            score = found.score(other)
+            if score < most:
+                break
+            best, most = found, score
+    return best

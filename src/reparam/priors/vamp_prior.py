@@ -17,18 +17,20 @@ from torch.distributions import (
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture, base_distribution
 from reparam.errors import SupportError
+from reparam.priors.gate import Gate
 from reparam.priors.prior import Prior, Setting, as_prior
 from reparam.utils.arguments import numbers
 
 
 @as_prior("vamp")
-@numbers(shape=1, n_components=1, context=0, label_context=0)
+@numbers(shape=1, n_components=1, context=0, label_context=0, weights_context=0)
 class VampPrior(Prior):
     r"""The mixture of the posteriors of learned pseudo-inputs.
 
     .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
 
-    Under a condition each pseudo-input has a learned condition, and p(z) does not depend on c.
+    Under a condition each pseudo-input has a learned condition, and p(z) does not depend on c. With
+    ``weights_context`` the weights 1/K become :math:`\pi_k(c)`.
 
     Arguments:
         encoder: q(z | x, c), the encoder of the model. Its weights are not those of the prior.
@@ -37,6 +39,7 @@ class VampPrior(Prior):
             a diagonal Gaussian.
         context: The size of a condition c; 0 without one.
         label_context: The number of first entries of c that are a one-hot label; all when None.
+        weights_context: The size of a condition c that the weights depend on; 0 for equal weights.
 
     Raises:
         OptionError: A size below one.
@@ -64,8 +67,10 @@ class VampPrior(Prior):
         n_components: int = 500,
         context: int = 0,
         label_context: int | None = None,
+        weights_context: int = 0,
     ) -> None:
         super().__init__()
+        self.gate = Gate(weights_context, n_components) if weights_context else None
         self.label_context = context if label_context is None else label_context
         # The encoder is a part of the model: in a tuple it is not a submodule here.
         self._encoder = (encoder,)
@@ -94,7 +99,7 @@ class VampPrior(Prior):
             self.pseudo_logits.data[:n, k:] = examples.c[:n, k:]
 
     def forward(self, c: Tensor | None = None) -> Distribution:
-        """Return p(z); a condition is ignored."""
+        """Return p(z | c); a condition is ignored without ``weights_context``."""
         (encoder,) = self._encoder
         own: tuple[Tensor, ...] = ()
         if self.pseudo_logits is not None:
@@ -102,6 +107,8 @@ class VampPrior(Prior):
             own = (torch.cat([label.softmax(-1), covariates], -1),)
         q = encoder(self.pseudo_inputs, *own)
         logits = self.pseudo_inputs.new_zeros(len(self.pseudo_inputs))
+        if self.gate is not None:
+            logits = self.gate(c)
         normal = base_distribution(q)
         if isinstance(normal, Normal) and isinstance(q, Independent):
             return GaussianMixture(logits, normal.loc, normal.scale)

@@ -22,6 +22,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
+from torch import nn
 
 from reparam.data.preparation import preparation_of
 from reparam.data.registry import current_name
@@ -38,9 +39,13 @@ from reparam.training.options import MachineOptions, TrainingOptions
 from reparam.utils.arguments import as_declared
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 from reparam.utils.seeding import seeded
-from reparam.variants import build, get
+from reparam.variants import FittedPrior, build, get
+from reparam.variants.fitted_prior import with_fitted_prior
 from reparam.variants.options import options_of
 from reparam.version import __version__
+
+FITTED = "fitted_prior"
+"""The key of the description of a prior that was fitted after training: see ``Run.with_prior``."""
 
 MOVABLE_KEYS = ("data_dir", "path")
 """The options that may differ when a run goes on: the data may have been moved."""
@@ -163,7 +168,21 @@ def recipe_of(config: Mapping[str, Any], spec: DataSpec) -> Recipe:
         recipe = build(variant.name, spec.conditioned(config.get("condition")), **options)
     if config.get("beta") is not None and "beta" not in variant.options:
         recipe = replace(recipe, objective=weighted(recipe.objective, config["beta"]))
-    return recipe
+    model = fitted_model(recipe.model, config, recipe.spec or spec)
+    return recipe if model is recipe.model else replace(recipe, model=model)
+
+
+def fitted_model(model: nn.Module, config: Mapping[str, Any], spec: DataSpec) -> nn.Module:
+    """Return a model with the prior that was fitted to its codes, if the configuration has one.
+
+    Arguments:
+        model: The model as it was trained.
+        config: The configuration of the run.
+        spec: The shape, support and condition of the data.
+    """
+    if config.get(FITTED) is None:
+        return model
+    return with_fitted_prior(model, spec, FittedPrior.from_dict(config[FITTED]))
 
 
 def option_types(variant: str | None) -> dict[str, Any]:
@@ -244,7 +263,8 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
         raise OptionError(f"{path} is no YAML: {reason(error)}") from error
     if not isinstance(values, dict):
         raise OptionError(f"{path} holds no options: write lines such as 'epochs: 20'")
-    values.pop("recorded", None)
+    for key in ("recorded", FITTED):  # no options of a training
+        values.pop(key, None)
     known = list(known)
     found = {str(key).replace("-", "_"): value for key, value in values.items()}
     for key in found:
@@ -300,6 +320,8 @@ def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
             is_whole = type(config[name]) is int and not isinstance(value, tuple)
             found[name] = config[name] if is_whole else as_stored(value)
         TrainingOptions(**among(found, TrainingOptions))
+        if found.get(FITTED) is not None:
+            FittedPrior.from_dict(found[FITTED])
         _check_record(config["recorded"])
     except OptionError as error:
         raise RunError(f"{where}: {error}") from error

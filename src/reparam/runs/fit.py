@@ -19,8 +19,9 @@ from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
+from reparam.models.aggregate import far_codes
 from reparam.models.conditional import Conditional
-from reparam.models.latent import as_latent
+from reparam.models.latent import as_latent, is_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
@@ -61,6 +62,9 @@ from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note
+
+N_FAR = 500
+"""The number of examples whose codes are compared with the prior after training."""
 
 
 @known_options
@@ -331,7 +335,23 @@ def fit(
             weights = recipe.model.state_dict()
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
+        if progress and run.is_main:
+            _say_far(recipe.model, source, options.seed)
     return run
+
+
+def _say_far(model: nn.Module, source: Dataset | Stream, seed: int) -> None:
+    """Print a note where the codes of the data lie where the prior does not draw."""
+    if not is_latent(model) or isinstance(source, Stream):
+        return
+    split = "validation" if "validation" in source.splits else "train"
+    far = far_codes(as_latent(model), source.examples(split, seed, limit=N_FAR), seed)
+    if far is not None:
+        note(
+            f"mean and spread of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of the KL: the "
+            "codes lie where the prior does not draw, so that samples are poor; "
+            "run.with_prior('flow') fits a prior to them"
+        )
 
 
 def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:

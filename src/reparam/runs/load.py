@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from reparam.errors import CheckpointError, RunError
 from reparam.isolation import default_modes
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import checked_config, recipe_of
+from reparam.runs.config import checked_config, fitted_model, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
 from reparam.runs.run import Run
@@ -49,8 +49,10 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     spec = DataSpec.from_dict(config["recorded"]["spec"])
     if model is None:
         with without_training():
-            model = recipe_of(config, spec)
-    module = model.model if isinstance(model, Recipe) else model
+            module = recipe_of(config, spec).model
+    else:
+        given = model.model if isinstance(model, Recipe) else model
+        module = fitted_model(given, config, spec)
     if config.get("precision") == "float64":
         module.double()
     load_weights(module, _weights(folder, stored), str(folder.path))

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from reparam.errors import CheckpointError, RunError
-from reparam.runs.config import MOVABLE_KEYS, as_stored, checked_config, config_sha256, up_to_date
+from reparam.runs.config import (
+    FITTED,
+    MOVABLE_KEYS,
+    as_stored,
+    checked_config,
+    config_sha256,
+    up_to_date,
+)
 from reparam.runs.folder import RunFolder
 from reparam.training.checkpoint import load_tensors
 from reparam.utils.terminal import note
@@ -23,6 +30,11 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
         RunError: A difference, which the message names.
     """
     stored = checked_config(folder.config(), str(folder.config_file))
+    if stored.get(FITTED) is not None and not folder.is_finished:
+        raise RunError(
+            f"{folder.path} has no weights, and its prior was fitted after training, so training "
+            "cannot make them: call run.with_prior again, with another out=..."
+        )
     before, now = stored["recorded"], config["recorded"]
     parts = [
         f"{part} ({before[part]} in the run)"
@@ -78,7 +90,7 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     return [
         f"{name} ({stored.get(name)} in the run, {given.get(name)} now)"
         for name in stored | given
-        if name not in (*MOVABLE_KEYS, "recorded")
+        if name not in (*MOVABLE_KEYS, FITTED, "recorded")
         and as_stored(stored.get(name)) != as_stored(given.get(name))
     ]
 

@@ -24,6 +24,7 @@ from reparam.variants.builder import build as build
 from reparam.variants.builder import variant as variant
 from reparam.variants.cluster_vae import cluster_vae as cluster_vae
 from reparam.variants.compatibility import REFUSALS as REFUSALS
+from reparam.variants.fitted_prior import FittedPrior as FittedPrior
 from reparam.variants.hierarchical import conv_ladder_vae as conv_ladder_vae
 from reparam.variants.hierarchical import hierarchical_vae as hierarchical_vae
 from reparam.variants.hierarchical import ladder_vae as ladder_vae

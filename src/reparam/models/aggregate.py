@@ -1,0 +1,73 @@
+r"""How far the codes of all data together lie from a standard normal prior, by their moments.
+
+.. math:: \sum_j \mathrm{KL}\bigl(\mathcal N(m_j, v_j) \big\| \mathcal N(0, 1)\bigr), \qquad
+          m_j = \mathbb E[z_j], \quad v_j = \mathrm{Var}[z_j], \quad z \sim q(z)
+
+The first two moments show shifts and widths of the aggregate posterior, not holes.
+"""
+
+import torch
+from torch import Tensor
+
+from reparam.batch import Batch, in_chunks, to_device
+from reparam.divergence import kl
+from reparam.errors import ReparamError
+from reparam.isolation import isolated
+from reparam.models.latent import LatentModel
+from reparam.priors import StandardNormal
+
+FAR_SHARE, FAR_NATS = 0.1, 1.0
+"""The cost of the aggregate posterior's moments, as a share of the KL and in nats."""
+_CHUNK = 100
+
+
+def cost_of_moments(z: Tensor) -> Tensor:
+    """Return the KL that mean and variance of codes cost, in nats with shape (D,).
+
+    The moments of N draws from the prior itself would cost about 1/N in each dimension.
+
+    Arguments:
+        z: Draws from the aggregate posterior, with shape (N, D).
+
+    Example:
+        >>> cost_of_moments(torch.tensor([[-1.0], [3.0]]).repeat(500, 1)).round(decimals=2)
+        tensor([1.3100])
+    """
+    mean, variance = z.mean(0), z.var(0)
+    return 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
+
+
+def are_far(cost: float, kl: float) -> bool:
+    """Return whether codes lie where the prior does not, by the cost of their moments and the KL.
+
+    >>> are_far(cost=3.0, kl=10.0), are_far(cost=0.9, kl=2.0)
+    (True, False)
+    """
+    return cost > max(FAR_NATS, FAR_SHARE * kl)
+
+
+def far_codes(model: LatentModel, examples: Batch, seed: int = 0) -> tuple[float, float] | None:
+    """Return the cost of the moments of the codes and the mean KL, where the codes are far.
+
+    None where they are not, and for models to which the question does not apply: with another prior
+    than a standard normal, under a condition, or with a posterior that has no density.
+
+    Arguments:
+        model: The model.
+        examples: Some hundred examples, anywhere.
+        seed: The seed of the draws.
+    """
+    prior = dict(model.named_children()).get("prior")
+    if not isinstance(prior, StandardNormal) or examples.c is not None:
+        return None
+    z, nats = [], []
+    with isolated(model, seed=seed) as device:
+        for part in in_chunks(examples, _CHUNK):
+            q = model.posterior(to_device(part, device).x)
+            z.append(q.sample().cpu().double())
+            try:
+                nats.append(kl(q, prior()).value.cpu().double())
+            except (ReparamError, NotImplementedError):  # a point, or a density that is not known
+                return None
+    cost, total = float(cost_of_moments(torch.cat(z)).sum()), float(torch.cat(nats).mean())
+    return (cost, total) if are_far(cost, total) else None
