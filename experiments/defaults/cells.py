@@ -53,7 +53,7 @@ def _width(values: Floats) -> float:
     distinct = np.unique(values)
     error = _float_error(values)
     distinct = distinct[np.diff(distinct, prepend=-np.inf) > error]
-    step = _grid_step(distinct, error / TOLERANCE)
+    step = _grid_step(distinct, error)
     if step > 0 and (len(distinct) < len(values) or step > FINE * values.std()):
         return step
     if len(distinct) < (1 - MANY) * len(values):
@@ -69,26 +69,31 @@ def _float_error(values: Floats) -> float:
     return 4.0 * float(np.finfo(np.float32 if is_single else np.float64).eps * abs(values).max())
 
 
-def _grid_step(distinct: Floats, least: float) -> float:
-    """Return the largest step of which all differences are multiples, 0 if it is below the least.
+def _grid_step(distinct: Floats, error: float) -> float:
+    """Return the largest step of which all differences are multiples, 0 if there is none.
 
-    >>> _grid_step(np.array([0.1, 0.3, 0.6]), 1e-12)
-    0.1
+    Arguments:
+        distinct: Different values, in ascending order.
+        error: The error of a difference.
+
+    Example:
+        >>> _grid_step(np.array([0.1, 0.3, 0.6]), 1e-15)
+        0.1
     """
     differences = np.diff(distinct)
-    step = differences.min() if len(differences) else 0.0
-    while step > least:
+    step, slack = differences.min(), error
+    while slack < TOLERANCE * step:
         counts = np.round(differences / step)
         off = abs(differences - counts * step)
-        if (off > TOLERANCE * step).any():
-            step = off[off > TOLERANCE * step].min()  # Euclid's algorithm
-            continue
-        # From the whole span, which is a multiple known more exactly than one difference.
-        step = (distinct[-1] - distinct[0]) / counts.sum()
-        grid = distinct[0] + step * np.append(0, counts.cumsum())
-        if (abs(distinct - grid) <= TOLERANCE * step).all():
-            return float(step)
-        break
+        # The error of the step adds up in a difference of many steps.
+        far = np.flatnonzero(off > TOLERANCE * step + counts * slack)
+        if len(far) == 0:
+            # From the whole span, which is many steps, the step follows most exactly.
+            step = (distinct[-1] - distinct[0]) / counts.sum()
+            grid = distinct[0] + step * np.append(0, counts.cumsum())
+            return float(step) if (abs(distinct - grid) <= TOLERANCE * step).all() else 0.0
+        least = far[differences[far].argmin()]  # Euclid's algorithm
+        step, slack = off[least], (1 + counts[least]) * slack
     return 0.0
 
 
