@@ -77,31 +77,33 @@ def factor_analysis(z: Floats, seed: int) -> Fitted:
 
 def kernel_density(z: Floats, seed: int) -> Fitted:
     """Fit a Gaussian kernel density, whose bandwidth is the best by leaving out one row."""
-    # The rows are in random order.
-    few = np.arange(min(len(z), LEFT_OUT))
-    squares = _squares(z[few], z)
-    squares[few, few] = torch.inf
-    scores = [float(_kernels(squares, h, z.shape[1]).mean()) for h in BANDWIDTHS]
+    few = z[:LEFT_OUT]  # the rows are in random order
+    scores = [_kernels(few, z, h, left_out=True).mean() for h in BANDWIDTHS]
     h = float(BANDWIDTHS[int(np.argmax(scores))])
-
-    def log_density(x: Floats) -> Floats:
-        parts = [_kernels(_squares(part, z), h, z.shape[1]) for part in np.array_split(x, 10)]
-        return torch.cat(parts).numpy()
-
-    return log_density, {"bandwidth": h}
+    return lambda x: _kernels(x, z, h), {"bandwidth": h}
 
 
-def _squares(x: Floats, centers: Floats) -> torch.Tensor:
-    """Return the squared distances of rows from centers, with shape (N, M)."""
-    a, b = torch.from_numpy(x), torch.from_numpy(centers)
-    return torch.addmm((a**2).sum(1)[:, None] + (b**2).sum(1), a, b.T, alpha=-2).clamp_(min=0)
+def _kernels(x: Floats, centers: Floats, h: float, left_out: bool = False) -> Floats:
+    """Return the log density of kernels with the bandwidth h at rows x, in nats with shape (N,).
 
-
-def _kernels(squares: torch.Tensor, h: float, dim: int) -> torch.Tensor:
-    """Return log p at rows with squared distances from all centers; an infinite one is left out."""
-    n = squares.isfinite().sum(1)
-    constant = 0.5 * dim * np.log(2 * np.pi * h**2)
-    return torch.logsumexp(squares / (-2 * h**2), 1) - n.log() - constant
+    Arguments:
+        x: The rows, with shape (N, D).
+        centers: The centers of the kernels, with shape (M, D).
+        h: The bandwidth.
+        left_out: Whether row i of x is center i, and is left out for itself.
+    """
+    a, b = (torch.from_numpy(v / (2**0.5 * h)) for v in (x, centers))
+    squares = b.square().sum(1)
+    found = []
+    # Parts that fit in the cache of a core.
+    for part in torch.arange(len(a)).split(max(1, 2**17 // len(b))):
+        log_k = torch.addmm(squares, a[part], b.T, alpha=-2).add_(a[part].square().sum(1)[:, None])
+        log_k.clamp_(min=0).neg_()
+        if left_out:
+            log_k[torch.arange(len(part)), part] = -torch.inf
+        found.append(log_k.logsumexp(1))
+    constant = 0.5 * x.shape[1] * np.log(2 * np.pi * h**2)
+    return torch.cat(found).numpy() - np.log(len(b) - left_out) - constant
 
 
 CLASSICAL: dict[str, Callable[[Floats, int], Fitted]] = {
