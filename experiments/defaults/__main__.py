@@ -10,7 +10,7 @@ from pathlib import Path
 
 import experiments.defaults as package
 from experiments.defaults.measure import CONTENDERS, GROUPS, Task, measure
-from experiments.defaults.report import PAGE, page
+from experiments.defaults.report import page
 from experiments.defaults.rows import STORED, add_row, drop_rows, read_rows
 from experiments.ledger.provenance import provenance
 
@@ -21,8 +21,9 @@ def main() -> None:
     folder = Path(options.rows)
     if not options.page:
         run(options, folder)
-    PAGE.write_text(page(read_rows(folder)), encoding="utf-8")
-    print(f"written: {PAGE}")
+    place = folder.with_suffix(".md")
+    place.write_text(page(read_rows(folder)), encoding="utf-8")
+    print(f"written: {place}")
 
 
 def parsed() -> argparse.Namespace:
@@ -79,9 +80,11 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         for done, future in enumerate(as_completed(futures), 1):
             for row in future.result():
                 add_row(row | provenance(command, threads=1), folder)
-                score = "no score" if row["score"] is None else f"{row['score']:.3f} {row['unit']}"
-                key = " ".join(map(str, futures[future].key))
-                print(f"{done}/{len(waiting)} {key}: {score}, {row['seconds']} s", flush=True)
+                shown = {
+                    name: row[name] for name in ("score", "error", "distances") if row.get(name)
+                }
+                what = f"{row['set']} {row['seed']} {row['contender']}: {shown}"
+                print(f"{done}/{len(waiting)} {what}, {row['seconds']} s", flush=True)
 
 
 if __name__ == "__main__":

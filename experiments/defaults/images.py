@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,14 @@ Bytes = NDArray[np.uint8]
 N_SAMPLES = 2000
 """The largest number of samples, and of test images beside them."""
 
-N_JUDGED = 10_000
-"""The largest number of training images of the classifier."""
+N_LABELED = 10_000
+"""The number of labeled images that the classifier is trained on; of fewer, all several times."""
+
+N_COMPONENTS = 32
+"""The number of features of images without labels."""
+
+Features = Callable[[Tensor], Tensor]
+"""From images with shape (B, C, H, W) to features with shape (B, F)."""
 
 
 class Images(NamedTuple):
@@ -42,32 +48,32 @@ class Images(NamedTuple):
         variant: The variant of the plain command.
         given: What the plain command gets: an array, or a data set.
         held: The test images in the same form; None for the test split of the data set.
-        labels: The labels of the training images; None if there are none.
+        labeled: Training images and their labels, for features; None if there are no labels.
     """
 
     variant: Callable[..., rp.Recipe]
     given: object
     held: object = None
-    labels: NDArray[Any] | None = None
+    labeled: tuple[Tensor, Tensor] | None = None
 
 
 def digits(seed: int, folder: Path) -> Images:
     """Return the digits of scikit-learn."""
     data = rp.data.load("digits")
-    return Images(rp.variants.vae, data, labels=_labels(data))
+    return Images(rp.variants.vae, data, labeled=_labeled(data))
 
 
 def mnist(seed: int, folder: Path) -> Images:
     """Return MNIST, as it is loaded by its name."""
     data = rp.data.load("mnist", data_dir=folder)
-    return Images(rp.variants.vae, data, labels=_labels(data))
+    return Images(rp.variants.vae, data, labeled=_labeled(data))
 
 
 def few_mnist(seed: int, folder: Path) -> Images:
     """Return the first 1,000 images of MNIST as an array."""
     data = rp.data.load("mnist", data_dir=folder, validation=0)
     x, held = (data.split(name).x.numpy() for name in ("train", "test"))
-    return Images(rp.variants.vae, x[:1000], held, _labels(data)[:1000])
+    return Images(rp.variants.vae, x[:1000], held, _labeled(data))
 
 
 def frey(seed: int, folder: Path) -> Images:
@@ -90,9 +96,10 @@ def cifar10(seed: int, folder: Path, n: int = 50_000) -> Images:
     """Return the first n images of CIFAR-10 as an array."""
     place = folder / "cifar10"
     parts = [_planes(place / f"train-{i + 1}.xz") for i in range(-(-n // 10_000))]
-    labels = np.load(place / "train-labels.npy", allow_pickle=False)
-    x, held = np.concatenate(parts)[:n], _planes(place / "test.xz")
-    return Images(rp.variants.conv_vae, x, held, labels[:n])
+    x, held = np.concatenate(parts), _planes(place / "test.xz")
+    y = np.load(place / "train-labels.npy", allow_pickle=False)[:N_LABELED].astype(np.int64)
+    labeled = torch.from_numpy(x[:N_LABELED]), torch.from_numpy(y)
+    return Images(rp.variants.conv_vae, x[:n], held, labeled)
 
 
 def few_cifar10(seed: int, folder: Path) -> Images:
@@ -111,9 +118,9 @@ IMAGES: dict[str, Callable[[int, Path], Images]] = {
 }
 
 
-def _labels(data: rp.data.Dataset) -> NDArray[Any]:
-    y = data.split("train").y
-    return np.zeros(0) if y is None else y.numpy()
+def _labeled(data: rp.data.Dataset) -> tuple[Tensor, Tensor] | None:
+    train = data.split("train")
+    return None if train.y is None else (train.x[:N_LABELED], train.y[:N_LABELED])
 
 
 def _faces(seed: int, folder: Path) -> tuple[Bytes, Bytes]:
@@ -133,6 +140,8 @@ def _planes(path: Path) -> Bytes:
 def measure(name: str, seed: int, data_dir: Path, folder: Path) -> list[Stored]:
     """Return the rows of ours and of pythae's VAE on a set of images.
 
+    Grey values are compared with means of p(x | z), for both.
+
     Arguments:
         name: The set.
         seed: The seed of both.
@@ -145,41 +154,41 @@ def measure(name: str, seed: int, data_dir: Path, folder: Path) -> list[Stored]:
     seconds = time.perf_counter() - began
     row = ours.figures(run, found.held, seed) | {"fit_seconds": seconds, **ours.facts(run)}
     source = run.dataset()
-    train = _unit(source.split("train").x)
+    white = source.transform.levels - 1 if isinstance(source.transform, rp.data.Pixels) else 1
+    train = source.split("train").x / white
     held = source.split("test").x if found.held is None else torch.as_tensor(found.held)
-    test = _unit(held)[torch.randperm(len(held), generator=torch.Generator().manual_seed(seed))]
-    test = test[:N_SAMPLES]
-    features = _features(train, found.labels, seed)
-    samples = run.sample(len(test), seed=seed, mean=True)
-    theirs = _pythae(train, len(test), seconds, seed)
+    order = torch.randperm(len(held), generator=torch.Generator().manual_seed(seed))
+    test = held[order[:N_SAMPLES]] / white
+    if found.labeled is None:
+        features = _components(train)
+    else:
+        features = _classifier(found.labeled[0] / white, found.labeled[1], seed)
+    samples = {
+        "ours": run.sample(len(test), seed=seed, mean=True).clamp(0, 1),
+        "pythae": _pythae(train, len(test), seconds, seed).clamp(0, 1),
+    }
     rows = []
-    for who, images, more in (("ours", samples, row), ("pythae", theirs, {})):
-        quality = rp.evaluation.sample_quality(images.clamp(0, 1), test, features)
-        distances = {k: [v.value, v.stderr] for k, v in quality._asdict().items() if k in KEPT}
-        picture = f"{name}-{seed}-{who}.png"
+    for who, shown in samples.items():
+        quality = rp.evaluation.sample_quality(shown, test, features)._asdict()
+        distances = {kind: [quality[kind].value, quality[kind].stderr] for kind in ("fid", "kid")}
+        rows.append({"contender": who, "distances": distances})
         if seed == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            grid(images[:64]).save(folder / picture)
-        rows.append({"contender": who, **more, "distances": distances})
-    return rows
+            grid(shown[:64]).save(folder / f"{name}-{who}.png")
+    return [row | rows[0], rows[1]]
 
 
-KEPT = ("mmd", "fid", "kid")
+def _components(train: Tensor) -> Features:
+    """Return the first principal components of the training images, for images without labels."""
+    mean = train.flatten(1).mean(0)
+    axes = torch.pca_lowrank(train.flatten(1), N_COMPONENTS)[2]
+    return lambda x: (x.flatten(1) - mean) @ axes
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Return stored bytes as grey values in [0, 1], with shape (N, C, H, W)."""
-    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
-
-
-def _features(train: Tensor, labels: NDArray[Any] | None, seed: int) -> Any:
-    """Return the features of a classifier of the training images; without labels, their PCA."""
-    if labels is None:
-        mean = train.flatten(1).mean(0)
-        _, _, axes = torch.pca_lowrank(train.flatten(1), 32)
-        return rp.evaluation.NamedFeatures(lambda x: (x.flatten(1) - mean) @ axes, "32 components")
-    few = slice(N_JUDGED)
-    data = rp.data.from_arrays(train[few], labels[few], support="unit")
+def _classifier(x: Tensor, y: Tensor, seed: int) -> Features:
+    """Return the features of a convolutional classifier that is trained on labeled images."""
+    times = max(1, N_LABELED // len(x))
+    data = rp.data.from_arrays(x.repeat(times, 1, 1, 1), y.repeat(times), support="unit")
     protocol = Protocol(Options(seed=seed, device="cpu", progress=False), epochs=5, n_samples=2)
     return rp.evaluation.features_of(digit_classifier(protocol, data).model)
 

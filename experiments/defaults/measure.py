@@ -15,7 +15,7 @@ from experiments.defaults.sets import MORE, TABLES, table
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "tables": tuple(TABLES),
-    "more": MORE,
+    "more": tuple(MORE),
     "images": tuple(images.IMAGES),
     "other": tuple(ours.OTHER),
 }

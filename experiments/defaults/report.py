@@ -5,9 +5,7 @@ from statistics import mean
 
 from experiments.defaults.classical import CLASSICAL
 from experiments.defaults.rows import Key, Stored
-from experiments.ledger.provenance import ROOT, words
-
-PAGE = ROOT / "docs" / "defaults.md"
+from experiments.ledger.provenance import words
 
 HEADING = """# Defaults
 
