@@ -80,11 +80,9 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         for done, future in enumerate(as_completed(futures), 1):
             for row in future.result():
                 add_row(row | provenance(command, threads=1), folder)
-                shown = {
-                    name: row[name] for name in ("score", "error", "distances") if row.get(name)
-                }
-                what = f"{row['set']} {row['seed']} {row['contender']}: {shown}"
-                print(f"{done}/{len(waiting)} {what}, {row['seconds']} s", flush=True)
+                names = ("set", "seed", "contender", "score", "distances", "error", "seconds")
+                shown = (f"{name} {row[name]}" for name in names if row.get(name) is not None)
+                print(f"{done}/{len(waiting)}: {', '.join(shown)}", flush=True)
 
 
 if __name__ == "__main__":

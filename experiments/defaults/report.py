@@ -98,12 +98,12 @@ def _tables(rows: Rows, names: Sequence[str]) -> str:
     lines = _header([*header, "oracle", "problems", "seconds"])
     ahead = differences(rows, names, list(CLASSICAL))
     for name in names:
-        size = next(row for key, row in rows.items() if key[0] == name)
-        cells = [f"{size['rows']:,} × {size['columns']}" if "rows" in size else ""]
+        sizes = [row for key, row in rows.items() if key[0] == name and "rows" in row]
+        cells = [f"{row['rows']:,} × {row['columns']}" for row in sizes[:1]] or [""]
         cells += [_number(score(rows, name, who)) for who in CLASSICAL]
         mine = _of(rows, name, "ours")
         first = mine[0]["score"] if mine else None
-        cells += [_number(score(rows, name, "ours")) if mine else ""]
+        cells += [_number(score(rows, name, "ours"))]
         cells += [f"{ahead[name]:+.2f}" if name in ahead else ""]
         for other in ("ours-scaled", "oracle"):
             # These have the first seed only.
@@ -115,15 +115,15 @@ def _tables(rows: Rows, names: Sequence[str]) -> str:
 
 
 def _images(rows: Rows, names: Sequence[str]) -> str:
-    header = ["set", "score", "unit", "FID", "KID × 1000", "FID of pythae", "KID of pythae × 1000"]
+    header = ["set", "score", "unit", "FID", "KID", "FID of pythae", "KID of pythae"]
     lines = _header([*header, "problems", "seconds"])
     for name in names:
         mine, theirs = _of(rows, name, "ours"), _of(rows, name, "pythae")
-        cells = [name, _number(score(rows, name, "ours")), mine[0]["unit"] if mine else ""]
+        cells = [name, _number(score(rows, name, "ours")), mine[0]["unit"]]
         for one in (mine, theirs):
-            for kind, factor in (("fid", 1), ("kid", 1000)):
+            for kind in ("fid", "kid"):
                 values = [row["distances"][kind][0] for row in one if "distances" in row]
-                cells.append(f"{factor * mean(values):.2f}" if values else "")
+                cells.append(f"{mean(values):.3g}" if values else "")
         lines.append(_line([*cells, *_health(mine)]))
     return "\n".join([*lines, "", *map(_pictures, names), ""])
 
