@@ -11,7 +11,7 @@ from pathlib import Path
 import experiments.defaults as package
 from experiments.defaults.measure import CONTENDERS, GROUPS, Task, measure
 from experiments.defaults.report import page
-from experiments.defaults.rows import STORED, add_row, drop_rows, read_rows
+from experiments.defaults.rows import STORED, add_row, read_rows
 from experiments.ledger.provenance import provenance
 
 
@@ -66,11 +66,8 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         for contender in options.contenders
         for seed in options.seeds
     ]
-    tasks = [task for task in tasks if task.is_possible]
-    if options.again:
-        drop_rows([task.key for task in tasks], folder)
-    known = read_rows(folder)
-    waiting = [task for task in tasks if task.key not in known]
+    known = {} if options.again else read_rows(folder)
+    waiting = [task for task in tasks if task.is_possible and task.key not in known]
     words = [Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:]]
     command = shlex.join(["python", "-m", "experiments.defaults", *words])
     # Set before the processes start: each of them computes in one thread.

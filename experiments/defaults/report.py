@@ -36,10 +36,9 @@ def page(rows: Rows) -> str:
         names = _sets(rows, group)
         if names:
             parts += [f"## {title}\n", _summary(rows, names), _tables(rows, names)]
-    if _sets(rows, "images"):
-        parts += ["## Images\n", _images(rows, _sets(rows, "images"))]
-    if _sets(rows, "other"):
-        parts += ["## Text and counts\n", _others(rows, _sets(rows, "other"))]
+    others = _sets(rows, "images") + _sets(rows, "other")
+    if others:
+        parts += ["## Images, text and counts\n", _others(rows, others)]
     return "\n".join([*parts, _origin(rows)])
 
 
@@ -114,32 +113,22 @@ def _tables(rows: Rows, names: Sequence[str]) -> str:
     return "\n".join([*lines, "", "In brackets: ours of the seed 0 less it.", ""])
 
 
-def _images(rows: Rows, names: Sequence[str]) -> str:
-    header = ["set", "score", "unit", "FID", "KID", "FID of pythae", "KID of pythae"]
-    lines = _header([*header, "problems", "seconds"])
+def _others(rows: Rows, names: Sequence[str]) -> str:
+    header = ["set", "score", "unit", "ELBO", "FID", "KID", "FID of pythae", "KID of pythae"]
+    lines, pictures = _header([*header, "problems", "seconds"]), []
     for name in names:
         mine, theirs = _of(rows, name, "ours"), _of(rows, name, "pythae")
+        elbos = [row["figures"]["elbo"] for row in mine if "figures" in row]
         cells = [name, _number(score(rows, name, "ours")), mine[0]["unit"]]
+        cells.append(_number(mean(elbos) if elbos else None))
         for one in (mine, theirs):
             for kind in ("fid", "kid"):
                 values = [row["distances"][kind][0] for row in one if "distances" in row]
                 cells.append(f"{mean(values):.3g}" if values else "")
         lines.append(_line([*cells, *_health(mine)]))
-    return "\n".join([*lines, "", *map(_pictures, names), ""])
-
-
-def _pictures(name: str) -> str:
-    return " ".join(f"![{who} on {name}](defaults/{name}-{who}.png)" for who in ("ours", "pythae"))
-
-
-def _others(rows: Rows, names: Sequence[str]) -> str:
-    lines = _header(["set", "score", "unit", "ELBO", "problems", "seconds"])
-    for name in names:
-        mine = _of(rows, name, "ours")
-        elbos = [row["figures"]["elbo"] for row in mine if "figures" in row]
-        cells = [name, _number(score(rows, name, "ours")), mine[0]["unit"]]
-        lines.append(_line([*cells, _number(mean(elbos) if elbos else None), *_health(mine)]))
-    return "\n".join([*lines, ""])
+        whose = ("ours", "pythae") if theirs else ()
+        pictures += [f"![{who} on {name}](defaults/{name}-{who}.png)" for who in whose]
+    return "\n".join([*lines, "", *pictures, ""])
 
 
 def _health(mine: Sequence[Stored]) -> list[str]:

@@ -1,7 +1,6 @@
 """The stored rows: one line of JSON for each set, seed and contender."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,3 @@ def add_row(row: Stored, folder: Path = STORED) -> None:
     line = json.dumps(row, allow_nan=False, ensure_ascii=False)
     with (folder / f"{row['contender']}.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(f"{line}\n")
-
-
-def drop_rows(keys: Iterable[Key], folder: Path = STORED) -> None:
-    """Remove rows, so that they are measured again."""
-    gone = set(keys)
-    kept = [row for key, row in read_rows(folder).items() if key not in gone]
-    for file in folder.glob("*.jsonl"):
-        file.unlink()
-    for row in kept:
-        add_row(row, folder)
