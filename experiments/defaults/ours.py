@@ -19,6 +19,12 @@ from experiments.defaults.sets import Table
 N_DRAWS = 8
 """Draws of noise for each test row, where the library scores densities."""
 
+N_SAMPLES = 100
+"""Importance samples for each image, window or cell, and where the oracle is chosen."""
+
+FOR_TEXT = 20
+"""Importance samples for each window of text, whose decoder is slow."""
+
 GRID: dict[str, tuple[Any, ...]] = {
     "lr": (1e-3, 3e-3),
     "hidden": ((64, 64), (128, 128), (256, 256)),
@@ -136,7 +142,8 @@ def figures(run: rp.Run, held: object, seed: int) -> Stored:
         held: The examples; None for the test split of its data.
         seed: The seed of the draws.
     """
-    found = run.evaluate(held, n_samples=N_SAMPLES, seed=seed, train=False).to_dict()
+    n_samples = FOR_TEXT if run.spec.support == "tokens" else N_SAMPLES
+    found = run.evaluate(held, n_samples=n_samples, seed=seed, train=False).to_dict()
     names = ("elbo", "kl", "log_likelihood", "log_likelihood_stderr", "bits_per_dim")
     shown = {name: found[name] for name in names}
     in_bits = found["bits_per_dim"] is not None and run.spec.support != "counts"
@@ -144,7 +151,3 @@ def figures(run: rp.Run, held: object, seed: int) -> Stored:
     stderr = None if in_bits else found["log_likelihood_stderr"]
     unit = "bits per dimension" if in_bits else "nats"
     return {"unit": unit, "score": score, "stderr": stderr, "figures": shown}
-
-
-N_SAMPLES = 100
-"""Importance samples for each image, window or cell, and where the oracle is chosen."""
