@@ -25,6 +25,9 @@ N_SAMPLES = 100
 FOR_TEXT = 20
 """Importance samples for each window of text, whose decoder is slow."""
 
+MOST_TEST = 2000
+"""The largest number of images, windows or cells that are evaluated."""
+
 GRID: dict[str, tuple[Any, ...]] = {
     "lr": (1e-3, 3e-3),
     "hidden": ((64, 64), (128, 128), (256, 256)),
@@ -143,7 +146,8 @@ def figures(run: rp.Run, held: object, seed: int) -> Stored:
         seed: The seed of the draws.
     """
     n_samples = FOR_TEXT if run.spec.support == "tokens" else N_SAMPLES
-    found = run.evaluate(held, n_samples=n_samples, seed=seed, train=False).to_dict()
+    batch = run.examples(held, seed=seed, limit=MOST_TEST)
+    found = run.evaluate(batch, n_samples=n_samples, seed=seed).to_dict()
     names = ("elbo", "kl", "log_likelihood", "log_likelihood_stderr", "bits_per_dim")
     shown = {name: found[name] for name in names}
     in_bits = found["bits_per_dim"] is not None and run.spec.support != "counts"
