@@ -1,0 +1,157 @@
+"""The plain command of the library, without options, on tables, text and counts; and the oracle."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.model_selection import train_test_split
+
+import reparam as rp
+from experiments.defaults.cells import Floats, cell_log_prob, dequantized
+from experiments.defaults.rows import Stored
+from experiments.defaults.sets import Table
+
+N_DRAWS = 8
+"""Draws of noise for each test row, where the library scores densities."""
+
+N_SAMPLES = 100
+"""Importance samples for each image, window or cell, and where the oracle is chosen."""
+
+FOR_TEXT = 20
+"""Importance samples for each window of text, whose decoder is slow."""
+
+MOST_TEST = 2000
+"""The largest number of images, windows or cells that are evaluated."""
+
+GRID: dict[str, tuple[Any, ...]] = {
+    "lr": (1e-3, 3e-3),
+    "hidden": ((64, 64), (128, 128), (256, 256)),
+    "latent_dim": (5, 20),
+}
+"""The settings of the oracle."""
+
+HELD_OUT = 0.2
+"""The share of the training rows that the oracle is chosen on."""
+
+
+def on_table(contender: str, data: Table, seed: int, dequantize: bool) -> tuple[Floats, Stored]:
+    """Return the scores of the test rows in nats, with shape (M,), and what else was found.
+
+    Arguments:
+        contender: ``ours``; ``ours-scaled``, on columns of mean 0 and variance 1; or ``oracle``.
+        data: The table.
+        seed: The seed of the fit.
+        dequantize: Whether to train and to score on rows with noise of the widths.
+    """
+    w = data.widths if dequantize else np.zeros_like(data.widths)
+    mean, scale = np.zeros_like(w), np.ones_like(w)
+    if contender == "ours-scaled":
+        mean, scale = data.train.mean(0), data.train.std(0)
+    # A model that scores cells gives probabilities, which are the same in any units.
+    log_jacobian = np.log(scale[dequantize | (data.widths == 0)]).sum()
+
+    def train(rows: Floats, **options: Any) -> rp.Run:
+        noisy = dequantized(rows, w, np.random.default_rng([seed, 0]))
+        return fit(rp.variants.vae, (noisy - mean) / scale, seed, **options)
+
+    def score(run: rp.Run, rows: Floats, n_samples: int = 500) -> Floats:
+        def log_density(x: Floats) -> Floats:
+            given = (x - mean) / scale
+            found = run.evaluate(given, n_samples=n_samples, seed=seed, train=False)
+            return found.per_example["log_likelihood"].numpy() - log_jacobian
+
+        return cell_log_prob(log_density, rows, w, n_draws=N_DRAWS, seed=seed)
+
+    best: dict[str, Any] = {}
+    more: Stored = {"dequantize": dequantize}
+    if contender == "oracle":
+        rows, held = train_test_split(data.train, test_size=HELD_OUT, random_state=seed)
+        grid = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
+        found = [score(train(rows, **options), held, N_SAMPLES).mean() for options in grid]
+        best = grid[int(np.nanargmax(found))]
+        more |= {"chosen": best, "held_out": [float(value) for value in found]}
+    began = time.perf_counter()
+    run = train(data.train, **best)
+    more |= {"fit_seconds": time.perf_counter() - began, **facts(run)}
+    return score(run, data.test), more
+
+
+def fit(variant: Callable[..., rp.Recipe], data: object, seed: int, **options: Any) -> rp.Run:
+    """Return the run of a variant; options are those of the oracle, and there are none by default.
+
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> fit(rp.variants.vae, x, 0, hidden=(4,)).config["hidden"]
+    [4]
+    """
+    training = {"lr": options.pop("lr")} if "lr" in options else {}
+    model = partial(variant, **options) if options else variant
+    return rp.fit(model, data, seed=seed, progress=False, **training)
+
+
+def facts(run: rp.Run) -> Stored:
+    """Return the settings that the run chose, and what the doctor finds."""
+    found = rp.doctor.examine(run)
+    settings = {k: v for k, v in run.config.items() if k != "recorded" and v is not None}
+    return {
+        "settings": settings | {"support": run.spec.support},
+        "steps": run.rows[-1]["step"],
+        "problems": [finding.name for finding in found.of("problem")],
+        "advice": [finding.name for finding in found.of("advice")],
+    }
+
+
+def shakespeare(folder: Path) -> tuple[Any, rp.data.Dataset, Any]:
+    """Return the variant, the windows of characters, and no other examples to evaluate."""
+    path = folder / "tinyshakespeare" / "input.txt"
+    return rp.variants.text_vae, rp.data.load_text(path), None
+
+
+def pbmc4k(folder: Path) -> tuple[Any, rp.data.Dataset, Any]:
+    """Return the variant, the counts of genes in cells, and the cells that are held out."""
+    with np.load(folder / "pbmc4k" / "pbmc4k.npz", allow_pickle=False) as stored:
+        parts = (stored["data"], stored["indices"], stored["indptr"])
+        counts = csr_array(parts, shape=stored["shape"]).toarray().astype(np.float32)
+    held = np.zeros(len(counts), bool)
+    held[np.load(folder / "pbmc4k" / "validation.npy", allow_pickle=False)] = True
+    data = rp.data.from_arrays(counts[~held], support="counts")
+    return rp.variants.vae, data, counts[held]
+
+
+OTHER: Mapping[str, Callable[[Path], tuple[Any, rp.data.Dataset, Any]]] = {
+    "tiny-shakespeare": shakespeare,
+    "pbmc4k": pbmc4k,
+}
+
+
+def on_other(name: str, seed: int, folder: Path) -> Stored:
+    """Return the row of the plain command on text or counts."""
+    variant, data, held = OTHER[name](folder)
+    began = time.perf_counter()
+    run = fit(variant, data, seed)
+    seconds = time.perf_counter() - began
+    return figures(run, held, seed) | {"fit_seconds": seconds, **facts(run)}
+
+
+def figures(run: rp.Run, held: object, seed: int) -> Stored:
+    """Return the score of a run, in bits per dimension for levels and tokens, and its figures.
+
+    Arguments:
+        run: The run.
+        held: The examples; None for the test split of its data.
+        seed: The seed of the draws.
+    """
+    n_samples = FOR_TEXT if run.spec.support == "tokens" else N_SAMPLES
+    batch = run.examples(held, seed=seed, limit=MOST_TEST)
+    found = run.evaluate(batch, n_samples=n_samples, seed=seed).to_dict()
+    names = ("elbo", "kl", "log_likelihood", "log_likelihood_stderr", "bits_per_dim")
+    shown = {name: found[name] for name in names}
+    in_bits = found["bits_per_dim"] is not None and run.spec.support != "counts"
+    score = found["bits_per_dim" if in_bits else "log_likelihood"]
+    stderr = None if in_bits else found["log_likelihood_stderr"]
+    unit = "bits per dimension" if in_bits else "nats"
+    return {"unit": unit, "score": score, "stderr": stderr, "figures": shown}

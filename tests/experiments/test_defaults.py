@@ -1,0 +1,169 @@
+"""The suite of defaults: scores with known answers, and its rows."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import reparam as rp
+from experiments.defaults import ours
+from experiments.defaults.cells import cell_log_prob, dequantized, in_units, widths
+from experiments.defaults.classical import CLASSICAL, fitted
+from experiments.defaults.measure import Task, measure
+from experiments.defaults.report import differences, page
+from experiments.defaults.rows import add_row, read_rows
+from experiments.defaults.sets import MOST_TEST, table
+from experiments.ledger.provenance import provenance
+
+
+def random(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def rounded_gaussian(x: np.ndarray) -> np.ndarray:
+    """The exact log-probability of cells of 0.5 under N(1, 2²)."""
+    known = stats.norm(1.0, 2.0)
+    return np.log(known.cdf(x + 0.25) - known.cdf(x - 0.25))[:, 0]
+
+
+def test_the_score_of_a_rounded_gaussian_is_the_probability_of_its_cells() -> None:
+    known = stats.norm(1.0, 2.0)
+    x = (2 * random().normal(1.0, 2.0, (200, 1))).round() / 2
+    w = widths(x)
+    assert w == pytest.approx([0.5])
+    scores = cell_log_prob(lambda rows: known.logpdf(rows)[:, 0], x, w, n_draws=4000)
+    np.testing.assert_allclose(scores, rounded_gaussian(x), atol=0.02)
+    assert (scores < 0).all()
+
+
+def test_a_model_of_narrow_spikes_gains_nothing_from_repeated_values() -> None:
+    # Its density at the values exceeds that of the truth without limit; the cells hold the same.
+    x = random().integers(0, 4, (500, 1)).astype(float)
+
+    def spikes(rows: np.ndarray) -> np.ndarray:
+        near = abs(rows[:, 0] - rows[:, 0].round())
+        with np.errstate(divide="ignore"):
+            return np.log(np.where(near < 0.05, 0.25 / 0.1, 0.0))
+
+    assert spikes(x).mean() == pytest.approx(np.log(2.5))
+    scores = cell_log_prob(spikes, x, widths(x), n_draws=4000)
+    assert scores.mean() == pytest.approx(np.log(0.25), abs=0.02)
+
+
+def test_the_density_follows_the_units() -> None:
+    x = random().normal(1.0, 2.0, (50, 2))
+    log_density = in_units(
+        lambda z: stats.norm.logpdf(z).sum(1), np.ones(2), np.array([2.0, 0.002])
+    )
+    shifted = (x - 1) * [1, 1e-3] + 1
+    expected = stats.norm(1, [2.0, 0.002]).logpdf(shifted).sum(1)
+    np.testing.assert_allclose(cell_log_prob(log_density, shifted, np.zeros(2)), expected)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_every_classical_model_is_nearly_a_gaussian_in_any_units(name: str) -> None:
+    # Columns: rounded, and continuous in other units.
+    truth = random().normal(size=(3000, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
+    x = truth * [2.0, 1000.0]
+    x[:, 0] = (2 * x[:, 0]).round() / 2
+    w = widths(x[:2000])
+    assert w == pytest.approx([0.5, 0.0])
+    scores = cell_log_prob(fitted(name, x[:2000], w, 0)[0], x[2000:], w)
+    covariance = np.cov(truth.T) * np.outer([2.0, 1000.0], [2.0, 1000.0])
+    # The mean of the log density, since the cells are narrow.
+    known = stats.multivariate_normal(truth.mean(0) * [2.0, 1000.0], covariance)
+    expected = known.logpdf(truth[2000:] * [2.0, 1000.0]).mean() + np.log(0.5)
+    assert scores.mean() == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("column", "width"),
+    [
+        (random().normal(size=300), 0.0),
+        (random().normal(size=300).astype(np.float32), 0.0),
+        (random().normal(size=300).round(1), 0.1),
+        ((random().normal(size=300).round(1) - 0.05) / 0.7, 0.1 / 0.7),
+        (random().integers(0, 2, 300), 1.0),
+        (3 * random().integers(0, 50, 300) + 100_000.0, 3.0),
+        (random().normal(size=300).round(6), 0.0),  # fine, and no value repeats
+        (np.append(np.zeros(60), random().normal(size=240).cumsum() + 100), None),
+    ],
+)
+def test_the_resolution_of_a_column(column: np.ndarray, width: float | None) -> None:
+    distinct = np.unique(column)
+    # A spike beside continuous values: a fifth repeats, on no grid.
+    expected = np.diff(distinct).min() if width is None else width
+    assert widths(column[:, None].astype(float))[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_noise_stays_in_the_cell() -> None:
+    x, w = np.zeros((1000, 2)), np.array([0.0, 0.5])
+    noisy = dequantized(x, w, random())
+    assert (noisy[:, 0] == 0).all()
+    assert stats.kstest(noisy[:, 1], stats.uniform(-0.25, 0.5).cdf).pvalue > 0.01
+
+
+def test_rows_are_kept_and_the_last_counts(tmp_path: Path) -> None:
+    task = Task("iris", 0, "gaussian", tmp_path, tmp_path)
+    (row,) = measure(task)
+    assert row["score"] == pytest.approx(-11.9, abs=0.3)
+    assert (row["rows"], row["test_rows"], row["rounded"]) == (105, 45, 4)
+    for contender, score in (("gaussian", row["score"]), ("ours", None), ("ours", -9.0)):
+        add_row(
+            row | {"contender": contender, "score": score} | provenance("test", threads=1), tmp_path
+        )
+    rows = read_rows(tmp_path)
+    assert list(rows) == [("iris", 0, "gaussian"), ("iris", 0, "ours")]
+    ahead = differences(rows, ["iris"], ["gaussian"])
+    assert ahead["iris"] == pytest.approx(-9.0 - row["score"])
+    assert "on 1 of 1 sets (100%)" in page(rows)
+
+
+def test_a_fit_that_fails_is_a_row_without_a_score(tmp_path: Path) -> None:
+    (row,) = measure(Task("magic", 0, "gaussian", tmp_path, tmp_path))
+    assert row["score"] is None
+    assert row["error"].startswith("FileNotFoundError")
+    json.dumps(row, allow_nan=False)
+
+
+def test_splits_follow_from_the_seed(tmp_path: Path) -> None:
+    one, other = (table("breast-cancer", seed, tmp_path) for seed in (0, 1))
+    assert len(one.train) == 398
+    assert len(one.test) == 171 <= MOST_TEST
+    assert not np.array_equal(one.train, other.train)
+    again = table("breast-cancer", 0, tmp_path)
+    assert np.array_equal(again.train, one.train)
+
+
+class Gaussian:
+    """A run of one Gaussian, in whatever units it gets."""
+
+    def __init__(self, variant: object, x: np.ndarray, seed: int) -> None:
+        self.known = stats.multivariate_normal(x.mean(0), np.cov(x.T, ddof=0))
+
+    def evaluate(self, x: np.ndarray, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(per_example={"log_likelihood": torch.tensor(self.known.logpdf(x))})
+
+
+def test_ours_is_scored_in_the_units_of_the_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "fit", Gaussian)
+    monkeypatch.setattr(ours, "facts", lambda run: {})
+    data = table("wine", 0, tmp_path)
+    raw, _ = ours.on_table("ours", data, 0, dequantize=True)
+    scaled, _ = ours.on_table("ours-scaled", data, 0, dequantize=True)
+    np.testing.assert_allclose(raw, scaled, atol=1e-6)
+    (row,) = measure(Task("wine", 0, "gaussian", tmp_path, tmp_path))
+    assert raw.mean() == pytest.approx(row["score"], abs=0.2)
+
+
+def test_the_plain_command_has_no_options_and_is_examined() -> None:
+    run = ours.fit(rp.variants.vae, table("iris", 0, Path()).train, 0)
+    found = ours.facts(run)
+    assert found["settings"]["epochs"] == rp.training.TrainingOptions().epochs
+    assert set(found["problems"]) <= {finding.name for finding in rp.doctor.examine(run)}
