@@ -36,7 +36,7 @@ from reparam.training.trainer import Trainer
 from reparam.utils.arguments import as_int
 from reparam.utils.seeding import seeded
 from reparam.variants.fitted_prior import FittedKind, FittedPrior, place_of, with_fitted_prior
-from reparam.variants.specification import start_prior
+from reparam.variants.start import start_prior
 
 STEPS: dict[str, int] = {"flow": 3000, "mixture": 3000, "vamp": 2000, "diffusion": 3000}
 """The largest number of optimizer steps by default; one of vamp encodes all pseudo-inputs."""
