@@ -518,6 +518,17 @@ def test_batch_size_below_one() -> None:
     assert "batch_size=0" in sentence(error)
 
 
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [(128, [128]), (130, [65, 65]), (191, [96, 95]), (192, [128, 64]), (301, [101, 101, 99])],
+)
+def test_no_batch_is_smaller_than_half_of_the_others(n: int, sizes: list[int]) -> None:
+    batches = rd.Batches(rd.Split(torch.arange(float(n))), rd.Identity(), 128)
+    found = list(batches.epoch(0))
+    assert [len(batch) for batch in found] == sizes
+    assert torch.equal(torch.cat([b.x for b in found]).sort().values, torch.arange(float(n)))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_the_gpu_do_not_synchronize() -> None:
     batches = digits_batches(device="cuda")

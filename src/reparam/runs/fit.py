@@ -25,7 +25,7 @@ from reparam.models.latent import as_latent, is_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
-from reparam.runs.budget import planned, scaled_lr
+from reparam.runs.budget import planned
 from reparam.runs.config import (
     checked_config,
     config_sha256,
@@ -48,7 +48,6 @@ from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
     LENGTHS,
-    LR,
     MachineOptions,
     OptimizerName,
     PrecisionName,
@@ -81,7 +80,7 @@ def fit(
     batch_size: int | None = None,
     optimizer: OptimizerName | OptimizerFactory = "adam",
     scheduler: SchedulerFactory | None = None,
-    lr: float | None = None,
+    lr: float = 5e-3,
     lr_warmup: float = 0.2,
     lr_schedule: ScheduleName = "cosine",
     weight_decay: float = 0.0,
@@ -126,8 +125,7 @@ def fit(
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
-        lr: The highest learning rate; 0.005 by default, and more with the larger batches that a
-            budget chooses.
+        lr: The highest learning rate.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
@@ -188,8 +186,8 @@ def fit(
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
-    if budget is not None:
-        batch_size, lr = batch_size or stored.get("batch_size"), lr or stored.get("lr")
+    if budget is not None and batch_size is None:
+        batch_size = stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
@@ -229,7 +227,6 @@ def fit(
     length = _recorded_length(stored)
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
-        is_free = batch_size is None
         batch_size, length = planned(
             options.budget,
             lambda: time.perf_counter() - began,
@@ -241,10 +238,8 @@ def fit(
             own_optimizer,
             scheduler,
         )
-        if lr is None and is_free:
-            lr = scaled_lr(batch_size)
     batch_size = batch_size or BATCH_SIZE
-    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
+    options = with_changes(options, batch_size=batch_size)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
