@@ -14,87 +14,26 @@ the expectation of the estimate is below the score.
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+
+from reparam.data.columns import columns
 
 Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 """From rows with shape (N, D) to log p(x) in nats, with shape (N,)."""
 
-TOLERANCE = 1e-3
-"""The largest distance of a value from its grid, in steps of the grid."""
-
-FINE = 1e-3
-"""A grid without repeated values is a resolution if its step exceeds this share of a σ."""
-
-MANY = 0.1
-"""The share of repeated values above which a column without a grid is rounded, too."""
-
 
 def widths(x: Floats) -> Floats:
     """Return the resolution of each column of the training rows, 0 for a continuous one.
 
-    It is the step of the grid that all values lie on, if values repeat or the step is above 1e-3
-    standard deviations; else, if more than 10 % of the values are repeats, the smallest difference
-    of distinct values; else 0.
+    It is that of the library, so that all contenders are scored by the same cells.
 
     Arguments:
         x: The training rows, with shape (N, D); no column is constant.
-
-    Example:
-        >>> random = np.random.default_rng(0).normal(size=100)
-        >>> widths(np.stack([random, random.round(1), (10 * random).round() * 3], 1)).round(9)
-        array([0. , 0.1, 3. ])
     """
-    return np.array([_width(column) for column in x.T])
-
-
-def _width(values: Floats) -> float:
-    distinct = np.unique(values)
-    error = _float_error(values)
-    distinct = distinct[np.diff(distinct, prepend=-np.inf) > error]
-    step = _grid_step(distinct, error)
-    if step > 0 and (len(distinct) < len(values) or step > FINE * values.std()):
-        return step
-    if len(distinct) < (1 - MANY) * len(values):
-        return float(np.diff(distinct).min())
-    return 0.0
-
-
-def _float_error(values: Floats) -> float:
-    """Return how far stored values may lie from the numbers that they stand for."""
-    if (values == values.round()).all():
-        return 0.0
-    is_single = (values == values.astype(np.float32)).all()
-    return 4.0 * float(np.finfo(np.float32 if is_single else np.float64).eps * abs(values).max())
-
-
-def _grid_step(distinct: Floats, error: float) -> float:
-    """Return the largest step of which all differences are multiples, 0 if there is none.
-
-    Arguments:
-        distinct: Different values, in ascending order.
-        error: The error of a difference.
-
-    Example:
-        >>> _grid_step(np.array([0.1, 0.3, 0.6]), 1e-15)
-        0.1
-    """
-    differences = np.diff(distinct)
-    step, slack = differences.min(), error
-    while slack < TOLERANCE * step:
-        counts = np.round(differences / step)
-        off = abs(differences - counts * step)
-        # The error of the step adds up in a difference of many steps.
-        far = np.flatnonzero(off > TOLERANCE * step + counts * slack)
-        if len(far) == 0:
-            # From the whole span, which is many steps, the step follows most exactly.
-            step = (distinct[-1] - distinct[0]) / counts.sum()
-            grid = distinct[0] + step * np.append(0, counts.cumsum())
-            return float(step) if (abs(distinct - grid) <= TOLERANCE * step).all() else 0.0
-        least = far[differences[far].argmin()]  # Euclid's algorithm
-        step, slack = off[least], (1 + counts[least]) * slack
-    return 0.0
+    return columns(torch.from_numpy(x).float()).width.double().numpy()
 
 
 def dequantized(x: Floats, w: Floats, random: np.random.Generator) -> Floats:

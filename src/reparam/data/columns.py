@@ -16,11 +16,11 @@ from torch import Tensor
 N_ROWS = 50_000
 """The largest number of rows that are looked at."""
 
-ON_GRID = 1e-3
+ON_GRID = 0.05
 """The largest distance to a grid, in steps, of values that lie on it."""
 
-FEW_REPEATED, MANY_REPEATED = 0.01, 0.1
-"""The share of repeated values of a column on a grid, or on none, that make it rounded."""
+MANY_REPEATED = 0.1
+"""The share of repeated values that make a column rounded that lies on no grid."""
 
 COARSE = 1e-3
 """A grid whose step is at least this part of the standard deviation needs no repeated values."""
@@ -81,25 +81,51 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     the step is coarse; else the smallest difference of two values, if many repeat; else 0.
 
     Arguments:
-        values: The values of the column, float64 with shape (N,).
+        values: The values of the column in the precision of float32, with shape (N,).
 
     Example:
-        >>> resolution(np.array([0.5, 1.0, 1.0, 3.5])), resolution(np.array([0.3, 1.7, 2.04]))
+        >>> resolution(np.array([0.5, 1.5, 1.5, 4.0])), resolution(np.array([0.3, 1.7, 2.04321]))
         ((0.5, 0.5), (0.0, 0.0))
     """
     distinct = np.unique(values)
-    largest = float(np.abs(distinct).max())
-    steps = np.diff(distinct)
-    steps = steps[steps > _FLOAT32 * largest]
-    if not len(steps):
+    n_repeated = len(values) - len(distinct)
+    error = 4 * _FLOAT32 * float(np.abs(distinct).max())
+    distinct = distinct[np.diff(distinct, prepend=-np.inf) > error]
+    if len(distinct) < 2:
         return 0.0, 0.0
-    repeated = 1 - len(distinct) / len(values)
-    # The smallest difference has a rounding error, which the whole range reduces.
-    step = float((distinct[-1] - distinct[0]) / (steps / steps.min()).round().sum())
-    tolerance = max(ON_GRID, 4 * _FLOAT32 * largest / step)
-    places = (distinct - distinct[0]) / step
-    is_grid = tolerance < 0.2 and bool(np.abs(places - places.round()).max() < tolerance)
-    if is_grid and (repeated > FEW_REPEATED or step > COARSE * float(values.std())):
+    step = grid_step(distinct, error)
+    if step > 0 and (n_repeated or step > COARSE * float(values.std())):
         return step, float(distinct[0])
-    is_rounded = repeated > MANY_REPEATED
-    return (float(steps.min()), float(distinct[0])) if is_rounded else (0.0, 0.0)
+    if n_repeated > MANY_REPEATED * len(values):
+        return float(np.diff(distinct).min()), float(distinct[0])
+    return 0.0, 0.0
+
+
+def grid_step(distinct: NDArray[Any], error: float) -> float:
+    """Return the largest step of which all differences are multiples; 0 if there is none.
+
+    Euclid's algorithm on the differences: a remainder that is not zero is the next step.
+
+    Arguments:
+        distinct: Different values, in ascending order.
+        error: The rounding error of a difference.
+
+    Example:
+        >>> round(grid_step(np.array([0.1, 0.3, 0.6]), 1e-15), 9)
+        0.1
+    """
+    differences = np.diff(distinct)
+    step, slack = differences.min(), error
+    while slack < ON_GRID * step:
+        counts = np.round(differences / step)
+        rest = np.abs(differences - counts * step)
+        # The error of the step adds up in a difference of many steps.
+        far = np.flatnonzero(rest > ON_GRID * step + counts * slack)
+        if not len(far):
+            # The whole span, which is many steps, gives the step with the least error.
+            step = (distinct[-1] - distinct[0]) / counts.sum()
+            grid = distinct[0] + step * np.append(0, counts.cumsum())
+            return float(step) if (np.abs(distinct - grid) <= ON_GRID * step).all() else 0.0
+        least = far[differences[far].argmin()]
+        step, slack = rest[least], (1 + counts[least]) * slack
+    return 0.0
