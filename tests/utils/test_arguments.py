@@ -134,6 +134,8 @@ GIVEN_TO: dict[str, dict[str, Any]] = {
     "Pyramid": {"channels": 3, "out_size": (8, 8), "shapes": ((2, 2, 2), (3, 4, 4))},
     "Milestone": {"at": 0.5},
     "gaussian_layers": {"hidden": (3,)},
+    "Velocity": {"dim": 3},
+    "Standardized": {"prior": lambda: priors.StandardNormal(3), "latent_dim": 3},
 }
 
 
@@ -180,7 +182,7 @@ def arguments_of(name: str, made: Callable[..., Any]) -> dict[str, Any]:
 def called(made: Callable[..., Any], given: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     # What a part is made of is made anew each time, as it can be part of one thing only.
-    makers = ("network", "first", "second", "encoder", "codebook")
+    makers = ("prior", "network", "first", "second", "encoder", "codebook")
     return made(**{k: v() if k in makers and callable(v) else v for k, v in given.items()})
 
 

@@ -14,7 +14,7 @@ from reparam.utils.arguments import numbers
 
 
 @as_prior("flow")
-@numbers(latent_dim=1, n_transforms=1, context=0, bins=0)
+@numbers(latent_dim=1, n_transforms=1, context=0, bins=0, passes=1)
 class Flow(Prior):
     r"""A masked autoregressive flow, a learned density.
 

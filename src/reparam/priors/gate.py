@@ -9,7 +9,7 @@ from reparam.errors import OptionError
 from reparam.utils.arguments import numbers
 
 
-@numbers(context=1, n_components=1)
+@numbers(context=1, n_components=1, hidden=1)
 class Gate(nn.Module):
     r"""A small network from a condition to a change of the logits of K components.
 

@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.distributions import AffineTransform, Distribution, TransformedDistribution
 
 from reparam.priors.prior import Prior
+from reparam.utils.arguments import numbers
 
 
+@numbers(latent_dim=1)
 class Standardized(Prior):
     r"""A prior over standardized codes, and the location and scale of the codes.
 
