@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reparam.errors import OptionError
 from reparam.nn.activations import activation as make_activation
 from reparam.nn.context import concatenate
+from reparam.nn.dropout import Dropout
 from reparam.nn.features import input_error
 from reparam.utils.arguments import as_sizes, numbers
 
@@ -38,7 +39,8 @@ class MLP(nn.Module):
         context: The size of the condition c; 0 without one.
         activation: The nonlinearity after every layer, by name.
         skip: Whether the features contain the input.
-        dropout: The share of features of every layer that are set to 0 in training.
+        dropout: The share of features of every layer that are set to 0 in training; None for one
+            that falls with the number of training examples: see ``Dropout``.
 
     Raises:
         OptionError: A size below one; a share outside [0, 1).
@@ -59,10 +61,10 @@ class MLP(nn.Module):
         context: int = 0,
         activation: str = "relu",
         skip: bool = False,
-        dropout: float = 0.0,
+        dropout: float | None = 0.0,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
+        if dropout is not None and not 0 <= dropout < 1:
             raise OptionError(f"dropout={dropout}: must be at least 0 and below 1")
         self.in_shape = as_sizes("in_features", in_features)
         self.skip = skip and bool(hidden)
@@ -75,7 +77,10 @@ class MLP(nn.Module):
                 layers += [nn.Linear(size_in, 2 * size_out), nn.GLU(dim=-1)]
             else:
                 layers += [nn.Linear(size_in, size_out), make_activation(activation)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            if dropout is None:
+                layers.append(Dropout())
+            elif dropout:
+                layers.append(nn.Dropout(dropout))
         self.layers = nn.Sequential(*layers)
         self.out_shape = torch.Size([sizes[-1] + (sizes[0] if self.skip else 0)])
 

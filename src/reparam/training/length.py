@@ -3,12 +3,15 @@ r"""The length of training: the number of optimizer steps, and when the model is
 A run has ``epochs`` passes over the training split, ``steps`` optimizer steps, or a ``budget`` of
 wall-clock time. Without any of them it has
 
-.. math:: T = \max(7000,\ \text{steps of one pass over the data})
+.. math:: T = \max\bigl(7000 \min(3, \max(1, P_0 / P)),\ T_1\bigr)
 
-steps. An epoch is as long as the data: one step for a hundred rows, a hundred thousand for ten
-million. So a run that was not measured in epochs is validated about a hundred times, evenly in
-steps: at the end of an epoch where epochs are short, and within epochs where they are long. It is
-validated less often where a hundred validations took more than a twentieth of the work.
+steps, with :math:`P` weights, :math:`P_0` = 300,000, and :math:`T_1` steps of one pass over the
+data: a small network takes more steps in the same time.
+
+An epoch is as long as the data: one step for a hundred rows, a hundred thousand for ten million. So
+a run that was not measured in epochs is validated about a hundred times, evenly in steps: at the
+end of an epoch where epochs are short, and within epochs where they are long. It is validated less
+often where a hundred validations took more than a twentieth of the work.
 """
 
 import re
@@ -21,6 +24,9 @@ from reparam.utils.arguments import as_float
 
 DEFAULT_STEPS = 7_000
 """The steps of a run by default: 15 epochs of MNIST at batches of 128 are 6,450."""
+
+N_WEIGHTS, MOST_TIMES = 300_000, 3.0
+"""A network with fewer weights takes more steps, up to three times as many."""
 
 VALIDATIONS = 100
 """The approximate number of validations of a run that is not measured in epochs."""
@@ -126,13 +132,28 @@ class Length:
         return f"step {step:>{len(last)},}/{last}"
 
 
-def length_of(options: LengthOptions, steps_per_epoch: int, n_validated: int = 0) -> Length:
+def default_steps(n_weights: int) -> int:
+    """Return the default number of steps of a network.
+
+    >>> default_steps(650_000), default_steps(200_000), default_steps(10_000)
+    (7000, 10500, 21000)
+    """
+    return round(DEFAULT_STEPS * min(MOST_TIMES, max(1.0, N_WEIGHTS / max(1, n_weights))))
+
+
+def length_of(
+    options: LengthOptions,
+    steps_per_epoch: int,
+    n_validated: int = 0,
+    n_weights: int = N_WEIGHTS,
+) -> Length:
     """Return the length of a run by its options.
 
     Arguments:
         options: The options of training, without a budget.
         steps_per_epoch: The number of batches of an epoch.
         n_validated: The number of examples of a validation.
+        n_weights: The number of weights of the model.
 
     Raises:
         OptionError: A KL warm-up that is longer than the run.
@@ -153,10 +174,11 @@ def length_of(options: LengthOptions, steps_per_epoch: int, n_validated: int = 0
         return Length(steps, reason, options.epochs)
     if options.steps is not None:
         steps, reason = options.steps, f"steps={options.steps}"
-    elif steps_per_epoch > DEFAULT_STEPS:
+    elif steps_per_epoch > default_steps(n_weights):
         steps, reason = steps_per_epoch, f"one epoch by default, {steps_per_epoch:,} steps"
     else:
-        steps, reason = DEFAULT_STEPS, f"{DEFAULT_STEPS:,} steps by default"
+        steps = default_steps(n_weights)
+        reason = f"{steps:,} steps by default"
     if options.kl_warmup * steps_per_epoch > steps:
         raise OptionError(
             f"kl_warmup={options.kl_warmup}: longer than the run of {steps:,} steps, which are "

@@ -82,7 +82,8 @@ class Trainer:
         self.callbacks, self.capture = callbacks, capture
         if length is None:
             n_validated = 0 if validation is None or chooses_length else len(validation)
-            length = length_of(options, len(batches), n_validated)
+            n_weights = sum(p.numel() for p in recipe.model.parameters())
+            length = length_of(options, len(batches), n_validated, n_weights)
         self.length = length
         # Small data have short epochs, and every validation should have a row of training.
         self.log_every = min(options.log_every, self.length.every or len(batches))

@@ -29,7 +29,7 @@ class Net(TypedDict, total=False):
 # Chosen on held-out rows: see docs/defaults.md.
 _NETWORKS: Mapping[bool, Mapping[str, Any]] = {
     False: {"hidden": (400,), "activation": "relu", "skip": False, "dropout": 0.0},
-    True: {"hidden": (128, 128), "activation": "silu", "skip": True, "dropout": 0.1},
+    True: {"hidden": (128, 128), "activation": "silu", "skip": True, "dropout": None},
 }
 """The defaults of the networks, of tables (True) and of other data (False)."""
 
@@ -66,7 +66,7 @@ def multilayer_perceptrons(
     hidden: Sequence[int],
     activation: str,
     skip: bool = False,
-    dropout: float = 0.0,
+    dropout: float | None = 0.0,
 ) -> tuple[nn.Module, nn.Module]:
     """Create two multilayer perceptrons, the decoder's layers in reverse order.
 
@@ -76,7 +76,7 @@ def multilayer_perceptrons(
         hidden: The sizes of the encoder's layers.
         activation: The nonlinearity.
         skip: Whether the features contain the input: see ``MLP``.
-        dropout: The share of features that are set to 0 in training.
+        dropout: The share of features that are set to 0 in training: see ``MLP``.
 
     Raises:
         SupportError: Tokens, which are not quantities.

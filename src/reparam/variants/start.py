@@ -15,6 +15,7 @@ from reparam.data.columns import N_ROWS, columns
 from reparam.families import Family
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
+from reparam.nn import Dropout
 from reparam.objectives.recipe import Milestone
 from reparam.priors import StartsAtData
 
@@ -52,6 +53,9 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
         return
     x = family.transformed(model.as_event(examples.x)).double()
     if layer.per_entry:
+        for module in model.modules():
+            if isinstance(module, Dropout):
+                module.set_examples(len(x))
         found = columns(x)
         layer.set(found.loc, found.scale, found.width, found.origin)
         return
