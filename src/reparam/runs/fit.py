@@ -116,7 +116,8 @@ def fit(
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
         epochs: The number of passes over the training split.
         steps: The number of optimizer steps; None for 7,000 (up to 21,000 for small networks), or
-            for one pass over the training split where that is more. Give at most one of ``epochs``, ``steps`` and ``budget``.
+            for one pass over the training split where that is more. Give at most one of ``epochs``,
+            ``steps`` and ``budget``.
         budget: The wall-clock time of the run, such as ``30s``, ``5m`` or ``1h30m``, or a number of
             seconds, in which the learning rate rises and falls.
         batch_size: The number of examples of each step, 128 by default; a budget chooses it where
