@@ -48,6 +48,9 @@ _LEAST_VARIANCE = 1e-4
 @as_likelihood("gaussian-shared", scale="shared")
 @as_likelihood("gaussian", min_scale=_FLOOR, max_scale=_CEILING)
 @as_likelihood("contaminated-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02)
+@as_likelihood(
+    "asinh-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02, transform=True
+)
 @as_posterior("gaussian", max_scale=_CEILING)
 @numbers(min_scale=0, contamination=0)
 class Gaussian(Family):
@@ -99,8 +102,10 @@ class Gaussian(Family):
         max_scale: float = inf,
         places: Sequence[int] = (),
         contamination: float = 0.0,
+        transform: bool = False,
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
+        self.transform = transform
         if not 0 <= contamination < 1:
             raise OptionError(f"contamination={contamination}: must be at least 0 and below 1")
         self.contamination: nn.Parameter | None = None
@@ -143,8 +148,9 @@ class Gaussian(Family):
             p = self._normal(loc, self._scale(loc, rest))
         layer = self.standardize
         if layer is not None:
-            cells = (layer.width, layer.origin) if layer.has_cells else ()
-            p = Standardized(p, layer.loc, layer.scale, *cells)
+            width = layer.width if layer.has_cells else None
+            linear_width = None if layer.is_linear else layer.linear_width
+            p = Standardized(p, layer.loc, layer.scale, width, layer.origin, linear_width)
         return self.independent(p)
 
     def _scale(self, loc: Tensor, rest: Sequence[Tensor]) -> Tensor:
@@ -174,7 +180,9 @@ class Gaussian(Family):
             return Normal(loc, scale, validate_args=False)
         width, origin = loc.new_zeros(()), None
         if layer is not None:
-            width, origin = layer.width / layer.scale, layer(layer.origin)
+            # Where a transform makes cells uneven, ``Standardized`` maps and rounds them.
+            width = torch.where(layer.linear_width > 0, 0.0, layer.width / layer.scale)
+            origin = layer(layer.origin)
         if self.contamination is None:
             return RoundedNormal(loc, scale, width, origin, validate_args=False)
         logits = self.contamination.to(loc)
