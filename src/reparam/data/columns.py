@@ -32,10 +32,20 @@ N_FOR_TRANSFORM = 5_000
 """The number of rows that a transform is chosen on."""
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
-"""The quantiles of the distances to the origin that are tried as the linear width of a transform."""
+"""The quantiles of the distances to the origin that are tried as the linear width."""
 
 GAIN = float(__import__("os").environ.get("GAIN", 0.25))
 """The least gain of a transform in nats for each value."""
+
+SPAN = 1e6
+"""The factor between the magnitudes of a column that is called heavy-tailed."""
+
+SMALLEST = 0.01
+"""The share of the magnitudes that are smaller than the one that a span begins at."""
+
+FEW_VALUES, MANY, SPIKE = 10, 20, 0.2
+"""The largest number of categories, the least number of identifiers, and the least share of the
+value of a spike."""
 
 _FLOAT32 = float(np.finfo(np.float32).eps)
 
@@ -165,3 +175,51 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
         return step, float(distinct[0])
     is_rounded = repeated > MANY_REPEATED
     return (float(steps.min()), float(distinct[0])) if is_rounded else (0.0, 0.0)
+
+
+def span_of(values: NDArray[Any]) -> float:
+    """Return the factor between the magnitudes of a column: the largest over a small one.
+
+    Of the magnitudes that are not 0, one of a hundred is smaller than the small one. The smallest
+    of all is near 0 in any column with values of both signs.
+
+    Example:
+        >>> span_of(np.array([0.0, -2.0, 2000.0]))
+        1000.0
+    """
+    magnitudes = np.abs(values[values != 0])
+    if not len(magnitudes):
+        return 1.0
+    return float(magnitudes.max() / np.quantile(magnitudes, SMALLEST, method="lower"))
+
+
+def kind_of(values: NDArray[Any]) -> str | None:
+    """Return what a column is if it is no measured quantity; None for one.
+
+    ``constant``; ``binary``, with two values; ``category``, with at most ten; ``identifier``, whole
+    numbers in a sequence; ``count``, whole numbers from about 0 on with few gaps; ``spike``, with a
+    value that at least 20 % of the rows have.
+
+    Arguments:
+        values: The values of the column, with shape (N,).
+
+    Example:
+        >>> kind_of(np.arange(100.0)), kind_of(np.arange(100.0) % 3), kind_of(np.arange(100.0) / 7)
+        ('identifier', 'category', None)
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    n, n_distinct = len(values), len(distinct)
+    if n_distinct <= 2:
+        return ("constant", "binary")[n_distinct - 1]
+    if n_distinct <= min(FEW_VALUES, n // 10):
+        return "category"
+    is_whole = bool((distinct == distinct.round()).all())
+    spread = distinct[-1] - distinct[0]
+    if is_whole and n_distinct == n >= MANY and spread < 2 * n:
+        return "identifier"
+    median, most = np.quantile(values, (0.5, 0.9))
+    is_from_0 = is_whole and 0 <= distinct[0] <= max(1, median / 4)
+    # Most rows have half of the whole numbers of their range.
+    if is_from_0 and n_distinct < n / 2 and (distinct <= most).sum() > (most - distinct[0]) / 2:
+        return "count"
+    return "spike" if counts.max() > SPIKE * n else None

@@ -46,7 +46,7 @@ class Family(nn.Module, ABC):
         is_relaxed: Whether draws lie outside ``space`` in training, so that gradients pass.
         options: The arguments of the constructor that are options of any variant with this
             posterior.
-        transform: Whether heavy-tailed entries of a table are transformed: see
+        transform: Whether the distribution can be one of transformed entries: see
             ``distributions.Standardized``.
         levels: The number L of levels k / (L - 1) that entries lie on; None without such a grid.
 

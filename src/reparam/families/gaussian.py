@@ -47,9 +47,12 @@ _LEAST_VARIANCE = 1e-4
 @as_likelihood("gaussian-optimal", scale="optimal")
 @as_likelihood("gaussian-shared", scale="shared")
 @as_likelihood("gaussian", min_scale=_FLOOR, max_scale=_CEILING)
-@as_likelihood("contaminated-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02)
 @as_likelihood(
-    "asinh-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02, transform=True
+    "contaminated-gaussian",
+    min_scale=_FLOOR,
+    max_scale=_CEILING,
+    contamination=0.02,
+    transform=True,
 )
 @as_posterior("gaussian", max_scale=_CEILING)
 @numbers(min_scale=0, contamination=0)
@@ -71,6 +74,9 @@ class Gaussian(Family):
             of an image), its density has no upper bound. In standard deviations, as a ceiling is.
         contamination: The first share ε of outliers, which are logistic around the mean of the
             data; it is learned for each entry. 0 for none.
+        transform: Whether heavy-tailed columns of a table are Gaussian after
+            :math:`a \operatorname{asinh}((x - o)/a)`, with o and a from the training data: see
+            ``data.columns.transform_of``.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
             one a single example far from the others can make a KL infinite.
         places: The height and width of feature maps that describe a flat event place by place, row

@@ -23,8 +23,10 @@ class Standardize(nn.Module):
 
     .. math:: y = (T(x) - m) / s
 
-    T is the identity, or for a heavy-tailed entry :math:`T(x) = a \operatorname{asinh}((x - o)/a)`. The layer is the identity before ``set``. An event with several axes, as an image, has one location and
-    one scale for each channel (the first axis), a vector one for each entry.
+    T is the identity, or for a heavy-tailed entry :math:`a \operatorname{asinh}((x - o)/a)`: see
+    ``distributions.Standardized``. Before ``set`` the layer is the identity. An event with several
+    axes, as an image, has one location and one scale for each channel (the first axis), a vector
+    one for each entry.
 
     Arguments:
         event_shape: The shape of one x.
@@ -57,7 +59,14 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Return standardized entries of x, with shape (\*, *event)."""
+        if not self.is_linear:
+            x = compressed(x, self.origin, self.linear_width)
         return (x - self.loc) / self.scale
+
+    def inverse(self, y: Tensor) -> Tensor:
+        r"""Return the x of standardized entries, with shape (\*, *event)."""
+        x = self.loc + self.scale * y
+        return x if self.is_linear else expanded(x, self.origin, self.linear_width)
 
     @torch.no_grad()
     def set(

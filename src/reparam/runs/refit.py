@@ -127,7 +127,7 @@ class Codes:
 
     @torch.no_grad()
     def of(self, examples: Batch, each: int) -> Batch:
-        """Return draws from the posteriors of examples, as x, with the conditions that a prior gets.
+        """Return draws from the posteriors of examples, as x, and the conditions of the prior.
 
         Arguments:
             examples: The examples, with shape (B, *shape).

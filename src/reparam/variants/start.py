@@ -1,7 +1,8 @@
 """The start of a model at its training data, before the first step.
 
-The likelihood gets the location and the scale of the data, and the model those of the covariates; the decoder starts at their mean and
-variance, and a prior that is a mixture starts at their codes.
+The likelihood gets the location and the scale of the data, and the model those of the covariates.
+The decoder starts at the mean and variance of the data, and a prior that is a mixture starts at
+their codes.
 """
 
 from dataclasses import replace
