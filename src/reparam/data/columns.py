@@ -34,8 +34,8 @@ N_FOR_TRANSFORM = 5_000
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 """The quantiles of the distances to the origin that are tried as the linear width."""
 
-GAIN = float(__import__("os").environ.get("GAIN", 0.25))
-"""The least gain of a transform in nats for each value."""
+GAIN = 0.05
+"""The least gain of a transform, in nats for each value."""
 
 SPAN = 1e6
 """The factor between the magnitudes of a column that is called heavy-tailed."""
@@ -101,8 +101,8 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     scale = np.where(is_constant, magnitude / 100, np.sqrt(seen.var(0) + noise))
     origin = np.where(is_constant, rows[0], origin)
     parts = (seen.mean(0), scale, width, origin, linear_width)
-    found = [torch.from_numpy(each).float() for each in parts]
-    return Columns(*found, is_constant=torch.from_numpy(is_constant))
+    a, b, c, d, e = (torch.from_numpy(each).float() for each in parts)
+    return Columns(a, b, c, d, e, torch.from_numpy(is_constant))
 
 
 def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[float, float]:
@@ -131,17 +131,16 @@ def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[flo
     tried = [(origin, 0.0)]
     # Of a rounded column the origin is the middle of a cell.
     middle = float(np.quantile(x, 0.5, method="lower"))
-    for o in {origin if width else 0.0, float(x[0]), middle}:
-        distances = np.abs(x - o)
+    for place in sorted({origin if width else 0.0, float(x[0]), middle}):
+        distances = np.abs(x - place)
         distances = distances[distances > _FLOAT32 * np.abs(x).max()]
-        tried += [(o, max(float(a), width)) for a in np.quantile(distances, QUANTILES)]
-    o, a = (torch.tensor(each, dtype=torch.float64) for each in zip(*tried, strict=True))
-    rows = torch.from_numpy(x)[:, None]
+        tried += [(place, max(float(each), width)) for each in np.quantile(distances, QUANTILES)]
+    o, a = torch.tensor(tried, dtype=torch.float64).unbind(1)
+    rows, cell = torch.from_numpy(x)[:, None], torch.full_like(a, width)
     seen = compressed(rows, o, a)
     scale = (seen.var(0, correction=0) + torch.where(a > 0, 0, width**2 / 12)).sqrt()
-    loc, cell = seen.mean(0), torch.full_like(a, width)
     normal = RoundedNormal(torch.zeros_like(a), torch.ones_like(a), cell / scale)
-    score = Standardized(normal, loc, scale, cell, o, a).log_prob(rows).mean(0)
+    score = Standardized(normal, seen.mean(0), scale, cell, o, a).log_prob(rows).mean(0)
     best = int(score.argmax())
     return tried[best] if score[best] > score[0] + GAIN else (origin, 0.0)
 

@@ -89,7 +89,8 @@ def decoder_scale(context: DiagnosticContext) -> Finding:
         layer = None if family is None else family.standardize
         if layer is not None and layer.per_entry:  # columns of a table have their own units
             mean, scale, x = p.mean, p.stddev, layer(x)
-        return tuple(v.expand_as(x).cpu().double().flatten(1) for v in ((x - mean) ** 2, scale))
+        square = (x - mean).cpu().double().square().flatten(1)
+        return square, scale.expand_as(x).cpu().double().flatten(1)
 
     parts = train.each(residuals, seed=context.seed)
     square, scale = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

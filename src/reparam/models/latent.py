@@ -329,8 +329,9 @@ def as_latent(model: nn.Module) -> LatentModel:
             )
         parts[name] = part
     # A submodule cannot have the name of an attribute of LatentModel.
-    names = [name for name in parts if name != "self" and name not in dir(LatentModel)]
-    seen = LatentModel(**{name: parts[name] for name in names})
+    taken = {"self", "standardize_condition", *dir(LatentModel)}
+    names = [name for name in parts if name not in taken]
+    seen = LatentModel(standardize_condition=None, **{name: parts[name] for name in names})
     seen.training = model.training
     return seen
 

@@ -420,8 +420,9 @@ def _recipe_and_data(
     make_trainable(recipe.model)
     if recipe.spec is not None:
         # The spec of the model builds it again; the data may have fewer classes or values.
-        kept = {"name": source.spec.name, "columns": recipe.spec.columns or source.spec.columns}
-        source = with_changes(source, spec=with_changes(recipe.spec, **kept))
+        name, columns = source.spec.name, recipe.spec.columns or source.spec.columns
+        spec = with_changes(recipe.spec, name=name, columns=columns)
+        source = with_changes(source, spec=spec)
     return recipe, source
 
 
