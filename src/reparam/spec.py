@@ -5,7 +5,7 @@ the names of its covariates, and which of these make up the condition c that eve
 conditional model p(x | c) is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from dataclasses import replace as with_changes
 from math import prod
@@ -16,6 +16,12 @@ from reparam.utils.arguments import LARGEST, numbers
 
 Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
 Condition = Literal["label", "covariates", "label+covariates"]
+
+MOST_LISTED = 8
+"""The largest number of columns in a message."""
+
+_NAMES = ("covariates", "columns")
+"""The fields that hold names."""
 
 
 @numbers(n_classes=1, levels=1, dequantized_from=1)
@@ -37,6 +43,7 @@ class DataSpec:
         name: The name of the data in messages.
         covariates: The names of the C covariates, in order. ``sex=F`` is an entry of the one-hot
             code of a categorical column ``sex``.
+        columns: The names of the entries of x, in order, where they are the columns of a DataFrame.
 
     Raises:
         OptionError: An unknown support or condition, or an impossible size.
@@ -55,6 +62,7 @@ class DataSpec:
     condition: Condition | None = None
     name: str = "data"
     covariates: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.condition is not None and self.condition not in get_args(Condition):
@@ -108,6 +116,17 @@ class DataSpec:
         """
         return with_changes(self, condition=condition)
 
+    def listed(self, places: Sequence[int]) -> str:
+        """Return the numbers of columns, and their names where they have some.
+
+        >>> DataSpec((2,), "real", columns=("age", "pay")).listed([1])
+        '1 (pay)'
+        """
+        first = places[:MOST_LISTED]
+        each = [f"{i} ({self.columns[i]})" if self.columns else str(i) for i in first]
+        n_more = len(places) - len(first)
+        return ", ".join(each) + (f" and {n_more} more" if n_more else "")
+
     @property
     def is_image(self) -> bool:
         """Whether one example has the shape (channels, height, width) of an image."""
@@ -119,9 +138,9 @@ class DataSpec:
         return self.support == "real" and len(self.shape) == 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON and YAML; ``covariates`` only where there are some."""
-        values = asdict(self) | {"shape": list(self.shape), "covariates": list(self.covariates)}
-        return {key: value for key, value in values.items() if key != "covariates" or value}
+        """Return plain values for JSON and YAML; names only where there are some."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {key: value for key, value in values.items() if key not in _NAMES or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
@@ -143,7 +162,8 @@ class DataSpec:
                 raise OptionError(f"the data spec has no {key}: give one")
         if not isinstance(values["shape"], list | tuple):
             raise OptionError(f"shape={values['shape']!r}: must be a list of whole numbers")
-        names = values.get("covariates", ())
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise OptionError(f"covariates={names!r}: must be a list of names")
-        return cls(**{**values, "covariates": tuple(names)})
+        lists = {key: values.get(key, ()) for key in _NAMES}
+        for key, names in lists.items():
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                raise OptionError(f"{key}={names!r}: must be a list of names")
+        return cls(**{**values, **{key: tuple(names) for key, names in lists.items()}})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reparam.data.columns import columns, resolution
+from reparam.data.columns import columns, kind_of, resolution, span_of, transform_of
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal(400)
@@ -48,3 +48,54 @@ def test_location_and_scale_are_those_of_numpy() -> None:
     found = columns(x)
     np.testing.assert_allclose(found.loc, x.mean(0), rtol=1e-4)
     np.testing.assert_allclose(found.scale, x.std(0, correction=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e5])
+def test_a_lognormal_column_is_transformed_in_any_unit(sigma: float, unit: float) -> None:
+    x = torch.from_numpy(np.exp(sigma * NORMAL) * unit).float()[:, None]
+    found = columns(x, transform=True)
+    assert float(found.linear_width) > 0
+    y = found.linear_width * ((x - found.origin) / found.linear_width).asinh()
+    standardized = (y - found.loc) / found.scale
+    assert abs(float((standardized**3).mean())) < 1  # the skewness; that of x is 4 or more
+    torch.testing.assert_close(standardized.var(correction=0), torch.tensor(1.0), atol=1e-3, rtol=0)
+    assert columns(x).linear_width.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("values", [NORMAL, RNG.random(400), (NORMAL * 3).round(), NORMAL + 100])
+def test_columns_without_tails_are_not_transformed(values: np.ndarray) -> None:
+    width, origin = resolution(values)
+    assert transform_of(values, width, origin) == (origin, 0.0)
+
+
+def test_the_origin_of_a_rounded_column_stays_the_middle_of_a_cell() -> None:
+    values = np.round(np.exp(2 * NORMAL)) * 5.0 + 3.0
+    width, origin = resolution(values)
+    place, linear_width = transform_of(values, width, origin)
+    assert linear_width >= width == 5.0
+    assert (place - 3.0) % 5.0 == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.full(50, 2.0), "constant"),
+        (np.arange(50.0) % 2, "binary"),
+        (np.arange(200.0) % 7 * 0.3, "category"),
+        (np.arange(100.0, 300.0)[::-1], "identifier"),
+        (np.random.default_rng(0).poisson(9, 1000), "count"),
+        (np.random.default_rng(0).integers(18, 80, 1000), None),
+        (np.where(NORMAL > 0, NORMAL, 0), "spike"),
+        (NORMAL, None),
+        ((NORMAL * 10).round() / 10, None),
+    ],
+)
+def test_what_a_column_is(values: np.ndarray, kind: str | None) -> None:
+    assert kind_of(values) == kind
+
+
+def test_a_span_is_in_orders_of_magnitude() -> None:
+    assert span_of(10.0 ** np.linspace(-2, 5, 1000)) == pytest.approx(1e7, rel=0.2)
+    assert span_of(NORMAL) < 1e4
+    assert span_of(np.zeros(3)) == 1

@@ -1,14 +1,17 @@
 """The user's own data: arrays, torch data sets and loaders."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+import reparam as rp
 from reparam.data import Stream, StreamBatches, as_dataset, from_arrays, load
 from reparam.data.stream import N_LOOKED_AT
 from reparam.errors import DataError, OptionError, ReparamError, ShapeError
@@ -334,3 +337,24 @@ def test_a_stream_is_conditioned_on_its_labels() -> None:
     bare = as_dataset(DataLoader(torch.rand(6, 2)))
     with pytest.raises(DataError, match="no labels"):
         StreamBatches(bare.conditioned("label"))
+
+
+def test_later_tables_are_matched_by_the_names_of_their_columns(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [0.1, 2.0, 3.3], "b": [10.0, 30.5, 20.0], "y": ["u", "v", "u"]})
+    data = rp.data.from_arrays(table, "y", test=table[["y", "b", "a"]])
+    assert data.spec.columns == ("a", "b")
+    assert torch.equal(data.splits["test"].x, data.splits["train"].x)
+    assert rp.DataSpec.from_dict(data.spec.to_dict()) == data.spec
+    run = rp.fit(rp.variants.vae, data, epochs=1, progress=False, out=tmp_path / "run")
+    expected = run.encode(table[["a", "b"]].to_numpy())
+    for found in (run, rp.load(tmp_path / "run")):
+        assert torch.equal(found.encode(table[["b", "a"]]), expected)
+        assert torch.equal(found.encode(table), expected)  # further columns are left out
+    with pytest.raises(DataError, match="x lacks the column 'b', and has a, c"):
+        run.encode(table.rename(columns={"b": "c"})[["a", "c"]])
+    other = rp.data.from_arrays(table[["b", "a"]])
+    with pytest.raises(OptionError, match="trained on a, b: give the same in the same order"):
+        run.encode(other, split="train")
+    recipe = rp.variants.vae(data.spec)
+    with pytest.raises(DataError, match="built for the columns a, b, and 'data' has b, a"):
+        rp.fit(recipe, other, epochs=1, progress=False)

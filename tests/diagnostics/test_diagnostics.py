@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from reparam.errors import OptionError
 from reparam.evaluation import Evaluation, Facts
 from reparam.families import Gaussian
 from reparam.models.latent import LatentModel
+from reparam.nn.standardize import Standardize
 from reparam.objectives import ELBO, IWAE, MMD
 from reparam.objectives.bounds import forward_pass
 from reparam.objectives.terms import Terms
@@ -124,7 +126,7 @@ class TestHealthy:
         found = examine(healthy, n_examples=60)
         assert found["codes"].severity == "skipped"
         assert "codes (there is no codebook)" in str(found)
-        assert "decoder-scale (the likelihood is a Bernoulli)" in str(found)
+        assert "decoder-scale (the likelihood is a Bernoulli)" in " ".join(str(found).split())
         assert max(map(len, found.report(everything=True).splitlines())) <= 100
 
     @pytest.mark.parametrize(
@@ -678,26 +680,82 @@ class TestData:
             (torch.arange(256.0).reshape(64, 4), None, "support", "problem"),
             (torch.randint(200, (50, 5, 5)).float(), None, "support", "problem"),
             (torch.arange(17.0).repeat(64).reshape(17, 64), None, "support", "problem"),
-            (1.0 + torch.arange(250).reshape(50, 5) % 5, None, "support", "advice"),
-            (18.0 + torch.arange(248).reshape(62, 4) % 62, None, "support", "advice"),
+            (1.0 + torch.arange(250).reshape(50, 5) % 5, None, "support", "fine"),
+            (1.0 + torch.arange(250).reshape(50, 5) % 7 % 5, None, "columns", "advice"),
+            (18.0 + torch.arange(248).reshape(62, 4) % 62, None, "support", "fine"),
             (torch.rand(50, 4), "unit", "grey", "fine"),
             (torch.randn(50, 4), None, "grey", "skipped"),
             (torch.randint(256, (50, 4), dtype=torch.uint8), None, "support", "fine"),
-            (torch.rand(50, 4).round(), "real", "support", "problem"),
+            (torch.rand(50, 4).round(), "real", "support", "advice"),
+            (torch.rand(50, 1, 4, 4).round(), "real", "support", "problem"),
             (torch.rand(50, 4), "real", "support", "advice"),
             (torch.randn(50, 4), None, "support", "fine"),
             (torch.ones(50, 4), None, "variation", "problem"),
-            (torch.randn(50, 4) * torch.tensor([0.0, 1, 1, 1]), None, "variation", "advice"),
+            (torch.randn(50, 4) * torch.tensor([0.0, 1, 1, 1]), None, "variation", "fine"),
+            (torch.randn(50, 4) * torch.tensor([0.0, 1, 1, 1]), None, "columns", "advice"),
             (torch.rand(50, 4), None, "variation", "fine"),
-            (1000 * torch.randn(50, 4), None, "scale", "problem"),
-            (20 * torch.randn(50, 4), None, "scale", "advice"),
-            (torch.randn(50, 2) * torch.tensor([0.001, 1.0]), None, "scale", "advice"),
+            (1000 * torch.randn(50, 4), None, "scale", "fine"),
             (torch.randn(50, 4), None, "scale", "fine"),
         ],
     )
     def test_arrays(self, x: Tensor, support: Any, name: str, expected: str) -> None:
         found = examine_data(x, support=support)
         assert found[name].severity == expected, str(found)
+
+    @pytest.mark.parametrize(
+        ("x", "check", "expected"),
+        [
+            (1.0 + torch.arange(250).reshape(50, 5) % 5, "mistaken", "advice"),
+            (18.0 + torch.arange(248).reshape(62, 4) % 62, "mistaken", "advice"),
+            (torch.rand(50, 4).round(), "mistaken", "problem"),
+            (torch.randn(50, 4) * torch.tensor([0.0, 1, 1, 1]), "constant", "advice"),
+            (1000 * torch.randn(50, 4), "standardized", "problem"),
+            (20 * torch.randn(50, 4), "standardized", "advice"),
+            (torch.randn(50, 2) * torch.tensor([0.001, 1.0]), "standardized", "advice"),
+        ],
+    )
+    def test_a_model_that_gets_the_values_as_they_are(
+        self, x: Tensor, check: str, expected: str
+    ) -> None:
+        sample = data_checks.Sample(x, "real", has_model=True)
+        assert vars(data_checks)[check](sample).severity == expected
+
+    def test_kinds_of_columns_are_named(self) -> None:
+        n, rng = 400, np.random.default_rng(0)
+        table = pd.DataFrame(
+            {
+                "height": rng.normal(size=n),
+                "id": np.arange(5000, 5000 + n)[rng.permutation(n)],
+                "flag": rng.integers(0, 2, n),
+                "group": rng.integers(0, 4, n),
+                "visits": rng.poisson(9, n),
+                "rain": np.where(rng.random(n) < 0.4, 0, rng.exponential(size=n)),
+                "unit": np.full(n, 3.0),
+                "age": rng.integers(18, 80, n),
+            }
+        )
+        found = examine_data(data.from_arrays(table))["columns"]
+        assert found.severity == "advice"
+        for said in (
+            *("identifier: column 1 (id)", "binary: column 2 (flag)", "count: column 4 (visits)"),
+            *("category: column 3 (group)", "spike: column 5 (rain)", "constant: column 6 (unit)"),
+        ):
+            assert said in found.evidence
+        assert "height" not in found.evidence
+        assert "age" not in found.evidence
+
+    def test_a_span_is_that_of_most_values(self) -> None:
+        """A normal column has values near 0, and spans no orders of magnitude."""
+        normal = np.random.default_rng(0).standard_normal((5000, 2))
+        x = np.stack([normal[:, 0], np.exp(5 * normal[:, 1])], 1)
+        assert examine_data(x[:, :1])["tails"].figures["n_wide"] == 0
+        found = examine_data(x)["tails"]
+        assert found.figures["n_wide"] == 1
+        assert "column 1" in found.evidence
+        sample = data_checks.Sample(
+            torch.from_numpy(x), "real", has_model=True, layer=Standardize(2)
+        )
+        assert data_checks.heavy_tails(sample).severity == "advice"
 
     @pytest.mark.parametrize(("n_shared", "expected"), [(0, "fine"), (10, "advice")])
     def test_examples_in_both_splits(self, n_shared: int, expected: str) -> None:
@@ -747,7 +805,7 @@ class TestData:
         ages = torch.randint(18, 80, (300, 1), generator=generator)
         found = examine_data(torch.cat([ratings, ages], 1).float())
         assert found.of("problem") == (), str(found)
-        assert "standardize every entry" in found["support"].fix
+        assert "category: column 0, 1, 2" in found["columns"].evidence
 
     def test_grey_values_say_what_cross_entropy_is(self) -> None:
         said = examine_data(torch.rand(50, 4))["grey"].message

@@ -7,6 +7,7 @@ from scipy import stats
 from torch.distributions import AffineTransform, Independent, Normal, TransformedDistribution
 
 from reparam.distributions import ContaminatedNormal, RoundedNormal, Standardized
+from reparam.distributions.rounded import compressed, expanded
 
 WIDTHS = [1e-3, 0.1, 1.0, 30.0]
 
@@ -96,3 +97,91 @@ def test_a_distribution_of_masses_alone_is_discrete() -> None:
     for width, is_discrete in (([1.0, 0.5], True), ([1.0, 0.0], False)):
         p = RoundedNormal(torch.zeros(2), torch.ones(2), torch.tensor(width))
         assert p.support.is_discrete is is_discrete
+
+
+MEAN, SCALE, ORIGIN, LINEAR = 0.7, 1.8, -2.0, 0.5
+"""T(x) = a asinh((x - o)/a) is Gaussian."""
+
+
+def johnson(base: torch.distributions.Distribution, width: float | None = None) -> Standardized:
+    """A distribution whose transformed values are those of the base, in float64."""
+    m, s, o, a = torch.tensor([[MEAN], [SCALE], [ORIGIN], [LINEAR]], dtype=torch.float64)
+    return Standardized(base, m, s, None if width is None else torch.full_like(m, width), o, a)
+
+
+def standard(kind: str = "normal") -> torch.distributions.Distribution:
+    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    if kind == "normal":
+        return RoundedNormal(zero, one, zero)
+    return ContaminatedNormal(zero, one, zero - 2, zero)
+
+
+def known() -> stats.rv_continuous:
+    """The same as the S_U distribution of Johnson, asinh((x - loc)/scale) = (N - a)/b."""
+    return stats.johnsonsu(a=-MEAN / SCALE, b=LINEAR / SCALE, loc=ORIGIN, scale=LINEAR)
+
+
+def test_the_asinh_of_a_gaussian_has_the_density_of_johnson() -> None:
+    x = np.array([-1e6, -40.0, -2.0, 0.0, 0.4, 7.0, 1e3, 1e9])
+    found = johnson(standard()).log_prob(torch.from_numpy(x)[:, None])[:, 0]
+    np.testing.assert_allclose(found, known().logpdf(x), rtol=1e-9)
+
+
+def test_far_from_the_origin_it_is_lognormal() -> None:
+    """a asinh(x/a) is a log(2x/a) for large x."""
+    a, sigma, x = 1e-3, 0.8, np.array([0.1, 1.0, 30.0])
+    place = [torch.tensor([value], dtype=torch.float64) for value in (0.0, a)]
+    loc = torch.tensor([a * np.log(2 / a)], dtype=torch.float64)
+    p = Standardized(standard(), loc, torch.tensor([a * sigma]), None, *place)
+    found = p.log_prob(torch.from_numpy(x)[:, None])[:, 0]
+    np.testing.assert_allclose(found, stats.lognorm(sigma).logpdf(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [0.01, 0.5, 3.0])
+def test_the_cells_of_transformed_values_have_the_masses_of_johnson(width: float) -> None:
+    x = ORIGIN + width * torch.tensor([-1e5, -300, -1, 0, 1, 2, 40, 1e6], dtype=torch.float64)
+    ends = known().cdf(x.numpy() + width / 2), known().cdf(x.numpy() - width / 2)
+    found = johnson(standard(), width).log_prob(x[:, None])[:, 0].exp()
+    np.testing.assert_allclose(found, ends[0] - ends[1], rtol=3e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["normal", "contaminated"])
+def test_the_masses_of_transformed_values_sum_to_one(kind: str) -> None:
+    x = ORIGIN + torch.arange(-200_000, 200_001, dtype=torch.float64)
+    m, s, o, a = torch.tensor([[0.5], [0.6], [ORIGIN], [1.0]], dtype=torch.float64)
+    p = Standardized(standard(kind), m, s, torch.ones_like(m), o, a)
+    assert float(p.log_prob(x[:, None]).exp().sum()) == pytest.approx(1, abs=1e-3)
+    exact = p.log_prob(x[:, None])
+    single = Standardized(standard(kind), *(v.float() for v in (m, s, torch.ones_like(m), o, a)))
+    torch.testing.assert_close(
+        single.log_prob(x[:, None].float()).double(), exact, atol=2e-3, rtol=1e-3
+    )
+
+
+def test_draws_of_transformed_values_are_those_of_johnson() -> None:
+    torch.manual_seed(0)
+    draws = johnson(standard()).sample(torch.Size([20_000]))[:, 0].numpy()
+    assert stats.kstest(draws, known().cdf).pvalue > 1e-3
+    whole = johnson(standard(), 1.0).sample(torch.Size([1000]))
+    assert torch.equal(whole, whole.round())
+    p = johnson(standard())
+    assert float(p.mean) == pytest.approx(known().median())
+
+
+def test_entries_without_a_transform_stay_as_they_are() -> None:
+    zero = torch.zeros(2)
+    base = RoundedNormal(zero, zero + 1, torch.tensor([0.0, 0.5]))
+    loc, scale, width = torch.tensor([[5.0, 1.0], [3.0, 2.0], [0.0, 1.0]])
+    plain = Standardized(base, loc, scale, width, zero)
+    beside = Standardized(base, loc, scale, width, zero, zero)
+    x = torch.tensor([[4.0, 2.0], [9.0, -3.0]])
+    torch.testing.assert_close(beside.log_prob(x), plain.log_prob(x))
+    assert torch.equal(beside.mean, plain.mean)
+    assert torch.equal(beside.variance, plain.variance)
+
+
+def test_a_transform_is_undone() -> None:
+    x = torch.tensor([-1e8, -3.0, 0.0, 1e-3, 50.0, 1e30])
+    o, a = torch.tensor([0.5, 0.1])
+    torch.testing.assert_close(expanded(compressed(x, o, a), o, a), x, rtol=1e-4, atol=1e-5)
+    assert bool(expanded(torch.tensor([1e9]), o, a).isfinite())

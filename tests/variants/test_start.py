@@ -6,9 +6,11 @@ import torch
 
 import reparam as rp
 from reparam.batch import Batch
+from reparam.distributions import base_distribution
+from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
 from reparam.variants import build
-from reparam.variants.start import start_scale
+from reparam.variants.start import start_condition, start_scale
 
 RNG = np.random.default_rng(0)
 TABLE = np.float32(RNG.standard_normal((200, 2)) @ RNG.standard_normal((2, 5)) + 0.1)
@@ -51,6 +53,69 @@ def test_rounded_columns_have_the_probabilities_of_their_cells() -> None:
         assert found < 0
         figures.append(found)
     assert figures[1] == pytest.approx(figures[0], abs=0.1)
+
+
+def test_figures_of_transformed_columns_are_in_the_units_of_the_data() -> None:
+    x, figures = np.exp(2 * TABLE), []
+    for units in (np.ones(5, np.float32), np.float32(2.0) ** np.float32([20, -17, 2, 0, 5])):
+        recipe = rp.variants.vae(DataSpec((5,), "real"), latent_dim=2, hidden=(8,), dropout=0)
+        recipe.model.load_state_dict(build_state())
+        run = rp.fit(recipe, x * units, steps=5, progress=False)
+        layer = run.model.decoder.family.standardize
+        assert bool((layer.linear_width > 0).all())
+        found = run.evaluate(x * units, n_samples=50)["log_likelihood"].value
+        figures.append(found + np.log(units).sum())
+    assert figures[1] == pytest.approx(figures[0], abs=1e-4)
+
+
+def build_state() -> dict[str, torch.Tensor]:
+    """Return the same initial weights in each call."""
+    torch.manual_seed(0)
+    spec = DataSpec((5,), "real")
+    return rp.variants.vae(spec, latent_dim=2, hidden=(8,), dropout=0).model.state_dict()
+
+
+def test_the_decoder_starts_at_transformed_columns() -> None:
+    x = torch.from_numpy(np.exp(2 * TABLE))
+    model = started(DataSpec((5,), "real"), x, hidden=[8])
+    p = base_distribution(model.likelihood(torch.zeros(1, 5)))
+    torch.testing.assert_close(p.base.loc[0], torch.zeros(5), atol=0.3, rtol=0)
+    torch.testing.assert_close(p.base.scale[0], torch.ones(5), atol=0.3, rtol=0)
+    plain = started(DataSpec((5,), "real"), x, likelihood="gaussian")
+    assert plain.decoder.family.standardize.is_linear
+
+
+def test_every_part_gets_standardized_covariates() -> None:
+    """The label and other codes of zeros and ones stay; a scale of 100 is of no consequence."""
+    y, c = torch.arange(200) % 3, torch.from_numpy(RNG.normal(7, 100, (200, 2))).float()
+    flag = (c[:, :1] > 0).float()
+    data = rp.data.from_arrays(TABLE, y, covariates=torch.cat([c, flag], 1))
+    torch.manual_seed(0)
+    spec = data.conditioned("label+covariates").spec
+    model = build("vae", spec, latent_dim=2, hidden=(8,)).model.eval()
+    batch = data.conditioned("label+covariates").examples()
+    start_condition(model, batch)
+    seen = model.as_condition(batch.c)
+    torch.testing.assert_close(seen[:, [0, 1, 2, 5]], batch.c[:, [0, 1, 2, 5]])
+    torch.testing.assert_close(seen[:, 3:5].mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[:, 3:5].std(0, correction=0), torch.ones(2))
+    z, x = torch.randn(200, 2), batch.x
+    plain = LatentModel(model.encoder, model.decoder, model.prior)
+    torch.testing.assert_close(model.posterior(x, batch.c).mean, plain.posterior(x, seen).mean)
+    torch.testing.assert_close(model.decode(z, batch.c), plain.decode(z, seen))
+    old = {k: v for k, v in model.state_dict().items() if "standardize_condition" not in k}
+    again = build("vae", spec, latent_dim=2, hidden=(8,)).model
+    again.load_state_dict(old)
+    assert torch.equal(again.as_condition(batch.c), batch.c)
+
+
+def test_figures_do_not_depend_on_the_units_of_covariates() -> None:
+    c, figures = np.float32(RNG.standard_normal((200, 2))), []
+    for units in (1.0, 1024.0):
+        given = (TABLE, None, c * units)
+        run = rp.fit(rp.variants.cvae, given, epochs=3, progress=False)
+        figures.append(run.evaluate(given, n_samples=20)["log_likelihood"].value)
+    assert figures[1] == pytest.approx(figures[0], abs=1e-4)
 
 
 def test_samples_of_whole_numbers_are_whole() -> None:

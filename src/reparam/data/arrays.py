@@ -268,6 +268,40 @@ def columns_apart(
     return x.to_native(), None if found is None else found[str(label)], beside
 
 
+def column_names(table: object) -> tuple[str, ...]:
+    """Return the names of the columns of a DataFrame; () for a Series, an array, or other names.
+
+    >>> column_names(np.zeros((2, 3)))
+    ()
+    """
+    frame = table_of(table, "x") if np.ndim(table) == 2 else None  # type: ignore[arg-type]
+    names = () if frame is None else tuple(frame.columns)
+    return names if all(isinstance(name, str) for name in names) else ()
+
+
+def in_order(table: object, names: Sequence[str], name: str = "x") -> Any:
+    """Return a DataFrame with the columns of these names in their order; other data as they are.
+
+    Arguments:
+        table: A DataFrame, which may have further columns, or an array.
+        names: The names of the columns; none for any columns.
+        name: The name of the table in messages.
+
+    Raises:
+        DataError: A DataFrame without one of the columns.
+    """
+    found = column_names(table) if names else ()
+    if not found or found == tuple(names):
+        return table
+    lacking = [column for column in names if column not in found]
+    if lacking:
+        raise DataError(
+            f"{name} lacks the column {lacking[0]!r}, and has {', '.join(found)}: give a DataFrame "
+            "with the columns of the training data, or an array with its columns in their order"
+        )
+    return table_of(table, name).select(list(names)).to_native()  # type: ignore[union-attr]
+
+
 def numbers_of(frame: Any, name: str) -> NDArray[Any]:
     """Return the columns of a frame of narwhals, with shape (rows, columns)."""
     columns = list(frame.iter_columns())  # by place, since pandas has columns without a name

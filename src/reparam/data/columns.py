@@ -13,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reparam.distributions import RoundedNormal, Standardized
+from reparam.distributions.rounded import compressed
+
 N_ROWS = 50_000
 """The largest number of rows that are looked at."""
 
@@ -25,6 +28,25 @@ MANY_REPEATED = 0.1
 COARSE = 1e-3
 """A grid whose step is at least this part of the standard deviation needs no repeated values."""
 
+N_FOR_TRANSFORM = 5_000
+"""The number of rows that a transform is chosen on."""
+
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
+"""The quantiles of the distances to the origin that are tried as the linear width."""
+
+GAIN = 0.05
+"""The least gain of a transform, in nats for each value."""
+
+SPAN = 1e6
+"""The factor between the magnitudes of a column that is called heavy-tailed."""
+
+SMALLEST = 0.01
+"""The share of the magnitudes that are smaller than the one that a span begins at."""
+
+FEW_VALUES, MANY, SPIKE = 10, 20, 0.2
+"""The largest number of categories, the least number of identifiers, and the least share of the
+value of a spike."""
+
 _FLOAT32 = float(np.finfo(np.float32).eps)
 
 
@@ -33,10 +55,11 @@ class Columns:
     """The location, scale and resolution of every column, each with shape (D,).
 
     Arguments:
-        loc: The mean.
+        loc: The mean, of the transformed values where there is a transform.
         scale: The standard deviation; for a constant column a hundredth of its magnitude, or of 1.
         width: The width of a cell; 0 for continuous columns.
-        origin: The least value of rounded columns; 0 for continuous ones.
+        origin: The middle of a cell of a rounded column, and the origin of a transform; else 0.
+        linear_width: The linear width of the transform; 0 for none.
         is_constant: Whether all values are equal, up to the rounding of float32.
     """
 
@@ -44,14 +67,16 @@ class Columns:
     scale: Tensor
     width: Tensor
     origin: Tensor
+    linear_width: Tensor
     is_constant: Tensor
 
 
-def columns(x: Tensor) -> Columns:
+def columns(x: Tensor, transform: bool = False) -> Columns:
     """Return the location, scale and resolution of the columns of a table.
 
     Arguments:
         x: The rows, with shape (N, D).
+        transform: Whether heavy-tailed columns get a transform: see ``transform_of``.
 
     Example:
         >>> found = columns(torch.tensor([[1.0, 0.1234], [2.0, 7.1], [2.0, 0.7071], [4.0, 3.1]]))
@@ -59,19 +84,65 @@ def columns(x: Tensor) -> Columns:
         (tensor([1., 0.]), tensor([1., 0.]))
     """
     rows = x[:N_ROWS].detach().cpu().double().numpy()
-    loc, spread = rows.mean(0), np.ptp(rows, 0)
-    largest = np.abs(rows).max(0)
+    spread, largest = np.ptp(rows, 0), np.abs(rows).max(0)
     is_constant = spread <= 8 * _FLOAT32 * largest
     grids = [resolution(column) for column in rows.T]
     width, origin = (np.array(values) for values in zip(*grids, strict=True))
+    linear_width = np.zeros_like(width)
+    if transform:
+        for i in np.flatnonzero(~is_constant):
+            origin[i], linear_width[i] = transform_of(rows[:, i], width[i], origin[i])
+    seen = compressed(*(torch.from_numpy(each) for each in (rows, origin, linear_width))).numpy()
     magnitude = np.where(largest > 0, largest, 1.0)
     width = np.where(is_constant, magnitude, width)
     # Noise within a cell adds the variance of a uniform distribution.
     # In its own scale the cell of a constant column holds every draw.
-    scale = np.where(is_constant, magnitude / 100, np.sqrt(rows.var(0) + width**2 / 12))
+    noise = np.where(linear_width > 0, 0, width**2 / 12)
+    scale = np.where(is_constant, magnitude / 100, np.sqrt(seen.var(0) + noise))
     origin = np.where(is_constant, rows[0], origin)
-    found = [torch.from_numpy(each).float() for each in (loc, scale, width, origin)]
-    return Columns(found[0], found[1], found[2], found[3], torch.from_numpy(is_constant))
+    parts = (seen.mean(0), scale, width, origin, linear_width)
+    a, b, c, d, e = (torch.from_numpy(each).float() for each in parts)
+    return Columns(a, b, c, d, e, torch.from_numpy(is_constant))
+
+
+def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[float, float]:
+    r"""Return origin and linear width of the transform of a column; a width of 0 for none.
+
+    Of the transforms :math:`a \operatorname{asinh}((x - o)/a)` it is the one after which a Gaussian
+    has the highest likelihood, if it is much better than without. The origin is 0, the least value
+    or the median, and a a quantile of the distances to it.
+
+    Arguments:
+        values: The values of the column, float64 with shape (N,).
+        width: The width of the cells; 0 for a continuous column.
+        origin: The middle of a cell.
+
+    References:
+        Box & Cox, An analysis of transformations, Journal of the Royal Statistical Society B, 1964.
+
+    Example:
+        >>> normal = np.random.default_rng(0).standard_normal(1000)
+        >>> transform_of(normal, 0.0, 0.0)
+        (0.0, 0.0)
+        >>> transform_of(np.exp(3 * normal), 0.0, 0.0)[1] > 0
+        True
+    """
+    x = np.sort(values)[:: -(-len(values) // N_FOR_TRANSFORM)]
+    tried = [(origin, 0.0)]
+    # Of a rounded column the origin is the middle of a cell.
+    middle = float(np.quantile(x, 0.5, method="lower"))
+    for place in sorted({origin if width else 0.0, float(x[0]), middle}):
+        distances = np.abs(x - place)
+        distances = distances[distances > _FLOAT32 * np.abs(x).max()]
+        tried += [(place, max(float(each), width)) for each in np.quantile(distances, QUANTILES)]
+    o, a = torch.tensor(tried, dtype=torch.float64).unbind(1)
+    rows, cell = torch.from_numpy(x)[:, None], torch.full_like(a, width)
+    seen = compressed(rows, o, a)
+    scale = (seen.var(0, correction=0) + torch.where(a > 0, 0, width**2 / 12)).sqrt()
+    normal = RoundedNormal(torch.zeros_like(a), torch.ones_like(a), cell / scale)
+    score = Standardized(normal, seen.mean(0), scale, cell, o, a).log_prob(rows).mean(0)
+    best = int(score.argmax())
+    return tried[best] if score[best] > score[0] + GAIN else (origin, 0.0)
 
 
 def resolution(values: NDArray[Any]) -> tuple[float, float]:
@@ -129,3 +200,51 @@ def grid_step(distinct: NDArray[Any], error: float) -> float:
         least = far[differences[far].argmin()]
         step, slack = rest[least], (1 + counts[least]) * slack
     return 0.0
+
+
+def span_of(values: NDArray[Any]) -> float:
+    """Return the factor between the magnitudes of a column: the largest over a small one.
+
+    Of the magnitudes that are not 0, one of a hundred is smaller than the small one. The smallest
+    of all is near 0 in any column with values of both signs.
+
+    Example:
+        >>> span_of(np.array([0.0, -2.0, 2000.0]))
+        1000.0
+    """
+    magnitudes = np.abs(values[values != 0])
+    if not len(magnitudes):
+        return 1.0
+    return float(magnitudes.max() / np.quantile(magnitudes, SMALLEST, method="lower"))
+
+
+def kind_of(values: NDArray[Any]) -> str | None:
+    """Return what a column is if it is no measured quantity; None for one.
+
+    ``constant``; ``binary``, with two values; ``category``, with at most ten; ``identifier``, whole
+    numbers in a sequence; ``count``, whole numbers from about 0 on with few gaps; ``spike``, with a
+    value that at least 20 % of the rows have.
+
+    Arguments:
+        values: The values of the column, with shape (N,).
+
+    Example:
+        >>> kind_of(np.arange(100.0)), kind_of(np.arange(100.0) % 3), kind_of(np.arange(100.0) / 7)
+        ('identifier', 'category', None)
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    n, n_distinct = len(values), len(distinct)
+    if n_distinct <= 2:
+        return ("constant", "binary")[n_distinct - 1]
+    if n_distinct <= min(FEW_VALUES, n // 10):
+        return "category"
+    is_whole = bool((distinct == distinct.round()).all())
+    spread = distinct[-1] - distinct[0]
+    if is_whole and n_distinct == n >= MANY and spread < 2 * n:
+        return "identifier"
+    median, most = np.quantile(values, (0.5, 0.9))
+    is_from_0 = is_whole and 0 <= distinct[0] <= max(1, median / 4)
+    # Most rows have half of the whole numbers of their range.
+    if is_from_0 and n_distinct < n / 2 and (distinct <= most).sum() > (most - distinct[0]) / 2:
+        return "count"
+    return "spike" if counts.max() > SPIKE * n else None

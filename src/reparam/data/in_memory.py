@@ -14,7 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from reparam.data.arrays import Array, as_tensor, columns_apart, is_array, parts_of, table_of
+from reparam.data.arrays import (
+    Array,
+    as_tensor,
+    column_names,
+    columns_apart,
+    in_order,
+    is_array,
+    parts_of,
+    table_of,
+)
 from reparam.data.checks import as_labels, as_values, numbered_classes
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
@@ -64,7 +73,7 @@ def from_arrays(
         name: The name of the data in messages.
         validation: The number or fraction of the examples that are held out for validation.
         test: The test examples in any form of data: x, (x, y), (x, y, covariates), a mapping, or
-            a table with the same columns as x.
+            a table with the columns of x, in any order.
         shape: The shape to give each example, for images (channels, height, width).
         seed: The seed of the choice of validation examples.
 
@@ -94,13 +103,15 @@ def from_arrays(
     splits: dict[str, Split] = {}
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     for part, (examples, labels, rows) in given.items():
         if label is not None or columns:
             examples, column, table = columns_apart(examples, label, columns, part)
             rows = table if columns else rows
             if label is not None:
                 labels, classes = numbered_classes(column, classes, label)
-        values = as_values(examples, part, shape)
+        own = own or (column_names(examples) if part == "x" else ())
+        values = as_values(in_order(examples, own, part), part, shape)
         if labels is not None:
             labels = as_labels(labels, len(values), n_classes, part.replace("x", "y"))
         if rows is not None:
@@ -116,7 +127,8 @@ def from_arrays(
             "convert one of them"
         )
     shape = tuple(splits["x"].x.shape[1:])
-    declared = DataSpec(shape, "real", n_classes, name=name, covariates=names)
+    own = own if shape == (len(own),) else ()
+    declared = DataSpec(shape, "real", n_classes, name=name, covariates=names, columns=own)
     spec, stored = spec_of(splits, declared, support, len(classes), condition)
     prepared = {
         "train" if part == "x" else "test": replace(split, x=stored[part])
@@ -166,11 +178,11 @@ def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:
     Arguments:
         data: An array or table x that ``as_tensor`` takes, a tuple (x, y) or (x, y, covariates),
             a mapping with these keys, or a torch ``Dataset``, which is read into memory once.
-        spec: The data that a model was trained on; columns of a table x that hold the covariates
-            of a condition are taken out of it.
+        spec: The data that a model was trained on: of a table x its columns are taken by name, and
+            those of the covariates of a condition too.
 
     Raises:
-        DataError: Anything else.
+        DataError: Anything else, or a table without one of the columns.
 
     Example:
         >>> read((np.zeros((6, 2)), np.arange(6)))[0].shape
@@ -189,7 +201,7 @@ def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:
     frame = table_of(x, "x") if spec is not None and covariates is None else None
     if spec is not None and frame is not None and spec.given_covariates:
         x, _, covariates = columns_apart(x, None, columns_among(spec.covariates, frame.columns))
-    return x, y, covariates
+    return in_order(x, () if spec is None else spec.columns), y, covariates
 
 
 def read_all(data: TorchDataset[Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:

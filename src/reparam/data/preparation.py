@@ -115,7 +115,8 @@ class Preparation:
         """Refuse a data set whose x or covariates differ in kind from those of the model.
 
         Raises:
-            OptionError: Another shape, other covariates, or bytes that are prepared otherwise.
+            OptionError: Another shape, other columns or covariates, or bytes that are prepared
+                otherwise.
             DataError: Values outside the support.
         """
         theirs, own = data.spec, self.spec
@@ -133,6 +134,11 @@ class Preparation:
             raise OptionError(
                 f"{data.name!r} has the covariates {', '.join(theirs.covariates)}, and the model "
                 f"was trained on {', '.join(own.covariates)}: give the same in the same order"
+            )
+        if () != theirs.columns != own.columns != ():
+            raise OptionError(
+                f"{data.name!r} has the columns {', '.join(theirs.columns)}, and the model was "
+                f"trained on {', '.join(own.columns)}: give the same in the same order"
             )
         if isinstance(data.transform, Identity):
             for split, part in data.splits.items():
@@ -271,6 +277,11 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
         is_wider = what == "classes" and own is not None and theirs is not None and theirs <= own
         if own is not None and theirs is not None and own != theirs and not is_wider:
             return f"it was built for data of {own} {what}, and {data.name!r} has {theirs}"
+    if () != data.columns != recipe.columns != ():
+        return (
+            f"it was built for the columns {', '.join(recipe.columns)}, and {data.name!r} has "
+            f"{', '.join(data.columns)}"
+        )
     if recipe.given_covariates and data.covariates != recipe.covariates:
         own_names, names = (", ".join(spec.covariates) or "none" for spec in (recipe, data))
         return f"it was built for the covariates {own_names}, and {data.name!r} has {names}"

@@ -1,6 +1,6 @@
 """The context of the checks of a run: examples, and the figures of its model on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -210,4 +210,6 @@ def diagnostic_context(
     sample = Sample(train.x, run.spec.support, run.spec)
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
+    family = family_of(as_latent(run.model).decoder) if is_latent(run.model) else None
+    sample = replace(sample, has_model=True, layer=None if family is None else family.standardize)
     return DiagnosticContext(run, train, held, held_name, objective, sample, last_phase, seed)

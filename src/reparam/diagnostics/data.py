@@ -1,6 +1,7 @@
 """Checks of data before training."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
@@ -8,9 +9,11 @@ import torch
 from torch import Tensor
 
 from reparam.data import Dataset, checks
+from reparam.data.columns import N_ROWS, SPAN, kind_of, span_of
 from reparam.diagnostics.finding import Check, Evidence, Finding, NotApplicable, check
 from reparam.errors import DataError
 from reparam.families import default_likelihood
+from reparam.nn.standardize import Standardize
 from reparam.spec import DataSpec, Support
 from reparam.utils.equality import by_value
 
@@ -44,6 +47,8 @@ class Sample:
         spec: The shape and other properties of the data.
         splits: All stored values of the training split and of the held-out one, to find examples
             that are in both.
+        has_model: Whether the data are those of a run. A variant would standardize others.
+        layer: The standardization of the model; None where there is none.
         whole: All stored values of the training split in their order, of which x is a choice; None
             where they are whole numbers, or x is all there is.
     """
@@ -53,6 +58,8 @@ class Sample:
     spec: DataSpec | None = None
     splits: tuple[Tensor, Tensor] | None = None
     whole: Tensor | None = None
+    has_model: bool = False
+    layer: Standardize | None = None
 
     @property
     def values(self) -> Tensor:
@@ -69,6 +76,26 @@ class Sample:
             return checks.closest_support(self.x.nan_to_num())
         except DataError:
             return None
+
+    @property
+    def is_standardized(self) -> bool:
+        """Whether the model of the run, or any variant, standardizes the values."""
+        return self.layer is not None or not self.has_model
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether rounded columns have the masses of cells, as in the table of a variant."""
+        is_column = not self.has_model if self.layer is None else self.layer.per_entry
+        return is_column and self.kind == "real" and self.x.ndim == 2
+
+    @property
+    def columns(self) -> Tensor:
+        """The columns of a table, with shape (N, D); of other data the checks do not apply."""
+        x = self.x if self.whole is None else self.whole[:N_ROWS]
+        if self.kind != "real" or x.ndim != 2 or _are_levels(self):
+            raise NotApplicable("the data are no table of real numbers")
+        x = x.double()
+        return replace(self, x=x[x.isfinite().all(1)]).rows(2)
 
     def rows(self, fewest: int = 1) -> Tensor:
         """Return the values, where enough are finite; else a check does not apply."""
@@ -171,7 +198,7 @@ def mistaken(sample: Sample) -> Finding:
             f"Grey levels were taken for real numbers: the density is of values up to {high:.0f}",
             scale,
         )
-    if whole and high > 1 and sample.kind == "real":
+    if whole and high > 1 and sample.kind == "real" and not sample.has_cells:
         return evidence.advice(
             "Whole numbers were taken for real ones, so that a density may rise without bound at "
             "values that repeat",
@@ -179,10 +206,13 @@ def mistaken(sample: Sample) -> Finding:
             "standardize every entry and use likelihood='gaussian-shared'",
         )
     if whole and low >= 0 and high <= 1:
+        fix = "leave support= out, or give support='binary'; the likelihood is then bernoulli"
+        if sample.has_cells:
+            return evidence.advice("Binary values were declared real, and count as rounded", fix)
         return evidence.problem(
             f"Binary values were declared {sample.kind}: a density of values that are 0 or 1 has "
             "no upper bound, and its likelihood is no number to compare",
-            "leave support= out, or give support='binary'; the likelihood is then bernoulli",
+            fix,
         )
     if sample.kind == "real" and low >= 0 and high <= 1:
         return evidence.advice(
@@ -223,6 +253,8 @@ def constant(sample: Sample) -> Finding:
             "All examples are the same, so there is nothing to learn",
             "check how the data were read",
         )
+    if share > 0 and sample.has_cells:
+        return evidence.fine("constant columns are known exactly, and cost nothing")
     if share > 0 and sample.kind == "real":
         return evidence.advice(
             "Entries that never vary have a density without an upper bound: a learned σ shrinks "
@@ -251,12 +283,75 @@ def standardized(sample: Sample) -> Finding:
     low, high = NETWORKS_LIKE
     if abs(mean) <= high and low <= std <= high and uneven < UNEVEN:
         return evidence.fine("values are around one")
+    if sample.is_standardized:
+        whose = "the model" if sample.has_model else "a variant"
+        return evidence.fine(f"{whose} standardizes the values")
     breaks = max(abs(mean), std) > BREAKS_NETWORKS
     return evidence.advice(
         "Values are not standardized, and networks expect values around one"
         + (": these are large enough to make the first losses infinite" if breaks else ""),
         "standardize every entry, (x - mean) / standard deviation, by those of the training split",
         is_problem=breaks,
+    )
+
+
+def _listed(sample: Sample, places: Sequence[int]) -> str:
+    """Return columns by number and name."""
+    spec = sample.spec or DataSpec(tuple(sample.x.shape[1:]), "real")
+    return spec.listed(places)
+
+
+@check("columns")
+def kinds_of_columns(sample: Sample) -> Finding:
+    """Check for columns of a table that are no measured quantities."""
+    x = sample.columns.numpy()
+    found: dict[str, list[int]] = {}
+    for i, column in enumerate(x.T):
+        kind = kind_of(column)
+        if kind is not None:
+            found.setdefault(kind, []).append(i)
+    if not found:
+        return Evidence(f"{x.shape[1]:,} columns", n_columns=x.shape[1]).fine(
+            "the columns look like measured quantities"
+        )
+    text = "; ".join(f"{kind}: column {_listed(sample, places)}" for kind, places in found.items())
+    numbers = {f"n_{kind.split()[0]}": len(places) for kind, places in found.items()}
+    fixes = {
+        "constant": "drop constant columns",
+        "identifier": "drop identifiers",
+        "binary": "model flags and categories apart, or give them as covariates=",
+        "category": "model flags and categories apart, or give them as covariates=",
+        "count": "support='counts' for a table of counts alone",
+        "spike": "check whether the value of a spike stands for a missing one",
+    }
+    fix = "; ".join(dict.fromkeys(fixes[kind] for kind in found))
+    return Evidence(text, n_columns=x.shape[1], **numbers).advice(
+        "Some columns are no measured quantities, and are described as rounded numbers", fix
+    )
+
+
+@check("tails")
+def heavy_tails(sample: Sample) -> Finding:
+    """Check for columns of a table that span many orders of magnitude."""
+    x = sample.columns.numpy()
+    spans = [span_of(column) for column in x.T]
+    wide = [i for i, span in enumerate(spans) if span > SPAN]
+    text = f"the widest column spans a factor of {max(spans):.3g}"
+    if wide:
+        text += f"; more than {SPAN:.0e}: column {_listed(sample, wide)}"
+    evidence = Evidence(text, widest=max(spans), n_wide=len(wide))
+    if not wide:
+        return evidence.fine("no column spans more than six orders of magnitude")
+    layer = sample.layer
+    if layer is None or all(float(layer.linear_width[i]) > 0 for i in wide):
+        who = "the default likelihood" if layer is None else "the model"
+        return evidence.fine(
+            f"{len(wide)} columns span more than six orders of magnitude, and {who} transforms them"
+        )
+    return evidence.advice(
+        "Columns span more than six orders of magnitude, of which a Gaussian describes the largest "
+        "alone",
+        "likelihood=None, which transforms such columns, or take their logarithms",
     )
 
 
@@ -321,6 +416,8 @@ DATA_CHECKS: tuple[Check[Sample], ...] = (
     mistaken,
     constant,
     standardized,
+    kinds_of_columns,
+    heavy_tails,
     grey,
     leak,
 )

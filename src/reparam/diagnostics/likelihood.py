@@ -77,20 +77,23 @@ def missing_nats(p: CrossEntropy, x: Tensor) -> Tensor:
 def decoder_scale(context: DiagnosticContext) -> Finding:
     """Check whether the σ of a Gaussian decoder is that of its residuals."""
     train, model = context.with_density(context.on_train), context.latent
+    _, family = context.families
 
     def residuals(part: Batch) -> tuple[Tensor, Tensor]:
         whole = model.likelihood(model.posterior(part.x, part.c).sample(), part.c)
-        p = base_distribution(whole)
-        if isinstance(p, Standardized):
-            p = p.base
+        single = base_distribution(whole)
+        p = single.base if isinstance(single, Standardized) else single
         if not isinstance(p, Normal | RoundedNormal | ContaminatedNormal):
             raise NotApplicable(f"the likelihood is a {type(p).__name__}")
-        square = (part.x - whole.mean).cpu().double().square().flatten(1)
-        return square, whole.stddev.expand_as(part.x).cpu().double().flatten(1)
+        mean, scale, x = whole.mean, whole.stddev, part.x
+        layer = None if family is None else family.standardize
+        if layer is not None and layer.per_entry:  # columns of a table have their own units
+            mean, scale, x = p.mean, p.stddev, layer(x)
+        square = (x - mean).cpu().double().square().flatten(1)
+        return square, scale.expand_as(x).cpu().double().flatten(1)
 
     parts = train.each(residuals, seed=context.seed)
     square, scale = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    _, family = context.families
     if float(scale.max()) <= float(scale.min()) * (1 + 1e-4):
         return _one_scale(family, square, float(scale.mean()))
     return _learned_scale(family, square, scale)
@@ -127,7 +130,12 @@ def _learned_scale(family: Family | None, square: Tensor, scale: Tensor) -> Find
     """Return the finding about a σ of every entry."""
     rms = _root(Figure.mean((square / scale.square()).mean(1)))
     floor = family.min_scale if isinstance(family, Gaussian) else 0.0
-    held_up = float((scale <= NEAR_FLOOR * floor).double().mean()) if floor else 0.0
+    layer = None if family is None else family.standardize
+    if layer is not None and layer.per_entry:  # the mass of a rounded value is bounded
+        scale = scale[:, (layer.width == 0).cpu()]
+    held_up = 0.0
+    if floor and scale.numel():
+        held_up = float((scale <= NEAR_FLOOR * floor).double().mean())
     text = f"residuals are {rms} σ (rms), median σ {float(scale.median()):.3g}"
     evidence = Evidence(text, rms_in_sigmas=rms, share_at_floor=held_up)
     if held_up > AT_FLOOR:

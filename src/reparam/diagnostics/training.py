@@ -203,6 +203,11 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     limits = ((gain, STILL_SHARE), (half, STILL_HALF))
     if all(figure.value - 2 * stderr <= share * fall for figure, share in limits):
         return evidence.fine("the loss has levelled")
+    length = context.option("recorded") or {}
+    stop = (length.get("length") or {}).get("stop")
+    if stop is not None:
+        evidence.add(f"; held-out examples chose {stop:,} steps")
+        return evidence.fine("held-out examples chose the number of steps")
     held = _losses(_validated(context))
     if len(held) > 1 and not _falls(held):
         evidence.add(f"; the validation loss is {held[-1]:.2f}, and was {min(held):.2f} at best")

@@ -46,6 +46,8 @@ class Family(nn.Module, ABC):
         is_relaxed: Whether draws lie outside ``space`` in training, so that gradients pass.
         options: The arguments of the constructor that are options of any variant with this
             posterior.
+        transform: Whether the distribution can be one of transformed entries: see
+            ``distributions.Standardized``.
         levels: The number L of levels k / (L - 1) that entries lie on; None without such a grid.
 
     Raises:
@@ -65,6 +67,7 @@ class Family(nn.Module, ABC):
     options: ClassVar[tuple[str, ...]] = ()
 
     levels: int | None = None
+    transform: bool = False
 
     def __init__(self, event_shape: Shape, n_raw: int) -> None:
         super().__init__()

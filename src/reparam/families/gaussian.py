@@ -47,7 +47,13 @@ _LEAST_VARIANCE = 1e-4
 @as_likelihood("gaussian-optimal", scale="optimal")
 @as_likelihood("gaussian-shared", scale="shared")
 @as_likelihood("gaussian", min_scale=_FLOOR, max_scale=_CEILING)
-@as_likelihood("contaminated-gaussian", min_scale=_FLOOR, max_scale=_CEILING, contamination=0.02)
+@as_likelihood(
+    "contaminated-gaussian",
+    min_scale=_FLOOR,
+    max_scale=_CEILING,
+    contamination=0.02,
+    transform=True,
+)
 @as_posterior("gaussian", max_scale=_CEILING)
 @numbers(min_scale=0, contamination=0)
 class Gaussian(Family):
@@ -68,6 +74,9 @@ class Gaussian(Family):
             of an image), its density has no upper bound. In standard deviations, as a ceiling is.
         contamination: The first share ε of outliers, which are logistic around the mean of the
             data; it is learned for each entry. 0 for none.
+        transform: Whether heavy-tailed columns of a table are Gaussian after
+            :math:`a \operatorname{asinh}((x - o)/a)`, with o and a from the training data: see
+            ``data.columns.transform_of``.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
             one a single example far from the others can make a KL infinite.
         places: The height and width of feature maps that describe a flat event place by place, row
@@ -99,8 +108,10 @@ class Gaussian(Family):
         max_scale: float = inf,
         places: Sequence[int] = (),
         contamination: float = 0.0,
+        transform: bool = False,
     ) -> None:
         super().__init__(event_shape, 2 if scale == "learned" else 1)
+        self.transform = transform
         if not 0 <= contamination < 1:
             raise OptionError(f"contamination={contamination}: must be at least 0 and below 1")
         self.contamination: nn.Parameter | None = None
@@ -143,8 +154,9 @@ class Gaussian(Family):
             p = self._normal(loc, self._scale(loc, rest))
         layer = self.standardize
         if layer is not None:
-            cells = (layer.width, layer.origin) if layer.has_cells else ()
-            p = Standardized(p, layer.loc, layer.scale, *cells)
+            width = layer.width if layer.has_cells else None
+            linear_width = None if layer.is_linear else layer.linear_width
+            p = Standardized(p, layer.loc, layer.scale, width, layer.origin, linear_width)
         return self.independent(p)
 
     def _scale(self, loc: Tensor, rest: Sequence[Tensor]) -> Tensor:
@@ -174,7 +186,9 @@ class Gaussian(Family):
             return Normal(loc, scale, validate_args=False)
         width, origin = loc.new_zeros(()), None
         if layer is not None:
-            width, origin = layer.width / layer.scale, layer(layer.origin)
+            # Where a transform makes cells uneven, ``Standardized`` maps and rounds them.
+            width = torch.where(layer.linear_width > 0, 0.0, layer.width / layer.scale)
+            origin = layer(layer.origin)
         if self.contamination is None:
             return RoundedNormal(loc, scale, width, origin, validate_args=False)
         logits = self.contamination.to(loc)

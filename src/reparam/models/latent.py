@@ -20,6 +20,7 @@ from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
 from reparam.models.conditional import family_of, part_of
 from reparam.nn.context import with_condition
+from reparam.nn.standardize import Standardize
 from reparam.utils.arguments import as_float, numbers
 from reparam.utils.equality import by_value
 
@@ -59,6 +60,8 @@ class LatentModel(nn.Module):
         encoder: A module from x (and c) to q(z | x, c).
         decoder: A module from z (and c) to p(x | z, c).
         prior: A module from c (or nothing) to p(z | c).
+        standardize_condition: The map from c to the condition that every part gets; None for c
+            itself.
         parts: More modules by name, such as a discriminator or a classifier, which an objective
             uses.
 
@@ -78,12 +81,18 @@ class LatentModel(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, **parts: nn.Module
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        prior: nn.Module,
+        standardize_condition: Standardize | None = None,
+        **parts: nn.Module,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
+        self.standardize_condition = standardize_condition
         for name, part in parts.items():
             self.add_module(name, part)
 
@@ -111,7 +120,7 @@ class LatentModel(nn.Module):
         Raises:
             ShapeError: The encoder's distribution has another batch shape than (B,).
         """
-        q = _distribution(self.encoder, self.as_input(x), c)
+        q = _distribution(self.encoder, self.as_input(x), self.as_condition(c))
         if q.batch_shape != x.shape[:1]:
             raise ShapeError(
                 f"the encoder returns a {type(q).__name__} with batch shape {tuple(q.batch_shape)} "
@@ -122,10 +131,11 @@ class LatentModel(nn.Module):
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """Return p(x | z, c) for z with shape (*, B, D)."""
-        return _distribution(self.decoder, z, c)
+        return _distribution(self.decoder, z, self.as_condition(c))
 
     def prior_distribution(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c), with batch shape (B,), or () without a condition."""
+        c = self.as_condition(c)
         return self.prior() if c is None else self.prior(in_type_of(self.prior, c))
 
     @numbers(n_samples=1)
@@ -166,6 +176,11 @@ class LatentModel(nn.Module):
         """
         x, family = self.as_event(x), family_of(self.decoder)
         return x if family is None else family.as_input(x)
+
+    def as_condition(self, c: Tensor | None) -> Tensor | None:
+        """Return c as the parts get it, with standardized covariates in the model of a variant."""
+        layer = self.standardize_condition
+        return c if c is None or layer is None else layer(c.to(layer.loc))
 
     @numbers(n_samples=1)
     def draw(self, x: Tensor, c: Tensor | None = None, n_samples: int = 1) -> Draws:
@@ -314,8 +329,9 @@ def as_latent(model: nn.Module) -> LatentModel:
             )
         parts[name] = part
     # A submodule cannot have the name of an attribute of LatentModel.
-    names = [name for name in parts if name != "self" and name not in dir(LatentModel)]
-    seen = LatentModel(**{name: parts[name] for name in names})
+    taken = {"self", "standardize_condition", *dir(LatentModel)}
+    names = [name for name in parts if name not in taken]
+    seen = LatentModel(standardize_condition=None, **{name: parts[name] for name in names})
     seen.training = model.training
     return seen
 

@@ -246,13 +246,14 @@ class Classification(ModelObjective):
 
 def logits(model: LatentModel, value: Tensor, c: Tensor | None = None) -> Tensor:
     """Return log D / (1 - D) of codes or examples, with shape (B,)."""
+    c = model.as_condition(c)
     p: Any = base_distribution(with_condition(model.part("discriminator"), value, c))
     return p.logits
 
 
 def distance(model: LatentModel, x: Tensor, other: Tensor, c: Tensor | None) -> Tensor:
     """Return the squared distance in the discriminator's first features, with shape (B,)."""
-    first = model.part("discriminator").network.first
+    first, c = model.part("discriminator").network.first, model.as_condition(c)
     difference = with_condition(first, x, c) - with_condition(first, other, c)
     return difference.square().flatten(1).sum(1)
 

@@ -20,7 +20,7 @@ from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
 from reparam.models.aggregate import far_codes
-from reparam.models.conditional import Conditional
+from reparam.models.conditional import Conditional, family_of
 from reparam.models.latent import as_latent, is_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
@@ -332,8 +332,21 @@ def fit(
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
         if progress and run.is_main:
+            _say_transformed(recipe.model, source.spec)
             _say_far(recipe.model, source, options.seed)
     return run
+
+
+def _say_transformed(model: nn.Module, spec: DataSpec) -> None:
+    """Print a note of the columns of a table that the model transforms."""
+    family = family_of(as_latent(model).decoder) if is_latent(model) else None
+    layer = None if family is None else family.standardize
+    if layer is not None and not layer.is_linear:
+        places = layer.linear_width.nonzero().flatten().tolist()
+        note(
+            f"{len(places)} of {spec.dim} columns have heavy tails, and are modeled as a "
+            f"asinh((x - o)/a): {spec.listed(places)}; likelihood='gaussian' takes x itself"
+        )
 
 
 def _say_far(model: nn.Module, source: Dataset | Stream, seed: int) -> None:
@@ -403,7 +416,9 @@ def _recipe_and_data(
     make_trainable(recipe.model)
     if recipe.spec is not None:
         # The spec of the model builds it again; the data may have fewer classes or values.
-        source = with_changes(source, spec=with_changes(recipe.spec, name=source.spec.name))
+        name, columns = source.spec.name, recipe.spec.columns or source.spec.columns
+        spec = with_changes(recipe.spec, name=name, columns=columns)
+        source = with_changes(source, spec=spec)
     return recipe, source
 
 

@@ -127,7 +127,7 @@ class Codes:
 
     @torch.no_grad()
     def of(self, examples: Batch, each: int) -> Batch:
-        """Return draws from the posteriors of examples, as x, with their conditions.
+        """Return draws from the posteriors of examples, as x, and the conditions of the prior.
 
         Arguments:
             examples: The examples, with shape (B, *shape).
@@ -139,7 +139,8 @@ class Codes:
         parts = []
         for part in in_chunks(examples, _ROWS):
             z = self.model.posterior(part.x, part.c).sample(torch.Size([each]))
-            c = None if part.c is None else part.c.repeat(each, 1)
+            c = self.model.as_condition(part.c)
+            c = None if c is None else c.repeat(each, 1)
             parts.append(Batch(z[..., self.columns].flatten(0, 1), c=c))
         return concatenated(parts, each * len(examples))
 

@@ -44,8 +44,9 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
     spec = [
         f"data of {key} {_shown(before['spec'].get(key))} in the run, {_shown(value)} now"
         for key, value in now["spec"].items()
-        # The name may be that of a folder or a file, which may have been moved.
-        if key != "name" and before["spec"].get(key) != value
+        # The name may be that of a folder or a file, which may have been moved. Older runs have no
+        # names of columns.
+        if key != "name" and before["spec"].get(key, value if key == "columns" else None) != value
     ]
     for what, found in (
         ("options", differences(stored, config) or parts[:1]),

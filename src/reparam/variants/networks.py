@@ -13,7 +13,11 @@ from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
 from reparam.nn import MLP, IgnoreContext, RandomAffine
 from reparam.spec import DataSpec
-from reparam.variants.specification import Composition, NetworkMaker
+from reparam.variants.specification import (
+    Composition,
+    NetworkMaker,
+    standardize_condition_of,
+)
 
 
 class Net(TypedDict, total=False):
@@ -114,7 +118,8 @@ def latent_model(
         parts: Further parts by name.
     """
     family = likelihood_of(spec, likelihood)
-    return LatentModel(encoder, Conditional(decoder, family), prior, **parts)
+    conditional, layer = Conditional(decoder, family), standardize_condition_of(spec)
+    return LatentModel(encoder, conditional, prior, layer, **parts)
 
 
 def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:

@@ -14,6 +14,7 @@ from reparam.families import POSTERIORS, Family
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional, family_of
 from reparam.models.latent import LatentModel
+from reparam.nn.standardize import Standardize
 from reparam.objectives import ELBO, OBJECTIVES, ModelObjective
 from reparam.objectives.recipe import Milestone, Player
 from reparam.priors import PRIORS, Prior
@@ -73,7 +74,7 @@ class Composition:
         setting = Setting(self.latent_dim, spec, encoder, self.posterior.kind.is_gaussian)
         prior = self.prior.kind.for_model(setting, self.prior.options)
         parts = {name: create(spec, self.latent_dim) for name, create in self.parts.items()}
-        return LatentModel(encoder, decoder, prior, **parts)
+        return LatentModel(encoder, decoder, prior, standardize_condition_of(spec), **parts)
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,11 @@ class Specification:
         model = self.model
         learned = model.prior.parameters() if isinstance(model, LatentModel) else ()
         return any(parameter.requires_grad for parameter in learned)
+
+
+def standardize_condition_of(spec: DataSpec) -> Standardize | None:
+    """Create the standardization of the covariates in the condition of a model, if it has some."""
+    return Standardize(spec.context) if spec.given_covariates else None
 
 
 class _Joint(Family):

@@ -1,7 +1,8 @@
 """The start of a model at its training data, before the first step.
 
-The likelihood gets the location and the scale of the data, the decoder starts at their mean and
-variance, and a prior that is a mixture starts at their codes.
+The likelihood gets the location and the scale of the data, and the model those of the covariates.
+The decoder starts at the mean and variance of the data, and a prior that is a mixture starts at
+their codes.
 """
 
 from dataclasses import replace
@@ -19,6 +20,9 @@ from reparam.nn import Dropout
 from reparam.objectives.recipe import Milestone
 from reparam.priors import StartsAtData
 
+CONSTANT = 1e-6
+"""A smaller standard deviation, as a share of the magnitude, is a rounding error of float32."""
+
 
 def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, ...]:
     """Return the milestones at which a model starts at training examples, in their order.
@@ -34,6 +38,8 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
     if family is not None and family.standardize is not None:
         n_examples = N_ROWS if family.standardize.per_entry else 5000
         found = (Milestone(start_scale, n_examples=n_examples, first_batch=True),)
+    if model.standardize_condition is not None:
+        found = (*found, Milestone(start_condition, n_examples=N_ROWS, first_batch=True))
     if isinstance(model.prior, StartsAtData):
         found = (*found, Milestone(start_prior, n_examples=1000))
     if start_at_mean and family is not None and family.starts_at_mean:
@@ -56,8 +62,8 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
         for module in model.modules():
             if isinstance(module, Dropout):
                 module.set_examples(len(x))
-        found = columns(x)
-        layer.set(found.loc, found.scale, found.width, found.origin)
+        found = columns(x, transform=family.transform)
+        layer.set(found.loc, found.scale, found.width, found.origin, found.linear_width)
         return
     axes = [0, *range(2, x.dim())]
     loc = x.mean(axes, keepdim=True)[0]
@@ -65,13 +71,32 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
     layer.set(loc, torch.where(scale > 0, scale, 1.0))
 
 
+def start_condition(model: LatentModel, examples: Batch) -> None:
+    """Set the location and the scale of the covariates.
+
+    One-hot codes, the label among them, and other columns of zeros and ones stay as they are.
+    """
+    layer, c = model.standardize_condition, examples.c
+    if layer is None or c is None:
+        return
+    c = c.double()
+    loc, scale, magnitude = c.mean(0), c.std(0, correction=0), c.abs().amax(0)
+    is_code = ((c == 0) | (c == 1)).all(0)
+    scale = torch.where(scale > CONSTANT * magnitude, scale, magnitude)
+    layer.set(torch.where(is_code, 0.0, loc), torch.where(is_code, 1.0, scale))
+
+
 def start_prior(model: LatentModel, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    cast(StartsAtData, model.prior).start(replace(examples, x=model.as_input(examples.x)))
+    seen = replace(examples, x=model.as_input(examples.x), c=model.as_condition(examples.c))
+    cast(StartsAtData, model.prior).start(seen)
 
 
 def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean and variance of training examples, for any code."""
-    x = model.as_event(examples.x)
-    variance = x.var(0, correction=0)
-    cast(Family, family_of(model.decoder)).start_at(x.mean(0), variance)
+    x, family = model.as_event(examples.x), cast(Family, family_of(model.decoder))
+    mean, variance, layer = x.mean(0), x.var(0, correction=0), family.standardize
+    if layer is not None and not layer.is_linear:
+        y = layer(x)
+        mean, variance = layer.inverse(y.mean(0)), y.var(0, correction=0) * layer.scale.square()
+    family.start_at(mean, variance)

@@ -36,10 +36,10 @@ class Reconstruction(Metric):
         layer = None if family is None else family.standardize
 
         def error(part: Batch) -> Tensor:
-            difference = context.latent.reconstruct(part.x, part.c) - part.x
+            found, x = context.latent.reconstruct(part.x, part.c), part.x
             if layer is not None and layer.per_entry:  # columns of a table have their own units
-                difference = difference / layer.scale
-            return difference.double().square().flatten(1).mean(1).cpu()
+                found, x = layer(found), layer(x)
+            return (found - x).double().square().flatten(1).mean(1).cpu()
 
         return Measured({"mse": Figure.mean(torch.cat(context.each(error)))})
 
