@@ -10,6 +10,7 @@ from reparam.cli.parse import parse, parse_known
 from reparam.cli.train_options import (
     FolderOptions,
     chosen_variant,
+    drop_other_lengths,
     options_class,
     stored_options,
     with_values,
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         parse(options_class(get("vae")), "train VARIANT", ["--help"], description=said)
     folder = parse_known(FolderOptions, "train", words)
     stored = stored_options(folder)
+    drop_other_lengths(stored, words)
     variant = chosen_variant(named, stored.pop("variant", None), folder, words)
     cls = options_class(variant)
     options = parse(

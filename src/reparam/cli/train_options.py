@@ -22,7 +22,7 @@ from reparam.runs.config import (
 )
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import DataOptions, ModelOptions
-from reparam.training.options import MachineOptions, TrainingOptions
+from reparam.training.options import HELD_OUT, LENGTHS, MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.kinds import KINDS
 from reparam.variants.options import Option, documented, options_of
@@ -127,6 +127,17 @@ def stored_options(folder: FolderOptions) -> dict[str, Any]:
                 "fit(model, data, out=..., resume=True)"
             )
     return config
+
+
+def drop_other_lengths(stored: dict[str, Any], words: Sequence[str]) -> None:
+    """Remove a stored length where the words give another, and what ends a run of that length."""
+    given = {word.partition("=")[0].removeprefix("--") for word in words}
+    if given.isdisjoint(LENGTHS):
+        return
+    for name in LENGTHS:
+        stored.pop(name, None)
+    if stored.get("early_stopping") == HELD_OUT:
+        del stored["early_stopping"]
 
 
 def chosen_variant(

@@ -38,17 +38,20 @@ from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, wit
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
+from reparam.runs.summary import summary
 from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
-from reparam.training.length import Length
+from reparam.training.length import Length, length_of
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
+    HELD_OUT,
     LENGTHS,
     LR,
+    EarlyStopping,
     MachineOptions,
     OptimizerName,
     PrecisionName,
@@ -61,7 +64,7 @@ from reparam.utils.arguments import known_options, numbers
 from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
-from reparam.utils.terminal import note
+from reparam.utils.terminal import note, say
 
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
@@ -88,7 +91,7 @@ def fit(
     clip_norm: float = 1.0,
     kl_warmup: float = 0.0,
     ema: float = 0.0,
-    early_stopping: int | None = None,
+    early_stopping: EarlyStopping | None = None,
     seed: int = 0,
     log_every: int = 50,
     checkpoint_every: float = 5.0,
@@ -135,9 +138,9 @@ def fit(
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
         early_stopping: Stop after this number of validations without a better ELBO, and keep the
-            best weights; 0 to train to the end. None is 0 where ``epochs`` is given; otherwise the
-            number of steps is chosen by held-out examples where there are fewer than 20,000
-            examples in memory: see ``runs.held_out``.
+            best weights; 0 to train to the end; ``held-out`` to choose the number of steps by the
+            loss on held-out examples: see ``runs.held_out``. None is 0 where ``epochs`` is given or
+            20,000 examples or more are in memory, and ``held-out`` otherwise.
         seed: The seed of the order of the data, of every draw, and of the weights of a model that
             is built here.
         log_every: The number of steps between two rows of metrics.
@@ -214,11 +217,12 @@ def fit(
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     is_chosen = chooses_length(recipe, source, options, devices * nodes)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
-        source, n_all = with_held_out(source, options.seed), len(source.split("train"))
-        if progress and "validation" in source.splits:
-            note(
-                f"{n_all - len(source.split('train')):,} of {n_all:,} examples are held out to "
-                "choose the number of steps: early_stopping=0 trains on all of them"
+        source = with_held_out(source, options.seed)
+        is_chosen = "validation" in source.splits or n_folds_of(source) > 0
+        if options.early_stopping == HELD_OUT and not is_chosen:
+            raise DataError(
+                f"early_stopping={HELD_OUT!r}: {source.name!r} was loaded without a validation "
+                "split; load it with one, such as validation=0.1 for a tenth of the training data"
             )
     type_of_weights = weights_type(recipe.model)
     if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
@@ -244,7 +248,6 @@ def fit(
         if lr is None and is_free:
             lr = scaled_lr(batch_size)
     batch_size = batch_size or BATCH_SIZE
-    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
@@ -255,10 +258,19 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    n_held = len(source.split("validation")) if "validation" in source.splits else 0
+    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
+    length = length or length_of(options, len(batches), 0 if is_chosen else n_held)
+    options = with_changes(
+        options,
+        steps=length.steps if epochs is budget is None else None,
+        early_stopping=HELD_OUT if is_chosen else options.early_stopping or 0,
+    )
     config = flat(recipe, source.options, options, machine)
     config["recorded"] = {
         **recorded(source.spec, recipe.objective),
         "n_train": batches.n_examples,
+        "n_validation": n_held,
         "n_batches": len(batches),
         "device_used": str(runtime.device),
         # A run without a folder cannot be resumed.
@@ -301,9 +313,12 @@ def fit(
         if threading.current_thread() is not threading.main_thread():
             stack.enter_context(seeded(torch.device("cpu"), options.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
-        if is_chosen and isinstance(source, Dataset) and not stored:
+        if not stored and run.is_main:
             if folder is not None:
                 folder.require_free()
+            for line in summary(recipe, source, trainer, resolved, {}) if progress else ():
+                say(line)
+        if is_chosen and isinstance(source, Dataset) and not stored:
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
             if progress and trainer.length.stop is not None:
                 note(trainer.length.reason)

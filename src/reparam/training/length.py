@@ -115,7 +115,7 @@ class Length:
             seconds: The seconds that they took.
 
         Example:
-            >>> Length(7000, "7,000 steps by default", every=70).place(0, 140, 0.2)
+            >>> Length(7000, "the default", every=70).place(0, 140, 0.2)
             'step   140/7,000'
         """
         if self.epochs is not None:
@@ -142,7 +142,7 @@ def length_of(options: LengthOptions, steps_per_epoch: int, n_validated: int = 0
         >>> length_of(TrainingOptions(epochs=15), 430).steps
         6450
         >>> length_of(TrainingOptions(), 1)
-        Length(steps=7000, reason='7,000 steps by default', epochs=None, every=70, stop=None, ...
+        Length(steps=7000, reason='the default', epochs=None, every=70, stop=None, ...
         >>> length_of(TrainingOptions(), 80_000).every
         800
         >>> length_of(TrainingOptions(batch_size=128), 430, n_validated=5_000).every
@@ -154,9 +154,9 @@ def length_of(options: LengthOptions, steps_per_epoch: int, n_validated: int = 0
     if options.steps is not None:
         steps, reason = options.steps, f"steps={options.steps}"
     elif steps_per_epoch > DEFAULT_STEPS:
-        steps, reason = steps_per_epoch, f"one epoch by default, {steps_per_epoch:,} steps"
+        steps, reason = steps_per_epoch, "one epoch, the default"
     else:
-        steps, reason = DEFAULT_STEPS, f"{DEFAULT_STEPS:,} steps by default"
+        steps, reason = DEFAULT_STEPS, "the default"
     if options.kl_warmup * steps_per_epoch > steps:
         raise OptionError(
             f"kl_warmup={options.kl_warmup}: longer than the run of {steps:,} steps, which are "
