@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batch import to_device, weights_type
-from reparam.data import Dataset, Stream, as_dataset
+from reparam.data import Dataset, Split, Stream, as_dataset
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
@@ -21,7 +21,7 @@ from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
 from reparam.models.aggregate import far_codes
 from reparam.models.conditional import Conditional
-from reparam.models.latent import as_latent, is_latent
+from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
@@ -38,6 +38,7 @@ from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, wit
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
+from reparam.runs.search import AUTO, Auto, Choice, chosen, with_options
 from reparam.runs.summary import summary
 from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
@@ -78,6 +79,8 @@ def fit(
     data: object,
     objective: Objective | None = None,
     *,
+    latent_dim: int | Auto | None = None,
+    beta: float | Auto | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     budget: str | float | None = None,
@@ -118,6 +121,10 @@ def fit(
         data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
+        latent_dim: The number of dimensions of z of a variant that is given itself; ``auto`` for
+            the smallest with the best likelihood of held-out rows: see ``runs.search``. None for
+            the default of the variant.
+        beta: The weight of the KL of such a variant; ``auto`` to choose it in the same way.
         epochs: The number of passes over the training split.
         steps: The number of optimizer steps; None for 7,000, or for one pass over the training
             split where that is more. Give at most one of ``epochs``, ``steps`` and ``budget``.
@@ -214,6 +221,26 @@ def fit(
         checkpoint_every=checkpoint_every,
         pictures_every=pictures_every,
     )
+    asked = {k: v for k, v in (("latent_dim", latent_dim), ("beta", beta)) if v is not None}
+    if beta is not None and objective is not None:
+        raise OptionError(f"beta={beta!r}: the objective that is given has its own; drop one")
+    searched = [name for name, value in asked.items() if value == AUTO]
+    trials: Sequence[Choice] = stored.get("recorded", {}).get("search", ())
+    if searched and stored:
+        asked |= {name: stored[name] for name in searched}
+    elif searched:
+        with_options(model, asked)
+        data = as_dataset(data)
+
+        def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
+            how: dict[str, Any] = {**asdict(options), **length, **choice, "optimizer": optimizer}
+            how |= {"scheduler": scheduler, "device": device, "precision": precision}
+            run = fit(model, part, objective, capture=capture, progress=False, **how)
+            return run.latent_model
+
+        asked, trials = chosen(asked, data, options, train, say if progress else lambda text: None)
+    if asked:
+        model = with_options(model, asked)
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     is_chosen = chooses_length(recipe, source, options, devices * nodes)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
@@ -258,7 +285,8 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
-    n_held = len(source.split("validation")) if "validation" in source.splits else 0
+    held = source.splits.get("validation")
+    n_held = len(held) if isinstance(held, Split) else 0
     options = with_changes(options, batch_size=batch_size, lr=lr or LR)
     length = length or length_of(options, len(batches), 0 if is_chosen else n_held)
     options = with_changes(
@@ -277,6 +305,7 @@ def fit(
         **recorded_data(source, with_fingerprint=out is not None),
         "optimizer": None if own_optimizer is None else described(own_optimizer),
         "scheduler": None if scheduler is None else described(scheduler),
+        **({"search": list(trials)} if trials else {}),
     }
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
@@ -316,7 +345,8 @@ def fit(
         if not stored and run.is_main:
             if folder is not None:
                 folder.require_free()
-            for line in summary(recipe, source, trainer, resolved, {}) if progress else ():
+            reasons = dict.fromkeys(searched, "by held-out log p(x)")
+            for line in summary(recipe, source, trainer, resolved, reasons) if progress else ():
                 say(line)
         if is_chosen and isinstance(source, Dataset) and not stored:
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
