@@ -375,8 +375,9 @@ def refused(line: str, *parts: str, code: int | None = None) -> str:
         code: The exit code; 1 or 2 when None.
     """
     out, err = reparam(line, code=code)
-    # The lines of epochs that went well come before.
-    err = "".join(line for line in err.splitlines(True) if not line.startswith("epoch "))
+    # The lines on what was chosen, and of epochs that went well, come before.
+    before = ("data: ", "model: ", "training: ", "epoch ")
+    err = "".join(line for line in err.splitlines(True) if not line.startswith(before))
     assert err.startswith("reparam: ")
     assert err.count("\n") == 1, f"more than one sentence: {err}"
     assert "Traceback" not in err

@@ -88,7 +88,8 @@ class TestSplit:
             for early in (None, None, 0)
         ]
         said = capsys.readouterr().err
-        assert said.count("25 of 250 examples are held out to choose the number of steps") == 2
+        assert said.count("225 × 3 real numbers") == said.count("25 rows held out") == 2
+        assert said.count("250 × 3 real numbers") == said.count("none held out") == 1
         splits = [run.data.splits for run in runs]  # type: ignore[union-attr]
         assert [len(each["train"]) for each in splits] == [225, 225, 250]
         assert torch.equal(splits[0]["validation"].x, splits[1]["validation"].x)

@@ -339,7 +339,7 @@ class TestResume:
             (["--hidden", "4"], "hidden ([8] in the run, [4] now)"),
             (["--epochs", "4", "--seed", "2"], "epochs (3 in the run, 4 now); seed (0 in the run"),
             (["--beta", "2"], "beta (1.0 in the run, 2.0 now)"),
-            (["--binarize", "none"], "binarize (dynamic in the run, none now)"),
+            (["--binarize", "static"], "binarize (dynamic in the run, static now)"),
             (["--validation", "10"], "validation (64 in the run, 10 now)"),
             (["--precision", "bfloat16"], "precision (float32 in the run, bfloat16 now)"),
         ],

@@ -8,17 +8,22 @@ from typing import Any
 from reparam.cli.output import print_next
 from reparam.cli.parse import parse, parse_known
 from reparam.cli.train_options import (
+    SEARCHED,
     FolderOptions,
     chosen_variant,
+    drop_other_lengths,
     options_class,
     stored_options,
     with_values,
 )
 from reparam.errors import OptionError
+from reparam.objectives.recipe import Recipe
 from reparam.runs.config import recipe_of
 from reparam.runs.fit import fit
 from reparam.runs.folder import next_free
 from reparam.runs.run import Run
+from reparam.runs.search import AUTO
+from reparam.spec import DataSpec
 from reparam.variants import Variant, get, names
 
 
@@ -34,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         parse(options_class(get("vae")), "train VARIANT", ["--help"], description=said)
     folder = parse_known(FolderOptions, "train", words)
     stored = stored_options(folder)
+    drop_other_lengths(stored, words)
     variant = chosen_variant(named, stored.pop("variant", None), folder, words)
     cls = options_class(variant)
     options = parse(
@@ -57,10 +63,20 @@ def train(variant: Variant, options: Any) -> Run:
         raise OptionError("--resume needs the folder of a run: reparam train --resume RUN")
     data = options.data.load()
     seed = options.training.seed
-    recipe = recipe_of({"variant": variant.name, "seed": seed, **vars(options.model)}, data.spec)
+    given = {"variant": variant.name, "seed": seed, **vars(options.model)}
+    searched = [name for name in SEARCHED if given.get(name) == AUTO]
+    for name in searched:
+        del given[name]
+
+    def made(spec: DataSpec, latent_dim: int | None = None, beta: float | None = None) -> Recipe:
+        values = {"latent_dim": latent_dim, "beta": beta}
+        return recipe_of(given | {k: v for k, v in values.items() if v is not None}, spec)
+
     return fit(
-        recipe,
+        made if searched else made(data.spec),
         data,
+        latent_dim=AUTO if "latent_dim" in searched else None,
+        beta=AUTO if "beta" in searched else None,
         out=place or partial(next_free, "runs", f"{data.name}-{variant.name}"),
         resume=options.folder.resume is not None,
         **asdict(options.machine),

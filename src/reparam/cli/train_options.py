@@ -22,7 +22,8 @@ from reparam.runs.config import (
 )
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import DataOptions, ModelOptions
-from reparam.training.options import MachineOptions, TrainingOptions
+from reparam.runs.search import AUTO, Auto
+from reparam.training.options import HELD_OUT, LENGTHS, MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.kinds import KINDS
 from reparam.variants.options import Option, documented, options_of
@@ -52,6 +53,22 @@ class FolderOptions:
     config: Annotated[str | None, tyro.conf.arg(metavar="FILE.yaml")] = None
 
 
+SEARCHED: Mapping[str, type[int] | type[float]] = {"latent_dim": int, "beta": float}
+"""The options of a model that held-out rows can choose, and their types."""
+
+
+def searchable(kind: type[int] | type[float]) -> PrimitiveConstructorSpec[Any]:
+    """Return how a number is typed that may be the word auto, or None by default."""
+    words: Mapping[str, Any] = {AUTO: AUTO, "None": None}
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{kind.__name__.upper()}|{AUTO}",
+        instance_from_str=lambda w: words[w[0]] if w[0] in words else kind(w[0]),
+        is_instance=lambda value: value in words.values() or isinstance(value, int | float),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 GROUPS: Mapping[str, type[Any]] = {
     "data": DataOptions,
     "training": TrainingOptions,
@@ -69,14 +86,19 @@ def options_class(variant: Variant) -> type[Any]:
         options.setdefault(f.name, Option(f.name, types[f.name], f.default, helps.get(f.name, "")))
     model = make_dataclass(
         "Model",
-        [
-            (o.name, Annotated[plain_type(o.type), tyro.conf.arg(help=_help(o))], o.default)
-            for o in options.values()
-        ],
+        [(o.name, _with_help(o), o.default) for o in options.values()],
         frozen=True,
         namespace={"__doc__": f"The options of {variant.name}, and of its parts."},
     )
     return make_dataclass("Options", [("model", model), *GROUPS.items()], frozen=True)
+
+
+def _with_help(option: Option) -> Any:
+    """Return the type of an option with its help, and with the word auto where a search may be."""
+    kind, text = plain_type(option.type), tyro.conf.arg(help=_help(option))
+    if option.name in SEARCHED:
+        return Annotated[kind | Auto, searchable(SEARCHED[option.name]), text]
+    return Annotated[kind, text]
 
 
 def _help(option: Option) -> str:
@@ -98,6 +120,7 @@ def with_values(cls: type[Any], variant: str, values: Mapping[str, object], wher
         OptionError: An option that the variant does not have, or a value of another type.
     """
     types = {**option_types(variant), "out": str | None}
+    types |= {name: types[name] | Auto for name in SEARCHED if name in types}
     groups = get_type_hints(cls)
     try:
         for name in values:
@@ -127,6 +150,17 @@ def stored_options(folder: FolderOptions) -> dict[str, Any]:
                 "fit(model, data, out=..., resume=True)"
             )
     return config
+
+
+def drop_other_lengths(stored: dict[str, Any], words: Sequence[str]) -> None:
+    """Remove a stored length where the words give another, and what ends a run of that length."""
+    given = {word.partition("=")[0].removeprefix("--") for word in words}
+    if given.isdisjoint(LENGTHS):
+        return
+    for name in LENGTHS:
+        stored.pop(name, None)
+    if stored.get("early_stopping") == HELD_OUT:
+        del stored["early_stopping"]
 
 
 def chosen_variant(

@@ -161,5 +161,6 @@ def planned(
     n_validated = len(held) if isinstance(held, Split) else 0
     options = with_changes(options, budget=None, steps=n_steps, batch_size=size)
     length = length_of(options, len(batches), n_validated)
-    reason = f"budget={budget}: about {n_steps:,} steps of {size} examples"
-    return size, with_changes(length, reason=reason, seconds=left if n_runs == 1 else None)
+    return size, with_changes(
+        length, reason=f"budget={budget}", seconds=left if n_runs == 1 else None
+    )

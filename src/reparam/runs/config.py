@@ -28,6 +28,7 @@ from reparam.data.preparation import preparation_of
 from reparam.data.registry import current_name
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.families import default_likelihood
 from reparam.objectives import Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.runs.options import DataOptions, ModelOptions
@@ -35,7 +36,7 @@ from reparam.spec import DataSpec
 from reparam.training.checkpoint import FORMAT
 from reparam.training.kl_warmup import WeightsKL, weighted
 from reparam.training.length import Length
-from reparam.training.options import MachineOptions, TrainingOptions
+from reparam.training.options import HELD_OUT, LENGTHS, MachineOptions, TrainingOptions
 from reparam.utils.arguments import as_declared
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 from reparam.utils.seeding import seeded
@@ -59,7 +60,7 @@ RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("reparam", "torch", "python", "machine", "command"), str),
     **dict.fromkeys(("objective", "device_used"), str),
     **dict.fromkeys(("optimizer", "scheduler", "train_sha256"), str | None),
-    **dict.fromkeys(("format", "threads", "n_train", "n_batches"), int),
+    **dict.fromkeys(("format", "threads", "n_train", "n_validation", "n_batches"), int),
     **dict.fromkeys(("is_stream", "chooses_length"), bool),
     "class_names": tuple[str, ...],
     "range": tuple[float, ...] | None,
@@ -291,10 +292,30 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
         name = current_name(data["name"])
         channels = {"image_channels": 3} if name == "images" else {}
         record["data"] = {**channels, **data, "name": name}
+    # Options that were left to a rule were stored as None.
+    if not any(found.get(name) for name in LENGTHS):
+        found["steps"] = (record.get("length") or {}).get("steps")
+    if found["early_stopping"] is None:
+        found["early_stopping"] = HELD_OUT if record.get("chooses_length") else 0
+    if found.get("variant") is not None:
+        found = _with_older_networks(found)
     # A run that did not record its data in full is compared by what it did record.
     for key in ("train_sha256", "n_batches", "n_train", "optimizer", "scheduler"):
         record.setdefault(key, None)
     return found | {"recorded": record} if "recorded" in found else found
+
+
+def _with_older_networks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with the networks that it had before tables had their own."""
+    found, known = dict(config), options_of(config["variant"])
+    is_older = "skip" in known and "skip" not in found
+    if is_older:
+        found |= {"skip": False, "dropout": 0.0}
+    if "likelihood" in known and found.get("likelihood") is None and "recorded" in found:
+        spec = DataSpec.from_dict(found["recorded"]["spec"])
+        was_plain = is_older and spec.is_table
+        found["likelihood"] = "gaussian" if was_plain else default_likelihood(spec)
+    return found
 
 
 def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:

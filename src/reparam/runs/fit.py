@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.batch import to_device, weights_type
-from reparam.data import Dataset, Stream, as_dataset
+from reparam.data import Dataset, Split, Stream, as_dataset
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
@@ -21,7 +21,7 @@ from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
 from reparam.models.aggregate import far_codes
 from reparam.models.conditional import Conditional, family_of
-from reparam.models.latent import as_latent, is_latent
+from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
@@ -38,16 +38,21 @@ from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, wit
 from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
+from reparam.runs.search import AUTO, Auto, Choice, chosen, with_options
+from reparam.runs.summary import summary
 from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
-from reparam.training.length import Length
+from reparam.training.length import Length, length_of
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
+    HELD_OUT,
     LENGTHS,
+    LR,
+    EarlyStopping,
     MachineOptions,
     OptimizerName,
     PrecisionName,
@@ -60,7 +65,7 @@ from reparam.utils.arguments import known_options, numbers
 from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
-from reparam.utils.terminal import note
+from reparam.utils.terminal import note, say
 
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
@@ -74,6 +79,8 @@ def fit(
     data: object,
     objective: Objective | None = None,
     *,
+    latent_dim: int | Auto | None = None,
+    beta: float | Auto | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     budget: str | float | None = None,
@@ -87,7 +94,7 @@ def fit(
     clip_norm: float = 1.0,
     kl_warmup: float = 0.0,
     ema: float = 0.0,
-    early_stopping: int | None = None,
+    early_stopping: EarlyStopping | None = None,
     seed: int = 0,
     log_every: int = 50,
     checkpoint_every: float = 5.0,
@@ -114,6 +121,10 @@ def fit(
         data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
             ``DataLoader``.
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
+        latent_dim: The number of dimensions of z of a variant that is given itself; ``auto`` for
+            the smallest with the best likelihood of held-out rows: see ``runs.search``. None for
+            the default of the variant.
+        beta: The weight of the KL of such a variant; ``auto`` to choose it in the same way.
         epochs: The number of passes over the training split.
         steps: The number of optimizer steps; None for 7,000 (up to 21,000 for small networks), or
             for one pass over the training split where that is more. Give at most one of ``epochs``,
@@ -134,9 +145,9 @@ def fit(
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
         early_stopping: Stop after this number of validations without a better ELBO, and keep the
-            best weights; 0 to train to the end. None is 0 where ``epochs`` is given; otherwise the
-            number of steps is chosen by held-out examples where there are fewer than 20,000
-            examples in memory: see ``runs.held_out``.
+            best weights; 0 to train to the end; ``held-out`` to choose the number of steps by the
+            loss on held-out examples: see ``runs.held_out``. None is 0 where ``epochs`` is given or
+            20,000 examples or more are in memory, and ``held-out`` otherwise.
         seed: The seed of the order of the data, of every draw, and of the weights of a model that
             is built here.
         log_every: The number of steps between two rows of metrics.
@@ -210,14 +221,35 @@ def fit(
         checkpoint_every=checkpoint_every,
         pictures_every=pictures_every,
     )
+    asked = {k: v for k, v in (("latent_dim", latent_dim), ("beta", beta)) if v is not None}
+    if beta is not None and objective is not None:
+        raise OptionError(f"beta={beta!r}: the objective that is given has its own; drop one")
+    searched = [name for name, value in asked.items() if value == AUTO]
+    trials: Sequence[Choice] = stored.get("recorded", {}).get("search", ())
+    if searched and stored:
+        asked |= {name: stored[name] for name in searched}
+    elif searched:
+        with_options(model, asked)
+        data = as_dataset(data)
+
+        def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
+            how: dict[str, Any] = {**asdict(options), **length, **choice, "optimizer": optimizer}
+            how |= {"scheduler": scheduler, "device": device, "precision": precision}
+            run = fit(model, part, objective, capture=capture, progress=False, **how)
+            return run.latent_model
+
+        asked, trials = chosen(asked, data, options, train, say if progress else lambda text: None)
+    if asked:
+        model = with_options(model, asked)
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     is_chosen = chooses_length(recipe, source, options, devices * nodes)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
-        source, n_all = with_held_out(source, options.seed), len(source.split("train"))
-        if progress and "validation" in source.splits:
-            note(
-                f"{n_all - len(source.split('train')):,} of {n_all:,} examples are held out to "
-                "choose the number of steps: early_stopping=0 trains on all of them"
+        source = with_held_out(source, options.seed)
+        is_chosen = "validation" in source.splits or n_folds_of(source) > 0
+        if options.early_stopping == HELD_OUT and not is_chosen:
+            raise DataError(
+                f"early_stopping={HELD_OUT!r}: {source.name!r} was loaded without a validation "
+                "split; load it with one, such as validation=0.1 for a tenth of the training data"
             )
     type_of_weights = weights_type(recipe.model)
     if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
@@ -240,7 +272,6 @@ def fit(
             scheduler,
         )
     batch_size = batch_size or BATCH_SIZE
-    options = with_changes(options, batch_size=batch_size)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
@@ -251,16 +282,28 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    held = source.splits.get("validation")
+    n_held = len(held) if isinstance(held, Split) else 0
+    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
+    n_weights = sum(parameter.numel() for parameter in recipe.model.parameters())
+    length = length or length_of(options, len(batches), 0 if is_chosen else n_held, n_weights)
+    options = with_changes(
+        options,
+        steps=length.steps if epochs is budget is None else None,
+        early_stopping=HELD_OUT if is_chosen else options.early_stopping or 0,
+    )
     config = flat(recipe, source.options, options, machine)
     config["recorded"] = {
         **recorded(source.spec, recipe.objective),
         "n_train": batches.n_examples,
+        "n_validation": n_held,
         "n_batches": len(batches),
         "device_used": str(runtime.device),
         # A run without a folder cannot be resumed.
         **recorded_data(source, with_fingerprint=out is not None),
         "optimizer": None if own_optimizer is None else described(own_optimizer),
         "scheduler": None if scheduler is None else described(scheduler),
+        **({"search": list(trials)} if trials else {}),
     }
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
@@ -297,9 +340,13 @@ def fit(
         if threading.current_thread() is not threading.main_thread():
             stack.enter_context(seeded(torch.device("cpu"), options.seed))
         stack.callback(set_rng_state, rng_state(runtime.device), runtime.device)
-        if is_chosen and isinstance(source, Dataset) and not stored:
+        if not stored and run.is_main:
             if folder is not None:
                 folder.require_free()
+            reasons = dict.fromkeys(searched, "by held-out log p(x)")
+            for line in summary(recipe, source, trainer, resolved, reasons) if progress else ():
+                say(line)
+        if is_chosen and isinstance(source, Dataset) and not stored:
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
             if progress and trainer.length.stop is not None:
                 note(trainer.length.reason)

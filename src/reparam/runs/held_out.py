@@ -28,12 +28,13 @@ from torch import Tensor
 from reparam.batch import Batch, to_device
 from reparam.data import Dataset, Stream
 from reparam.data.given import training_batches
+from reparam.errors import OptionError
 from reparam.objectives import ModelObjective
 from reparam.objectives.recipe import Recipe
 from reparam.training.batches import FirstEpoch
 from reparam.training.length import Length
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
-from reparam.training.options import BATCH_SIZE, TrainingOptions
+from reparam.training.options import BATCH_SIZE, HELD_OUT, TrainingOptions
 from reparam.training.step import Step
 from reparam.training.trainer import Trainer
 from reparam.training.validation import N_DRAWS, PATIENCE, Patience, repeated, scalars_on
@@ -57,25 +58,36 @@ def chooses_length(
 ) -> bool:
     """Return whether held-out examples choose the number of steps.
 
-    They do so for variants on small data in memory, unless ``epochs`` or ``early_stopping`` is
-    given. They do not where a loss on held-out examples says little: against a second player, or
-    where the model changes its form in the middle of the training.
+    They do so with ``early_stopping='held-out'``, and for variants on small data in memory unless
+    ``epochs`` or ``early_stopping`` is given. They do not where a loss on held-out examples says
+    little: against a second player, or where the model changes its form in the middle of the
+    training.
 
     Arguments:
         recipe: The recipe.
         source: The data.
         options: The options of training.
         n_devices: The number of devices that share a batch.
+
+    Raises:
+        OptionError: ``early_stopping='held-out'`` where it is not possible.
     """
-    return (
-        isinstance(source, Dataset)
-        and 1 < len(source.split("train")) < FEWER_THAN
-        and options.epochs is options.early_stopping is None
-        and recipe.source is not None
+    n = len(source.split("train")) if isinstance(source, Dataset) else 0
+    is_possible = (
+        n > 1
         and not recipe.players
         and all(milestone.at == 0 for milestone in recipe.milestones)
         and n_devices == 1
     )
+    if options.early_stopping != HELD_OUT:
+        is_small = n < FEWER_THAN and recipe.source is not None
+        return is_small and is_possible and options.epochs is options.early_stopping is None
+    if not is_possible:
+        raise OptionError(
+            f"early_stopping={HELD_OUT!r}: needs at least 2 examples in memory, one device, and a "
+            "model without players that does not change its form; give early_stopping=0"
+        )
+    return True
 
 
 def with_held_out(source: Dataset, seed: int) -> Dataset:

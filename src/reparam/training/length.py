@@ -121,7 +121,7 @@ class Length:
             seconds: The seconds that they took.
 
         Example:
-            >>> Length(7000, "7,000 steps by default", every=70).place(0, 140, 0.2)
+            >>> Length(7000, "the default", every=70).place(0, 140, 0.2)
             'step   140/7,000'
         """
         if self.epochs is not None:
@@ -163,7 +163,7 @@ def length_of(
         >>> length_of(TrainingOptions(epochs=15), 430).steps
         6450
         >>> length_of(TrainingOptions(), 1)
-        Length(steps=7000, reason='7,000 steps by default', epochs=None, every=70, stop=None, ...
+        Length(steps=7000, reason='the default', epochs=None, every=70, stop=None, ...
         >>> length_of(TrainingOptions(), 80_000).every
         800
         >>> length_of(TrainingOptions(batch_size=128), 430, n_validated=5_000).every
@@ -175,10 +175,9 @@ def length_of(
     if options.steps is not None:
         steps, reason = options.steps, f"steps={options.steps}"
     elif steps_per_epoch > default_steps(n_weights):
-        steps, reason = steps_per_epoch, f"one epoch by default, {steps_per_epoch:,} steps"
+        steps, reason = steps_per_epoch, "one epoch, the default"
     else:
-        steps = default_steps(n_weights)
-        reason = f"{steps:,} steps by default"
+        steps, reason = default_steps(n_weights), "the default"
     if options.kl_warmup * steps_per_epoch > steps:
         raise OptionError(
             f"kl_warmup={options.kl_warmup}: longer than the run of {steps:,} steps, which are "

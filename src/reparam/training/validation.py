@@ -10,7 +10,7 @@ from reparam.batch import Batch, concatenated, for_module, in_chunks
 from reparam.errors import DataError
 from reparam.training.length import Length
 from reparam.training.monitor import Row
-from reparam.training.options import BATCH_SIZE
+from reparam.training.options import BATCH_SIZE, HELD_OUT
 from reparam.training.state import TrainingState
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
@@ -106,7 +106,8 @@ class Validation:
     ) -> None:
         options = state.step.options
         self.examples, self.state = examples, state
-        self.patience = Patience(options.early_stopping or 0)
+        given = options.early_stopping
+        self.patience = Patience(0 if given == HELD_OUT else given or 0)
         if length is not None and examples is not None:
             self.patience = Patience(steps=max(1, round(PATIENCE * length.steps)), by_loss=True)
             every = length.every or length.steps

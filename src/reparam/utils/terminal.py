@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from textwrap import fill
 from typing import TextIO, cast
 
 ASCII_REPLACEMENT = "reparam.stand-ins"
@@ -154,6 +155,17 @@ def stderr() -> TextIO:
 def note(message: str) -> None:
     """Print a message on standard error, as ``worded`` rewords it."""
     print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
+
+
+def say(message: str) -> None:
+    """Print a message on standard error as ``note`` does, without a prefix.
+
+    On a terminal the lines after the first are indented.
+    """
+    text, stream = _wording[-1](message), stderr()
+    if stream.isatty():
+        text = fill(text, max(width(), NARROWEST), subsequent_indent="  ")
+    print(text, file=stream, flush=True)
 
 
 _wording: list[Callable[[str], str]] = [str]

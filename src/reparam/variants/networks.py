@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from torch import nn
 
 from reparam.errors import SupportError
-from reparam.families import Family
+from reparam.families import Family, default_likelihood
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
@@ -43,8 +43,9 @@ def with_data_defaults(
 ) -> dict[str, Any]:
     """Return the options of a variant with the defaults that depend on the data.
 
-    An option of a network that is None gets the default of a table or of other data. A code of a
-    table has at most as many dimensions as the table has columns, unless ``latent_dim`` is given.
+    An option of a network that is None gets the default of a table or of other data, and a
+    likelihood that is None the one of the support. A code of a table has at most as many dimensions
+    as the table has columns, unless ``latent_dim`` is given.
 
     Arguments:
         values: The options by name.
@@ -55,7 +56,7 @@ def with_data_defaults(
         >>> with_data_defaults({"latent_dim": 20, "hidden": None}, (), DataSpec((4,), "real"))
         {'latent_dim': 4, 'hidden': (128, 128)}
     """
-    defaults = _NETWORKS[spec.is_table]
+    defaults = {**_NETWORKS[spec.is_table], "likelihood": default_likelihood(spec)}
     found: dict[str, Any] = {
         k: defaults.get(k) if value is None else value for k, value in values.items()
     }

@@ -1,0 +1,182 @@
+"""What a run has inferred from its data and chosen, in three lines: its data, model and training.
+
+``fit`` prints the lines before training. The values themselves are in ``config.yaml``, from which
+the run can be repeated without inference.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from reparam.data import Dataset, Stream
+from reparam.data.columns import N_ROWS, columns
+from reparam.families import default_likelihood
+from reparam.models.conditional import family_of
+from reparam.models.latent import as_latent, is_latent
+from reparam.objectives.recipe import Recipe
+from reparam.runs.config import described
+from reparam.runs.held_out import n_folds_of
+from reparam.spec import DataSpec
+from reparam.training.kl_warmup import WeightsKL
+from reparam.training.trainer import Trainer
+from reparam.training.validation import PATIENCE
+from reparam.variants.networks import with_data_defaults
+
+N_ENTRIES = 2_000_000
+"""The largest number of entries of a table that are looked at for this summary."""
+
+_WHY = {
+    "bernoulli": "values 0 or 1",
+    "categorical": "few levels",
+    "contaminated-gaussian": "real columns, with outliers at a bounded cost",
+    "continuous-bernoulli": "values in [0, 1]",
+    "negative-binomial": "counts",
+}
+"""The property of data that makes a likelihood the default."""
+
+_VALUES = {"binary": "0 or 1", "unit": "in [0, 1]", "categorical": "classes", "counts": "counts"}
+
+
+def summary(
+    recipe: Recipe,
+    source: Dataset | Stream,
+    trainer: Trainer,
+    precision: str,
+    reasons: Mapping[str, str],
+    optimizer: str | None = None,
+    scheduler: str | None = None,
+) -> tuple[str, str, str]:
+    """Return three lines on the data, the model and the training of a run.
+
+    Arguments:
+        recipe: The recipe.
+        source: The data.
+        trainer: The trainer, which has not begun.
+        precision: The precision of the networks.
+        reasons: Why options of the model have their values, by name, where a search chose them.
+        optimizer: The user's own optimizer in words.
+        scheduler: The user's own schedule in words.
+    """
+    rows = "rows" if source.spec.is_table else "images" if source.spec.is_image else "examples"
+    return (
+        f"data: {_data(source, trainer, rows)}",
+        f"model: {_model(recipe, source.spec, reasons)}",
+        f"training: {_training(source, trainer, rows, precision, optimizer, scheduler)}",
+    )
+
+
+def _data(source: Dataset | Stream, trainer: Trainer, rows: str) -> str:
+    """Return the number, shape and values of the examples, and how many are held out."""
+    spec, n = source.spec, trainer.batches.n_examples
+    shape = " × ".join(map(str, spec.shape))
+    if spec.is_table:
+        said = f"{n:,} × {shape} real numbers"
+    elif spec.support == "tokens":
+        said = f"{n:,} sequences of {shape} tokens of {spec.levels} kinds"
+    else:
+        said = f"{n:,} {rows} of {shape} numbers, {_values(spec)}"
+    if isinstance(source, Stream):
+        return f"{said}, from a loader"
+    if spec.is_table:
+        limit = max(1000, min(N_ROWS, N_ENTRIES // spec.dim))
+        found = columns(source.examples("train", limit=limit).x)
+        n_rounded = int(((found.width > 0) & ~found.is_constant).sum())
+        said += f", {n_rounded} columns rounded (cells), {int(found.is_constant.sum())} constant"
+    given = f", given {spec.condition}" if spec.condition else ""
+    held = source.splits.get("validation")
+    return f"{said}{given}; {'none' if held is None else f'{len(held):,} {rows}'} held out"
+
+
+def _values(spec: DataSpec) -> str:
+    """Return the values of an entry in words."""
+    if spec.dequantized_from is not None:
+        return f"{spec.dequantized_from} levels with noise"
+    said = _VALUES.get(spec.support, spec.support)
+    return said if spec.levels is None else f"{said}, {spec.levels} levels"
+
+
+def _model(recipe: Recipe, spec: DataSpec, reasons: Mapping[str, str]) -> str:
+    """Return the variant, its sizes, its likelihood and its other parts."""
+    model = recipe.model
+    n_weights = f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} weights"
+    if recipe.source is None:
+        objective = described(recipe.objective)
+        return f"{type(model).__name__}, composed by hand, {n_weights}, objective {objective}"
+    options = recipe.source.options
+    parts = [recipe.source.variant]
+    why = {name: f" ({reason})" for name, reason in reasons.items()}
+    if "latent_dim" in options:
+        parts.append(f"{options['latent_dim']} latents{why.get('latent_dim', '')}")
+    for name in ("hidden", "channels"):
+        if name in options:
+            parts.append(f"{name} {' '.join(map(str, options[name]))} {_network(options, spec)}")
+    if options.get("likelihood") is not None:
+        parts.append(_likelihood(model, str(options["likelihood"]), spec))
+    parts += [
+        f"{name} {options[name]}"
+        for name in ("posterior", "prior", "objective")
+        if options.get(name) is not None
+    ]
+    beta = recipe.objective.beta if isinstance(recipe.objective, WeightsKL) else 1.0
+    if isinstance(beta, int | float) and beta != 1.0:
+        parts.append(f"β {beta:g}{why.get('beta', '')}")
+    return ", ".join([*parts, n_weights])
+
+
+def _network(options: Mapping[str, Any], spec: DataSpec) -> str:
+    """Return the nonlinearity, the skip and the dropout, and whether they are defaults."""
+    said = [str(options.get("activation", ""))]
+    said += ["with a linear skip"] if options.get("skip") else []
+    said += [f"and dropout {options['dropout']:g}"] if options.get("dropout") else []
+    names = ("hidden", "activation", "skip", "dropout")
+    usual = with_data_defaults(dict.fromkeys(names), (), spec)
+    is_default = all(name in options and _same(options[name], usual[name]) for name in names)
+    kind = "tables" if spec.is_table else "other data"
+    return f"{' '.join(said)}{f' (default of {kind})' if is_default else ''}"
+
+
+def _same(given: Any, usual: Any) -> bool:
+    return bool(given == (list(usual) if isinstance(usual, tuple) else usual))
+
+
+def _likelihood(model: nn.Module, name: str, spec: DataSpec) -> str:
+    """Return the name of the likelihood, its units, and why it is the default."""
+    family = family_of(as_latent(model).decoder) if is_latent(model) else None
+    is_scaled = family is not None and family.standardize is not None and spec.support == "real"
+    units = " in the units of the data" if is_scaled else ""
+    why = _WHY.get(name, "") if name == default_likelihood(spec) else ""
+    return f"{name}{units}{f' ({why})' if why else ''}"
+
+
+def _training(
+    source: Dataset | Stream,
+    trainer: Trainer,
+    rows: str,
+    precision: str,
+    optimizer: str | None,
+    scheduler: str | None,
+) -> str:
+    """Return the length, the batch size, the rate and the end of a training, with the reasons."""
+    options, length = trainer.options, trainer.length
+    size = f"{min(options.batch_size or 0, trainer.batches.n_examples):,} {rows}"
+    size = "a batch of the loader" if isinstance(source, Stream) else size
+    about = "about " if length.seconds is not None else ""
+    said = f"{about}{length.steps:,} steps of {size} ({length.reason})"
+    rate = f"{options.optimizer} at {options.lr:g}"
+    schedule = f"{options.lr_schedule} after a warm-up of {options.lr_warmup:.0%}"
+    by = optimizer or f"{rate} ({scheduler or schedule})"
+    return f"{said}, {by}, {_end(source, trainer)}; {trainer.runtime.device}, {precision}"
+
+
+def _end(source: Dataset | Stream, trainer: Trainer) -> str:
+    """Return what ends a training."""
+    early, folds = trainer.options.early_stopping, n_folds_of(source)
+    if early == "held-out" and folds:
+        return f"ends at the best step of {folds}-fold cross-fitting"
+    if early == "held-out":
+        n_steps = round(PATIENCE * trainer.length.steps)
+        return f"ends {n_steps:,} steps after the best held-out loss"
+    if early:
+        return f"ends after {early} validations without a better ELBO"
+    return "to the end"
