@@ -56,8 +56,8 @@ def test_every_image_is_in_one_split_and_stays_there(tmp_path: Path) -> None:
     again = load_images(tmp_path, 4, test_share=0.2, validation=3)
     assert {name: colors(again, name) for name in parts} == parts
     assert data.spec.shape == (3, 4, 4)
-    assert data.spec.dequantized_from == 256
-    assert load_images(tmp_path, 4, dequantize=False).spec.levels == 256
+    assert (data.spec.levels, data.spec.dequantized_from) == (256, None)
+    assert load_images(tmp_path, 4, dequantize=True).spec.dequantized_from == 256
 
 
 def test_the_middle_square_is_taken(tmp_path: Path) -> None:

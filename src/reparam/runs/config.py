@@ -28,6 +28,7 @@ from reparam.data.preparation import preparation_of
 from reparam.data.registry import current_name
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.families import default_likelihood
 from reparam.objectives import Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.runs.options import DataOptions, ModelOptions
@@ -289,12 +290,28 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
             found.setdefault("image_channels", 3)
     if isinstance(data, Mapping):
         name = current_name(data["name"])
-        channels = {"image_channels": 3} if name == "images" else {}
-        record["data"] = {**channels, **data, "name": name}
+        pixels = {"image_channels": 3, "dequantize": True} if name == "images" else {}
+        record["data"] = {**pixels, **data, "name": name}
+    # The name of the default likelihood was not stored, and it was another one.
+    if found.get("likelihood", "") is None and isinstance(record.get("spec"), Mapping):
+        found["likelihood"] = _former_likelihood(DataSpec.from_dict(record["spec"]))
     # A run that did not record its data in full is compared by what it did record.
     for key in ("train_sha256", "n_batches", "n_train", "optimizer", "scheduler"):
         record.setdefault(key, None)
     return found | {"recorded": record} if "recorded" in found else found
+
+
+_FORMER = {"discretized-logistic": "continuous-bernoulli", "contaminated-gaussian": "gaussian"}
+
+
+def _former_likelihood(spec: DataSpec) -> str:
+    """Return the default likelihood of runs that did not store its name.
+
+    >>> _former_likelihood(DataSpec((1, 8, 8), "unit", levels=256))
+    'continuous-bernoulli'
+    """
+    name = default_likelihood(spec)
+    return _FORMER.get(name, name)
 
 
 def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:

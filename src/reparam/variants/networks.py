@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from torch import nn
 
 from reparam.errors import SupportError
-from reparam.families import Family
+from reparam.families import Family, default_likelihood
 from reparam.families import likelihood as likelihood_of
 from reparam.models.conditional import Conditional
 from reparam.models.latent import LatentModel
@@ -39,8 +39,9 @@ def with_data_defaults(
 ) -> dict[str, Any]:
     """Return the options of a variant with the defaults that depend on the data.
 
-    An option of a network that is None gets the default of a table or of other data. A code of a
-    table has at most as many dimensions as the table has columns, unless ``latent_dim`` is given.
+    An option of a network that is None gets the default of a table or of other data, and a
+    likelihood that of the data. A code of a table has at most as many dimensions as the table has
+    columns, unless ``latent_dim`` is given.
 
     Arguments:
         values: The options by name.
@@ -55,6 +56,8 @@ def with_data_defaults(
     found: dict[str, Any] = {
         k: defaults.get(k) if value is None else value for k, value in values.items()
     }
+    if found.get("likelihood", "") is None:
+        found["likelihood"] = default_likelihood(spec)
     if spec.is_table and "latent_dim" in found and "latent_dim" not in given:
         found["latent_dim"] = min(found["latent_dim"], max(2, spec.dim))
     return found
