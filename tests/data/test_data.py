@@ -167,7 +167,7 @@ def test_cifar_layouts(tmp_path: Path, layout: str) -> None:
     assert data.images[3, :, 31, 31].tolist() == [3, 103, 203]
     assert data.split("test").x[:, 0, 0, 0].tolist() == list(range(30, 36))
     assert data.labels.tolist() == list(range(RECORDS)) * 5
-    assert (data.support, data.spec.dequantized_from) == ("unit", 256)
+    assert (data.support, data.spec.levels) == ("unit", 256)
 
 
 def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:

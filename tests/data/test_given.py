@@ -344,7 +344,7 @@ def test_images_with_the_channels_last_are_recognized(shape: tuple[int, ...]) ->
     assert "channels last" in finding.message
 
 
-@pytest.mark.parametrize("shape", [(5, 3, 16, 16), (5, 1, 131, 2), (5, 16, 131, 1), (5, 8, 4)])
+@pytest.mark.parametrize("shape", [(5, 3, 16, 16), (5, 1, 131, 2), (5, 16, 131, 1)])
 def test_other_shapes_are_not_taken_for_them(shape: tuple[int, ...]) -> None:
     x = RNG.integers(0, 256, shape, dtype=np.uint8)
     assert rp.data.as_dataset(x).shape == shape[1:]

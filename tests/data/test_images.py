@@ -5,6 +5,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 from reparam.data.image_folder import ENDINGS, find_images
@@ -56,8 +58,8 @@ def test_every_image_is_in_one_split_and_stays_there(tmp_path: Path) -> None:
     again = load_images(tmp_path, 4, test_share=0.2, validation=3)
     assert {name: colors(again, name) for name in parts} == parts
     assert data.spec.shape == (3, 4, 4)
-    assert data.spec.dequantized_from == 256
-    assert load_images(tmp_path, 4, dequantize=False).spec.levels == 256
+    assert (data.spec.levels, data.spec.dequantized_from) == (256, None)
+    assert load_images(tmp_path, 4, dequantize=True).spec.dequantized_from == 256
 
 
 def test_the_middle_square_is_taken(tmp_path: Path) -> None:
@@ -601,6 +603,51 @@ def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         load_images("x" * 300, 4)
     with pytest.raises(OptionError, match="cannot contain a NUL"):
         load_images("a\0b", 4)
+
+
+def test_the_same_pixels_have_one_default_from_all_entrances(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (12, 6, 6), dtype=np.uint8)
+    for i, one in enumerate(x):
+        Image.fromarray(one).save(tmp_path / f"{i:02}.png")
+    scaled = torch.from_numpy(x) / 255
+    given = [
+        *(x, x[:, None], scaled, scaled[:, None].double(), scaled.numpy()),
+        *(TensorDataset(torch.from_numpy(x)), TensorDataset(scaled)),
+        *(DataLoader(TensorDataset(values), 4) for values in (torch.from_numpy(x), scaled)),
+    ]
+    sets = [rp.data.load("images", path=tmp_path, size=6), *map(rp.data.as_dataset, given)]
+    expected = rp.DataSpec((1, 6, 6), "unit", levels=256, name="x")
+    specs = [replace(data.spec, name="x") for data in sets]
+    assert specs == [expected] * len(sets)
+    pixels = [data.examples("train").x for data in sets]
+    for found in pixels[1:]:
+        torch.testing.assert_close(found, scaled[:, None])
+    recipe = rp.variants.conv_vae(specs[0], padding=1)
+    assert recipe.source.options["likelihood"] == "discretized-logistic"
+    assert rp.families.default_likelihood(specs[0]) == "discretized-logistic"
+
+
+def test_two_axes_are_an_image_unless_the_shape_is_given() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (5, 8, 4), dtype=np.uint8)
+    assert rp.data.from_arrays(x).shape == (1, 8, 4)
+    assert rp.data.from_arrays(x > 99).shape == (1, 8, 4)
+    assert rp.data.from_arrays(x, shape=(8, 4)).shape == (8, 4)
+    assert rp.data.from_arrays(x / 200).shape == (8, 4)
+
+
+def test_floats_between_the_levels_have_no_levels() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (2000, 9), dtype=np.uint8) / 255
+    assert rp.data.from_arrays(x).spec.levels == 256
+    x[-1, -1] = 0.5
+    assert rp.data.from_arrays(x).spec.levels is None
+    assert rp.data.from_arrays(x, test=x[:5] * 0.999).spec.levels is None
+
+
+def test_runs_on_folders_from_before_are_dequantized(tmp_path: Path) -> None:
+    spec = rp.DataSpec((3, 4, 4), "unit", dequantized_from=256, name="some")
+    stored = {"name": "images", "path": str(write(tmp_path)), "size": 4}
+    run = Run(torch.nn.Linear(1, 1), spec, up_to_date({"recorded": {"data": stored}}))
+    assert run.dataset().spec.dequantized_from == 256
 
 
 def test_runs_from_before_there_was_grey_keep_three_channels(tmp_path: Path) -> None:

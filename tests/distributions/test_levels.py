@@ -1,4 +1,4 @@
-"""The discretized logistic mixture, against brute force in float64 over all the levels."""
+"""Discretized logistics and their mixtures, against brute force in float64 over all levels."""
 
 from itertools import product
 from math import log
@@ -11,7 +11,12 @@ from scipy import special, stats
 from torch import Tensor
 
 from reparam import families
-from reparam.distributions import DiscretizedLogisticMixture, is_normalized, mean_or_mode
+from reparam.distributions import (
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    is_normalized,
+    mean_or_mode,
+)
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.spec import DataSpec
 
@@ -287,3 +292,58 @@ def test_likelihood_by_name() -> None:
         families.likelihood(DataSpec((1, 8, 8), "unit"), "logistic-mixture")
     with pytest.raises(SupportError, match="is for grey"):
         families.likelihood(DataSpec((1, 8, 8), "binary"), "logistic-mixture")
+
+
+# ---------------------------------------------------------------- one logistic
+
+LOGISTICS = [(0.5, 0.1), (-0.3, 0.02), (1.4, 0.3), (0.2, 1e-4), (0.7, 30.0)]
+"""Mean and scale of one logistic."""
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize(("loc", "scale"), LOGISTICS)
+def test_masses_of_one_logistic_are_those_of_scipy(levels: int, loc: float, scale: float) -> None:
+    grid = torch.arange(levels, dtype=torch.float64) / (levels - 1)
+    where = torch.tensor([loc], dtype=torch.float64), torch.tensor([scale], dtype=torch.float64)
+    p = DiscretizedLogistic(*where, levels=levels)
+    masses = p.log_prob(grid[:, None])[:, 0].exp()
+    edges = (np.arange(levels + 1) - 0.5) / (levels - 1)
+    edges[[0, -1]] = -np.inf, np.inf
+    expected = np.diff(stats.logistic(loc, scale).cdf(edges))
+    np.testing.assert_allclose(masses, expected, rtol=1e-6, atol=1e-14)
+    assert float(masses.sum()) == pytest.approx(1, abs=1e-12)
+    assert float(p.mean) == pytest.approx(float(masses @ grid), abs=0.5 / (levels - 1))
+    assert is_normalized(p)
+    assert p.support.is_discrete
+
+
+def test_draws_of_one_logistic_have_the_masses() -> None:
+    torch.manual_seed(0)
+    p = DiscretizedLogistic(torch.tensor([0.3]), torch.tensor([0.2]), levels=5)
+    draws = (p.sample((100_000,)) * 4).round().long().flatten()
+    expected = p.log_prob(torch.arange(5.0)[:, None] / 4)[:, 0].exp()
+    torch.testing.assert_close(draws.bincount(minlength=5) / 1e5, expected, atol=0.01, rtol=0)
+
+
+def test_one_logistic_is_a_mixture_of_one() -> None:
+    x = torch.randint(256, (7, 1, 3, 4)) / 255
+    loc, log_scale = torch.rand(7, 1, 3, 4), torch.randn(7, 1, 3, 4) - 3
+    one = DiscretizedLogistic(loc, log_scale.exp(), levels=256).log_prob(x).sum((1, 2, 3))
+    whole = DiscretizedLogisticMixture(
+        torch.zeros(7, 1, 3, 4), loc[:, None], log_scale[:, None], levels=256
+    )
+    torch.testing.assert_close(one, whole.log_prob(x))
+
+
+def test_a_pixel_that_never_varies_costs_nothing() -> None:
+    family = families.DiscretizedLogistic(1).attach((8,)).standardized(per_entry=False)
+    family.standardize.set(torch.tensor([0.5]), torch.tensor([0.3]))
+    raw = torch.tensor([[[200 / 255 / 0.3 - 0.5 / 0.3], [-100.0]]])
+    assert float(family.distribution(raw).log_prob(torch.tensor([[200 / 255]]))) > -1e-3
+
+
+def test_refused_logistics() -> None:
+    with pytest.raises(OptionError, match="levels=1"):
+        DiscretizedLogistic(torch.zeros(1), torch.ones(1), levels=1)
+    with pytest.raises(SupportError, match="needs discrete values"):
+        families.likelihood(DataSpec((2,), "unit"), "discretized-logistic")

@@ -317,12 +317,22 @@ def test_a_family_starts_at_a_mean(make: type[Family], event: tuple[int, ...]) -
 @pytest.mark.parametrize(
     "make", [families.Bernoulli, families.ContinuousBernoulli, families.Gaussian]
 )
-def test_feature_maps_start_at_the_mean_of_each_channel(make: type[Family]) -> None:
+def test_feature_maps_start_at_the_mean_of_each_entry(make: type[Family]) -> None:
     family = make((2, 4, 4)).attach((8, 4, 4))
     mean = torch.linspace(0.02, 0.95, 32).reshape(2, 4, 4)
     family.start_at(mean)
-    found = family(torch.zeros(8, 4, 4)).mean
-    assert torch.allclose(found, mean.mean((-2, -1), keepdim=True).expand(2, 4, 4), atol=1e-5)
+    assert torch.allclose(family(torch.zeros(8, 4, 4)).mean, mean, atol=1e-5)
+
+
+def test_feature_maps_of_older_weights_have_no_bias_of_entries() -> None:
+    family = families.Gaussian((2, 4, 4)).attach((8, 4, 4))
+    older = {name: value for name, value in family.state_dict().items() if name != "head.bias"}
+    features = torch.randn(5, 8, 4, 4)
+    expected = family(features).mean
+    again = families.Gaussian((2, 4, 4)).attach((8, 4, 4))
+    again.start_at(torch.ones(2, 4, 4))
+    again.load_state_dict(older)
+    assert torch.equal(again(features).mean, expected)
 
 
 def test_a_start_needs_a_mean_of_the_event_and_a_head() -> None:

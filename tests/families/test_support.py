@@ -26,7 +26,8 @@ GAUSSIANS = {f"gaussian{kind}" for kind in ("", "-shared", "-optimal", "-fixed")
 }
 FITS = {
     "binary": {"bernoulli"},
-    "unit": {"continuous-bernoulli", "cross-entropy", "categorical", "logistic-mixture"}
+    "unit": {"continuous-bernoulli", "cross-entropy", "categorical"}
+    | {"discretized-logistic", "logistic-mixture"}
     | GAUSSIANS,
     "real": GAUSSIANS,
     "categorical": {"categorical"},
@@ -83,7 +84,7 @@ def test_unfit_likelihood_is_refused_with_the_fix(support: str, name: str) -> No
     ("support", "default"),
     [
         ("binary", "bernoulli"),
-        ("unit", "continuous-bernoulli"),
+        ("unit", "discretized-logistic"),
         ("real", "gaussian"),
         ("categorical", "categorical"),
         ("tokens", "categorical"),
@@ -93,6 +94,10 @@ def test_unfit_likelihood_is_refused_with_the_fix(support: str, name: str) -> No
 def test_default_likelihood_follows_from_the_support(support: str, default: str) -> None:
     assert default_likelihood(SPECS[support]) == default
     assert type(likelihood(SPECS[support])) is type(likelihood(SPECS[support], default))
+
+
+def test_values_between_levels_are_continuous_bernoulli() -> None:
+    assert default_likelihood(DataSpec(SHAPE, "unit")) == "continuous-bernoulli"
 
 
 def test_dequantized_pixels_are_gaussian() -> None:

@@ -143,6 +143,23 @@ def test_a_key_of_another_version_stays(edited: Edit, trained: Path) -> None:
     assert rp.load(run).config["checkpoint_every"] == 5.0
 
 
+def test_runs_without_a_stored_likelihood_have_the_default_of_then(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
+    made = quick_fit(
+        lambda spec: rp.variants.vae(spec, hidden=[4], likelihood="continuous-bernoulli"),
+        x,
+        out=tmp_path / "run",
+    )
+    file = tmp_path / "run" / "config.yaml"
+    text = file.read_text()
+    assert "likelihood: continuous-bernoulli" in text
+    file.write_text(text.replace("likelihood: continuous-bernoulli", "likelihood: null"))
+    loaded = rp.load(tmp_path / "run")
+    assert loaded.config["likelihood"] == "continuous-bernoulli"
+    assert loaded.evaluate(x, n_samples=5).elbo == made.evaluate(x, n_samples=5).elbo
+    assert quick_fit(rp.variants.vae, x).config["likelihood"] == "discretized-logistic"
+
+
 def test_a_run_composed_by_hand_is_read_with_its_model(tmp_path: Path) -> None:
     import torch
 

@@ -17,9 +17,11 @@ TABLE = np.float32(RNG.standard_normal((200, 2)) @ RNG.standard_normal((2, 5)) +
 UNITS = np.float32([1e6, 1e-5, 3.0, 1.0, 40.0])
 
 
-def started(spec: DataSpec, x: torch.Tensor, **options: object) -> torch.nn.Module:
+def started(
+    spec: DataSpec, x: torch.Tensor, variant: str = "vae", **options: object
+) -> torch.nn.Module:
     torch.manual_seed(0)
-    recipe = build("vae", spec, **options)
+    recipe = build(variant, spec, **options)
     for milestone in recipe.milestones:
         milestone.action(recipe.model.eval(), Batch(x))
     return recipe.model
@@ -133,6 +135,15 @@ def test_the_decoder_starts_at_the_mean_of_images(likelihood: str) -> None:
     torch.testing.assert_close(p.mean[0], x.mean(0), atol=0.1, rtol=0)
     if likelihood != "continuous-bernoulli":
         torch.testing.assert_close(p.stddev[0], x.std(0), atol=0.1, rtol=0)
+
+
+def test_a_convolutional_decoder_of_levels_starts_at_the_mean_image() -> None:
+    spec = DataSpec((1, 8, 8), "unit", levels=256)
+    x = ((0.2 + 0.1 * torch.rand(500, 1, 8, 8) + torch.linspace(0, 0.6, 8)) * 255).round() / 255
+    model = started(spec, x, variant="conv-vae", padding=1)
+    p = model.decoder.family(torch.zeros(1, 32, 8, 8)).base_dist
+    torch.testing.assert_close(p.mean[0], x.mean(0), atol=2e-3, rtol=0)
+    torch.testing.assert_close(p.scale[0] * np.pi / 3**0.5, x.std(0), atol=2e-3, rtol=0)
 
 
 def test_constant_columns_cost_nothing() -> None:

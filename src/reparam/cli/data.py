@@ -14,8 +14,6 @@ class Options:
 
 def preparation(images: ImageSet) -> str:
     """Return the default preparation of a data set of images."""
-    if images.dequantize:
-        return f"{images.levels} levels, dequantized"
     if images.binarize == "none":
         return f"{images.levels} levels"
     return f"binarize {images.binarize}"

@@ -20,6 +20,9 @@ from reparam.spec import DataSpec, Support
 IMAGE_CHANNELS = (1, 3, 4)
 """The possible numbers of channels of an image: grey, color, and color with transparency."""
 
+N_AT_ONCE = 1024
+"""The number of examples that are checked at once."""
+
 RULES: dict[Support, str] = {
     "binary": "0 or 1",
     "unit": "in [0, 1]",
@@ -413,6 +416,18 @@ def check_on_grid(x: Tensor, levels: int, name: str = "x") -> None:
             "the likelihood is one of levels, so scale the values as in training, or round them "
             f"to k / {levels - 1}"
         )
+
+
+def is_on_grid(x: Tensor, levels: int) -> bool:
+    """Return whether all values are levels: bytes, or floats k / (levels - 1) up to rounding.
+
+    >>> is_on_grid(torch.tensor([0.2, 1.0]), 256), is_on_grid(torch.tensor([0.25, 1.0]), 256)
+    (True, False)
+    """
+    if x.dtype == torch.uint8:
+        return True
+    parts = (part * (levels - 1) for part in x.split(N_AT_ONCE))
+    return all(bool(((k - k.round()).abs() < 1e-3).all()) for k in parts)
 
 
 def _first_value(x: Tensor, bad: Tensor, name: str) -> str:

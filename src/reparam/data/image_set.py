@@ -43,7 +43,6 @@ class ImageSet:
         files: For each file the paths within the folder that it may have.
         remote: Where the files are downloaded from; None for an embedded data set.
         binarize: The default binarization.
-        dequantize: Whether levels are dequantized by default.
     """
 
     name: str
@@ -57,7 +56,6 @@ class ImageSet:
     files: Sequence[Sequence[str]] = ()
     remote: Remote | None = None
     binarize: Binarize = "none"
-    dequantize: bool = False
     path: None = None
 
     @property
@@ -70,7 +68,7 @@ class ImageSet:
         *,
         data_dir: StrPath | None = None,
         binarize: Binarize | None = None,
-        dequantize: bool | None = None,
+        dequantize: bool = False,
         validation: int | float | None = None,
         labels_per_class: int | None = None,
         seed: int = 0,
@@ -86,8 +84,6 @@ class ImageSet:
             binarize = "none" if dequantize else self.binarize
         if binarize not in get_args(Binarize):
             raise unknown("binarization", str(binarize), get_args(Binarize))
-        if dequantize is None:
-            dequantize = self.dequantize and binarize == "none"
         if binarize != "none" and self.shape[0] != 1:
             raise OptionError(
                 f"binarize={binarize!r}: {self.name} has color images, whose levels are no "

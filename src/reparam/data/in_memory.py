@@ -56,8 +56,10 @@ def from_arrays(
 ) -> Dataset:
     """Return a data set of tensors, arrays or tables.
 
-    uint8 values are grey levels of 256, scaled to [0, 1]. Other values stay as they are; without
-    a declared support it is the smallest that contains them: binary, unit or real.
+    uint8 values are grey levels of 256, scaled to [0, 1]; floats that are all k / 255 are such
+    levels too. Examples of bytes or levels with two axes are images, and get an axis of a channel.
+    Other values stay as they are; without a declared support it is the smallest that contains
+    them: binary, unit or real.
 
     Arguments:
         x: The examples, with shape (N, *shape), or a DataFrame with one column for each entry.
@@ -74,7 +76,8 @@ def from_arrays(
         validation: The number or fraction of the examples that are held out for validation.
         test: The test examples in any form of data: x, (x, y), (x, y, covariates), a mapping, or
             a table with the columns of x, in any order.
-        shape: The shape to give each example, for images (channels, height, width).
+        shape: The shape to give each example, for images (channels, height, width); its own when
+            None.
         seed: The seed of the choice of validation examples.
 
     Raises:
@@ -126,10 +129,10 @@ def from_arrays(
             f"x has examples of {kinds[0]} and test x of {kinds[-1]}: both must be alike, so "
             "convert one of them"
         )
-    shape = tuple(splits["x"].x.shape[1:])
-    own = own if shape == (len(own),) else ()
-    declared = DataSpec(shape, "real", n_classes, name=name, covariates=names, columns=own)
-    spec, stored = spec_of(splits, declared, support, len(classes), condition)
+    own_shape = tuple(splits["x"].x.shape[1:])
+    own = own if own_shape == (len(own),) else ()
+    declared = DataSpec(own_shape, "real", n_classes, name=name, covariates=names, columns=own)
+    spec, stored = spec_of(splits, declared, support, len(classes), condition, shape is None)
     prepared = {
         "train" if part == "x" else "test": replace(split, x=stored[part])
         for part, split in splits.items()

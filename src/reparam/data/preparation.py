@@ -12,7 +12,14 @@ from typing import Any, get_args
 import torch
 from torch import Generator, Tensor
 
-from reparam.data.checks import as_support, check_support, check_top, closest_support, fitted
+from reparam.data.checks import (
+    as_support,
+    check_support,
+    check_top,
+    closest_support,
+    fitted,
+    is_on_grid,
+)
 from reparam.data.condition import covariates_for
 from reparam.data.dataset import Dataset, Split
 from reparam.data.image_set import ImageSet
@@ -191,8 +198,12 @@ def spec_of(
     support: Support | None,
     n_named: int,
     condition: Condition | None = None,
+    as_images: bool = True,
 ) -> tuple[DataSpec, dict[str, Tensor]]:
     """Return the spec of examples of the user's own, and their x in the type that is stored.
+
+    Bytes, and floats that are all k / 255, have 256 levels. Examples of bytes or of levels with two
+    axes are images and get an axis of one channel.
 
     Arguments:
         parts: Examples of one shape and type, by the name of their x in messages.
@@ -201,6 +212,7 @@ def spec_of(
         n_named: The number of classes that have a name, 0 if none has. If ``declared`` has no
             number of classes, it is this one, or the largest label + 1.
         condition: The condition; None for the covariates if there are some.
+        as_images: Whether examples with two axes can be images.
 
     Raises:
         DataError: Values outside the support, or integers whose support is not clear.
@@ -210,10 +222,14 @@ def spec_of(
     chosen = max(closest, key=get_args(Support).index)
     stored = {name: as_support(split.x, chosen, name) for name, split in parts.items()}
     levels = None
-    if chosen == "unit" and all(x.dtype == torch.uint8 for x in stored.values()):
+    if chosen == "unit" and all(is_on_grid(x, 256) for x in stored.values()):
         levels = 256
     elif chosen in ("categorical", "tokens"):
         levels = max(int(x.max()) for x in stored.values()) + 1
+    are_pixels = levels == 256 or all(x.dtype == torch.uint8 for x in stored.values())
+    if as_images and are_pixels and len(declared.shape) == 2:
+        declared = replace(declared, shape=(1, *declared.shape))
+        stored = {name: x.unsqueeze(1) for name, x in stored.items()}
     tops = [int(split.y.max()) + 1 for split in parts.values() if split.y is not None]
     # Without any known label there are no classes.
     n_classes = (n_named if tops else 0) or max(tops, default=0) or None

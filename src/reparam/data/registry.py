@@ -99,8 +99,8 @@ def load(
         binarize: ``dynamic``: drawn at each use of an image. ``static``: drawn once, from
             ``seed``. ``threshold``: 1 from half the range on. ``none``: grey values in [0, 1].
             Each image data set has its own default.
-        dequantize: Whether uniform noise makes the levels of pixels continuous; each image data
-            set has its own default.
+        dequantize: Whether uniform noise makes the levels of pixels continuous; it does not by
+            default.
         validation: The number of training examples that are held out for validation, or as a float
             their fraction; by default 5 %, of image data sets at most 5,000.
         labels_per_class: The number of random training images of each class that keep their label,

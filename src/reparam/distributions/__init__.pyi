@@ -24,6 +24,7 @@ from reparam.distributions.hypersphere import (
 from reparam.distributions.hypersphere import Sphere as Sphere
 from reparam.distributions.hypersphere import VonMisesFisher as VonMisesFisher
 from reparam.distributions.hypersphere import sphere as sphere
+from reparam.distributions.levels import DiscretizedLogistic as DiscretizedLogistic
 from reparam.distributions.levels import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )

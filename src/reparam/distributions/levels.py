@@ -1,9 +1,10 @@
-r"""Distributions of grey levels k / (K - 1): categorical, and a mixture of discretized logistics.
+r"""Distributions of grey levels k / (L - 1): categorical, discretized logistic, and mixtures of it.
 
-.. math:: p(x = k / (K - 1)) = \mathrm{softmax}(l)_k
+.. math:: P(x) = \sigma\!\left(\frac{x + \delta - \mu}{s}\right) -
+          \sigma\!\left(\frac{x - \delta - \mu}{s}\right), \qquad \delta = \frac{1}{2 (L - 1)}
 
-Each component of the mixture (PixelCNN++) gives a level the mass of a logistic distribution in the
-bin of that level.
+A discretized logistic gives a level the mass of a logistic distribution in the bin of that level.
+The bins of the lowest and the highest level extend to infinity, so that the masses sum to one.
 """
 
 import torch
@@ -72,6 +73,65 @@ class _Levels(constraints.Constraint):
 
     def __repr__(self) -> str:
         return f"Levels({self.levels})"
+
+
+class DiscretizedLogistic(Parametric):
+    r"""A logistic distribution, discretized to the grey levels k / (L - 1).
+
+    .. math:: P(x) = \sigma\!\left(\frac{x + \delta - \mu}{s}\right) -
+              \sigma\!\left(\frac{x - \delta - \mu}{s}\right), \qquad
+              \delta = \frac{1}{2 (L - 1)}
+
+    The bins of the lowest and the highest level extend to infinity.
+
+    Arguments:
+        loc: μ in units of x, from 0 (black) to 1 (white), with shape (\*, *event).
+        scale: s in the same units, which broadcasts with μ.
+        levels: L, the number of levels.
+
+    Raises:
+        OptionError: Fewer than two levels.
+
+    References:
+        Kingma et al., Improving variational inference with inverse autoregressive flow, NeurIPS
+        2016, appendix C.
+
+    Example:
+        >>> p = DiscretizedLogistic(torch.tensor([0.5]), torch.tensor([0.1]), levels=3)
+        >>> p.log_prob(torch.tensor([[0.0], [0.5], [1.0]])).exp().T  # the middle: 2σ(2.5) - 1
+        tensor([[0.0759, 0.8483, 0.0759]])
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # noqa: RUF012
+    shared = ("levels",)
+
+    def __init__(
+        self, loc: Tensor, scale: Tensor, levels: int = 256, validate_args: bool | None = None
+    ) -> None:
+        self.levels = as_int("levels", levels, minimum=2)
+        self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        super().__init__(self.loc.shape, validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The grid of levels."""
+        return _Levels(self.levels)
+
+    @property
+    def mean(self) -> Tensor:
+        """Return the mean of the logistic, clipped to [0, 1]: E[x] up to half a step."""
+        return _clipped_mean(self.loc, self.scale)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        """Return log P of the level nearest to each entry of x, in nats."""
+        level = (value * (self.levels - 1)).round()
+        return _log_mass(level, self.loc, self.scale.reciprocal(), self.levels)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws on the grid."""
+        with torch.no_grad():
+            p = self.expand(torch.Size(sample_shape) + self.batch_shape)
+            return _drawn(p.loc, p.scale, p.levels)
 
 
 class DiscretizedLogisticMixture(Parametric):
@@ -144,24 +204,11 @@ class DiscretizedLogisticMixture(Parametric):
 
     def _log_prob(self, value: Tensor) -> Tensor:
         r"""Return log P of the levels nearest to x, with shape (\*, C, H, W), in nats as (\*,)."""
-        level = (value * (self.levels - 1)).round()
-        x = (level / (self.levels - 1)).unsqueeze(-4)
+        level = (value * (self.levels - 1)).round().unsqueeze(-4)
+        x = level / (self.levels - 1)
         middles = [self._middle(c, list(x.unbind(-3))) for c in range(self.event_shape[0])]
-        distance = x - torch.stack(torch.broadcast_tensors(*middles), -3)
-        inverse_scale = (-self.log_scale).exp()
-        half_bin = 0.5 / (self.levels - 1)
-        above = (distance + half_bin) * inverse_scale
-        below = (distance - half_bin) * inverse_scale
-        # σ(u) - σ(l) = σ(u) σ(-l) (1 - exp(l - u)): a product has no cancellation. The outermost
-        # bins have no lower or no upper end, so that only one of the two sigmoids remains.
-        level = level.unsqueeze(-4)
-        first, last = level == 0, level == self.levels - 1
-        bin_width = 2 * half_bin * inverse_scale
-        log_mass = (
-            logsigmoid(above).masked_fill(last, 0)
-            + logsigmoid(-below).masked_fill(first, 0)
-            + (-torch.expm1(-bin_width)).log().masked_fill(first | last, 0)
-        )
+        middle = torch.stack(torch.broadcast_tensors(*middles), -3)
+        log_mass = _log_mass(level, middle, (-self.log_scale).exp(), self.levels)
         per_component = self.logits.log_softmax(-3) + log_mass.sum(-3)
         return per_component.logsumexp(-3).sum((-2, -1))
 
@@ -176,9 +223,7 @@ class DiscretizedLogisticMixture(Parametric):
                 middles = p._middle(c, [channel.unsqueeze(-3) for channel in x])
                 middle = middles.gather(-3, index).squeeze(-3)
                 log_scale = p.log_scale.select(-3, c).gather(-3, index).squeeze(-3)
-                noise = torch.rand_like(middle).logit(eps=torch.finfo(middle.dtype).tiny)
-                level = ((middle + log_scale.exp() * noise) * (self.levels - 1)).round()
-                x.append(level.clamp(0, self.levels - 1) / (self.levels - 1))
+                x.append(_drawn(middle, log_scale.exp(), self.levels))
             return torch.stack(x, -3)
 
     @property
@@ -194,9 +239,7 @@ class DiscretizedLogisticMixture(Parametric):
         means: list[Tensor] = []
         for c in range(self.event_shape[0]):
             middle, s = self._middle(c, means), scale.select(-3, c)
-            # ∫ P(X > t) dt over [0, 1].
-            mean = s * (softplus(middle / s) - softplus((middle - 1) / s))
-            means.append(mean.clamp(0, 1))
+            means.append(_clipped_mean(middle, s))
         weights = self.logits.softmax(-3).unsqueeze(-3)
         return (weights * torch.stack(means, -3)).sum(-4)
 
@@ -208,6 +251,35 @@ class DiscretizedLogisticMixture(Parametric):
             for j in range(channel):
                 middle = middle + self.coefficients.select(-3, first + j) * (before[j] - 0.5)
         return middle
+
+
+def _log_mass(level: Tensor, loc: Tensor, inverse_scale: Tensor, levels: int) -> Tensor:
+    """Return the log-mass of levels 0 … levels - 1 under logistic distributions, in nats."""
+    half_bin = 0.5 / (levels - 1)
+    distance = level / (levels - 1) - loc
+    # σ(u) - σ(l) = σ(u) σ(-l) (1 - exp(l - u)): a product has no cancellation. The outermost bins
+    # have no lower or no upper end, so that only one of the two sigmoids remains.
+    first, last = level == 0, level == levels - 1
+    above, below = (distance + half_bin) * inverse_scale, (distance - half_bin) * inverse_scale
+    return (
+        logsigmoid(above).masked_fill(last, 0)
+        + logsigmoid(-below).masked_fill(first, 0)
+        + (-torch.expm1(-2 * half_bin * inverse_scale)).log().masked_fill(first | last, 0)
+    )
+
+
+def _clipped_mean(loc: Tensor, scale: Tensor) -> Tensor:
+    """Return the mean of logistic distributions whose values are clipped to [0, 1]."""
+    # ∫ P(X > t) dt over [0, 1].
+    mean = scale * (softplus(loc / scale) - softplus((loc - 1) / scale))
+    return mean.clamp(0, 1)
+
+
+def _drawn(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
+    """Return draws of logistic distributions, rounded to the levels k / (levels - 1)."""
+    noise = torch.rand_like(loc).logit(eps=torch.finfo(loc.dtype).tiny)
+    level = ((loc + scale * noise) * (levels - 1)).round()
+    return level.clamp(0, levels - 1) / (levels - 1)
 
 
 def _check_shapes(

@@ -15,6 +15,7 @@ from reparam.families.categorical import Categorical as Categorical
 from reparam.families.categorical import QuantizedGray as QuantizedGray
 from reparam.families.counts import NegativeBinomial as NegativeBinomial
 from reparam.families.counts import Poisson as Poisson
+from reparam.families.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from reparam.families.discretized_logistic_mixture import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )

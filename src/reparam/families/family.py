@@ -15,7 +15,7 @@ from torch.distributions import Distribution, Independent
 
 from reparam.distributions.declared import Space
 from reparam.errors import OptionError, ShapeError, SupportError, unknown
-from reparam.nn.heads import head, pooled, set_bias
+from reparam.nn.heads import head, set_bias
 from reparam.nn.standardize import Standardize
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_float, as_sizes, numbers
@@ -143,8 +143,6 @@ class Family(nn.Module, ABC):
     def start_at(self, mean: Tensor, variance: Tensor | None = None) -> None:
         """Set the head's bias so that features of zero describe a distribution of this mean.
 
-        A head over feature maps has one bias for each channel: it starts at the channel's mean.
-
         Arguments:
             mean: The mean, with shape (*event).
             variance: The variance, with the same shape, for families that have one beside the mean;
@@ -168,9 +166,9 @@ class Family(nn.Module, ABC):
                 f"shape {tuple(self.event_shape)}: both must be the same"
             )
         layer = self._attached()
-        set_bias(layer, 0, self.raw_of_mean(pooled(layer, mean)))
+        set_bias(layer, 0, self.raw_of_mean(mean))
         if variance is not None:
-            self.start_variance_at(pooled(layer, variance))
+            self.start_variance_at(variance)
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the first raw parameter of entries with this mean.

@@ -40,15 +40,15 @@ def default_likelihood(spec: DataSpec) -> str:
     """Return the name of the default likelihood for data.
 
     Example:
-        >>> default_likelihood(DataSpec((3, 32, 32), "unit", dequantized_from=256))
-        'gaussian'
+        >>> default_likelihood(DataSpec((3, 32, 32), "unit", levels=256))
+        'discretized-logistic'
     """
     if spec.dequantized_from is not None:
         return "gaussian"
     if spec.is_table:
         return "contaminated-gaussian"
-    if spec.support == "unit" and spec.levels is not None and spec.levels <= _FEW_LEVELS:
-        return "categorical"
+    if spec.support == "unit" and spec.levels is not None:
+        return "categorical" if spec.levels <= _FEW_LEVELS else "discretized-logistic"
     return _DEFAULTS[spec.support]
 
 

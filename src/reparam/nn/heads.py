@@ -1,6 +1,6 @@
 """The head, a last layer from a network's features to the raw parameters of a distribution."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, cast
 
@@ -16,7 +16,8 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     r"""Return the layer from features to raw parameters.
 
     It is a linear layer for flat features, and a 3 × 3 convolution for feature maps, which must
-    have the height and width of the event.
+    have the height and width of the event. Both have a bias for each raw parameter of each entry,
+    so that a decoder can start at the mean image.
 
     Arguments:
         out_shape: The shape of the features of one example: (F,) or (F, H, W).
@@ -43,25 +44,6 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     return _ImageHead(out_shape[0], raw_shape)
 
 
-def pooled(module: nn.Module, values: Tensor) -> Tensor:
-    """Return values of the entries that the bias of a head can represent.
-
-    A head over feature maps has one bias for each channel, which is given the channel's mean.
-
-    Arguments:
-        module: A head.
-        values: A value of each entry, with shape (*event).
-
-    Example:
-        >>> pooled(head((8, 2, 2), (1, 1, 2, 2)), torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
-        tensor([[[1.5000, 1.5000],
-                 [1.5000, 1.5000]]])
-    """
-    if isinstance(module, _ImageHead):
-        return values.mean((-2, -1), keepdim=True).expand_as(values)
-    return values
-
-
 @torch.no_grad()
 def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
     """Set the bias of a head: one raw parameter of every entry where the features are zero.
@@ -69,7 +51,7 @@ def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
     Arguments:
         module: A head.
         position: The number of the raw parameter, from 0 to P - 1.
-        raw: Its values, with shape (*event), as ``pooled`` returns them.
+        raw: Its values, with shape (*event).
 
     Example:
         >>> module = head((400,), (2, 3))
@@ -77,10 +59,12 @@ def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
         >>> module(torch.zeros(400))[1].tolist()
         [5.0, 6.0, 7.0]
     """
-    is_map = isinstance(module, _ImageHead)
-    layer: Any = module.conv if is_map else cast(nn.Sequential, module)[0]
-    values = raw[..., 0, 0] if is_map else raw.flatten()
-    layer.bias.unflatten(0, (-1, values.numel()))[position].copy_(values)
+    if isinstance(module, _ImageHead):
+        bias = cast(Tensor, module.conv.bias).unflatten(0, (-1, len(raw)))[position]
+        module.bias[position].copy_(raw - bias[:, None, None])
+        return
+    linear: Any = cast(nn.Sequential, module)[0]
+    linear.bias.unflatten(0, (-1, raw.numel()))[position].copy_(raw.flatten())
 
 
 class _ImageHead(nn.Module):
@@ -88,7 +72,13 @@ class _ImageHead(nn.Module):
         super().__init__()
         self.raw_shape = torch.Size(raw_shape)
         self.conv = nn.Conv2d(n_features, raw_shape[0] * raw_shape[1], 3, padding=1)
+        self.bias = nn.Parameter(torch.zeros(self.raw_shape))
 
     def forward(self, features: Tensor) -> Tensor:
         raw = self.conv(features.flatten(0, -4) if features.dim() > 4 else features)
-        return raw.reshape(*features.shape[:-3], *self.raw_shape)
+        return raw.reshape(*features.shape[:-3], *self.raw_shape) + self.bias
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        # Weights from before there was a bias for each entry.
+        zero = {f"{prefix}bias": torch.zeros_like(self.bias)}
+        super()._load_from_state_dict({**zero, **state_dict}, prefix, *rest)

@@ -290,8 +290,8 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
             found.setdefault("image_channels", 3)
     if isinstance(data, Mapping):
         name = current_name(data["name"])
-        channels = {"image_channels": 3} if name == "images" else {}
-        record["data"] = {**channels, **data, "name": name}
+        pixels = {"image_channels": 3, "dequantize": True} if name == "images" else {}
+        record["data"] = {**pixels, **data, "name": name}
     # Options that were left to a rule were stored as None.
     if not any(found.get(name) for name in LENGTHS):
         found["steps"] = (record.get("length") or {}).get("steps")
@@ -308,14 +308,24 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
 def _with_older_networks(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration with the networks that it had before tables had their own."""
     found, known = dict(config), options_of(config["variant"])
-    is_older = "skip" in known and "skip" not in found
-    if is_older:
+    if "skip" in known and "skip" not in found:
         found |= {"skip": False, "dropout": 0.0}
     if "likelihood" in known and found.get("likelihood") is None and "recorded" in found:
-        spec = DataSpec.from_dict(found["recorded"]["spec"])
-        was_plain = is_older and spec.is_table
-        found["likelihood"] = "gaussian" if was_plain else default_likelihood(spec)
+        found["likelihood"] = _former_likelihood(DataSpec.from_dict(found["recorded"]["spec"]))
     return found
+
+
+_FORMER = {"discretized-logistic": "continuous-bernoulli", "contaminated-gaussian": "gaussian"}
+
+
+def _former_likelihood(spec: DataSpec) -> str:
+    """Return the default likelihood of runs that did not store its name.
+
+    >>> _former_likelihood(DataSpec((1, 8, 8), "unit", levels=256))
+    'continuous-bernoulli'
+    """
+    name = default_likelihood(spec)
+    return _FORMER.get(name, name)
 
 
 def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def with_data_defaults(
     found: dict[str, Any] = {
         k: defaults.get(k) if value is None else value for k, value in values.items()
     }
+    if found.get("likelihood", "") is None:
+        found["likelihood"] = default_likelihood(spec)
     if spec.is_table and "latent_dim" in found and "latent_dim" not in given:
         found["latent_dim"] = min(found["latent_dim"], max(2, spec.dim))
     return found

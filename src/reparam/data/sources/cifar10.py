@@ -128,6 +128,5 @@ SOURCES.add(
         remote=Remote(
             "https://www.cs.toronto.edu/~kriz/", {ARCHIVE: "md5:c32a1d4ab5d03f1284b67883e8d87530"}
         ),
-        dequantize=True,
     ),
 )

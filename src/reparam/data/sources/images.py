@@ -205,7 +205,7 @@ def load_images(
     image_channels: int | None = None,
     validation: int | float | None = None,
     test_share: float | None = None,
-    dequantize: bool = True,
+    dequantize: bool = False,
 ) -> Dataset:
     """Return a data set of a folder of images, each cropped to a square and resized.
 
