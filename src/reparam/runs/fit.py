@@ -42,7 +42,7 @@ from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
-from reparam.training.length import Length
+from reparam.training.length import Length, length_of
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
@@ -55,6 +55,7 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
+from reparam.training.range_test import STEPS, found_lr
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -188,8 +189,9 @@ def fit(
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
+    lr = stored.get("lr") if lr is None else lr
     if budget is not None:
-        batch_size, lr = batch_size or stored.get("batch_size"), lr or stored.get("lr")
+        batch_size = batch_size or stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
     own_optimizer = None if isinstance(optimizer, str) else optimizer
     options = TrainingOptions(
@@ -226,7 +228,7 @@ def fit(
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
-    length = _recorded_length(stored)
+    length, usual_lr = _recorded_length(stored), LR
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
         is_free = batch_size is None
@@ -241,10 +243,9 @@ def fit(
             own_optimizer,
             scheduler,
         )
-        if lr is None and is_free:
-            lr = scaled_lr(batch_size)
+        usual_lr = scaled_lr(batch_size) if is_free else LR
     batch_size = batch_size or BATCH_SIZE
-    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
+    options = with_changes(options, batch_size=batch_size)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
     batches = training_batches(
         source,
@@ -255,6 +256,26 @@ def fit(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    sizes = recipe.source.options if recipe.source else {}
+    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
+    # The gradient, and two moments of the optimizer.
+    require_memory(3 * n_bytes, runtime.device, **sizes)
+    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
+    require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
+    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+    if lr is None and recipe.source is not None and isinstance(source, Dataset):
+        # The functions of a user's own model or loader may count or change something.
+        n_steps = (length or length_of(options, len(batches))).steps
+        before = time.perf_counter()
+        if own_optimizer is scheduler is None and runtime.world_size == 1:
+            with allocating(batch_size=batch_size, **sizes):
+                lr = found_lr(recipe, batches, options, runtime, n_steps)
+        if length is not None and length.seconds is not None:
+            left = length.seconds - (time.perf_counter() - before)
+            length = with_changes(length, seconds=left)
+        if progress and lr is not None:
+            note(f"learning rate {lr:g}, found by a range test of {STEPS} steps")
+    options = with_changes(options, lr=lr or usual_lr)
     config = flat(recipe, source.options, options, machine)
     config["recorded"] = {
         **recorded(source.spec, recipe.objective),
@@ -266,13 +287,6 @@ def fit(
         "optimizer": None if own_optimizer is None else described(own_optimizer),
         "scheduler": None if scheduler is None else described(scheduler),
     }
-    sizes = recipe.source.options if recipe.source else {}
-    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
-    # The gradient, and two moments of the optimizer.
-    require_memory(3 * n_bytes, runtime.device, **sizes)
-    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
-    require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
-    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
     validation = None
     if "validation" in source.splits:
         validation = to_device(source.examples("validation"), runtime.device)
