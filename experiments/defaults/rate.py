@@ -24,6 +24,9 @@ from experiments.defaults.sets import table
 GRID = (3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 8e-3, 1.6e-2)
 """The fixed learning rates."""
 
+LR = 5e-3
+"""The learning rate before there was a range test."""
+
 ROWS = Path(__file__).parents[2] / "docs" / "defaults" / "rate.jsonl"
 
 
@@ -95,7 +98,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
 """The cases by name."""
 
 
-def measure(name: str, lr: float | None, seed: int, folder: Path, with_doctor: bool = False) -> Stored:
+def measure(name: str, lr: float | None, seed: int, folder: Path, is_whole: bool = False) -> Stored:
     """Return the score of a run, the ELBO of held-out examples in nats, and the doctor's findings.
 
     Arguments:
@@ -103,11 +106,12 @@ def measure(name: str, lr: float | None, seed: int, folder: Path, with_doctor: b
         lr: The learning rate; None for the one that the run finds.
         seed: The seed of the run.
         folder: The folder of all data sets.
-        with_doctor: Whether the doctor examines the run.
+        is_whole: Whether the run has its default length, and the doctor examines it.
     """
     case = CASES[name](folder)
+    steps = None if is_whole else case.steps
     began = time.perf_counter()
-    run = rp.fit(case.variant, case.given, lr=lr, steps=case.steps, seed=seed, progress=False)
+    run = rp.fit(case.variant, case.given, lr=lr, steps=steps, seed=seed, progress=False)
     seconds = time.perf_counter() - began
     held = run.examples(case.held, seed=0, limit=2000)
     elbo = run.evaluate(held, n_samples=2, seed=0, train=False).per_example["elbo"]
@@ -115,11 +119,11 @@ def measure(name: str, lr: float | None, seed: int, folder: Path, with_doctor: b
         "set": name,
         "lr": lr,
         "seed": seed,
-        "steps": case.steps,
+        "steps": steps,
         "found": run.config["lr"],
         "elbo": float(elbo.mean()),
         "seconds": round(seconds, 1),
-    } | (findings(run) if with_doctor else {})
+    } | (findings(run) if is_whole else {})
 
 
 def findings(run: rp.Run) -> Stored:
@@ -134,17 +138,17 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--lr", nargs="+", type=float, default=list(GRID))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--found", action="store_true", help="the rate that a run finds")
-    parser.add_argument("--doctor", action="store_true", help="examine the runs")
+    parser.add_argument("--whole", action="store_true", help="runs of the default length, examined")
     parser.add_argument("--data-dir", default=os.environ.get("REPARAM_DATA_DIR"))
     options = parser.parse_args()
-    rates: list[float | None] = [None] if options.found else options.lr
+    rates = (None, LR) if options.whole else options.lr
     for name in options.sets:
         for lr in rates:
             rows = [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
-            if any((r["set"], r["lr"], r["seed"]) == (name, lr, options.seed) for r in rows):
+            key = (name, lr, options.seed, options.whole)
+            if any((r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in rows):
                 continue
-            row = measure(name, lr, options.seed, Path(options.data_dir), options.doctor)
+            row = measure(name, lr, options.seed, Path(options.data_dir), options.whole)
             print(row, flush=True)
             with ROWS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
