@@ -59,6 +59,7 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
+from reparam.training.range_test import STEPS, found_lr
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -87,7 +88,7 @@ def fit(
     batch_size: int | None = None,
     optimizer: OptimizerName | OptimizerFactory = "adam",
     scheduler: SchedulerFactory | None = None,
-    lr: float = 5e-3,
+    lr: float | None = None,
     lr_warmup: float = 0.2,
     lr_schedule: ScheduleName = "cosine",
     weight_decay: float = 0.0,
@@ -198,6 +199,7 @@ def fit(
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
+    lr = stored.get("lr") if lr is None else lr
     if budget is not None and batch_size is None:
         batch_size = stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
@@ -284,11 +286,30 @@ def fit(
     )
     held = source.splits.get("validation")
     n_held = len(held) if isinstance(held, Split) else 0
-    options = with_changes(options, batch_size=batch_size, lr=lr or LR)
+    options = with_changes(options, batch_size=batch_size)
     n_weights = sum(parameter.numel() for parameter in recipe.model.parameters())
     length = length or length_of(options, len(batches), 0 if is_chosen else n_held, n_weights)
+    sizes = recipe.source.options if recipe.source else {}
+    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
+    # The gradient, and two moments of the optimizer.
+    require_memory(3 * n_bytes, runtime.device, **sizes)
+    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
+    require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
+    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+    if lr is None and recipe.source is not None and isinstance(source, Dataset):
+        # The functions of a user's own model or loader may count or change something.
+        before = time.perf_counter()
+        if own_optimizer is None and scheduler is None and runtime.world_size == 1:
+            with allocating(batch_size=batch_size, **sizes):
+                lr = found_lr(recipe, batches, options, runtime, length.steps)
+        if length.seconds is not None:
+            left = length.seconds - (time.perf_counter() - before)
+            length = with_changes(length, seconds=left)
+        if progress and lr is not None:
+            note(f"learning rate {lr:g}, found by a range test of {STEPS} steps")
     options = with_changes(
         options,
+        lr=lr or LR,
         steps=length.steps if epochs is budget is None else None,
         early_stopping=HELD_OUT if is_chosen else options.early_stopping or 0,
     )
@@ -305,13 +326,6 @@ def fit(
         "scheduler": None if scheduler is None else described(scheduler),
         **({"search": list(trials)} if trials else {}),
     }
-    sizes = recipe.source.options if recipe.source else {}
-    n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
-    # The gradient, and two moments of the optimizer.
-    require_memory(3 * n_bytes, runtime.device, **sizes)
-    n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
-    require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
-    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
     validation = None
     if "validation" in source.splits:
         validation = to_device(source.examples("validation"), runtime.device)

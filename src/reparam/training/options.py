@@ -48,7 +48,8 @@ class TrainingOptions:
             it is not given.
         optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
             slower steps: for networks without convolutions and batches of some hundred examples.
-        lr: The highest learning rate.
+        lr: The highest learning rate; by default the one that a range test on a copy of a variant
+            finds in at most 3 % of the steps, and 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
             all (constant), or in eight stages to a tenth.
@@ -87,7 +88,7 @@ class TrainingOptions:
     # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
     # shorter warm-up costs the deeper net two nats, 2e-3 the shallow one more than one nat, and
     # 1e-2 the deeper one four.
-    lr: float = 5e-3
+    lr: float | None = None
     lr_warmup: float = 0.2
     lr_schedule: ScheduleName = "cosine"
     weight_decay: float = 0.0
@@ -130,7 +131,8 @@ class TrainingOptions:
         for name in ("clip_norm", "checkpoint_every"):
             # An infinite value means no limit, and no checkpoint.
             values[name] = as_float(name, values[name], minimum=0.0, finite=False)
-        values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
+        if self.lr is not None:
+            values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
         for name in ("ema", "lr_warmup"):
             values[name] = share = as_float(name, values[name])
             if not 0 <= share < 1:

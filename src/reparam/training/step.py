@@ -32,7 +32,7 @@ from reparam.training.optimizers import (
     own_optimizer,
     own_scheduler,
 )
-from reparam.training.options import TrainingOptions
+from reparam.training.options import LR, TrainingOptions
 from reparam.training.runtime import Runtime, SingleDevice
 from reparam.training.schedules import LearningRate, learning_rate
 from reparam.utils.arguments import numbers
@@ -166,7 +166,7 @@ def make_turns(
         parameters = list(model.get_submodule(player.module).parameters())
         if not player.module:
             parameters = [p for p in parameters if p.requires_grad and id(p) not in owned]
-        lr = player.lr or options.lr
+        lr = player.lr or options.lr or LR
         made: list[Optimizer]
         if optimizer is not None:
             made = [own_optimizer(optimizer, parameters, player.lr)] if parameters else []

@@ -1,0 +1,162 @@
+"""The learning rate: a grid of fixed ones, and the one that a run finds for itself.
+
+``python -m experiments.defaults.rate`` measures what ``docs/defaults/rate.jsonl`` does not have.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+import reparam as rp
+from experiments.defaults import images
+from experiments.defaults.rows import Stored
+from experiments.defaults.sets import table
+
+GRID = (3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 8e-3, 1.6e-2)
+"""The fixed learning rates."""
+
+LR = 5e-3
+"""The learning rate before there was a range test."""
+
+ROWS = Path(__file__).parents[2] / "docs" / "defaults" / "rate.jsonl"
+
+
+class Case(NamedTuple):
+    """A model on a data set.
+
+    Arguments:
+        variant: The variant.
+        given: The training examples.
+        held: The examples of the score; None for the test split of the data set.
+        steps: The number of steps of a run, which takes at most a minute.
+    """
+
+    variant: Callable[..., rp.Recipe]
+    given: object
+    held: object
+    steps: int
+
+
+def of_table(name: str, folder: Path) -> Case:
+    """Return the plain command on a table."""
+    data = table(name, 0, folder)
+    return Case(rp.variants.vae, data.train, data.test, 2000)
+
+
+def of_images(
+    load: Callable[[int, Path], images.Images], steps: int, folder: Path, **options: Any
+) -> Case:
+    """Return a variant on images; with options of its own."""
+    found = load(0, folder)
+    variant = partial(found.variant, **options) if options else found.variant
+    return Case(variant, found.given, found.held, steps)
+
+
+def of_faces(steps: int, folder: Path) -> Case:
+    """Return a convolutional model on Frey's faces as an array of 28 × 20 pixels."""
+    return of_images(images.frey, steps, folder)._replace(variant=rp.variants.conv_vae)
+
+
+def of_large_faces(folder: Path) -> Case:
+    """Return a convolutional model on Frey's faces as a folder of files with 64 × 64 pixels."""
+    faces = np.load(folder / "freyfaces" / "freyfaces.npy", allow_pickle=False)
+    place = Path(tempfile.gettempdir()) / "reparam-frey-64"
+    order = np.random.default_rng(0).permutation(len(faces))
+    for i, face in enumerate(faces[order]):
+        (place / ("test" if i < 400 else "train")).mkdir(parents=True, exist_ok=True)
+        file = place / ("test" if i < 400 else "train") / f"{i:04}.png"
+        if not file.exists():
+            Image.fromarray(face).resize((64, 64)).save(file)
+    data = rp.data.load("images", path=place, size=64)
+    return Case(rp.variants.conv_vae, data, None, 150)
+
+
+CASES: dict[str, Callable[[Path], Case]] = {
+    **{name: partial(of_table, name) for name in ("cardio", "adult", "banknote", "wine-red")},
+    "digits": partial(of_images, images.digits, 2000),
+    "mnist": partial(of_images, images.mnist, 1500),
+    "mnist-deep": partial(of_images, images.mnist, 1500, hidden=(400, 400)),
+    "mnist-wide": partial(of_images, images.mnist, 1500, hidden=(2048,)),
+    "mnist-1000-3": partial(of_images, images.mnist, 1000, hidden=(1000, 1000, 1000)),
+    "mnist-400-4": partial(of_images, images.mnist, 1500, hidden=(400, 400, 400, 400)),
+    "mnist-1000": partial(of_images, images.few_mnist, 1500),
+    "frey": partial(of_images, images.frey, 1500),
+    "frey-conv": partial(of_faces, 200),
+    "frey-folder": partial(of_images, images.frey_folder, 200),
+    "frey-64": of_large_faces,
+    "cifar10-5000": partial(of_images, images.few_cifar10, 100),
+}
+"""The cases by name."""
+
+
+def measure(name: str, lr: float | None, seed: int, folder: Path, is_whole: bool = False) -> Stored:
+    """Return the score of a run, the ELBO of held-out examples in nats, and the doctor's findings.
+
+    Arguments:
+        name: The case.
+        lr: The learning rate; None for the one that the run finds.
+        seed: The seed of the run.
+        folder: The folder of all data sets.
+        is_whole: Whether the run has its default length, and the doctor examines it.
+    """
+    case = CASES[name](folder)
+    steps = None if is_whole else case.steps
+    began = time.perf_counter()
+    run = rp.fit(case.variant, case.given, lr=lr, steps=steps, seed=seed, progress=False)
+    seconds = time.perf_counter() - began
+    held = run.examples(case.held, seed=0, limit=2000)
+    elbo = run.evaluate(held, n_samples=2, seed=0, train=False).per_example["elbo"]
+    return {
+        "set": name,
+        "lr": lr,
+        "seed": seed,
+        "steps": steps,
+        "found": run.config["lr"],
+        "elbo": float(elbo.mean()),
+        "seconds": round(seconds, 1),
+    } | (findings(run) if is_whole else {})
+
+
+def findings(run: rp.Run) -> Stored:
+    """Return the names of what the doctor finds."""
+    found = rp.doctor.examine(run)
+    return {kind: [finding.name for finding in found.of(kind)] for kind in ("problem", "advice")}
+
+
+def main() -> None:
+    """Measure what no stored row has."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.defaults.rate")
+    parser.add_argument("--sets", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--lr", nargs="+", type=float, default=list(GRID))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", action="store_true", help="runs of the default length, examined")
+    parser.add_argument("--data-dir", default=os.environ.get("REPARAM_DATA_DIR"))
+    options = parser.parse_args()
+    rates = (None, LR) if options.whole else options.lr
+    for name in options.sets:
+        for lr in rates:
+            rows = (
+                [json.loads(line) for line in ROWS.read_text().splitlines()]
+                if ROWS.exists()
+                else []
+            )
+            key = (name, lr, options.seed, options.whole)
+            if any((r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in rows):
+                continue
+            row = measure(name, lr, options.seed, Path(options.data_dir), options.whole)
+            print(row, flush=True)
+            with ROWS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+r"""A learning rate that is found by a range test.
+
+A copy of the recipe takes n steps while the learning rate rises exponentially,
+
+.. math:: \eta_i = \eta_0 (\eta_1 / \eta_0)^{i / (n - 1)},
+
+and the loss of every batch is smoothed. It falls as long as steps help, and rises where they are
+too long. A whole training is stable at a smaller rate than a few steps, and the rate of the run is
+
+.. math:: \eta = \tfrac15 \arg\min_{\eta_i} \operatorname{smooth}(\mathcal{L})_i.
+
+The run itself is not changed: the copy has its own draws, and the run begins as if there had been
+no test. The page ``docs/defaults-rate.md`` has the figures that the constants were chosen by.
+
+References:
+    Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3; Smith &
+    Topin, Super-convergence, 2019.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace as with_changes
+from itertools import chain, count
+from math import isfinite
+
+from reparam.batch import Batch
+from reparam.objectives.recipe import Recipe
+from reparam.training.batches import Batches, FirstEpoch
+from reparam.training.options import TrainingOptions
+from reparam.training.runtime import Runtime
+from reparam.training.step import Step
+from reparam.utils.seeding import seeded
+
+STEPS = 100
+"""The number of steps of a test."""
+
+SHARE = 0.03
+"""The largest share of the steps of a run that a test takes; shorter runs have none."""
+
+LOWEST, HIGHEST = 1e-3, 0.1
+"""The rates of the first and the last step."""
+
+SAFETY = 5.0
+"""The rate with the least loss over that of the run."""
+
+MEMORY = 0.9
+"""The weight of the past in the smoothed loss."""
+
+
+def found_lr(
+    recipe: Recipe, batches: Batches, options: TrainingOptions, runtime: Runtime, n_steps: int
+) -> float | None:
+    """Return the learning rate that a range test finds, with two digits.
+
+    There is no test, and the result is None, if it takes more than ``SHARE`` of the steps, against
+    a second player, whose loss may rise at any rate, and where the first step fails.
+
+    Arguments:
+        recipe: The recipe, on the device; it is not changed.
+        batches: The training split.
+        options: The options of training, whose seed is that of the test.
+        runtime: The device and the precision.
+        n_steps: The number of all steps of the run.
+    """
+    if recipe.players or not len(batches) or n_steps * SHARE < STEPS:
+        return None
+    # The KL has its full weight, with which most of the run takes place.
+    options = with_changes(options, kl_warmup=0.0, ema=0.0)
+    with seeded(runtime.device, options.seed):
+        step = Step(deepcopy(recipe), options, n_steps, runtime, FirstEpoch(batches))
+        losses = losses_by_rate(step, chain.from_iterable(map(batches.epoch, count())))
+    return best_rate(losses)
+
+
+def rates() -> list[float]:
+    """Return the learning rates of the steps.
+
+    >>> found = rates()
+    >>> len(found), found[0], found[-1]
+    (100, 0.001, 0.1)
+    """
+    return [LOWEST * (HIGHEST / LOWEST) ** (i / (STEPS - 1)) for i in range(STEPS)]
+
+
+def losses_by_rate(step: Step, batches: Iterator[Batch]) -> list[float]:
+    """Return the loss of every batch while the rate rises, in nats; shorter if training diverges.
+
+    Arguments:
+        step: A step of training, which is used up.
+        batches: The batches.
+    """
+    losses: list[float] = []
+    for turn in step.turns:
+        turn.rate = None
+    for lr, batch in zip(rates(), batches, strict=False):
+        for turn in step.turns:
+            turn.set_lr(lr)
+        try:
+            losses.append(float(step(batch)["loss"]))
+        except (RuntimeError, ValueError, ArithmeticError):  # a distribution of infinite parameters
+            break
+        if not isfinite(losses[-1]):
+            return losses[:-1]
+    return losses
+
+
+def best_rate(losses: Sequence[float]) -> float | None:
+    r"""Return a fifth of the rate with the least smoothed loss; None without a loss.
+
+    The exponential moving average has no bias towards zero,
+
+    .. math:: s_i = \frac{1 - \beta}{1 - \beta^{i + 1}} \sum_{j \le i} \beta^{i - j} \mathcal{L}_j.
+
+    Arguments:
+        losses: The loss of every step.
+
+    Example:
+        >>> best_rate([abs(i - 50) for i in range(100)])
+        0.0027
+    """
+    mean, smooth = 0.0, []
+    for i, loss in enumerate(losses):
+        mean = MEMORY * mean + (1 - MEMORY) * loss
+        smooth.append(mean / (1 - MEMORY ** (i + 1)))
+    if not smooth:
+        return None
+    return float(f"{rates()[smooth.index(min(smooth))] / SAFETY:.2g}")
