@@ -138,7 +138,8 @@ def fit(
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
-        lr: The highest learning rate.
+        lr: The highest learning rate; None for the one that a range test on a copy of a variant finds
+            in at most 3 % of the steps, and for 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
@@ -405,8 +406,8 @@ def _say_transformed(model: nn.Module, spec: DataSpec) -> None:
     if layer is not None and not layer.is_linear:
         places = layer.linear_width.nonzero().flatten().tolist()
         note(
-            f"{len(places)} of {spec.dim} columns have heavy tails, and are modeled as a "
-            f"asinh((x - o)/a): {spec.listed(places)}; likelihood='gaussian' takes x itself"
+            f"{len(places)} of {spec.dim} columns have heavy tails ({spec.listed(places)}): the "
+            "model describes a * asinh((x - o) / a) instead of x; likelihood='gaussian' describes x"
         )
 
 
