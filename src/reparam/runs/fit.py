@@ -138,8 +138,8 @@ def fit(
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
-        lr: The highest learning rate; None for the one that a range test on a copy of a variant finds
-            in at most 3 % of the steps, and for 0.005 for other models and for short runs.
+        lr: The highest learning rate; None for the one that a range test on a copy of a variant
+            finds in at most 3 % of the steps, and for 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
