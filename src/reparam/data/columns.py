@@ -219,6 +219,12 @@ def kind_of(values: NDArray[Any]) -> str | None:
     median, most = np.quantile(values, (0.5, 0.9))
     is_from_0 = is_whole and 0 <= distinct[0] <= max(1, median / 4)
     # Most rows have half of the whole numbers of their range.
-    if is_from_0 and n_distinct < n / 2 and (distinct <= most).sum() > (most - distinct[0]) / 2:
+    n_places = most - distinct[0]
+    if (
+        is_from_0
+        and n_places > 1
+        and n_distinct < n / 2
+        and (distinct <= most).sum() > n_places / 2
+    ):
         return "count"
     return "spike" if counts.max() > SPIKE * n else None
