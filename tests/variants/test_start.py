@@ -1,6 +1,9 @@
 """The start of a model at its training data: scale, units, mean and variance."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -75,6 +78,19 @@ def build_state() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     spec = DataSpec((5,), "real")
     return rp.variants.vae(spec, latent_dim=2, hidden=(8,), dropout=0).model.state_dict()
+
+
+def test_fit_names_the_columns_with_heavy_tails(capsys: pytest.CaptureFixture[str]) -> None:
+    x = pd.DataFrame({"plain": TABLE[:, 0], "wide": np.exp(9 * TABLE[:, 1] / TABLE[:, 1].std())})
+    said = []
+    for likelihood in ("contaminated-gaussian", "gaussian"):
+        rp.fit(partial(rp.variants.vae, likelihood=likelihood), x, epochs=1)
+        said.append(capsys.readouterr().err)
+    assert "1 of 2 columns have heavy tails" in said[0]
+    assert "a asinh((x - o)/a): 1 (wide)" in said[0]
+    assert "span more than six" not in said[0]
+    assert "columns span more than six orders of magnitude: 1 (wide)" in said[1]
+    assert "heavy tails" not in said[1]
 
 
 def test_the_decoder_starts_at_transformed_columns() -> None:

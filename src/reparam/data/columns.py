@@ -218,6 +218,16 @@ def span_of(values: NDArray[Any]) -> float:
     return float(magnitudes.max() / np.quantile(magnitudes, SMALLEST, method="lower"))
 
 
+def wide_columns(x: Tensor) -> list[int]:
+    """Return the columns that span more than six orders of magnitude: see ``span_of``.
+
+    Arguments:
+        x: The rows, with shape (N, D).
+    """
+    rows = x[:N_ROWS].detach().cpu().double().numpy()
+    return [i for i, column in enumerate(rows.T) if span_of(column) > SPAN]
+
+
 def kind_of(values: NDArray[Any]) -> str | None:
     """Return what a column is if it is no measured quantity; None for one.
 
@@ -245,6 +255,7 @@ def kind_of(values: NDArray[Any]) -> str | None:
     median, most = np.quantile(values, (0.5, 0.9))
     is_from_0 = is_whole and 0 <= distinct[0] <= max(1, median / 4)
     # Most rows have half of the whole numbers of their range.
-    if is_from_0 and n_distinct < n / 2 and (distinct <= most).sum() > (most - distinct[0]) / 2:
+    n_places, n_found = most - distinct[0], int((distinct <= most).sum())
+    if is_from_0 and 1 < n_places < 2 * n_found and n_distinct < n / 2:
         return "count"
     return "spike" if counts.max() > SPIKE * n else None

@@ -346,7 +346,7 @@ def heavy_tails(sample: Sample) -> Finding:
     if layer is None or all(float(layer.linear_width[i]) > 0 for i in wide):
         who = "the default likelihood" if layer is None else "the model"
         return evidence.fine(
-            f"{len(wide)} columns span more than six orders of magnitude, and {who} transforms them"
+            f"{who} transforms the columns that span more than six orders of magnitude"
         )
     return evidence.advice(
         "Columns span more than six orders of magnitude, of which a Gaussian describes the largest "

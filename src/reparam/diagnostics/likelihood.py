@@ -79,21 +79,26 @@ def decoder_scale(context: DiagnosticContext) -> Finding:
     train, model = context.with_density(context.on_train), context.latent
     _, family = context.families
 
-    def residuals(part: Batch) -> tuple[Tensor, Tensor]:
+    def residuals(part: Batch) -> tuple[Tensor, Tensor, Tensor]:
         whole = model.likelihood(model.posterior(part.x, part.c).sample(), part.c)
-        single = base_distribution(whole)
-        p = single.base if isinstance(single, Standardized) else single
+        p, x = base_distribution(whole), part.x
+        unit: Tensor | float = 1.0
+        if isinstance(p, Standardized):
+            # The columns of a table have their own units; other entries share one.
+            unit = 1.0 if p.scale.numel() == x[0].numel() else p.scale
+            x, p = p.standardized(x)
         if not isinstance(p, Normal | RoundedNormal | ContaminatedNormal):
             raise NotApplicable(f"the likelihood is a {type(p).__name__}")
-        mean, scale, x = whole.mean, whole.stddev, part.x
-        layer = None if family is None else family.standardize
-        if layer is not None and layer.per_entry:  # columns of a table have their own units
-            mean, scale, x = p.mean, p.stddev, layer(x)
-        square = (x - mean).cpu().double().square().flatten(1)
-        return square, scale.expand_as(x).cpu().double().flatten(1)
+        share = torch.ones_like(x)
+        if isinstance(p, ContaminatedNormal):  # σ describes what is no outlier
+            share, p = p.share_of_normal(x), p.normal
+        values = (unit * unit * (x - p.mean).square(), unit * p.stddev, share)
+        square, scale, share = (v.expand_as(x).cpu().double().flatten(1) for v in values)
+        return square, scale, share
 
     parts = train.each(residuals, seed=context.seed)
-    square, scale = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    square, scale, share = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    square = square * share / share.mean()
     if float(scale.max()) <= float(scale.min()) * (1 + 1e-4):
         return _one_scale(family, square, float(scale.mean()))
     return _learned_scale(family, square, scale)
@@ -130,12 +135,11 @@ def _learned_scale(family: Family | None, square: Tensor, scale: Tensor) -> Find
     """Return the finding about a σ of every entry."""
     rms = _root(Figure.mean((square / scale.square()).mean(1)))
     floor = family.min_scale if isinstance(family, Gaussian) else 0.0
+    is_low = scale <= NEAR_FLOOR * floor
     layer = None if family is None else family.standardize
     if layer is not None and layer.per_entry:  # the mass of a rounded value is bounded
-        scale = scale[:, (layer.width == 0).cpu()]
-    held_up = 0.0
-    if floor and scale.numel():
-        held_up = float((scale <= NEAR_FLOOR * floor).double().mean())
+        is_low = is_low & (layer.width == 0).cpu()
+    held_up = float(is_low.double().mean()) if floor else 0.0
     text = f"residuals are {rms} σ (rms), median σ {float(scale.median()):.3g}"
     evidence = Evidence(text, rms_in_sigmas=rms, share_at_floor=held_up)
     if held_up > AT_FLOOR:

@@ -56,7 +56,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
     evidence = Evidence(text, gap=gap, train=on_train.value, held=on_held.value, spread=spread)
     losses = [(float(row["loss"]), int(row["epoch"])) for row in _validated(context)]
     is_validated = len(losses) > 1
-    rose = still_learns = False
+    rose = still_learns = keeps_best = False
     if is_validated:
         (best, epoch), last = min(losses), losses[-1][0]
         text = f"; validation was best after epoch {epoch + 1} with {best:.2f}, last {last:.2f}"
@@ -64,7 +64,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
         # Two means over the same validation examples: their common noise is not in the difference.
         # Early stopping keeps the weights of the best epoch.
         record = context.option("recorded") or {}
-        keeps_best = context.option("early_stopping") or record.get("chooses_length")
+        keeps_best = bool(context.option("early_stopping") or record.get("chooses_length"))
         rose = last - best > FALL * spread and not keeps_best
         still_learns = best == last
     # A worse validation with a gap below its noise is no over-fitting.
@@ -72,6 +72,8 @@ def overfitting(context: DiagnosticContext) -> Finding:
         return evidence.fine("the figures of held-out examples are as good")
     message = "The model describes its training examples better than others"
     fixes = ["early_stopping=5" if is_validated else "early_stopping=5 with validation=0.1"]
+    if keeps_best:
+        fixes = []
     if still_learns:
         message, fixes = f"{message}, though validation was still at its best", []
     if context.option("binarize") == "static":
@@ -203,8 +205,8 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     limits = ((gain, STILL_SHARE), (half, STILL_HALF))
     if all(figure.value - 2 * stderr <= share * fall for figure, share in limits):
         return evidence.fine("the loss has levelled")
-    length = context.option("recorded") or {}
-    stop = (length.get("length") or {}).get("stop")
+    length = (context.option("recorded") or {}).get("length") or {}
+    stop = length.get("stop")
     if stop is not None:
         evidence.add(f"; held-out examples chose {stop:,} steps")
         return evidence.fine("held-out examples chose the number of steps")

@@ -183,6 +183,11 @@ class ContaminatedNormal(Parametric):
         given = (self.loc, self.scale, self.logits, width, self.origin)
         return ContaminatedNormal(*given, validate_args=False)
 
+    def share_of_normal(self, value: Tensor) -> Tensor:
+        """Return the probability that a value is of the Gaussian, and no outlier."""
+        of_normal = logsigmoid(-self.logits) + self.normal.log_prob(value)
+        return (of_normal - self.log_prob(value)).exp()
+
     def _log_prob(self, value: Tensor) -> Tensor:
         """Return the log-mass of each cell, or the log-density of each continuous entry."""
         half = torch.where(self.width > 0, 0.5 * self.width, 1.0)
@@ -278,17 +283,22 @@ class Standardized(DeclaredDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p of each entry in nats: of the units of the data where it is a density."""
-        base, y, log_unit = self.base, value, self.scale.log()
+        (y, base), log_unit = self.standardized(value), self.scale.log()
+        if self.linear_width is not None and self.origin is not None:
+            log_unit = log_unit - asinh_slope(value, self.origin, self.linear_width).log()
+        if self.width is not None:
+            log_unit = torch.where(self.width > 0, 0.0, log_unit)
+        return base.log_prob(y) - log_unit
+
+    def standardized(self, value: Tensor) -> tuple[Tensor, Distribution]:
+        """Return standardized entries, and their distribution with the cells of these values."""
+        base, y = self.base, value
         if self.linear_width is not None and self.origin is not None:
             y = compressed(value, self.origin, self.linear_width)
-            slope = asinh_slope(value, self.origin, self.linear_width)
-            log_unit = log_unit - slope.log()
             if self.width is not None and isinstance(base, RoundedNormal | ContaminatedNormal):
                 y, width = _compressed_cells(value, self.width, self.origin, self.linear_width)
                 base = base.in_cells(width / self.scale)
-        if self.width is not None:
-            log_unit = torch.where(self.width > 0, 0.0, log_unit)
-        return base.log_prob((y - self.loc) / self.scale) - log_unit
+        return (y - self.loc) / self.scale, base
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws in the units of the data."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Split, Stream, as_dataset
+from reparam.data.columns import wide_columns
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
@@ -394,20 +395,30 @@ def fit(
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
         if progress and run.is_main:
-            _say_transformed(recipe.model, source.spec)
+            _say_tails(recipe.model, source)
             _say_far(recipe.model, source, options.seed)
     return run
 
 
-def _say_transformed(model: nn.Module, spec: DataSpec) -> None:
-    """Print a note of the columns of a table that the model transforms."""
+def _say_tails(model: nn.Module, source: Dataset | Stream) -> None:
+    """Print a note of the columns of a table that are transformed, or that should be."""
     family = family_of(as_latent(model).decoder) if is_latent(model) else None
     layer = None if family is None else family.standardize
-    if layer is not None and not layer.is_linear:
-        places = layer.linear_width.nonzero().flatten().tolist()
+    if layer is None or not source.spec.is_table:
+        return
+    places = layer.linear_width.nonzero().flatten().tolist()
+    if places:
         note(
-            f"{len(places)} of {spec.dim} columns have heavy tails ({spec.listed(places)}): the "
-            "model describes a * asinh((x - o) / a) instead of x; likelihood='gaussian' describes x"
+            f"{len(places)} of {source.spec.dim} columns have heavy tails "
+            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) instead of "
+            "x; likelihood='gaussian' describes x"
+        )
+    wide = [] if isinstance(source, Stream) else wide_columns(source.images)
+    wide = [place for place in wide if place not in places]
+    if wide:
+        note(
+            f"columns span more than six orders of magnitude: {source.spec.listed(wide)}; "
+            "likelihood='contaminated-gaussian' transforms such columns"
         )
 
 
