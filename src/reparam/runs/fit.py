@@ -229,7 +229,9 @@ def fit(
     if searched and stored:
         asked |= {name: stored[name] for name in searched}
     elif searched:
-        with_options(model, asked)
+        if devices * nodes > 1:
+            raise OptionError(f"{searched[0]}={AUTO!r}: is found on one device; give devices=1")
+        with_options(model, asked)  # raises where it is not possible
         data = as_dataset(data)
 
         def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
