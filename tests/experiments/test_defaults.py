@@ -18,6 +18,7 @@ from experiments.defaults.report import differences, page
 from experiments.defaults.rows import add_row, read_rows
 from experiments.defaults.sets import MOST_TEST, table
 from experiments.ledger.provenance import provenance
+from reparam.training.length import DEFAULT_STEPS
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -165,5 +166,5 @@ def test_ours_is_scored_in_the_units_of_the_columns(
 def test_the_plain_command_has_no_options_and_is_examined() -> None:
     run = ours.fit(rp.variants.vae, table("iris", 0, Path()).train, 0)
     found = ours.facts(run)
-    assert found["settings"]["epochs"] == rp.training.TrainingOptions().epochs
+    assert found["settings"]["steps"] == DEFAULT_STEPS
     assert set(found["problems"]) <= {finding.name for finding in rp.doctor.examine(run)}
