@@ -53,6 +53,7 @@ types: $(VENV)/.developing
 # Stopped in between, it goes on with: make bench BENCH=--resume
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/run.py scaling $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

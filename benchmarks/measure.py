@@ -1,6 +1,7 @@
 """Run the jobs of a measurement, store every record, and write the page."""
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -8,9 +9,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import process, pythae_environment
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import ALONE, JOBS
 from benchmarks.report import page, rows_of
 from benchmarks.settings import HERE, Settings
 from experiments.ledger.provenance import ROOT, provenance
@@ -42,23 +44,33 @@ def measure_all(options: argparse.Namespace) -> None:
     }
     fixed = ("machine", "quick", "images", "commit")
     records = Records(out, facts, resume=options.resume, fixed=fixed)
+    is_alone = options.jobs == [ALONE]
     settings = Settings(
         data_dir=str(Path(options.data_dir or downloaded()).expanduser().resolve()),
         threads=options.threads,
         work=out.parent.resolve() / ".work" / out.stem,
-        pythae=interpreter(options, facts["machine"]["torch"]),
+        pythae=None if is_alone else interpreter(options, facts["machine"]["torch"]),
         quick=options.quick,
         images=options.images,
     )
     if not options.resume:
         shutil.rmtree(settings.work, ignore_errors=True)
     settings.work.mkdir(parents=True, exist_ok=True)
-    for name in options.jobs or JOBS:
+    for name in options.jobs or [name for name in JOBS if name != ALONE]:
         measure(name, options.repeats, settings, records)
     print("\n".join(markdown(rows_of(records.values))))
     if not options.quick and not options.no_page:
-        PAGE.write_text(page(records.values), encoding="utf-8")
+        others = stored("cpu" if is_alone else ALONE)
+        found = (others, records.values) if is_alone else (records.values, others)
+        if found[0] is not None:
+            PAGE.write_text(page(*found), encoding="utf-8")
         print(f"\nwritten: {out}, {PAGE}")
+
+
+def stored(name: str) -> dict[str, Any] | None:
+    """Return the results in a file of the repository; None if there is none."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
 def parsed(description: str | None = None) -> argparse.Namespace:
@@ -89,13 +101,16 @@ def parsed(description: str | None = None) -> argparse.Namespace:
     unknown = [name for name in options.jobs if name not in JOBS]
     if unknown:
         parser.error(f"no job {unknown[0]!r}: name some of {', '.join(JOBS)}")
+    if ALONE in options.jobs and len(options.jobs) > 1:
+        parser.error(f"{ALONE} has a file of its own: run it by itself")
     if options.device == "cuda":
         parser.error("the jobs for a GPU are those of: python -m benchmarks.gpu")
     if options.repeats < 3 and not options.quick:
         parser.error("a median needs --repeats of at least 3; --quick does with one")
     if options.quick:
         options.repeats = 1
-    name = "quick.json" if options.quick else "cpu.json"
+    name = ALONE if options.jobs == [ALONE] else "cpu"
+    name = "quick.json" if options.quick else f"{name}.json"
     options.out = options.out or str(HERE / "results" / name)
     return options
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import JOBS, scaling
 from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
@@ -46,9 +46,30 @@ def noise(results: Results, rows: Sequence[Row]) -> str:
     )
 
 
-def page(results: Results) -> str:
-    """Return the page of the documentation."""
-    rows = rows_of(results)
+def growth(results: Results | None) -> str:
+    """Return the section on how cost grows; empty where it was not measured."""
+    if results is None:
+        return ""
+    measured = f"{words(results)}; {results['repeats']} repetitions"
+    return f"""
+## How cost grows
+
+{scaling.section(results["records"])}
+
+Measured on {measured}. Every record is in `benchmarks/results/scaling.json`. The command:
+
+    {results["command"]}
+"""
+
+
+def page(results: Results, of_growth: Results | None = None) -> str:
+    """Return the page of the documentation.
+
+    Arguments:
+        results: The results of all jobs but ``scaling``.
+        of_growth: The results of ``scaling``.
+    """
+    rows = rows_of(results) + ([] if of_growth is None else rows_of(of_growth))
     recipe = " ".join(in_words(RECIPE))
     notes = {row.note: f"- {row.what}: {row.note}." for row in reversed(rows) if row.note}
     instructions = ", ".join(results["machine"]["bfloat16"]) or "no instructions for bfloat16"
@@ -76,7 +97,7 @@ Medians over repetitions.
 ## Noise
 
 {noise(results, rows)}
-
+{growth(of_growth)}
 ## What is compared
 
 The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the

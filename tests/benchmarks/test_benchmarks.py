@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 import reparam as rp
 from benchmarks import measure, process, report, settings
-from benchmarks.jobs import likelihood, throughput, to_elbo
+from benchmarks.jobs import likelihood, scaling, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
@@ -271,8 +271,10 @@ def test_page_names_what_was_missed() -> None:
 
 
 def test_page_is_made_of_the_stored_records() -> None:
-    stored = json.loads((HERE / "results" / "cpu.json").read_text("utf-8"))
-    assert report.page(stored) == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    stored = measure.stored("cpu")
+    assert stored is not None
+    page = report.page(stored, measure.stored("scaling"))
+    assert page == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
 
 def test_records_are_resumed_on_the_same_machine_only(tmp_path: Path) -> None:
@@ -328,3 +330,56 @@ def test_commands_are_told_without_the_places_of_this_machine() -> None:
     assert told == (
         "python benchmarks/contenders/elbo.py --data-dir=DATA --threads=1 --weights=WORK/run"
     )
+
+
+def grown(contender: str, repetition: int, per_second: float, limit: float) -> dict[str, Any]:
+    result = {"per_second": per_second, "limit_per_second": limit}
+    return record(contender, repetition, result=result, peak_mb=300.0)
+
+
+def test_growth_is_a_table_of_each_axis_with_its_knee() -> None:
+    """Batches of 64 to 256 take the same time, 0.01 s; one of 1,024 takes four times as long."""
+    records = [
+        {"job": "scaling", "load_before": 0.5, **each}
+        for each in (
+            grown("default", 0, 12_800.0, 51_200.0),
+            grown("batch 64", 0, 6_400.0, 12_800.0),
+            grown("batch 256", 0, 25_600.0, 51_200.0),
+            grown("batch 1024", 0, 25_600.0, 51_200.0),
+            grown("2 processes, batch 128", 0, 19_200.0, 51_200.0),
+            grown("2 processes, batch 1024", 0, 12_800.0, 51_200.0),
+        )
+    ]
+    text = scaling.section(records)
+    assert "| 64 | 6,400 | 0.50 | 300 |\n| 128 | 12,800 | 0.25 | 300 |" in text
+    assert "From 64 to 1,024 batch a step takes 4 times as long; the knee is at 256." in text
+    assert "| rows |" not in text
+    small, large = scaling.rows(records)
+    # One process of two threads has the default batch, or the one of the axis.
+    assert (small.ours, large.ours) == (1.5, 0.5)
+    facts = provenance("python benchmarks/run.py scaling", threads=2)
+    results = {**facts, "seed": 0, "repeats": 1, "records": records}
+    page = report.page(results, results)
+    assert "## How cost grows" in page
+    assert "the knee is at 256" in page
+    assert "## How cost grows" not in report.page(results)
+
+
+def test_every_size_of_the_growth_is_a_piece() -> None:
+    some = settings.Settings(data_dir="/there", threads=2, work=Path("/here"))
+    pieces = {piece.contender: piece.command([]) for piece in scaling.pieces(some, 0)}
+    assert len(pieces) == 1 + sum(map(len, scaling.AXES.values())) + len(scaling.BATCHES)
+    for axis, value in scaling.DEFAULT.items():
+        assert value not in scaling.AXES[axis]
+        assert f"--{axis}={value}" in pieces["default"]
+    assert "--batch=4096" in pieces["batch 4096"]
+    assert "--processes=2" in pieces["2 processes, batch 1024"]
+
+
+def test_the_size_of_a_point_is_measured_beside_its_limit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--rows=100", "--width=8", "--batch=20", "--latents=2")
+    words = (*size, "--duration=0.05", "--budget=0.002")
+    found = told("scaling", monkeypatch, capsys, *words)
+    assert 0 < found["per_second"] < found["limit_per_second"]

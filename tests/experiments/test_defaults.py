@@ -165,4 +165,5 @@ def test_ours_is_scored_in_the_units_of_the_columns(
 def test_the_plain_command_has_no_options_and_is_examined() -> None:
     run = rp.fit(rp.variants.vae, table("iris", 0, Path()).train, steps=20, progress=False)
     found = ours.facts(run)
+    assert found["settings"]["steps"] == 20
     assert set(found["problems"]) <= {finding.name for finding in rp.doctor.examine(run)}

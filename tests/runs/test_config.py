@@ -18,6 +18,7 @@ from reparam.cli.main import verb_of, verbs
 from reparam.cli.parse import option_types, parse
 from reparam.cli.train_options import options_class
 from reparam.errors import DataError, OptionError, RunError
+from reparam.runs.config import up_to_date
 from reparam.spec import DataSpec
 from reparam.utils.arguments import as_declared
 from reparam.variants import get, names
@@ -317,3 +318,31 @@ class TestFeatures:
         (tmp_path / "broken_features.py").write_text("1 / 0\n")
         words = ("evaluate", trained, "--sample-quality 20 --features broken_features:f")
         assert "division by zero" in reparam(*words, code=2).err
+
+
+TABLE = {"shape": [3], "support": "real"}
+"""The spec of a table."""
+
+
+@pytest.mark.parametrize(
+    ("stored", "known"),
+    [
+        # Before tables had networks of their own, and a likelihood.
+        ({}, {"skip": False, "dropout": 0.0, "likelihood": "gaussian"}),
+        ({"likelihood": "gaussian-shared"}, {"skip": False, "likelihood": "gaussian-shared"}),
+        # Before a likelihood by default was stored by its name.
+        ({"skip": True, "dropout": 0.1}, {"skip": True, "likelihood": "contaminated-gaussian"}),
+        # Before the rules on length were stored as what they decided.
+        ({"chooses_length": True, "length": {"steps": 7}}, {"early_stopping": "held-out"}),
+        ({"chooses_length": False, "length": {"steps": 7}}, {"steps": 7, "early_stopping": 0}),
+        ({"epochs": 3}, {"steps": None, "early_stopping": 0}),
+    ],
+)
+def test_an_older_configuration_gets_what_its_run_had(
+    stored: dict[str, Any], known: dict[str, Any]
+) -> None:
+    recorded = {k: stored[k] for k in ("chooses_length", "length") if k in stored}
+    options = {k: v for k, v in stored.items() if k not in recorded}
+    config = {"variant": "vae", "likelihood": None, **options}
+    found = up_to_date({**config, "recorded": {"spec": TABLE, **recorded}})
+    assert found | known == found

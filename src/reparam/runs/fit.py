@@ -233,7 +233,9 @@ def fit(
     if searched and stored:
         asked |= {name: stored[name] for name in searched}
     elif searched:
-        with_options(model, asked)
+        if devices * nodes > 1:
+            raise OptionError(f"{searched[0]}={AUTO!r}: is found on one device; give devices=1")
+        with_options(model, asked)  # raises where it is not possible
         data = as_dataset(data)
 
         def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
@@ -410,8 +412,8 @@ def _say_tails(model: nn.Module, source: Dataset | Stream) -> None:
     if places:
         note(
             f"{len(places)} of {source.spec.dim} columns have heavy tails "
-            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) instead of "
-            "x; likelihood='gaussian' describes x"
+            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) in place "
+            "of x; likelihood='gaussian' describes x"
         )
     wide = [] if isinstance(source, Stream) else wide_columns(source.images)
     wide = [place for place in wide if place not in places]

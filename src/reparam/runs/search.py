@@ -169,7 +169,7 @@ def chosen(
         values["beta"] = BETAS[0]
     if "latent_dim" in searched:
         values["latent_dim"] = _chosen_size(
-            part.spec.dim, lambda size: scores({**values, "latent_dim": size})
+            part.spec.dim, lambda size: scores({"latent_dim": size, **values})
         )
     if "beta" in searched:
         values["beta"] = preferred({beta: scores({**values, "beta": beta}) for beta in BETAS})
