@@ -4,9 +4,6 @@ from reparam.errors import ShapeError, SupportError
 from reparam.families.family import LIKELIHOODS, Family
 from reparam.spec import DataSpec
 
-# The largest number of grey levels for which a categorical is the default.
-_FEW_LEVELS = 32
-
 _IN_WORDS = {
     "binary": "binary (0 or 1)",
     "unit": "grey (in [0, 1])",
@@ -48,7 +45,7 @@ def default_likelihood(spec: DataSpec) -> str:
     if spec.is_table:
         return "contaminated-gaussian"
     if spec.support == "unit" and spec.levels is not None:
-        return "categorical" if spec.levels <= _FEW_LEVELS else "discretized-logistic"
+        return "discretized-logistic"
     return _DEFAULTS[spec.support]
 
 
