@@ -18,8 +18,8 @@ _FIXES = {
         "on binary pixels the cross-entropy is the Bernoulli likelihood, so use it by that name"
     ),
     ("unit", "bernoulli"): (
-        "binarize it with binarize='dynamic', or use likelihood='continuous-bernoulli', or "
-        "'cross-entropy', the loss of many tutorials that is no likelihood"
+        "binarize it with binarize='dynamic', or use likelihood={default!r}, or 'cross-entropy', "
+        "the loss of many tutorials that is no likelihood"
     ),
 }
 
@@ -83,11 +83,11 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         label = default_likelihood(spec) if name is None else name
         supports = LIKELIHOODS[label].kind.supports
     if spec.support not in supports:
-        instead = f"use likelihood={default_likelihood(spec)!r}"
+        fix = _FIXES.get((spec.support, label.lower()), "use likelihood={default!r}")
         suited = " or ".join(_IN_WORDS[support] for support in supports)
         raise SupportError(
             f"likelihood {label!r} is for {suited} data, but {spec.name!r} is "
-            f"{_IN_WORDS[spec.support]}: {_FIXES.get((spec.support, label.lower()), instead)}"
+            f"{_IN_WORDS[spec.support]}: {fix.format(default=default_likelihood(spec))}"
         )
     if isinstance(name, Family):
         return name
