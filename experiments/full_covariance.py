@@ -32,6 +32,7 @@ def full_covariance(protocol: Protocol) -> Findings:
                 seed=seed,
                 latent_dim=5,
                 hidden=(200,),
+                likelihood="categorical",
                 training={"batch_size": 64},
             )
             found[name].append(protocol.scores(run, data.examples("test").x))

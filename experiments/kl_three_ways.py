@@ -112,6 +112,7 @@ def _trained_rows(protocol: Protocol) -> list[Row]:
             objective=objective,
             latent_dim=8,
             hidden=(200,),
+            likelihood="categorical",
             training={"batch_size": 64},
         )
         found[name] = protocol.scores(run, data.examples("test").x, n_samples=100).elbo

@@ -99,7 +99,9 @@ def small_vae(spec: rp.DataSpec, posterior: Family, hidden: int) -> rp.LatentMod
     latent_dim = posterior.event_shape.numel()
     return rp.LatentModel(
         encoder=rp.Conditional(rp.nn.MLP(spec.shape, hidden), posterior),
-        decoder=rp.Conditional(rp.nn.MLP(latent_dim, hidden), rp.families.likelihood(spec)),
+        decoder=rp.Conditional(
+            rp.nn.MLP(latent_dim, hidden), rp.families.likelihood(spec, "categorical")
+        ),
         prior=rp.priors.StandardNormal(latent_dim),
     )
 

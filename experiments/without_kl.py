@@ -170,6 +170,7 @@ def _look(protocol: Protocol, data: rp.data.Dataset, beta: float, latent_dim: in
         objective=rp.objectives.ELBO(beta=beta),
         latent_dim=latent_dim,
         hidden=(200,),
+        likelihood="categorical",
         training={"batch_size": 64},
     )
     model, train = run.latent_model, data.examples("train").x

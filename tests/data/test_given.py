@@ -1,6 +1,7 @@
 """Data that are given to a run after training: prepared as in training, or refused."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,12 @@ def test_a_likelihood_of_levels_scores_no_values_between_them(runs: dict[str, rp
     assert len(runs["levels"].encode(between)) == 4  # a code of it there is
     with pytest.raises(DataError, match="between two of the 17 levels"):
         runs["levels"].evaluate(between, n_samples=2)
-    assert runs["grey"].evaluate(torch.full((4, 1, 6, 4), 0.3), n_samples=2).elbo is not None
+    between = torch.full((4, 1, 6, 4), 0.3)
+    for name in ("grey", "shades"):
+        with pytest.raises(DataError, match="between two of the 256 levels"):
+            runs[name].evaluate(between, n_samples=2)
+    model = partial(rp.variants.vae, latent_dim=2, hidden=[5], likelihood="continuous-bernoulli")
+    assert fitted(GREY, model).evaluate(between, n_samples=2).elbo is not None
 
 
 def test_a_data_set_prepared_in_another_way_is_refused(runs: dict[str, rp.Run]) -> None:

@@ -237,7 +237,7 @@ def test_a_torch_dataset_of_pictures() -> None:
     pictures = [image.fromarray(np.full((4, 4), 50 * i, np.uint8)) for i in range(4)]
     data = as_dataset(Items([(p, i) for i, p in enumerate(pictures)]))
     assert (data.shape, data.support, data.spec.levels) == ((1, 4, 4), "unit", 256)
-    assert data.images[:, 0, 0].tolist() == [0, 50, 100, 150]
+    assert data.images[:, 0, 0, 0].tolist() == [0, 50, 100, 150]
 
 
 # ---------------------------------------------------------------- loaders

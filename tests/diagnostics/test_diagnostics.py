@@ -399,7 +399,7 @@ class TestLikelihood:
         found = likelihood.cross_entropy(diagnostic_context(run, digits, n_examples=50))
         assert found.severity == expected
         if expected == "problem":
-            assert "likelihood='continuous-bernoulli'" in found.fix
+            assert "likelihood='discretized-logistic'" in found.fix
             assert found.figures["missing_nats"] > 64 * log(2) - 1e-3  # C(λ) is 2 at least
 
     def test_what_is_missing_is_the_normalizer(self) -> None:

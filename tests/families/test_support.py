@@ -116,7 +116,7 @@ def test_categorical_of_a_continuum_is_refused() -> None:
 
 
 def test_bernoulli_of_grey_pixels_offers_to_binarize() -> None:
-    with pytest.raises(SupportError, match=r"binarize='dynamic'.*continuous-bernoulli"):
+    with pytest.raises(SupportError, match=r"binarize='dynamic'.*discretized-logistic"):
         likelihood(SPECS["unit"], "bernoulli")
 
 

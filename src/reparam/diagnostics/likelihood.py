@@ -17,7 +17,7 @@ from reparam.distributions import (
     is_normalized,
 )
 from reparam.evaluation.figure import Figure
-from reparam.families import Family, Gaussian
+from reparam.families import Family, Gaussian, default_likelihood
 from reparam.isolation import isolated
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
@@ -63,7 +63,8 @@ def cross_entropy(context: DiagnosticContext) -> Finding:
     return evidence.problem(
         "Cross-entropy on grey values is no likelihood: it does not sum to one, and no figure of "
         "this run can be compared with one in nats",
-        "likelihood='continuous-bernoulli', or binarize='dynamic' with likelihood='bernoulli'",
+        f"likelihood={default_likelihood(context.run.spec)!r}, or binarize='dynamic' with "
+        "likelihood='bernoulli'",
     )
 
 

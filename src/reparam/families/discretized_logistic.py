@@ -1,4 +1,4 @@
-r"""The discretized logistic: the default likelihood of images with 256 levels.
+r"""The discretized logistic: the default likelihood of grey levels.
 
 .. math:: P(x) = \sigma\!\left(\frac{x + \delta - \mu}{s}\right) -
           \sigma\!\left(\frac{x - \delta - \mu}{s}\right), \qquad \mu, \log s^2 = \mathrm{head}(f)

@@ -4,9 +4,6 @@ from reparam.errors import ShapeError, SupportError
 from reparam.families.family import LIKELIHOODS, Family
 from reparam.spec import DataSpec
 
-# The largest number of grey levels for which a categorical is the default.
-_FEW_LEVELS = 32
-
 _IN_WORDS = {
     "binary": "binary (0 or 1)",
     "unit": "grey (in [0, 1])",
@@ -21,8 +18,8 @@ _FIXES = {
         "on binary pixels the cross-entropy is the Bernoulli likelihood, so use it by that name"
     ),
     ("unit", "bernoulli"): (
-        "binarize it with binarize='dynamic', or use likelihood='continuous-bernoulli', or "
-        "'cross-entropy', the loss of many tutorials that is no likelihood"
+        "binarize it with binarize='dynamic', or use likelihood={default!r}, or 'cross-entropy', "
+        "the loss of many tutorials that is no likelihood"
     ),
 }
 
@@ -48,7 +45,7 @@ def default_likelihood(spec: DataSpec) -> str:
     if spec.is_table:
         return "contaminated-gaussian"
     if spec.support == "unit" and spec.levels is not None:
-        return "categorical" if spec.levels <= _FEW_LEVELS else "discretized-logistic"
+        return "discretized-logistic"
     return _DEFAULTS[spec.support]
 
 
@@ -86,11 +83,11 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         label = default_likelihood(spec) if name is None else name
         supports = LIKELIHOODS[label].kind.supports
     if spec.support not in supports:
-        instead = f"use likelihood={default_likelihood(spec)!r}"
+        fix = _FIXES.get((spec.support, label.lower()), "use likelihood={default!r}")
         suited = " or ".join(_IN_WORDS[support] for support in supports)
         raise SupportError(
             f"likelihood {label!r} is for {suited} data, but {spec.name!r} is "
-            f"{_IN_WORDS[spec.support]}: {_FIXES.get((spec.support, label.lower()), instead)}"
+            f"{_IN_WORDS[spec.support]}: {fix.format(default=default_likelihood(spec))}"
         )
     if isinstance(name, Family):
         return name

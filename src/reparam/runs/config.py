@@ -315,9 +315,6 @@ def _with_older_networks(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_FORMER = {"discretized-logistic": "continuous-bernoulli", "contaminated-gaussian": "gaussian"}
-
-
 def _former_likelihood(spec: DataSpec) -> str:
     """Return the default likelihood of runs that did not store its name.
 
@@ -325,7 +322,9 @@ def _former_likelihood(spec: DataSpec) -> str:
     'continuous-bernoulli'
     """
     name = default_likelihood(spec)
-    return _FORMER.get(name, name)
+    if name == "discretized-logistic":
+        return "categorical" if (spec.levels or 256) <= 32 else "continuous-bernoulli"
+    return "gaussian" if name == "contaminated-gaussian" else name
 
 
 def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
