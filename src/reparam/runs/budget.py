@@ -111,7 +111,7 @@ def chosen_size(seconds: dict[int, float]) -> int:
 
 
 def scaled_lr(size: int) -> float:
-    r"""Return the learning rate for batches of a size, which grows with its square root.
+    r"""Return the learning rate without a range test, which grows with the root of the batch size.
 
     >>> scaled_lr(128), scaled_lr(512)
     (0.005, 0.01)

@@ -127,8 +127,9 @@ def fit(
             replaces ``lr``, ``lr_schedule``, ``lr_warmup`` and ``weight_decay``.
         scheduler: A function from the optimizer to a torch scheduler of its learning rate; None for
             the warm-up and schedule below.
-        lr: The highest learning rate; 0.005 by default, and more with the larger batches that a
-            budget chooses.
+        lr: The highest learning rate. By default a range test finds it: see
+            ``training/range_test.py``. Where there is none, it is 0.005, and more with the larger
+            batches that a budget chooses.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
@@ -263,13 +264,13 @@ def fit(
     n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
     require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
-    if lr is None and recipe.source is not None and isinstance(source, Dataset):
-        # The functions of a user's own model or loader may count or change something.
-        n_steps = (length or length_of(options, len(batches))).steps
+    # The parts and loaders of a user may count calls, or fail to be copied.
+    is_own = recipe.source is None or isinstance(source, Stream) or own_optimizer or scheduler
+    if lr is None and not is_own and runtime.world_size == 1:
         before = time.perf_counter()
-        if own_optimizer is scheduler is None and runtime.world_size == 1:
-            with allocating(batch_size=batch_size, **sizes):
-                lr = found_lr(recipe, batches, options, runtime, n_steps)
+        n_steps = (length or length_of(options, len(batches))).steps
+        with allocating(batch_size=batch_size, **sizes):
+            lr = found_lr(recipe, batches, options, runtime, n_steps)
         if length is not None and length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)

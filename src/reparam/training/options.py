@@ -20,8 +20,9 @@ BATCH_SIZE = 128
 """The number of examples of each step by default."""
 
 LR = 5e-3
-"""The learning rate by default, chosen on 5,000 held-out training images of MNIST, 15 epochs, one
-and two layers of 400: 2e-3 costs the shallow net more than a nat, and 1e-2 the deeper one four."""
+"""The learning rate without a range test, chosen on 5,000 held-out training images of MNIST, 15
+epochs, one and two layers of 400: 2e-3 costs the shallow net more than a nat, and 1e-2 the deeper
+one four."""
 
 LENGTHS = ("epochs", "steps", "budget")
 """The options that set the length of a run; one of them may be given."""
@@ -41,8 +42,9 @@ class TrainingOptions:
             it is not given.
         optimizer: Adam, or Muon for the matrices and Adam for the rest, which takes fewer but
             slower steps: for networks without convolutions and batches of some hundred examples.
-        lr: The highest learning rate; 0.005 by default, and more with the larger batches that a
-            budget chooses.
+        lr: The highest learning rate. By default a range test finds it, in runs of variants on
+            data in memory that have at least 3,334 steps. In others it is 0.005, and more with the
+            larger batches that a budget chooses.
         lr_warmup: The share of all steps in which the learning rate rises to it.
         lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
             all (constant), or in eight stages to a tenth.
