@@ -48,9 +48,10 @@ are those of [defaults](defaults.md); `mnist-deep` has two hidden layers of 400,
 CANDIDATES = """\
 Each cell has the rate that a candidate picks and what it loses against the best of the grid, in
 nats; between two rates of the grid the ELBO is interpolated. The range test
-(`training/range_test.py`) is kept. A rate that falls with the width alone, as in muP, fits wide
-nets too, but does not see depth, convolutions and data. The last column has the rates of several
-seeds of the test."""
+(`training/range_test.py`) is kept. A rate that falls with the width alone, as in muP, does as well
+on these perceptrons. It cannot tell `frey-conv` from `frey-folder`, the same network with another
+likelihood, where the range test finds a rate almost three times as high. The last column has the
+rates of several seeds of the test."""
 
 WHOLE = """\
 The plain command without options, which the doctor examines."""
