@@ -250,16 +250,11 @@ def main() -> None:
     if options.page:
         ROWS.parent.with_name("defaults-rate.md").write_text(page(stored()), encoding="utf-8")
         return
-    rates = ("test",) if options.test else (None, LR) if options.whole else options.lr
+    rates: list[float | None] = [None, LR] if options.whole else options.lr
     for name in options.sets:
         for lr in rates:
-            rows = (
-                [json.loads(line) for line in ROWS.read_text().splitlines()]
-                if ROWS.exists()
-                else []
-            )
-            key = (name, lr, options.seed, options.whole)
-            if any((r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in rows):
+            key = (name, "test" if options.test else lr, options.seed, options.whole)
+            if any((r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in stored()):
                 continue
             folder = Path(options.data_dir)
             if options.test:
