@@ -259,7 +259,7 @@ class TestStopped:
         monkeypatch.setattr(Step, "__call__", step)
         data = rp.data.load("digits")
         with pytest.raises(Interrupted, match="nothing was saved: give out= to keep checkpoints"):
-            rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, progress=False)
+            rp.fit(rp.variants.vae(data.spec, hidden=[4]), data, lr=5e-3, progress=False)
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 

@@ -1,5 +1,6 @@
 """A learning rate that is found by a range test."""
 
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from reparam.variants import Recipe
 from tests.support import Stop, quick_fit, stop_at, weights
 
 X = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)) @ torch.ones(3, 3).triu()
+
+NOISE = torch.randn(200, 8, 1, generator=torch.Generator().manual_seed(0)).double()
 
 
 class Parabola(nn.Module):
@@ -62,19 +65,23 @@ class TestRates:
 
     @pytest.mark.parametrize("curvature", [30.0, 100.0, 500.0])
     def test_the_rate_found_is_stable(self, curvature: float) -> None:
-        """With noise, which keeps θ from its optimum, the loss rises before 2/λ."""
-        noise = torch.randn(200, 8, 1, generator=torch.Generator().manual_seed(0)).double()
-        found = best_rate(losses_of(curvature, *noise))
+        """Even with noise, which keeps θ from its optimum."""
+        found = best_rate(losses_of(curvature, *NOISE))
         assert found is not None
         assert found < 2 / curvature
 
-    def test_the_least_of_a_falling_loss_is_the_highest_rate(self) -> None:
-        assert best_rate([1 / (1 + i) for i in range(100)]) == pytest.approx(rates()[-1] / SAFETY)
+    def test_a_fall_between_two_levels_gives_the_place_of_the_lower_one(self) -> None:
+        """The moving average keeps 0.9^n of the upper level after n steps, 5 % after 28."""
+        losses = [8.0] * 40 + [3.0] * 60
+        assert best_rate(losses) == pytest.approx(rates()[40 + 27] / SAFETY, rel=0.02)
 
-    def test_a_spike_of_one_batch_is_smoothed_away(self) -> None:
-        losses = [abs(i - 50) + 0.0 for i in range(100)]
-        spiked = [loss - 20 * (i == 5) for i, loss in enumerate(losses)]
-        assert best_rate(spiked) == best_rate(losses)
+    @pytest.mark.parametrize("change", [lambda loss: 1000 * loss, lambda loss: loss - 1e4])
+    def test_does_not_depend_on_units(self, change: Callable[[float], float]) -> None:
+        losses = losses_of(100.0, *NOISE)
+        assert best_rate(list(map(change, losses))) == best_rate(losses)
+
+    def test_of_a_loss_that_rises_from_the_start_is_the_lowest_after_smoothing(self) -> None:
+        assert best_rate(list(range(100))) == pytest.approx(rates()[10] / SAFETY, rel=0.02)
 
     def test_without_a_finite_loss_there_is_none(self) -> None:
         assert losses_of(float("nan"), torch.zeros(1, 1)) == []

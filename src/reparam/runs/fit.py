@@ -300,12 +300,12 @@ def fit(
     n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
     require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
     recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
-    if lr is None and recipe.source is not None and isinstance(source, Dataset):
-        # The functions of a user's own model or loader may count or change something.
+    # The parts and loaders of a user may count calls, or fail to be copied.
+    is_own = recipe.source is None or isinstance(source, Stream) or own_optimizer or scheduler
+    if lr is None and not is_own and runtime.world_size == 1:
         before = time.perf_counter()
-        if own_optimizer is None and scheduler is None and runtime.world_size == 1:
-            with allocating(batch_size=batch_size, **sizes):
-                lr = found_lr(recipe, batches, options, runtime, length.steps)
+        with allocating(batch_size=batch_size, **sizes):
+            lr = found_lr(recipe, batches, options, runtime, length.steps)
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)

@@ -4,10 +4,12 @@ A copy of the recipe takes n steps while the learning rate rises exponentially,
 
 .. math:: \eta_i = \eta_0 (\eta_1 / \eta_0)^{i / (n - 1)},
 
-and the loss of every batch is smoothed. It falls as long as steps help, and rises where they are
-too long. A whole training is stable at a smaller rate than a few steps, and the rate of the run is
+and the loss of every batch is smoothed to s. It falls as long as steps help, and rises where they
+are too long. The minimum between is often flat, and its place is noise. So the test takes the least
+rate at which the loss has fallen by 95 %. A whole training is stable at a smaller rate than a few
+steps, and the rate of the run is a quarter of it,
 
-.. math:: \eta = \tfrac15 \arg\min_{\eta_i} \operatorname{smooth}(\mathcal{L})_i.
+.. math:: \eta = \tfrac14 \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\}.
 
 The run itself is not changed: the copy has its own draws, and the run begins as if there had been
 no test. The page ``docs/defaults-rate.md`` has the figures that the constants were chosen by.
@@ -22,6 +24,7 @@ from copy import deepcopy
 from dataclasses import replace as with_changes
 from itertools import chain, count
 from math import isfinite
+from statistics import fmean
 
 from reparam.batch import Batch
 from reparam.objectives.recipe import Recipe
@@ -40,8 +43,14 @@ SHARE = 0.03
 LOWEST, HIGHEST = 1e-3, 0.1
 """The rates of the first and the last step."""
 
-SAFETY = 5.0
-"""The rate with the least loss over that of the run."""
+SAFETY = 4.0
+"""The rate that the test takes over that of the run."""
+
+REST = 0.05
+"""The share of the fall of the loss that is left at the rate that the test takes."""
+
+START = 5
+"""The number of losses whose mean is that of the start."""
 
 MEMORY = 0.9
 """The weight of the past in the smoothed loss."""
@@ -105,7 +114,8 @@ def losses_by_rate(step: Step, batches: Iterator[Batch]) -> list[float]:
 
 
 def best_rate(losses: Sequence[float]) -> float | None:
-    r"""Return a fifth of the rate with the least smoothed loss; None without a loss.
+    r"""Return the learning rate of a run by the losses of a test, with two digits; None if there
+    are too few.
 
     The exponential moving average has no bias towards zero,
 
@@ -118,10 +128,14 @@ def best_rate(losses: Sequence[float]) -> float | None:
         >>> best_rate([abs(i - 50) for i in range(100)])
         0.0027
     """
+    if len(losses) <= 2 * START:
+        return None
     mean, smooth = 0.0, []
     for i, loss in enumerate(losses):
         mean = MEMORY * mean + (1 - MEMORY) * loss
         smooth.append(mean / (1 - MEMORY ** (i + 1)))
-    if not smooth:
-        return None
-    return float(f"{rates()[smooth.index(min(smooth))] / SAFETY:.2g}")
+    # The average of a few losses is as noisy as they are.
+    later = smooth[2 * START :]
+    limit = min(later) + REST * max(fmean(losses[:START]) - min(later), 0.0)
+    first = next(i for i, value in enumerate(later) if value <= limit)
+    return float(f"{rates()[2 * START + first] / SAFETY:.2g}")
