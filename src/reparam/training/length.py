@@ -3,10 +3,12 @@ r"""The length of training: the number of optimizer steps, and when the model is
 A run has ``epochs`` passes over the training split, ``steps`` optimizer steps, or a ``budget`` of
 wall-clock time. Without any of them it has
 
-.. math:: T = \max\bigl(7000 \min(3, \max(1, P_0 / P)),\ T_1\bigr)
+.. math:: T = \max\bigl(7000\, m,\ T_1\bigr), \qquad
+          m = \min\bigl(3, \max(1, \min(P_0 / P,\ T_1 / 2))\bigr)
 
 steps, with :math:`P` weights, :math:`P_0` = 300,000, and :math:`T_1` steps of one pass over the
-data: a small network takes more steps in the same time.
+data: a small network takes more steps in the same time, unless the data are so few that it has
+over-fitted by then.
 
 An epoch is as long as the data: one step for a hundred rows, a hundred thousand for ten million. So
 a run that was not measured in epochs is validated about a hundred times, evenly in steps: at the
@@ -132,13 +134,14 @@ class Length:
         return f"step {step:>{len(last)},}/{last}"
 
 
-def default_steps(n_weights: int) -> int:
+def default_steps(n_weights: int, steps_per_epoch: int) -> int:
     """Return the default number of steps of a network.
 
-    >>> default_steps(650_000), default_steps(200_000), default_steps(10_000)
-    (7000, 10500, 21000)
+    >>> default_steps(650_000, 430), default_steps(50_000, 1), default_steps(50_000, 10)
+    (7000, 7000, 21000)
     """
-    return round(DEFAULT_STEPS * min(MOST_TIMES, max(1.0, N_WEIGHTS / max(1, n_weights))))
+    times = min(MOST_TIMES, N_WEIGHTS / max(1, n_weights), steps_per_epoch / 2)
+    return max(round(DEFAULT_STEPS * max(1.0, times)), steps_per_epoch)
 
 
 def length_of(
@@ -174,10 +177,9 @@ def length_of(
         return Length(steps, reason, options.epochs)
     if options.steps is not None:
         steps, reason = options.steps, f"steps={options.steps}"
-    elif steps_per_epoch > default_steps(n_weights):
-        steps, reason = steps_per_epoch, "one epoch, the default"
     else:
-        steps, reason = default_steps(n_weights), "the default"
+        steps = default_steps(n_weights, steps_per_epoch)
+        reason = "one epoch, the default" if steps == steps_per_epoch else "the default"
     if options.kl_warmup * steps_per_epoch > steps:
         raise OptionError(
             f"kl_warmup={options.kl_warmup}: longer than the run of {steps:,} steps, which are "
