@@ -11,6 +11,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from reparam.errors import OptionError, folded, unknown
+from reparam.families import default_likelihood
 from reparam.runs.config import (
     FITTED,
     among,
@@ -23,6 +24,7 @@ from reparam.runs.config import (
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import DataOptions, ModelOptions
 from reparam.runs.search import AUTO, Auto
+from reparam.spec import DataSpec
 from reparam.training.options import HELD_OUT, LENGTHS, MachineOptions, TrainingOptions
 from reparam.variants import Variant, get, names
 from reparam.variants.kinds import KINDS
@@ -149,6 +151,10 @@ def stored_options(folder: FolderOptions) -> dict[str, Any]:
                 f"the {what} in Python, so {place.path} goes on there: "
                 "fit(model, data, out=..., resume=True)"
             )
+    # The words may name other data, whose default is another one: the data are then compared.
+    default = default_likelihood(DataSpec.from_dict(config["recorded"]["spec"]))
+    if config.get("likelihood") == default:
+        config["likelihood"] = None
     return config
 
 
