@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -248,15 +249,16 @@ def fit(
     batch_size = batch_size or BATCH_SIZE
     options = with_changes(options, batch_size=batch_size)
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
-    batches = training_batches(
+    batches_of = partial(
+        training_batches,
         source,
-        batch_size,
         device=runtime.device,
         seed=options.seed,
         repeat_labeled=own is not None and own.repeats_labeled,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    batches = batches_of(batch_size)
     sizes = recipe.source.options if recipe.source else {}
     n_bytes = sum(p.nbytes for p in recipe.model.parameters() if p.requires_grad)
     # The gradient, and two moments of the optimizer.
@@ -270,7 +272,11 @@ def fit(
         before = time.perf_counter()
         n_steps = (length or length_of(options, len(batches))).steps
         with allocating(batch_size=batch_size, **sizes):
-            lr = found_lr(recipe, batches, options, runtime, n_steps)
+            lr = found_lr(
+                recipe, batches_of(min(batch_size, BATCH_SIZE)), options, runtime, n_steps
+            )
+        if lr is not None and batch_size > BATCH_SIZE:
+            lr = float(f"{lr * scaled_lr(batch_size) / LR:.2g}")
         if length is not None and length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)
