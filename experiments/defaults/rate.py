@@ -47,14 +47,19 @@ are those of [defaults](defaults.md); `mnist-deep` has two hidden layers of 400,
 
 CANDIDATES = """\
 Each cell has the rate that a candidate picks and what it loses against the best of the grid, in
-nats; between two rates of the grid the ELBO is interpolated. The range test
-(`training/range_test.py`) is kept. A rate that falls with the width alone, as in muP, does as well
-on these perceptrons. It cannot tell `frey-conv` from `frey-folder`, the same network with another
-likelihood, where the range test finds a rate almost three times as high. The last column has the
-rates of several seeds of the test."""
+nats; between two rates of the grid the ELBO is interpolated, and beyond it constant. The grid is
+one seed of short runs, which bear higher rates than long ones. The range test
+(`training/range_test.py`) is kept: a rate for every width does as well on these perceptrons, but
+has nothing to say on convolutions, depth and likelihoods. The last column has the rates that the
+test finds with several seeds. The rate with the least smoothed loss itself, over five, was tried
+first: on flat curves it varies by a factor of two, and it loses 0.9 nats on the digits."""
 
 WHOLE = """\
-The plain command without options, which the doctor examines."""
+The plain command without options, which the doctor examines. On banknote the advice
+`training-length` is right: 14,000 steps have -19.54. On cardio the mean of the ELBO is that of two
+of 550 rows, whose encoder extrapolates, with either rate; the median at 0.0078 is -75.15, and the
+log-likelihood by 50 importance samples -75.60. `frey-folder` is not solved: in 150 steps at 0.0068
+the loss has a spike, and the doctor finds `learning-rate` and `encoder`."""
 
 ROWS = Path(__file__).parents[2] / "docs" / "defaults" / "rate.jsonl"
 
@@ -187,7 +192,7 @@ def stored() -> list[Stored]:
 def at(rates: dict[float, float], lr: float) -> float:
     """Return the score at a rate, on lines between the logarithms of the measured rates.
 
-    >>> at({1e-3: 0.0, 1e-1: 2.0}, 1e-2)
+    >>> round(at({1e-3: 0.0, 1e-1: 2.0}, 1e-2), 6)
     1.0
     """
     logs = np.log(sorted(rates))

@@ -142,3 +142,7 @@ class TestRun:
     )
     def test_has_no_test_where_it_says_nothing(self, options: dict[str, Any], lr: float) -> None:
         assert train(**options).config["lr"] == lr
+
+    def test_grows_with_the_root_of_the_batch_beyond_that_of_the_test(self) -> None:
+        plain, large = (train(batch_size=size).config["lr"] for size in (128, 288))
+        assert large == pytest.approx(1.5 * plain, rel=0.05)

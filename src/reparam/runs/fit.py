@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -279,15 +280,16 @@ def fit(
         )
     batch_size = batch_size or BATCH_SIZE
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
-    batches = training_batches(
+    batches_of = partial(
+        training_batches,
         source,
-        batch_size,
         device=runtime.device,
         seed=options.seed,
         repeat_labeled=own is not None and own.repeats_labeled,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    batches = batches_of(batch_size)
     held = source.splits.get("validation")
     n_held = len(held) if isinstance(held, Split) else 0
     options = with_changes(options, batch_size=batch_size)
@@ -305,7 +307,12 @@ def fit(
     if lr is None and not is_own and runtime.world_size == 1:
         before = time.perf_counter()
         with allocating(batch_size=batch_size, **sizes):
-            lr = found_lr(recipe, batches, options, runtime, length.steps)
+            few = batches_of(min(batch_size, BATCH_SIZE))
+            lr = found_lr(recipe, few, options, runtime, length.steps)
+        if lr is not None and batch_size > BATCH_SIZE:
+            # With 512 images of MNIST, 600 steps have a held-out ELBO of -106.1 at the rate of 128
+            # images, 0.0063, and of -104.1 at 0.0125.
+            lr = float(f"{lr * (batch_size / BATCH_SIZE) ** 0.5:.2g}")
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)

@@ -66,7 +66,7 @@ def found_lr(
 
     Arguments:
         recipe: The recipe, on the device; it is not changed.
-        batches: The training split.
+        batches: The training split, whose batches may be smaller than those of the run.
         options: The options of training, whose seed is that of the test.
         runtime: The device and the precision.
         n_steps: The number of all steps of the run.
