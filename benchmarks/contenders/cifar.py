@@ -23,7 +23,7 @@ LATENT = 64
 
 
 class ConvVAE(nn.Module):
-    """Two convolutions down, two up, and one learned deviation of all pixels."""
+    """Two convolutions down, two up, a bias for each pixel, and one deviation of all pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,13 +45,14 @@ class ConvVAE(nn.Module):
             nn.ReLU(),
             nn.Conv2d(32, 3, 3, padding=1),
         )
+        self.bias = nn.Parameter(torch.zeros(1, 3, 32, 32))
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the negative ELBO, a mean over the batch x with shape (B, 3, 32, 32)."""
         mean, log_variance = self.down(x).chunk(2, -1)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
-        error = (x - self.up(z)) * torch.exp(-self.log_scale)
+        error = (x - self.up(z) - self.bias) * torch.exp(-self.log_scale)
         log_density = -0.5 * error.square() - self.log_scale - 0.5 * log(2 * pi)
         kl = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
         return (kl - log_density.sum()) / len(x)

@@ -330,8 +330,6 @@ TABLE = {"shape": [3], "support": "real"}
         # Before tables had networks of their own, and a likelihood.
         ({}, {"skip": False, "dropout": 0.0, "likelihood": "gaussian"}),
         ({"likelihood": "gaussian-shared"}, {"skip": False, "likelihood": "gaussian-shared"}),
-        # Before a likelihood by default was stored by its name.
-        ({"skip": True, "dropout": 0.1}, {"skip": True, "likelihood": "contaminated-gaussian"}),
         # Before the rules on length were stored as what they decided.
         ({"chooses_length": True, "length": {"steps": 7}}, {"early_stopping": "held-out"}),
         ({"chooses_length": False, "length": {"steps": 7}}, {"steps": 7, "early_stopping": 0}),

@@ -109,8 +109,8 @@ class TestSplit:
                 seen[float(event.row["loss"])] = {k: v.clone() for k, v in state.items()}
 
         # A rate that is much too high, so that the last weights are not the best.
-        options: dict[str, Any] = {"lr": 0.05, "lr_schedule": "constant", "progress": False}
-        run = rp.fit(rp.variants.vae, x, steps=60, callbacks=[remember], **options)
+        options: dict[str, Any] = {"lr": 0.01, "lr_schedule": "constant", "progress": False}
+        run = rp.fit(rp.variants.vae, x, steps=300, callbacks=[remember], **options)
         best = seen[min(seen)]
         assert min(seen) < list(seen)[-1]
         assert all(torch.equal(best[name], v) for name, v in run.model.state_dict().items())

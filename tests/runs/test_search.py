@@ -178,7 +178,7 @@ class TestCommandLine:
     def test_auto_is_a_value_of_options_that_stay_numbers(self, tmp_path: Path) -> None:
         options = "--hidden 8 --steps 10 --pictures-every 0"
         said = reparam("train vae --latent-dim auto", options, "--out", tmp_path / "a")
-        assert "--latent-dim 2: log p(x) =" in said.err
+        assert "--latent-dim 8: log p(x) =" in said.err
         stored = yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())
         assert isinstance(stored["latent_dim"], int)
         reparam("train vae --config", tmp_path / "a" / "config.yaml", "--out", tmp_path / "b")

@@ -106,7 +106,7 @@ class TestSummary:
             rp.data.from_arrays(table(30)).spec, likelihood="gaussian", hidden=[8]
         )
         _, model, _ = said_by(capsys, recipe, table(30))
-        assert "hidden 8 silu with a linear skip and dropout 0.1, gaussian in the units" in model
+        assert "hidden 8 silu with a linear skip and dropout, gaussian in the units" in model
 
     def test_lines_fit_into_a_terminal(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -124,7 +124,7 @@ class TestRepetition:
         first, again = tmp_path / "first", tmp_path / "again"
         reparam("train vae --steps 30 --pictures-every 0 --out", first)
         stored = yaml.safe_load((first / "config.yaml").read_text())
-        assert stored["likelihood"] == "categorical"
+        assert stored["likelihood"] == "discretized-logistic"
         assert (stored["steps"], stored["early_stopping"]) == (30, "held-out")
         assert None not in (stored["hidden"], stored["skip"], stored["batch_size"], stored["lr"])
         reparam("train vae --config", first / "config.yaml", "--out", again)

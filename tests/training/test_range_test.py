@@ -128,7 +128,7 @@ class TestRun:
 
     def test_says_what_it_found(self, capsys: pytest.CaptureFixture[str]) -> None:
         run = train(progress=True)
-        said = f"learning rate {run.config['lr']:g}, found by a range test of 100 steps"
+        said = f"adam at {run.config['lr']:g} (found by a range test of 100 steps, cosine"
         assert said in capsys.readouterr().err
 
     @pytest.mark.parametrize(

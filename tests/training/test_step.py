@@ -367,7 +367,12 @@ class TestCallbacks:
     def test_a_run_that_was_stopped_is_a_finished_run(self, tmp_path: Path) -> None:
         out = tmp_path / "run"
         callbacks = [Recorder(stop_at=3)]
-        options: dict[str, Any] = {"batch_size": 10, "progress": False, "callbacks": callbacks}
+        options: dict[str, Any] = {
+            "batch_size": 10,
+            "epochs": 2,
+            "progress": False,
+            "callbacks": callbacks,
+        }
         run = rp.fit(recipe_of(), DATA, out=out, **options)
         assert run.rows[-1]["step"] == 3
         assert same(rp.load(out).model, run.model)

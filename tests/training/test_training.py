@@ -592,7 +592,6 @@ class TestOptions:
             ({"lr": 0}, "lr=0"),
             ({"lr": math.nan}, "lr=nan"),
             ({"lr": math.inf}, "lr=inf"),
-            ({"lr": None}, "lr=None: must be a number"),
             ({"clip_norm": math.nan}, "clip_norm=nan"),
             ({"ema": 1.0}, "ema=1.0"),
             ({"kl_warmup": math.inf}, "kl_warmup=inf"),

@@ -80,7 +80,8 @@ class TestWidth:
         monkeypatch.setattr(sys, "stderr", Terminal())
         assert main([*TRAIN.split(), "--out", str(tmp_path / "run")]) == 0
         shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
-        assert shown.startswith("epoch   1/1")
+        assert shown.startswith("data: ")
+        assert "\nepoch   1/1" in shown
         assert "\x1b" not in shown
 
 

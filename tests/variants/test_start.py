@@ -87,7 +87,7 @@ def test_fit_names_the_columns_with_heavy_tails(capsys: pytest.CaptureFixture[st
         rp.fit(partial(rp.variants.vae, likelihood=likelihood), x, epochs=1)
         said.append(capsys.readouterr().err)
     assert "1 of 2 columns have heavy tails" in said[0]
-    assert "a asinh((x - o)/a): 1 (wide)" in said[0]
+    assert "1 of 2 columns have heavy tails (1 (wide)): the model describes a * asinh" in said[0]
     assert "span more than six" not in said[0]
     assert "columns span more than six orders of magnitude: 1 (wide)" in said[1]
     assert "heavy tails" not in said[1]

@@ -248,6 +248,7 @@ def fit(
         asked, trials = chosen(asked, data, options, train, say if progress else lambda text: None)
     if asked:
         model = with_options(model, asked)
+    reasons = dict.fromkeys(searched, "by held-out log p(x)")
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
     is_chosen = chooses_length(recipe, source, options, devices * nodes)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
@@ -316,8 +317,8 @@ def fit(
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)
-        if progress and lr is not None:
-            note(f"learning rate {lr:g}, found by a range test of {STEPS} steps")
+        if lr is not None:
+            reasons["lr"] = f"found by a range test of {STEPS} steps"
     options = with_changes(
         options,
         lr=lr or LR,
@@ -368,7 +369,6 @@ def fit(
         if not stored and run.is_main:
             if folder is not None:
                 folder.require_free()
-            reasons = dict.fromkeys(searched, "by held-out log p(x)")
             for line in summary(recipe, source, trainer, resolved, reasons) if progress else ():
                 say(line)
         if is_chosen and isinstance(source, Dataset) and not stored:

@@ -54,7 +54,7 @@ def summary(
         source: The data.
         trainer: The trainer, which has not begun.
         precision: The precision of the networks.
-        reasons: Why options of the model have their values, by name, where a search chose them.
+        reasons: Why options have their values, by name, where a search or a test chose them.
         optimizer: The user's own optimizer in words.
         scheduler: The user's own schedule in words.
     """
@@ -62,7 +62,7 @@ def summary(
     return (
         f"data: {_data(source, trainer, rows)}",
         f"model: {_model(recipe, source.spec, reasons)}",
-        f"training: {_training(source, trainer, rows, precision, optimizer, scheduler)}",
+        f"training: {_training(source, trainer, rows, precision, optimizer, scheduler, reasons)}",
     )
 
 
@@ -128,7 +128,8 @@ def _network(options: Mapping[str, Any], spec: DataSpec) -> str:
     """Return the nonlinearity, the skip and the dropout, and whether they are defaults."""
     said = [str(options.get("activation", ""))]
     said += ["with a linear skip"] if options.get("skip") else []
-    said += [f"and dropout {options['dropout']:g}"] if options.get("dropout") else []
+    dropout = options.get("dropout", 0.0)
+    said += ["and dropout"] if dropout is None else [f"and dropout {dropout:g}"] if dropout else []
     names = ("hidden", "activation", "skip", "dropout")
     usual = with_data_defaults(dict.fromkeys(names), (), spec)
     is_default = all(name in options and _same(options[name], usual[name]) for name in names)
@@ -156,6 +157,7 @@ def _training(
     precision: str,
     optimizer: str | None,
     scheduler: str | None,
+    reasons: Mapping[str, str],
 ) -> str:
     """Return the length, the batch size, the rate and the end of a training, with the reasons."""
     options, length = trainer.options, trainer.length
@@ -163,9 +165,10 @@ def _training(
     size = "a batch of the loader" if isinstance(source, Stream) else size
     about = "about " if length.seconds is not None else ""
     said = f"{about}{length.steps:,} steps of {size} ({length.reason})"
+    found = f"{reasons['lr']}, " if "lr" in reasons else ""
     rate = f"{options.optimizer} at {options.lr:g}"
     schedule = f"{options.lr_schedule} after a warm-up of {options.lr_warmup:.0%}"
-    by = optimizer or f"{rate} ({scheduler or schedule})"
+    by = optimizer or f"{rate} ({found}{scheduler or schedule})"
     return f"{said}, {by}, {_end(source, trainer)}; {trainer.runtime.device}, {precision}"
 
 
