@@ -82,7 +82,7 @@ def on_table(contender: str, data: Table, seed: int, dequantize: bool) -> tuple[
 
 
 def fit(variant: Callable[..., rp.Recipe], data: object, seed: int, **options: Any) -> rp.Run:
-    """Return the run of a variant; options are those of the oracle, and there are none by default."""
+    """Return the run of a variant; the options are those of the oracle, and none by default."""
     training = {"lr": options.pop("lr")} if "lr" in options else {}
     model = partial(variant, **options) if options else variant
     return rp.fit(model, data, seed=seed, progress=False, **training)

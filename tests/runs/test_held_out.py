@@ -82,26 +82,26 @@ class TestCrossFitting:
 
 class TestSplit:
     def test_is_made_said_and_kept(self, capsys: pytest.CaptureFixture[str]) -> None:
-        x = points(250)
+        x = points(550)
         runs = [
             rp.fit(rp.variants.vae, x, steps=20, batch_size=50, early_stopping=early, seed=1)
             for early in (None, None, 0)
         ]
         said = capsys.readouterr().err
-        assert said.count("225 × 3 real numbers") == said.count("25 rows held out") == 2
-        assert said.count("250 × 3 real numbers") == said.count("none held out") == 1
+        assert said.count("495 × 3 real numbers") == said.count("55 rows held out") == 2
+        assert said.count("550 × 3 real numbers") == said.count("none held out") == 1
         splits = [run.data.splits for run in runs]  # type: ignore[union-attr]
-        assert [len(each["train"]) for each in splits] == [225, 225, 250]
+        assert [len(each["train"]) for each in splits] == [495, 495, 550]
         assert torch.equal(splits[0]["validation"].x, splits[1]["validation"].x)
         held = runs[0].examples(split="validation")
-        assert len(held) == 25
-        assert runs[0].config["recorded"]["n_train"] == 225
+        assert len(held) == 55
+        assert runs[0].config["recorded"]["n_train"] == 495
         for a, b in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
             assert torch.equal(a, b)
 
     def test_weights_with_the_best_loss_are_kept(self) -> None:
         """Of the model after every validation, on the same draws."""
-        x, seen = points(250), {}
+        x, seen = points(550), {}
 
         def remember(event: Any) -> None:
             if event.kind == "epoch":
@@ -117,11 +117,11 @@ class TestSplit:
 
     @pytest.mark.parametrize("given", [{"epochs": 1}, {"steps": 3, "early_stopping": 0}])
     def test_is_not_made_where_the_length_is_given(self, given: dict[str, Any]) -> None:
-        run = rp.fit(rp.variants.vae, points(250), progress=False, **given)
+        run = rp.fit(rp.variants.vae, points(550), progress=False, **given)
         assert list(run.data.splits) == ["train"]  # type: ignore[union-attr]
 
     def test_is_not_made_for_models_composed_by_hand(self) -> None:
-        run = rp.fit(Center(), points(250), density, steps=3, progress=False)
+        run = rp.fit(Center(), points(550), density, steps=3, progress=False)
         assert list(run.data.splits) == ["train"]  # type: ignore[union-attr]
 
 
@@ -130,17 +130,17 @@ class TestBudget:
         """Roughly: tests run on busy machines."""
         import time
 
-        rp.fit(rp.variants.vae, points(300), steps=1, early_stopping=0, progress=False)
+        rp.fit(rp.variants.vae, points(600), steps=1, early_stopping=0, progress=False)
         began = time.perf_counter()
         run = rp.fit(
-            rp.variants.vae, points(300), budget=1, early_stopping=0, progress=False, device="cpu"
+            rp.variants.vae, points(600), budget=1, early_stopping=0, progress=False, device="cpu"
         )
         assert 0.9 < time.perf_counter() - began < 1.5
         assert run.config["budget"] == "1.0s"
         assert run.rows[-1]["lr"] < 1e-3
 
     def test_counts_the_seconds_before_an_interruption(self, tmp_path: Path) -> None:
-        x, out = points(300), tmp_path / "run"
+        x, out = points(600), tmp_path / "run"
         recipe = rp.variants.vae(rp.data.from_arrays(x).spec, latent_dim=1, hidden=[4])
 
         def stop(event: Event) -> None:

@@ -49,9 +49,9 @@ def said_by(capsys: pytest.CaptureFixture[str], model: Any, data: Any, **options
 
 class TestSummary:
     def test_of_a_table(self, capsys: pytest.CaptureFixture[str]) -> None:
-        data, model, training = said_by(capsys, rp.variants.vae, table(300), steps=40)
+        data, model, training = said_by(capsys, rp.variants.vae, table(600), steps=40)
         assert data == (
-            "data: 270 × 4 real numbers, 1 columns rounded (cells), 1 constant; 30 rows held out"
+            "data: 540 × 4 real numbers, 1 columns rounded (cells), 1 constant; 60 rows held out"
         )
         assert model.startswith("model: vae, 4 latents, hidden 128 128 silu with a linear skip")
         assert "contaminated-gaussian in the units of the data (real columns" in model
@@ -144,7 +144,7 @@ class TestRepetition:
         assert one.config["likelihood"] == "contaminated-gaussian"
         assert one.config["recorded"]["n_validation"] == 60
 
-    @pytest.mark.parametrize("n", [50, 300])
+    @pytest.mark.parametrize("n", [50, 600])
     def test_of_data_in_memory(self, tmp_path: Path, n: int) -> None:
         """By cross-fitting, and by a validation split."""
         first = rp.fit(rp.variants.vae, table(n), steps=20, out=tmp_path / "run", progress=False)
@@ -166,12 +166,12 @@ class TestRepetition:
 class TestHeldOut:
     def test_is_a_choice(self) -> None:
         """Models composed by hand have none by default."""
-        model = rp.variants.vae(rp.data.from_arrays(table(300)).spec).model
+        model = rp.variants.vae(rp.data.from_arrays(table(600)).spec).model
         options: dict[str, Any] = {"steps": 3, "progress": False}
-        run = rp.fit(model, table(300), early_stopping="held-out", **options)
+        run = rp.fit(model, table(600), early_stopping="held-out", **options)
         assert run.config["early_stopping"] == "held-out"
-        assert len(run.data.split("validation")) == 30  # type: ignore[union-attr]
-        assert rp.fit(model, table(300), **options).config["early_stopping"] == 0
+        assert len(run.data.split("validation")) == 60  # type: ignore[union-attr]
+        assert rp.fit(model, table(600), **options).config["early_stopping"] == 0
 
     def test_is_refused_where_it_says_little(self) -> None:
         loader = DataLoader(table(30), batch_size=10)  # type: ignore[arg-type]

@@ -129,7 +129,7 @@ def fit(
             the default of the variant.
         beta: The weight of the KL of such a variant; ``auto`` to choose it in the same way.
         epochs: The number of passes over the training split.
-        steps: The number of optimizer steps; None for 7,000 (up to 21,000 for small networks), or
+        steps: The number of optimizer steps; None for 7,000 (up to 28,000 for small networks), or
             for one pass over the training split where that is more. Give at most one of ``epochs``,
             ``steps`` and ``budget``.
         budget: The wall-clock time of the run, such as ``30s``, ``5m`` or ``1h30m``, or a number of

@@ -1,6 +1,6 @@
 r"""The number of steps of a run on small data, chosen by held-out examples.
 
-A model of a few hundred rows over-fits within the default number of steps. With 200 rows or more, a
+A model of a few hundred rows over-fits within the default number of steps. With 500 rows or more, a
 tenth of them is held out: training keeps the weights with the best loss on them. With fewer rows a
 tenth says too little, and every row counts. Then K-fold cross-fitting trains a copy of the model
 without each fold :math:`F_k`, and the model itself is trained on all rows for
@@ -43,7 +43,7 @@ from reparam.utils.seeding import seeded
 FEWER_THAN = 20_000
 """The number of training examples from which the default number of steps over-fits little."""
 
-SPLIT_FROM = 200
+SPLIT_FROM = 500
 """The least number of training examples of which a tenth is held out."""
 
 SHARE, MOST = 0.1, 2_000

@@ -4,7 +4,7 @@ A run has ``epochs`` passes over the training split, ``steps`` optimizer steps, 
 wall-clock time. Without any of them it has
 
 .. math:: T = \max\bigl(7000\, m,\ T_1\bigr), \qquad
-          m = \min\bigl(3, \max(1, \min(P_0 / P,\ T_1 / 2))\bigr)
+          m = \min\bigl(4, \max(1, \min(P_0 / P,\ T_1 / 2))\bigr)
 
 steps, with :math:`P` weights, :math:`P_0` = 300,000, and :math:`T_1` steps of one pass over the
 data: a small network takes more steps in the same time, unless the data are so few that it has
@@ -27,8 +27,8 @@ from reparam.utils.arguments import as_float
 DEFAULT_STEPS = 7_000
 """The steps of a run by default: 15 epochs of MNIST at batches of 128 are 6,450."""
 
-N_WEIGHTS, MOST_TIMES = 300_000, 3.0
-"""A network with fewer weights takes more steps, up to three times as many."""
+N_WEIGHTS, MOST_TIMES = 300_000, 4.0
+"""A network with fewer weights takes more steps, up to four times as many."""
 
 VALIDATIONS = 100
 """The approximate number of validations of a run that is not measured in epochs."""
@@ -138,7 +138,7 @@ def default_steps(n_weights: int, steps_per_epoch: int) -> int:
     """Return the default number of steps of a network.
 
     >>> default_steps(650_000, 430), default_steps(50_000, 1), default_steps(50_000, 10)
-    (7000, 7000, 21000)
+    (7000, 7000, 28000)
     """
     times = min(MOST_TIMES, N_WEIGHTS / max(1, n_weights), steps_per_epoch / 2)
     return max(round(DEFAULT_STEPS * max(1.0, times)), steps_per_epoch)

@@ -40,7 +40,7 @@ class TrainingOptions:
 
     Arguments:
         epochs: The number of passes over the training split.
-        steps: The number of optimizer steps; by default 7,000 (up to 21,000 for small networks), or
+        steps: The number of optimizer steps; by default 7,000 (up to 28,000 for small networks), or
             one pass over the training split where that is more. Set at most one of epochs, steps
             and budget.
         budget: The wall-clock time of the run, such as 30s, 5m or 1h30m, in which the learning rate
