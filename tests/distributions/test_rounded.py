@@ -185,3 +185,16 @@ def test_a_transform_is_undone() -> None:
     o, a = torch.tensor([0.5, 0.1])
     torch.testing.assert_close(expanded(compressed(x, o, a), o, a), x, rtol=1e-4, atol=1e-5)
     assert bool(expanded(torch.tensor([1e9]), o, a).isfinite())
+
+
+@pytest.mark.parametrize("sigmas", [0.0, 3.0, 300.0, 3e4, 1e6])
+@pytest.mark.parametrize("cell", [0.1, 30.0, 1e5])
+def test_the_gradient_of_a_mass_is_that_of_its_nearer_end(sigmas: float, cell: float) -> None:
+    """Far outside its cell the mass falls as the density at the end that is nearer to the mean."""
+    loc = torch.tensor(0.0, requires_grad=True)
+    distance = torch.tensor(sigmas + 0.5 * cell)
+    p = RoundedNormal(loc, torch.tensor(1.0), torch.tensor(cell))
+    (gradient,) = torch.autograd.grad(p.log_prob(distance), loc)
+    exact = stats.norm.pdf(sigmas) - stats.norm.pdf(sigmas + cell)
+    exact /= stats.norm.sf(sigmas) - stats.norm.sf(sigmas + cell) if sigmas < 30 else np.nan
+    assert float(gradient) == pytest.approx(sigmas if sigmas > 30 else exact, rel=0.02, abs=1e-3)

@@ -382,6 +382,20 @@ def _log_mass(low: Tensor, high: Tensor) -> Tensor:
     # Φ(b) - Φ(a) = Φ(-a) - Φ(-b): the tail on the left has the relative precision.
     is_right = low + high > 0
     a, b = torch.where(is_right, -high, low), torch.where(is_right, -low, high)
-    log_a, log_b = torch.special.log_ndtr(a), torch.special.log_ndtr(b)
+    log_a, log_b = _log_ndtr(a), _log_ndtr(b)
     smallest = torch.finfo(low.dtype).eps
     return log_b + torch.log(-torch.expm1((log_a - log_b).clamp(max=-smallest)))
+
+
+def _log_ndtr(x: Tensor) -> Tensor:
+    r"""Return log Φ(x), with a gradient that is accurate far in the left tail.
+
+    .. math:: \log \Phi(x) = -\tfrac12 x^2
+              + \log \bigl[\tfrac12 \operatorname{erfcx}(-x / \sqrt 2)\bigr]
+
+    The gradient of torch's function is the exponential of a difference of two numbers of the size
+    of x², which overflows in float32 for x below about -1000.
+    """
+    left, right = x.clamp(max=0) * 0.5**0.5, x.clamp(min=0) * 0.5**0.5
+    tail = (0.5 * torch.special.erfcx(-left)).log() - left.square()
+    return torch.where(x < 0, tail, torch.log1p(-0.5 * torch.special.erfc(right)))
