@@ -1,6 +1,6 @@
 """The learning rate: a grid of fixed ones, and the one that a run finds for itself.
 
-``python -m experiments.defaults.rate`` measures what ``docs/defaults/rate.jsonl`` does not have.
+``python -m experiments.defaults.rate`` measures what ``docs/defaults-rate.jsonl`` does not have.
 """
 
 import argparse
@@ -39,7 +39,7 @@ WIDTHS = {
 
 INTRODUCTION = """\
 Written by `python -m experiments.defaults.rate --page` from the rows in
-[defaults/rate.jsonl](defaults/rate.jsonl); do not edit. `python -m experiments.defaults.rate`
+[defaults-rate.jsonl](defaults-rate.jsonl); do not edit. `python -m experiments.defaults.rate`
 measures the grid, `--test` the range test alone, and `--whole` runs of the default length. The sets
 are those of [defaults](defaults.md); `mnist-deep` has two hidden layers of 400, `mnist-wide` one of
 2,048, `mnist-400-4` four of 400, `mnist-1000-3` three of 1,000; `frey-conv` is the variant
@@ -61,7 +61,7 @@ of 550 rows, whose encoder extrapolates, with either rate; the median at 0.0078 
 log-likelihood by 50 importance samples -75.60. `frey-folder` is not solved: in 150 steps at 0.0068
 the loss has a spike, and the doctor finds `learning-rate` and `encoder`."""
 
-ROWS = Path(__file__).parents[2] / "docs" / "defaults" / "rate.jsonl"
+ROWS = Path(__file__).parents[2] / "docs" / "defaults-rate.jsonl"
 
 
 class Case(NamedTuple):

@@ -50,8 +50,8 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
 def start_scale(model: LatentModel, examples: Batch) -> None:
     """Set the location and the scale of the data in the likelihood.
 
-    A row of a table has its own for each column. The entries of other data have a location for each
-    channel or, in a vector, for each entry, and share a scale, which is 1 for intensities in [0, 1].
+    A row of a table has its own for each column. Other data have a location for each channel or, in
+    a vector, for each entry, and one scale, which is 1 for intensities in [0, 1].
     """
     family = cast(Family, family_of(model.decoder))
     layer = family.standardize
