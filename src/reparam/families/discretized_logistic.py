@@ -24,9 +24,6 @@ _LEAST_SCALE = 0.05
 _LARGEST_LOG_SCALE = 7.0
 """The ceiling of log s, in the scale of the data."""
 
-_LEAST_VARIANCE = 1e-4
-"""The least variance at the start, in that of the data, for pixels that never vary."""
-
 
 @as_likelihood("discretized-logistic")
 @numbers(levels=2)
@@ -89,6 +86,4 @@ class DiscretizedLogistic(Family):
 
     def start_variance_at(self, variance: Tensor) -> None:
         """Start at this variance, at least 1e-4 of that of the data."""
-        unit = 1.0 if self.standardize is None else self.standardize.scale
-        log_variance = (variance / unit**2).clamp(min=_LEAST_VARIANCE).log()
-        set_bias(self._attached(), 1, log_variance - log(pi**2 / 3))
+        set_bias(self._attached(), 1, self.log_variance(variance) - log(pi**2 / 3))

@@ -23,6 +23,9 @@ from reparam.utils.registry import PartRegistry
 
 Shape = int | Sequence[int]
 
+_LEAST_VARIANCE = 1e-4
+"""The least variance at the start, in that of the data, for entries that never vary."""
+
 
 @numbers(n_raw=1)
 class Family(nn.Module, ABC):
@@ -190,6 +193,15 @@ class Family(nn.Module, ABC):
         Arguments:
             variance: The variance of each entry, with shape (*event).
         """
+
+    def log_variance(self, variance: Tensor) -> Tensor:
+        """Return the logarithm of a variance of standardized entries, at least that of 1e-4.
+
+        Arguments:
+            variance: The variance of each entry in the units of the data, with shape (*event).
+        """
+        unit = 1.0 if self.standardize is None else self.standardize.scale
+        return (variance / unit**2).clamp(min=_LEAST_VARIANCE).log()
 
     def as_input(self, x: Tensor) -> Tensor:
         """Return examples of this likelihood as the encoder reads them: transformed, standardized.

@@ -37,9 +37,6 @@ _FLOOR_IN_CELLS, _LEAST_FLOOR = 0.05, 1e-5
 _CEILING = 1e3
 """The ceiling of a learned σ, which no data need: one outlier would make it infinite."""
 
-_LEAST_VARIANCE = 1e-4
-"""The least variance at the start, where training data repeat one value."""
-
 
 # With variance ½ the log-density is -‖x - μ‖² and a constant: the loss of many tutorials.
 @as_likelihood("squared-error", scale=0.5**0.5)
@@ -206,8 +203,7 @@ class Gaussian(Family):
 
     def start_variance_at(self, variance: Tensor) -> None:
         """Start at this variance, at least 1e-4 of the scale of the data."""
-        unit = 1.0 if self.standardize is None else self.standardize.scale
-        log_variance = (variance / unit**2).clamp(min=_LEAST_VARIANCE).log()
+        log_variance = self.log_variance(variance)
         if self.scale == "learned":
             set_bias(self._attached(), 1, log_variance)
         elif self.scale == "shared":
