@@ -15,7 +15,7 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.trained import TrainedRun
 from reparam.families import Family
 from reparam.models.conditional import family_of
-from reparam.models.latent import LatentModel, as_latent, is_latent
+from reparam.models.latent import LatentModel, as_latent, is_latent, standardization_of
 from reparam.objectives import ELBO, Objective
 from reparam.objectives.bounds import value_at
 from reparam.objectives.clustering_elbo import ClusteringELBO
@@ -210,6 +210,5 @@ def diagnostic_context(
     sample = Sample(train.x, run.spec.support, run.spec)
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
-    family = family_of(as_latent(run.model).decoder) if is_latent(run.model) else None
-    sample = replace(sample, has_model=True, layer=None if family is None else family.standardize)
+    sample = replace(sample, has_model=True, layer=standardization_of(run.model))
     return DiagnosticContext(run, train, held, held_name, objective, sample, last_phase, seed)

@@ -346,6 +346,16 @@ def is_latent(model: nn.Module) -> bool:
     return has_parts or isinstance(model, LatentModel | Latent)
 
 
+def standardization_of(model: nn.Module) -> Standardize | None:
+    """Return the layer of a model's likelihood that standardizes the data; None without one.
+
+    >>> standardization_of(nn.Linear(1, 1)) is None
+    True
+    """
+    family = family_of(as_latent(model).decoder) if is_latent(model) else None
+    return None if family is None else family.standardize
+
+
 def _distribution(part: nn.Module, value: Tensor, c: Tensor | None) -> Distribution:
     """Return a part's distribution, for a value and a condition in the type of its weights."""
     c = None if c is None else in_type_of(part, c)

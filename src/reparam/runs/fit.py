@@ -15,15 +15,13 @@ from torch import Tensor, nn
 
 from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Split, Stream, as_dataset
-from reparam.data.columns import wide_columns
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
 from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
-from reparam.models.aggregate import far_codes
-from reparam.models.conditional import Conditional, family_of
-from reparam.models.latent import LatentModel, as_latent, is_latent
+from reparam.models.conditional import Conditional
+from reparam.models.latent import LatentModel, as_latent
 from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
@@ -41,7 +39,7 @@ from reparam.runs.load import load
 from reparam.runs.resume import check_same, is_sound
 from reparam.runs.run import Run
 from reparam.runs.search import AUTO, Auto, Choice, chosen, with_options
-from reparam.runs.summary import summary
+from reparam.runs.summary import remarks, summary
 from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
@@ -69,9 +67,6 @@ from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note, say
-
-N_FAR = 500
-"""The number of examples whose codes are compared with the prior after training."""
 
 
 @known_options
@@ -404,45 +399,9 @@ def fit(
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
         if progress and run.is_main:
-            _say_tails(recipe.model, source)
-            _say_far(recipe.model, source, options.seed)
+            for text in remarks(recipe.model, source, options.seed):
+                note(text)
     return run
-
-
-def _say_tails(model: nn.Module, source: Dataset | Stream) -> None:
-    """Print a note of the columns of a table that are transformed, or that should be."""
-    family = family_of(as_latent(model).decoder) if is_latent(model) else None
-    layer = None if family is None else family.standardize
-    if layer is None or not source.spec.is_table:
-        return
-    places = layer.linear_width.nonzero().flatten().tolist()
-    if places:
-        note(
-            f"{len(places)} of {source.spec.dim} columns have heavy tails "
-            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) in place "
-            "of x; likelihood='gaussian' describes x"
-        )
-    wide = [] if isinstance(source, Stream) else wide_columns(source.images)
-    wide = [place for place in wide if place not in places]
-    if wide:
-        note(
-            f"columns span more than six orders of magnitude: {source.spec.listed(wide)}; "
-            "likelihood='contaminated-gaussian' transforms such columns"
-        )
-
-
-def _say_far(model: nn.Module, source: Dataset | Stream, seed: int) -> None:
-    """Print a note where the codes of the data lie where the prior does not draw."""
-    if not is_latent(model) or isinstance(source, Stream):
-        return
-    split = "validation" if "validation" in source.splits else "train"
-    far = far_codes(as_latent(model), source.examples(split, seed, limit=N_FAR), seed)
-    if far is not None:
-        note(
-            f"mean and spread of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of the KL: the "
-            "codes lie where the prior does not draw, so that samples are poor; "
-            "run.with_prior('flow') fits a prior to them"
-        )
 
 
 def as_recipe(model: Recipe | nn.Module, objective: Objective | None = None) -> Recipe:

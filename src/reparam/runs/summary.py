@@ -1,19 +1,19 @@
-"""What a run has inferred from its data and chosen, in three lines: its data, model and training.
+"""What a run says: before training what it inferred and chose, after it what to look at.
 
-``fit`` prints the lines before training. The values themselves are in ``config.yaml``, from which
-the run can be repeated without inference.
+``fit`` prints three lines before training: its data, model and training. The values themselves are
+in ``config.yaml``, from which the run can be repeated without inference.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from reparam.data import Dataset, Stream
-from reparam.data.columns import N_ROWS, columns
+from reparam.data.columns import N_ROWS, columns, wide_columns
 from reparam.families import default_likelihood
-from reparam.models.conditional import family_of
-from reparam.models.latent import as_latent, is_latent
+from reparam.models.aggregate import far_codes
+from reparam.models.latent import as_latent, is_latent, standardization_of
 from reparam.objectives.recipe import Recipe
 from reparam.runs.config import described
 from reparam.runs.held_out import n_folds_of
@@ -25,6 +25,9 @@ from reparam.variants.networks import with_data_defaults
 
 N_ENTRIES = 2_000_000
 """The largest number of entries of a table that are looked at for this summary."""
+
+N_FAR = 500
+"""The number of examples whose codes are compared with the prior after training."""
 
 _WHY = {
     "bernoulli": "values 0 or 1",
@@ -143,8 +146,7 @@ def _same(given: Any, usual: Any) -> bool:
 
 def _likelihood(model: nn.Module, name: str, spec: DataSpec) -> str:
     """Return the name of the likelihood, its units, and why it is the default."""
-    family = family_of(as_latent(model).decoder) if is_latent(model) else None
-    is_scaled = family is not None and family.standardize is not None and spec.support == "real"
+    is_scaled = standardization_of(model) is not None and spec.support == "real"
     units = " in the units of the data" if is_scaled else ""
     why = _WHY.get(name, "") if name == default_likelihood(spec) else ""
     return f"{name}{units}{f' ({why})' if why else ''}"
@@ -183,3 +185,50 @@ def _end(source: Dataset | Stream, trainer: Trainer) -> str:
     if early:
         return f"ends after {early} validations without a better ELBO"
     return "to the end"
+
+
+def remarks(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterator[str]:
+    """Yield remarks on a trained model: columns with heavy tails, and codes far from the prior.
+
+    Arguments:
+        model: The trained model.
+        source: Its data.
+        seed: The seed of the run.
+    """
+    yield from _tails(model, source)
+    yield from _far_codes(model, source, seed)
+
+
+def _tails(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
+    """Yield remarks on the columns of a table that are transformed, or that should be."""
+    layer = standardization_of(model)
+    if layer is None or not source.spec.is_table:
+        return
+    places = layer.linear_width.nonzero().flatten().tolist()
+    if places:
+        yield (
+            f"{len(places)} of {source.spec.dim} columns have heavy tails "
+            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) in place "
+            "of x; likelihood='gaussian' describes x"
+        )
+    wide = [] if isinstance(source, Stream) else wide_columns(source.images)
+    wide = [place for place in wide if place not in places]
+    if wide:
+        yield (
+            f"columns span more than six orders of magnitude: {source.spec.listed(wide)}; "
+            "likelihood='contaminated-gaussian' transforms such columns"
+        )
+
+
+def _far_codes(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterator[str]:
+    """Yield a remark where the codes of the data lie where the prior does not draw."""
+    if not is_latent(model) or isinstance(source, Stream):
+        return
+    split = "validation" if "validation" in source.splits else "train"
+    far = far_codes(as_latent(model), source.examples(split, seed, limit=N_FAR), seed)
+    if far is not None:
+        yield (
+            f"mean and spread of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of the KL: the "
+            "codes lie where the prior does not draw, so that samples are poor; "
+            "run.with_prior('flow') fits a prior to them"
+        )

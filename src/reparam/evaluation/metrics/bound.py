@@ -26,8 +26,7 @@ from reparam.evaluation.likelihood.precision import CHANCE, computed_in_float64,
 from reparam.evaluation.likelihood.proposal import TUNED, is_tunable
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.isolation import isolated
-from reparam.models.conditional import family_of
-from reparam.models.latent import LatentModel
+from reparam.models.latent import LatentModel, standardization_of
 
 NO_ELBO = (
     "the code is deterministic, so that it has no density: there is no KL, no ELBO and no "
@@ -100,8 +99,7 @@ IN_CELLS = (
 
 def _nature(context: Context) -> tuple[str, int | None]:
     """Return a note on what log p(x) is, and the number of rounded columns of a table."""
-    family = None if context.is_directed else family_of(context.latent.decoder)
-    layer = None if family is None else family.standardize
+    layer = None if context.is_directed else standardization_of(context.latent)
     if layer is None or not layer.per_entry:
         return A_DENSITY, None
     n_rounded, n = int((layer.width > 0).sum()), layer.width.numel()

@@ -11,7 +11,7 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
-from reparam.models.conditional import family_of
+from reparam.models.latent import standardization_of
 
 
 def _error(facts: Facts, figures: Figures) -> str:
@@ -32,8 +32,7 @@ class Reconstruction(Metric):
         if context.spec.support in ("categorical", "tokens"):
             return Measured()
 
-        family = family_of(context.latent.decoder)
-        layer = None if family is None else family.standardize
+        layer = standardization_of(context.latent)
 
         def error(part: Batch) -> Tensor:
             found, x = context.latent.reconstruct(part.x, part.c), part.x
