@@ -16,7 +16,7 @@ help:
 	@echo "make install    make $(VENV), with the command reparam in it"
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
 	@echo "make lint       ruff; make types: mypy"
-	@echo "make bench      measure reparam beside a tutorial's loop and pythae; an hour or so"
+	@echo "make bench      measure reparam beside a tutorial's loop and pythae; two hours or so"
 
 install: $(VENV)/.installed
 
@@ -54,6 +54,7 @@ types: $(VENV)/.developing
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/run.py scaling $(BENCH)
+	$(BIN)/python benchmarks/run.py frontier $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

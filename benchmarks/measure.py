@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import process, pythae_environment
 from benchmarks.jobs import ALONE, JOBS
+from benchmarks.jobs.frontier import picture
 from benchmarks.report import page, rows_of
 from benchmarks.settings import HERE, Settings
 from experiments.ledger.provenance import ROOT, provenance
@@ -21,6 +22,7 @@ from experiments.ledger.rows import markdown
 from reparam.errors import DataError
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "pictures" / "frontier.png"
 
 
 def main(description: str | None = None) -> None:
@@ -44,27 +46,35 @@ def measure_all(options: argparse.Namespace) -> None:
     }
     fixed = ("machine", "quick", "images", "commit")
     records = Records(out, facts, resume=options.resume, fixed=fixed)
-    is_alone = options.jobs == [ALONE]
+    alone = alone_in(options)
     settings = Settings(
         data_dir=str(Path(options.data_dir or downloaded()).expanduser().resolve()),
         threads=options.threads,
         work=out.parent.resolve() / ".work" / out.stem,
-        pythae=None if is_alone else interpreter(options, facts["machine"]["torch"]),
+        pythae=None if alone == "scaling" else interpreter(options, facts["machine"]["torch"]),
         quick=options.quick,
         images=options.images,
     )
     if not options.resume:
         shutil.rmtree(settings.work, ignore_errors=True)
     settings.work.mkdir(parents=True, exist_ok=True)
-    for name in options.jobs or [name for name in JOBS if name != ALONE]:
+    for name in options.jobs or [name for name in JOBS if name not in ALONE]:
         measure(name, options.repeats, settings, records)
     print("\n".join(markdown(rows_of(records.values))))
     if not options.quick and not options.no_page:
-        others = stored("cpu" if is_alone else ALONE)
-        found = (others, records.values) if is_alone else (records.values, others)
-        if found[0] is not None:
-            PAGE.write_text(page(*found), encoding="utf-8")
+        found = {name: stored(name) for name in ("cpu", *ALONE)}
+        found[alone or "cpu"] = records.values
+        if found["cpu"] is not None:
+            PAGE.write_text(page(found), encoding="utf-8")
+        if found["frontier"] is not None:
+            PICTURE.parent.mkdir(exist_ok=True)
+            picture(found["frontier"]["records"]).savefig(PICTURE, dpi=110)
         print(f"\nwritten: {out}, {PAGE}")
+
+
+def alone_in(options: argparse.Namespace) -> str | None:
+    """Return the job that is run by itself; None for the others."""
+    return next((name for name in ALONE if name in options.jobs), None)
 
 
 def stored(name: str) -> dict[str, Any] | None:
@@ -101,16 +111,16 @@ def parsed(description: str | None = None) -> argparse.Namespace:
     unknown = [name for name in options.jobs if name not in JOBS]
     if unknown:
         parser.error(f"no job {unknown[0]!r}: name some of {', '.join(JOBS)}")
-    if ALONE in options.jobs and len(options.jobs) > 1:
-        parser.error(f"{ALONE} has a file of its own: run it by itself")
+    alone = alone_in(options)
+    if alone is not None and len(options.jobs) > 1:
+        parser.error(f"{alone} has a file of its own: run it by itself")
     if options.device == "cuda":
         parser.error("the jobs for a GPU are those of: python -m benchmarks.gpu")
     if options.repeats < 3 and not options.quick:
         parser.error("a median needs --repeats of at least 3; --quick does with one")
     if options.quick:
         options.repeats = 1
-    name = ALONE if options.jobs == [ALONE] else "cpu"
-    name = "quick.json" if options.quick else f"{name}.json"
+    name = "quick.json" if options.quick else f"{alone or 'cpu'}.json"
     options.out = options.out or str(HERE / "results" / name)
     return options
 

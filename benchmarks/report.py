@@ -1,9 +1,9 @@
 """The page of a measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.jobs import JOBS, scaling
+from benchmarks.jobs import JOBS, frontier, scaling
 from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
@@ -50,26 +50,60 @@ def growth(results: Results | None) -> str:
     """Return the section on how cost grows; empty where it was not measured."""
     if results is None:
         return ""
-    measured = f"{words(results)}; {results['repeats']} repetitions"
     return f"""
 ## How cost grows
 
 {scaling.section(results["records"])}
 
-Measured on {measured}. Every record is in `benchmarks/results/scaling.json`. The command:
-
-    {results["command"]}
+{source(results, "scaling")}
 """
 
 
-def page(results: Results, of_growth: Results | None = None) -> str:
+def bought(results: Results | None) -> str:
+    """Return the section on what a time buys; empty where it was not measured."""
+    if results is None:
+        return ""
+    recipes = "\n".join(
+        f"- {name}: `reparam train vae {' '.join(in_words(recipe))}`"
+        for name, recipe in frontier.FIXED.items()
+    )
+    return f"""
+## What a time buys
+
+![ELBO and log-likelihood over seconds](pictures/frontier.png)
+
+`--budget` sets the length of a run by a wall-clock time. The seconds of `reparam` are those of the
+whole process; the tutorial and pythae have the weights after the last epoch within each time, which
+begins after they have imported torch. The fixed recipes are:
+
+{recipes}
+
+The log-likelihood is that of the first 1,000 test images by {frontier.SAMPLES} importance samples.
+The figure has the first repetition; the longest time is measured in this one only.
+
+{source(results, "frontier")}
+"""
+
+
+def source(results: Results, name: str) -> str:
+    """Return where the figures of a job that is run by itself come from."""
+    return f"""Measured on {words(results)}; {results["repeats"]} repetitions. Every record is in
+`benchmarks/results/{name}.json`. The command:
+
+    {results["command"]}"""
+
+
+def page(found: Mapping[str, Results | None]) -> str:
     """Return the page of the documentation.
 
     Arguments:
-        results: The results of all jobs but ``scaling``.
-        of_growth: The results of ``scaling``.
+        found: The results by the names of their files: those of ``cpu``, and of the jobs that are
+            run by themselves, if they are measured.
     """
-    rows = rows_of(results) + ([] if of_growth is None else rows_of(of_growth))
+    results = found["cpu"]
+    if results is None:
+        return ""
+    rows = [row for each in found.values() if each is not None for row in rows_of(each)]
     recipe = " ".join(in_words(RECIPE))
     notes = {row.note: f"- {row.what}: {row.note}." for row in reversed(rows) if row.note}
     instructions = ", ".join(results["machine"]["bfloat16"]) or "no instructions for bfloat16"
@@ -97,7 +131,7 @@ Medians over repetitions.
 ## Noise
 
 {noise(results, rows)}
-{growth(of_growth)}
+{bought(found.get("frontier"))}{growth(found.get("scaling"))}
 ## What is compared
 
 The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the

@@ -10,6 +10,7 @@ evaluator measures all of them:
 import argparse
 import gzip
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -128,6 +129,31 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as stored:
             found = dict(stored)
     return {name: torch.tensor(values, dtype=torch.float32) for name, values in found.items()}
+
+
+class Snapshots:
+    """The weights at the end of the last epoch within each of several times.
+
+    The time runs from the creation of this object.
+
+    Arguments:
+        budgets: The times in seconds, separated by commas; empty for none.
+        folder: The folder for the weights, ``SECONDS.npz`` for each time.
+    """
+
+    def __init__(self, budgets: str, folder: str) -> None:
+        self.budgets = sorted(float(each) for each in budgets.split(",") if each)
+        self.folder = Path(folder)
+        self.began = time.perf_counter()
+
+    def save(self, weights: Mapping[str, np.ndarray]) -> bool:
+        """Write the weights for every time that has not passed; return whether all have."""
+        elapsed = time.perf_counter() - self.began
+        for budget in self.budgets:
+            if elapsed <= budget:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                save_weights(self.folder / f"{budget:g}.npz", weights)
+        return bool(self.budgets) and elapsed > self.budgets[-1]
 
 
 def arguments(description: str | None, **more: object) -> argparse.Namespace:

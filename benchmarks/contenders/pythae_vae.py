@@ -1,10 +1,12 @@
 """Train with pythae's pipeline, until a test ELBO is reached or for so many epochs.
 
     python pythae_vae.py --data-dir DIR --epochs 25 --until -104.2
+    python pythae_vae.py --data-dir DIR --budgets 5,15 --folder FOLDER
 
 Its own VAE, trainer and checkpoints; encoder and decoder are the tutorial's, Adam at 1e-3, batches
 of 128. The time of the search for the number of epochs, an evaluation after each epoch, is
-reported separately, so that it can be subtracted.
+reported separately, so that it can be subtracted. With ``--budgets`` it trains for the longest of
+these times, and the weights after the last epoch within each are written.
 """
 
 import os
@@ -14,7 +16,7 @@ import time
 import numpy as np
 import torch
 from elbo import elbo, images
-from mnist import LAYERS, arguments, read_images, save_weights, tell
+from mnist import LAYERS, Snapshots, arguments, read_images, save_weights, tell
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -22,6 +24,9 @@ from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
+
+MANY = 100_000
+"""A number of epochs that no time suffices for."""
 
 
 class Encoder(BaseEncoder):
@@ -73,15 +78,20 @@ def weights_of(model: VAE) -> dict[str, Tensor]:
     return found
 
 
+def as_arrays(model: VAE) -> dict[str, np.ndarray]:
+    """Return the weights in the common form, as arrays."""
+    return {name: tensor.numpy() for name, tensor in weights_of(model).items()}
+
+
 class Reached(Exception):
-    """The target ELBO was reached."""
+    """The target ELBO, or the end of the time, was reached."""
 
 
 class Watch(TrainingCallback):
-    """Time epochs, and stop once the test ELBO is reached."""
+    """Time epochs, and stop once the test ELBO, or the end of the time, is reached."""
 
-    def __init__(self, model: VAE, x: Tensor | None, until: float) -> None:
-        self.model, self.x, self.until = model, x, until
+    def __init__(self, model: VAE, x: Tensor | None, until: float, snapshots: Snapshots) -> None:
+        self.model, self.x, self.until, self.snapshots = model, x, until, snapshots
         self.seconds: list[float] = []
         self.elbos: list[float] = []
         self.searching = 0.0
@@ -95,6 +105,8 @@ class Watch(TrainingCallback):
         """Note the time, then measure the ELBO."""
         ended = time.perf_counter()
         self.seconds.append(ended - self.began)
+        if self.snapshots.save(as_arrays(self.model)):
+            raise Reached
         if self.x is None:
             return
         random = torch.get_rng_state()
@@ -107,16 +119,17 @@ class Watch(TrainingCallback):
 
 def main() -> None:
     """Train, and print the seconds of every epoch and of the search."""
-    options = arguments(__doc__, epochs=25, until=0.0, weights="")
+    options = arguments(__doc__, epochs=25, until=0.0, weights="", budgets="", folder="")
+    snapshots = Snapshots(options.budgets, options.folder)
     stored = read_images(options.data_dir, "train")[: options.limit or None]
     x = stored[:, None].astype(np.float32) / 255
     model = make_model()
     wanted = images(options.data_dir, options.limit) if options.until else None
-    watch = Watch(model, wanted, options.until)
+    watch = Watch(model, wanted, options.until, snapshots)
     with tempfile.TemporaryDirectory() as folder:
         config = BaseTrainerConfig(
             output_dir=os.path.join(folder, "run"),
-            num_epochs=options.epochs,
+            num_epochs=MANY if options.budgets else options.epochs,
             learning_rate=1e-3,
             per_device_train_batch_size=128,
             seed=options.seed,
@@ -129,7 +142,7 @@ def main() -> None:
             # What the pipeline does after its last epoch.
             model.save(os.path.join(folder, "final"))
     if options.weights:
-        save_weights(options.weights, {k: v.numpy() for k, v in weights_of(model).items()})
+        save_weights(options.weights, as_arrays(model))
     tell(
         seconds=watch.seconds,
         n_images=len(x),

@@ -1,17 +1,29 @@
 """Train the tutorial's way: a ``DataLoader`` that makes a tensor of one image at a time.
 
     python tutorial.py --data-dir DIR --epochs 15
+    python tutorial.py --data-dir DIR --budgets 5,15 --folder FOLDER
 
 Adam at 1e-3, batches of 128, 784-400-20, the loss read in every step. The data set does for each
 image what torchvision's MNIST and ToTensor do. The pass over the test images that the tutorial
-makes after every epoch is left out, in its favor.
+makes after every epoch is left out, in its favor. With ``--budgets`` it trains for the longest of
+these times, and writes the weights after the last epoch within each.
 """
 
 import time
+from itertools import count
 
 import numpy as np
 import torch
-from mnist import VAE, arguments, loss, of_tutorial, read_images, save_weights, tell
+from mnist import (
+    VAE,
+    Snapshots,
+    arguments,
+    loss,
+    of_tutorial,
+    read_images,
+    save_weights,
+    tell,
+)
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -42,13 +54,14 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 def main() -> None:
     """Train, and print the seconds of every epoch."""
-    options = arguments(__doc__, epochs=15, weights="")
+    options = arguments(__doc__, epochs=15, weights="", budgets="", folder="")
+    snapshots = Snapshots(options.budgets, options.folder)
     images = Images(options.data_dir, options.limit)
     loader = DataLoader(images, batch_size=128, shuffle=True)
     model = VAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seconds, last = [], 0.0
-    for _ in range(options.epochs):
+    for _ in count() if options.budgets else range(options.epochs):
         began, total = time.perf_counter(), 0.0
         model.train()
         for x, _label in loader:
@@ -60,6 +73,8 @@ def main() -> None:
             optimizer.step()
         seconds.append(time.perf_counter() - began)
         last = total / len(images)
+        if snapshots.save(of_tutorial(model)):
+            break
     if options.weights:
         save_weights(options.weights, of_tutorial(model))
     tell(seconds=seconds, n_images=len(images), loss=last)

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 import reparam as rp
 from benchmarks import measure, process, report, settings
-from benchmarks.jobs import likelihood, scaling, throughput, to_elbo
+from benchmarks.jobs import frontier, likelihood, scaling, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
@@ -151,6 +152,9 @@ def test_evaluator_agrees_with_an_integral(tmp_path: Path) -> None:
     exact = torch.trapezoid(log_q.exp() * inside, dx=16 / 2000, dim=0)
     spread = torch.trapezoid(log_q.exp() * (score - score.mean(0)) ** 2, dx=16 / 2000, dim=0)
     assert ((found - exact).abs() < 4 * (spread / draws).sqrt() + 1e-3).all()
+    exact = (score + prior.log_prob(z).squeeze(-1)).logsumexp(0) + np.log(16 / 2000)
+    found = load("elbo").log_likelihood(w, x, samples=draws)
+    torch.testing.assert_close(found, exact.double(), rtol=0, atol=0.02)
 
 
 def test_evaluator_reads_what_reparam_writes(data_dir: Path, tmp_path: Path) -> None:
@@ -240,6 +244,42 @@ def test_time_to_the_elbo_counts_where_it_was_reached() -> None:
     assert worse.met is False
 
 
+def test_a_budget_is_compared_with_what_took_no_longer() -> None:
+    def found(contender: str, elbo: float, wall_s: float = 0.0, **later: float) -> dict[str, Any]:
+        def values(elbo: float) -> dict[str, float]:
+            return {"elbo": elbo, "log_likelihood": elbo + 5}
+
+        checked = {at[1:]: values(value) for at, value in later.items()} or values(elbo)
+        return record(contender, 0, wall_s=wall_s, checked=checked)
+
+    records = [
+        found("budget 5", -104.0, 6.5),
+        found("budget 15", -102.0, 16.0),
+        found("15 epochs", -101.5, 20.0),  # later than both
+        found("the recipe of to-elbo", -104.2, 5.0),
+        found("tutorial", 0.0, _5=-115.0, _15=-101.9),
+    ]
+    five, _, fifteen, likelihood = frontier.rows(records)
+    assert (five.ours, five.met) == (pytest.approx(0.2), True)
+    assert (fifteen.ours, fifteen.met) == (pytest.approx(-0.1), False)
+    assert likelihood.ours == pytest.approx(-0.1)
+    assert "-101.90 by tutorial in 15.0 s" in fifteen.note
+    assert len(frontier.picture(records).axes) == 2
+
+
+def test_weights_are_those_of_the_last_epoch_within_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every epoch ends a second after the one before."""
+    clock = count()
+    monkeypatch.setattr(load("mnist").time, "perf_counter", lambda: float(next(clock)))
+    snapshots = load("mnist").Snapshots("2,4", str(tmp_path))
+    done = [snapshots.save({"epoch": np.array(epoch)}) for epoch in range(1, 6)]
+    assert done == [False] * 4 + [True]
+    kept = {place.stem: int(np.load(place)["epoch"]) for place in tmp_path.iterdir()}
+    assert kept == {"2": 2, "4": 4}
+
+
 def test_likelihood_is_compared_per_image_and_draw() -> None:
     limit = {"per_second": 50_000.0}
     ours = {"seconds": 2.4, "n_images": 20, "samples": 5000, "log_likelihood_of_first": -100.0}
@@ -261,7 +301,7 @@ def test_likelihood_is_compared_per_image_and_draw() -> None:
 def test_page_names_what_was_missed() -> None:
     records = [{"job": "to-elbo", "load_before": 0.5, **r} for r in elbo_records(-104.1)]
     facts = provenance("python benchmarks/run.py", threads=2)
-    text = report.page({**facts, "seed": 0, "repeats": 1, "records": records})
+    text = report.page({"cpu": {**facts, "seed": 0, "repeats": 1, "records": records}})
     assert "1 of 3 targets met." in text
     assert "15.00, target 10; the comparison does not hold" in text
     line = (
@@ -271,9 +311,7 @@ def test_page_names_what_was_missed() -> None:
 
 
 def test_page_is_made_of_the_stored_records() -> None:
-    stored = measure.stored("cpu")
-    assert stored is not None
-    page = report.page(stored, measure.stored("scaling"))
+    page = report.page({name: measure.stored(name) for name in ("cpu", "scaling", "frontier")})
     assert page == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
 
@@ -359,10 +397,10 @@ def test_growth_is_a_table_of_each_axis_with_its_knee() -> None:
     assert (small.ours, large.ours) == (1.5, 0.5)
     facts = provenance("python benchmarks/run.py scaling", threads=2)
     results = {**facts, "seed": 0, "repeats": 1, "records": records}
-    page = report.page(results, results)
+    page = report.page({"cpu": results, "scaling": results})
     assert "## How cost grows" in page
     assert "the knee is at 256" in page
-    assert "## How cost grows" not in report.page(results)
+    assert "## How cost grows" not in report.page({"cpu": results, "scaling": None})
 
 
 def test_every_size_of_the_growth_is_a_piece() -> None:

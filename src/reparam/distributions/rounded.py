@@ -294,10 +294,11 @@ class Standardized(DeclaredDistribution):
         """Return standardized entries, and their distribution with the cells of these values."""
         base, y = self.base, value
         if self.linear_width is not None and self.origin is not None:
-            y = compressed(value, self.origin, self.linear_width)
             if self.width is not None and isinstance(base, RoundedNormal | ContaminatedNormal):
                 y, width = _compressed_cells(value, self.width, self.origin, self.linear_width)
                 base = base.in_cells(width / self.scale)
+            else:
+                y = compressed(value, self.origin, self.linear_width)
         return (y - self.loc) / self.scale, base
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008

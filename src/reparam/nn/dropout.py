@@ -1,18 +1,21 @@
-"""Dropout that falls with the number of training examples.
+r"""Dropout that falls with the number of training examples.
 
-A network of a hundred rows over-fits within seconds, and one of ten thousand hardly does. The share
-of features that are set to 0 is therefore
+A network of a hundred rows over-fits within seconds, and one of ten thousand hardly does; the more
+columns, the sooner. The share of features that are set to 0 for n rows of d columns is therefore
 
-.. math:: p(n) = p \\min(1, 250 / n)
+.. math:: p(n, d) = p \min(1, 25 d / n)
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 
 from reparam.utils.arguments import numbers
 
-FEW = 250
-"""The number of training examples up to which the share is the highest."""
+FEW = 25
+"""The number of training examples for each column up to which the share is the highest."""
 
 
 @numbers(highest=0)
@@ -20,14 +23,14 @@ class Dropout(nn.Module):
     r"""Set a share of the features to 0 in training, and scale the others by 1 / (1 - p).
 
     Arguments:
-        highest: p, the share for at most 250 training examples.
+        highest: p, the share for at most 25 training examples for each column.
 
     References:
         Srivastava et al., Dropout, JMLR 2014.
 
     Example:
         >>> layer = Dropout(0.1)
-        >>> layer.set_examples(1000)
+        >>> layer.set_examples(1000, 10)
         >>> layer.share
         tensor(0.0250)
     """
@@ -39,19 +42,27 @@ class Dropout(nn.Module):
         self.highest = highest
         # A buffer, so that a run that goes on has the share that it began with.
         self.register_buffer("share", torch.tensor(highest))
+        self._share = highest  # a number of the host: reading a buffer waits for a GPU
 
     @torch.no_grad()
-    def set_examples(self, n: int) -> None:
-        """Set the share for n training examples."""
-        self.share.fill_(self.highest * min(1.0, FEW / n))
+    def set_examples(self, n: int, n_columns: int) -> None:
+        """Set the share for a number of training examples.
+
+        Arguments:
+            n: The number of training examples.
+            n_columns: The number of entries of an example.
+        """
+        self.share.fill_(self.highest * min(1.0, FEW * n_columns / n))
+        self._share = float(self.share)
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Return features of any shape, with new noise in training."""
-        if not self.training:
-            return x
-        kept = torch.rand_like(x) >= self.share
-        return x * kept / (1 - self.share)
+        return dropout(x, self._share) if self.training and self._share else x
 
     def extra_repr(self) -> str:
         """Return the highest share, for printing."""
         return f"highest={self.highest}"
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        super()._load_from_state_dict(*given)
+        self._share = float(self.share)

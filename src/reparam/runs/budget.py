@@ -20,6 +20,7 @@ from copy import deepcopy
 from dataclasses import replace as with_changes
 from itertools import chain, count, islice
 from statistics import median
+from typing import NamedTuple
 
 from reparam.data import Dataset, Split, Stream
 from reparam.data.given import training_batches
@@ -112,6 +113,20 @@ def chosen_size(seconds: dict[int, float]) -> int:
     return max(size for size, each in seconds.items() if each <= limit)
 
 
+class Plan(NamedTuple):
+    """What fits into a wall-clock time.
+
+    Arguments:
+        batch_size: The number of examples of each step.
+        length: The length of the run.
+        n_small: The number of steps that fit with batches of the default size, or smaller ones.
+    """
+
+    batch_size: int
+    length: Length
+    n_small: int
+
+
 def planned(
     budget: str | float,
     spent: Clock,
@@ -122,7 +137,7 @@ def planned(
     n_runs: int = 1,
     optimizer: OptimizerFactory | None = None,
     scheduler: SchedulerFactory | None = None,
-) -> tuple[int, Length]:
+) -> Plan:
     """Return the batch size and the length of a run in a wall-clock time.
 
     Arguments:
@@ -161,6 +176,5 @@ def planned(
     n_validated = len(held) if isinstance(held, Split) else 0
     options = with_changes(options, budget=None, steps=n_steps, batch_size=size)
     length = length_of(options, len(batches), n_validated)
-    return size, with_changes(
-        length, reason=f"budget={budget}", seconds=left if n_runs == 1 else None
-    )
+    length = with_changes(length, reason=f"budget={budget}", seconds=left if n_runs == 1 else None)
+    return Plan(size, length, int(left / each.get(BATCH_SIZE, each[size]) / n_runs))

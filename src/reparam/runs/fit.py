@@ -49,6 +49,7 @@ from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
+    EMA,
     HELD_OUT,
     LENGTHS,
     LR,
@@ -59,7 +60,7 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
-from reparam.training.range_test import STEPS, found_lr
+from reparam.training.range_test import found_lr, steps_of_test
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -91,7 +92,7 @@ def fit(
     weight_decay: float = 0.0,
     clip_norm: float = 1.0,
     kl_warmup: float = 0.0,
-    ema: float = 0.0,
+    ema: float | None = None,
     early_stopping: EarlyStopping | None = None,
     seed: int = 0,
     log_every: int = 50,
@@ -142,7 +143,8 @@ def fit(
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
-        ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
+        ema: The decay of a moving average of the weights, which becomes the model; 0 for none. None
+            is 0.99 where held-out examples choose the number of steps, and 0 in other runs.
         early_stopping: Stop after this number of validations without a better ELBO, and keep the
             best weights; 0 to train to the end; ``held-out`` to choose the number of steps by the
             loss on held-out examples: see ``runs.held_out``. None is 0 where ``epochs`` is given or
@@ -254,16 +256,18 @@ def fit(
                 f"early_stopping={HELD_OUT!r}: {source.name!r} was loaded without a validation "
                 "split; load it with one, such as validation=0.1 for a tenth of the training data"
             )
+    if options.ema is None:
+        options = with_changes(options, ema=EMA if is_chosen else 0.0)
     type_of_weights = weights_type(recipe.model)
     if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
         precision = "float32"  # bfloat16 has three digits, and the values of a table have more
     resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
-    length = _recorded_length(stored)
+    length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
-        batch_size, length = planned(
+        batch_size, length, n_small = planned(
             options.budget,
             lambda: time.perf_counter() - began,
             recipe,
@@ -304,7 +308,8 @@ def fit(
         before = time.perf_counter()
         with allocating(batch_size=batch_size, **sizes):
             few = batches_of(min(batch_size, BATCH_SIZE))
-            lr = found_lr(recipe, few, options, runtime, length.steps)
+            n = steps_of_test(n_small or length.steps)
+            lr = found_lr(recipe, few, options, runtime, length.steps, n)
         if lr is not None and batch_size > BATCH_SIZE:
             # With 512 images of MNIST, 600 steps have a held-out ELBO of -106.1 at the rate of 128
             # images, 0.0063, and of -104.1 at 0.0125.
@@ -313,7 +318,7 @@ def fit(
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)
         if lr is not None:
-            reasons["lr"] = f"found by a range test of {STEPS} steps"
+            reasons["lr"] = f"found by a range test of {n} steps"
     options = with_changes(
         options,
         lr=lr or LR,

@@ -44,11 +44,16 @@ class MovingAverage:
         decay = ((1 + t) / (10 + t)).clamp(max=self.decay) * (t > 0)
         averages = [*self.module.parameters(), *self.module.buffers()]
         values = [*model.parameters(), *model.buffers()]
+        by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, (1 - decay).to(average.dtype))
+            each = by_type.setdefault(average.dtype, ([], []))
+            each[0].append(average)
+            each[1].append(value)
+        for dtype, (old, new) in by_type.items():
+            if dtype.is_floating_point:
+                torch._foreach_lerp_(old, new, (1 - decay).to(dtype))  # type: ignore[call-overload]
             else:
-                average.copy_(value)
+                torch._foreach_copy_(old, new)
         t += 1
 
     def state_dict(self) -> dict[str, Tensor]:

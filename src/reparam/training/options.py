@@ -24,6 +24,10 @@ LR = 5e-3
 epochs, one and two layers of 400: 2e-3 costs the shallow net more than a nat, and 1e-2 the deeper
 one four."""
 
+EMA = 0.99
+"""The decay of the moving average in runs whose number of steps held-out examples choose. They end
+while the learning rate is still high, and the average has less noise than the last weights."""
+
 EarlyStopping = int | Literal["held-out"]
 """When training ends: after a number of validations, or by the loss on held-out examples."""
 
@@ -57,7 +61,8 @@ class TrainingOptions:
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
-        ema: The decay of a moving average of the weights, which becomes the model; 0 for none.
+        ema: The decay of a moving average of the weights, which becomes the model; 0 for none. By
+            default 0.99 where held-out examples choose the number of steps, and 0 in other runs.
         early_stopping: Stop after this number of validations without a better ELBO, and keep the
             best weights; 0 to train to the end. A validation comes after every epoch where epochs
             is set, and about a hundred times in other runs. With held-out the loss on held-out
@@ -95,7 +100,7 @@ class TrainingOptions:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     kl_warmup: float = 0.0
-    ema: float = 0.0
+    ema: float | None = None
     early_stopping: EarlyStopping | None = None
     seed: int = 0
     log_every: int = 50
@@ -135,6 +140,8 @@ class TrainingOptions:
         if self.lr is not None:
             values["lr"] = as_float("lr", self.lr, minimum=0.0, open_ends=True)
         for name in ("ema", "lr_warmup"):
+            if values[name] is None:
+                continue
             values[name] = share = as_float(name, values[name])
             if not 0 <= share < 1:
                 raise OptionError(f"{name}={share}: must be at least 0 and below 1")

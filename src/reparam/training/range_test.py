@@ -7,9 +7,11 @@ A copy of the recipe takes n steps while the learning rate rises exponentially,
 and the loss of every batch is smoothed to s. It falls as long as steps help, and rises where they
 are too long. The minimum between is often flat, and its place is noise. So the test takes the least
 rate at which the loss has fallen by 95 %. A whole training is stable at a smaller rate than a few
-steps, and the rate of the run is a quarter of it,
+steps, and the rate of the run is a part of it,
 
-.. math:: \eta = \tfrac14 \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\}.
+.. math:: \eta = \tfrac1c \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\},
+
+with c = 4 for a run of 7,000 steps or more, and less for shorter ones.
 
 The run itself is not changed: the copy has its own draws, and the run begins as if there had been
 no test. The page ``docs/defaults-rate.md`` has the figures that the constants were chosen by.
@@ -29,22 +31,23 @@ from statistics import fmean
 from reparam.batch import Batch
 from reparam.objectives.recipe import Recipe
 from reparam.training.batches import Batches, FirstEpoch
+from reparam.training.length import DEFAULT_STEPS
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
 
-STEPS = 100
-"""The number of steps of a test."""
+STEPS, FEWEST = 100, 40
+"""The number of steps of a test, and of the shortest one."""
 
 SHARE = 0.03
-"""The largest share of the steps of a run that a test takes; shorter runs have none."""
+"""The largest share of the steps of a run that a test takes."""
 
 LOWEST, HIGHEST = 1e-3, 0.1
 """The rates of the first and the last step."""
 
-SAFETY = 4.0
-"""The rate that the test takes over that of the run."""
+SAFETY, LEAST_SAFETY = 4.0, 2.0
+"""The rate that the test takes over that of the run, for long runs and for the shortest."""
 
 REST = 0.05
 """The share of the fall of the loss that is left at the rate that the test takes."""
@@ -52,17 +55,22 @@ REST = 0.05
 START = 5
 """The number of losses whose mean is that of the start."""
 
-MEMORY = 0.9
-"""The weight of the past in the smoothed loss."""
+MEMORY = 0.1
+"""The share of the steps of a test that the smoothed loss is about the mean of."""
 
 
 def found_lr(
-    recipe: Recipe, batches: Batches, options: TrainingOptions, runtime: Runtime, n_steps: int
+    recipe: Recipe,
+    batches: Batches,
+    options: TrainingOptions,
+    runtime: Runtime,
+    n_steps: int,
+    n_tested: int,
 ) -> float | None:
     """Return the learning rate that a range test finds, with two digits.
 
-    There is no test, and the result is None, if it takes more than ``SHARE`` of the steps, against
-    a second player, whose loss may rise at any rate, and where the first step fails.
+    There is no test, and the result is None, for 0 steps, against a second player, whose loss may
+    rise at any rate, and where the first step fails.
 
     Arguments:
         recipe: The recipe, on the device; it is not changed.
@@ -70,38 +78,60 @@ def found_lr(
         options: The options of training, whose seed is that of the test.
         runtime: The device and the precision.
         n_steps: The number of all steps of the run.
+        n_tested: The number of steps of the test.
     """
-    if recipe.players or not len(batches) or n_steps * SHARE < STEPS:
+    if recipe.players or not len(batches) or not n_tested:
         return None
     # The KL has its full weight, with which most of the run takes place.
     options = with_changes(options, kl_warmup=0.0, ema=0.0)
     with seeded(runtime.device, options.seed):
         step = Step(deepcopy(recipe), options, n_steps, runtime, FirstEpoch(batches))
-        losses = losses_by_rate(step, chain.from_iterable(map(batches.epoch, count())))
-    return best_rate(losses)
+        endless = chain.from_iterable(map(batches.epoch, count()))
+        losses = losses_by_rate(step, endless, n_tested)
+    return best_rate(losses, n_tested, safety_of(n_steps))
 
 
-def rates() -> list[float]:
-    """Return the learning rates of the steps.
+def steps_of_test(n_steps: int) -> int:
+    """Return the number of steps of a test for a run; 0 if the run is too short for one.
+
+    >>> steps_of_test(7000), steps_of_test(2000), steps_of_test(1000)
+    (100, 60, 0)
+    """
+    n = min(STEPS, int(SHARE * n_steps))
+    return n if n >= FEWEST else 0
+
+
+def safety_of(n_steps: int) -> float:
+    """Return the rate that a test takes over that of a run: a shorter run bears a higher rate.
+
+    >>> safety_of(7000), safety_of(700)
+    (4.0, 2.0)
+    """
+    return min(SAFETY, max(LEAST_SAFETY, SAFETY * (n_steps / DEFAULT_STEPS) ** (1 / 3)))
+
+
+def rates(n: int = STEPS) -> list[float]:
+    """Return the learning rates of n steps.
 
     >>> found = rates()
     >>> len(found), found[0], found[-1]
     (100, 0.001, 0.1)
     """
-    return [LOWEST * (HIGHEST / LOWEST) ** (i / (STEPS - 1)) for i in range(STEPS)]
+    return [LOWEST * (HIGHEST / LOWEST) ** (i / (n - 1)) for i in range(n)]
 
 
-def losses_by_rate(step: Step, batches: Iterator[Batch]) -> list[float]:
+def losses_by_rate(step: Step, batches: Iterator[Batch], n: int = STEPS) -> list[float]:
     """Return the loss of every batch while the rate rises, in nats; shorter if training diverges.
 
     Arguments:
         step: A step of training, which is used up.
         batches: The batches.
+        n: The number of steps.
     """
     losses: list[float] = []
     for turn in step.turns:
         turn.rate = None
-    for lr, batch in zip(rates(), batches, strict=False):
+    for lr, batch in zip(rates(n), batches, strict=False):
         for turn in step.turns:
             turn.set_lr(lr)
         try:
@@ -113,7 +143,7 @@ def losses_by_rate(step: Step, batches: Iterator[Batch]) -> list[float]:
     return losses
 
 
-def best_rate(losses: Sequence[float]) -> float | None:
+def best_rate(losses: Sequence[float], n: int = STEPS, safety: float = SAFETY) -> float | None:
     r"""Return the learning rate of a run by the losses of a test, with two digits; None if there
     are too few.
 
@@ -123,6 +153,8 @@ def best_rate(losses: Sequence[float]) -> float | None:
 
     Arguments:
         losses: The loss of every step.
+        n: The number of steps that the test was to take.
+        safety: The rate that the test takes over that of the run.
 
     Example:
         >>> best_rate([abs(i - 50) for i in range(100)])
@@ -130,12 +162,13 @@ def best_rate(losses: Sequence[float]) -> float | None:
     """
     if len(losses) <= 2 * START:
         return None
+    memory = 1 - 1 / (MEMORY * n)
     mean, smooth = 0.0, []
     for i, loss in enumerate(losses):
-        mean = MEMORY * mean + (1 - MEMORY) * loss
-        smooth.append(mean / (1 - MEMORY ** (i + 1)))
+        mean = memory * mean + (1 - memory) * loss
+        smooth.append(mean / (1 - memory ** (i + 1)))
     # The average of a few losses is as noisy as they are.
     later = smooth[2 * START :]
     limit = min(later) + REST * max(fmean(losses[:START]) - min(later), 0.0)
     first = next(i for i, value in enumerate(later) if value <= limit)
-    return float(f"{rates()[2 * START + first] / SAFETY:.2g}")
+    return float(f"{rates(n)[2 * START + first] / safety:.2g}")

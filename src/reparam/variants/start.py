@@ -61,7 +61,7 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
     if layer.per_entry:
         for module in model.modules():
             if isinstance(module, Dropout):
-                module.set_examples(len(x))
+                module.set_examples(len(x), x[0].numel())
         found = columns(x, transform=family.transform)
         layer.set(found.loc, found.scale, found.width, found.origin, found.linear_width)
         return
