@@ -19,6 +19,9 @@ from experiments.ledger.records import read_json, write_json
 
 Keywords = Mapping[str, Any]
 
+TRAINING: Keywords = {"precision": "float32", "lr_schedule": "cosine", "clip_norm": 1.0}
+"""The options of ``rp.fit`` that experiments have where they do not set them."""
+
 
 class Scores(NamedTuple):
     """Figures of every example, in nats with shape (N,).
@@ -102,7 +105,7 @@ class Protocol:
             data: The training data.
             seed: Instead of the protocol's.
             epochs: Instead of the protocol's.
-            training: Options of ``rp.fit``. The precision is float32 unless it is one of them.
+            training: Options of ``rp.fit``, in place of ``TRAINING``.
         """
         seed = self.seed if seed is None else seed
         epochs = self.epochs if epochs is None else epochs
@@ -119,7 +122,7 @@ class Protocol:
             epochs=epochs,
             seed=seed,
             pictures_every=0,
-            **{"precision": "float32", **training},
+            **{**TRAINING, **training},
         )
 
     def train_variant(
@@ -243,9 +246,8 @@ class Protocol:
         recipe = rp.variants.build(name, data.spec, **options)
         device = self.options.device
         began = time.process_time()
-        rp.fit(
-            recipe, data, device=device, precision="float32", progress=False, epochs=1, **training
-        )
+        how: dict[str, Any] = {**TRAINING, **training}
+        rp.fit(recipe, data, device=device, progress=False, epochs=1, **how)
         return time.process_time() - began
 
 

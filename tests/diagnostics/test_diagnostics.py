@@ -575,7 +575,7 @@ class TestCurves:
         source = data.load("digits", validation=71)
         torch.manual_seed(0)
         recipe = variants.vae(source.spec, hidden=[64])
-        run = quick_fit(recipe, source, epochs=30, lr=2.0)
+        run = quick_fit(recipe, source, epochs=30, lr=2.0, clip_norm=1.0)
         found = training.learning_rate(diagnostic_context(run, source))
         assert found.severity == "problem", str(found)
         assert "lr=0.2" in found.fix

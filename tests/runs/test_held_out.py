@@ -56,10 +56,12 @@ class TestCrossFitting:
 
     @pytest.mark.parametrize("n", [3, 7, 60])
     def test_structure_is_learned(self, n: int) -> None:
-        stop, model = chosen(points(n, shift=5.0))
+        x = points(n, shift=5.0)
+        stop, model = chosen(x)
         assert stop is not None
         assert stop > 50
-        assert torch.allclose(model.mean, torch.full((3,), 5.0), atol=1.5)
+        # It stops between the first weights, which are 0, and the mean of the rows.
+        assert (model.mean - x.mean(0)).norm() < 0.5 * x.mean(0).norm()
 
     def test_length_is_said_recorded_and_kept(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -34,7 +34,7 @@ from reparam.training.runtime import Runtime
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
 
-SIZES = (64, 128, 256, 512, 1024)
+SIZES = (64, 128, 256, 384, 512, 768, 1024)
 """The batch sizes that are measured."""
 
 SHARE = 0.03
@@ -70,7 +70,7 @@ def seconds_per_step(
         source: The data.
         options: The options of training.
         runtime: The device and the precision.
-        sizes: The batch sizes.
+        sizes: The batch sizes in order. Sizes after one that is too slow are not measured.
         seconds: The time of all measurements. Each takes at least three steps, the first of which
             does not count.
         optimizer: See ``fit``.
@@ -100,6 +100,8 @@ def seconds_per_step(
                     float(scalars["loss"])  # waits for the device
                 taken.append(clock() - before)
             found[size] = median(taken[1:])
+            if found[size] > SLOWER * found[sizes[0]]:
+                break
     return found
 
 

@@ -88,9 +88,9 @@ def fit(
     scheduler: SchedulerFactory | None = None,
     lr: float | None = None,
     lr_warmup: float = 0.2,
-    lr_schedule: ScheduleName = "cosine",
+    lr_schedule: ScheduleName = "linear",
     weight_decay: float = 0.0,
-    clip_norm: float = 1.0,
+    clip_norm: float = 100.0,
     kl_warmup: float = 0.0,
     ema: float | None = None,
     early_stopping: EarlyStopping | None = None,
@@ -139,7 +139,7 @@ def fit(
         lr: The highest learning rate; None for the one that a range test on a copy of a variant
             finds in at most 3 % of the steps, and for 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
-        lr_schedule: ``cosine``, ``linear``, ``constant`` or ``stages``: see ``TrainingOptions``.
+        lr_schedule: ``linear``, ``cosine``, ``constant`` or ``stages``: see ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.

@@ -51,7 +51,9 @@ class MovingAverage:
             each[1].append(value)
         for dtype, (old, new) in by_type.items():
             if dtype.is_floating_point:
-                torch._foreach_lerp_(old, new, (1 - decay).to(dtype))  # type: ignore[call-overload]
+                share = decay.to(dtype)
+                torch._foreach_mul_(old, share)
+                torch._foreach_add_(old, torch._foreach_mul(new, 1 - share))
             else:
                 torch._foreach_copy_(old, new)
         t += 1

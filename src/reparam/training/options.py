@@ -40,7 +40,7 @@ LENGTHS = ("epochs", "steps", "budget")
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train: an optimizer, a short warm-up, a cosine decay to zero.
+    """How to train: an optimizer, a warm-up, and a linear decay to zero.
 
     Arguments:
         epochs: The number of passes over the training split.
@@ -56,7 +56,7 @@ class TrainingOptions:
         lr: The highest learning rate; by default the one that a range test on a copy of a variant
             finds in at most 3 % of the steps, and 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
-        lr_schedule: How the learning rate falls after that: as a cosine or a line to zero, not at
+        lr_schedule: How the learning rate falls after that: as a line or a cosine to zero, not at
             all (constant), or in eight stages to a tenth.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
         clip_norm: The largest norm of the gradient; 0 for no limit.
@@ -96,9 +96,9 @@ class TrainingOptions:
     # 1e-2 the deeper one four.
     lr: float | None = None
     lr_warmup: float = 0.2
-    lr_schedule: ScheduleName = "cosine"
+    lr_schedule: ScheduleName = "linear"
     weight_decay: float = 0.0
-    clip_norm: float = 1.0
+    clip_norm: float = 100.0
     kl_warmup: float = 0.0
     ema: float | None = None
     early_stopping: EarlyStopping | None = None

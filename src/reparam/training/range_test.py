@@ -37,7 +37,7 @@ from reparam.training.runtime import Runtime
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
 
-STEPS, FEWEST = 100, 40
+STEPS, FEWEST = 100, 25
 """The number of steps of a test, and of the shortest one."""
 
 SHARE = 0.03
@@ -95,7 +95,7 @@ def steps_of_test(n_steps: int) -> int:
     """Return the number of steps of a test for a run; 0 if the run is too short for one.
 
     >>> steps_of_test(7000), steps_of_test(2000), steps_of_test(1000)
-    (100, 60, 0)
+    (100, 60, 30)
     """
     n = min(STEPS, int(SHARE * n_steps))
     return n if n >= FEWEST else 0
