@@ -1,6 +1,7 @@
 """The page of the stored rows: a table for each group, and how often ours wins."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from statistics import mean
 
 from experiments.defaults.classical import CLASSICAL
@@ -57,17 +58,28 @@ def score(rows: Rows, name: str, contender: str) -> float | None:
     return None if not scores or None in scores else mean(scores)
 
 
-def differences(rows: Rows, names: Sequence[str], others: Sequence[str]) -> dict[str, float]:
-    """Return ours less the best of others, in nats, for each set that has both.
+def difference(rows: Rows, name: str, other: str) -> float | None:
+    """Return ours less another contender in nats, over the seeds of both; None without one.
 
-    A fit without a score is infinitely far behind.
+    A fit of ours without a score is infinitely far behind, and one of the other does not count.
     """
+    mine = {row["seed"]: row["score"] for row in _of(rows, name, "ours")}
+    theirs = {row["seed"]: row["score"] for row in _of(rows, name, other)}
+    both = [seed for seed in mine if theirs.get(seed) is not None]
+    if not both:
+        return None
+    if None in [mine[seed] for seed in both]:
+        return -inf
+    return mean(mine[seed] - theirs[seed] for seed in both)
+
+
+def differences(rows: Rows, names: Sequence[str], others: Sequence[str]) -> dict[str, float]:
+    """Return ours less the best of others, in nats, for each set that has both."""
     found = {}
     for name in names:
-        theirs = [value for other in others if (value := score(rows, name, other)) is not None]
-        if theirs and _of(rows, name, "ours"):
-            mine = score(rows, name, "ours")
-            found[name] = float("-inf") if mine is None else mine - max(theirs)
+        beside = [value for other in others if (value := difference(rows, name, other)) is not None]
+        if beside:
+            found[name] = min(beside)
     return found
 
 
@@ -101,16 +113,13 @@ def _tables(rows: Rows, names: Sequence[str]) -> str:
         cells = [f"{row['rows']:,} × {row['columns']}" for row in sizes[:1]] or [""]
         cells += [_number(score(rows, name, who)) for who in CLASSICAL]
         mine = _of(rows, name, "ours")
-        first = mine[0]["score"] if mine else None
         cells += [_number(score(rows, name, "ours"))]
         cells += [f"{ahead[name]:+.2f}" if name in ahead else ""]
         for other in ("ours-scaled", "oracle"):
-            # These have the first seed only.
-            value = score(rows, name, other)
-            beside = None if value is None or first is None else first - value
-            cells.append("" if beside is None else f"{value:.2f} ({beside:+.2f})")
+            value, beside = score(rows, name, other), difference(rows, name, other)
+            cells.append("" if beside is None or value is None else f"{value:.2f} ({beside:+.2f})")
         lines.append(_line([name, *cells, *_health(mine)]))
-    return "\n".join([*lines, "", "In brackets: ours of the seed 0 less it.", ""])
+    return "\n".join([*lines, "", "In brackets: ours less it, over the seeds of both.", ""])
 
 
 def _others(rows: Rows, names: Sequence[str]) -> str:

@@ -31,6 +31,39 @@ def test_a_column_with_many_repeated_values_is_rounded_to_their_smallest_differe
     assert resolution(values) == pytest.approx((0.15, 0.1))
 
 
+@pytest.mark.parametrize("n", [300, 2000, 20_000])
+@pytest.mark.parametrize("step", [0.01, 0.05, 1 / 3, 2.0])
+def test_the_step_of_a_grid_with_long_gaps_is_found(n: int, step: float) -> None:
+    """In float32 the gaps between large values are thousands of steps, and not exact."""
+    values = np.random.default_rng(n).lognormal(3, 1, n)
+    rounded = (np.round(values / step) * step).astype(np.float32).astype(float)
+    assert resolution(rounded)[0] == pytest.approx(step, rel=1e-5)
+    scaled = ((rounded - rounded.mean()) / rounded.std()).astype(np.float32).astype(float)
+    assert resolution(scaled)[0] * rounded.std() == pytest.approx(step, rel=1e-4)
+
+
+@pytest.mark.parametrize("sentinel", [-999_999.0, 1e9, 1e15])
+def test_a_sentinel_does_not_change_the_resolution(sentinel: float) -> None:
+    assert resolution(np.append(NORMAL.astype(np.float32), sentinel))[0] == 0
+    whole = np.append(np.round(10 * NORMAL), sentinel)
+    assert resolution(whole)[0] == 1
+
+
+def test_whole_numbers_far_from_zero_are_not_constant() -> None:
+    values = 1e7 + RNG.integers(0, 10, 300)
+    found = columns(torch.from_numpy(values)[:, None])
+    assert (found.is_constant.tolist(), found.width.tolist()) == ([False], [1.0])
+
+
+@pytest.mark.parametrize(("n", "n_flags"), [(7_000, 1), (50_000, 5)])
+def test_a_rare_flag_has_a_transform_or_none(n: int, n_flags: int) -> None:
+    flag = torch.zeros(n, 1)
+    flag[:n_flags] = 1
+    found = columns(flag, transform=True)
+    assert float(found.width) == 1
+    assert bool(found.scale.isfinite())
+
+
 def test_a_spike_makes_a_column_rounded() -> None:
     width, _ = resolution(np.where(NORMAL < 0.5, 0.0, NORMAL))
     assert 0 < width < 0.01
@@ -39,7 +72,7 @@ def test_a_spike_makes_a_column_rounded() -> None:
 def test_constant_columns_get_a_scale_that_is_not_zero() -> None:
     found = columns(torch.tensor([[7.0, 0.0, 1.0], [7.0, 0.0, 2.0], [7.0, 0.0, 5.5]]))
     assert found.is_constant.tolist() == [True, True, False]
-    assert found.scale[:2].tolist() == pytest.approx([0.07, 0.01])
+    assert found.scale[:2].tolist() == pytest.approx([7.0, 1.0])
     assert found.width[:2].tolist() == [7.0, 1.0]
 
 

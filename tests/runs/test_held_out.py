@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam.batch import Batch
+from reparam.data.columns import columns
 from reparam.errors import Interrupted, OptionError
+from reparam.models.latent import standardization_of
 from reparam.objectives import Terms
 from reparam.runs.budget import chosen_size
 from reparam.runs.held_out import fitted_length
@@ -116,6 +118,18 @@ class TestSplit:
         best = seen[min(seen)]
         assert min(seen) < list(seen)[-1]
         assert all(torch.equal(best[name], v) for name, v in run.model.state_dict().items())
+
+    def test_columns_are_those_of_all_rows(self) -> None:
+        """A flag of one row is no constant, whichever rows are held out."""
+        x = points(600)
+        x[:, 1] = 0
+        x[7, 1] = 1
+        run = rp.fit(rp.variants.vae, x, steps=3, progress=False)
+        expected = columns(x, transform=True)
+        layer = standardization_of(run.model)
+        assert layer is not None
+        for name in ("loc", "scale", "width", "origin", "linear_width"):
+            torch.testing.assert_close(getattr(layer, name), getattr(expected, name))
 
     @pytest.mark.parametrize("given", [{"epochs": 1}, {"steps": 3, "early_stopping": 0}])
     def test_is_not_made_where_the_length_is_given(self, given: dict[str, Any]) -> None:

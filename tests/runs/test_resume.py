@@ -289,6 +289,14 @@ class TestRaised:
                 assert not (out / "model.json").exists()
             assert same(digits_run(out, **options), expected)
 
+    def test_with_the_defaults_of_its_beginning(self, tmp_path: Path) -> None:
+        """Options that are not given are those of the run, whatever the defaults are now."""
+        options: dict[str, Any] = {"lr_schedule": "cosine", "clip_norm": 1.0, "ema": 0.5}
+        expected = digits_run(None, **options)
+        with pytest.raises(Stop):
+            digits_run(tmp_path / "run", 4, **options)
+        assert same(digits_run(tmp_path / "run"), expected)
+
     def test_with_a_loader(self, tmp_path: Path) -> None:
         x = torch.rand(90, 6, generator=torch.Generator().manual_seed(0)).round()
 

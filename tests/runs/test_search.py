@@ -188,3 +188,8 @@ class TestCommandLine:
         reparam("train vae --config", tmp_path / "c.yaml", "--out", tmp_path / "c")
         assert same(rp.load(tmp_path / "a"), rp.load(tmp_path / "c"))
         assert "is no whole number" in reparam("train vae --latent-dim many", code=2).err
+
+
+def test_a_row_without_a_density_is_never_preferred() -> None:
+    scores = {2: torch.tensor([-1.0, -1.0, -1.0]), 4: torch.tensor([-0.5, -0.5, -torch.inf])}
+    assert search.preferred(scores) == 2

@@ -16,8 +16,9 @@ from torch import Tensor
 from reparam.distributions import RoundedNormal, Standardized
 from reparam.distributions.rounded import compressed
 
-N_ROWS = 50_000
-"""The largest number of rows that are looked at."""
+N_ROWS, N_ENTRIES, FEWEST_ROWS = 50_000, 5_000_000, 1_000
+"""The largest number of rows and entries of a table that are looked at, and the least number of
+rows of a wide one."""
 
 ON_GRID = 0.05
 """The largest distance to a grid, in steps, of values that lie on it."""
@@ -28,7 +29,7 @@ MANY_REPEATED = 0.1
 COARSE = 1e-3
 """A grid whose step is at least this part of the standard deviation needs no repeated values."""
 
-N_FOR_TRANSFORM = 5_000
+N_FOR_TRANSFORM = 2_000
 """The number of rows that a transform is chosen on."""
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
@@ -56,11 +57,11 @@ class Columns:
 
     Arguments:
         loc: The mean, of the transformed values where there is a transform.
-        scale: The standard deviation; for a constant column a hundredth of its magnitude, or of 1.
+        scale: The standard deviation; for a constant column its magnitude, or 1 if it is 0.
         width: The width of a cell; 0 for continuous columns.
         origin: The middle of a cell of a rounded column, and the origin of a transform; else 0.
         linear_width: The linear width of the transform; 0 for none.
-        is_constant: Whether all values are equal, up to the rounding of float32.
+        is_constant: Whether all values are equal: see ``constant_columns``.
     """
 
     loc: Tensor
@@ -83,9 +84,8 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
         >>> found.width, found.origin
         (tensor([1., 0.]), tensor([1., 0.]))
     """
-    rows = x[:N_ROWS].detach().cpu().double().numpy()
-    spread, largest = np.ptp(rows, 0), np.abs(rows).max(0)
-    is_constant = spread <= 8 * _FLOAT32 * largest
+    rows = seen_of(x)
+    is_constant, largest = constant_columns(rows), np.abs(rows).max(0)
     grids = [resolution(column) for column in rows.T]
     width, origin = (np.array(values) for values in zip(*grids, strict=True))
     linear_width = np.zeros_like(width)
@@ -95,14 +95,51 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     seen = compressed(*(torch.from_numpy(each) for each in (rows, origin, linear_width))).numpy()
     magnitude = np.where(largest > 0, largest, 1.0)
     width = np.where(is_constant, magnitude, width)
-    # Noise within a cell adds the variance of a uniform distribution.
-    # In its own scale the cell of a constant column holds every draw.
+    # Noise within a cell adds the variance of a uniform distribution. Another value in a constant
+    # column is about one scale away.
     noise = np.where(linear_width > 0, 0, width**2 / 12)
-    scale = np.where(is_constant, magnitude / 100, np.sqrt(seen.var(0) + noise))
+    scale = np.where(is_constant, magnitude, np.sqrt(seen.var(0) + noise))
     origin = np.where(is_constant, rows[0], origin)
     parts = (seen.mean(0), scale, width, origin, linear_width)
     a, b, c, d, e = (torch.from_numpy(each).float() for each in parts)
     return Columns(a, b, c, d, e, torch.from_numpy(is_constant))
+
+
+def rows_seen(n_columns: int) -> int:
+    """Return the largest number of rows that are looked at, of a table with so many columns.
+
+    >>> rows_seen(10), rows_seen(1000), rows_seen(100_000)
+    (50000, 5000, 1000)
+    """
+    return max(FEWEST_ROWS, min(N_ROWS, N_ENTRIES // n_columns))
+
+
+def seen_of(x: Tensor) -> NDArray[Any]:
+    """Return the rows of a table that are looked at, in float64, with shape (at most N, D).
+
+    Arguments:
+        x: The rows, with shape (N, D).
+    """
+    rows: NDArray[Any] = x[: rows_seen(x[0].numel())].detach().cpu().double().numpy()
+    return rows
+
+
+def constant_columns(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether all values of each column are equal, up to the rounding of float32.
+
+    Whole numbers have no rounding errors.
+
+    Arguments:
+        rows: The rows, with shape (N, D).
+
+    Example:
+        >>> constant_columns(np.array([[1.0, 1e7, 0.1], [1.0, 1e7 + 1, 0.1 + 1e-9]]))
+        array([ True, False,  True])
+    """
+    spread, largest = np.ptp(rows, 0), np.abs(rows).max(0)
+    is_whole = (rows == rows.round()).all(0)
+    found: NDArray[np.bool_] = spread <= np.where(is_whole, 0, 8 * _FLOAT32 * largest)
+    return found
 
 
 def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[float, float]:
@@ -127,18 +164,20 @@ def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[flo
         >>> transform_of(np.exp(3 * normal), 0.0, 0.0)[1] > 0
         True
     """
-    x = np.sort(values)[:: -(-len(values) // N_FOR_TRANSFORM)]
+    # The least and the largest value are kept: a rare value may be the only other one.
+    places = np.linspace(0, len(values) - 1, min(len(values), N_FOR_TRANSFORM)).round()
+    x = np.sort(values)[places.astype(int)]
     tried = [(origin, 0.0)]
     # Of a rounded column the origin is the middle of a cell.
     middle = float(np.quantile(x, 0.5, method="lower"))
     for place in sorted({origin if width else 0.0, float(x[0]), middle}):
         distances = np.abs(x - place)
-        distances = distances[distances > _FLOAT32 * np.abs(x).max()]
+        distances = distances[distances > _FLOAT32 * np.abs(x)]
         tried += [(place, max(float(each), width)) for each in np.quantile(distances, QUANTILES)]
     o, a = torch.tensor(tried, dtype=torch.float64).unbind(1)
     rows, cell = torch.from_numpy(x)[:, None], torch.full_like(a, width)
     seen = compressed(rows, o, a)
-    scale = (seen.var(0, correction=0) + torch.where(a > 0, 0, width**2 / 12)).sqrt()
+    scale = (seen.var(0, correction=0) + torch.where(a > 0, 0, cell.square() / 12)).sqrt()
     normal = RoundedNormal(torch.zeros_like(a), torch.ones_like(a), cell / scale)
     score = Standardized(normal, seen.mean(0), scale, cell, o, a).log_prob(rows).mean(0)
     best = int(score.argmax())
@@ -160,11 +199,11 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     """
     distinct = np.unique(values)
     n_repeated = len(values) - len(distinct)
-    error = 4 * _FLOAT32 * float(np.abs(distinct).max())
-    distinct = distinct[np.diff(distinct, prepend=-np.inf) > error]
+    # Of values that differ by rounding errors only, the first one is kept.
+    distinct = distinct[np.diff(distinct, prepend=-np.inf) > rounding_error(distinct)]
     if len(distinct) < 2:
         return 0.0, 0.0
-    step = grid_step(distinct, error)
+    step = grid_step(distinct, rounding_error(distinct))
     if step > 0 and (n_repeated or step > COARSE * float(values.std())):
         return step, float(distinct[0])
     if n_repeated > MANY_REPEATED * len(values):
@@ -172,34 +211,66 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def grid_step(distinct: NDArray[Any], error: float) -> float:
-    """Return the largest step of which all differences are multiples; 0 if there is none.
-
-    Euclid's algorithm on the differences: a remainder that is not zero is the next step.
+def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:
+    """Return the error of the difference of each value to the one before, in float32.
 
     Arguments:
-        distinct: Different values, in ascending order.
-        error: The rounding error of a difference.
+        distinct: Values in ascending order, with shape (N,).
+    """
+    magnitude = np.abs(distinct)
+    magnitude[(distinct == distinct.round()) & (magnitude <= 2**24)] = 0  # these are exact
+    return 4 * _FLOAT32 * np.maximum(magnitude, np.roll(magnitude, 1))
+
+
+def grid_step(distinct: NDArray[Any], error: NDArray[Any]) -> float:
+    """Return the largest step of which all differences are multiples; 0 if there is none.
+
+    Euclid's algorithm on the differences, the small ones first: a remainder that is not zero is the
+    next step. As many differences as the error of the step allows are counted in steps. Their sum
+    over their number of steps is a step with a smaller error, so that longer ones can be counted.
+    Differences with an error of the size of a step say nothing, and are left out.
+
+    Arguments:
+        distinct: Different values in ascending order, with shape (N,).
+        error: The error of the difference of each value to the one before, with shape (N,).
 
     Example:
-        >>> round(grid_step(np.array([0.1, 0.3, 0.6]), 1e-15), 9)
+        >>> round(grid_step(np.array([0.1, 0.3, 0.6]), np.full(3, 1e-15)), 9)
         0.1
     """
     differences = np.diff(distinct)
-    step, slack = differences.min(), error
+    order = differences.argsort()
+    lengths, errors = differences[order], error[1:][order]
+    step, slack, n_counted = lengths[0], errors[0], 0
     while slack < ON_GRID * step:
-        counts = np.round(differences / step)
-        rest = np.abs(differences - counts * step)
-        # The error of the step adds up in a difference of many steps.
-        far = np.flatnonzero(rest > ON_GRID * step + counts * slack)
-        if not len(far):
-            # The whole span, which is many steps, gives the step with the least error.
-            step = (distinct[-1] - distinct[0]) / counts.sum()
-            grid = distinct[0] + step * np.append(0, counts.cumsum())
-            return float(step) if (np.abs(distinct - grid) <= ON_GRID * step).all() else 0.0
-        least = far[differences[far].argmin()]
-        step, slack = rest[least], (1 + counts[least]) * slack
+        is_short = lengths * slack < ON_GRID * step**2
+        used = np.flatnonzero(is_short & (errors < ON_GRID * step))
+        if not len(used):
+            return 0.0
+        counts = np.round(lengths[used] / step)
+        rest = np.abs(lengths[used] - counts * step)
+        far = np.flatnonzero(rest > ON_GRID * step + counts * slack + errors[used])
+        if len(far):
+            step, slack, n_counted = rest[far[0]], errors[used[far[0]]] + counts[far[0]] * slack, 0
+            continue
+        step = lengths[used].sum() / counts.sum()
+        slack = 3 * np.sqrt(np.square(errors[used]).sum()) / counts.sum()
+        if is_short.all() or len(used) == n_counted:
+            return _of_whole_span(distinct, error, float(step))
+        n_counted = len(used)
     return 0.0
+
+
+def _of_whole_span(distinct: NDArray[Any], error: NDArray[Any], step: float) -> float:
+    """Return the step with the least error, by the whole span; 0 if values lie off its grid."""
+    places = np.append(0, np.round(np.diff(distinct) / step).cumsum())
+    inner = np.flatnonzero(error < ON_GRID * step)
+    if len(inner) < 2:
+        return 0.0
+    first, last = inner[0], inner[-1]
+    step = (distinct[last] - distinct[first]) / (places[last] - places[first])
+    off = np.abs(distinct - distinct[first] - step * (places - places[first]))
+    return float(step) if (off <= ON_GRID * step + error).all() else 0.0
 
 
 def span_of(values: NDArray[Any]) -> float:
@@ -224,7 +295,7 @@ def wide_columns(x: Tensor) -> list[int]:
     Arguments:
         x: The rows, with shape (N, D).
     """
-    rows = x[:N_ROWS].detach().cpu().double().numpy()
+    rows = seen_of(x)
     return [i for i, column in enumerate(rows.T) if span_of(column) > SPAN]
 
 

@@ -200,8 +200,8 @@ class Family(nn.Module, ABC):
         Arguments:
             variance: The variance of each entry in the units of the data, with shape (*event).
         """
-        unit = 1.0 if self.standardize is None else self.standardize.scale
-        return (variance / unit**2).clamp(min=_LEAST_VARIANCE).log()
+        unit = 1.0 if self.standardize is None else self.standardize.scale.double()
+        return (variance.double() / unit**2).clamp(min=_LEAST_VARIANCE).log()
 
     def as_input(self, x: Tensor) -> Tensor:
         """Return examples of this likelihood as the encoder reads them: transformed, standardized.

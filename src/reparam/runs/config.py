@@ -274,13 +274,17 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+FORMER = {"lr_schedule": "cosine", "clip_norm": 1.0, "ema": 0.0}
+"""The former defaults of options, which configurations without them had."""
+
+
 def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration with the options that did not exist when it was written.
 
     >>> up_to_date({"data": "faces", "seed": 1})["data"], up_to_date({})["weight_decay"]
     ('images', 0.0)
     """
-    found: dict[str, Any] = {**asdict(TrainingOptions()), **config}
+    found: dict[str, Any] = {**asdict(TrainingOptions()), **FORMER, **config}
     record: dict[str, Any] = dict(found.get("recorded", {}))
     data = record.get("data")
     # All images of folders became RGB before there was a choice.

@@ -49,10 +49,12 @@ from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
+    CLIP_NORM,
     EMA,
     HELD_OUT,
     LENGTHS,
     LR,
+    LR_SCHEDULE,
     EarlyStopping,
     MachineOptions,
     OptimizerName,
@@ -60,7 +62,7 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
-from reparam.training.range_test import found_lr, steps_of_test
+from reparam.training.range_test import for_batches, found_lr, steps_of_test
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -68,6 +70,7 @@ from reparam.utils.files import as_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note, say
+from reparam.variants.start import started
 
 
 @known_options
@@ -88,9 +91,9 @@ def fit(
     scheduler: SchedulerFactory | None = None,
     lr: float | None = None,
     lr_warmup: float = 0.2,
-    lr_schedule: ScheduleName = "linear",
+    lr_schedule: ScheduleName | None = None,
     weight_decay: float = 0.0,
-    clip_norm: float = 100.0,
+    clip_norm: float | None = None,
     kl_warmup: float = 0.0,
     ema: float | None = None,
     early_stopping: EarlyStopping | None = None,
@@ -139,9 +142,10 @@ def fit(
         lr: The highest learning rate; None for the one that a range test on a copy of a variant
             finds in at most 3 % of the steps, and for 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
-        lr_schedule: ``linear``, ``cosine``, ``constant`` or ``stages``: see ``TrainingOptions``.
+        lr_schedule: ``linear``, which is the default, ``cosine``, ``constant`` or ``stages``: see
+            ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
-        clip_norm: The largest norm of the gradient; 0 for no limit.
+        clip_norm: The largest norm of the gradient; 0 for no limit, and None for 100.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none. None
             is 0.99 where held-out examples choose the number of steps, and 0 in other runs.
@@ -199,7 +203,11 @@ def fit(
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
         epochs, steps, budget = (stored.get(name) for name in LENGTHS)
+    # So does it with options whose defaults were others when it began.
     lr = stored.get("lr") if lr is None else lr
+    lr_schedule = stored.get("lr_schedule") if lr_schedule is None else lr_schedule
+    clip_norm = stored.get("clip_norm") if clip_norm is None else clip_norm
+    ema = stored.get("ema") if ema is None else ema
     if budget is not None and batch_size is None:
         batch_size = stored.get("batch_size")
     # The configuration has the name of an optimizer; a function is recorded beside it.
@@ -212,9 +220,9 @@ def fit(
         batch_size=batch_size,
         lr=lr,
         lr_warmup=lr_warmup,
-        lr_schedule=lr_schedule,
+        lr_schedule=lr_schedule or LR_SCHEDULE,
         weight_decay=weight_decay,
-        clip_norm=clip_norm,
+        clip_norm=CLIP_NORM if clip_norm is None else clip_norm,
         kl_warmup=kl_warmup,
         ema=ema,
         early_stopping=early_stopping,
@@ -229,7 +237,8 @@ def fit(
     searched = [name for name, value in asked.items() if value == AUTO]
     trials: Sequence[Choice] = stored.get("recorded", {}).get("search", ())
     if searched and stored:
-        asked |= {name: stored[name] for name in searched}
+        before = stored["recorded"].get("chosen", stored)
+        asked |= {name: before[name] for name in searched}
     elif searched:
         if devices * nodes > 1:
             raise OptionError(f"{searched[0]}={AUTO!r}: is found on one device; give devices=1")
@@ -247,6 +256,14 @@ def fit(
         model = with_options(model, asked)
     reasons = dict.fromkeys(searched, "by held-out log p(x)")
     recipe, source = _recipe_and_data(model, data, objective, options.seed)
+    type_of_weights = weights_type(recipe.model)
+    if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
+        precision = "float32"  # bfloat16 has three digits, and the values of a table have more
+    resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
+    if resolved == "float64":
+        recipe.model.double()
+    if isinstance(source, Dataset):
+        recipe = started(recipe, source, options.seed)
     is_chosen = chooses_length(recipe, source, options, devices * nodes)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
         source = with_held_out(source, options.seed)
@@ -258,15 +275,11 @@ def fit(
             )
     if options.ema is None:
         options = with_changes(options, ema=EMA if is_chosen else 0.0)
-    type_of_weights = weights_type(recipe.model)
-    if precision == "auto" and source.spec.is_table and type_of_weights == torch.float32:
-        precision = "float32"  # bfloat16 has three digits, and the values of a table have more
-    resolved = resolve_precision(precision, resolve_device(device), type_of_weights)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
-        recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+        recipe.model.to(runtime.device)
         batch_size, length, n_small = planned(
             options.budget,
             lambda: time.perf_counter() - began,
@@ -301,24 +314,21 @@ def fit(
     require_memory(3 * n_bytes, runtime.device, **sizes)
     n_draws = (1 if own is None else own.n_draws) * min(batch_size, batches.n_examples)
     require_memory(4 * n_draws * source.spec.dim, runtime.device, **sizes)
-    recipe.model.to(runtime.device, torch.float64 if resolved == "float64" else None)
+    recipe.model.to(runtime.device)
     # The parts and loaders of a user may count calls, or fail to be copied.
     is_own = recipe.source is None or isinstance(source, Stream) or own_optimizer or scheduler
-    if lr is None and not is_own and runtime.world_size == 1:
+    n_tested = steps_of_test(n_small or length.steps)
+    if lr is None and not is_own and runtime.world_size == 1 and n_tested:
         before = time.perf_counter()
         with allocating(batch_size=batch_size, **sizes):
             few = batches_of(min(batch_size, BATCH_SIZE))
-            n = steps_of_test(n_small or length.steps)
-            lr = found_lr(recipe, few, options, runtime, length.steps, n)
-        if lr is not None and batch_size > BATCH_SIZE:
-            # With 512 images of MNIST, 600 steps have a held-out ELBO of -106.1 at the rate of 128
-            # images, 0.0063, and of -104.1 at 0.0125.
-            lr = float(f"{lr * (batch_size / BATCH_SIZE) ** 0.5:.2g}")
+            lr = found_lr(recipe, few, options, runtime, length.steps, n_tested)
+        if lr is not None:
+            lr = for_batches(lr, batch_size)
+            reasons["lr"] = f"found by a range test of {n_tested} steps"
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)
-        if lr is not None:
-            reasons["lr"] = f"found by a range test of {n} steps"
     options = with_changes(
         options,
         lr=lr or LR,
@@ -337,6 +347,7 @@ def fit(
         "optimizer": None if own_optimizer is None else described(own_optimizer),
         "scheduler": None if scheduler is None else described(scheduler),
         **({"search": list(trials)} if trials else {}),
+        **({"chosen": {name: asked[name] for name in searched}} if searched else {}),
     }
     validation = None
     if "validation" in source.splits:
@@ -369,8 +380,10 @@ def fit(
         if not stored and run.is_main:
             if folder is not None:
                 folder.require_free()
-            for line in summary(recipe, source, trainer, resolved, reasons) if progress else ():
-                say(line)
+            users = [config["recorded"][name] for name in ("optimizer", "scheduler")]
+            for line in summary(recipe, source, trainer, resolved, reasons, *users):
+                if progress:
+                    say(line)
         if is_chosen and isinstance(source, Dataset) and not stored:
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
             if progress and trainer.length.stop is not None:

@@ -49,6 +49,9 @@ SPLIT_FROM = 500
 SHARE, MOST = 0.1, 2_000
 """The share of the training examples that is held out, and the largest number of them."""
 
+LEAST_PATIENCE = 0.05
+"""The least share of all steps after which cross-fitting ends without a better score."""
+
 FOLDS, FEW = 5, 20
 """The number of folds; with fewer than ``FEW`` examples there is one for every two of them."""
 
@@ -144,6 +147,22 @@ class Fold:
         return self.n_held * Patience(by_loss=True).score(scalars_on(self.step, self.held))
 
 
+def patience(best_step: int, n_steps: int) -> float:
+    """Return the number of steps without a better score after which cross-fitting ends.
+
+    They are as many as before the best step, but at least a twentieth and at most a quarter of all.
+
+    Arguments:
+        best_step: The step with the best score so far.
+        n_steps: The number of steps of the whole run.
+
+    Example:
+        >>> patience(0, 7000), patience(700, 7000), patience(5000, 7000)
+        (350.0, 700, 1750.0)
+    """
+    return min(PATIENCE * n_steps, max(LEAST_PATIENCE * n_steps, best_step))
+
+
 def fitted_length(
     trainer: Trainer,
     recipe: Recipe,
@@ -153,8 +172,8 @@ def fitted_length(
 ) -> Length:
     """Return the length of a run on few examples, which ends after the best step by cross-fitting.
 
-    The folds train side by side, and end a quarter of the run after the best step. A copy that
-    diverges ends them too. Data with a validation split keep the length of the trainer.
+    The folds train side by side, and end some time after the best step: see ``patience``. A copy
+    that diverges ends them too. Data with a validation split keep the length of the trainer.
 
     Arguments:
         trainer: The trainer of the run, which has not begun.
@@ -208,7 +227,7 @@ def fitted_length(
                 score = sum(each.score() for each in folds)
                 if score > best:
                     best, best_step = score, taken
-                if taken >= length.steps or taken - best_step >= PATIENCE * length.steps:
+                if taken >= length.steps or taken - best_step >= patience(best_step, length.steps):
                     break
                 for each in folds:
                     each.train(every)

@@ -290,6 +290,8 @@ def _train(
         batch_size=codes.batch_size,
         lr=LR[kind],
         lr_warmup=0.05,
+        lr_schedule="cosine",
+        clip_norm=1.0,
         early_stopping=PATIENCE,
         seed=seed,
         checkpoint_every=inf,

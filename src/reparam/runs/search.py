@@ -110,7 +110,9 @@ def preferred(scores: Scores) -> float:
     >>> preferred({2: rows - 1, 3: rows - 0.5, 4: rows})
     3
     """
-    found = {value: mean_and_stderr(each) for value, each in scores.items()}
+    # A row that a candidate gives no density is infinitely worse than any other of that candidate.
+    possible = {value: each for value, each in scores.items() if bool(each.isfinite().all())}
+    found = {value: mean_and_stderr(each) for value, each in (possible or scores).items()}
     best, stderr = max(found.values())
     return next(value for value, (mean, _) in found.items() if mean >= best - stderr)
 

@@ -7,10 +7,11 @@ in ``config.yaml``, from which the run can be repeated without inference.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from reparam.data import Dataset, Stream
-from reparam.data.columns import N_ROWS, columns, wide_columns
+from reparam.data.columns import constant_columns, rows_seen, wide_columns
 from reparam.families import default_likelihood
 from reparam.models.aggregate import far_codes
 from reparam.models.latent import as_latent, is_latent, standardization_of
@@ -23,9 +24,6 @@ from reparam.training.trainer import Trainer
 from reparam.training.validation import PATIENCE
 from reparam.variants.networks import with_data_defaults
 
-N_ENTRIES = 2_000_000
-"""The largest number of entries of a table that are looked at for this summary."""
-
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
 
@@ -34,6 +32,7 @@ _WHY = {
     "categorical": "few levels",
     "contaminated-gaussian": "real columns, with outliers at a bounded cost",
     "continuous-bernoulli": "values in [0, 1]",
+    "discretized-logistic": "the probability of each level",
     "negative-binomial": "counts",
 }
 """The property of data that makes a likelihood the default."""
@@ -63,13 +62,13 @@ def summary(
     """
     rows = "rows" if source.spec.is_table else "images" if source.spec.is_image else "examples"
     return (
-        f"data: {_data(source, trainer, rows)}",
+        f"data: {_data(recipe, source, trainer, rows)}",
         f"model: {_model(recipe, source.spec, reasons)}",
         f"training: {_training(source, trainer, rows, precision, optimizer, scheduler, reasons)}",
     )
 
 
-def _data(source: Dataset | Stream, trainer: Trainer, rows: str) -> str:
+def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str) -> str:
     """Return the number, shape and values of the examples, and how many are held out."""
     spec, n = source.spec, trainer.batches.n_examples
     shape = " × ".join(map(str, spec.shape))
@@ -81,11 +80,12 @@ def _data(source: Dataset | Stream, trainer: Trainer, rows: str) -> str:
         said = f"{n:,} {rows} of {shape} numbers, {_values(spec)}"
     if isinstance(source, Stream):
         return f"{said}, from a loader"
-    if spec.is_table:
-        limit = max(1000, min(N_ROWS, N_ENTRIES // spec.dim))
-        found = columns(source.examples("train", limit=limit).x)
-        n_rounded = int(((found.width > 0) & ~found.is_constant).sum())
-        said += f", {n_rounded} columns rounded (cells), {int(found.is_constant.sum())} constant"
+    layer = standardization_of(recipe.model)
+    if spec.is_table and layer is not None:
+        seen = source.examples("train", limit=rows_seen(spec.dim)).x.double().numpy()
+        is_constant = torch.from_numpy(constant_columns(seen))
+        n_rounded = int(((layer.width.cpu() > 0) & ~is_constant).sum())
+        said += f", {n_rounded} columns rounded (cells), {int(is_constant.sum())} constant"
     given = f", given {spec.condition}" if spec.condition else ""
     held = source.splits.get("validation")
     return f"{said}{given}; {'none' if held is None else f'{len(held):,} {rows}'} held out"

@@ -51,9 +51,10 @@ class MovingAverage:
             each[1].append(value)
         for dtype, (old, new) in by_type.items():
             if dtype.is_floating_point:
-                share = decay.to(dtype)
-                torch._foreach_mul_(old, share)
-                torch._foreach_add_(old, torch._foreach_mul(new, 1 - share))
+                # Buffers that do not change stay exactly the same.
+                change = torch._foreach_sub(new, old)
+                torch._foreach_mul_(change, (1 - decay).to(dtype))
+                torch._foreach_add_(old, change)
             else:
                 torch._foreach_copy_(old, new)
         t += 1

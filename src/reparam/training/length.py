@@ -38,7 +38,8 @@ WORK = 0.05
 backward pass, which is as much work as three forward passes."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_TIME = re.compile(rf"{_NUMBER}|(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 
 
 def seconds_of(budget: str | float) -> float:
@@ -54,6 +55,9 @@ def seconds_of(budget: str | float) -> float:
     Example:
         >>> seconds_of("1h30m"), seconds_of("90"), seconds_of(2.5)
         (5400.0, 90.0, 2.5)
+        >>> seconds_of("1h30")
+        Traceback (most recent call last):
+        reparam.errors.OptionError: budget='1h30': must be a time such as '30s', '5m', '2h' or ...
     """
     if isinstance(budget, str):
         match = _TIME.fullmatch(budget.replace(" ", "").lower())
@@ -61,7 +65,7 @@ def seconds_of(budget: str | float) -> float:
             raise OptionError(
                 f"budget={budget!r}: must be a time such as '30s', '5m', '2h' or '1h30m'"
             )
-        parts = zip(match.groups(), _UNITS.values(), strict=True)
+        parts = zip(match.groups(), (1.0, *_UNITS.values()), strict=True)
         budget = sum(float(number) * unit for number, unit in parts if number)
     return as_float("budget", budget, minimum=0.0, open_ends=True)
 

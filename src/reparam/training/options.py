@@ -6,6 +6,7 @@ descriptions.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, get_args
 
 from reparam.errors import OptionError, unknown
@@ -23,6 +24,15 @@ LR = 5e-3
 """The learning rate without a range test, chosen on 5,000 held-out training images of MNIST, 15
 epochs, one and two layers of 400: 2e-3 costs the shallow net more than a nat, and 1e-2 the deeper
 one four."""
+
+LR_SCHEDULE: ScheduleName = "linear"
+"""The fall of the learning rate. On 5,000 held-out training images of MNIST, 1,000 steps of 256 at
+0.013 have an ELBO of -105.46 with a line, and -105.56 with a cosine."""
+
+CLIP_NORM = 100.0
+"""The largest norm of the gradient. In the same runs a limit of 1 has -106.25: it makes almost all
+steps equally long. On held-out rows of tables 100 is better than 1 by 0.5 nats (concrete), 0.6
+(cardio) and 0.1 (adult), equal on wine-red, and worse by 0.3 on diabetes and 0.1 on banknote."""
 
 EMA = 0.99
 """The decay of the moving average in runs whose number of steps held-out examples choose. They end
@@ -91,14 +101,13 @@ class TrainingOptions:
     budget: str | float | None = None
     batch_size: int | None = None
     optimizer: OptimizerName = "adam"
-    # Chosen on 5,000 held-out training images of MNIST, 15 epochs, one and two layers of 400: a
-    # shorter warm-up costs the deeper net two nats, 2e-3 the shallow one more than one nat, and
-    # 1e-2 the deeper one four.
     lr: float | None = None
+    # Chosen on 5,000 held-out training images of MNIST, 15 epochs: a shorter warm-up costs two
+    # layers of 400 two nats.
     lr_warmup: float = 0.2
-    lr_schedule: ScheduleName = "linear"
+    lr_schedule: ScheduleName = LR_SCHEDULE
     weight_decay: float = 0.0
-    clip_norm: float = 100.0
+    clip_norm: float = CLIP_NORM
     kl_warmup: float = 0.0
     ema: float | None = None
     early_stopping: EarlyStopping | None = None
@@ -121,7 +130,8 @@ class TrainingOptions:
             values["early_stopping"] = as_int("early_stopping", self.early_stopping)
         if self.budget is not None:
             seconds = seconds_of(self.budget)
-            values["budget"] = self.budget if isinstance(self.budget, str) else f"{seconds}s"
+            is_text = isinstance(self.budget, str)
+            values["budget"] = self.budget if is_text else f"{Decimal(repr(seconds)):f}s"
         if self.epochs is not None and self.early_stopping is None:
             values["early_stopping"] = 0
         if self.epochs is not None and self.early_stopping == HELD_OUT:

@@ -32,7 +32,7 @@ from reparam.batch import Batch
 from reparam.objectives.recipe import Recipe
 from reparam.training.batches import Batches, FirstEpoch
 from reparam.training.length import DEFAULT_STEPS
-from reparam.training.options import TrainingOptions
+from reparam.training.options import BATCH_SIZE, TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.training.step import Step
 from reparam.utils.seeding import seeded
@@ -69,8 +69,8 @@ def found_lr(
 ) -> float | None:
     """Return the learning rate that a range test finds, with two digits.
 
-    There is no test, and the result is None, for 0 steps, against a second player, whose loss may
-    rise at any rate, and where the first step fails.
+    There is no test, and the result is None, against a second player, whose loss may rise at any
+    rate, and where the first step fails.
 
     Arguments:
         recipe: The recipe, on the device; it is not changed.
@@ -80,7 +80,7 @@ def found_lr(
         n_steps: The number of all steps of the run.
         n_tested: The number of steps of the test.
     """
-    if recipe.players or not len(batches) or not n_tested:
+    if recipe.players or not len(batches):
         return None
     # The KL has its full weight, with which most of the run takes place.
     options = with_changes(options, kl_warmup=0.0, ema=0.0)
@@ -108,6 +108,18 @@ def safety_of(n_steps: int) -> float:
     (4.0, 2.0)
     """
     return min(SAFETY, max(LEAST_SAFETY, SAFETY * (n_steps / DEFAULT_STEPS) ** (1 / 3)))
+
+
+def for_batches(lr: float, batch_size: int) -> float:
+    """Return the rate of a run with larger batches than those of the test, with two digits.
+
+    It grows with the root of the size. With 512 images of MNIST, 600 steps have a held-out ELBO of
+    -106.1 at the rate of 128 images, 0.0063, and of -104.1 at 0.0125.
+
+    >>> for_batches(0.005, 512), for_batches(0.005, 64)
+    (0.01, 0.005)
+    """
+    return float(f"{lr * max(1.0, batch_size / BATCH_SIZE) ** 0.5:.2g}")
 
 
 def rates(n: int = STEPS) -> list[float]:

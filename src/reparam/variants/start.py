@@ -5,19 +5,20 @@ The decoder starts at the mean and variance of the data, and a prior that is a m
 their codes.
 """
 
-from dataclasses import replace
+from dataclasses import replace as with_changes
 from typing import cast
 
 import torch
 from torch import nn
 
-from reparam.batch import Batch
-from reparam.data.columns import N_ROWS, columns
+from reparam.batch import Batch, to_device
+from reparam.data import Dataset
+from reparam.data.columns import N_ROWS, columns, rows_seen
 from reparam.families import Family
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
 from reparam.nn import Dropout
-from reparam.objectives.recipe import Milestone
+from reparam.objectives.recipe import Milestone, Recipe
 from reparam.priors import StartsAtData
 
 CONSTANT = 1e-6
@@ -45,6 +46,37 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
     if start_at_mean and family is not None and family.starts_at_mean:
         found = (*found, Milestone(start_decoder, first_batch=True))
     return found
+
+
+def started(recipe: Recipe, source: Dataset, seed: int) -> Recipe:
+    """Start the model of a recipe at data in memory, and return it without these milestones.
+
+    Only milestones that need nothing but examples take place. All copies of the model then have the
+    same standardization, whichever rows they are trained on.
+
+    Arguments:
+        recipe: The recipe, whose model changes.
+        source: The data, with the whole training split.
+        seed: The seed of the choice of examples, and of draws of binarized data and of noise.
+    """
+    due = [each for each in recipe.milestones if each.first_batch and each.at == 0]
+    if not due:
+        return recipe
+    limit = max(each.n_examples for each in due)
+    if source.spec.is_table:
+        limit = rows_seen(source.spec.dim)
+    train = source.split("train")
+    if len(train) > limit:
+        # The first rows of a file may be of one day, or of one class.
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        source = with_changes(source, splits={"train": train.take(order[:limit].sort().values)})
+    model = recipe.model.eval()
+    examples = to_device(source.examples("train", seed), next(model.parameters()).device)
+    with torch.no_grad():
+        for milestone in due:
+            milestone.action(model, examples)
+    rest = tuple(each for each in recipe.milestones if each not in due)
+    return with_changes(recipe, milestones=rest)
 
 
 def start_scale(model: LatentModel, examples: Batch) -> None:
@@ -90,15 +122,17 @@ def start_condition(model: LatentModel, examples: Batch) -> None:
 
 def start_prior(model: LatentModel, examples: Batch) -> None:
     """Start a model's prior at training examples."""
-    seen = replace(examples, x=model.as_input(examples.x), c=model.as_condition(examples.c))
+    seen = with_changes(examples, x=model.as_input(examples.x), c=model.as_condition(examples.c))
     cast(StartsAtData, model.prior).start(seen)
 
 
 def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean and variance of training examples, for any code."""
-    x, family = model.as_event(examples.x), cast(Family, family_of(model.decoder))
+    # The square of a value in the units of the data may be too large for float32, or too small.
+    x, family = model.as_event(examples.x).double(), cast(Family, family_of(model.decoder))
     mean, variance, layer = x.mean(0), x.var(0, correction=0), family.standardize
     if layer is not None and not layer.is_linear:
         y = layer(x)
-        mean, variance = layer.inverse(y.mean(0)), y.var(0, correction=0) * layer.scale.square()
+        mean = layer.inverse(y.mean(0))
+        variance = y.var(0, correction=0) * layer.scale.double().square()
     family.start_at(mean, variance)
