@@ -38,11 +38,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--group", nargs="+", choices=GROUPS, default=["tables", "images", "other"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument(
-        "--dequantize",
-        action="store_true",
-        help="train and score ours on rows with noise, as long as the library scores densities",
-    )
     parser.add_argument("--again", action="store_true", help="measure stored rows again")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes, a thread each"
@@ -61,7 +56,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     names = options.sets or [name for group in options.group for name in GROUPS[group]]
     data_dir = Path(options.data_dir).resolve()
     tasks = [
-        Task(name, seed, contender, data_dir, folder, options.dequantize)
+        Task(name, seed, contender, data_dir, folder)
         for name in names
         for contender in options.contenders
         for seed in options.seeds

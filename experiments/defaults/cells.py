@@ -21,6 +21,9 @@ from scipy.special import logsumexp
 from reparam.data.columns import columns
 
 Floats = NDArray[np.float64]
+N_DRAWN_ROWS = 200_000
+"""The number of rows with noise that are scored, where there are not many rows."""
+
 LogDensity = Callable[[Floats], Floats]
 """From rows with shape (N, D) to log p(x) in nats, with shape (N,)."""
 
@@ -42,7 +45,7 @@ def dequantized(x: Floats, w: Floats, random: np.random.Generator) -> Floats:
 
 
 def cell_log_prob(
-    log_density: LogDensity, x: Floats, w: Floats, *, n_draws: int = 64, seed: int = 0
+    log_density: LogDensity, x: Floats, w: Floats, *, n_draws: int | None = None, seed: int = 0
 ) -> Floats:
     """Return the score of rows x with shape (N, D), in nats with shape (N,).
 
@@ -50,11 +53,13 @@ def cell_log_prob(
         log_density: The log density of a model, in the units of x.
         x: The rows.
         w: The resolutions of the columns, with shape (D,).
-        n_draws: The number of draws of noise; without rounded columns there is none.
+        n_draws: The number of draws of noise; None for more of them, the fewer rows there are, at
+            least 64. Without rounded columns there is none.
         seed: The seed of the noise.
     """
     if not w.any():
         return log_density(x)
+    n_draws = n_draws or min(1024, max(64, N_DRAWN_ROWS // len(x)))
     random = np.random.default_rng([seed, 1])
     draws = np.stack([log_density(dequantized(x, w, random)) for _ in range(n_draws)])
     return logsumexp(draws, axis=0) - np.log(n_draws) + np.log(w[w > 0]).sum()

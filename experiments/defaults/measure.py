@@ -38,7 +38,6 @@ class Task:
         contender: The contender.
         data_dir: The folder of all data sets.
         folder: The folder of the rows, and of the pictures.
-        dequantize: Whether ours is trained and scored on rows with noise.
     """
 
     set: str
@@ -46,7 +45,6 @@ class Task:
     contender: str
     data_dir: Path
     folder: Path
-    dequantize: bool = False
 
     @property
     def group(self) -> str:
@@ -93,7 +91,7 @@ def _measured(task: Task) -> list[Stored]:
         found: Stored = {"settings": settings, "fit_seconds": time.perf_counter() - began}
         scores = cell_log_prob(log_density, data.test, data.widths, seed=task.seed)
     else:
-        scores, found = ours.on_table(task.contender, data, task.seed, task.dequantize)
+        scores, found = ours.on_table(task.contender, data, task.seed)
     impossible = int((~np.isfinite(scores)).sum())
     if impossible:
         return [dict(data.facts) | found | {"error": f"{impossible} rows are impossible"}]

@@ -16,8 +16,9 @@ from experiments.defaults.classical import CLASSICAL, fitted
 from experiments.defaults.measure import Task, measure
 from experiments.defaults.report import differences, page
 from experiments.defaults.rows import add_row, read_rows
-from experiments.defaults.sets import MOST_TEST, table
+from experiments.defaults.sets import MOST_TEST, Table, table
 from experiments.ledger.provenance import provenance
+from reparam.errors import DataError
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -150,16 +151,26 @@ class Gaussian:
 
 
 def test_ours_is_scored_in_the_units_of_the_columns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ours, "fit", Gaussian)
     monkeypatch.setattr(ours, "facts", lambda run: {})
-    data = table("wine", 0, tmp_path)
-    raw, _ = ours.on_table("ours", data, 0, dequantize=True)
-    scaled, _ = ours.on_table("ours-scaled", data, 0, dequantize=True)
+    monkeypatch.setattr(ours, "check_cells", lambda run, widths: None)
+    x = np.random.default_rng(0).normal([3, -50], [0.1, 20], (300, 2))
+    data = Table(x[:200], x[200:], np.zeros(2), {})
+    raw, _ = ours.on_table("ours", data, 0)
+    scaled, _ = ours.on_table("ours-scaled", data, 0)
     np.testing.assert_allclose(raw, scaled, atol=1e-6)
-    (row,) = measure(Task("wine", 0, "gaussian", tmp_path, tmp_path))
-    assert raw.mean() == pytest.approx(row["score"], abs=0.2)
+    known = stats.multivariate_normal(x[:200].mean(0), np.cov(x[:200].T, ddof=0))
+    np.testing.assert_allclose(raw, known.logpdf(x[200:]), atol=1e-6)
+
+
+def test_a_run_with_other_cells_than_its_competitors_has_no_score() -> None:
+    data = table("iris", 0, Path())
+    run = rp.fit(rp.variants.vae, data.train, steps=2, progress=False)
+    ours.check_cells(run, data.widths)
+    with pytest.raises(DataError, match=r"columns \[0\]: cells of"):
+        ours.check_cells(run, data.widths * [2, 1, 1, 1])
 
 
 def test_the_plain_command_has_no_options_and_is_examined() -> None:
