@@ -155,7 +155,7 @@ def test_ours_is_scored_in_the_units_of_the_columns(
 ) -> None:
     monkeypatch.setattr(ours, "fit", Gaussian)
     monkeypatch.setattr(ours, "facts", lambda run: {})
-    monkeypatch.setattr(ours, "check_cells", lambda run, widths: None)
+    monkeypatch.setattr(ours, "cell_correction", lambda *given: 0.0)
     x = np.random.default_rng(0).normal([3, -50], [0.1, 20], (300, 2))
     data = Table(x[:200], x[200:], np.zeros(2), {})
     raw, _ = ours.on_table("ours", data, 0)
@@ -165,12 +165,17 @@ def test_ours_is_scored_in_the_units_of_the_columns(
     np.testing.assert_allclose(raw, known.logpdf(x[200:]), atol=1e-6)
 
 
-def test_a_run_with_other_cells_than_its_competitors_has_no_score() -> None:
+def test_other_cells_are_corrected_where_they_are_narrow() -> None:
     data = table("iris", 0, Path())
     run = rp.fit(rp.variants.vae, data.train, steps=2, progress=False)
-    ours.check_cells(run, data.widths)
+    assert ours.cell_correction(run, data.widths, data.train.std(0)) == 0
+    half = data.widths * [0.5, 1, 1, 1]
     with pytest.raises(DataError, match=r"columns \[0\]: cells of"):
-        ours.check_cells(run, data.widths * [2, 1, 1, 1])
+        ours.cell_correction(run, half, data.train.std(0))
+    wide = 1000 * data.train.std(0)
+    assert ours.cell_correction(run, half, wide) == pytest.approx(np.log(0.5))
+    none = data.widths * [0, 1, 1, 1]
+    assert ours.cell_correction(run, none, wide) == pytest.approx(-np.log(0.1))
 
 
 def test_the_plain_command_has_no_options_and_is_examined() -> None:

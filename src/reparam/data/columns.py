@@ -23,6 +23,9 @@ rows of a wide one."""
 ON_GRID = 0.05
 """The largest distance to a grid, in steps, of values that lie on it."""
 
+MULTIPLES = 50
+"""The largest number of steps that the smallest difference of two values may have."""
+
 MANY_REPEATED = 0.1
 """The share of repeated values that make a column rounded that lies on no grid."""
 
@@ -225,10 +228,8 @@ def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:
 def grid_step(distinct: NDArray[Any], error: NDArray[Any]) -> float:
     """Return the largest step of which all differences are multiples; 0 if there is none.
 
-    Euclid's algorithm on the differences, the small ones first: a remainder that is not zero is the
-    next step. As many differences as the error of the step allows are counted in steps. Their sum
-    over their number of steps is a step with a smaller error, so that longer ones can be counted.
-    Differences with an error of the size of a step say nothing, and are left out.
+    The smallest difference is a small multiple of the step. So the step is this difference, or a
+    half, a third ... of it.
 
     Arguments:
         distinct: Different values in ascending order, with shape (N,).
@@ -241,23 +242,47 @@ def grid_step(distinct: NDArray[Any], error: NDArray[Any]) -> float:
     differences = np.diff(distinct)
     order = differences.argsort()
     lengths, errors = differences[order], error[1:][order]
-    step, slack, n_counted = lengths[0], errors[0], 0
+    for multiple in range(1, min(MULTIPLES, 2 * len(lengths)) + 1):
+        step = _fitted_step(lengths, errors, lengths[0] / multiple, errors[0] / multiple)
+        step = _of_whole_span(distinct, error, step) if step else 0.0
+        if step:
+            return step
+    return 0.0
+
+
+def _fitted_step(lengths: NDArray[Any], errors: NDArray[Any], step: float, slack: float) -> float:
+    """Return a step with a smaller error; 0 if differences are no multiples of it.
+
+    As many differences as the error of the step allows are counted in steps. Their sum over their
+    number of steps is a step with a smaller error, so that longer ones can be counted. Differences
+    with an error of the size of a step say nothing, and are left out.
+
+    Arguments:
+        lengths: The differences, in ascending order.
+        errors: The error of each.
+        step: A step.
+        slack: Its error.
+    """
+    n_counted = 0
     while slack < ON_GRID * step:
-        is_short = lengths * slack < ON_GRID * step**2
-        used = np.flatnonzero(is_short & (errors < ON_GRID * step))
-        if not len(used):
-            return 0.0
+        # A few at first: most steps are refuted by them.
+        most = max(64, 8 * n_counted)
+        reach = len(lengths)
+        if slack > 0:
+            reach = int(np.searchsorted(lengths, ON_GRID * step**2 / slack))
+        reach = min(reach, most)
+        used = np.flatnonzero(errors[:reach] < ON_GRID * step)
+        if reach <= n_counted or not len(used):
+            return step if n_counted else 0.0
         counts = np.round(lengths[used] / step)
         rest = np.abs(lengths[used] - counts * step)
-        far = np.flatnonzero(rest > ON_GRID * step + counts * slack + errors[used])
-        if len(far):
-            step, slack, n_counted = rest[far[0]], errors[used[far[0]]] + counts[far[0]] * slack, 0
-            continue
-        step = lengths[used].sum() / counts.sum()
-        slack = 3 * np.sqrt(np.square(errors[used]).sum()) / counts.sum()
-        if is_short.all() or len(used) == n_counted:
-            return _of_whole_span(distinct, error, float(step))
-        n_counted = len(used)
+        if (rest > ON_GRID * step + counts * slack + errors[used]).any():
+            return 0.0
+        step = float(lengths[used].sum() / counts.sum())
+        slack = float(3 * np.sqrt(np.square(errors[used]).sum()) / counts.sum())
+        n_counted = reach
+        if reach == len(lengths):
+            return step
     return 0.0
 
 
