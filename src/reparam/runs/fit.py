@@ -49,12 +49,10 @@ from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
-    CLIP_NORM,
     EMA,
     HELD_OUT,
     LENGTHS,
     LR,
-    LR_SCHEDULE,
     EarlyStopping,
     MachineOptions,
     OptimizerName,
@@ -220,9 +218,9 @@ def fit(
         batch_size=batch_size,
         lr=lr,
         lr_warmup=lr_warmup,
-        lr_schedule=lr_schedule or LR_SCHEDULE,
+        lr_schedule=lr_schedule,
         weight_decay=weight_decay,
-        clip_norm=CLIP_NORM if clip_norm is None else clip_norm,
+        clip_norm=clip_norm,
         kl_warmup=kl_warmup,
         ema=ema,
         early_stopping=early_stopping,
@@ -381,8 +379,8 @@ def fit(
             if folder is not None:
                 folder.require_free()
             users = [config["recorded"][name] for name in ("optimizer", "scheduler")]
-            for line in summary(recipe, source, trainer, resolved, reasons, *users):
-                if progress:
+            if progress:
+                for line in summary(recipe, source, trainer, resolved, reasons, *users):
                     say(line)
         if is_chosen and isinstance(source, Dataset) and not stored:
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)

@@ -22,7 +22,7 @@ References:
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 import torch
@@ -111,7 +111,7 @@ def preferred(scores: Scores) -> float:
     3
     """
     # A row that a candidate gives no density is infinitely worse than any other of that candidate.
-    possible = {value: each for value, each in scores.items() if bool(each.isfinite().all())}
+    possible = {value: each for value, each in scores.items() if not (each == -inf).any()}
     found = {value: mean_and_stderr(each) for value, each in (possible or scores).items()}
     best, stderr = max(found.values())
     return next(value for value, (mean, _) in found.items() if mean >= best - stderr)

@@ -4,7 +4,7 @@
 in ``config.yaml``, from which the run can be repeated without inference.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -113,7 +113,7 @@ def _model(recipe: Recipe, spec: DataSpec, reasons: Mapping[str, str]) -> str:
         parts.append(f"{options['latent_dim']} latents{why.get('latent_dim', '')}")
     for name in ("hidden", "channels"):
         if name in options:
-            parts.append(f"{name} {' '.join(map(str, options[name]))} {_network(options, spec)}")
+            parts.append(f"{name} {_sizes(options[name])} {_network(options, spec)}")
     if options.get("likelihood") is not None:
         parts.append(_likelihood(model, str(options["likelihood"]), spec))
     parts += [
@@ -125,6 +125,11 @@ def _model(recipe: Recipe, spec: DataSpec, reasons: Mapping[str, str]) -> str:
     if isinstance(beta, int | float) and beta != 1.0:
         parts.append(f"β {beta:g}{why.get('beta', '')}")
     return ", ".join([*parts, n_weights])
+
+
+def _sizes(given: int | Sequence[int]) -> str:
+    """Return the sizes of layers, or the one of all of them."""
+    return str(given) if isinstance(given, int) else " ".join(map(str, given))
 
 
 def _network(options: Mapping[str, Any], spec: DataSpec) -> str:

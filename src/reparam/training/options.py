@@ -66,10 +66,10 @@ class TrainingOptions:
         lr: The highest learning rate; by default the one that a range test on a copy of a variant
             finds in at most 3 % of the steps, and 0.005 for other models and for short runs.
         lr_warmup: The share of all steps in which the learning rate rises to it.
-        lr_schedule: How the learning rate falls after that: as a line or a cosine to zero, not at
-            all (constant), or in eight stages to a tenth.
+        lr_schedule: How the learning rate falls after that: as a line, the default, or a cosine to
+            zero, not at all (constant), or in eight stages to a tenth.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
-        clip_norm: The largest norm of the gradient; 0 for no limit.
+        clip_norm: The largest norm of the gradient, 100 by default; 0 for no limit.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none. By
             default 0.99 where held-out examples choose the number of steps, and 0 in other runs.
@@ -105,9 +105,9 @@ class TrainingOptions:
     # Chosen on 5,000 held-out training images of MNIST, 15 epochs: a shorter warm-up costs two
     # layers of 400 two nats.
     lr_warmup: float = 0.2
-    lr_schedule: ScheduleName = LR_SCHEDULE
+    lr_schedule: ScheduleName | None = None
     weight_decay: float = 0.0
-    clip_norm: float = CLIP_NORM
+    clip_norm: float | None = None
     kl_warmup: float = 0.0
     ema: float | None = None
     early_stopping: EarlyStopping | None = None
@@ -118,6 +118,9 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         values = vars(self)
+        for name, usual in (("lr_schedule", LR_SCHEDULE), ("clip_norm", CLIP_NORM)):
+            if values[name] is None:
+                values[name] = usual
         for name, names in (("optimizer", OptimizerName), ("lr_schedule", ScheduleName)):
             if values[name] not in get_args(names):
                 raise unknown(name, str(values[name]), get_args(names))

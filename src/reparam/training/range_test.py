@@ -11,10 +11,13 @@ steps, and the rate of the run is a part of it,
 
 .. math:: \eta = \tfrac1c \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\},
 
-with c = 4 for a run of 7,000 steps or more, and less for shorter ones.
+with c = 4 for a run of N = 7,000 steps or more, and :math:`c = \max(2, 4 (N / 7000)^{1/3})` for
+shorter ones: 1,000 steps of 256 images of MNIST have a held-out ELBO of -105.5 at 0.013, and 7,000
+steps of 128 are best at 0.005.
 
 The run itself is not changed: the copy has its own draws, and the run begins as if there had been
-no test. The page ``docs/defaults-rate.md`` has the figures that the constants were chosen by.
+no test. The page ``docs/defaults-rate.md`` has the figures that the other constants were chosen by,
+with one seed of each set.
 
 References:
     Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3; Smith &

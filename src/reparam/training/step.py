@@ -32,7 +32,7 @@ from reparam.training.optimizers import (
     own_optimizer,
     own_scheduler,
 )
-from reparam.training.options import LR, TrainingOptions
+from reparam.training.options import LR, LR_SCHEDULE, TrainingOptions
 from reparam.training.runtime import Runtime, SingleDevice
 from reparam.training.schedules import LearningRate, learning_rate
 from reparam.utils.arguments import numbers
@@ -186,7 +186,7 @@ def make_turns(
             schedulers = [own_scheduler(scheduler, each) for each in own]
         elif optimizer is None:
             warmup = round(options.lr_warmup * n_steps)
-            rate = learning_rate(options.lr_schedule, lr, warmup, n_steps)
+            rate = learning_rate(options.lr_schedule or LR_SCHEDULE, lr, warmup, n_steps)
         loss = Loss(model, player.objective)
         module, ready = runtime.setup(loss, made)
         turns.append(Turn(player.module, loss, module, parameters, ready, rate, schedulers))
@@ -336,7 +336,7 @@ class Step:
         """Update the model and the average with a batch that has its step, and nothing else."""
         scalars: dict[str, Tensor] = {}
         for turn in self.turns:
-            scalars |= turn.update(batch, self.runtime, self.options.clip_norm)
+            scalars |= turn.update(batch, self.runtime, self.options.clip_norm or 0.0)
         if self.average is not None:
             self.average.update(self.model)
         return scalars
