@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from experiments.defaults import ours
+from experiments.defaults import choices, ours
 from experiments.defaults.cells import cell_log_prob, dequantized, in_units, widths
 from experiments.defaults.classical import CLASSICAL, fitted
 from experiments.defaults.measure import Task, measure
@@ -183,3 +183,19 @@ def test_the_plain_command_has_no_options_and_is_examined() -> None:
     found = ours.facts(run)
     assert found["settings"]["steps"] == 20
     assert set(found["problems"]) <= {finding.name for finding in rp.doctor.examine(run)}
+
+
+def test_a_choice_is_shown_by_what_it_adds_to_the_default() -> None:
+    facts = provenance("measure", threads=1)
+    rows = [
+        {"set": "iris", "option": option, "value": value, "log_likelihood": score, **facts}
+        for option, value, score in (
+            ("default", None, -11.0),
+            ("dropout", 0.5, -10.5),
+            ("hidden", (64, 64), -12.0),
+        )
+    ]
+    lines = choices.page(rows).splitlines()
+    assert "| default | -11.00 |" in lines
+    assert "| dropout 0.5 | +0.50 |" in lines
+    assert "| hidden 64 64 | -1.00 |" in lines

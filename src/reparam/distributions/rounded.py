@@ -334,8 +334,9 @@ def compressed(x: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:
 
 def expanded(y: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:
     """Return the inverse of ``compressed``, whose largest values are finite."""
-    a = torch.where(linear_width > 0, linear_width, 1.0)
-    return torch.where(linear_width > 0, origin + a * (y / a).clamp(-_LARGEST, _LARGEST).sinh(), y)
+    a, largest = torch.where(linear_width > 0, linear_width, 1.0), torch.finfo(y.dtype).max
+    x = origin + a * (y / a).clamp(-_LARGEST, _LARGEST).sinh()
+    return torch.where(linear_width > 0, x.clamp(-largest, largest), y)
 
 
 def asinh_slope(x: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:

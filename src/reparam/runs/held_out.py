@@ -231,11 +231,13 @@ def fitted_length(
                     break
                 for each in folds:
                     each.train(every)
-            except (RuntimeError, ValueError, ArithmeticError):
-                if not taken:
-                    return length  # training itself explains the error
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError, ArithmeticError):  # a copy diverges
                 break
             taken += every
+    if best == -inf:
+        return length  # training itself explains the error
     return with_changes(
         length,
         stop=min(best_step, length.steps),
