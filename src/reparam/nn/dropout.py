@@ -3,7 +3,7 @@ r"""Dropout that falls with the number of training examples.
 A network of a hundred rows over-fits within seconds, and one of ten thousand hardly does; the more
 columns, the sooner. The share of features that are set to 0 for n rows of d columns is therefore
 
-.. math:: p(n, d) = p \min(1, 25 d / n)^3
+.. math:: p(n, d) = p \min(1, 32 d / n)^3
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch.nn.functional import dropout
 
 from reparam.utils.arguments import numbers
 
-FEW = 25
+FEW = 32
 """The number of training examples for each column up to which the share is the highest."""
 
 
@@ -23,16 +23,16 @@ class Dropout(nn.Module):
     r"""Set a share of the features to 0 in training, and scale the others by 1 / (1 - p).
 
     Arguments:
-        highest: p, the share for at most 25 training examples for each column.
+        highest: p, the share for at most 32 training examples for each column.
 
     References:
         Srivastava et al., Dropout, JMLR 2014.
 
     Example:
         >>> layer = Dropout(0.4)
-        >>> layer.set_examples(1000, 10)
+        >>> layer.set_examples(640, 10)
         >>> layer.share
-        tensor(0.0062)
+        tensor(0.0500)
     """
 
     share: Tensor

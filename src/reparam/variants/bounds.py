@@ -45,7 +45,7 @@ def vae(
         skip: Whether the features of encoder and decoder contain their input, so that a linear
             model is a part of the model; None for yes for a table.
         dropout: The share of features that are set to 0 in training; None for 0.5 for a table,
-            less for a table with more than 25 rows for each column, and 0 for other data.
+            less for a table with more than 32 rows for each column, and 0 for other data.
 
     Example:
         >>> vae(DataSpec((1, 28, 28), "binary"), latent_dim=2).model.sample(3).shape
