@@ -106,7 +106,7 @@ class TestSummary:
             rp.data.from_arrays(table(30)).spec, likelihood="gaussian", hidden=[8]
         )
         _, model, _ = said_by(capsys, recipe, table(30))
-        assert "hidden 8 silu with a linear skip and dropout, gaussian in the units" in model
+        assert "hidden 8 silu with a linear skip and dropout 0.5, gaussian in the units" in model
 
     def test_lines_fit_into_a_terminal(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ from reparam.data.columns import constant_columns, rows_seen, wide_columns
 from reparam.families import default_likelihood
 from reparam.models.aggregate import far_codes
 from reparam.models.latent import as_latent, is_latent, standardization_of
+from reparam.nn import Dropout
 from reparam.objectives.recipe import Recipe
 from reparam.runs.config import described
 from reparam.runs.held_out import n_folds_of
@@ -113,7 +114,7 @@ def _model(recipe: Recipe, spec: DataSpec, reasons: Mapping[str, str]) -> str:
         parts.append(f"{options['latent_dim']} latents{why.get('latent_dim', '')}")
     for name in ("hidden", "channels"):
         if name in options:
-            parts.append(f"{name} {_sizes(options[name])} {_network(options, spec)}")
+            parts.append(f"{name} {_sizes(options[name])} {_network(model, options, spec)}")
     if options.get("likelihood") is not None:
         parts.append(_likelihood(model, str(options["likelihood"]), spec))
     parts += [
@@ -132,12 +133,13 @@ def _sizes(given: int | Sequence[int]) -> str:
     return str(given) if isinstance(given, int) else " ".join(map(str, given))
 
 
-def _network(options: Mapping[str, Any], spec: DataSpec) -> str:
+def _network(model: nn.Module, options: Mapping[str, Any], spec: DataSpec) -> str:
     """Return the nonlinearity, the skip and the dropout, and whether they are defaults."""
+    shares = [float(layer.share) for layer in model.modules() if isinstance(layer, Dropout)]
     said = [str(options.get("activation", ""))]
     said += ["with a linear skip"] if options.get("skip") else []
-    dropout = options.get("dropout", 0.0)
-    said += ["and dropout"] if dropout is None else [f"and dropout {dropout:g}"] if dropout else []
+    dropout = shares[0] if shares else options.get("dropout", 0.0)
+    said += [f"and dropout {dropout:.2g}"] if dropout else []
     names = ("hidden", "activation", "skip", "dropout")
     usual = with_data_defaults(dict.fromkeys(names), (), spec)
     is_default = all(name in options and _same(options[name], usual[name]) for name in names)
@@ -176,6 +178,7 @@ def _training(
     rate = f"{options.optimizer} at {options.lr:g}"
     schedule = f"{options.lr_schedule} after a warm-up of {options.lr_warmup:.0%}"
     by = optimizer or f"{rate} ({found}{scheduler or schedule})"
+    by += f", weights averaged with {options.ema:g}" if options.ema else ""
     return f"{said}, {by}, {_end(source, trainer)}; {trainer.runtime.device}, {precision}"
 
 
