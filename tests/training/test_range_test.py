@@ -135,7 +135,7 @@ class TestRun:
         ("options", "lr"),
         [
             ({"lr": 0.003}, 0.003),
-            ({"steps": 24}, 5e-3),  # too few for a test
+            ({"steps": 99}, 5e-3),  # too few for a test
             ({"variant": "factor-vae"}, 5e-3),  # a player
             ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1)}, 5e-3),
         ],

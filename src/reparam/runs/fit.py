@@ -60,7 +60,7 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
-from reparam.training.range_test import for_batches, found_lr, steps_of_test
+from reparam.training.range_test import FEWEST, for_batches, found_lr, steps_of_test
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -315,7 +315,7 @@ def fit(
     recipe.model.to(runtime.device)
     # The parts and loaders of a user may count calls, or fail to be copied.
     is_own = recipe.source is None or isinstance(source, Stream) or own_optimizer or scheduler
-    n_tested = steps_of_test(n_small or length.steps)
+    n_tested = steps_of_test(n_small, FEWEST) if n_small else steps_of_test(length.steps)
     if lr is None and not is_own and runtime.world_size == 1 and n_tested:
         before = time.perf_counter()
         with allocating(batch_size=batch_size, **sizes):

@@ -52,8 +52,9 @@ SHARE, MOST = 0.1, 2_000
 LEAST_PATIENCE = 0.05
 """The least share of all steps after which cross-fitting ends without a better score."""
 
-FOLDS, FEW = 5, 20
-"""The number of folds; with fewer than ``FEW`` examples there is one for every two of them."""
+FOLDS = {100: 3, 20: 5}
+"""The number of folds by the least number of examples; fewer have one for every two of them.
+Training takes one copy of the model for each fold."""
 
 
 def chooses_length(
@@ -113,12 +114,12 @@ def n_folds_of(source: Dataset | Stream) -> int:
 
     >>> from reparam.data import from_arrays
     >>> [n_folds_of(from_arrays(torch.randn(n, 2))) for n in (1000, 100, 12, 3)]
-    [0, 5, 6, 2]
+    [0, 3, 6, 2]
     """
     n = len(source.split("train")) if isinstance(source, Dataset) else SPLIT_FROM
     if n >= SPLIT_FROM or "validation" in source.splits:
         return 0
-    return FOLDS if n >= FEW else max(2, n // 2)
+    return next((k for least, k in FOLDS.items() if n >= least), max(2, n // 2))
 
 
 @dataclass

@@ -7,7 +7,7 @@ A copy of the recipe takes n steps while the learning rate rises exponentially,
 and the loss of every batch is smoothed to s. It falls as long as steps help, and rises where they
 are too long. The minimum between is often flat, and its place is noise. So the test takes the least
 rate at which the loss has fallen by 95 %. A whole training is stable at a smaller rate than a few
-steps, and the rate of the run is a part of it,
+steps, and the rate of the run is a part of it, at most 0.02,
 
 .. math:: \eta = \tfrac1c \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\},
 
@@ -41,7 +41,7 @@ from reparam.training.step import Step
 from reparam.utils.seeding import seeded
 
 STEPS, FEWEST = 100, 25
-"""The number of steps of a test, and of the shortest one."""
+"""The number of steps of a test, and of the shortest one in a run whose time is limited."""
 
 SHARE = 0.03
 """The largest share of the steps of a run that a test takes."""
@@ -51,6 +51,9 @@ LOWEST, HIGHEST = 1e-3, 0.1
 
 SAFETY, LEAST_SAFETY = 4.0, 2.0
 """The rate that the test takes over that of the run, for long runs and for the shortest."""
+
+MOST = 0.02
+"""The highest rate of a run. A test of some tens of steps may end before a high rate does harm."""
 
 REST = 0.05
 """The share of the fall of the loss that is left at the rate that the test takes."""
@@ -94,14 +97,19 @@ def found_lr(
     return best_rate(losses, n_tested, safety_of(n_steps))
 
 
-def steps_of_test(n_steps: int) -> int:
+def steps_of_test(n_steps: int, fewest: int = STEPS) -> int:
     """Return the number of steps of a test for a run; 0 if the run is too short for one.
 
-    >>> steps_of_test(7000), steps_of_test(2000), steps_of_test(1000)
-    (100, 60, 30)
+    Arguments:
+        n_steps: The number of all steps of the run.
+        fewest: The least number of steps of a test.
+
+    Example:
+        >>> steps_of_test(7000), steps_of_test(2000), steps_of_test(2000, FEWEST)
+        (100, 0, 60)
     """
     n = min(STEPS, int(SHARE * n_steps))
-    return n if n >= FEWEST else 0
+    return n if n >= fewest else 0
 
 
 def safety_of(n_steps: int) -> float:
@@ -186,4 +194,4 @@ def best_rate(losses: Sequence[float], n: int = STEPS, safety: float = SAFETY) -
     later = smooth[2 * START :]
     limit = min(later) + REST * max(fmean(losses[:START]) - min(later), 0.0)
     first = next(i for i, value in enumerate(later) if value <= limit)
-    return float(f"{rates(n)[2 * START + first] / safety:.2g}")
+    return float(f"{min(MOST, rates(n)[2 * START + first] / safety):.2g}")
