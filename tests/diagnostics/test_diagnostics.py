@@ -458,6 +458,17 @@ class TestScale:
         assert found.figures["share_at_floor"] == n_held_up / 4
 
 
+def test_a_code_that_a_few_rows_do_not_support_is_no_problem() -> None:
+    """Held-out rows of independent columns choose a model without codes."""
+    x = torch.randn(14, 3, generator=torch.Generator().manual_seed(0))
+    for rows, expected in ((x, "advice"), (x.repeat(8, 1), "problem")):
+        run = quick_fit(
+            variants.vae, rows, epochs=None, steps=2, lr=1e-9, early_stopping="held-out"
+        )
+        found = latents.collapse(diagnostic_context(run, run.dataset()))
+        assert found.severity == expected, str(found)
+
+
 def validated(losses: list[float], step: int) -> list[dict[str, Any]]:
     """Rows of a validation with these losses, from a step on."""
     return [

@@ -14,6 +14,8 @@ from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
 """The KL in nats of a collapsed posterior; log 2 would separate two halves of the data."""
+FEW_ROWS = 50
+"""The number of rows from which a run whose length held-out rows chose should use z."""
 FEW_STEPS = 500
 """In the first steps a decoder learns the mean of the data, and the use of z later."""
 UNUSED_KL = 0.005
@@ -56,6 +58,13 @@ def collapse(context: DiagnosticContext) -> Finding:
         if total.value >= COLLAPSED_KL:
             why = "its mean is the same for all x in every dimension, whatever its KL" + forced
         fixes = "; else ".join(_fixes(context))
+        record = context.run.config.get("recorded", {})
+        if record.get("chooses_length") and record["n_train"] < FEW_ROWS:
+            return evidence.advice(
+                f"z does not depend on x: with {record['n_train']} rows, a model without codes is "
+                "the best on held-out ones",
+                "more rows, or early_stopping=0 to train on in spite of them",
+            )
         return evidence.problem(f"The posterior has collapsed: {why}", fixes)
     layers = {name: float(kl.mean()) for name, kl in draws.kl_groups.items()}
     idle = [name for name, kl in layers.items() if name != "y" and kl < COLLAPSED_KL]
