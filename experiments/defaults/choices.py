@@ -19,7 +19,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 import reparam as rp
-from experiments.defaults.rows import Stored
+from experiments.defaults.rows import Stored, rows_of
 from experiments.defaults.sets import table
 from experiments.ledger.provenance import ROOT, provenance, words
 
@@ -97,12 +97,6 @@ def measure(name: str, option: str, value: Any, folder: Path) -> Stored:
     }
 
 
-def stored() -> list[Stored]:
-    """Return all rows."""
-    lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def key(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return what a row is of."""
     return row["set"], row["option"], json.dumps(row["value"])
@@ -147,7 +141,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.data_dir is None and not options.page:
         parser.error("give --data-dir, or set REPARAM_DATA_DIR")
-    done = {key(row) for row in stored()}
+    done = {key(row) for row in rows_of(ROWS)}
     given = [Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:]]
     command = shlex.join(["python", "-m", "experiments.defaults.choices", *given])
     for name in () if options.page else options.sets:
@@ -158,7 +152,7 @@ def main() -> None:
             with ROWS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row | provenance(command, threads=1)) + "\n")
             print(row, flush=True)
-    PAGE.write_text(page(stored()), encoding="utf-8")
+    PAGE.write_text(page(rows_of(ROWS)), encoding="utf-8")
     print(f"written: {PAGE}")
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 import reparam as rp
 from experiments.defaults import images
-from experiments.defaults.rows import Stored
+from experiments.defaults.rows import Stored, rows_of
 from experiments.defaults.sets import table
 
 GRID = (3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 8e-3, 1.6e-2)
@@ -183,12 +183,6 @@ def found(name: str, seed: int, folder: Path) -> Stored:
     }
 
 
-def stored() -> list[Stored]:
-    """Return all rows."""
-    lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def at(rates: dict[float, float], lr: float) -> float:
     """Return the score at a rate, on lines between the logarithms of the measured rates.
 
@@ -253,13 +247,15 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only write the page")
     options = parser.parse_args()
     if options.page:
-        ROWS.parent.with_name("defaults-rate.md").write_text(page(stored()), encoding="utf-8")
+        ROWS.parent.with_name("defaults-rate.md").write_text(page(rows_of(ROWS)), encoding="utf-8")
         return
     rates: list[float | None] = [None, LR] if options.whole else options.lr
     for name in options.sets:
         for lr in rates:
             key = (name, "test" if options.test else lr, options.seed, options.whole)
-            if any((r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in stored()):
+            if any(
+                (r["set"], r["lr"], r["seed"], r["steps"] is None) == key for r in rows_of(ROWS)
+            ):
                 continue
             folder = Path(options.data_dir)
             if options.test:

@@ -14,13 +14,15 @@ Key = tuple[str, int, str]
 """Set, seed and contender."""
 
 
+def rows_of(file: Path) -> list[Stored]:
+    """Return the rows of a file, in their order; none if it does not exist."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 def read_rows(folder: Path = STORED) -> dict[Key, Stored]:
     """Return all rows; of several of one key, the last."""
-    lines = [
-        json.loads(line)
-        for file in sorted(folder.glob("*.jsonl"))
-        for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    lines = [row for file in sorted(folder.glob("*.jsonl")) for row in rows_of(file)]
     return {(row["set"], row["seed"], row["contender"]): row for row in lines}
 
 

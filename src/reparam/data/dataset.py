@@ -245,6 +245,14 @@ class Dataset:
 
     @default_modes()
     @numbers()
+    def only_train(self, places: Tensor) -> "Dataset":
+        """Return the data set with some of its training examples, in their order, and no others.
+
+        Arguments:
+            places: The numbers of the examples, in any order.
+        """
+        return replace(self, splits={"train": self.split("train").take(places.sort().values)})
+
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a random validation split taken out of train.
 

@@ -192,13 +192,13 @@ def fitted_length(
     number = torch.arange(len(train))
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
 
-    def part(chosen: Tensor) -> Dataset:
-        return with_changes(source, splits={"train": train.take(order[chosen].sort().values)})
-
     def fold(is_held: Tensor) -> Fold:
-        held, copy = part(is_held).examples("train", options.seed), deepcopy(recipe)
+        held, copy = (
+            source.only_train(order[is_held]).examples("train", options.seed),
+            deepcopy(recipe),
+        )
         batches = training_batches(
-            part(~is_held),
+            source.only_train(order[~is_held]),
             options.batch_size or BATCH_SIZE,
             device=runtime.device,
             seed=options.seed,

@@ -159,9 +159,8 @@ def held_out(source: Dataset | Stream, seed: int) -> tuple[Dataset | Stream, Bat
     if n == 0:
         return source, source.examples("train", seed)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    rest = with_changes(source, splits={"train": train.take(order[n:].sort().values)})
-    held = with_changes(source, splits={"train": train.take(order[:n].sort().values)})
-    return rest, held.examples("train", seed)
+    held = source.only_train(order[:n])
+    return source.only_train(order[n:]), held.examples("train", seed)
 
 
 def refit(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from reparam.data import Dataset, Stream
-from reparam.data.columns import constant_columns, rows_seen, wide_columns
+from reparam.data.columns import constant_columns, rows_seen, seen_of, wide_columns
 from reparam.families import default_likelihood
 from reparam.models.aggregate import far_codes
 from reparam.models.latent import as_latent, is_latent, standardization_of
@@ -83,7 +83,7 @@ def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str)
         return f"{said}, from a loader"
     layer = standardization_of(recipe.model)
     if spec.is_table and layer is not None:
-        seen = source.examples("train", limit=rows_seen(spec.dim)).x.double().numpy()
+        seen = seen_of(source.examples("train", limit=rows_seen(spec.dim)).x)
         is_constant = torch.from_numpy(constant_columns(seen))
         n_rounded = int(((layer.width.cpu() > 0) & ~is_constant).sum())
         said += f", {n_rounded} columns rounded (cells), {int(is_constant.sum())} constant"

@@ -7,7 +7,7 @@ A copy of the recipe takes n steps while the learning rate rises exponentially,
 and the loss of every batch is smoothed to s. It falls as long as steps help, and rises where they
 are too long. The minimum between is often flat, and its place is noise. So the test takes the least
 rate at which the loss has fallen by 95 %. A whole training is stable at a smaller rate than a few
-steps, and the rate of the run is a part of it, at most 0.02,
+steps, and the rate of the run is a part of it, at most 0.02 before larger batches raise it,
 
 .. math:: \eta = \tfrac1c \min \{\eta_i : s_i \le \min s + 0.05\, (s_0 - \min s)\},
 
@@ -54,7 +54,8 @@ SAFETY, LEAST_SAFETY = 2.5, 1.5
 """The rate that the test takes over that of the run, for long runs and for the shortest."""
 
 MOST = 0.02
-"""The highest rate of a run. A test of some tens of steps may end before a high rate does harm."""
+"""The highest rate, with batches as large as those of the test. A test of some tens of steps may
+end before a high rate does harm."""
 
 REST = 0.05
 """The share of the fall of the loss that is left at the rate that the test takes."""

@@ -65,11 +65,11 @@ def started(recipe: Recipe, source: Dataset, seed: int) -> Recipe:
     limit = max(each.n_examples for each in due)
     if source.spec.is_table:
         limit = rows_seen(source.spec.dim)
-    train = source.split("train")
-    if len(train) > limit:
+    n = len(source.split("train"))
+    if n > limit:
         # The first rows of a file may be of one day, or of one class.
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-        source = with_changes(source, splits={"train": train.take(order[:limit].sort().values)})
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+        source = source.only_train(order[:limit])
     model = recipe.model.eval()
     examples = to_device(source.examples("train", seed), next(model.parameters()).device)
     with torch.no_grad():
