@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from reparam.data.columns import columns, kind_of, resolution, span_of, transform_of
+from reparam.data.columns import (
+    columns,
+    kind_of,
+    resolution,
+    span_of,
+    transform_of,
+    variance_inflation,
+)
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal(400)
@@ -99,13 +106,14 @@ def test_a_lognormal_column_is_transformed_in_any_unit(sigma: float, unit: float
 @pytest.mark.parametrize("values", [NORMAL, RNG.random(400), (NORMAL * 3).round(), NORMAL + 100])
 def test_columns_without_tails_are_not_transformed(values: np.ndarray) -> None:
     width, origin = resolution(values)
-    assert transform_of(values, width, origin) == (origin, 0.0)
+    assert transform_of(values, width, origin) == (origin, 0.0, 0.0)
 
 
 def test_the_origin_of_a_rounded_column_stays_the_middle_of_a_cell() -> None:
     values = np.round(np.exp(2 * NORMAL)) * 5.0 + 3.0
     width, origin = resolution(values)
-    place, linear_width = transform_of(values, width, origin)
+    place, linear_width, gain = transform_of(values, width, origin)
+    assert gain > 0.05
     assert linear_width >= width == 5.0
     assert (place - 3.0) % 5.0 == 0
 
@@ -132,3 +140,31 @@ def test_a_span_is_in_orders_of_magnitude() -> None:
     assert span_of(10.0 ** np.linspace(-2, 5, 1000)) == pytest.approx(1e7, rel=0.2)
     assert span_of(NORMAL) < 1e4
     assert span_of(np.zeros(3)) == 1
+
+
+def test_a_fine_grid_is_found_without_a_repeated_value() -> None:
+    values = np.unique((RNG.random(60) * 6000).round()) / 100 + RNG.random()
+    fine = values + 0.01 * RNG.random(len(values))
+    assert resolution(np.float32(fine).astype(float))[0] == 0
+    assert resolution(np.float32(values).astype(float))[0] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_total_is_not_transformed() -> None:
+    """A total with a heavy tail is a linear function of its parts only in its own units."""
+    parts = np.exp(RNG.standard_normal((300, 2)))
+    rows = torch.from_numpy(np.column_stack([parts, parts.sum(1)]))
+    alone = columns(rows[:, 2:], transform=True)
+    together = columns(rows, transform=True)
+    assert (alone.linear_width > 0).all()
+    assert not (together.linear_width > 0).any()
+
+
+def test_variance_inflation_is_that_of_regression() -> None:
+    x = RNG.standard_normal((500, 3)) @ RNG.standard_normal((3, 3))
+    for j in range(3):
+        others = np.column_stack([np.delete(x, j, 1), np.ones(500)])
+        rest = x[:, j] - others @ np.linalg.lstsq(others, x[:, j], rcond=None)[0]
+        expected = x[:, j].var() / (rest @ rest / 497)
+        found = float(variance_inflation(torch.from_numpy(x))[j])
+        assert found == pytest.approx(expected, rel=1e-2)
+    assert variance_inflation(torch.ones(5, 1)).tolist() == [1.0]

@@ -6,17 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.decomposition import FactorAnalysis
 
 import reparam as rp
 from reparam.batch import Batch
 from reparam.distributions import base_distribution
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
-from reparam.variants import build
+from reparam.variants import build, start
 from reparam.variants.start import start_condition, start_scale
 
 RNG = np.random.default_rng(0)
-TABLE = np.float32(RNG.standard_normal((200, 2)) @ RNG.standard_normal((2, 5)) + 0.1)
+TABLE = np.float32(
+    RNG.standard_normal((200, 2)) @ RNG.standard_normal((2, 5))
+    + 0.5 * RNG.standard_normal((200, 5))
+    + 0.1
+)
 UNITS = np.float32([1e6, 1e-5, 3.0, 1.0, 40.0])
 
 
@@ -187,3 +192,56 @@ def test_weights_from_before_there_was_a_scale_belong_to_the_identity() -> None:
     model.load_state_dict(old)
     x = torch.rand(3, 1, 4, 4).round()
     assert torch.equal(model.as_input(x), x)
+
+
+LATENTS = RNG.standard_normal((600, 2))
+COLLINEAR = np.float32(
+    LATENTS @ RNG.standard_normal((2, 6)) + 0.03 * RNG.standard_normal((600, 6)) + 5.0
+)
+
+
+def test_a_collinear_table_starts_at_factor_analysis() -> None:
+    """The bound of a linear Gaussian model is its log-likelihood, which scikit-learn knows."""
+    x = torch.from_numpy(COLLINEAR)
+    model = started(DataSpec((6,), "real"), x, likelihood="gaussian", latent_dim=4)
+    draws = model.draw(x, n_samples=200)
+    elbo = draws.log_weight.mean().item()
+    log_likelihood = model.log_likelihood(x, n_samples=200).mean().item()
+    expected = FactorAnalysis(2, tol=1e-6, max_iter=5000).fit(COLLINEAR).score(COLLINEAR)
+    assert elbo == pytest.approx(log_likelihood, abs=0.02)
+    # The floor of the decoder's scale, a thousandth, is a thirtieth of the noise.
+    assert log_likelihood == pytest.approx(expected, abs=0.2)
+
+
+def test_a_collinear_table_starts_at_factor_analysis_given_covariates() -> None:
+    """The likelihood is that of what a linear regression on the covariate leaves."""
+    c = RNG.standard_normal((600, 1))
+    x = np.float32(COLLINEAR + c * [2.0, 0.0, -1.0, 0.5, 0.0, 0.0])
+    data = rp.data.from_arrays(x, covariates=np.float32(c))
+    recipe = build("vae", data.spec, likelihood="gaussian", latent_dim=4)
+    batch = data.examples("train", 0)
+    for milestone in recipe.milestones:
+        milestone.action(recipe.model.eval(), batch)
+    found = recipe.model.log_likelihood(batch.x, batch.c, n_samples=200).mean().item()
+    given = np.column_stack([c, np.ones(600)])
+    rest = x - given @ np.linalg.lstsq(given, x, rcond=None)[0]
+    expected = FactorAnalysis(2, tol=1e-6, max_iter=5000).fit(rest).score(rest)
+    assert found == pytest.approx(expected, abs=0.2)
+
+
+def test_a_table_that_is_not_collinear_starts_at_no_linear_model() -> None:
+    x = torch.from_numpy(np.float32(RNG.standard_normal((600, 2)) @ np.ones((2, 2))))
+    x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    model = started(DataSpec((2,), "real"), x)
+    torch.manual_seed(0)
+    fresh = build("vae", DataSpec((2,), "real")).model
+    for name, weight in model.named_parameters():
+        if name.endswith("weight"):
+            assert torch.equal(weight, fresh.get_parameter(name)), name
+
+
+def test_a_fold_starts_at_its_own_rows() -> None:
+    """The milestone of factor analysis waits for training, which may leave rows out."""
+    data = rp.data.from_arrays(COLLINEAR)
+    recipe = start.started(build("vae", data.spec), data, 0)
+    assert [milestone.is_fit for milestone in recipe.milestones] == [True]

@@ -26,6 +26,9 @@ ON_GRID = 0.05
 MULTIPLES = 50
 """The largest number of steps that the smallest difference of two values may have."""
 
+CHANCE = 1e-6
+"""The probability below which continuous values are said to lie on no grid."""
+
 MANY_REPEATED = 0.1
 """The share of repeated values that make a column rounded that lies on no grid."""
 
@@ -40,6 +43,14 @@ QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 GAIN = 0.05
 """The least gain of a transform, in nats for each value."""
+
+BROKEN = 1.0
+"""The loss of a Gaussian of all columns, in nats for each value, from which a transform is not
+used. A column that is a total of others loses more; breast-cancer, whose columns are nearly
+functions of each other, loses 1.5 nats without a transform that costs such a Gaussian 0.04."""
+
+MOST_JOINT = 256
+"""The largest number of columns that are looked at together."""
 
 SPAN = 1e6
 """The factor between the magnitudes of a column that is called heavy-tailed."""
@@ -80,7 +91,8 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
 
     Arguments:
         x: The rows, with shape (N, D).
-        transform: Whether heavy-tailed columns get a transform: see ``transform_of``.
+        transform: Whether heavy-tailed columns get a transform: see ``transform_of``. A column
+            that is a linear function of others only without it gets none.
 
     Example:
         >>> found = columns(torch.tensor([[1.0, 0.1234], [2.0, 7.1], [2.0, 0.7071], [4.0, 3.1]]))
@@ -93,8 +105,12 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     width, origin = (np.array(values) for values in zip(*grids, strict=True))
     linear_width = np.zeros_like(width)
     if transform:
+        found, gain = origin.copy(), np.zeros_like(width)
         for i in np.flatnonzero(~is_constant):
-            origin[i], linear_width[i] = transform_of(rows[:, i], width[i], origin[i])
+            found[i], linear_width[i], gain[i] = transform_of(rows[:, i], width[i], origin[i])
+        is_kept = gain + joint_gain(rows, width, found, linear_width) > -BROKEN
+        origin = np.where(is_kept, found, origin)
+        linear_width = np.where(is_kept, linear_width, 0.0)
     seen = compressed(*(torch.from_numpy(each) for each in (rows, origin, linear_width))).numpy()
     magnitude = np.where(largest > 0, largest, 1.0)
     width = np.where(is_constant, magnitude, width)
@@ -145,12 +161,62 @@ def constant_columns(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
-def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[float, float]:
-    r"""Return origin and linear width of the transform of a column; a width of 0 for none.
+def variance_inflation(y: Tensor) -> Tensor:
+    r"""Return the factor by which each column varies more than given all others, with shape (D,).
 
-    Of the transforms :math:`a \operatorname{asinh}((x - o)/a)` it is the one after which a Gaussian
-    has the highest likelihood, if it is much better than without. The origin is 0, the least value
-    or the median, and a a quantile of the distances to it.
+    .. math:: \mathrm{VIF}_j = \frac{1}{1 - R_j^2} = (R^{-1})_{jj}
+
+    with the correlations R, and corrected for the number of columns; about 1 for independent
+    columns, and large for one that is a linear function of others, as a total is; 1 for a constant
+    column. It is at most 1e8.
+
+    Arguments:
+        y: The rows, with shape (N, D).
+
+    References:
+        Marquardt, Generalized inverses, ridge regression, Technometrics 1970.
+
+    Example:
+        >>> y = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+        >>> variance_inflation(torch.cat([y, y.sum(1, keepdim=True)], 1)).min() > 1e6
+        tensor(True)
+    """
+    y = y.double() - y.double().mean(0)
+    scale = y.square().mean(0).sqrt()
+    y = y / torch.where(scale > 0, scale, 1.0)
+    correlation = y.T @ y / len(y) + torch.where(scale > 0, 1e-8, 1.0).to(y).diag()
+    share = max(0, len(y) - y.shape[1]) / max(1, len(y) - 1)
+    return (share * torch.linalg.inv(correlation).diagonal()).clamp(min=1.0)
+
+
+def joint_gain(
+    rows: NDArray[Any], width: NDArray[Any], origin: NDArray[Any], linear_width: NDArray[Any]
+) -> NDArray[Any]:
+    """Return what transforms add to the likelihood of a Gaussian of all columns, with shape (D,).
+
+    It is in nats for each value, beside the gain of the column alone, and negative where a column
+    is a linear function of others only without the transforms. Of many columns it is 0.
+
+    Arguments:
+        rows: The rows, with shape (N, D).
+        width: The widths of the cells, with shape (D,), as the next two.
+        origin: The origins of the transforms.
+        linear_width: Their linear widths, 0 for none.
+    """
+    if rows.shape[1] > MOST_JOINT or not (linear_width > 0).any():
+        return np.zeros_like(width)
+    x, o, a = (torch.from_numpy(each) for each in (rows, origin, linear_width))
+    before, after = variance_inflation(x), variance_inflation(compressed(x, o, a))
+    return (0.5 * (after / before).log()).numpy()
+
+
+def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[float, float, float]:
+    r"""Return origin and linear width of the transform of a column, and its gain.
+
+    The width is 0 for none, and the gain is in nats for each value. Of the transforms
+    :math:`a \operatorname{asinh}((x - o)/a)` it is the one after which a Gaussian has the highest
+    likelihood, if it is much better than without. The origin is 0, the least value or the median,
+    and a is a quantile of the distances to it.
 
     Arguments:
         values: The values of the column, float64 with shape (N,).
@@ -163,7 +229,7 @@ def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[flo
     Example:
         >>> normal = np.random.default_rng(0).standard_normal(1000)
         >>> transform_of(normal, 0.0, 0.0)
-        (0.0, 0.0)
+        (0.0, 0.0, 0.0)
         >>> transform_of(np.exp(3 * normal), 0.0, 0.0)[1] > 0
         True
     """
@@ -184,14 +250,16 @@ def transform_of(values: NDArray[Any], width: float, origin: float) -> tuple[flo
     normal = RoundedNormal(torch.zeros_like(a), torch.ones_like(a), cell / scale)
     score = Standardized(normal, seen.mean(0), scale, cell, o, a).log_prob(rows).mean(0)
     best = int(score.argmax())
-    return tried[best] if score[best] > score[0] + GAIN else (origin, 0.0)
+    gain = float(score[best] - score[0])
+    return (*tried[best], gain) if gain > GAIN else (origin, 0.0, 0.0)
 
 
 def resolution(values: NDArray[Any]) -> tuple[float, float]:
     """Return the width of the cells of a column, and the middle of one cell.
 
-    The width is the step of the grid that all values lie on, if there is one and values repeat or
-    the step is coarse; else the smallest difference of two values, if many repeat; else 0.
+    The width is the step of the grid that all values lie on, if there is one and values repeat, the
+    step is coarse, or continuous values would hardly lie on one; else the smallest difference of
+    two values, if many repeat; else 0.
 
     Arguments:
         values: The values of the column in the precision of float32, with shape (N,).
@@ -206,12 +274,33 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     distinct = distinct[np.diff(distinct, prepend=-np.inf) > rounding_error(distinct)]
     if len(distinct) < 2:
         return 0.0, 0.0
-    step = grid_step(distinct, rounding_error(distinct))
-    if step > 0 and (n_repeated or step > COARSE * float(values.std())):
+    error = rounding_error(distinct)
+    step = grid_step(distinct, error)
+    is_coarse = step > COARSE * float(values.std())
+    if step > 0 and (n_repeated or is_coarse or is_no_chance(len(distinct), error, step)):
         return step, float(distinct[0])
     if n_repeated > MANY_REPEATED * len(values):
         return float(np.diff(distinct).min()), float(distinct[0])
     return 0.0, 0.0
+
+
+def is_no_chance(n_distinct: int, error: NDArray[Any], step: float) -> bool:
+    """Return whether continuous values would hardly lie on such a grid.
+
+    A continuous value is as close to a grid as they are with the probability twice the tolerance.
+
+    Arguments:
+        n_distinct: The number of different values, all on the grid.
+        error: The error of the difference of each value to the one before, with shape (N,).
+        step: The step of the grid.
+
+    Example:
+        >>> [is_no_chance(n, np.zeros(n), 0.01) for n in (5, 20)]
+        [False, True]
+    """
+    tolerance = min(1.0, 2 * (ON_GRID + float(error.max()) / step))
+    # Any two values lie on each of the grids that are tried.
+    return bool(MULTIPLES * tolerance ** (n_distinct - 2) < CHANCE)
 
 
 def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:

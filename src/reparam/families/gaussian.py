@@ -23,7 +23,7 @@ from reparam.families.family import (
     check_word_or_positive,
     one_axis,
 )
-from reparam.nn.heads import set_bias
+from reparam.nn.heads import drop_weights, set_bias, set_linear
 from reparam.utils.arguments import numbers
 
 # A thousandth of a standard deviation. Without a floor the density of a value that repeats has no
@@ -33,6 +33,9 @@ _FLOOR = 1 / 1024
 # The floor of rounded entries, in widths of a cell: their mass is bounded, and a smaller σ does not
 # change it.
 _FLOOR_IN_CELLS, _LEAST_FLOOR = 0.05, 1e-5
+
+_NO_OUTLIERS = 1e-6
+"""The share of outliers in a constant column: draws are constant, and another value is possible."""
 
 _CEILING = 1e3
 """The ceiling of a learned σ, which no data need: one outlier would make it infinite."""
@@ -208,6 +211,36 @@ class Gaussian(Family):
             set_bias(self._attached(), 1, log_variance)
         elif self.scale == "shared":
             self.log_scale.data.copy_(0.5 * log_variance.exp().mean().log())
+
+    def start_constant(self, entries: Tensor) -> None:
+        """Start some entries, such as constant columns, at any features alike, without outliers.
+
+        Arguments:
+            entries: Whether an entry is constant, with shape (n,), of an event with one axis.
+
+        Raises:
+            OptionError: The family has no head yet.
+        """
+        drop_weights(self._attached(), entries)
+        if self.contamination is not None:
+            no_outliers = torch.tensor(_NO_OUTLIERS).logit()
+            self.contamination.data.masked_fill_(entries.to(self.contamination.device), no_outliers)
+
+    def start_at_linear(self, weight: Tensor, loc: Tensor, variance: Tensor) -> None:
+        r"""Start at :math:`\mathcal N(W f + m, \mathrm{diag}(v))` for flat features f.
+
+        Arguments:
+            weight: W, with shape (n, F).
+            loc: m, with shape (n,), of standardized entries where the data are.
+            variance: v, with shape (n,), in the same units.
+
+        Raises:
+            OptionError: The family has no head yet.
+        """
+        layer = self._attached()
+        set_linear(layer, 0, weight, loc)
+        if self.scale == "learned":
+            set_linear(layer, 1, torch.zeros_like(weight), variance.log())
 
 
 @as_posterior("full-covariance")

@@ -67,6 +67,47 @@ def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
     linear.bias.unflatten(0, (-1, raw.numel()))[position].copy_(raw.flatten())
 
 
+@torch.no_grad()
+def set_linear(module: nn.Module, position: int, weight: Tensor, bias: Tensor) -> None:
+    """Set one raw parameter of every entry to a linear function of flat features.
+
+    Arguments:
+        module: A head of flat features.
+        position: The number of the raw parameter, from 0 to P - 1.
+        weight: The weights, with shape (n, F) for n entries.
+        bias: The values where the features are zero, with shape (n,).
+
+    Example:
+        >>> module = head((2,), (2, 1))
+        >>> set_linear(module, 0, torch.tensor([[10.0, 1.0]]), torch.tensor([5.0]))
+        >>> module(torch.tensor([3.0, 4.0]))[0].tolist()
+        [39.0]
+    """
+    linear: Any = cast(nn.Sequential, module)[0]
+    linear.weight.unflatten(0, (-1, len(weight)))[position].copy_(weight)
+    linear.bias.unflatten(0, (-1, len(weight)))[position].copy_(bias)
+
+
+@torch.no_grad()
+def drop_weights(module: nn.Module, entries: Tensor) -> None:
+    """Set the weights of some entries to zero, whose raw parameters are then their biases.
+
+    Arguments:
+        module: A head of flat features.
+        entries: Whether an entry has no weights, with shape (n,).
+
+    Example:
+        >>> module = head((2,), (2, 3))
+        >>> drop_weights(module, torch.tensor([True, False, False]))
+        >>> raw = module(torch.randn(5, 2))
+        >>> bool((raw[:, :, 0] == raw[0, :, 0]).all())
+        True
+    """
+    linear: Any = cast(nn.Sequential, module)[0]
+    weight = linear.weight.unflatten(0, (-1, len(entries)))
+    weight.masked_fill_(entries[:, None].to(weight.device), 0.0)
+
+
 class _ImageHead(nn.Module):
     def __init__(self, n_features: int, raw_shape: Sequence[int]) -> None:
         super().__init__()

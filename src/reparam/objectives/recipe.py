@@ -57,6 +57,7 @@ class Milestone:
         n_examples: The number of training examples that the action gets.
         first_batch: Whether the first batch takes the place of the examples in a loop that has
             none.
+        is_fit: Whether the action fits the model to its examples, so that every fold has its own.
 
     Raises:
         OptionError: A share outside [0, 1), or no examples.
@@ -70,6 +71,7 @@ class Milestone:
     at: float = 0.0
     n_examples: int = 10_000
     first_batch: bool = False
+    is_fit: bool = False
 
     def __post_init__(self) -> None:
         check_share("at", self.at)
