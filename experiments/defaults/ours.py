@@ -138,7 +138,7 @@ def facts(run: rp.Run) -> Stored:
     settings = {k: v for k, v in run.config.items() if k != "recorded" and v is not None}
     return {
         "settings": settings | {"support": run.spec.support},
-        "steps": run.rows[-1]["step"],
+        "steps": run.rows[-1]["step"] if run.rows else 0,
         "problems": [finding.name for finding in found.of("problem")],
         "advice": [finding.name for finding in found.of("advice")],
     }

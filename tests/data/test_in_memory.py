@@ -358,3 +358,19 @@ def test_later_tables_are_matched_by_the_names_of_their_columns(tmp_path: Path) 
     recipe = rp.variants.vae(data.spec)
     with pytest.raises(DataError, match="built for the columns a, b, and 'data' has b, a"):
         rp.fit(recipe, other, epochs=1, progress=False)
+
+
+def test_a_column_that_float32_cannot_hold_is_refused() -> None:
+    """Seconds of one hour: the spacing of float32 is 128 seconds there."""
+    seconds = 1.6e9 + np.arange(50.0)
+    rows = np.column_stack([np.arange(50.0) / 7, seconds])
+    with pytest.raises(DataError, match=r"column 1 of x: .* subtract 1600000000.0 from them"):
+        rp.data.from_arrays(rows)
+    with pytest.raises(DataError, match="column 'time' of x"):
+        rp.data.from_arrays(pd.DataFrame(rows, columns=["a", "time"]))
+    with pytest.raises(DataError, match="column 0 of x"):
+        rp.data.from_arrays(np.arange(10.0)[:, None] * 1e-300)
+    rows[:, 1] -= rows[0, 1]
+    assert rp.data.from_arrays(rows).support == "real"
+    year = np.column_stack([1.6e9 + 1e6 * np.arange(50.0), np.full(50, 0.1)])
+    assert rp.data.from_arrays(year).support == "real"

@@ -245,3 +245,13 @@ def test_a_fold_starts_at_its_own_rows() -> None:
     data = rp.data.from_arrays(COLLINEAR)
     recipe = start.started(build("vae", data.spec), data, 0)
     assert [milestone.is_fit for milestone in recipe.milestones] == [True]
+
+
+def test_fit_names_collinear_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = RNG.standard_normal((100, 3))
+    table = pd.DataFrame(np.float32(parts), columns=["rent", "food", "other"])
+    for name, total in (("sum", parts.sum(1)), ("noise", RNG.standard_normal(100))):
+        rp.fit(rp.variants.vae, table.assign(**{name: np.float32(total)}), steps=2)
+        said = capsys.readouterr().err
+        is_said = "4 of 4 columns are nearly linear functions of others (0 (rent), 1 (food)" in said
+        assert is_said == (name == "sum")

@@ -236,6 +236,48 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
     return values if values.dtype in (torch.uint8, torch.bool) else values.long()
 
 
+FEWEST_DIGITS = 0.01
+"""The largest rounding error of float32 as a share of the standard deviation of a column."""
+
+
+def check_digits(x: object, name: str = "x", columns: Sequence[str] = ()) -> None:
+    """Refuse columns that differ in digits that float32 does not have.
+
+    Seconds since 1970 are such a column where all rows are of one hour.
+
+    Arguments:
+        x: A tensor, an array or a table with one example per row.
+        name: The name of the values in messages.
+        columns: The names of the columns, if they have some.
+
+    Raises:
+        DataError: A column whose rounding error is more than 1 % of its standard deviation.
+
+    Example:
+        >>> check_digits(torch.tensor([[1e9], [1e9 + 1]], dtype=torch.float64))
+        Traceback (most recent call last):
+        reparam.errors.DataError: column 0 of x: float32 cannot tell apart its values, ...
+    """
+    values = as_tensor(x, name)
+    if values.ndim != 2 or values.dtype not in (torch.float64, torch.int64):
+        return
+    exact = values.double()
+    magnitude = exact.abs().amax(0)
+    magnitude = torch.where(magnitude > 0, magnitude, 1.0)
+    error = (exact - exact.float().double()).abs().amax(0) / magnitude
+    spread = (exact / magnitude).std(0, correction=0)
+    # The deviation of values that are all equal is a rounding error of float64.
+    for i in torch.where((spread > 1e-14) & (error > FEWEST_DIGITS * spread))[0].tolist():
+        label = f"{columns[i]!r}" if columns else f"{i}"
+        first, last = exact[:, i].min().item(), exact[:, i].max().item()
+        is_small = max(abs(first), abs(last)) < torch.finfo(torch.float32).tiny
+        fix = "multiply them by a constant" if is_small else f"subtract {first!r} from them"
+        raise DataError(
+            f"column {label} of {name}: float32 cannot tell apart its values, from {first!r} to "
+            f"{last!r}; {fix}"
+        )
+
+
 def as_rows(values: object, name: str, n: int | None = None) -> Tensor:
     """Return rows of numbers, such as codes, as floats with shape (N, ...).
 

@@ -24,7 +24,7 @@ from reparam.data.arrays import (
     parts_of,
     table_of,
 )
-from reparam.data.checks import as_labels, as_values, numbered_classes
+from reparam.data.checks import as_labels, as_values, check_digits, numbered_classes
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.preparation import spec_of
@@ -114,7 +114,10 @@ def from_arrays(
             if label is not None:
                 labels, classes = numbered_classes(column, classes, label)
         own = own or (column_names(examples) if part == "x" else ())
-        values = as_values(in_order(examples, own, part), part, shape)
+        ordered = in_order(examples, own, part)
+        values = as_values(ordered, part, shape)
+        if part == "x":
+            check_digits(ordered, part, own)
         if labels is not None:
             labels = as_labels(labels, len(values), n_classes, part.replace("x", "y"))
         if rows is not None:

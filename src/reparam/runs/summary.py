@@ -24,6 +24,7 @@ from reparam.training.kl_warmup import WeightsKL
 from reparam.training.trainer import Trainer
 from reparam.training.validation import PATIENCE
 from reparam.variants.networks import with_data_defaults
+from reparam.variants.start import collinear_columns
 
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
@@ -196,15 +197,29 @@ def _end(source: Dataset | Stream, trainer: Trainer) -> str:
 
 
 def remarks(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterator[str]:
-    """Yield remarks on a trained model: columns with heavy tails, and codes far from the prior.
+    """Yield remarks on a trained model: its start, heavy tails, and codes far from the prior.
 
     Arguments:
         model: The trained model.
         source: Its data.
         seed: The seed of the run.
     """
+    yield from _collinear(model, source)
     yield from _tails(model, source)
     yield from _far_codes(model, source, seed)
+
+
+def _collinear(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
+    """Yield a remark on columns that are nearly linear functions of others."""
+    if isinstance(source, Stream) or not source.spec.is_table:
+        return
+    x = source.examples("train", limit=rows_seen(source.spec.dim)).x
+    places = collinear_columns(model, x.to(next(model.parameters()).device))
+    if places:
+        yield (
+            f"{len(places)} of {source.spec.dim} columns are nearly linear functions of others "
+            f"({source.spec.listed(places)}): the model started at factor analysis"
+        )
 
 
 def _tails(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:

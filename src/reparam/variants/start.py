@@ -10,7 +10,7 @@ from dataclasses import replace as with_changes
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from reparam.batch import Batch, to_device
@@ -160,11 +160,11 @@ def start_linear(model: LatentModel, examples: Batch) -> None:
     Encoder and decoder are linear then, and the ELBO of rows that are Gaussian given the condition
     is their log-likelihood. The number of factors is chosen by cross-validation.
     """
+    if not collinear_columns(model, examples.x):
+        return
     encoder, decoder = cast(tuple[Conditional, Conditional], _linear_parts(model))
     y = model.as_input(examples.x).flatten(1).double()
     d = y.shape[1]
-    if d > WIDEST or len(y) <= d or variance_inflation(y).max() < COLLINEAR:
-        return
     one, c = y.new_ones(len(y), 1), model.as_condition(examples.c)
     given = one if c is None else torch.cat([c.double(), one], 1)
     # The mean of y is linear in the condition: the last row is its constant.
@@ -188,6 +188,22 @@ def start_linear(model: LatentModel, examples: Batch) -> None:
         n_features = features_shape(part.network)[0]
         family = cast(Gaussian, part.family)
         family.start_at_linear(pad(weight, (n_features - weight.shape[1], 0)), loc, noise)
+
+
+def collinear_columns(model: nn.Module, x: Tensor) -> list[int]:
+    """Return the columns that are nearly linear functions of others, for a model that starts there.
+
+    Arguments:
+        model: A model; any that does not start at factor analysis has none.
+        x: Rows of a table, with shape (N, D).
+    """
+    if not isinstance(model, LatentModel) or _linear_parts(model) is None:
+        return []
+    y = model.as_input(x).flatten(1)
+    if y.shape[1] > WIDEST or len(y) <= y.shape[1]:
+        return []
+    found: list[int] = torch.where(variance_inflation(y) >= COLLINEAR)[0].tolist()
+    return found
 
 
 def _linear_parts(model: LatentModel) -> tuple[Conditional, Conditional] | None:
