@@ -180,7 +180,7 @@ def test_data_of_any_float_are_what_they_say(dtype: torch.dtype) -> None:
     x = torch.tensor([[0.0, 1.0, 0.5], [0.25, 0.75, 1.0]])
     given = x.to(dtype)
     found = rp.data.from_arrays(given if dtype == torch.bfloat16 else given.numpy())
-    assert found.support == "unit"
+    assert found.support == "real"
     assert torch.equal(found.images, x)
 
 

@@ -193,8 +193,7 @@ def test_a_data_set_prepared_in_another_way_is_refused(runs: dict[str, rp.Run]) 
     with pytest.raises(DataError, match="outside support 'unit'"):
         runs["shades"].encode(rp.data.from_arrays(GREY.astype(np.float32)), split="train")
     # The values of a narrower support are among those of a wider one.
-    shades = rp.data.from_arrays(RNG.random((5, 3)))
-    assert shades.support == "unit"
+    shades = rp.data.from_arrays(RNG.random((5, 3)), support="unit")
     assert len(runs["real"].encode(shades, split="train")) == 5
 
 

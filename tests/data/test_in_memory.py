@@ -30,11 +30,11 @@ RNG = np.random.default_rng(0)
         (RNG.random((9, 4)) < 0.5, "binary", None),
         (RNG.random((9, 4)).round(), "binary", None),
         (RNG.integers(0, 2, (9, 4)), "binary", None),
-        (RNG.random((9, 4)), "unit", None),
-        (RNG.random((9, 4), dtype=np.float32), "unit", None),
+        (RNG.random((9, 4)), "real", None),
+        (RNG.random((9, 4), dtype=np.float32), "real", None),
         (RNG.normal(size=(9, 4)), "real", None),
         (RNG.random((9, 4)) * 255, "real", None),
-        (torch.rand(9, 4, dtype=torch.float16), "unit", None),
+        (torch.rand(9, 4, dtype=torch.float16), "real", None),
     ],
 )
 def test_support_is_the_smallest_that_holds_the_values(
@@ -261,7 +261,7 @@ def test_a_loader_is_a_stream() -> None:
     before = torch.get_rng_state()
     stream = as_dataset(DataLoader(Noisy(), batch_size=5, shuffle=True))
     batches = StreamBatches(stream, seed=1)
-    assert (stream.support, stream.shape, stream.spec.n_classes) == ("unit", (3,), 4)
+    assert (stream.support, stream.shape, stream.spec.n_classes) == ("real", (3,), 4)
     assert (len(batches), batches.n_examples) == (5, 22)
     first, second = values(batches.epoch(0)), values(batches.epoch(1))
     assert [len(x) for x in first] == [5, 5, 5, 5, 2]
@@ -289,7 +289,7 @@ def test_a_stream_of_uint8_is_scaled() -> None:
 
 def test_a_stream_checks_every_batch() -> None:
     n = 4 * (N_LOOKED_AT + 2)  # two batches more than what the spec is read off
-    x = torch.full((n, 2), 0.5)
+    x = torch.full((n, 64), 0.5)
     x[-2, 1] = 7.0
     y = (torch.arange(n) >= n - 4).long() * 4
     loader = DataLoader(TensorDataset(x, y.clamp(max=3)), batch_size=4)
@@ -374,3 +374,15 @@ def test_a_column_that_float32_cannot_hold_is_refused() -> None:
     assert rp.data.from_arrays(rows).support == "real"
     year = np.column_stack([1.6e9 + 1e6 * np.arange(50.0), np.full(50, 0.1)])
     assert rp.data.from_arrays(year).support == "real"
+
+
+def test_scaled_columns_are_real_and_pixels_are_intensities() -> None:
+    """Columns between 0 and 1 have a scale each, pixels have one unit."""
+    assert from_arrays(RNG.random((9, 63))).support == "real"
+    assert from_arrays(RNG.random((9, 64))).support == "unit"
+    assert from_arrays(RNG.random((9, 1, 4, 4))).support == "unit"
+    names = [f"c{i}" for i in range(100)]
+    assert from_arrays(pd.DataFrame(RNG.random((9, 100)), columns=names)).support == "real"
+    recipe = rp.variants.vae(rp.DataSpec((3,), "unit"), latent_dim=2, hidden=[4])
+    run = rp.fit(recipe, RNG.random((20, 3)), steps=1, progress=False)
+    assert run.spec.support == "unit"

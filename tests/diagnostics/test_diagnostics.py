@@ -449,7 +449,7 @@ class TestScale:
         *_, bias = model.decoder.family.head.parameters()
         for parameter in model.decoder.family.head.parameters():
             parameter.data.zero_()
-        bias.data[-1] = 0.01
+        bias.data[7] = 0.01  # log σ² of the last column
         bias.data[4 : 4 + n_held_up] = -40.0
         found = likelihood.decoder_scale(
             diagnostic_context(Run(model, source.spec, {}, source), source)

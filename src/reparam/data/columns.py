@@ -44,6 +44,9 @@ QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 GAIN = 0.05
 """The least gain of a transform, in nats for each value."""
 
+SPIKE, SPIKE_RATIO = 0.05, 3.0
+"""The least share of a spike in all values, and how many times as frequent as any other it is."""
+
 BROKEN = 1.0
 """The loss of a Gaussian of all columns, in nats for each value, from which a transform is not
 used. A column that is a total of others loses more; breast-cancer, whose columns are nearly
@@ -76,6 +79,8 @@ class Columns:
         origin: The middle of a cell of a rounded column, and the origin of a transform; else 0.
         linear_width: The linear width of the transform; 0 for none.
         is_constant: Whether all values are equal: see ``constant_columns``.
+        spike: The number that many values are: see ``spike_of``; 0 without one.
+        spike_share: Their share; 0 without one.
     """
 
     loc: Tensor
@@ -84,6 +89,8 @@ class Columns:
     origin: Tensor
     linear_width: Tensor
     is_constant: Tensor
+    spike: Tensor
+    spike_share: Tensor
 
 
 def columns(x: Tensor, transform: bool = False) -> Columns:
@@ -119,9 +126,13 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     noise = np.where(linear_width > 0, 0, width**2 / 12)
     scale = np.where(is_constant, magnitude, np.sqrt(seen.var(0) + noise))
     origin = np.where(is_constant, rows[0], origin)
+    spikes = [spike_of(column) for column in rows.T]
+    spike, share = (np.array(values) for values in zip(*spikes, strict=True))
+    share = np.where(is_constant | (width == 0), 0.0, share)
     parts = (seen.mean(0), scale, width, origin, linear_width)
     a, b, c, d, e = (torch.from_numpy(each).float() for each in parts)
-    return Columns(a, b, c, d, e, torch.from_numpy(is_constant))
+    more = (torch.from_numpy(each).float() for each in (np.where(share > 0, spike, 0.0), share))
+    return Columns(a, b, c, d, e, torch.from_numpy(is_constant), *more)
 
 
 def rows_seen(n_columns: int) -> int:
@@ -301,6 +312,27 @@ def is_no_chance(n_distinct: int, error: NDArray[Any], step: float) -> bool:
     tolerance = min(1.0, 2 * (ON_GRID + float(error.max()) / step))
     # Any two values lie on each of the grids that are tried.
     return bool(MULTIPLES * tolerance ** (n_distinct - 2) < CHANCE)
+
+
+def spike_of(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the most frequent value and its share; a share of 0 unless it is a spike.
+
+    It is one if it has at least a twentieth of all values, and many more than any other has.
+
+    Arguments:
+        values: The values of the column, with shape (N,).
+
+    Example:
+        >>> spike_of(np.array([0.0, 0.0, 0.0, 0.0, 1.3, 2.5])), spike_of(np.arange(4.0))
+        ((0.0, 0.6666666666666666), (0.0, 0.0))
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    first = int(counts.argmax())
+    others = np.delete(counts, first)
+    is_spike = counts[first] >= max(2, SPIKE * len(values)) and (
+        not len(others) or counts[first] > SPIKE_RATIO * others.max()
+    )
+    return float(distinct[first]), float(counts[first] / len(values)) if is_spike else 0.0
 
 
 def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:

@@ -59,7 +59,8 @@ def from_arrays(
     uint8 values are grey levels of 256, scaled to [0, 1]; floats that are all k / 255 are such
     levels too. Examples of bytes or levels with two axes are images, and get an axis of a channel.
     Other values stay as they are; without a declared support it is the smallest that contains
-    them: binary, unit or real.
+    them: binary, unit or real. A row of a table that is no levels is real, also between 0 and 1:
+    a DataFrame, or examples with one axis of fewer than 64 entries.
 
     Arguments:
         x: The examples, with shape (N, *shape), or a DataFrame with one column for each entry.
@@ -176,6 +177,24 @@ def as_dataset(data: object) -> Dataset | Stream:
         return Stream.from_loader(data)
     x, y, covariates = read(data)
     return from_arrays(x, y, covariates=covariates)
+
+
+def in_support(data: Dataset, support: Support) -> Dataset:
+    """Return real numbers that all lie in [0, 1] as intensities for a model of such; else the data.
+
+    Arguments:
+        data: The data, whose support was not given by the user.
+        support: The support that the model describes.
+
+    Example:
+        >>> in_support(from_arrays(np.full((4, 2), 0.5)), "unit").support
+        'unit'
+    """
+    splits = [split for split in data.splits.values() if isinstance(split, Split)]
+    can_be = support == "unit" and data.support == "real" and len(splits) == len(data.splits)
+    if can_be and all(bool(((s.x >= 0) & (s.x <= 1)).all()) for s in splits):
+        return replace(data, spec=replace(data.spec, support="unit"))
+    return data
 
 
 def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:

@@ -34,6 +34,9 @@ FAR = 10.0
 NEAR, N_FOR_SCALE = 0.01, 100
 """So have at least 100 values that span less than 1 % of the training range."""
 
+FEWEST_PIXELS = 64
+"""The least number of entries without names that are taken for the pixels of an image."""
+
 _HASHED_BYTES = 2**29
 """Of larger data only evenly spaced rows of this many bytes in all are hashed."""
 
@@ -192,6 +195,22 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
 
 
+def is_row_of_table(spec: DataSpec) -> bool:
+    """Return whether numbers in [0, 1] that are no levels are columns, each of its own scale.
+
+    Columns that are scaled to their least and largest value are real numbers; pixels are
+    intensities.
+
+    Arguments:
+        spec: The shape of the examples, and the names of their columns.
+
+    Example:
+        >>> is_row_of_table(DataSpec((9,), "unit")), is_row_of_table(DataSpec((784,), "unit"))
+        (True, False)
+    """
+    return len(spec.shape) == 1 and (bool(spec.columns) or spec.dim < FEWEST_PIXELS)
+
+
 def spec_of(
     parts: Mapping[str, Split],
     declared: DataSpec,
@@ -203,7 +222,8 @@ def spec_of(
     """Return the spec of examples of the user's own, and their x in the type that is stored.
 
     Bytes, and floats that are all k / 255, have 256 levels. Examples of bytes or of levels with two
-    axes are images and get an axis of one channel.
+    axes are images and get an axis of one channel. Other floats in [0, 1] are intensities, unless
+    an example is a row of a table: see ``is_row_of_table``.
 
     Arguments:
         parts: Examples of one shape and type, by the name of their x in messages.
@@ -224,6 +244,8 @@ def spec_of(
     levels = None
     if chosen == "unit" and all(is_on_grid(x, 256) for x in stored.values()):
         levels = 256
+    elif chosen == "unit" and support is None and is_row_of_table(declared):
+        chosen = "real"
     elif chosen in ("categorical", "tokens"):
         levels = max(int(x.max()) for x in stored.values()) + 1
     are_pixels = levels == 256 or all(x.dtype == torch.uint8 for x in stored.values())

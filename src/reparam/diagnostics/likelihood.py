@@ -12,6 +12,7 @@ from reparam.distributions import (
     ContinuousBernoulli,
     CrossEntropy,
     RoundedNormal,
+    Spiked,
     Standardized,
     base_distribution,
     is_normalized,
@@ -84,15 +85,18 @@ def decoder_scale(context: DiagnosticContext) -> Finding:
         whole = model.likelihood(model.posterior(part.x, part.c).sample(), part.c)
         p, x = base_distribution(whole), part.x
         unit: Tensor | float = 1.0
+        of_rest = torch.ones_like(x)
+        if isinstance(p, Spiked):  # σ describes what is no spike
+            of_rest, p = (~p.is_spike(x)).to(x), p.base
         if isinstance(p, Standardized):
             # The columns of a table have their own units; other entries share one.
             unit = 1.0 if p.scale.numel() == x[0].numel() else p.scale
             x, p = p.standardized(x)
         if not isinstance(p, Normal | RoundedNormal | ContaminatedNormal):
             raise NotApplicable(f"the likelihood is a {type(p).__name__}")
-        share = torch.ones_like(x)
-        if isinstance(p, ContaminatedNormal):  # σ describes what is no outlier
-            share, p = p.share_of_normal(x), p.normal
+        share = of_rest
+        if isinstance(p, ContaminatedNormal):  # nor an outlier
+            share, p = share * p.share_of_normal(x), p.normal
         values = (unit * unit * (x - p.mean).square(), unit * p.stddev, share)
         square, scale, share = (v.expand_as(x).cpu().double().flatten(1) for v in values)
         return square, scale, share

@@ -37,3 +37,4 @@ from reparam.distributions.queries import rsample as rsample
 from reparam.distributions.rounded import ContaminatedNormal as ContaminatedNormal
 from reparam.distributions.rounded import RoundedNormal as RoundedNormal
 from reparam.distributions.rounded import Standardized as Standardized
+from reparam.distributions.spiked import Spiked as Spiked

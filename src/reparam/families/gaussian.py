@@ -11,6 +11,7 @@ from reparam.distributions import (
     ContaminatedNormal,
     OptimalNormal,
     RoundedNormal,
+    Spiked,
     Standardized,
     TriangularNormal,
 )
@@ -53,6 +54,7 @@ _CEILING = 1e3
     max_scale=_CEILING,
     contamination=0.02,
     transform=True,
+    spikes=True,
 )
 @as_posterior("gaussian", max_scale=_CEILING)
 @numbers(min_scale=0, contamination=0)
@@ -77,6 +79,8 @@ class Gaussian(Family):
         transform: Whether heavy-tailed columns of a table are Gaussian after
             :math:`a \operatorname{asinh}((x - o)/a)`, with o and a from the training data: see
             ``data.columns.transform_of``.
+        spikes: Whether rounded columns of a table of which many values are one number have a
+            probability of it that depends on the features: see ``distributions.Spiked``.
         max_scale: A ceiling over a learned σ, which grows exponentially with the features: without
             one a single example far from the others can make a KL infinite.
         places: The height and width of feature maps that describe a flat event place by place, row
@@ -109,8 +113,12 @@ class Gaussian(Family):
         places: Sequence[int] = (),
         contamination: float = 0.0,
         transform: bool = False,
+        spikes: bool = False,
     ) -> None:
-        super().__init__(event_shape, 2 if scale == "learned" else 1)
+        n_raw = 2 if scale == "learned" else 1
+        # The last raw parameters are the logits of spikes.
+        self.has_spikes = spikes and scale == "learned"
+        super().__init__(event_shape, n_raw + self.has_spikes)
         self.transform = transform
         if not 0 <= contamination < 1:
             raise OptionError(f"contamination={contamination}: must be at least 0 and below 1")
@@ -157,6 +165,8 @@ class Gaussian(Family):
             width = layer.width if layer.has_cells else None
             linear_width = None if layer.is_linear else layer.linear_width
             p = Standardized(p, layer.loc, layer.scale, width, layer.origin, linear_width)
+            if self.has_spikes and layer.has_spikes:
+                p = Spiked(p, rest[-1], layer.spike, layer.spike_width)
         return self.independent(p)
 
     def _scale(self, loc: Tensor, rest: Sequence[Tensor]) -> Tensor:
@@ -225,6 +235,16 @@ class Gaussian(Family):
         if self.contamination is not None:
             no_outliers = torch.tensor(_NO_OUTLIERS).logit()
             self.contamination.data.masked_fill_(entries.to(self.contamination.device), no_outliers)
+
+    def start_spikes(self, share: Tensor) -> None:
+        """Start at these probabilities of spikes; only for families that have some.
+
+        Arguments:
+            share: The share of the spike in each entry, 0 without one, with shape (*event).
+        """
+        if self.has_spikes:
+            raw = torch.where(share > 0, share, 0.5).logit(eps=1e-3)
+            set_bias(self._attached(), 2, raw)
 
     def start_at_linear(self, weight: Tensor, loc: Tensor, variance: Tensor) -> None:
         r"""Start at :math:`\mathcal N(W f + m, \mathrm{diag}(v))` for flat features f.

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from reparam.distributions.rounded import compressed, expanded
 from reparam.utils.arguments import as_sizes, numbers
 
-_BUFFERS = {"loc": 0.0, "scale": 1.0, "width": 0.0, "origin": 0.0, "linear_width": 0.0}
+_BUFFERS = {
+    "loc": 0.0,
+    "scale": 1.0,
+    "width": 0.0,
+    "origin": 0.0,
+    "linear_width": 0.0,
+    "spike": 0.0,
+    "spike_width": 0.0,
+}
 """The parameters, and their values in the identity."""
 
 
@@ -45,6 +53,8 @@ class Standardize(nn.Module):
     width: Tensor
     origin: Tensor
     linear_width: Tensor
+    spike: Tensor
+    spike_width: Tensor
 
     def __init__(self, event_shape: int | Sequence[int], per_entry: bool = True) -> None:
         super().__init__()
@@ -54,8 +64,9 @@ class Standardize(nn.Module):
         for name, fill in _BUFFERS.items():
             self.register_buffer(name, torch.full(shape, fill))
         # Numbers of the host: reading a buffer waits for a GPU.
-        self.has_cells, self.is_linear = False, True
-        """Whether an entry is rounded, and whether T is the identity of all entries."""
+        self.has_cells, self.is_linear, self.has_spikes = False, True, False
+        """Whether an entry is rounded, whether T is the identity of all entries, and whether many
+        values of an entry are one number."""
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Return standardized entries of x, with shape (\*, *event)."""
@@ -76,6 +87,8 @@ class Standardize(nn.Module):
         width: Tensor | None = None,
         origin: Tensor | None = None,
         linear_width: Tensor | None = None,
+        spike: Tensor | None = None,
+        spike_width: Tensor | None = None,
     ) -> None:
         """Set the parameters, which broadcast to the buffers.
 
@@ -87,8 +100,10 @@ class Standardize(nn.Module):
             origin: o; of a rounded entry a value, from which whole cells lead to the others.
             linear_width: a, in the units of x; 0 for entries that are not transformed, and None
                 for none.
+            spike: The number that many values of an entry are, in the units of x.
+            spike_width: The width of its cell; 0 for entries without one, and None for none.
         """
-        given = (loc, scale, width, origin, linear_width)
+        given = (loc, scale, width, origin, linear_width, spike, spike_width)
         for (name, fill), value in zip(_BUFFERS.items(), given, strict=True):
             buffer = self.get_buffer(name)
             buffer.copy_(torch.full_like(buffer, fill) if value is None else value)
@@ -97,6 +112,7 @@ class Standardize(nn.Module):
     def _read(self) -> None:
         self.has_cells = bool((self.width > 0).any())
         self.is_linear = not bool((self.linear_width > 0).any())
+        self.has_spikes = bool((self.spike_width > 0).any())
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         # Weights from before data were standardized, or transformed, belong to the identity.

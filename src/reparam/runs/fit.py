@@ -17,6 +17,7 @@ from reparam.batch import to_device, weights_type
 from reparam.data import Dataset, Split, Stream, as_dataset
 from reparam.data.condition import conditions
 from reparam.data.given import recorded_data, training_batches
+from reparam.data.in_memory import in_support
 from reparam.data.preparation import holding, spec_mismatch
 from reparam.errors import DataError, OptionError, SupportError, WriteError
 from reparam.isolation import default_modes, make_trainable
@@ -469,6 +470,8 @@ def _recipe_and_data(
             )
         model = built
     recipe = as_recipe(model, objective)
+    if isinstance(source, Dataset) and source is not data and recipe.spec is not None:
+        source = in_support(source, recipe.spec.support)
     _check_fits(recipe, source.spec)
     make_trainable(recipe.model)
     if recipe.spec is not None:

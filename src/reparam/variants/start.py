@@ -109,9 +109,12 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
             if isinstance(module, Dropout):
                 module.set_examples(len(x), x[0].numel())
         found = columns(x, transform=family.transform)
-        layer.set(found.loc, found.scale, found.width, found.origin, found.linear_width)
+        spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
+        parts = (found.loc, found.scale, found.width, found.origin, found.linear_width)
+        layer.set(*parts, found.spike, spike_width)
         if isinstance(family, Gaussian):
             family.start_constant(found.is_constant)
+            family.start_spikes(found.spike_share)
         return
     axes = [0, *range(2, x.dim())]
     loc = x.mean(axes, keepdim=True)[0]
