@@ -67,3 +67,10 @@ def test_a_trained_model_knows_where_the_spike_is() -> None:
         (money == 0).float().mean().item(), abs=0.05
     )
     assert (is_spike == (draws[:, 0] > 0)).float().mean() > 0.9
+
+
+def test_fit_says_how_many_columns_have_a_spike(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    money = torch.where(torch.rand(100, 1) < 0.5, 0.0, torch.randn(100, 1).exp() * 100).round()
+    rp.fit(rp.variants.vae, torch.cat([money, torch.randn(100, 1)], 1), steps=1)
+    assert "1 columns rounded (cells), 0 constant, 1 with a spike" in capsys.readouterr().err

@@ -88,6 +88,8 @@ def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str)
         is_constant = torch.from_numpy(constant_columns(seen))
         n_rounded = int(((layer.width.cpu() > 0) & ~is_constant).sum())
         said += f", {n_rounded} columns rounded (cells), {int(is_constant.sum())} constant"
+        n_spikes = int((layer.spike_width > 0).sum())
+        said += f", {n_spikes} with a spike (one value of many rows)" if n_spikes else ""
     given = f", given {spec.condition}" if spec.condition else ""
     held = source.splits.get("validation")
     return f"{said}{given}; {'none' if held is None else f'{len(held):,} {rows}'} held out"
