@@ -255,3 +255,6 @@ def test_fit_names_collinear_columns(capsys: pytest.CaptureFixture[str]) -> None
         said = capsys.readouterr().err
         is_said = "4 of 4 columns are nearly linear functions of others (0 (rent), 1 (food)" in said
         assert is_said == (name == "sum")
+    data = rp.data.from_arrays(table.assign(sum=np.float32(parts.sum(1))))
+    rp.fit(build("vae", data.spec, start_at_mean=False), data, steps=2)
+    assert "started at factor analysis" not in capsys.readouterr().err

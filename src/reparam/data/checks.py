@@ -20,6 +20,9 @@ from reparam.spec import DataSpec, Support
 IMAGE_CHANNELS = (1, 3, 4)
 """The possible numbers of channels of an image: grey, color, and color with transparency."""
 
+MOST_ROUNDING = 0.01
+"""The largest rounding error of float32, as a share of the standard deviation of a column."""
+
 N_AT_ONCE = 1024
 """The number of examples that are checked at once."""
 
@@ -236,17 +239,13 @@ def as_numbers(x: object, name: str = "x") -> Tensor:
     return values if values.dtype in (torch.uint8, torch.bool) else values.long()
 
 
-FEWEST_DIGITS = 0.01
-"""The largest rounding error of float32 as a share of the standard deviation of a column."""
-
-
-def check_digits(x: object, name: str = "x", columns: Sequence[str] = ()) -> None:
+def check_digits(values: Tensor, name: str = "x", columns: Sequence[str] = ()) -> None:
     """Refuse columns that differ in digits that float32 does not have.
 
     Seconds since 1970 are such a column where all rows are of one hour.
 
     Arguments:
-        x: A tensor, an array or a table with one example per row.
+        values: The values as they were given, with one example per row.
         name: The name of the values in messages.
         columns: The names of the columns, if they have some.
 
@@ -258,7 +257,6 @@ def check_digits(x: object, name: str = "x", columns: Sequence[str] = ()) -> Non
         Traceback (most recent call last):
         reparam.errors.DataError: column 0 of x: float32 cannot tell apart its values, ...
     """
-    values = as_tensor(x, name)
     if values.ndim != 2 or values.dtype not in (torch.float64, torch.int64):
         return
     exact = values.double()
@@ -267,7 +265,7 @@ def check_digits(x: object, name: str = "x", columns: Sequence[str] = ()) -> Non
     error = (exact - exact.float().double()).abs().amax(0) / magnitude
     spread = (exact / magnitude).std(0, correction=0)
     # The deviation of values that are all equal is a rounding error of float64.
-    for i in torch.where((spread > 1e-14) & (error > FEWEST_DIGITS * spread))[0].tolist():
+    for i in torch.where((spread > 1e-14) & (error > MOST_ROUNDING * spread))[0].tolist():
         label = f"{columns[i]!r}" if columns else f"{i}"
         first, last = exact[:, i].min().item(), exact[:, i].max().item()
         is_small = max(abs(first), abs(last)) < torch.finfo(torch.float32).tiny

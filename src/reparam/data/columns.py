@@ -26,8 +26,8 @@ ON_GRID = 0.05
 MULTIPLES = 50
 """The largest number of steps that the smallest difference of two values may have."""
 
-CHANCE = 1e-6
-"""The probability below which continuous values are said to lie on no grid."""
+SIGNIFICANCE = 1e-6
+"""The probability below which continuous values do not lie on a grid by chance."""
 
 MANY_REPEATED = 0.1
 """The share of repeated values that make a column rounded that lies on no grid."""
@@ -44,13 +44,13 @@ QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 GAIN = 0.05
 """The least gain of a transform, in nats for each value."""
 
-SPIKE, SPIKE_RATIO = 0.05, 3.0
-"""The least share of a spike in all values, and how many times as frequent as any other it is."""
+MOST_LOST = 1.0
+"""What a transform may cost the likelihood of a Gaussian of all columns, in nats for each value.
+Transforming a column that is a total of others costs more. In breast-cancer a transform that costs
+0.04 gains the VAE 1.5 nats."""
 
-BROKEN = 1.0
-"""The loss of a Gaussian of all columns, in nats for each value, from which a transform is not
-used. A column that is a total of others loses more; breast-cancer, whose columns are nearly
-functions of each other, loses 1.5 nats without a transform that costs such a Gaussian 0.04."""
+COLLINEAR = 100.0
+"""The variance inflation from which a column is nearly a linear function of others."""
 
 MOST_JOINT = 256
 """The largest number of columns that are looked at together."""
@@ -61,9 +61,12 @@ SPAN = 1e6
 SMALLEST = 0.01
 """The share of the magnitudes that are smaller than the one that a span begins at."""
 
-FEW_VALUES, MANY, SPIKE = 10, 20, 0.2
-"""The largest number of categories, the least number of identifiers, and the least share of the
-value of a spike."""
+FEW_VALUES, MANY = 10, 20
+"""The largest number of categories, and the least number of identifiers."""
+
+SPIKE, SPIKE_RATIO = 0.2, 3.0
+"""The least share of a spike in all values, and how many times as frequent as any other value it
+has to be to get a probability of its own."""
 
 _FLOAT32 = float(np.finfo(np.float32).eps)
 
@@ -115,7 +118,7 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
         found, gain = origin.copy(), np.zeros_like(width)
         for i in np.flatnonzero(~is_constant):
             found[i], linear_width[i], gain[i] = transform_of(rows[:, i], width[i], origin[i])
-        is_kept = gain + joint_gain(rows, width, found, linear_width) > -BROKEN
+        is_kept = gain + joint_gain(rows, found, linear_width) > -MOST_LOST
         origin = np.where(is_kept, found, origin)
         linear_width = np.where(is_kept, linear_width, 0.0)
     seen = compressed(*(torch.from_numpy(each) for each in (rows, origin, linear_width))).numpy()
@@ -126,13 +129,12 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     noise = np.where(linear_width > 0, 0, width**2 / 12)
     scale = np.where(is_constant, magnitude, np.sqrt(seen.var(0) + noise))
     origin = np.where(is_constant, rows[0], origin)
-    spikes = [spike_of(column) for column in rows.T]
-    spike, share = (np.array(values) for values in zip(*spikes, strict=True))
-    share = np.where(is_constant | (width == 0), 0.0, share)
-    parts = (seen.mean(0), scale, width, origin, linear_width)
-    a, b, c, d, e = (torch.from_numpy(each).float() for each in parts)
-    more = (torch.from_numpy(each).float() for each in (np.where(share > 0, spike, 0.0), share))
-    return Columns(a, b, c, d, e, torch.from_numpy(is_constant), *more)
+    spike, share = np.zeros_like(width), np.zeros_like(width)
+    for i in np.flatnonzero((width > 0) & ~is_constant):
+        spike[i], share[i] = spike_of(rows[:, i])
+    parts = (seen.mean(0), scale, width, origin, linear_width, spike, share)
+    a, b, c, d, e, f, g = (torch.from_numpy(each).float() for each in parts)
+    return Columns(a, b, c, d, e, torch.from_numpy(is_constant), f, g)
 
 
 def rows_seen(n_columns: int) -> int:
@@ -177,9 +179,9 @@ def variance_inflation(y: Tensor) -> Tensor:
 
     .. math:: \mathrm{VIF}_j = \frac{1}{1 - R_j^2} = (R^{-1})_{jj}
 
-    with the correlations R, and corrected for the number of columns; about 1 for independent
-    columns, and large for one that is a linear function of others, as a total is; 1 for a constant
-    column. It is at most 1e8.
+    with the correlations R, corrected for the number of columns. It is about 1 for independent
+    columns, large for one that is a linear function of others, as a total is, and at most 1e8. It
+    is 1 for a constant column, and for all columns where there are no more rows than columns.
 
     Arguments:
         y: The rows, with shape (N, D).
@@ -192,7 +194,8 @@ def variance_inflation(y: Tensor) -> Tensor:
         >>> variance_inflation(torch.cat([y, y.sum(1, keepdim=True)], 1)).min() > 1e6
         tensor(True)
     """
-    y = y.double() - y.double().mean(0)
+    y = y.cpu().double()  # other devices lack float64
+    y = y - y.mean(0)
     scale = y.square().mean(0).sqrt()
     y = y / torch.where(scale > 0, scale, 1.0)
     correlation = y.T @ y / len(y) + torch.where(scale > 0, 1e-8, 1.0).to(y).diag()
@@ -200,8 +203,23 @@ def variance_inflation(y: Tensor) -> Tensor:
     return (share * torch.linalg.inv(correlation).diagonal()).clamp(min=1.0)
 
 
+def collinear_columns(y: Tensor) -> list[int]:
+    """Return the columns that are nearly linear functions of others.
+
+    Arguments:
+        y: The rows, with shape (N, D).
+
+    Example:
+        >>> y = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+        >>> collinear_columns(y), collinear_columns(torch.cat([y, 3 - y[:, 1:]], 1))
+        ([], [1, 2])
+    """
+    found: list[int] = torch.where(variance_inflation(y) >= COLLINEAR)[0].tolist()
+    return found
+
+
 def joint_gain(
-    rows: NDArray[Any], width: NDArray[Any], origin: NDArray[Any], linear_width: NDArray[Any]
+    rows: NDArray[Any], origin: NDArray[Any], linear_width: NDArray[Any]
 ) -> NDArray[Any]:
     """Return what transforms add to the likelihood of a Gaussian of all columns, with shape (D,).
 
@@ -210,12 +228,11 @@ def joint_gain(
 
     Arguments:
         rows: The rows, with shape (N, D).
-        width: The widths of the cells, with shape (D,), as the next two.
-        origin: The origins of the transforms.
-        linear_width: Their linear widths, 0 for none.
+        origin: The origins of the transforms, with shape (D,).
+        linear_width: Their linear widths, 0 for none, with the same shape.
     """
     if rows.shape[1] > MOST_JOINT or not (linear_width > 0).any():
-        return np.zeros_like(width)
+        return np.zeros_like(linear_width)
     x, o, a = (torch.from_numpy(each) for each in (rows, origin, linear_width))
     before, after = variance_inflation(x), variance_inflation(compressed(x, o, a))
     return (0.5 * (after / before).log()).numpy()
@@ -269,8 +286,8 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     """Return the width of the cells of a column, and the middle of one cell.
 
     The width is the step of the grid that all values lie on, if there is one and values repeat, the
-    step is coarse, or continuous values would hardly lie on one; else the smallest difference of
-    two values, if many repeat; else 0.
+    step is coarse, or values do not lie on it by chance; else the smallest difference of two
+    values, if many repeat; else 0.
 
     Arguments:
         values: The values of the column in the precision of float32, with shape (N,).
@@ -288,17 +305,18 @@ def resolution(values: NDArray[Any]) -> tuple[float, float]:
     error = rounding_error(distinct)
     step = grid_step(distinct, error)
     is_coarse = step > COARSE * float(values.std())
-    if step > 0 and (n_repeated or is_coarse or is_no_chance(len(distinct), error, step)):
+    if step > 0 and (n_repeated or is_coarse or is_significant(len(distinct), error, step)):
         return step, float(distinct[0])
     if n_repeated > MANY_REPEATED * len(values):
         return float(np.diff(distinct).min()), float(distinct[0])
     return 0.0, 0.0
 
 
-def is_no_chance(n_distinct: int, error: NDArray[Any], step: float) -> bool:
-    """Return whether continuous values would hardly lie on such a grid.
+def is_significant(n_distinct: int, error: NDArray[Any], step: float) -> bool:
+    """Return whether continuous values would not lie on such a grid by chance.
 
-    A continuous value is as close to a grid as they are with the probability twice the tolerance.
+    A continuous value is within the tolerance of a grid with a probability of twice the tolerance,
+    in steps.
 
     Arguments:
         n_distinct: The number of different values, all on the grid.
@@ -306,18 +324,18 @@ def is_no_chance(n_distinct: int, error: NDArray[Any], step: float) -> bool:
         step: The step of the grid.
 
     Example:
-        >>> [is_no_chance(n, np.zeros(n), 0.01) for n in (5, 20)]
+        >>> [is_significant(n, np.zeros(n), 0.01) for n in (5, 20)]
         [False, True]
     """
     tolerance = min(1.0, 2 * (ON_GRID + float(error.max()) / step))
     # Any two values lie on each of the grids that are tried.
-    return bool(MULTIPLES * tolerance ** (n_distinct - 2) < CHANCE)
+    return bool(MULTIPLES * tolerance ** (n_distinct - 2) < SIGNIFICANCE)
 
 
 def spike_of(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the most frequent value and its share; a share of 0 unless it is a spike.
+    """Return the value of a spike and its share; zeros without a spike.
 
-    It is one if it has at least a twentieth of all values, and many more than any other has.
+    A spike is a fifth of all values or more, and three times as frequent as any other value.
 
     Arguments:
         values: The values of the column, with shape (N,).
@@ -332,7 +350,7 @@ def spike_of(values: NDArray[Any]) -> tuple[float, float]:
     is_spike = counts[first] >= max(2, SPIKE * len(values)) and (
         not len(others) or counts[first] > SPIKE_RATIO * others.max()
     )
-    return float(distinct[first]), float(counts[first] / len(values)) if is_spike else 0.0
+    return (float(distinct[first]), float(counts[first] / len(values))) if is_spike else (0.0, 0.0)
 
 
 def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:

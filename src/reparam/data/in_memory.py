@@ -115,10 +115,10 @@ def from_arrays(
             if label is not None:
                 labels, classes = numbered_classes(column, classes, label)
         own = own or (column_names(examples) if part == "x" else ())
-        ordered = in_order(examples, own, part)
-        values = as_values(ordered, part, shape)
+        exact = as_tensor(in_order(examples, own, part), part)
+        values = as_values(exact, part, shape)
         if part == "x":
-            check_digits(ordered, part, own)
+            check_digits(exact, part, own)
         if labels is not None:
             labels = as_labels(labels, len(values), n_classes, part.replace("x", "y"))
         if rows is not None:

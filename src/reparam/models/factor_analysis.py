@@ -85,11 +85,11 @@ def factor_analysis(
     floor = torch.zeros_like(s.diagonal()) + least
     s = s + (floor - s.diagonal()).clamp(min=0).diag()  # a constant column
     variance = s.diagonal()
+    best, found = -inf, FactorAnalysis(s.new_zeros(len(s), 0), variance)
     if not n_factors:
-        return FactorAnalysis(s.new_zeros(len(s), 0), variance)
+        return found
     given_others = 1 / torch.linalg.pinv(s, hermitian=True).diagonal()
     noise = given_others.clamp(floor, variance)
-    best, found = -inf, None
     for _ in range(STEPS):
         root = noise.sqrt()
         values, vectors = torch.linalg.eigh(s / root / root[:, None])
@@ -97,11 +97,11 @@ def factor_analysis(
         loading = root[:, None] * vectors[:, -n_factors:] * excess.sqrt()
         current = FactorAnalysis(loading, noise)
         value = current.log_likelihood(s)
-        if found is not None and value <= best + TOLERANCE:
-            return found
+        if value <= best + TOLERANCE:
+            break
         best, found = value, current
         noise = (variance - loading.square().sum(1)).clamp(min=floor)
-    return current
+    return found
 
 
 def cross_validated(y: Tensor, most: int, least: Tensor | float = LEAST_NOISE) -> FactorAnalysis:

@@ -83,9 +83,8 @@ def set_linear(module: nn.Module, position: int, weight: Tensor, bias: Tensor) -
         >>> module(torch.tensor([3.0, 4.0]))[0].tolist()
         [39.0]
     """
-    linear: Any = cast(nn.Sequential, module)[0]
-    linear.weight.unflatten(0, (-1, len(weight)))[position].copy_(weight)
-    linear.bias.unflatten(0, (-1, len(weight)))[position].copy_(bias)
+    _weights(module, len(weight))[position].copy_(weight)
+    set_bias(module, position, bias)
 
 
 @torch.no_grad()
@@ -103,9 +102,15 @@ def drop_weights(module: nn.Module, entries: Tensor) -> None:
         >>> bool((raw[:, :, 0] == raw[0, :, 0]).all())
         True
     """
-    linear: Any = cast(nn.Sequential, module)[0]
-    weight = linear.weight.unflatten(0, (-1, len(entries)))
+    weight = _weights(module, len(entries))
     weight.masked_fill_(entries[:, None].to(weight.device), 0.0)
+
+
+def _weights(module: nn.Module, n: int) -> Tensor:
+    """Return the weights of a head of flat features for n entries, with shape (P, n, F)."""
+    linear: Any = cast(nn.Sequential, module)[0]
+    weight: Tensor = linear.weight
+    return weight.unflatten(0, (-1, n))
 
 
 class _ImageHead(nn.Module):

@@ -416,7 +416,7 @@ def fit(
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
         if progress and run.is_main:
-            for text in remarks(recipe.model, source, options.seed):
+            for text in remarks(recipe, source, options.seed):
                 note(text)
     return run
 

@@ -193,10 +193,8 @@ def fitted_length(
     own = recipe.objective if isinstance(recipe.objective, ModelObjective) else None
 
     def fold(is_held: Tensor) -> Fold:
-        held, copy = (
-            source.only_train(order[is_held]).examples("train", options.seed),
-            deepcopy(recipe),
-        )
+        held = source.only_train(order[is_held]).examples("train", options.seed)
+        copy = deepcopy(recipe)
         batches = training_batches(
             source.only_train(order[~is_held]),
             options.batch_size or BATCH_SIZE,

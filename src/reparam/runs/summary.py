@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from reparam.data import Dataset, Stream
-from reparam.data.columns import constant_columns, rows_seen, seen_of, wide_columns
+from reparam.data.columns import (
+    collinear_columns,
+    constant_columns,
+    rows_seen,
+    seen_of,
+    wide_columns,
+)
 from reparam.families import default_likelihood
 from reparam.models.aggregate import far_codes
 from reparam.models.latent import as_latent, is_latent, standardization_of
@@ -24,7 +30,6 @@ from reparam.training.kl_warmup import WeightsKL
 from reparam.training.trainer import Trainer
 from reparam.training.validation import PATIENCE
 from reparam.variants.networks import with_data_defaults
-from reparam.variants.start import collinear_columns
 
 N_FAR = 500
 """The number of examples whose codes are compared with the prior after training."""
@@ -198,25 +203,26 @@ def _end(source: Dataset | Stream, trainer: Trainer) -> str:
     return "to the end"
 
 
-def remarks(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterator[str]:
+def remarks(recipe: Recipe, source: Dataset | Stream, seed: int) -> Iterator[str]:
     """Yield remarks on a trained model: its start, heavy tails, and codes far from the prior.
 
     Arguments:
-        model: The trained model.
+        recipe: The recipe of the trained model.
         source: Its data.
         seed: The seed of the run.
     """
-    yield from _collinear(model, source)
-    yield from _tails(model, source)
-    yield from _far_codes(model, source, seed)
+    if any(milestone.is_fit for milestone in recipe.milestones):
+        yield from _collinear(recipe.model, source)
+    yield from _tails(recipe.model, source)
+    yield from _far_codes(recipe.model, source, seed)
 
 
 def _collinear(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
     """Yield a remark on columns that are nearly linear functions of others."""
-    if isinstance(source, Stream) or not source.spec.is_table:
+    if isinstance(source, Stream):
         return
     x = source.examples("train", limit=rows_seen(source.spec.dim)).x
-    places = collinear_columns(model, x.to(next(model.parameters()).device))
+    places = collinear_columns(as_latent(model).as_input(x.to(next(model.parameters()).device)))
     if places:
         yield (
             f"{len(places)} of {source.spec.dim} columns are nearly linear functions of others "
