@@ -184,7 +184,7 @@ def command_line(argv: Sequence[str]) -> str:
 
 def interpreter(options: argparse.Namespace, torch_version: str) -> Path | None:
     """Return the interpreter that has pythae; its environment is made in an ignored folder."""
-    needed = {"to-elbo", "throughput", "likelihood"} & set(options.jobs or JOBS)
+    needed = {"to-elbo", "throughput", "likelihood", "frontier"} & set(options.jobs or JOBS)
     if options.no_pythae or not needed:
         return None
     if options.pythae_python:
