@@ -25,14 +25,14 @@ from reparam.variants.specification import PartMaker, Specification
 def example_discriminator(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
     """Create the discriminator of examples, whose first layer gives its features."""
     width, *others = critic
-    first = MLP(spec.shape, width, context=spec.context, activation="leaky-relu")
+    first = MLP(spec.input_shape, width, context=spec.context, activation="leaky-relu")
     rest = MLP(width, *others, activation="leaky-relu")
     return Conditional(ConditionedSequential(first, rest), Bernoulli(()))
 
 
 def label_classifier(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
     """Create the classifier of the labels, by the sizes of its layers."""
-    network = MLP(spec.shape, *critic, activation="leaky-relu")
+    network = MLP(spec.input_shape, *critic, activation="leaky-relu")
     return Conditional(network, Categorical(spec.context))
 
 

@@ -99,7 +99,7 @@ def multilayer_perceptrons(
         "skip": skip,
         "dropout": dropout,
     }
-    return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
+    return MLP(spec.input_shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
 
 
 def latent_model(

@@ -58,7 +58,7 @@ def classifier(
         >>> recipe.model.distribution("y", {"x": torch.zeros(5, 1, 8, 8)}).probs.shape
         torch.Size([5, 10])
     """
-    network = MLP(spec.shape, *hidden, activation=activation)
+    network = MLP(spec.input_shape, *hidden, activation=activation)
     conditional = Conditional(network, Categorical(class_count(spec)))
     return Specification(spec, DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
 

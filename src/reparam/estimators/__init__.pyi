@@ -1,0 +1,1 @@
+from reparam.estimators.vae import VAE as VAE
