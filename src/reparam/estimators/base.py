@@ -92,15 +92,13 @@ class Estimator(BaseEstimator, ABC):
         return model
 
     def _fit_data(
-        self, X: ArrayLike | Frame, y: Tensor | None, support: Support | None, n_classes: int | None
+        self, X: ArrayLike | Frame, support: Support | None = None
     ) -> Dataset:
         """Return the training data of X, after scikit-learn's checks.
 
         Arguments:
             X: An array with shape (N, D), a sparse matrix or a DataFrame.
-            y: The labels, -1 for unknown ones.
             support: The set that contains every entry; None to find it.
-            n_classes: The number of classes.
         """
         frame = of_frame(X, "X")
         is_table = frame is not None and (
@@ -115,17 +113,16 @@ class Estimator(BaseEstimator, ABC):
             if self.verbose:
                 for text in data.notes:
                     note(text)
-            return _labeled(data, y, n_classes)
+            return data
         x = self._checked(X, reset=True)
         self._columns = list(getattr(self, "feature_names_in_", numbered(x.shape[1])))
         if np.isnan(x).any():
             table = self._table(x)
             # Numbers of an array are quantities: whether they are classes is not declared.
             kinds = {c.name: {"kind": "real"} for c in _inferred(table).columns if not _is_dead(c)}
-            return _labeled(from_table(table, schema=self.schema, overrides=kinds), y, n_classes)
+            return from_table(table, schema=self.schema, overrides=kinds)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
-        found = from_arrays(values, support=support, name="X")
-        return _labeled(found, y, n_classes)
+        return from_arrays(values, support=support, name="X")
 
     def _checked(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         """Return X as a dense array, after scikit-learn's checks."""
@@ -307,14 +304,6 @@ def check_choice(name: str, value: str, known: "tuple[str, ...]") -> None:
     """
     if value not in known:
         raise unknown(name, value, known)
-
-
-def _labeled(data: Dataset, y: Tensor | None, n_classes: int | None) -> Dataset:
-    """Return a data set with labels."""
-    if y is None:
-        return data
-    splits = {"train": Split(data.images, y)}
-    return replace(data, splits=splits, spec=replace(data.spec, n_classes=n_classes))
 
 
 def _inferred(table: Table) -> Schema:

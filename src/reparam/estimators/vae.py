@@ -99,7 +99,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             X: The rows: an array with shape (N, D), a sparse matrix of counts, or a DataFrame.
             y: Ignored.
         """
-        data = self._fit_data(X, None, self.support, None)
+        data = self._fit_data(X, self.support)
         made = variant_of(
             self.variant,
             latent_dim=self.latent_dim,
