@@ -1,0 +1,440 @@
+"""Tables from files: what is understood of them, and one sentence for every damaged one."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+import reparam as rp
+from reparam.data.delimited import delimiter_of, is_header
+from reparam.data.files import kind_of_file
+from reparam.data.infer import read_schema, schema_of
+from reparam.data.inspect import inspect
+from reparam.data.mixed import from_table, rows_of
+from reparam.data.tables import Table, of_frame, read_table, to_frame
+from reparam.errors import DataError, OptionError, ReparamError
+from reparam.schema import Column, Schema
+
+ROWS = 60
+
+
+def people(n: int = ROWS) -> pd.DataFrame:
+    """Return a table with a column of every kind, and with missing values."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, n),
+            "height": rng.normal(1.7, 0.1, n).round(2),
+            "sex": rng.choice(["F", "M"], n),
+            "city": rng.choice(["Bonn", "Köln", "Ulm"], n),
+            "member": rng.random(n) < 0.3,
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), "D"),
+        }
+    )
+    frame.loc[3, "height"] = np.nan
+    frame.loc[5, "city"] = None
+    return frame
+
+
+def kinds(table: Table) -> dict[str, str]:
+    return {column.name: column.kind for column in schema_of(table).columns}
+
+
+EXPECTED = {
+    "age": "count",
+    "height": "positive",
+    "sex": "binary",
+    "city": "categorical",
+    "member": "binary",
+    "since": "date",
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "feather"])
+def test_a_file_of_any_kind_has_the_same_schema(tmp_path: Path, ending: str) -> None:
+    place = tmp_path / f"people.{ending}"
+    frame = people()
+    if ending in ("csv", "tsv"):
+        frame.to_csv(place, index=False, sep="," if ending == "csv" else "\t")
+    elif ending == "parquet":
+        pa.parquet.write_table(pa.Table.from_pandas(frame), place)
+    else:
+        pa.feather.write_feather(pa.Table.from_pandas(frame), place)
+    table = read_table(place)
+    assert kinds(table) == EXPECTED
+    schema = schema_of(table)
+    assert [c.name for c in schema.features if c.has_missing] == ["height", "city"]
+    x = rows_of(table, schema)
+    assert x.shape == (ROWS, 6)
+    assert x.isnan().sum() == 2
+    assert x[:, 0].tolist() == frame["age"].tolist()
+
+
+def test_dataframes_of_two_libraries_have_the_same_rows() -> None:
+    frame = people()
+    first, second = of_frame(frame), of_frame(pl.from_pandas(frame))
+    assert first is not None
+    assert second is not None
+    one, two = (rows_of(table, schema_of(table)) for table in (first, second))
+    np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def test_decoding_returns_the_table(tmp_path: Path) -> None:
+    frame = people()
+    table = of_frame(frame)
+    assert table is not None
+    schema = schema_of(table)
+    found = to_frame(schema.decode(rows_of(table, schema).double().numpy()), frame)
+    assert list(found.columns) == list(frame.columns)
+    assert found["age"].tolist() == frame["age"].tolist()
+    assert found["sex"].tolist() == frame["sex"].tolist()
+    assert found["member"].tolist() == frame["member"].tolist()
+    assert found["since"].dt.date.tolist() == frame["since"].dt.date.tolist()
+    np.testing.assert_allclose(found["height"], frame["height"], atol=1e-9)
+    assert found["city"].isna().tolist() == frame["city"].isna().tolist()
+
+
+def test_a_schema_survives_yaml() -> None:
+    table = of_frame(people())
+    assert table is not None
+    schema = schema_of(table)
+    assert Schema.from_list(schema.to_list()) == schema
+
+
+def test_a_run_is_rebuilt_with_its_schema(tmp_path: Path) -> None:
+    people(200).to_csv(tmp_path / "people.csv", index=False)
+    data = rp.data.read(tmp_path / "people.csv")
+    run = rp.fit(
+        rp.variants.vae(data.spec, hidden=(8,)),
+        data,
+        steps=5,
+        out=tmp_path / "run",
+        progress=False,
+    )
+    again = rp.load(tmp_path / "run")
+    assert again.spec == run.spec
+    frame = people(20)
+    np.testing.assert_array_equal(again.encode(frame).numpy(), run.encode(frame).numpy())
+    table = again.to_table(again.sample(7))
+    assert table.num_rows == 7
+    assert set(table.column("city").to_pylist()) <= {"Bonn", "Köln", "Ulm"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;b\n1,5;2\n3,5;4\n", [1.5, 3.5]),
+        ("a,b\n1.5,2\n3.5,4\n", [1.5, 3.5]),
+        ("a\tb\n1.5\t2\n3.5\t4\n", [1.5, 3.5]),
+        ("a|b\n1.5|2\n3.5|4\n", [1.5, 3.5]),
+        ("a  b\n1.5   2\n 3.5  4\n", [1.5, 3.5]),
+        ('a,b\n"1,500",2\n"3,500",4\n', [1500.0, 3500.0]),
+        ("a;b\n1.500,25;2\n3.500,75;4\n", [1500.25, 3500.75]),
+        ("1.5,2\n3.5,4\n", [1.5, 3.5]),
+        ("a,b\n1.5 , 2\n3.5 , 4\n", [1.5, 3.5]),
+        ("a,b\n1.5,2\n?,4\n", [1.5, np.nan]),
+        ("a,b\nNA,2\n3.5,4\n", [np.nan, 3.5]),
+        ("\ufeffa,b\n1.5,2\n3.5,4\n", [1.5, 3.5]),
+        ("a,b\r\n1.5,2\r\n3.5,4\r\n", [1.5, 3.5]),
+        ("a,b\n1e3,2\n-2.5E-1,4\n", [1000.0, -0.25]),
+    ],
+)
+def test_numbers_of_spreadsheets(tmp_path: Path, text: str, expected: list[float]) -> None:
+    place = tmp_path / "x.csv"
+    place.write_bytes(text.encode())
+    np.testing.assert_array_equal(next(iter(read_table(place).columns.values())), expected)
+
+
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [
+        (("2024-01-31", "2024-02-01"), date(2024, 1, 31)),
+        (("31.1.2024", "1.2.2024"), date(2024, 1, 31)),
+        (("1/31/2024", "2/1/2024"), date(2024, 1, 31)),
+        (("31/1/2024", "1/2/2024"), date(2024, 1, 31)),
+        (("2024-01-31T10:30", "2024-02-01T11:00"), date(2024, 1, 31)),
+        (("2024-01-31 23:30:00+02:00", "2024-02-01 00:00:00Z"), date(2024, 1, 31)),
+    ],
+)
+def test_dates(tmp_path: Path, cells: tuple[str, str], first: date) -> None:
+    place = tmp_path / "x.csv"
+    place.write_text("when,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    table = read_table(place)
+    assert table.stored["when"] == "date"
+    assert table.columns["when"][0].astype("datetime64[D]").item() == first
+
+
+def test_dates_of_an_unknown_order_are_text(tmp_path: Path) -> None:
+    place = tmp_path / "x.csv"
+    place.write_text("when,b\n1/2/2024,1\n3/4/2024,2\n")
+    assert read_table(place).stored["when"] == "text"
+
+
+def test_a_time_has_the_unit_that_float32_holds() -> None:
+    first = np.datetime64("2024-01-01", "s")
+    seconds = first + np.arange(0, 3 * 86_400, 7).astype("timedelta64[s]")
+    years = first + (np.arange(100) * 86_400 * 365).astype("timedelta64[s]")
+    for moments, unit in ((seconds, "s"), (years, "D")):
+        table = Table("x", {"t": moments.astype("datetime64[us]")}, {"t": "date"}, {})
+        schema = schema_of(table)
+        assert schema.columns[0].unit == unit
+        found = schema.decode(rows_of(table, schema).double().numpy())["t"]
+        np.testing.assert_array_equal(found, moments)
+
+
+def test_a_column_far_from_zero_keeps_its_digits() -> None:
+    values = 1.7e9 + np.random.default_rng(0).permutation(1000) * 0.5
+    table = Table("x", {"t": values}, {"t": "float"}, {"t": 1})
+    schema = schema_of(table)
+    found = schema.decode(rows_of(table, schema).double().numpy())["t"]
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "stored", "kind"),
+    [
+        (np.arange(100.0), "int", "ignored"),
+        (np.arange(100.0) % 3, "int", "ordinal"),
+        (np.arange(100.0) % 30, "int", "count"),
+        (np.arange(100.0) % 30 - 5, "int", "real"),
+        (np.arange(100.0) / 7 + 0.1, "float", "positive"),
+        (np.arange(100.0) / 7 - 1, "float", "real"),
+        (np.arange(100.0) % 2, "float", "binary"),
+        (np.full(100, 5.0), "float", "ignored"),
+        (np.full(100, np.nan), "float", "ignored"),
+        (np.array([f"id{i}" for i in range(100)], object), "text", "ignored"),
+        (np.array(["a", "b"] * 50, object), "text", "binary"),
+        (np.array(["a", "b", None, "c"] * 25, object), "text", "categorical"),
+    ],
+)
+def test_kinds(values: Any, stored: Any, kind: str) -> None:
+    other = np.random.default_rng(0).normal(size=100)
+    table = Table("x", {"a": values, "b": other}, {"a": stored, "b": "float"}, {})
+    assert kinds(table)["a"] == kind
+
+
+def test_a_schema_file_overrides_kinds(tmp_path: Path) -> None:
+    place = tmp_path / "schema.yaml"
+    place.write_text("age: real\ncity: {kind: ordinal, values: [Ulm, Bonn, Köln]}\nsex: ignored\n")
+    table = of_frame(people())
+    assert table is not None
+    schema = schema_of(table, read_schema(place))
+    assert schema.column("age").kind == "real"
+    assert schema.column("city").values == ("Ulm", "Bonn", "Köln")
+    assert "sex" not in schema.names
+
+
+def test_a_constant_returns_in_samples_and_an_identifier_does_not() -> None:
+    columns = {"one": np.full(50, 3.0), "id": np.arange(50.0), "x": np.random.default_rng(0).normal(size=50)}
+    table = Table("x", columns, {"one": "int", "id": "int", "x": "float"}, {"one": 0})
+    schema = schema_of(table)
+    found = schema.decode(np.zeros((2, 1)))
+    assert found["one"].tolist() == [3, 3]
+    assert "id" not in found
+
+
+def test_labels_are_a_column(tmp_path: Path) -> None:
+    place = tmp_path / "people.csv"
+    people().to_csv(place, index=False)
+    data = rp.data.load("table", path=place, target="city", test_share=0)
+    assert data.class_names == ("Bonn", "Köln", "Ulm")
+    assert "city" not in data.spec.columns
+    assert data.labels is not None
+    assert (data.labels == -1).sum() == 1
+
+
+def test_a_report_names_duplicates_and_leaks() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300).astype(float)
+    columns = {"y": y, "leak": 10 * y + rng.normal(size=300), "x": rng.normal(size=300).round()}
+    table = Table("x", columns, dict.fromkeys(columns, "float"), {})
+    report = inspect(table, schema_of(table), target="y")
+    by_name = {column.name: column for column in report.columns}
+    assert "reveals y" in " ".join(by_name["leak"].remarks)
+    assert not by_name["x"].remarks
+    twice = table.take(np.array([0, 0, 1, 2]))
+    assert inspect(twice, schema_of(table)).n_duplicates == 1
+
+
+def test_prose_is_text_and_numbers_are_a_table(tmp_path: Path) -> None:
+    (tmp_path / "prose.txt").write_text("To be, or not to be,\nthat is the question.\n" * 20)
+    (tmp_path / "numbers.txt").write_text("1.0 2.0\n3.0 4.5\n" * 20)
+    assert kind_of_file(tmp_path / "prose.txt") == "text"
+    assert kind_of_file(tmp_path / "numbers.txt") == "table"
+    assert kind_of_file(tmp_path) == "images"
+
+
+def test_the_same_rows_are_held_out_for_a_seed(tmp_path: Path) -> None:
+    place = tmp_path / "people.csv"
+    people().to_csv(place, index=False)
+    first, second, third = (rp.data.read(place, seed=seed) for seed in (0, 0, 1))
+    assert first.splits["test"] == second.splits["test"]
+    assert first.splits["test"] != third.splits["test"]
+
+
+def test_sparse_counts_and_labels_of_an_array_file(tmp_path: Path) -> None:
+    from scipy.sparse import csr_matrix
+
+    x = np.random.default_rng(0).poisson(0.3, (40, 7))
+    matrix = csr_matrix(x)
+    parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
+    np.savez(tmp_path / "counts.npz", shape=x.shape, y=np.arange(40) % 3 + 1, **parts)
+    data = rp.data.read(tmp_path / "counts.npz", test_share=0)
+    assert data.support == "counts"
+    np.testing.assert_array_equal(data.images.numpy(), x)
+    assert data.spec.n_classes == 3
+
+
+GOOD = "a,b\n" + "".join(f"{n / 7:.4f},{'xy'[n % 2]}\n" for n in range(30))
+NUMBERS = "a,b\n" + "".join(f"{n / 7:.4f},{n % 5}\n" for n in range(30))
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode()
+
+
+DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
+    ("empty.csv", "", {}, ["empty.csv", "no rows"]),
+    ("blank.csv", "\n\n\n", {}, ["blank.csv", "no rows"]),
+    ("header.csv", "a,b\n", {}, ["header.csv", "no rows"]),
+    ("ragged.csv", GOOD + "1.0,x,3\n", {}, ["row 32", "3 cells", "skip_bad_rows=True"]),
+    ("short.csv", NUMBERS + "1.0\n2.0,3\n", {}, ["row 32", "1 cells"]),
+    ("twice.csv", "a,a\n1,2\n", {}, ["two columns 'a'"]),
+    ("nameless.csv", "a,,c\n1,2,3\n", {"header": True}, ["column 1", "no name"]),
+    ("latin.csv", "a,b\n1,caf\xe9\n".encode("latin-1"), {}, ["line 2", "0xe9", "encoding="]),
+    ("zeros.csv", b"a,b\n1,\0\0\n", {}, ["zeros.csv", "no text"]),
+    ("excel.xlsx", b"PK\x03\x04\0\0\0\0", {}, ["excel.xlsx"]),
+    ("encoding.csv", GOOD, {"encoding": "utf-99"}, ["encoding='utf-99'"]),
+    ("mark.csv", GOOD, {"delimiter": ",,"}, ["delimiter=',,'"]),
+    (
+        "mixed.csv",
+        NUMBERS + "abc,1\n",
+        {},
+        ["column 'a'", "'abc'", "line 32", "missing=['abc']"],
+    ),
+    ("infinite.csv", NUMBERS + "inf,1\n", {}, ["column 'a'", "infinite", "row 30"]),
+    ("missing.csv", "a,b\n" + ",\n" * 20, {}, ["no column to learn from"]),
+    ("constant.csv", "a,b\n" + "1,2\n" * 20, {}, ["no column to learn from", "one value"]),
+    ("ids.csv", "a\n" + "".join(f"id{n}\n" for n in range(30)), {}, ["identifiers"]),
+    ("one.csv", "a,b\n1.5,2.5\n", {}, ["no column to learn from"]),
+    ("target.csv", GOOD, {"target": "bb"}, ["unknown column", "'bb'", "'b'"]),
+    ("quantity.csv", GOOD, {"target": "a"}, ["target='a'", "30 different values"]),
+    ("validation.csv", GOOD, {"validation": 50}, ["validation=50"]),
+    ("share.csv", GOOD, {"test_share": 1.5}, ["test_share=1.5"]),
+    ("missing-option.csv", GOOD, {"missing": "drop"}, ["missing", "'drop'", "left-out"]),
+    ("option.csv", GOOD, {"window": 5}, ["window=5"]),
+    ("binarize.csv", GOOD, {"binarize": "static"}, ["binarize='static'"]),
+    ("bad.parquet", b"PAR1 no", {}, ["bad.parquet", "cannot be read"]),
+    ("bad.arrow", b"ARROW1", {}, ["bad.arrow", "cannot be read"]),
+    ("bad.feather", b"", {}, ["bad.feather", "cannot be read"]),
+    ("bad.npy", b"\x93NUMPY", {}, ["bad.npy", "cannot be read"]),
+    ("empty.npy", b"", {}, ["empty.npy", "cannot be read"]),
+    ("bad.npz", b"PK\x05\x06", {}, ["bad.npz"]),
+    ("file.json", "{}", {}, ["file.json", ".json", "tables"]),
+    ("file", "a,b\n", {}, ["ends in nothing"]),
+    ("quote.csv", 'a,b\n"1,2\n3,4\n', {}, ["quote.csv"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "options", "said"), DAMAGED, ids=[d[0] for d in DAMAGED])
+def test_a_damaged_file_is_one_sentence(
+    tmp_path: Path, name: str, content: str | bytes, options: dict[str, Any], said: list[str]
+) -> None:
+    place = tmp_path / name
+    place.write_bytes(_bytes(content))
+    with pytest.raises(ReparamError) as found:
+        rp.data.read(place, **options)
+    message = str(found.value)
+    assert "\n" not in message
+    for words in said:
+        assert words in message
+
+
+SCHEMAS: list[tuple[str, list[str]]] = [
+    ("c: real", ["'c'"]),
+    ("a: number", ["'number'"]),
+    ("a: count", ["column 'a'", "cannot be count"]),
+    ("b: real", ["column 'b'", "holds text"]),
+    ("a: date", ["column 'a'", "holds numbers"]),
+    ("b: {kind: binary, values: [x]}", ["'b'", "two or more"]),
+    ("b: {kind: binary, values: [x, y, z]}", ["'b'", "binary with 3 classes"]),
+    ("b: {kind: categorical, values: x}", ["values of column 'b'"]),
+    ("b: {kind: categorical, values: [x, z]}", ["column 'b'", "'y'"]),
+    ("b: {kind: categorical, values: [x, x, y]}", ["class twice"]),
+    ("b: {kinds: binary}", ["'kinds'"]),
+    ("a: [1, 2]", ["column 'a'"]),
+    ("a: ignored\nb: ignored", ["no column to learn from"]),
+    ("- a", ["schema.yaml"]),
+    ("a: {", ["schema.yaml"]),
+    ("", ["schema.yaml"]),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), SCHEMAS, ids=[s[0] for s in SCHEMAS])
+def test_a_damaged_schema_is_one_sentence(tmp_path: Path, text: str, said: list[str]) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / "schema.yaml").write_text(text)
+    with pytest.raises(ReparamError) as found:
+        rp.data.read(tmp_path / "good.csv", schema=tmp_path / "schema.yaml")
+    for words in said:
+        assert words in str(found.value)
+
+
+FRAMES: list[tuple[pd.DataFrame, list[str]]] = [
+    (people().assign(city="Rom"), ["column 'city'", "'Rom'", "row 0", "Bonn"]),
+    (people().drop(columns="age"), ["lacks the column 'age'"]),
+    (people().assign(age="forty"), ["column 'age'", "'forty'", "a number is needed"]),
+    (people().assign(since=1.0), ["column 'since'", "no dates"]),
+    (people().assign(age=np.inf), ["column 'age'", "infinite"]),
+    (people().assign(sex=np.arange(ROWS)), ["column 'sex'", "row"]),
+    (people().assign(age=pd.Timestamp("2020-01-01")), ["column 'age'", "dates"]),
+    (people().assign(age=[[1]] * ROWS), ["column 'age'", "list"]),
+    (people().iloc[:0], ["0 rows"]),
+]
+
+
+@pytest.mark.parametrize(("frame", "said"), FRAMES, ids=[" ".join(f[1]) for f in FRAMES])
+def test_rows_that_no_training_data_have_are_refused(frame: pd.DataFrame, said: list[str]) -> None:
+    table = of_frame(people())
+    assert table is not None
+    data = from_table(table)
+    run = rp.fit(rp.variants.vae(data.spec, hidden=(4,)), data, steps=1, progress=False)
+    with pytest.raises(DataError) as found:
+        run.encode(frame)
+    for words in said:
+        assert words in str(found.value)
+
+
+def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path) -> None:
+    place = tmp_path / "ragged.csv"
+    place.write_text(GOOD + "1.0,x,3\n" + "2.5,y\n")
+    table = read_table(place, skip_bad_rows=True)
+    assert len(table) == 31
+    assert "left out 1 rows" in " ".join(table.notes)
+
+
+def test_a_folder_or_nothing_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        rp.data.read(tmp_path / "nowhere.csv")
+
+
+def test_columns_check_themselves() -> None:
+    with pytest.raises(OptionError, match="kind of column 'a'"):
+        Column("a", "number")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="two columns 'a'"):
+        Schema((Column("a", "real"), Column("a", "count")))
+
+
+def test_delimiters_and_headers() -> None:
+    assert delimiter_of(["a,b;c", "1,2;3", "4,5;6"]) in (",", ";")
+    assert delimiter_of(["name", "Anna Maria", "Otto"]) == ","
+    assert not is_header([["a", "a"], ["1", "2"]])

@@ -1,0 +1,65 @@
+"""Rows of several kinds against their parts by hand."""
+
+from math import log, nan
+
+import pytest
+import torch
+from torch.distributions import Categorical, Normal
+
+from reparam.distributions import MixedPart, MixedRow, mean_or_mode
+
+
+def row(missing: bool = False) -> MixedRow:
+    """Two Gaussians at places 0 and 2, and a class of three at place 1."""
+    logits = torch.tensor([[0.0, 1.0, 2.0]])
+    parts = [
+        MixedPart(torch.tensor([0, 2]), Normal(torch.tensor([1.0, -1.0]), torch.tensor([2.0, 0.5]))),
+        MixedPart(torch.tensor([1]), Categorical(logits=logits)),
+    ]
+    if not missing:
+        return MixedRow(parts)
+    return MixedRow(parts, torch.tensor([log(0.25 / 0.75)]), torch.tensor([2]))
+
+
+def test_the_log_probability_is_the_sum_of_the_observed_columns() -> None:
+    x = torch.tensor([0.5, 2.0, -1.0])
+    first = Normal(1.0, 2.0).log_prob(torch.tensor(0.5))
+    last = Normal(-1.0, 0.5).log_prob(torch.tensor(-1.0))
+    middle = torch.tensor([0.0, 1.0, 2.0]).log_softmax(0)[2]
+    torch.testing.assert_close(row().log_prob(x), first + middle + last)
+    for place, rest in ((0, middle + last), (1, first + last), (2, first + middle)):
+        lacking = x.clone()
+        lacking[place] = nan
+        torch.testing.assert_close(row().log_prob(lacking), rest)
+
+
+def test_missing_values_have_no_gradient() -> None:
+    loc = torch.zeros(2, requires_grad=True)
+    p = MixedRow([MixedPart(torch.tensor([0, 1]), Normal(loc, 1.0))])
+    p.log_prob(torch.tensor([nan, 2.0])).backward()
+    assert loc.grad is not None
+    assert loc.grad.tolist() == [0.0, 2.0]
+
+
+def test_a_missing_value_may_be_a_value() -> None:
+    x = torch.tensor([0.5, 2.0, -1.0])
+    there = row().log_prob(x) + log(0.75)
+    torch.testing.assert_close(row(missing=True).log_prob(x), there)
+    x[2] = nan
+    torch.testing.assert_close(row(missing=True).log_prob(x), row().log_prob(x) + log(0.25))
+
+
+def test_draws_have_the_shares_of_classes_and_of_missing_values() -> None:
+    torch.manual_seed(0)
+    draws = row(missing=True).sample(torch.Size([20_000]))
+    shares = torch.tensor([0.0, 1.0, 2.0]).softmax(0)
+    found = torch.stack([(draws[:, 1] == k).float().mean() for k in range(3)])
+    torch.testing.assert_close(found, shares, atol=0.015, rtol=0)
+    assert draws[:, 2].isnan().float().mean().item() == pytest.approx(0.25, abs=0.015)
+    there = draws[:, 2][~draws[:, 2].isnan()]
+    assert there.mean().item() == pytest.approx(-1.0, abs=0.02)
+
+
+def test_the_point_has_means_and_modes() -> None:
+    assert mean_or_mode(row()).tolist() == [1.0, 2.0, -1.0]
+    assert row().expand(torch.Size([4])).sample().shape == (4, 3)

@@ -1,0 +1,177 @@
+"""Estimators: scikit-learn's own checks, and known answers."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from reparam.errors import OptionError, RunError
+from reparam.estimators import (
+    VAE,
+    VAEClassifier,
+    VAECluster,
+    VAEImputer,
+    VAEOutlier,
+    VAESampler,
+)
+
+X, Y = load_iris(return_X_y=True)
+
+ALL = [
+    VAE(steps=20),
+    VAEOutlier(steps=20),
+    VAEImputer(n_samples=20, steps=20),
+    VAECluster(2, steps=20),
+    VAESampler(prior=None, steps=20),
+    VAEClassifier(hidden=(32,), steps=150),
+]
+
+NOT_CHECKED = {
+    # It converts arrays of other libraries only where SCIPY_ARRAY_API is set before SciPy's import.
+    "check_array_api_input",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
+def test_scikit_learn_accepts_it(estimator: Any) -> None:
+    results = check_estimator(estimator, on_skip=None, on_fail="raise")
+    skipped = {r["check_name"] for r in results if r["status"] != "passed"}
+    assert skipped <= NOT_CHECKED
+
+
+def frame(n: int = 80) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=n), "sex": rng.choice(["F", "M"], n)})
+    rows["b"] = rows["a"] * 2 + rng.normal(size=n)
+    rows.loc[2, "sex"] = None
+    return rows
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
+def test_a_dataframe_of_several_kinds_keeps_its_columns(estimator: Any) -> None:
+    rows = frame()
+    y = np.arange(len(rows)) % 2
+    found = clone(estimator).set_params(random_state=0).fit(rows, y)
+    assert list(found.feature_names_in_) == ["a", "sex", "b"]
+    if isinstance(found, VAEImputer):
+        filled = found.transform(rows)
+        assert filled["sex"].isin(["F", "M"]).all()
+        np.testing.assert_allclose(filled["a"], rows["a"], atol=1e-5)
+    if isinstance(found, VAESampler):
+        drawn = found.sample(30, given={"sex": "M"})
+        assert isinstance(drawn, pd.DataFrame)
+        assert drawn["sex"].tolist() == ["M"] * 30
+    if isinstance(found, VAEOutlier):
+        assert found.explain(rows).shape == (80, 3)
+
+
+def test_the_log_likelihood_is_that_of_the_normal_that_the_rows_came_from() -> None:
+    rng = np.random.default_rng(0)
+    covariance = np.array([[2.0, 1.2], [1.2, 1.0]])
+    x, new = (rng.multivariate_normal([3.0, -50.0], covariance, n) for n in (2000, 500))
+    vae = VAE(steps=1500, random_state=0).fit(x)
+    true = multivariate_normal([3.0, -50.0], covariance).logpdf(new)
+    assert vae.score(new) == pytest.approx(true.mean(), abs=0.06)
+    assert np.corrcoef(vae.score_samples(new), true)[0, 1] > 0.98
+
+
+def test_a_score_does_not_depend_on_other_rows() -> None:
+    found = VAEOutlier(steps=20, random_state=0).fit(X)
+    whole = found.score_samples(X)
+    alone = np.concatenate([found.score_samples(X[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(alone, whole[:5], rtol=1e-9)
+
+
+def test_the_value_that_is_wrong_is_named() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1000, 1))
+    x = z + 0.3 * rng.normal(size=(1000, 4))
+    x[:10, 2] += 3.0
+    found = VAEOutlier(contamination=0.01, steps=800, random_state=0).fit(x)
+    assert (found.explain(x[:10]).argmax(1) == 2).all()
+    assert set(np.argsort(found.score_samples(x))[:10]) == set(range(10))
+
+
+def test_every_score_finds_a_far_row() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    x[7] = 9.0
+    for name in ("log_likelihood", "elbo", "reconstruction"):
+        found = VAEOutlier(scoring=name, steps=100, random_state=0).fit(x)
+        assert found.score_samples(x).argmin() == 7
+    with pytest.raises(OptionError, match="did you mean 'elbo'"):
+        VAEOutlier(scoring="elb").fit(x)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="contamination=0.7"):
+        VAEOutlier(contamination=0.7).fit(x)
+
+
+def test_missing_values_of_a_line_are_found() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 1)) * np.array([[1.0, -2.0, 0.5]]) + 0.1 * rng.normal(size=(800, 3))
+    lacking = x.copy()
+    lacking[rng.random(x.shape) < 0.2] = np.nan
+    lacking[np.isnan(lacking).all(1), 0] = 0.0
+    imputer = VAEImputer(steps=1500, random_state=0).fit(lacking)
+    missing = np.isnan(lacking) & (np.isnan(lacking).sum(1, keepdims=True) == 1)
+    error = (imputer.transform(lacking) - x)[missing]
+    assert np.abs(error).mean() < 0.4 * np.abs(x[missing]).mean()
+    found = imputer.impute(lacking, n_draws=3)
+    inside = (found.low.numpy() <= x) & (x <= found.high.numpy())
+    assert 0.8 < inside[missing].mean() < 0.98
+    assert found.draws.shape == (3, 800, 3)
+
+
+def test_few_labels_are_enough_for_separated_classes() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    x = rng.normal(size=(400, 3)) + 4.0 * y[:, None]
+    names = np.array(["low", "high"], object)[y]
+    few = np.where(np.arange(400) < 20, names, None)
+    found = VAEClassifier(steps=500, random_state=0).fit(x, few)
+    assert (found.predict(x) == names).mean() > 0.97
+    assert list(found.classes_) == ["high", "low"]
+    np.testing.assert_allclose(found.predict_proba(x).sum(1), 1.0)
+
+
+def test_clusters_of_separated_blobs_are_found() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    x = rng.normal(size=(300, 2)) + 12.0 * np.array([[0, 0], [1, 0], [0, 1]])[y]
+    found = VAECluster(3, steps=800, random_state=0).fit_predict(x)
+    assert all(len(set(found[y == k])) == 1 for k in range(3))
+
+
+def test_it_lives_in_a_pipeline_and_in_a_search() -> None:
+    pipeline = make_pipeline(StandardScaler(), VAE(latent_dim=2, steps=20, random_state=0))
+    assert pipeline.fit_transform(X).shape == (150, 2)
+    assert list(pipeline.get_feature_names_out()) == ["vae0", "vae1"]
+    search = GridSearchCV(VAE(steps=20, random_state=0), {"latent_dim": [1, 2]}, cv=2).fit(X)
+    assert search.best_params_["latent_dim"] in (1, 2)
+    names = VAE(latent_dim=2, steps=5).set_output(transform="pandas").fit_transform(X)
+    assert isinstance(names, pd.DataFrame)
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
+def test_it_is_saved_and_loaded_without_pickle(estimator: Any, tmp_path: Path) -> None:
+    found = clone(estimator).set_params(random_state=0).fit(X, Y)
+    found.save(tmp_path / "it")
+    assert not list((tmp_path / "it").rglob("*.pkl"))
+    again = type(found).load(tmp_path / "it")
+    copy = pickle.loads(pickle.dumps(found))  # noqa: S301
+    method = next(
+        m for m in ("score_samples", "predict_proba", "transform") if hasattr(found, m)
+    )
+    for other in (again, copy):
+        np.testing.assert_allclose(getattr(other, method)(X), getattr(found, method)(X), rtol=1e-6)
+    with pytest.raises(RunError, match="holds no estimator"):
+        type(found).load(tmp_path)
