@@ -320,7 +320,9 @@ class Schema:
             DataError: A class that the training data do not have.
         """
         if not given:
-            raise OptionError(f"given={{}}: name the value of one column or more, of {', '.join(self.names)}")
+            raise OptionError(
+                f"given={{}}: name the value of one column or more, of {', '.join(self.names)}"
+            )
         row = np.full(len(self.features), np.nan)
         for name, value in given.items():
             column = self.column(name)
@@ -377,7 +379,9 @@ class Schema:
         return cls(tuple(columns))
 
 
-_DEFAULTS = {f.name: [] if f.name == "values" else f.default for f in fields(Column)}
+_DEFAULTS: dict[str, Any] = {
+    f.name: [] if f.name == "values" else f.default for f in fields(Column)
+}
 
 
 def plain(value: object) -> Value | None:

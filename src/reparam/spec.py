@@ -198,4 +198,4 @@ class DataSpec:
         found = {**values, **{key: tuple(names) for key, names in lists.items()}}
         if found.get("schema") is not None:
             found["schema"] = Schema.from_list(found["schema"])
-        return cls(**{**found, "shape": tuple(found["shape"])})
+        return cls(**found)

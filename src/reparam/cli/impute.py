@@ -36,7 +36,7 @@ def main(options: Options) -> None:
     found = run.impute(
         batch, n_samples=options.n_samples, n_draws=options.n_draws, seed=options.run.seed
     )
-    default = run.folder.path / "imputed.csv"
+    default = options.run.folder / "imputed.csv"
     if not options.n_draws:
         return write_table(options.out, default, found.x, run)
     path = options.out or default

@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from reparam.batch import Batch
-from reparam.data import SOURCES, Dataset
-from reparam.data.registry import current_name
+from reparam.data import Dataset
+from reparam.data.files import is_place
 from reparam.runs.load import load
 from reparam.runs.run import Run
 from reparam.utils.arguments import as_int
@@ -61,10 +61,9 @@ class ExampleOptions:
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data set, prepared as the run's own."""
-        is_named = self.data is None or current_name(self.data) in SOURCES
-        if is_named:
+        if self.data is None or not is_place(self.data):
             return run.dataset(self.data, self.data_dir, self.path)
-        found = run.read(str(self.data))
+        found = run.read(self.data)
         # A file that is named here has no splits: all of it is the split that is asked for.
         return replace(found, splits={**found.splits, self.split: found.split("train")})
 

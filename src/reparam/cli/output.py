@@ -13,8 +13,8 @@ from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
-from reparam.errors import OptionError, WriteError
 from reparam.data.tables import write_frame
+from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
 from reparam.runs.options import EvaluationOptions

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.options import Count, RunOptions
 from torch import Tensor
 
+from reparam.cli.options import Count, RunOptions
 from reparam.cli.output import as_line, write, write_lines, write_table
 from reparam.cli.parse import verb
 from reparam.errors import OptionError
@@ -72,7 +72,8 @@ def main(options: Options) -> None:
     """Draw examples and write them."""
     run = options.run.load()
     if run.spec.schema is not None:
-        return write_table(options.out, run.folder.path / "samples.csv", rows(run, options), run)
+        default = options.run.folder / "samples.csv"
+        return write_table(options.out, default, rows(run, options), run)
     if options.given is not None:
         raise OptionError(f"--given {options.given}: this run was not trained on a table; drop it")
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)

@@ -21,9 +21,8 @@ from reparam.data.stream import StreamBatches as StreamBatches
 from reparam.data.tables import Table as Table
 from reparam.data.tables import of_frame as of_frame
 from reparam.data.tables import read_table as read_table
-from reparam.data.tables import Table as Table
-from reparam.data.tables import of_frame as of_frame
-from reparam.data.tables import read_table as read_table
 from reparam.data.transforms import Identity as Identity
 from reparam.data.transforms import Pixels as Pixels
 from reparam.data.vocabulary import Vocabulary as Vocabulary
+from reparam.schema import Column as Column
+from reparam.schema import Schema as Schema

@@ -1,4 +1,4 @@
-r"""Files of delimited text (CSV, TSV): the delimiter, the header, numbers, dates and missing values.
+r"""Files of delimited text (CSV, TSV): delimiter, header, numbers, dates and missing values.
 
 Cells are read as text by Arrow. A column is numbers if every cell is one, in one of the notations
 that spreadsheets write: ``1234.5``, ``1,234.5``, ``1234,5`` and ``1.234,5``.
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.errors import DataError, OptionError
+from reparam.schema import Stored
 from reparam.utils.files import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "NaT")
-"""The cells that are missing values, unless others are named."""
+"""The cells that are missing values."""
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 """The characters that may separate cells, the first of several that fit first."""
@@ -49,7 +50,9 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 _ZEROS = re.compile(r"[+-]?0\d+")
-_DATE = re.compile(r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?")
+_DATE = re.compile(
+    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
+)
 _FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
 
 _BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
@@ -103,7 +106,7 @@ def read_delimited(
     *,
     delimiter: str | None = None,
     header: bool | None = None,
-    missing: Sequence[str] = MISSING,
+    na_values: Sequence[str] = (),
     encoding: str | None = None,
     skip_bad_rows: bool = False,
 ) -> Text:
@@ -114,7 +117,7 @@ def read_delimited(
         delimiter: The character between cells; when None the one that gives all rows the same
             number of cells.
         header: Whether the first line names the columns; when None it does if it has no numbers.
-        missing: The cells that are missing values.
+        na_values: Further cells that are missing values, beside ``MISSING``.
         encoding: The encoding, UTF-8 when None.
         skip_bad_rows: Whether rows with another number of cells are left out.
 
@@ -125,10 +128,13 @@ def read_delimited(
     import pyarrow as pa
     from pyarrow import csv
 
+    missing = (*MISSING, *na_values)
     data = decoded(path, encoding)
     lines = first_lines(data)
     if not lines:
-        raise DataError(f"{path} has no rows: give a file with a header and one row for each example")
+        raise DataError(
+            f"{path} has no rows: give a file with a header and one row for each example"
+        )
     if delimiter is not None and len(delimiter) != 1:
         raise OptionError(f"delimiter={delimiter!r}: give one character, such as ',' or a tab")
     mark = delimiter or delimiter_of(lines)
@@ -166,7 +172,9 @@ def read_delimited(
             ),
         )
     except pa.ArrowException as error:
-        raise DataError(f"{path} cannot be read as a table ({reason(error)}): repair the file") from error
+        raise DataError(
+            f"{path} cannot be read as a table ({reason(error)}): repair the file"
+        ) from error
     notes = [] if delimiter else [f"cells are separated by {mark!r}"] if mark != "," else []
     if not has_header:
         notes.append(f"no header: the columns are {names[0]} to {names[-1]}")
@@ -204,7 +212,9 @@ def decoded(path: Path, encoding: str | None = None) -> bytes:
     mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
     name = encoding or (_MARKS[mark] if mark is not None else "utf-8")
     if mark is None and b"\0" in data[:_N_BYTES]:
-        raise DataError(f"{path} holds bytes that are no text: give a file of CSV, or name its kind")
+        raise DataError(
+            f"{path} holds bytes that are no text: give a file of CSV, or name its kind"
+        )
     try:
         text = data.decode(name)
     except LookupError as error:
@@ -250,16 +260,18 @@ def delimiter_of(lines: Sequence[str]) -> str:
 def is_header(rows: Sequence[Sequence[str]], missing: Sequence[str] = MISSING) -> bool:
     """Return whether the first of some rows names the columns.
 
-    Names are no numbers, none is missing, and none occurs twice.
+    Names are no numbers, and none is missing. If one occurs twice, they are names only where other
+    rows have numbers.
 
     Example:
         >>> is_header([["a", "b"], ["1", "2"]]), is_header([["1", "b"], ["2", "b"]])
         (True, False)
     """
     first = [cell.strip() for cell in rows[0]]
-    return len(set(first)) == len(first) and not any(
-        cell in missing or is_number(cell) for cell in first
-    )
+    if any(cell in missing or is_number(cell) for cell in first):
+        return False
+    is_above_numbers = any(is_number(cell.strip()) for row in rows[1:] for cell in row)
+    return len(set(first)) == len(first) or is_above_numbers
 
 
 def check_names(names: Sequence[str], place: object) -> None:
@@ -270,7 +282,9 @@ def check_names(names: Sequence[str], place: object) -> None:
     """
     for i, name in enumerate(names):
         if not name:
-            raise DataError(f"column {i} of {place} has no name: give each column a name of its own")
+            raise DataError(
+                f"column {i} of {place} has no name: give each column a name of its own"
+            )
         if name in names[:i]:
             raise DataError(f"{place} has two columns {name!r}: give each column a name of its own")
 
@@ -289,7 +303,9 @@ def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cell
     return Cells(name, [words[i] for i in kept], new[places])
 
 
-def values_of(cells: Cells, place: object, first_line: int = 1) -> tuple[NDArray[Any], str, list[str]]:
+def values_of(
+    cells: Cells, place: object, first_line: int = 1
+) -> tuple[NDArray[Any], Stored, list[str]]:
     """Return the values of a column of text, their type, and remarks.
 
     They are float64 with NaN, ``datetime64`` with NaT, or objects that are text or None.
@@ -319,7 +335,9 @@ def values_of(cells: Cells, place: object, first_line: int = 1) -> tuple[NDArray
         numbers = np.array([notation(word) for word in words], float)
         is_whole = all(word.lstrip("+-").isdigit() for word in words)
         if notation is not float:
-            notes.append(f"{words[0]!r} in column {cells.name!r} is read as {notation(words[0]):.10g}")
+            notes.append(
+                f"{words[0]!r} in column {cells.name!r} is read as {notation(words[0]):.10g}"
+            )
         return cells.spread(numbers, np.nan), "int" if is_whole else "float", notes
     counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(words))
     n_numbers, n = int(counts[np.array(is_number, bool)].sum()), int(counts.sum())
@@ -329,7 +347,7 @@ def values_of(cells: Cells, place: object, first_line: int = 1) -> tuple[NDArray
         raise DataError(
             f"column {cells.name!r} of {place} is {words[other]!r} in line {row + first_line}, and "
             f"{n_numbers:,} of its {n:,} values are numbers: repair it, name it as missing by "
-            f"missing=[{words[other]!r}], or make the column categorical in a schema"
+            f"na_values=[{words[other]!r}], or make the column categorical in a schema"
         )
     return cells.spread(np.array(words, object), None), "text", notes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reparam.data.dataset import Dataset
-from reparam.data.registry import SOURCES, load
+from reparam.data.registry import SOURCES, current_name, load
 from reparam.data.tables import COLUMNAR, DELIMITED
 from reparam.errors import DataError
 from reparam.utils.files import as_path
@@ -32,14 +32,15 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     Example:
         >>> kind_of_file("nowhere.csv")
         Traceback (most recent call last):
-        reparam.errors.DataError: nowhere.csv does not exist: give the path of a file or folder ...
+        reparam.errors.DataError: nowhere.csv is no file or folder: give another path
     """
     place = as_path(path)
     if not place.exists():
-        raise DataError(
-            f"{place} does not exist: give the path of a file or folder, or the name of a data set "
-            f"({', '.join(SOURCES)})"
+        is_name = current_name(str(path)) in SOURCES
+        fix = (
+            f"load it by its name, as data.load({str(path)!r})" if is_name else "give another path"
         )
+        raise DataError(f"{place} is no file or folder: {fix}")
     if place.is_dir():
         return "images"
     ending = place.suffix.lower()
@@ -53,6 +54,18 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         f"{place} ends in {ending or 'nothing'}: files of {', '.join((*DELIMITED, *COLUMNAR))} "
         f"(tables), {', '.join(ARRAYS)} (arrays), .txt (text) and folders of images are read, so "
         "convert or rename it"
+    )
+
+
+def is_place(name: str) -> bool:
+    """Return whether the name of data is a path, and not the name of a data set.
+
+    >>> is_place("mnist"), is_place("people.csv"), is_place("data/faces")
+    (False, True, True)
+    """
+    place = as_path(name, "data")
+    return current_name(name) not in SOURCES and (
+        bool(place.suffix) or len(place.parts) > 1 or place.exists()
     )
 
 

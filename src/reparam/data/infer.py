@@ -16,7 +16,7 @@ from reparam.data.columns import FEW_VALUES, kind_of
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value
-from reparam.utils.files import read_yaml
+from reparam.utils.files import read_yaml, reason
 
 MOST_CLASSES = 1000
 """The largest number of classes of a column of text."""
@@ -106,7 +106,9 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     elif kind == "ignored":
         return replace(column, reason="by the schema")
     if kind == "ignored":
-        only = (plain_value(distinct[0], stored),) if len(distinct) == 1 and not missing.any() else ()
+        only = (
+            (plain_value(distinct[0], stored),) if len(distinct) == 1 and not missing.any() else ()
+        )
         return replace(column, values=() if stored == "date" else only)
     if kind in QUANTITIES:
         _check_quantity(there, str(kind), what)
@@ -182,7 +184,16 @@ def read_schema(path: str | Path) -> dict[str, Override]:
     Raises:
         OptionError: A file that is no such mapping.
     """
-    values = read_yaml(path)
+    try:
+        values = read_yaml(path)
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise OptionError(f"{path} cannot be read as a schema ({why}): give a YAML file") from error
+    if not isinstance(values, dict) or not values:
+        raise OptionError(
+            f"{path} holds {type(values).__name__}: a schema is a mapping of columns, such as "
+            "'age: count'"
+        )
     found: dict[str, Override] = {}
     for name, value in values.items():
         if not isinstance(value, str | dict):
@@ -209,7 +220,9 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
     """Return a column of quantities with its range, and the number that x counts from."""
     if column.kind == "date":
         seconds = there.astype("datetime64[us]").astype(np.int64) / 1e6
-        unit = next(u for u, s in [*DATE_UNITS.items(), ("s", 0)] if not s or not (seconds % s).any())
+        unit = next(
+            u for u, s in [*DATE_UNITS.items(), ("s", 0)] if not s or not (seconds % s).any()
+        )
         span = float(np.ptp(seconds))
         while span / DATE_UNITS[unit] > EXACT and unit != "D":
             unit = [*DATE_UNITS][[*DATE_UNITS].index(unit) - 1]
@@ -237,5 +250,3 @@ def plain_value(value: Any, stored: str) -> Value:
     if stored == "bool":
         return bool(number)
     return int(number) if number.is_integer() else number
-
-

@@ -67,11 +67,11 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
 
     Example:
         >>> from reparam.data.infer import schema_of
-        >>> columns = {"age": np.arange(20.0, 80) % 7, "sex": np.array(["F", "M"] * 30, object)}
+        >>> columns = {"age": np.arange(20.0, 80) % 5, "sex": np.array(["F", "M"] * 30, object)}
         >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
         >>> report = inspect(table, schema_of(table))
         >>> report.n_duplicates, [column.kind for column in report.columns]
-        (46, ['ordinal', 'binary'])
+        (50, ['ordinal', 'binary'])
     """
     leaks = leaking(table, schema, target) if target is not None else {}
     found = []

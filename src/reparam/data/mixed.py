@@ -92,12 +92,13 @@ def from_table(
         OptionError: A column that does not exist.
 
     Example:
-        >>> columns = {"age": np.arange(20.0, 80), "sex": np.array(["F", "M"] * 30, object)}
+        >>> columns = {"age": np.arange(20.0, 80) % 37, "sex": np.array(["F", "M"] * 30, object)}
         >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
         >>> from_table(table, target="sex").spec.n_classes
         2
     """
-    labels, classes = None, ()
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
     if y is not None:
         labels = as_labels(y, len(table))
     if target is not None:
@@ -116,7 +117,11 @@ def from_table(
     )
     whole = Split(x, labels)
     places = {"train": np.arange(len(x))} if splits is None else splits
-    parts = {key: whole.take(torch.from_numpy(rows)) for key, rows in places.items() if len(rows)}
+    parts = {
+        key: whole.take(torch.from_numpy(places[key]))
+        for key in ("train", "validation", "test")
+        if len(places.get(key, ()))
+    }
     return Dataset(name, spec, parts, class_names=classes, notes=remarks(table, found))
 
 
@@ -159,7 +164,9 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
         more = f"; and {len(ignored) - 6} more" if len(ignored) > 6 else ""
         notes.append(f"left out: {listed}{more}")
     n_missing = {
-        c.name: int(missing_in(table.columns[c.name]).sum()) for c in schema.features if c.has_missing
+        c.name: int(missing_in(table.columns[c.name]).sum())
+        for c in schema.features
+        if c.has_missing
     }
     if n_missing:
         share = sum(n_missing.values()) / (len(table) * len(schema.features))

@@ -4,7 +4,7 @@ A source is one file under ``reparam.data.sources`` that registers itself. Its `
 its arguments which of the options of ``reparam.data.load`` it takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Literal, Protocol
@@ -19,7 +19,6 @@ from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
-
 
 Missing = Literal["left-out", "as-value"]
 """What missing values of a table are: left out of the likelihood, or values of their own."""
@@ -96,6 +95,7 @@ def load(
     schema: Schema | StrPath | None = None,
     missing: Missing | None = None,
     support: Support | None = None,
+    na_values: Sequence[str] | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
@@ -133,6 +133,7 @@ def load(
         schema: A YAML file with the kinds of some columns of a table: see ``load_table``.
         missing: ``left-out`` (default) or ``as-value``: what missing values of a table are.
         support: The set that contains every entry of arrays: see ``from_arrays``.
+        na_values: Further cells of a table of text that are missing values, such as ``unknown``.
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
@@ -167,6 +168,7 @@ def load(
         "schema": schema,
         "missing": missing,
         "support": support,
+        "na_values": na_values,
         "delimiter": delimiter,
         "header": header,
         "encoding": encoding,

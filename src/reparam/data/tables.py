@@ -3,6 +3,7 @@
 Parquet, Arrow and DataFrames have types; the types of delimited text are found.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
 from reparam.data.delimited import (
-    MISSING,
     check_names,
     decimals_of,
     read_delimited,
@@ -70,11 +70,11 @@ class Table:
 
 
 def read_table(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     delimiter: str | None = None,
     header: bool | None = None,
-    missing: Sequence[str] | None = None,
+    na_values: Sequence[str] = (),
     encoding: str | None = None,
     skip_bad_rows: bool = False,
 ) -> Table:
@@ -84,7 +84,7 @@ def read_table(
         path: The file; one that ends in one of ``COLUMNAR`` has typed columns, any other is text.
         delimiter: The character between cells of text; found when None.
         header: Whether the first line of text names the columns; found when None.
-        missing: The cells of text that are missing values; ``delimited.MISSING`` when None.
+        na_values: Further cells of text that are missing values, beside ``delimited.MISSING``.
         encoding: The encoding of text; UTF-8 when None.
         skip_bad_rows: Whether rows of text with another number of cells are left out.
 
@@ -109,7 +109,7 @@ def read_table(
         place,
         delimiter=delimiter,
         header=header,
-        missing=MISSING if missing is None else missing,
+        na_values=na_values,
         encoding=encoding,
         skip_bad_rows=skip_bad_rows,
     )
@@ -118,7 +118,7 @@ def read_table(
     decimals: dict[str, int | None] = {}
     notes = [*text.notes]
     for cells in text.columns:
-        columns[cells.name], kind, more = values_of(cells, place, text.first_line + 1)
+        columns[cells.name], kind, more = values_of(cells, place, text.first_line)
         stored[cells.name] = kind
         notes += more
         if kind in ("int", "float"):
@@ -243,7 +243,9 @@ def _columnar(path: Path) -> "pa.Table":
             with pa.memory_map(str(path)) as source:
                 return pa.ipc.open_stream(source).read_all()
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a table ({reason(error)}): replace it") from error
+        raise DataError(
+            f"{path} cannot be read as a table ({reason(error)}): replace it"
+        ) from error
 
 
 def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]:

@@ -98,10 +98,7 @@ class MixedRow(DeclaredDistribution):
         # Zero is a class, and a quantity that the result does not depend on.
         filled = torch.where(missing, 0.0, value)
         found = self._joined(
-            [
-                part.distribution.log_prob(filled[..., part.places])
-                for part in self.parts
-            ]
+            [part.distribution.log_prob(filled[..., part.places]) for part in self.parts]
         )
         found = torch.where(missing, 0.0, found)
         if self.missing_logits is None or self.missing_places is None:
@@ -130,4 +127,3 @@ class MixedRow(DeclaredDistribution):
         order = torch.cat([part.places for part in self.parts]).argsort()
         dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
         return torch.cat([v.to(dtype) for v in values], -1)[..., order]
-

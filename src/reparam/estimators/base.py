@@ -4,10 +4,9 @@ A subclass declares its parameters in its own constructor, as scikit-learn needs
 ``reparam.fit``, whose options are found by it unless they are given.
 """
 
-import json
 from abc import ABC
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from reparam.data import Dataset, Split, Table, from_arrays, from_table, of_frame
+from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import table_of_numbers, to_frame
@@ -45,6 +44,9 @@ SMALL, STEPS_OF_SMALL = 500, 2000
 
 N_DRAWS = 64
 """The number of draws of z behind a score of a row."""
+
+_ARRAYS = ("feature_names_in_", "classes_", "labels_")
+"""The fitted attributes that are arrays."""
 
 STATE = "estimator.json"
 """The file of an estimator's parameters in a folder."""
@@ -91,9 +93,7 @@ class Estimator(BaseEstimator, ABC):
         model: LatentModel = self.model_
         return model
 
-    def _fit_data(
-        self, X: ArrayLike | Frame, support: Support | None = None
-    ) -> Dataset:
+    def _fit_data(self, X: ArrayLike | Frame, support: Support | None = None) -> Dataset:
         """Return the training data of X, after scikit-learn's checks.
 
         Arguments:
@@ -269,16 +269,23 @@ class Estimator(BaseEstimator, ABC):
             )
         found = cls(**state["parameters"])
         run = load(place)
-        for name, value in state["attributes"].items():
-            is_array = name in ("feature_names_in_", "classes_")
-            setattr(found, name, np.array(value, object if is_array else None) if is_array else value)
+        found._restore(state["attributes"])
         return found._keep(run)
+
+    def _restore(self, attributes: Mapping[str, Any]) -> None:
+        """Set the attributes that ``_attributes`` returned."""
+        for name, value in attributes.items():
+            is_text = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            is_array = name in _ARRAYS
+            setattr(self, name, np.array(value, object if is_text else None) if is_array else value)
 
     def _attributes(self) -> dict[str, Any]:
         """Return the fitted attributes beside the model, as plain values."""
-        names = ("n_features_in_", "feature_names_in_", "_columns", "offset_", "classes_")
+        names = ("n_features_in_", "_columns", "offset_", *_ARRAYS)
         found = {name: vars(self)[name] for name in names if name in vars(self)}
-        return {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()}
+        return {
+            k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
+        }
 
 
 def variant_of(name: str, **options: Any) -> Any:

@@ -21,7 +21,8 @@ from reparam.spec import Support
 class VAEClassifier(ClassifierMixin, Estimator):
     r"""A classifier that learns from rows with and without labels: the semi-supervised VAE (M2).
 
-    .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad \mathrm{predict\_proba} = q(y \mid x)
+    .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
+              \mathrm{predict\_proba} = q(y \mid x)
 
     -1, NaN or None marks an unknown label. -1 beside 1 alone are two classes, as is usual for
     binary labels.

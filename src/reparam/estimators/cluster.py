@@ -1,7 +1,7 @@
 """``VAECluster``: clusters of rows without labels."""
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from sklearn.mixture import GaussianMixture
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.schema import Schema
 from reparam.spec import Support
+
+PARTS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+"""The parameters of a fitted mixture of scikit-learn."""
 
 N_INIT = 10
 """The number of starts of a mixture of codes."""
@@ -114,6 +117,18 @@ class VAECluster(ClusterMixin, Estimator):
         codes = self._codes(X)
         found: NDArray[np.int64] = self.mixture_.predict(codes)
         return found
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            **super()._attributes(),
+            "mixture": [getattr(self.mixture_, k).tolist() for k in PARTS],
+        }
+
+    def _restore(self, attributes: Mapping[str, Any]) -> None:
+        super()._restore({k: v for k, v in attributes.items() if k != "mixture"})
+        self.mixture_ = GaussianMixture(self.n_clusters)
+        for name, values in zip(PARTS, attributes["mixture"], strict=True):
+            setattr(self.mixture_, name, np.array(values))
 
     @torch.no_grad()
     def _codes(self, X: ArrayLike | Frame) -> NDArray[np.float64]:

@@ -110,8 +110,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         """
         x = self._rows(X)
         with isolated(self.latent_model, seed=random_state):
-            options = {"n_samples": self.n_samples, "n_draws": n_draws}
-            return impute(self.latent_model, x, interval=interval, **options)
+            return impute(
+                self.latent_model,
+                x,
+                n_samples=self.n_samples,
+                n_draws=n_draws,
+                interval=interval,
+            )
 
     def _filled(self, X: ArrayLike | Frame, rows: torch.Tensor) -> Any:
         found = self._as_given(rows, X)

@@ -30,8 +30,8 @@ class VAEOutlier(OutlierMixin, Estimator):
             the threshold of ``predict`` follows from; ``auto`` for 0.1.
         novelty: Whether all training rows are normal. The threshold is then the lowest score but
             for one row in a hundred, and new rows are compared with it.
-        scoring: ``log_likelihood``, ``elbo``, ``reconstruction``, log p(x | z) alone, or ``latent``,
-            the density of the prior at the code.
+        scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; or
+            ``latent``, the density of the prior at the code.
         variant: The variant.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.

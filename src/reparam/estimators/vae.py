@@ -1,7 +1,6 @@
 """``VAE``: codes, samples and log-likelihoods of rows."""
 
 from collections.abc import Sequence
-
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -149,5 +148,3 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     @property
     def _n_features_out(self) -> int:
         return int(self.latent_model.posterior(self._one_row()).event_shape[0])
-
-

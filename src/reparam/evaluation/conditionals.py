@@ -10,7 +10,7 @@ weight is without a bound.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import torch
@@ -45,7 +45,7 @@ class Weighted:
 
     @property
     def effective_sample_size(self) -> Tensor:
-        r"""The effective number of draws :math:`1 / \sum_k w_k^2` of each example, with shape (B,)."""
+        r"""The effective number of draws, :math:`1 / \sum_k w_k^2`, with shape (B,)."""
         return (-(2 * self.log_weight).logsumexp(0)).exp()
 
     def resampled(self, n: int) -> Tensor:
@@ -166,8 +166,8 @@ class Imputation:
 
     def cpu(self) -> "Imputation":
         """Return the same values on the CPU."""
-        moved = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Imputation(**moved)
+        names = ("x", "low", "high", "draws", "effective_sample_size")
+        return replace(self, **{name: getattr(self, name).cpu() for name in names})
 
 
 @numbers(n_samples=2, n_draws=0)
@@ -256,5 +256,3 @@ def _parts(x: Tensor, c: Tensor | None, n_samples: int) -> Iterator[tuple[Tensor
     for start in range(0, len(x), n):
         rows = slice(start, start + n)
         yield x[rows], None if c is None else c[rows]
-
-

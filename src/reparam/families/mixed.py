@@ -70,7 +70,8 @@ class Mixed(Family):
         self.families = nn.ModuleList(family for family, _ in groups)
         for i, (_, places) in enumerate(groups):
             self.register_buffer(f"places_{i}", torch.tensor(places), persistent=False)
-        self.register_buffer("_optional", torch.tensor(schema.optional, dtype=torch.long), False)
+        optional = torch.tensor(schema.optional, dtype=torch.long)
+        self.register_buffer("optional", optional, persistent=False)
 
     @classmethod
     def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> "Mixed":
@@ -122,9 +123,7 @@ class Mixed(Family):
 
     def _row(self, found: Sequence[Distribution]) -> MixedRow:
         single = [base_distribution(each) for each in found]
-        parts = [
-            MixedPart(places, p) for (_, places), p in zip(self.groups, single, strict=False)
-        ]
+        parts = [MixedPart(places, p) for (_, places), p in zip(self.groups, single, strict=False)]
         if not self.has_flags:
             return MixedRow(parts)
         flags: Any = single[-1]
@@ -150,7 +149,7 @@ class Mixed(Family):
             else:
                 seen = family.as_input(torch.where(absent, 0.0, part))
                 found.append(torch.where(absent, 0.0, seen))
-        found.append(missing[..., self._optional].to(x))
+        found.append(missing[..., self.get_buffer("optional")].to(x))
         return torch.cat(found, -1)
 
     def start_classes(self, x: Tensor) -> None:

@@ -6,13 +6,15 @@ Each dataclass is the one place where its options are declared, as ``TrainingOpt
 descriptions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from reparam import data as data_sets
 from reparam.data import Dataset
+from reparam.data.files import is_place
 from reparam.data.image_set import Binarize
-from reparam.data.registry import Missing, current_name
+from reparam.data.registry import Missing
 from reparam.data.vocabulary import Unit
 from reparam.spec import Condition, Support
 
@@ -60,6 +62,7 @@ class DataOptions:
         missing: What missing values of a table are: left-out of the likelihood (default), or
             as-value, values that samples have too.
         support: The set that contains every entry of arrays.
+        na_values: Further cells of a table of text that are missing values, such as unknown.
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
@@ -83,6 +86,7 @@ class DataOptions:
     schema: str | None = None
     missing: Missing | None = None
     support: Support | None = None
+    na_values: Sequence[str] | None = None
     delimiter: str | None = None
     header: bool | None = None
     encoding: str | None = None
@@ -99,7 +103,7 @@ class DataOptions:
         if self.validation is not None and self.validation.is_integer():
             given["validation"] = int(self.validation)
         name = given.pop("data")
-        if self.path is None and current_name(name) not in data_sets.SOURCES:
+        if self.path is None and is_place(name):
             return data_sets.read(name, **given)
         return data_sets.load(name, **given)
 

@@ -18,8 +18,8 @@ from reparam.data.checks import as_rows, check_finite, check_values, fitted
 from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
 from reparam.data.given import checked_batch, options_like, prepared
-from reparam.data.sources.array import read_arrays
 from reparam.data.preparation import Preparation, far_from, preparation_of
+from reparam.data.sources.array import read_arrays
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
 from reparam.isolation import Progress, default_modes, isolated
@@ -539,12 +539,18 @@ class Run:
                 f"impute: examples of shape {self.spec.shape} are no rows of a table; train on one"
             )
         batch = self.examples(data, split, seed)
-        with allocating(n=len(batch), n_samples=n_samples):
-            with isolated(self.model, seed=seed) as device:
-                there = to_device(batch, device)
-                options = {"n_samples": n_samples, "n_draws": n_draws}
-                found = impute(self.latent_model, there.x, there.c, interval=interval, **options)
-                return found.cpu()
+        memory = allocating(n=len(batch), n_samples=n_samples)
+        with memory, isolated(self.model, seed=seed) as device:
+            there = to_device(batch, device)
+            found = impute(
+                self.latent_model,
+                there.x,
+                there.c,
+                n_samples=n_samples,
+                n_draws=n_draws,
+                interval=interval,
+            )
+            return found.cpu()
 
     def to_table(self, x: object, like: object = None) -> Any:
         """Return rows x as a table with the columns, types and classes of the training data.

@@ -240,12 +240,12 @@ def _tails(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
     layer = standardization_of(model)
     if layer is None or not source.spec.is_table:
         return
-    quantities = source.spec.quantities
     places = layer.linear_width.nonzero().flatten().tolist()
+    columns = [source.spec.quantities[place] for place in places]
     if places:
         yield (
             f"{len(places)} of {source.spec.dim} columns have heavy tails "
-            f"({source.spec.listed([quantities[i] for i in places])}): the model describes a * asinh((x - o) / a) in place "
+            f"({source.spec.listed(columns)}): the model describes a * asinh((x - o) / a) in place "
             "of x" + ("" if source.spec.schema else "; likelihood='gaussian' describes x")
         )
     if source.spec.schema is not None:

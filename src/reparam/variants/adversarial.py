@@ -18,21 +18,21 @@ from reparam.objectives.adversarial import (
 from reparam.objectives.recipe import Player
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.networks import Net, perceptrons
+from reparam.variants.networks import Net, perceptrons, refuse_mixed
 from reparam.variants.specification import PartMaker, Specification
 
 
 def example_discriminator(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
     """Create the discriminator of examples, whose first layer gives its features."""
     width, *others = critic
-    first = MLP(spec.input_shape, width, context=spec.context, activation="leaky-relu")
+    first = MLP(spec.shape, width, context=spec.context, activation="leaky-relu")
     rest = MLP(width, *others, activation="leaky-relu")
     return Conditional(ConditionedSequential(first, rest), Bernoulli(()))
 
 
 def label_classifier(critic: Sequence[int], spec: DataSpec, latent_dim: int) -> Conditional:
     """Create the classifier of the labels, by the sizes of its layers."""
-    network = MLP(spec.input_shape, *critic, activation="leaky-relu")
+    network = MLP(spec.shape, *critic, activation="leaky-relu")
     return Conditional(network, Categorical(spec.context))
 
 
@@ -47,6 +47,7 @@ def gan(
     **net: Unpack[Net],
 ) -> Specification:
     """Return the specification of a VAE with a discriminator of examples, and a classifier."""
+    refuse_mixed(spec)
     if not critic:
         raise OptionError("critic=(): the discriminator needs at least one layer")
     parts: dict[str, PartMaker] = {"discriminator": partial(example_discriminator, critic)}

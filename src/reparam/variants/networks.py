@@ -125,6 +125,19 @@ def latent_model(
     return LatentModel(encoder, conditional, prior, layer, **parts)
 
 
+def refuse_mixed(spec: DataSpec) -> None:
+    """Refuse rows of a mixed table, for a variant with a network on x itself.
+
+    Raises:
+        SupportError: Such rows, which have classes and missing values.
+    """
+    if spec.schema is not None:
+        raise SupportError(
+            f"{spec.name!r} is a table of several kinds, and this variant has a network that takes "
+            "x as numbers: use a variant such as 'vae', or 'ss-vae' for labels"
+        )
+
+
 def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:
     """Return a network that gets deformed images in training, if ``jitter`` and x is an image."""
     return RandomAffine(network, spec.shape) if jitter and spec.is_image else network

@@ -1,7 +1,6 @@
 """Arrays of the user's own in files of NumPy: values, and sparse matrices of counts."""
 
 import os
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -38,8 +37,10 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any
     """
     file = as_path(path)
     try:
-        stored = np.load(file, allow_pickle=False)
-        found = {"x": stored} if isinstance(stored, np.ndarray) else {k: stored[k] for k in stored}
+        with file.open("rb") as opened:
+            stored = np.load(opened, allow_pickle=False)
+            is_one = isinstance(stored, np.ndarray)
+            found = {"x": stored} if is_one else {key: stored[key] for key in stored}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         why = "objects are not loaded" if "allow_pickle" in str(error) else reason(error)
         raise DataError(f"{file} cannot be read as arrays of NumPy ({why}): replace it") from error
@@ -51,7 +52,9 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any
         try:
             x = csr_matrix(parts, shape=tuple(found["shape"])).toarray()
         except (ValueError, TypeError) as error:
-            raise DataError(f"{file} holds no matrix in compressed rows ({reason(error)})") from error
+            raise DataError(
+                f"{file} holds no matrix in compressed rows ({reason(error)})"
+            ) from error
         return x, y, bool((x >= 0).all() and (x == x.round()).all())
     x = next((found[key] for key in X_KEYS if key in found), None)
     if x is None:
@@ -89,6 +92,7 @@ def load_array(
         DataError: A file that cannot be read, or values that ``from_arrays`` refuses.
 
     Example:
+        >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder) / "data.npz"

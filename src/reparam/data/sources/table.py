@@ -1,7 +1,7 @@
 """A table of the user's own: a file of delimited text, Parquet or Arrow."""
 
 import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -31,6 +31,7 @@ def load_table(
     validation: int | float | None = None,
     test_share: float | None = None,
     seed: int = 0,
+    na_values: Sequence[str] = (),
     delimiter: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
@@ -53,6 +54,7 @@ def load_table(
             fraction of the rows outside test; none when None, so that ``fit`` chooses.
         test_share: The fraction of the rows that is the test split; 0.1 when None.
         seed: The seed of the choice of rows.
+        na_values: Further cells of text that are missing values, such as ``unknown``.
         delimiter: The character between cells of text; found when None.
         header: Whether the first line of text names the columns; found when None.
         encoding: The encoding of text; UTF-8 when None.
@@ -63,6 +65,7 @@ def load_table(
         OptionError: A column or kind that does not exist, or a fraction out of range.
 
     Example:
+        >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder) / "people.csv"
@@ -76,39 +79,42 @@ def load_table(
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
     table = read_table(
-        path, delimiter=delimiter, header=header, encoding=encoding, skip_bad_rows=skip_bad_rows
+        path,
+        na_values=na_values,
+        delimiter=delimiter,
+        header=header,
+        encoding=encoding,
+        skip_bad_rows=skip_bad_rows,
     )
     file = as_path(path)
-    known = schema if isinstance(schema, Schema) else None
-    overrides = None if schema is None or known is not None else read_schema(as_path(schema, "schema"))  # type: ignore[arg-type]
+    given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
+    overrides = None if given is None else read_schema(given)
     order = np.random.default_rng(seed).permutation(len(table))
     n_test = int(len(table) * share)
     n_validation = validation_size(validation or 0, len(table) - n_test)
-    edges = (0, n_test, n_test + n_validation, len(table))
-    splits = {
-        name: np.sort(order[start:stop])
-        for name, start, stop in zip(("test", "validation", "train"), edges, edges[1:], strict=False)
-    }
+    parts = np.split(order, [n_test, n_test + n_validation])
+    splits = dict(zip(("test", "validation", "train"), map(np.sort, parts), strict=True))
     if not len(splits["train"]):
         raise DataError(f"{file} has {len(table)} rows, and none is left to train on: give more")
     data = from_table(
         table,
         target=target,
-        schema=known,
+        schema=schema if isinstance(schema, Schema) else None,
         overrides=overrides,
         missing_as_value=missing == "as-value",
-        splits={name: splits[name] for name in ("train", "validation", "test")},
+        splits=splits,
         name=file.stem,
     )
     options: dict[str, Any] = {
         "name": "table",
         "path": stored_path(file.absolute()),
         "target": target,
-        "schema": None if schema is None or known else stored_path(as_path(schema).absolute()),  # type: ignore[arg-type]
+        "schema": None if given is None else stored_path(given.absolute()),
         "missing": missing,
         "validation": n_validation,
         "test_share": share,
         "seed": seed,
+        "na_values": list(na_values) or None,
         "delimiter": delimiter,
         "header": header,
         "encoding": encoding,
@@ -119,4 +125,6 @@ def load_table(
     return data.with_options({k: v for k, v in options.items() if v is not None})
 
 
-SOURCES.add("table", OwnFiles("the rows of a table: CSV, TSV, Parquet or Arrow", "FILE", load_table))
+SOURCES.add(
+    "table", OwnFiles("the rows of a table: CSV, TSV, Parquet or Arrow", "FILE", load_table)
+)
