@@ -50,6 +50,7 @@ FAIL = {
 """Checks that no clustering with ``predict_proba`` and sparse X can pass."""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
 def test_scikit_learn_accepts_it(estimator: Any) -> None:
@@ -87,6 +88,7 @@ def test_a_dataframe_of_several_kinds_keeps_its_columns(estimator: Any) -> None:
         assert found.explain(rows).shape == (80, 3)
 
 
+@pytest.mark.slow
 def test_the_log_likelihood_is_that_of_the_normal_that_the_rows_came_from() -> None:
     rng = np.random.default_rng(0)
     covariance = np.array([[2.0, 1.2], [1.2, 1.0]])
@@ -126,6 +128,7 @@ def test_every_score_finds_a_far_row() -> None:
         VAEOutlier(contamination=0.7).fit(x)
 
 
+@pytest.mark.slow
 def test_missing_values_of_a_line_are_found() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(800, 1)) * np.array([[1.0, -2.0, 0.5]]) + 0.1 * rng.normal(size=(800, 3))
@@ -142,6 +145,7 @@ def test_missing_values_of_a_line_are_found() -> None:
     assert found.draws.shape == (3, 800, 3)
 
 
+@pytest.mark.slow
 def test_few_labels_are_enough_for_separated_classes() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
@@ -154,6 +158,7 @@ def test_few_labels_are_enough_for_separated_classes() -> None:
     np.testing.assert_allclose(found.predict_proba(x).sum(1), 1.0)
 
 
+@pytest.mark.slow
 def test_clusters_of_separated_blobs_are_found() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(300) % 3

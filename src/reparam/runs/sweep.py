@@ -115,7 +115,7 @@ def sweep(
     study = optuna.create_study(
         study_name=STUDY,
         storage=storage or f"sqlite:///{place.absolute() / DATABASE}",
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=pruner,
         direction="maximize",
         load_if_exists=True,
