@@ -18,7 +18,7 @@ PACKAGE = "reparam"
 
 FLOORS: list[set[str]] = [
     {"errors", "version"},
-    {"utils"},
+    {"utils", "schema"},
     {"batch", "spec", "distributions"},
     {"nn", "isolation", "divergence", "mmd", "pictures"},
     {"families", "priors", "data"},
@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"objectives"},
     {"variants", "training", "evaluation"},
     {"runs", "comparison", "diagnostics", "plots"},
-    {"cli", "doctor", "__main__"},
+    {"cli", "doctor", "estimators", "__main__"},
 ]
 """The files and folders of ``src/reparam``, from the ground up; each may import all below it."""
 

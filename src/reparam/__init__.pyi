@@ -2,6 +2,7 @@ from reparam import data as data
 from reparam import diagnostics as diagnostics
 from reparam import distributions as distributions
 from reparam import doctor as doctor
+from reparam import estimators as estimators
 from reparam import evaluation as evaluation
 from reparam import families as families
 from reparam import nn as nn

@@ -6,15 +6,16 @@ conditional model p(x | c) is given.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from dataclasses import replace as with_changes
 from math import prod
 from typing import Any, Literal, get_args
 
 from reparam.errors import DataError, OptionError, unknown
+from reparam.schema import QUANTITIES, Schema
 from reparam.utils.arguments import LARGEST, numbers
 
-Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens"]
+Support = Literal["binary", "unit", "real", "categorical", "counts", "tokens", "mixed"]
 Condition = Literal["label", "covariates", "label+covariates"]
 
 MOST_LISTED = 8
@@ -22,6 +23,9 @@ MOST_LISTED = 8
 
 _NAMES = ("covariates", "columns")
 """The fields that hold names."""
+
+_OPTIONAL = (*_NAMES, "schema")
+"""The fields that are written only where there is something to write."""
 
 
 @numbers(n_classes=1, levels=1, dequantized_from=1)
@@ -32,7 +36,8 @@ class DataSpec:
     Arguments:
         shape: The shape of x, for images (channels, height, width).
         support: The set that contains every entry of x: ``binary`` {0, 1}, ``unit`` [0, 1],
-            ``real``, ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …} or ``tokens``.
+            ``real``, ``categorical`` {0, …, levels - 1}, ``counts`` {0, 1, 2, …}, ``tokens``, or
+            ``mixed`` for the columns of a schema, where NaN is a missing value.
         n_classes: The number of classes of the labels; None without labels.
         levels: The number of values of an entry. With support ``unit`` the entries lie on the grid
             k / (levels - 1). None where x is continuous.
@@ -44,6 +49,7 @@ class DataSpec:
         covariates: The names of the C covariates, in order. ``sex=F`` is an entry of the one-hot
             code of a categorical column ``sex``.
         columns: The names of the entries of x, in order, where they are the columns of a DataFrame.
+        schema: The columns of a table with support ``mixed``.
 
     Raises:
         OptionError: An unknown support or condition, or an impossible size.
@@ -63,6 +69,7 @@ class DataSpec:
     name: str = "data"
     covariates: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    schema: Schema | None = None
 
     def __post_init__(self) -> None:
         if self.condition is not None and self.condition not in get_args(Condition):
@@ -78,6 +85,13 @@ class DataSpec:
                 )
         if self.support not in get_args(Support):
             raise unknown("support", str(self.support), get_args(Support))
+        n_features = None if self.schema is None else len(self.schema.features)
+        if (self.support == "mixed") != (n_features is not None and self.shape == (n_features,)):
+            raise OptionError(
+                f"support={self.support!r} of shape {self.shape} with "
+                f"{'no schema' if n_features is None else f'a schema of {n_features} columns'}: "
+                "rows of a table need both, so make the data by data.read or data.from_table"
+            )
         if not isinstance(self.name, str):
             raise OptionError(f"name={self.name!r}: must be text")
         if self.dim > LARGEST:
@@ -87,6 +101,11 @@ class DataSpec:
     def dim(self) -> int:
         """The number of entries of one example."""
         return prod(self.shape)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one x as an encoder reads it: of a mixed table see ``Schema``."""
+        return self.shape if self.schema is None else (self.schema.input_size,)
 
     @property
     def given_label(self) -> bool:
@@ -134,13 +153,23 @@ class DataSpec:
 
     @property
     def is_table(self) -> bool:
-        """Whether one example is a row of real numbers, each of its own unit."""
-        return self.support == "real" and len(self.shape) == 1
+        """Whether one example is a row of columns, each of its own unit or kind."""
+        return self.support in ("real", "mixed") and len(self.shape) == 1
+
+    @property
+    def quantities(self) -> list[int]:
+        """The places of the entries of a row that are quantities, in order."""
+        if self.schema is None:
+            return list(range(self.dim))
+        return self.schema.places(QUANTITIES)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON and YAML; names only where there are some."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {key: value for key, value in values.items() if key not in _NAMES or value}
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}
+        if self.schema is not None:
+            values["schema"] = self.schema.to_list()
+        return {key: value for key, value in values.items() if key not in _OPTIONAL or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
@@ -166,4 +195,7 @@ class DataSpec:
         for key, names in lists.items():
             if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
                 raise OptionError(f"{key}={names!r}: must be a list of names")
-        return cls(**{**values, **{key: tuple(names) for key, names in lists.items()}})
+        found = {**values, **{key: tuple(names) for key, names in lists.items()}}
+        if found.get("schema") is not None:
+            found["schema"] = Schema.from_list(found["schema"])
+        return cls(**found)

@@ -339,7 +339,10 @@ def test_unknown_split_names_the_nearest() -> None:
 
 
 def test_registry_says_what_load_gives() -> None:
-    assert set(rd.SOURCES) == {"digits", "mnist", "fashion-mnist", "cifar10", "text", "images"}
+    assert set(rd.SOURCES) == {
+        *("digits", "mnist", "fashion-mnist", "cifar10"),
+        *("text", "images", "table", "array"),
+    }
     entry, data = rd.SOURCES["digits"], rd.load("digits", validation=0)
     assert isinstance(entry, rd.ImageSet)
     assert (entry.n_train, entry.n_test) == (len(data.split("train")), len(data.split("test")))

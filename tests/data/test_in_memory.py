@@ -157,7 +157,7 @@ ONES = np.ones((6, 3))
         ),
         (lambda: from_arrays(ONES, test=(ONES, np.zeros(2, int))), DataError, ["test y"]),
         (lambda: as_dataset([[1.0, 2.0]]), DataError, ["list", "tensor or array", "DataLoader"]),
-        (lambda: as_dataset("mnist"), DataError, ["str"]),
+        (lambda: as_dataset("mnist"), DataError, ["no file", "data.load('mnist')"]),
         (lambda: as_dataset((ONES, None, ONES, ONES)), DataError, ["tuple"]),
         (lambda: as_dataset(Items([])), DataError, ["0 items"]),
         (lambda: as_dataset(Items([{"image": 1}])), DataError, ["dict", "item 0"]),

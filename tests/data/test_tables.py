@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.feather
-import pyarrow.parquet
 import pytest
+from pyarrow import feather, parquet
 
 import reparam as rp
 from reparam.data.delimited import delimiter_of, is_header
@@ -64,9 +63,9 @@ def test_a_file_of_any_kind_has_the_same_schema(tmp_path: Path, ending: str) -> 
     if ending in ("csv", "tsv"):
         frame.to_csv(place, index=False, sep="," if ending == "csv" else "\t")
     elif ending == "parquet":
-        pa.parquet.write_table(pa.Table.from_pandas(frame), place)
+        parquet.write_table(pa.Table.from_pandas(frame), place)
     else:
-        pa.feather.write_feather(pa.Table.from_pandas(frame), place)
+        feather.write_feather(pa.Table.from_pandas(frame), place)
     table = read_table(place)
     assert kinds(table) == EXPECTED
     schema = schema_of(table)
@@ -232,7 +231,11 @@ def test_a_schema_file_overrides_kinds(tmp_path: Path) -> None:
 
 
 def test_a_constant_returns_in_samples_and_an_identifier_does_not() -> None:
-    columns = {"one": np.full(50, 3.0), "id": np.arange(50.0), "x": np.random.default_rng(0).normal(size=50)}
+    columns = {
+        "one": np.full(50, 3.0),
+        "id": np.arange(50.0),
+        "x": np.random.default_rng(0).normal(size=50),
+    }
     table = Table("x", columns, {"one": "int", "id": "int", "x": "float"}, {"one": 0})
     schema = schema_of(table)
     found = schema.decode(np.zeros((2, 1)))
@@ -317,7 +320,7 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
         "mixed.csv",
         NUMBERS + "abc,1\n",
         {},
-        ["column 'a'", "'abc'", "line 32", "missing=['abc']"],
+        ["column 'a'", "'abc'", "line 32", "na_values=['abc']"],
     ),
     ("infinite.csv", NUMBERS + "inf,1\n", {}, ["column 'a'", "infinite", "row 30"]),
     ("missing.csv", "a,b\n" + ",\n" * 20, {}, ["no column to learn from"]),
@@ -343,7 +346,9 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "options", "said"), DAMAGED, ids=[d[0] for d in DAMAGED])
+@pytest.mark.parametrize(
+    ("name", "content", "options", "said"), DAMAGED, ids=[d[0] for d in DAMAGED]
+)
 def test_a_damaged_file_is_one_sentence(
     tmp_path: Path, name: str, content: str | bytes, options: dict[str, Any], said: list[str]
 ) -> None:
@@ -423,7 +428,7 @@ def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path) -> None:
 def test_a_folder_or_nothing_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder"):
         read_table(tmp_path)
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="is no file or folder"):
         rp.data.read(tmp_path / "nowhere.csv")
 
 
@@ -437,4 +442,5 @@ def test_columns_check_themselves() -> None:
 def test_delimiters_and_headers() -> None:
     assert delimiter_of(["a,b;c", "1,2;3", "4,5;6"]) in (",", ";")
     assert delimiter_of(["name", "Anna Maria", "Otto"]) == ","
-    assert not is_header([["a", "a"], ["1", "2"]])
+    assert is_header([["a", "a"], ["1", "2"]])
+    assert not is_header([["a", "a"], ["b", "c"]])

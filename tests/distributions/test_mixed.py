@@ -13,7 +13,9 @@ def row(missing: bool = False) -> MixedRow:
     """Two Gaussians at places 0 and 2, and a class of three at place 1."""
     logits = torch.tensor([[0.0, 1.0, 2.0]])
     parts = [
-        MixedPart(torch.tensor([0, 2]), Normal(torch.tensor([1.0, -1.0]), torch.tensor([2.0, 0.5]))),
+        MixedPart(
+            torch.tensor([0, 2]), Normal(torch.tensor([1.0, -1.0]), torch.tensor([2.0, 0.5]))
+        ),
         MixedPart(torch.tensor([1]), Categorical(logits=logits)),
     ]
     if not missing:

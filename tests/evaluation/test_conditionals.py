@@ -95,7 +95,9 @@ def test_log_conditionals_are_those_of_the_joint_normal(model: LatentModel) -> N
 def test_the_effective_sample_size_of_an_exact_posterior_is_all_draws() -> None:
     class Exact(nn.Module):
         def forward(self, x: Tensor) -> MultivariateNormal:
-            precision = torch.eye(2, dtype=torch.float64) + LOADING.T @ (LOADING / NOISE.square()[:, None])
+            precision = torch.eye(2, dtype=torch.float64) + LOADING.T @ (
+                LOADING / NOISE.square()[:, None]
+            )
             mean = (x / NOISE.square()) @ LOADING @ torch.linalg.inv(precision)
             return MultivariateNormal(mean, precision_matrix=precision)
 

@@ -8,10 +8,12 @@ import torch
 from reparam import families
 from reparam.errors import OptionError, ShapeError, SupportError
 from reparam.families import LIKELIHOODS, Family, default_likelihood, likelihood
+from reparam.schema import Column, Schema
 from reparam.spec import DataSpec
 from reparam.variants import vae
 
 SHAPE = (1, 4, 4)
+SCHEMA = Schema((Column("age", "real"), Column("sex", "binary", ("F", "M"))))
 SPECS = {
     "binary": DataSpec(SHAPE, "binary", name="bits"),
     "unit": DataSpec(SHAPE, "unit", levels=256, name="grey"),
@@ -19,6 +21,7 @@ SPECS = {
     "categorical": DataSpec(SHAPE, "categorical", levels=5, name="classes"),
     "tokens": DataSpec((7,), "tokens", levels=30, name="words"),
     "counts": DataSpec((7,), "counts", name="cells"),
+    "mixed": DataSpec((2,), "mixed", name="rows", schema=SCHEMA),
 }
 GAUSSIANS = {f"gaussian{kind}" for kind in ("", "-shared", "-optimal", "-fixed")} | {
     "contaminated-gaussian",
@@ -33,6 +36,7 @@ FITS = {
     "categorical": {"categorical"},
     "tokens": {"categorical"},
     "counts": {"negative-binomial", "poisson"},
+    "mixed": {"mixed"},
 }
 VALUES = {
     "binary": [0.0, 1.0],
@@ -41,6 +45,7 @@ VALUES = {
     "categorical": [0.0, 3.0, 4.0],
     "tokens": [0.0, 29.0],
     "counts": [0.0, 1.0, 3e6],
+    "mixed": [0.0, 1.0, float("nan")],
 }
 WORDS = {
     "binary": "binary (0 or 1)",
@@ -49,6 +54,7 @@ WORDS = {
     "categorical": "categorical",
     "tokens": "token",
     "counts": "count",
+    "mixed": "mixed (columns of several kinds)",
 }
 GOOD = [(support, name) for support in FITS for name in LIKELIHOODS if name in FITS[support]]
 BAD = [(support, name) for support in FITS for name in LIKELIHOODS if name not in FITS[support]]

@@ -298,7 +298,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("x", "said"),
         [
-            (np.array([[0.0, np.nan]]), "NaN or infinite"),
+            (np.array([[0.0, np.nan]]), "no column to learn from"),
             (np.array([[0.0, np.inf]]), "NaN or infinite"),
             (np.zeros((0, 4)), "at least one example"),
             ([["a"]], "cannot be used"),

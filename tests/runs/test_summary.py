@@ -28,16 +28,16 @@ def table(n: int) -> Tensor:
 
 def load_table(validation: float = 0.2) -> rp.data.Dataset:
     """The table as a data set with a name."""
-    data = rp.data.from_arrays(table(300), name="table").with_validation(validation)
-    options = {"name": "table", "validation": validation}
-    return rp.data.Dataset("table", data.spec, data.splits, data.transform, options=options)
+    data = rp.data.from_arrays(table(300), name="rows").with_validation(validation)
+    options = {"name": "rows", "validation": validation}
+    return rp.data.Dataset("rows", data.spec, data.splits, data.transform, options=options)
 
 
 @pytest.fixture
 def named_table() -> Iterator[str]:
-    SOURCES.add("table", OwnFiles("a table", None, load_table))  # type: ignore[arg-type]
-    yield "table"
-    del SOURCES._entries["table"]
+    SOURCES.add("rows", OwnFiles("a table", None, load_table))  # type: ignore[arg-type]
+    yield "rows"
+    del SOURCES._entries["rows"]
 
 
 def said_by(capsys: pytest.CaptureFixture[str], model: Any, data: Any, **options: Any) -> list[str]:

@@ -1,15 +1,48 @@
-"""``reparam data``: list the data sets."""
+"""``reparam data``: list the data sets, or inspect a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from reparam.cli.parse import verb
+import tyro
+
+from reparam.cli.parse import parse
 from reparam.cli.table import print_table
-from reparam.data import SOURCES, ImageSet
+from reparam.data import SOURCES, ImageSet, read_table
+from reparam.data.infer import read_schema, schema_of
+from reparam.data.inspect import inspect
 
 
 @dataclass(frozen=True)
 class Options:
-    """List the data sets: their size, how they are prepared, and where they come from."""
+    """List the data sets: their size, how they are prepared, and where they come from.
+
+    reparam data inspect FILE shows what would be understood of a table.
+    """
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Show what is understood of a table: kinds, ranges, missing values, suspicious columns.
+
+    Arguments:
+        file: The table: CSV, TSV, Parquet or Arrow.
+        target: The column that holds the labels; columns that reveal it are named.
+        schema: A YAML file with the kinds of some columns, such as 'age: count'.
+        delimiter: The character between the cells of a table of text; found by default.
+        header: Whether the first line of a table of text names the columns; found by default.
+        encoding: The encoding of a table of text; UTF-8 by default.
+        skip_bad_rows: Leave out rows with another number of cells.
+    """
+
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
+    target: str | None = None
+    schema: Path | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    skip_bad_rows: bool = False
 
 
 def preparation(images: ImageSet) -> str:
@@ -19,8 +52,39 @@ def preparation(images: ImageSet) -> str:
     return f"binarize {images.binarize}"
 
 
-@verb
-def main(options: Options) -> None:
+def main(arguments: Sequence[str]) -> None:
+    """List the data sets, or inspect a table."""
+    words = list(arguments)
+    if words[:1] == ["inspect"]:
+        return print_report(parse(InspectOptions, "data inspect", words[1:]))
+    parse(Options, "data", words)
+    return print_sources()
+
+
+def print_report(options: InspectOptions) -> None:
+    """Print what is understood of a table."""
+    table = read_table(
+        options.file,
+        delimiter=options.delimiter,
+        header=options.header,
+        encoding=options.encoding,
+        skip_bad_rows=options.skip_bad_rows,
+    )
+    schema = schema_of(table, None if options.schema is None else read_schema(options.schema))
+    report = inspect(table, schema, options.target)
+    print_table(
+        ("column", "kind", "values", "missing", "remarks"),
+        [
+            (c.name, c.kind, c.values, f"{c.n_missing:,}", "; ".join(c.remarks))
+            for c in report.columns
+        ],
+    )
+    print(f"\n{report.n_rows:,} rows, {report.n_duplicates:,} of them equal to an earlier one")
+    for text in report.notes:
+        print(text)
+
+
+def print_sources() -> None:
     """Print the table of data sets."""
     print_table(
         ("data set", "what it is", "train + test", "shape", "by default", "where from"),

@@ -48,7 +48,7 @@ def main(options: Options) -> None:
     if options.n < 1:
         raise OptionError(f"n={options.n}: give at least 1")
     run = options.run.load()
-    if run.spec.support in ("categorical", "tokens"):
+    if run.spec.support in ("categorical", "tokens", "mixed"):
         raise OptionError(
             f"{run.spec.name!r} has categorical values, which cannot be corrupted by small noise"
         )

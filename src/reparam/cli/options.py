@@ -8,6 +8,7 @@ import tyro
 
 from reparam.batch import Batch
 from reparam.data import Dataset
+from reparam.data.files import is_place
 from reparam.runs.load import load
 from reparam.runs.run import Run
 from reparam.utils.arguments import as_int
@@ -45,7 +46,8 @@ class ExampleOptions:
     """The examples: those of the run's data, or other data prepared in the same way.
 
     Arguments:
-        data: The data set; that of the run by default.
+        data: The data set, or a file of rows or arrays, which is all used; the data of the run by
+            default.
         data_dir: The folder that holds the data set's folder; no other place is searched
             then.
         path: Another file, for a run on a file of your own.
@@ -59,7 +61,11 @@ class ExampleOptions:
 
     def dataset(self, run: Run) -> Dataset:
         """Return the data set, prepared as the run's own."""
-        return run.dataset(self.data, self.data_dir, self.path)
+        if self.data is None or not is_place(self.data):
+            return run.dataset(self.data, self.data_dir, self.path)
+        found = run.read(self.data)
+        # A file that is named here has no splits: all of it is the split that is asked for.
+        return replace(found, splits={**found.splits, self.split: found.split("train")})
 
     def given_to(self, run: Run) -> Run:
         """Return the run with the data set that is named; the run as it is where none is named."""

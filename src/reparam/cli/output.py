@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
+from reparam.data.tables import write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
@@ -110,6 +111,30 @@ def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:
     else:
         raise OptionError(f"--out {out}: end the name in .txt for text, in .npy for its tokens")
     print(out)
+
+
+def write_table(out: Path | None, default: Path, rows: Tensor, run: Run) -> None:
+    """Write rows of a table with the columns and classes of the training data.
+
+    Arguments:
+        out: The file, .csv, .parquet or .npy; None for the default.
+        default: The file in the run's folder.
+        rows: The rows x, with shape (N, D).
+        run: The run.
+
+    Raises:
+        OptionError: An unknown ending.
+        RunError: The file cannot be written.
+    """
+    path = out or default
+    with elsewhere(out):
+        if path.suffix == ".npy":
+            write_array(path, rows.cpu().numpy())
+        elif path.suffix in (".csv", ".parquet"):
+            write_frame(path, run.to_table(rows))
+        else:
+            raise OptionError(f"--out {path}: end the name of a table in .csv, .parquet or .npy")
+    print(path)
 
 
 def as_line(text: str) -> str:

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from reparam.cli.options import Count, RunOptions
-from reparam.cli.output import as_line, write, write_lines
+from reparam.cli.output import as_line, write, write_lines, write_table
 from reparam.cli.parse import verb
+from reparam.errors import OptionError
 from reparam.models.latent import is_latent
 from reparam.pictures import grid
+from reparam.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -15,26 +19,63 @@ class Options:
     """Generate examples from a run's prior, as a picture or (--out FILE.npy) as an array.
 
     The examples are the means of p(x | z), as is usual in pictures, or with --draw draws from it.
-    Text is always drawn, and printed, one example on each line.
+    Text is always drawn, and printed, one example on each line. Rows of a table are always drawn,
+    and written as a table (--out FILE.csv or FILE.parquet).
 
     Arguments:
         n: The number of examples.
         label: The label to generate, for a model under a condition; all in turn by default.
+        given: Values of some columns of a table, such as age=40,sex=F; the others are drawn given
+            these.
         draw: Write draws from p(x | z) instead of its means; also in a file .npy.
-        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy.
+        out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy, for
+            rows of a table .csv, .parquet or .npy.
     """
 
     run: RunOptions
     n: Count = 64
     label: int | None = None
+    given: str | None = None
     draw: bool = False
     out: Path | None = None
+
+
+def rows(run: Run, options: Options) -> Tensor:
+    """Return drawn rows of a table."""
+    seed = options.run.seed
+    if options.given is None:
+        return run.sample(options.n, seed=seed, label=options.label)
+    return run.sample_given(as_mapping(options.given), options.n, seed)
+
+
+def as_mapping(words: str) -> dict[str, str]:
+    """Return the values of columns that are written as ``age=40,sex=F``.
+
+    Raises:
+        OptionError: A part without a name or a value.
+
+    Example:
+        >>> as_mapping("age=40,sex=F")
+        {'age': '40', 'sex': 'F'}
+    """
+    found = {}
+    for part in words.split(","):
+        name, mark, value = part.partition("=")
+        if not mark or not name.strip():
+            raise OptionError(f"--given {words}: give names and values, such as age=40,sex=F")
+        found[name.strip()] = value.strip()
+    return found
 
 
 @verb
 def main(options: Options) -> None:
     """Draw examples and write them."""
     run = options.run.load()
+    if run.spec.schema is not None:
+        default = options.run.folder / "samples.csv"
+        return write_table(options.out, default, rows(run, options), run)
+    if options.given is not None:
+        raise OptionError(f"--given {options.given}: this run was not trained on a table; drop it")
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)
     seed = options.run.seed
     examples = run.sample(options.n, seed=seed, label=options.label, mean=not is_drawn)

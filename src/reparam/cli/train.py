@@ -1,6 +1,6 @@
 """``reparam train``: train a variant on data."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from reparam.cli.train_options import (
     drop_other_lengths,
     options_class,
     stored_options,
+    typed_options,
     with_values,
 )
 from reparam.errors import OptionError
@@ -49,11 +50,16 @@ def main(arguments: Sequence[str]) -> None:
         description=f"Train {variant.name}. {variant.summary} ({variant.paper})",
         default=with_values(cls, variant.name, stored, folder.config or ""),
     )
-    print_next(train(variant, options))
+    print_next(train(variant, options, {*stored, *typed_options(words)}))
 
 
-def train(variant: Variant, options: Any) -> Run:
+def train(variant: Variant, options: Any, given: Collection[str]) -> Run:
     """Train a variant with the given options.
+
+    Arguments:
+        variant: The variant.
+        options: The values of all options.
+        given: The names of those that were typed or stored; other defaults may depend on the data.
 
     Raises:
         ReparamError: Impossible options, damaged data, or a folder that cannot be used.
@@ -63,14 +69,14 @@ def train(variant: Variant, options: Any) -> Run:
         raise OptionError("--resume needs the folder of a run: reparam train --resume RUN")
     data = options.data.load()
     seed = options.training.seed
-    given = {"variant": variant.name, "seed": seed, **vars(options.model)}
-    searched = [name for name in SEARCHED if given.get(name) == AUTO]
-    for name in searched:
-        del given[name]
+    own = {name: value for name, value in vars(options.model).items() if name in given}
+    searched = [name for name in SEARCHED if own.get(name) == AUTO]
+    values = {k: v for k, v in own.items() if k not in searched}
+    values |= {"variant": variant.name, "seed": seed}
 
     def made(spec: DataSpec, latent_dim: int | None = None, beta: float | None = None) -> Recipe:
-        values = {"latent_dim": latent_dim, "beta": beta}
-        return recipe_of(given | {k: v for k, v in values.items() if v is not None}, spec)
+        found = {"latent_dim": latent_dim, "beta": beta}
+        return recipe_of(values | {k: v for k, v in found.items() if v is not None}, spec)
 
     return fit(
         made if searched else made(data.spec),

@@ -158,10 +158,19 @@ def stored_options(folder: FolderOptions) -> dict[str, Any]:
     return config
 
 
+def typed_options(words: Sequence[str]) -> set[str]:
+    """Return the names of the options that are typed in the words of a command line.
+
+    >>> sorted(typed_options(["vae", "--latent-dim", "4", "--lr=1e-3", "--no-skip"]))
+    ['latent_dim', 'lr', 'skip']
+    """
+    names = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
+    return {name.removeprefix("no-").replace("-", "_") for name in names}
+
+
 def drop_other_lengths(stored: dict[str, Any], words: Sequence[str]) -> None:
     """Remove a stored length where the words give another, and what ends a run of that length."""
-    given = {word.partition("=")[0].removeprefix("--") for word in words}
-    if given.isdisjoint(LENGTHS):
+    if typed_options(words).isdisjoint(LENGTHS):
         return
     for name in LENGTHS:
         stored.pop(name, None)

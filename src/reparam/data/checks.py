@@ -5,7 +5,7 @@ gives the range or the index of the values, the rule, and the fix.
 """
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reparam.data.arrays import as_tensor
 from reparam.errors import DataError, ShapeError
+from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
 
 IMAGE_CHANNELS = (1, 3, 4)
@@ -33,6 +34,7 @@ RULES: dict[Support, str] = {
     "counts": "one of 0, 1, 2, …",
     "tokens": "one of 0, 1, 2, …",
     "real": "a finite number",
+    "mixed": "a finite number, or NaN where it is missing",
 }
 """The rule for an entry of x in messages, by support."""
 
@@ -47,7 +49,7 @@ def violations(x: Tensor, support: Support) -> Tensor:
         return (x != 0) & (x != 1)
     if support == "unit":
         return (x < 0) | (x > 1)
-    if support == "real":
+    if support in ("real", "mixed"):
         return torch.zeros_like(x, dtype=torch.bool)
     return (x < 0) | (x != x.round()) if x.is_floating_point() else x < 0
 
@@ -411,10 +413,37 @@ def check_values(x: Tensor, spec: DataSpec, name: str = "x", levels: int | None 
             f"{name} has examples of shape {tuple(x.shape[1:])}: the model was built for the shape "
             f"{spec.shape}, so give such examples"
         )
+    if spec.schema is not None:
+        check_row_values(x, spec.schema, name)
+        return
     check_finite(x, name)
     check_support(x, spec.support, name, levels)
     if spec.support in ("categorical", "tokens") and spec.levels is not None:
         check_top(x, spec.levels, name, "number the values as in training")
+
+
+def check_row_values(x: Tensor, schema: Schema, name: str = "x") -> None:
+    """Refuse rows of a table with infinite values, or numbers that are no classes.
+
+    Arguments:
+        x: The rows, with shape (N, D), NaN for missing values.
+        schema: The columns.
+        name: The name of the rows in messages.
+
+    Raises:
+        DataError: Gives the row and the column.
+    """
+    tops = torch.tensor([column.n_values or inf for column in schema.features]).to(x)
+    is_class = tops.isfinite()
+    bad = x.isinf() | (is_class & ((x < 0) | (x >= tops) | ((x != x.round()) & ~x.isnan())))
+    if bad.any():
+        row, place = first(bad)
+        column = schema.features[place]
+        rule = f"a class from 0 to {column.n_values - 1}" if column.is_class else "a finite number"
+        raise DataError(
+            f"{name}[{row}, {place}] (column {column.name!r}) is {x[row, place].item():g}: it must "
+            f"be {rule}, or NaN where it is missing; give a table, and its classes are numbered"
+        )
 
 
 def check_top(x: Tensor, levels: int, name: str, fix: str) -> None:

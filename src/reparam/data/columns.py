@@ -100,7 +100,7 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
     """Return the location, scale and resolution of the columns of a table.
 
     Arguments:
-        x: The rows, with shape (N, D).
+        x: The rows, with shape (N, D), NaN for missing values, which are left out.
         transform: Whether heavy-tailed columns get a transform: see ``transform_of``. A column
             that is a linear function of others only without it gets none.
 
@@ -109,30 +109,37 @@ def columns(x: Tensor, transform: bool = False) -> Columns:
         >>> found.width, found.origin
         (tensor([1., 0.]), tensor([1., 0.]))
     """
-    rows = seen_of(x)
+    seen = seen_of(x)
+    missing = np.isnan(seen)
+    observed = [column[there] for column, there in zip(seen.T, ~missing.T, strict=True)]
+    observed = [values if len(values) else np.zeros(1) for values in observed]
+    middle = [np.quantile(values, 0.5, method="lower") for values in observed]
+    rows = np.where(missing, middle, seen)  # such a value changes neither range nor grid
     is_constant, largest = constant_columns(rows), np.abs(rows).max(0)
-    grids = [resolution(column) for column in rows.T]
+    grids = [resolution(values) for values in observed]
     width, origin = (np.array(values) for values in zip(*grids, strict=True))
     linear_width = np.zeros_like(width)
     if transform:
         found, gain = origin.copy(), np.zeros_like(width)
         for i in np.flatnonzero(~is_constant):
-            found[i], linear_width[i], gain[i] = transform_of(rows[:, i], width[i], origin[i])
+            found[i], linear_width[i], gain[i] = transform_of(observed[i], width[i], origin[i])
         is_kept = gain + joint_gain(rows, found, linear_width) > -MOST_LOST
         origin = np.where(is_kept, found, origin)
         linear_width = np.where(is_kept, linear_width, 0.0)
     seen = compressed(*(torch.from_numpy(each) for each in (rows, origin, linear_width))).numpy()
+    of_observed = np.ma.array(seen, mask=missing)
+    mean, variance = (np.ma.filled(v, 0.0) for v in (of_observed.mean(0), of_observed.var(0)))
     magnitude = np.where(largest > 0, largest, 1.0)
     width = np.where(is_constant, magnitude, width)
     # Noise within a cell adds the variance of a uniform distribution. Another value in a constant
     # column is about one scale away.
     noise = np.where(linear_width > 0, 0, width**2 / 12)
-    scale = np.where(is_constant, magnitude, np.sqrt(seen.var(0) + noise))
+    scale = np.where(is_constant, magnitude, np.sqrt(variance + noise))
     origin = np.where(is_constant, rows[0], origin)
     spike, share = np.zeros_like(width), np.zeros_like(width)
     for i in np.flatnonzero((width > 0) & ~is_constant):
-        spike[i], share[i] = spike_of(rows[:, i])
-    parts = (seen.mean(0), scale, width, origin, linear_width, spike, share)
+        spike[i], share[i] = spike_of(observed[i])
+    parts = (mean, scale, width, origin, linear_width, spike, share)
     a, b, c, d, e, f, g = (torch.from_numpy(each).float() for each in parts)
     return Columns(a, b, c, d, e, torch.from_numpy(is_constant), f, g)
 

@@ -243,6 +243,10 @@ class Dataset:
         """
         return replace(self, spec=self.spec.conditioned(condition))
 
+    def with_options(self, options: Mapping[str, Any]) -> "Dataset":
+        """Return the same data with the options from which ``load`` makes them again."""
+        return replace(self, options=options)
+
     @default_modes()
     @numbers()
     def only_train(self, places: Tensor) -> "Dataset":

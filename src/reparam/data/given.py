@@ -18,6 +18,7 @@ from reparam.data.batches import Batches
 from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.dataset import Dataset
 from reparam.data.in_memory import read
+from reparam.data.mixed import rows_given
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.registry import SOURCES, current_name
 from reparam.data.stream import Stream, StreamBatches
@@ -52,7 +53,7 @@ def prepared(
         check_names(data, recorded, n_classes)
         return under_condition(data, known.spec, n_classes)
     x, y, covariates = read(data, known.spec)
-    values = as_numbers(x)
+    values = as_numbers(x) if known.spec.schema is None else rows_given(x, known.spec.schema)
     labels = None if y is None else as_labels(y, len(values))
     if labels is not None:
         _check_classes("data", int(labels.max()) + 1, n_classes)

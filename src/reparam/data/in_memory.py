@@ -6,6 +6,7 @@ Data are examples x, and optionally their labels y and their covariates: x alone
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
+from os import PathLike
 from typing import Any, get_args
 
 import numpy as np
@@ -27,8 +28,11 @@ from reparam.data.arrays import (
 from reparam.data.checks import as_labels, as_values, check_digits, numbered_classes
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
+from reparam.data.files import read as read_place
+from reparam.data.mixed import of_rows
 from reparam.data.preparation import spec_of
 from reparam.data.stream import Stream
+from reparam.data.tables import Table
 from reparam.data.transforms import transform_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
@@ -156,7 +160,8 @@ def as_dataset(data: object) -> Dataset | Stream:
     """Return any data that ``fit`` takes as a data set or a stream of batches.
 
     Arguments:
-        data: A ``Dataset`` or ``Stream``; an array or table x with shape (N, *shape), a tuple
+        data: A ``Dataset`` or ``Stream``; the path of a file or folder, which ``data.read`` reads;
+            an array or table x with shape (N, *shape), a tuple
             (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
             items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
             is iterated in every epoch, so that its augmentation counts.
@@ -173,10 +178,13 @@ def as_dataset(data: object) -> Dataset | Stream:
         return data
     if isinstance(data, Stream):
         return data
+    if isinstance(data, str | PathLike):
+        return read_place(data)
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
     x, y, covariates = read(data)
-    return from_arrays(x, y, covariates=covariates)
+    rows = of_rows(x, y) if covariates is None else None
+    return from_arrays(x, y, covariates=covariates) if rows is None else rows
 
 
 def in_support(data: Dataset, support: Support) -> Dataset:
@@ -215,8 +223,9 @@ def read(data: object, spec: DataSpec | None = None) -> tuple[Any, Any, Any]:
     """
     if isinstance(data, TorchDataset):
         return read_all(data)
-    found = (data, None, None) if is_array(data) else parts_of(data)
-    if found is None or not is_array(found[0]):
+    is_whole = is_array(data) or isinstance(data, Table | str | PathLike)
+    found = (data, None, None) if is_whole else parts_of(data)
+    if found is None or not (is_whole or is_array(found[0]) or isinstance(found[0], Table)):
         raise DataError(
             f"data of type {type(data).__name__} cannot be used: give a reparam Dataset, a tensor "
             "or array x, a DataFrame, a tuple (x, y) or (x, y, covariates) of them, a mapping with "

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from reparam.data.checks import (
     as_support,
+    check_row_values,
     check_support,
     check_top,
     closest_support,
@@ -92,6 +93,9 @@ class Preparation:
             DataError: Values that no training data could have had.
         """
         values, spec = fitted(values, self.spec.shape, name), self.spec
+        if spec.schema is not None:
+            check_row_values(values, spec.schema, name)
+            return values, Identity()
         levels = self.transform.levels if isinstance(self.transform, Pixels) else 256
         if values.dtype == torch.uint8 and not isinstance(self.transform, Identity):
             if isinstance(self.transform, Pixels):
@@ -151,7 +155,7 @@ class Preparation:
                 f"trained on {', '.join(own.columns)}: give the same in the same order"
             )
         if isinstance(data.transform, Identity):
-            for split, part in data.splits.items():
+            for split, part in data.splits.items() if own.schema is None else ():
                 check_support(part.x, own.support, f"{split} x of {data.name!r}")
 
     def to_dict(self) -> dict[str, Any] | None:
@@ -315,6 +319,11 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
         is_wider = what == "classes" and own is not None and theirs is not None and theirs <= own
         if own is not None and theirs is not None and own != theirs and not is_wider:
             return f"it was built for data of {own} {what}, and {data.name!r} has {theirs}"
+    if data.schema is not None and data.schema != recipe.schema:
+        return (
+            f"it was built for other columns, or classes of columns, than {data.name!r} has: "
+            "encode the table with the schema of the model"
+        )
     if () != data.columns != recipe.columns != ():
         return (
             f"it was built for the columns {', '.join(recipe.columns)}, and {data.name!r} has "

@@ -4,7 +4,7 @@ A source is one file under ``reparam.data.sources`` that registers itself. Its `
 its arguments which of the options of ``reparam.data.load`` it takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Literal, Protocol
@@ -15,8 +15,13 @@ from reparam.data.image_set import Binarize
 from reparam.data.vocabulary import Unit
 from reparam.errors import DataError, OptionError, folded, nearest
 from reparam.isolation import default_modes
+from reparam.schema import Schema
+from reparam.spec import Support
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
+
+Missing = Literal["left-out", "as-value"]
+"""What missing values of a table are: left out of the likelihood, or values of their own."""
 
 
 class Source(Protocol):
@@ -86,6 +91,15 @@ def load(
     test_share: float | None = None,
     size: int | None = None,
     image_channels: int | None = None,
+    target: str | None = None,
+    schema: Schema | StrPath | None = None,
+    missing: Missing | None = None,
+    support: Support | None = None,
+    na_values: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    skip_bad_rows: bool | None = None,
 ) -> Dataset:
     """Return a data set by the name of its source; an option that is None has its default.
 
@@ -112,10 +126,18 @@ def load(
         window: The number of tokens of one example of a text; 64 by default.
         stride: The distance from one training window to the next; ``window`` by default.
         symbols: The characters of the vocabulary; those of the training part by default.
-        test_share: The fraction of a text or of a folder of images that is the test split; 0.1 by
-            default.
+        test_share: The fraction of the user's own data that is the test split; 0.1 by default.
         size: The height and width of the images of a folder; 64 by default.
         image_channels: 1 for grey and 3 for RGB images of a folder; the images' own by default.
+        target: The column of a table that holds the labels; none by default.
+        schema: A YAML file with the kinds of some columns of a table: see ``load_table``.
+        missing: ``left-out`` (default) or ``as-value``: what missing values of a table are.
+        support: The set that contains every entry of arrays: see ``from_arrays``.
+        na_values: Further cells of a table of text that are missing values, such as ``unknown``.
+        delimiter: The character between the cells of a table of text; found by default.
+        header: Whether the first line of a table of text names the columns; found by default.
+        encoding: The encoding of a table of text; UTF-8 by default.
+        skip_bad_rows: Whether rows of a table of text with another number of cells are left out.
 
     Raises:
         OptionError: An unknown name, an option that the source does not have, or a value out of
@@ -142,6 +164,15 @@ def load(
         "test_share": test_share,
         "size": size,
         "image_channels": image_channels,
+        "target": target,
+        "schema": schema,
+        "missing": missing,
+        "support": support,
+        "na_values": na_values,
+        "delimiter": delimiter,
+        "header": header,
+        "encoding": encoding,
+        "skip_bad_rows": skip_bad_rows,
     }
     given = {option: value for option, value in options.items() if value is not None}
     source = SOURCES[current_name(name)]

@@ -29,6 +29,8 @@ from reparam.distributions.levels import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,
 )
 from reparam.distributions.levels import QuantizedCategorical as QuantizedCategorical
+from reparam.distributions.mixed import MixedPart as MixedPart
+from reparam.distributions.mixed import MixedRow as MixedRow
 from reparam.distributions.queries import base_distribution as base_distribution
 from reparam.distributions.queries import detached as detached
 from reparam.distributions.queries import is_normalized as is_normalized

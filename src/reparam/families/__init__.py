@@ -30,6 +30,7 @@ from reparam.families.gaussian import Gaussian as Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax as GumbelSoftmax
 from reparam.families.likelihoods import default_likelihood as default_likelihood
 from reparam.families.likelihoods import likelihood as likelihood
+from reparam.families.mixed import Mixed as Mixed
 from reparam.families.vector_quantized import Quantized as Quantized
 from reparam.families.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from reparam.utils.registry import discover

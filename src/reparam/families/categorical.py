@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
@@ -10,6 +11,7 @@ from torch.distributions import Distribution
 from reparam.distributions import QuantizedCategorical
 from reparam.families.family import Family, Shape, as_likelihood
 from reparam.families.likelihoods import levels_of
+from reparam.nn.heads import set_bias
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
@@ -47,7 +49,6 @@ class Categorical(_OneOfMany):
         OptionError: Fewer than two classes.
 
     Example:
-        >>> import torch
         >>> Categorical(10).attach((400,))(torch.zeros(5, 400)).log_prob(torch.arange(5)).shape
         torch.Size([5])
     """
@@ -62,6 +63,20 @@ class Categorical(_OneOfMany):
         """Return the categorical with these logits."""
         return self.independent(TorchCategorical(logits=self.logits(raw), validate_args=False))
 
+    def start_at_values(self, x: Tensor) -> None:
+        """Start at the frequencies of classes, with half an example more of each.
+
+        Arguments:
+            x: The numbers of classes, NaN for none, with shape (N, *event).
+
+        Raises:
+            OptionError: The family has no head yet.
+        """
+        classes = range(self.n_classes)
+        counts = torch.stack([(x == k).double().sum(0) for k in classes]) + 0.5
+        for k, logits in enumerate((counts / counts.sum(0)).log()):
+            set_bias(self._attached(), k, logits)
+
 
 @numbers(levels=2)
 class QuantizedGray(_OneOfMany):
@@ -75,7 +90,6 @@ class QuantizedGray(_OneOfMany):
         OptionError: Fewer than two levels.
 
     Example:
-        >>> import torch
         >>> p = QuantizedGray(17, (1, 8, 8)).attach((400,))(torch.zeros(5, 400))
         >>> p.mean.shape
         torch.Size([5, 1, 8, 8])

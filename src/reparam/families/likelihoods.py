@@ -11,6 +11,7 @@ _IN_WORDS = {
     "categorical": "categorical",
     "counts": "count",
     "tokens": "token",
+    "mixed": "mixed (columns of several kinds)",
 }
 
 _FIXES = {
@@ -30,6 +31,7 @@ _DEFAULTS = {
     "categorical": "categorical",
     "tokens": "categorical",
     "counts": "negative-binomial",
+    "mixed": "mixed",
 }
 
 
@@ -42,7 +44,7 @@ def default_likelihood(spec: DataSpec) -> str:
     """
     if spec.dequantized_from is not None:
         return "gaussian"
-    if spec.is_table:
+    if spec.is_table and spec.schema is None:
         return "contaminated-gaussian"
     if spec.support == "unit" and spec.levels is not None:
         return "discretized-logistic"
@@ -93,8 +95,8 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         return name
     part = LIKELIHOODS[label]
     family = part.kind.for_data(spec, part.options)
-    # Classes and tokens are not quantities.
-    is_quantity = spec.support not in ("categorical", "tokens")
+    # Classes and tokens are not quantities, and those of a mixed table have a family of their own.
+    is_quantity = spec.support not in ("categorical", "tokens", "mixed")
     return family.standardized(per_entry=spec.is_table) if is_quantity else family
 
 

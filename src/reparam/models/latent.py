@@ -18,6 +18,7 @@ from reparam.batch import in_type_of, weights_type
 from reparam.distributions import mean_or_mode, rsample
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
+from reparam.families import Mixed
 from reparam.models.conditional import family_of, part_of
 from reparam.nn.context import with_condition
 from reparam.nn.standardize import Standardize
@@ -349,10 +350,14 @@ def is_latent(model: nn.Module) -> bool:
 def standardization_of(model: nn.Module) -> Standardize | None:
     """Return the layer of a model's likelihood that standardizes the data; None without one.
 
+    Of the rows of a mixed table it is the layer of the columns that are quantities.
+
     >>> standardization_of(nn.Linear(1, 1)) is None
     True
     """
     family = family_of(as_latent(model).decoder) if is_latent(model) else None
+    if isinstance(family, Mixed):
+        return None if family.quantities is None else family.quantities[0].standardize
     return None if family is None else family.standardize
 
 

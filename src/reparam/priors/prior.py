@@ -78,7 +78,7 @@ class Prior(nn.Module, ABC):
             "latent_dim": setting.latent_dim,
             "context": setting.data.context,
             "label_context": setting.data.label_context,
-            "shape": setting.data.shape,
+            "shape": setting.data.input_shape,
             "encoder": setting.encoder,
         }
         return cls(**{k: v for k, v in known.items() if k in parameters_of(cls)}, **options)

@@ -6,14 +6,17 @@ Each dataclass is the one place where its options are declared, as ``TrainingOpt
 descriptions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from reparam import data as data_sets
 from reparam.data import Dataset
+from reparam.data.files import is_place
 from reparam.data.image_set import Binarize
+from reparam.data.registry import Missing
 from reparam.data.vocabulary import Unit
-from reparam.spec import Condition
+from reparam.spec import Condition, Support
 
 Proposal = Literal["posterior", "defensive", "tuned"]
 
@@ -36,14 +39,15 @@ class DataOptions:
     """The data set, and how it is prepared.
 
     Arguments:
-        data: The name of the data set; 'reparam data' lists them.
+        data: The name of a data set, which 'reparam data' lists; or the user's own file or folder:
+            a table (CSV, TSV, Parquet, Arrow), arrays (.npy, .npz), images or text.
         data_dir: The folder that holds the data set's folder; no other place is searched then.
         binarize: How grey images become binary; the default depends on the data set.
         dequantize: Whether uniform noise makes pixel levels continuous.
         validation: The training examples held out for validation: a number, or a share below 1.
         labels_per_class: The number of training examples of each class that keep their label; all
             by default.
-        path: The user's own file for data='text', or folder of images for data='images'.
+        path: The user's own file or folder, where data is its kind, such as 'text' or 'images'.
         unit: The unit of a token of a text.
         window: The number of tokens of an example of a text; 64 by default.
         stride: The distance from one training window to the next; the window by default, so that
@@ -53,6 +57,16 @@ class DataOptions:
         size: The height and width that images of a folder are resized to; 64 by default.
         image_channels: The channels of images of a folder: 1 for grey, 3 for RGB; those of the
             files by default.
+        target: The column of a table that holds the labels; it is then no part of x.
+        schema: A YAML file with the kinds of some columns of a table, such as 'age: count'.
+        missing: What missing values of a table are: left-out of the likelihood (default), or
+            as-value, values that samples have too.
+        support: The set that contains every entry of arrays.
+        na_values: Further cells of a table of text that are missing values, such as unknown.
+        delimiter: The character between the cells of a table of text; found by default.
+        header: Whether the first line of a table of text names the columns; found by default.
+        encoding: The encoding of a table of text; UTF-8 by default.
+        skip_bad_rows: Whether rows of a table with another number of cells are left out.
     """
 
     data: str = "digits"
@@ -68,6 +82,15 @@ class DataOptions:
     test_share: float | None = None
     size: int | None = None
     image_channels: int | None = None
+    target: str | None = None
+    schema: str | None = None
+    missing: Missing | None = None
+    support: Support | None = None
+    na_values: Sequence[str] | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    skip_bad_rows: bool | None = None
 
     def load(self) -> Dataset:
         """Return the data set.
@@ -79,7 +102,10 @@ class DataOptions:
         given: dict[str, Any] = {k: v for k, v in vars(self).items() if v is not None}
         if self.validation is not None and self.validation.is_integer():
             given["validation"] = int(self.validation)
-        return data_sets.load(given.pop("data"), **given)
+        name = given.pop("data")
+        if self.path is None and is_place(name):
+            return data_sets.read(name, **given)
+        return data_sets.load(name, **given)
 
 
 @dataclass(frozen=True)

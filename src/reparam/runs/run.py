@@ -16,8 +16,10 @@ from reparam.data import Dataset, Stream
 from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
 from reparam.data.condition import conditions
+from reparam.data.files import kind_of_file
 from reparam.data.given import checked_batch, options_like, prepared
 from reparam.data.preparation import Preparation, far_from, preparation_of
+from reparam.data.sources.array import read_arrays
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
 from reparam.isolation import Progress, default_modes, isolated
@@ -43,6 +45,7 @@ from reparam.variants.fitted_prior import FittedKind
 
 if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
+    from reparam.evaluation.conditionals import Imputation
     from reparam.evaluation.samples import Features
 
 
@@ -144,6 +147,9 @@ class Run:
         if name is data_dir is path is None and isinstance(self.data, Dataset):
             return self.data
         options = self._recorded.get("data") or {}
+        if self.spec.schema is not None and name is None:
+            # The columns of x are those of the model, whatever another table suggests.
+            options = {**options, "schema": self.spec.schema}
         if name is None and not options:
             raise RunError(
                 "this run was trained on data in memory: give them, or the name of a data set of "
@@ -151,6 +157,24 @@ class Run:
             )
         found = data_sets.load(**options_like(options, name, data_dir, path))
         return cast(Dataset, self.prepared(found))
+
+    def read(self, path: str | Path) -> Dataset:
+        """Return all examples in a file, prepared as the training data were.
+
+        Arguments:
+            path: A table, for a run on one; arrays; or a file or folder of the same kind as the
+                run's own data.
+
+        Raises:
+            DataError: A file that cannot be read, or that the training data could not be.
+        """
+        kind = kind_of_file(path)
+        if self.spec.schema is not None and kind == "table":
+            return cast(Dataset, self.prepared(path))
+        if kind == "array":
+            x, y, _ = read_arrays(path)
+            return cast(Dataset, self.prepared(x if y is None else (x, y)))
+        return self.dataset(path=path)
 
     @property
     def preparation(self) -> Preparation:
@@ -386,6 +410,166 @@ class Run:
                 f"{self._name!r} does not generate examples: train a variant such as 'vae'"
             )
         return images
+
+    @default_modes()
+    @numbers(n_samples=1, n_proposals=0)
+    def sample_given(
+        self,
+        given: Mapping[str, object],
+        n_samples: int,
+        seed: int = 0,
+        n_proposals: int = 10_000,
+    ) -> Tensor:
+        r"""Draw rows of a table that have given values in some columns, with shape (n, D).
+
+        .. math:: x \sim p(x \mid x_{\mathrm{given}})
+
+        Codes are drawn by importance resampling. A note says how many of the proposals count, if
+        they are fewer than the rows.
+
+        Arguments:
+            given: The values by the names of their columns, such as ``{"age": 40, "sex": "F"}``.
+            n_samples: The number of rows n.
+            seed: The seed of every draw.
+            n_proposals: The number of codes that the rows are drawn from.
+
+        Raises:
+            OptionError: A column that does not exist, no column, or data without a schema.
+            DataError: A class that the training data do not have.
+        """
+        from reparam.evaluation.conditionals import weighted_draws
+
+        if self.spec.schema is None:
+            raise OptionError(
+                f"given={dict(given)}: this run was trained on {self.spec.support} data without "
+                "named columns of several kinds; train on a table"
+            )
+        row = self.spec.schema.encode_given(given)
+        x = torch.from_numpy(row).float()[None]
+        with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
+            model, x = self.latent_model, x.to(device)
+            draws = weighted_draws(model, x, None, n_proposals, from_prior=0.5)
+            found = model.likelihood(draws.resampled(n_samples)[:, 0]).sample()
+            # A column that is given has its value in every row, and is missing in none.
+            found = torch.where(x.isnan(), found, x).cpu()
+            size = float(draws.effective_sample_size)
+        if size < n_samples:
+            note(
+                f"{size:,.0f} of {n_proposals:,} codes count for {n_samples:,} rows, so that some "
+                "of the rows share a code: give fewer columns, or more proposals"
+            )
+        return found
+
+    @default_modes()
+    @numbers(n_samples=1)
+    def log_likelihood(
+        self, data: object = None, *, split: str = "test", n_samples: int = 100, seed: int = 0
+    ) -> Tensor:
+        """Return estimates of log p(x) of the examples in nats, with shape (N,), in their order.
+
+        Of a row that lacks values it is that of the others: see ``LatentModel.log_likelihood``.
+
+        Arguments:
+            data: Any data that ``fit`` takes; None for the run's own.
+            split: The split of a data set.
+            n_samples: The number of importance samples for each example.
+            seed: The seed of every draw.
+        """
+        batch = self.examples(data, split, seed)
+
+        def estimated(x: Tensor, c: Tensor | None) -> Tensor:
+            return self.latent_model.log_likelihood(x, c, n_samples, chunk=20)
+
+        return self._in_chunks(estimated, batch.x, batch.c, seed)
+
+    @default_modes()
+    @numbers(n_samples=2)
+    def log_conditionals(
+        self, data: object = None, *, split: str = "test", n_samples: int = 200, seed: int = 0
+    ) -> Tensor:
+        """Return log p(x_j | all other entries) in nats, with shape (N, D): what is unusual.
+
+        Arguments:
+            data: Any data that ``fit`` takes; None for the run's own.
+            split: The split of a data set.
+            n_samples: The number of importance samples for each example.
+            seed: The seed of every draw.
+
+        Raises:
+            SupportError: A likelihood whose entries are not independent given z.
+        """
+        from reparam.evaluation.conditionals import log_conditionals
+
+        batch = self.examples(data, split, seed)
+
+        def estimated(x: Tensor, c: Tensor | None) -> Tensor:
+            return log_conditionals(self.latent_model, x, c, n_samples)
+
+        return self._in_chunks(estimated, batch.x, batch.c, seed)
+
+    @default_modes()
+    @numbers(n_samples=2, n_draws=0)
+    def impute(
+        self,
+        data: object = None,
+        *,
+        split: str = "test",
+        n_samples: int = 1000,
+        n_draws: int = 0,
+        interval: float = 0.9,
+        seed: int = 0,
+    ) -> "Imputation":
+        """Return values for the missing entries of rows, given the others.
+
+        Arguments:
+            data: Rows of a table, NaN where a value is missing; None for the run's own.
+            split: The split of a data set.
+            n_samples: The number of importance samples for each row.
+            n_draws: The number of draws of each whole row, for multiple imputation.
+            interval: The probability of the interval of every missing value.
+            seed: The seed of every draw.
+
+        Raises:
+            OptionError: Data that are no rows of a table, or an interval outside (0, 1).
+        """
+        from reparam.evaluation.conditionals import impute
+
+        if len(self.spec.shape) != 1:
+            raise OptionError(
+                f"impute: examples of shape {self.spec.shape} are no rows of a table; train on one"
+            )
+        batch = self.examples(data, split, seed)
+        memory = allocating(n=len(batch), n_samples=n_samples)
+        with memory, isolated(self.model, seed=seed) as device:
+            there = to_device(batch, device)
+            found = impute(
+                self.latent_model,
+                there.x,
+                there.c,
+                n_samples=n_samples,
+                n_draws=n_draws,
+                interval=interval,
+            )
+            return found.cpu()
+
+    def to_table(self, x: object, like: object = None) -> Any:
+        """Return rows x as a table with the columns, types and classes of the training data.
+
+        Arguments:
+            x: The rows, with shape (N, D), such as ``sample`` returns.
+            like: A DataFrame, whose library makes the table; a table of Arrow when None.
+
+        Raises:
+            OptionError: Data without a schema.
+        """
+        from reparam.data.tables import to_frame
+
+        if self.spec.schema is None:
+            raise OptionError(
+                f"to_table: this run was trained on {self.spec.support} data without a schema"
+            )
+        rows = fitted(as_tensor(x, "x"), self.spec.shape).double().numpy()
+        return to_frame(self.spec.schema.decode(rows), like)
 
     @default_modes()
     @numbers()

@@ -25,6 +25,7 @@ from reparam.nn import Dropout
 from reparam.objectives.recipe import Recipe
 from reparam.runs.config import described
 from reparam.runs.held_out import n_folds_of
+from reparam.schema import CLASSES
 from reparam.spec import DataSpec
 from reparam.training.kl_warmup import WeightsKL
 from reparam.training.trainer import Trainer
@@ -79,7 +80,11 @@ def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str)
     """Return the number, shape and values of the examples, and how many are held out."""
     spec, n = source.spec, trainer.batches.n_examples
     shape = " × ".join(map(str, spec.shape))
-    if spec.is_table:
+    if spec.schema is not None:
+        n_classes = len(spec.schema.places(CLASSES))
+        said = f"{n:,} × {shape} columns, {spec.dim - n_classes} of quantities"
+        said += f" and {n_classes} of classes" if n_classes else ""
+    elif spec.is_table:
         said = f"{n:,} × {shape} real numbers"
     elif spec.support == "tokens":
         said = f"{n:,} sequences of {shape} tokens of {spec.levels} kinds"
@@ -89,8 +94,8 @@ def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str)
         return f"{said}, from a loader"
     layer = standardization_of(recipe.model)
     if spec.is_table and layer is not None:
-        seen = seen_of(source.examples("train", limit=rows_seen(spec.dim)).x)
-        is_constant = torch.from_numpy(constant_columns(seen))
+        x = source.examples("train", limit=rows_seen(spec.dim)).x[:, spec.quantities]
+        is_constant = torch.from_numpy(constant_columns(seen_of(x.nan_to_num())))
         n_rounded = int(((layer.width.cpu() > 0) & ~is_constant).sum())
         said += f", {n_rounded} columns rounded (cells), {int(is_constant.sum())} constant"
         n_spikes = int((layer.spike_width > 0).sum())
@@ -236,12 +241,15 @@ def _tails(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
     if layer is None or not source.spec.is_table:
         return
     places = layer.linear_width.nonzero().flatten().tolist()
+    columns = [source.spec.quantities[place] for place in places]
     if places:
         yield (
             f"{len(places)} of {source.spec.dim} columns have heavy tails "
-            f"({source.spec.listed(places)}): the model describes a * asinh((x - o) / a) in place "
-            "of x; likelihood='gaussian' describes x"
+            f"({source.spec.listed(columns)}): the model describes a * asinh((x - o) / a) in place "
+            "of x" + ("" if source.spec.schema else "; likelihood='gaussian' describes x")
         )
+    if source.spec.schema is not None:
+        return
     wide = [] if isinstance(source, Stream) else wide_columns(source.images)
     wide = [place for place in wide if place not in places]
     if wide:

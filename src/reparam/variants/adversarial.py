@@ -18,7 +18,7 @@ from reparam.objectives.adversarial import (
 from reparam.objectives.recipe import Player
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
-from reparam.variants.networks import Net, perceptrons
+from reparam.variants.networks import Net, perceptrons, refuse_mixed
 from reparam.variants.specification import PartMaker, Specification
 
 
@@ -47,6 +47,7 @@ def gan(
     **net: Unpack[Net],
 ) -> Specification:
     """Return the specification of a VAE with a discriminator of examples, and a classifier."""
+    refuse_mixed(spec)
     if not critic:
         raise OptionError("critic=(): the discriminator needs at least one layer")
     parts: dict[str, PartMaker] = {"discriminator": partial(example_discriminator, critic)}

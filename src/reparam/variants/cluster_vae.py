@@ -66,7 +66,7 @@ def cluster_vae(
         torch.Size([3, 1, 28, 28])
     """
     prior = Mixture(latent_dim, n_clusters)
-    network = MLP(spec.shape, *hidden, context=spec.context, activation=activation)
+    network = MLP(spec.input_shape, *hidden, context=spec.context, activation=activation)
     decoder = MLP(latent_dim, *reversed(hidden), context=spec.context, activation=activation)
     encoder = Conditional(jittered(network, spec, jitter), Gaussian(latent_dim))
     model = latent_model(spec, encoder, decoder, prior, likelihood)

@@ -145,6 +145,13 @@ RULES: tuple[Rule, ...] = (
         lambda s, given: s.is_text and s.objective.needs_gradient_of_x,
     ),
     Rule(
+        "a mixed table with denoising or contractive",
+        "noise cannot be added to a class, and a class has no derivative",
+        "use objective='reconstruction'",
+        ("objective",),
+        lambda s, given: s.data.schema is not None and s.objective.needs_gradient_of_x,
+    ),
+    Rule(
         f"a deterministic posterior with {_WITH_KL}",
         "a point has no density, and its KL to any prior with one is infinite",
         "use objective='mmd' or 'reconstruction', or posterior='gaussian'",

@@ -57,7 +57,7 @@ def hierarchical_vae(
     shared: dict[str, Any] = {"context": spec.context, "activation": activation}
     if not latent_dims:
         raise OptionError("latent_dims=(): a hierarchy needs at least one layer")
-    network = MLP(spec.shape, *hidden, **shared)
+    network = MLP(spec.input_shape, *hidden, **shared)
     first = Conditional(network, layer_family(latent_dims[0]))
     encoder = BottomUpEncoder(first, gaussian_layers(latent_dims, above, **shared, markov=True))
     sizes = latent_dims[::-1]
@@ -104,7 +104,7 @@ def ladder_vae(
     context = spec.context
     sizes = latent_dims[::-1]
     prior = TopDownPrior(sizes, gaussian_layers(sizes, above, context, activation))
-    up = [MLP(spec.shape, *hidden, context=context, activation=activation)]
+    up = [MLP(spec.input_shape, *hidden, context=context, activation=activation)]
     for _ in latent_dims[1:]:
         up.append(MLP(up[-1].out_shape, *above, activation=activation))
     encoder = LadderEncoder(prior, up, [layer_family(size) for size in latent_dims])

@@ -99,7 +99,7 @@ def multilayer_perceptrons(
         "skip": skip,
         "dropout": dropout,
     }
-    return MLP(spec.shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
+    return MLP(spec.input_shape, *hidden, **shared), MLP(latent_dim, *reversed(hidden), **shared)
 
 
 def latent_model(
@@ -123,6 +123,19 @@ def latent_model(
     family = likelihood_of(spec, likelihood)
     conditional, layer = Conditional(decoder, family), standardize_condition_of(spec)
     return LatentModel(encoder, conditional, prior, layer, **parts)
+
+
+def refuse_mixed(spec: DataSpec) -> None:
+    """Refuse rows of a mixed table, for a variant with a network on x itself.
+
+    Raises:
+        SupportError: Such rows, which have classes and missing values.
+    """
+    if spec.schema is not None:
+        raise SupportError(
+            f"{spec.name!r} is a table of several kinds, and this variant has a network that takes "
+            "x as numbers: use a variant such as 'vae', or 'ss-vae' for labels"
+        )
 
 
 def jittered(network: nn.Module, spec: DataSpec, jitter: bool) -> nn.Module:

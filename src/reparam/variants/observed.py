@@ -13,6 +13,7 @@ from reparam.nn import MLP
 from reparam.objectives import MaximumLikelihood
 from reparam.spec import DataSpec
 from reparam.variants.builder import variant
+from reparam.variants.networks import refuse_mixed
 from reparam.variants.specification import Specification
 
 
@@ -58,6 +59,7 @@ def classifier(
         >>> recipe.model.distribution("y", {"x": torch.zeros(5, 1, 8, 8)}).probs.shape
         torch.Size([5, 10])
     """
+    refuse_mixed(spec)
     network = MLP(spec.shape, *hidden, activation=activation)
     conditional = Conditional(network, Categorical(class_count(spec)))
     return Specification(spec, DirectedModel({"y": Node(conditional, ("x",))}), MaximumLikelihood())
@@ -101,6 +103,7 @@ def directed(
         raise OptionError(
             f"n_parts={n_parts}: an example has {spec.dim} entries, so give 1 part to as many"
         )
+    refuse_mixed(spec)
     n_classes = class_count(spec)
     edges = [spec.dim * j // n_parts for j in range(n_parts + 1)]
     nodes = {"y": Node(Unconditional(Categorical(n_classes)))}

@@ -34,8 +34,8 @@ def label_parts(
 ) -> tuple[LabelEncoder, LabelDecoder, LabelPrior]:
     """Return the encoder, decoder and prior of M2: a classifier, and a VAE given the label."""
     k = class_count(spec)
-    classifier = jittered(MLP(spec.shape, *hidden, activation=activation), spec, jitter)
-    network = LabelNetwork(spec.shape, k, *hidden, activation=activation)
+    classifier = jittered(MLP(spec.input_shape, *hidden, activation=activation), spec, jitter)
+    network = LabelNetwork(spec.input_shape, k, *hidden, activation=activation)
     encoder = jittered(network, spec, jitter)
     decoder = MLP(latent_dim, *reversed(hidden), context=k, activation=activation)
     return (
@@ -144,7 +144,7 @@ def ss_vae_stacked(
     features = DataSpec((feature_dim,), "real", class_count(spec))
     family = Gaussian(feature_dim, min_scale=1e-3)
     inner = label_parts(features, latent_dim, label_hidden, family, activation)
-    network = jittered(MLP(spec.shape, *hidden, activation=activation), spec, jitter)
+    network = jittered(MLP(spec.input_shape, *hidden, activation=activation), spec, jitter)
     decoder = MLP(feature_dim, *reversed(hidden), activation=activation)
     model = LatentModel(
         encoder=StackedEncoder(Conditional(network, Gaussian(feature_dim)), inner[0]),

@@ -10,13 +10,13 @@ from dataclasses import replace as with_changes
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from reparam.batch import Batch, to_device
 from reparam.data import Dataset
 from reparam.data.columns import N_ROWS, collinear_columns, columns, rows_seen
-from reparam.families import Family, Gaussian
+from reparam.families import Family, Gaussian, Mixed
 from reparam.models.conditional import Conditional, family_of
 from reparam.models.factor_analysis import LEAST_NOISE, FactorAnalysis, cross_validated
 from reparam.models.latent import LatentModel
@@ -43,7 +43,9 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
         return ()
     found: tuple[Milestone, ...] = ()
     family = family_of(model.decoder)
-    if family is not None and family.standardize is not None:
+    if isinstance(family, Mixed):
+        found = (Milestone(start_columns, n_examples=N_ROWS, first_batch=True),)
+    elif family is not None and family.standardize is not None:
         n_examples = N_ROWS if family.standardize.per_entry else 5000
         found = (Milestone(start_scale, n_examples=n_examples, first_batch=True),)
     if model.standardize_condition is not None:
@@ -101,16 +103,8 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
         return
     x = family.transformed(model.as_event(examples.x)).double()
     if layer.per_entry:
-        for module in model.modules():
-            if isinstance(module, Dropout):
-                module.set_examples(len(x), x[0].numel())
-        found = columns(x, transform=family.transform)
-        spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
-        given = (found.loc, found.scale, found.width, found.origin, found.linear_width)
-        layer.set(*given, found.spike, spike_width)
-        if isinstance(family, Gaussian):
-            family.start_constant(found.is_constant)
-            family.start_spikes(found.spike_share)
+        _set_dropout(model, len(x), x[0].numel())
+        _start_quantities(family, x)
         return
     axes = [0, *range(2, x.dim())]
     loc = x.mean(axes, keepdim=True)[0]
@@ -118,6 +112,39 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
     # Intensities in [0, 1] keep their unit: MNIST scaled to unit variance loses 0.9 nats.
     is_unit = float(x.min()) >= 0 and float(x.max()) <= 1
     layer.set(loc, torch.where((scale > 0) & (not is_unit), scale, 1.0))
+
+
+def start_columns(model: LatentModel, examples: Batch) -> None:
+    """Set location, scale and frequencies of the columns of several kinds."""
+    family = cast(Mixed, family_of(model.decoder))
+    _set_dropout(model, len(examples.x), examples.x.shape[1])
+    if family.quantities is not None:
+        quantity, places = family.quantities
+        _start_quantities(quantity, examples.x[:, places].double())
+    family.start_classes(examples.x)
+
+
+def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
+    """Set the share of features that are set to 0, for n rows."""
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.set_examples(n, n_columns)
+
+
+def _start_quantities(family: Family, x: Tensor) -> None:
+    """Set location, scale and resolution of the columns of a likelihood.
+
+    Arguments:
+        family: The family.
+        x: The rows, with shape (N, D).
+    """
+    found = columns(x, transform=family.transform)
+    spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
+    given = (found.loc, found.scale, found.width, found.origin, found.linear_width)
+    cast(Standardize, family.standardize).set(*given, found.spike, spike_width)
+    if isinstance(family, Gaussian):
+        family.start_constant(found.is_constant)
+        family.start_spikes(found.spike_share)
 
 
 def start_condition(model: LatentModel, examples: Batch) -> None:
@@ -145,12 +172,22 @@ def start_decoder(model: LatentModel, examples: Batch) -> None:
     """Start a model's decoder at the mean and variance of training examples, for any code."""
     # The square of a value in the units of the data may be too large for float32, or too small.
     x, family = model.as_event(examples.x).double(), cast(Family, family_of(model.decoder))
-    mean, variance, layer = x.mean(0), x.var(0, correction=0), family.standardize
+    if isinstance(family, Mixed):
+        if family.quantities is None:
+            return
+        family, places = family.quantities
+        x = x[:, places]
+    mean, variance, layer = x.nanmean(0), _variance(x), family.standardize
     if layer is not None and not layer.is_linear:
         y = layer(x)
-        mean = layer.inverse(y.mean(0))
-        variance = y.var(0, correction=0) * layer.scale.double().square()
+        mean = layer.inverse(y.nanmean(0))
+        variance = _variance(y) * layer.scale.double().square()
     family.start_at(mean, variance)
+
+
+def _variance(x: Tensor) -> Tensor:
+    """Return the variance of each entry over the examples that have it."""
+    return (x - x.nanmean(0)).square().nanmean(0)
 
 
 def start_linear(model: LatentModel, examples: Batch) -> None:

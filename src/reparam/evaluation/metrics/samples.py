@@ -11,6 +11,8 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.figure import Facts, Figure, Figures
 from reparam.evaluation.metric import METRICS, Measured, Metric, Needs, Quantity, Section
 from reparam.evaluation.samples import identity, sample_beside_examples, sample_quality
+from reparam.families import Mixed
+from reparam.models.conditional import family_of
 from reparam.models.latent import standardization_of
 
 
@@ -32,15 +34,22 @@ class Reconstruction(Metric):
         if context.spec.support in ("categorical", "tokens"):
             return Measured()
 
-        layer = standardization_of(context.latent)
+        layer, family = standardization_of(context.latent), family_of(context.latent.decoder)
+        quantities = family.quantities if isinstance(family, Mixed) else None
+        if isinstance(family, Mixed) and quantities is None:
+            return Measured()
 
         def error(part: Batch) -> Tensor:
             found, x = context.latent.reconstruct(part.x, part.c), part.x
+            if quantities is not None:
+                found, x = found[:, quantities[1]], x[:, quantities[1]]
             if layer is not None and layer.per_entry:  # columns of a table have their own units
                 found, x = layer(found), layer(x)
-            return (found - x).double().square().flatten(1).mean(1).cpu()
+            # A value that is missing has no error.
+            return (found - x).double().square().flatten(1).nanmean(1).cpu()
 
-        return Measured({"mse": Figure.mean(torch.cat(context.each(error)))})
+        errors = torch.cat(context.each(error))
+        return Measured({"mse": Figure.mean(errors[~errors.isnan()])})
 
 
 def _compared(facts: Facts) -> str:
@@ -93,6 +102,9 @@ class Samples(Metric):
         pair = sample_beside_examples(
             context.model, context.batch, context.spec, n, context.seed, context.sample_means
         )
+        family = family_of(context.latent.decoder) if context.spec.schema is not None else None
+        if family is not None:  # classes have no distances, and their one-hot codes have
+            pair = (family.as_input(pair[0]), family.as_input(pair[1]))
         found = sample_quality(*pair, context.features)
         figures = {"sample_mmd": found.mmd, "fid": found.fid, "kid": found.kid}
         facts: dict[str, Any] = {"n_generated": n, "sample_means": context.sample_means}

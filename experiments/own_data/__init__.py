@@ -1,0 +1,7 @@
+"""Figures of the estimators on other people's data, by published protocols.
+
+    python -m experiments.own_data imputation outliers --data-dir DIR --seeds 0 1
+    python -m experiments.own_data codes counts
+
+Each figure is one line of ``docs/own-data/PROTOCOL.jsonl``, with its command, commit and machine.
+"""

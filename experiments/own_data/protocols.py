@@ -1,0 +1,246 @@
+"""The protocols: what is fitted, and what is measured."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.estimators import VAE, VAEClassifier, VAECluster, VAEImputer, VAEOutlier
+from reparam.estimators.scores import SCORES, scored
+
+Figures = dict[str, float]
+
+
+class Case(NamedTuple):
+    """One fit and its figures.
+
+    Arguments:
+        name: The data set.
+        contender: What is fitted.
+        measure: Returns the figures.
+    """
+
+    name: str
+    contender: str
+    measure: Callable[[], Figures]
+
+
+def imputation(data_dir: Path, seed: int) -> Iterator[Case]:
+    """Half of all cells of standardized tables missing: squared errors and coverage.
+
+    Mattei & Frellsen, ICML 2019, section 4.3, with the masks of ``numpy.random.RandomState(seed)``.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    folder = data_dir / "imputation"
+    tables: dict[str, Callable[[], NDArray[np.float64]]] = {
+        "banknote": lambda: np.loadtxt(folder / "banknote.csv", delimiter=",")[:, :-1],
+        "breast-cancer": lambda: np.asarray(load_breast_cancer().data),
+        "concrete": lambda: np.loadtxt(folder / "concrete.txt"),
+        "wine-red": lambda: np.loadtxt(folder / "wine-red.txt"),
+    }
+    for name, read in tables.items():
+        for contender, make in IMPUTERS.items():
+            yield Case(name, contender, partial(_imputed, read, make, seed))
+
+
+def _mean(seed: int) -> Any:
+    from sklearn.impute import SimpleImputer
+
+    return SimpleImputer()
+
+
+def _neighbors(seed: int) -> Any:
+    from sklearn.impute import KNNImputer
+
+    return KNNImputer(n_neighbors=5)
+
+
+IMPUTERS: dict[str, Callable[[int], Any]] = {
+    "VAEImputer": lambda seed: VAEImputer(random_state=seed),
+    "mean": _mean,
+    "5 neighbors": _neighbors,
+}
+"""The imputers, by their names in the rows."""
+
+
+def _imputed(
+    read: Callable[[], NDArray[np.float64]], make: Callable[[int], Any], seed: int
+) -> Figures:
+    x, imputer = read(), make(seed)
+    x = (x - x.mean(0)) / x.std(0)
+    n, n_missing = x.size, x.size // 2
+    missing = np.zeros(n, bool)
+    missing[np.random.RandomState(seed).choice(n, n_missing, replace=False)] = True
+    missing = missing.reshape(x.shape)
+    lacking = np.where(missing, np.nan, x)
+    began = time.perf_counter()
+    imputer.fit(lacking)
+    fitted = time.perf_counter() - began
+    figures = {"mse": float(np.square(imputer.transform(lacking) - x)[missing].mean())}
+    if isinstance(imputer, VAEImputer):
+        found = imputer.impute(lacking)
+        inside = (found.low.numpy() <= x) & (x <= found.high.numpy())
+        figures["coverage"] = float(inside[missing].mean())
+    return {**figures, "fit_s": fitted, "seconds": time.perf_counter() - began}
+
+
+def outliers(data_dir: Path, seed: int) -> Iterator[Case]:
+    """Areas under the ROC curve on sets of ADBench, fitted to all rows, or to normal rows alone.
+
+    With normal rows alone, half of them are fitted and the others are scored with the outliers.
+    """
+    places = sorted(
+        [*(data_dir / "tabular").glob("*.npz"), *(data_dir / "outliers").glob("*.npz")],
+        key=lambda place: place.stat().st_size,
+    )
+    for place in places:
+        yield Case(place.stem, "all rows", partial(_outliers, place, seed, is_clean=False))
+        yield Case(place.stem, "normal rows", partial(_outliers, place, seed, is_clean=True))
+
+
+MOST_ROWS = 10_000
+"""The number of rows to which larger sets are reduced, as ADBench does."""
+
+
+def _outliers(place: Path, seed: int, is_clean: bool) -> Figures:
+    from sklearn.ensemble import IsolationForest
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import StandardScaler
+
+    with np.load(place, allow_pickle=False) as stored:
+        x, y = stored["X"].astype(np.float64), stored["y"]
+    rng = np.random.default_rng(seed)
+    if len(x) > MOST_ROWS:
+        rows = np.sort(rng.choice(len(x), MOST_ROWS, replace=False))
+        x, y = x[rows], y[rows]
+    train = test = np.arange(len(x))
+    if is_clean:
+        normal = rng.permutation(np.flatnonzero(y == 0))
+        train = np.sort(normal[: len(normal) // 2])
+        test = np.setdiff1d(np.arange(len(x)), train)
+    began = time.perf_counter()
+    vae = VAEOutlier(novelty=is_clean, random_state=seed).fit(x[train])
+    seconds = time.perf_counter() - began
+    seen = vae._rows(x[test])  # all scores of one fit
+    noise = vae._noise()
+    found = {
+        name: roc_auc_score(y[test], -scored(score, vae.latent_model, seen, noise).numpy())
+        for name, score in SCORES.items()
+    }
+    forest = IsolationForest(random_state=seed).fit(x[train])
+    found["isolation forest"] = roc_auc_score(y[test], -forest.score_samples(x[test]))
+    scaler = StandardScaler().fit(x[train])
+    near = NearestNeighbors(n_neighbors=6 if not is_clean else 5).fit(scaler.transform(x[train]))
+    distance = near.kneighbors(scaler.transform(x[test]))[0][:, -1]
+    found["5 neighbors"] = roc_auc_score(y[test], distance)
+    return {**{name: 100 * float(value) for name, value in found.items()}, "seconds": seconds}
+
+
+def codes(data_dir: Path, seed: int) -> Iterator[Case]:
+    """Codes of MNIST in 20 dimensions: a linear probe, neighbors, and few labels."""
+
+    def read() -> Digits:
+        import reparam as rp
+
+        data = rp.data.load("mnist", data_dir=data_dir, binarize="none", validation=0)
+        train, test = data.split("train"), data.split("test")
+        x, new = (part.x.flatten(1).numpy() for part in (train, test))
+        return Digits(x, np.asarray(train.y), new, np.asarray(test.y))
+
+    yield Case("mnist", "VAE", lambda: _codes(read(), seed))
+    yield Case("mnist", "VAEClassifier, 100 labels", lambda: _few_labels(read(), seed))
+
+
+class Digits(NamedTuple):
+    """Images as rows of bytes, and their labels.
+
+    Arguments:
+        x: The training images.
+        y: Their labels.
+        new: The test images.
+        labels: Their labels.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    new: NDArray[Any]
+    labels: NDArray[Any]
+
+
+def _codes(digits: Digits, seed: int) -> Figures:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y, new, labels = digits
+    began = time.perf_counter()
+    vae = VAE(latent_dim=20, random_state=seed).fit(x)
+    seconds = time.perf_counter() - began
+    seen, other = vae.transform(x), vae.transform(new)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(seen, y)
+    near = KNeighborsClassifier(5).fit(seen, y)
+    return {
+        "linear probe": 100 * float(probe.score(other, labels)),
+        "5 neighbors": 100 * float(near.score(other, labels)),
+        "seconds": seconds,
+    }
+
+
+def _few_labels(digits: Digits, seed: int) -> Figures:
+    x, y, new, labels = digits
+    rng = np.random.default_rng(seed)
+    few = np.full(len(y), -1)
+    for k in range(10):
+        kept = rng.choice(np.flatnonzero(y == k), 10, replace=False)
+        few[kept] = k
+    began = time.perf_counter()
+    found = VAEClassifier(random_state=seed).fit(x, few)
+    seconds = time.perf_counter() - began
+    return {"accuracy": 100 * float((found.predict(new) == labels).mean()), "seconds": seconds}
+
+
+def counts(data_dir: Path, seed: int) -> Iterator[Case]:
+    """Counts of genes: log-likelihood of the held-out cells, and clusters of all cells."""
+    yield Case("pbmc4k", "VAE", lambda: _counts(data_dir, seed))
+
+
+def _counts(data_dir: Path, seed: int) -> Figures:
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    from reparam.data.sources.array import read_arrays
+
+    x, y, _ = read_arrays(data_dir / "pbmc4k" / "pbmc4k.npz")
+    held = np.load(data_dir / "pbmc4k" / "validation.npy")
+    rest = np.setdiff1d(np.arange(len(x)), held)
+    began = time.perf_counter()
+    vae = VAE(latent_dim=10, support="counts", random_state=seed).fit(x[rest])
+    seconds = time.perf_counter() - began
+    rows = vae._rows(x[held])
+    bound = scored(SCORES["elbo"], vae.latent_model, rows, vae._noise(200)).mean()
+    likelihood = scored(SCORES["log_likelihood"], vae.latent_model, rows, vae._noise(200)).mean()
+    clusters = VAECluster(8, latent_dim=10, support="counts", random_state=seed).fit_predict(x)
+    of_codes = KMeans(8, n_init=10, random_state=seed).fit_predict(vae.transform(x))
+    return {
+        "elbo": float(bound),
+        "log_likelihood": float(likelihood),
+        "ARI of k-means": 100 * float(adjusted_rand_score(y, of_codes)),
+        "ARI of VAECluster": 100 * float(adjusted_rand_score(y, clusters)),
+        "seconds": seconds,
+    }
+
+
+PROTOCOLS: dict[str, Callable[[Path, int], Iterator[Case]]] = {
+    "imputation": imputation,
+    "outliers": outliers,
+    "codes": codes,
+    "counts": counts,
+}
+"""The protocols by name."""

@@ -1,0 +1,45 @@
+"""``reparam impute``: fill in the missing values of a table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.output import write_table
+from reparam.cli.parse import verb
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the rows of a table with a value in every cell.
+
+    A missing quantity becomes its mean given the other cells of the row, and a missing class the
+    most probable one. Rows keep their order.
+
+    Arguments:
+        n_samples: The number of importance samples for each row.
+        n_draws: The number of drawn tables to write instead, as FILE-1.csv, FILE-2.csv ...
+        out: The file, .csv, .parquet or .npy; imputed.csv in the run's folder by default.
+    """
+
+    run: RunOptions
+    examples: ExampleOptions
+    n_samples: int = 1000
+    n_draws: int = 0
+    out: Path | None = None
+
+
+@verb
+def main(options: Options) -> None:
+    """Impute the rows and write them."""
+    run = options.run.load()
+    batch = options.examples.of(run, options.run.seed)
+    found = run.impute(
+        batch, n_samples=options.n_samples, n_draws=options.n_draws, seed=options.run.seed
+    )
+    default = options.run.folder / "imputed.csv"
+    if not options.n_draws:
+        return write_table(options.out, default, found.x, run)
+    path = options.out or default
+    for i, rows in enumerate(found.draws, start=1):
+        write_table(path.with_stem(f"{path.stem}-{i}"), default, rows, run)
+    return None

@@ -1,0 +1,433 @@
+r"""Files of delimited text (CSV, TSV): delimiter, header, numbers, dates and missing values.
+
+Cells are read as text by Arrow. A column is numbers if every cell is one, in one of the notations
+that spreadsheets write: ``1234.5``, ``1,234.5``, ``1234,5`` and ``1.234,5``.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from csv import reader
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.errors import DataError, OptionError
+from reparam.schema import Stored
+from reparam.utils.files import reason
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "NaT")
+"""The cells that are missing values."""
+
+DELIMITERS = (",", ";", "\t", "|", " ")
+"""The characters that may separate cells, the first of several that fit first."""
+
+ALMOST = 0.9
+"""Of a column with such a share of numbers, the other cells are mistakes."""
+
+FEWEST_NUMBERS = 10
+"""The least number of numbers of such a column."""
+
+_N_LINES, _N_BYTES = 200, 1_000_000
+"""The number of lines and of bytes that delimiter and header are found from."""
+
+_MARKS: Mapping[bytes, str] = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+"""The first bytes of files of text, and their encodings."""
+
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+_GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
+_ZEROS = re.compile(r"[+-]?0\d+")
+_DATE = re.compile(
+    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
+)
+_FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
+
+_BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
+
+
+@dataclass
+class Cells:
+    """One column of text: its distinct cells, and which of them each row has.
+
+    Arguments:
+        name: The name of the column.
+        distinct: The distinct cells, without spaces around them; missing ones are left out.
+        codes: The place of each row's cell among them, -1 for a missing one, with shape (N,).
+    """
+
+    name: str
+    distinct: list[str]
+    codes: NDArray[np.int64]
+
+    def first_row(self, place: int) -> int:
+        """Return the first row that has a cell."""
+        return int((self.codes == place).argmax())
+
+    def spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """Return a value for each row out of one for each distinct cell.
+
+        Arguments:
+            values: One value for each distinct cell.
+            missing: The value of a missing cell.
+        """
+        return np.append(values, np.array([missing], values.dtype))[self.codes]
+
+
+@dataclass
+class Text:
+    """What a file of delimited text contains.
+
+    Arguments:
+        columns: The columns in their order.
+        first_line: The number of the line of the first row.
+        notes: Remarks on how the file was understood, and on rows that were left out.
+    """
+
+    columns: list[Cells]
+    first_line: int
+    notes: list[str] = field(default_factory=list)
+
+
+def read_delimited(
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    na_values: Sequence[str] = (),
+    encoding: str | None = None,
+    skip_bad_rows: bool = False,
+) -> Text:
+    """Return the columns of a file of delimited text.
+
+    Arguments:
+        path: The file.
+        delimiter: The character between cells; when None the one that gives all rows the same
+            number of cells.
+        header: Whether the first line names the columns; when None it does if it has no numbers.
+        na_values: Further cells that are missing values, beside ``MISSING``.
+        encoding: The encoding, UTF-8 when None.
+        skip_bad_rows: Whether rows with another number of cells are left out.
+
+    Raises:
+        DataError: A file that is empty, no text or in another encoding, a row with another number
+            of cells, or columns with one name.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    missing = (*MISSING, *na_values)
+    data = decoded(path, encoding)
+    lines = first_lines(data)
+    if not lines:
+        raise DataError(
+            f"{path} has no rows: give a file with a header and one row for each example"
+        )
+    if delimiter is not None and len(delimiter) != 1:
+        raise OptionError(f"delimiter={delimiter!r}: give one character, such as ',' or a tab")
+    mark = delimiter or delimiter_of(lines)
+    if mark == " ":
+        # Columns of fixed width have several spaces between them.
+        data = re.sub(rb"[ \t]*\r?\n[ \t]*", b"\n", re.sub(rb"[ \t]+", b" ", data.strip()))
+        lines = first_lines(data)
+    rows = list(reader(lines, delimiter=mark, skipinitialspace=True))
+    has_header = header if header is not None else is_header(rows, missing)
+    names = [cell.strip() for cell in rows[0]] if has_header else []
+    names = names or [f"c{i}" for i in range(len(rows[0]))]
+    check_names(names, path)
+    if has_header and len(rows) < 2:
+        raise DataError(f"{path} has a header and no rows: give one row for each example")
+    bad: list[tuple[int, int]] = []
+
+    def ragged(row: csv.InvalidRow) -> str:
+        bad.append((row.number, row.actual_columns))
+        return "skip"
+
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(data),
+            read_options=csv.ReadOptions(
+                column_names=names, skip_rows=int(has_header), use_threads=False
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=mark, newlines_in_values=True, invalid_row_handler=ragged
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                quoted_strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{path} cannot be read as a table ({reason(error)}): repair the file"
+        ) from error
+    notes = [] if delimiter else [f"cells are separated by {mark!r}"] if mark != "," else []
+    if not has_header:
+        notes.append(f"no header: the columns are {names[0]} to {names[-1]}")
+    if bad:
+        number, n_cells = bad[0]
+        what = f"row {number} of {path} has {n_cells} cells and the others have {len(names)}"
+        more = f", and so have {len(bad) - 1:,} more rows" if len(bad) > 1 else ""
+        if not skip_bad_rows:
+            raise DataError(
+                f"{what}{more}: repair it (a cell that contains {mark!r} needs quotes), or leave "
+                "such rows out with skip_bad_rows=True"
+            )
+        notes.append(f"left out {len(bad):,} rows with another number of cells ({what})")
+    if table.num_rows == 0:
+        raise DataError(f"{path} has no rows of {len(names)} cells: give one row for each example")
+    cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
+    return Text(cells, 1 + int(has_header), notes)
+
+
+def decoded(path: Path, encoding: str | None = None) -> bytes:
+    """Return the contents of a file of text in UTF-8, without a byte order mark.
+
+    Arguments:
+        path: The file.
+        encoding: Its encoding; UTF-8, or that of its byte order mark, when None.
+
+    Raises:
+        DataError: A file that cannot be read, is no text, or is in another encoding.
+        OptionError: An encoding that does not exist.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({reason(error)}): give another file") from error
+    mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
+    name = encoding or (_MARKS[mark] if mark is not None else "utf-8")
+    if mark is None and b"\0" in data[:_N_BYTES]:
+        raise DataError(
+            f"{path} holds bytes that are no text: give a file of CSV, or name its kind"
+        )
+    try:
+        text = data.decode(name)
+    except LookupError as error:
+        raise OptionError(f"encoding={name!r}: no encoding of this name is known") from error
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path} is no {name} text: line {row} has the byte 0x{data[error.start]:02x}; save it "
+            "as UTF-8, or give its encoding, such as encoding='latin-1'"
+        ) from error
+    return data if name == "utf-8" else text.lstrip("\ufeff").encode()
+
+
+def first_lines(data: bytes) -> list[str]:
+    """Return the first lines of a text that are not empty; the last may be cut off elsewhere."""
+    head = data[:_N_BYTES]
+    if len(head) < len(data):
+        head = head[: head.rfind(b"\n") + 1] or head
+    lines = head.decode(errors="ignore").splitlines()
+    return [line for line in lines if line.strip()][:_N_LINES]
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    r"""Return the character that separates the cells of lines.
+
+    It is the one that gives most lines the same number of cells, at least two; of several the one
+    with more cells. A single column has none, and a comma is returned.
+
+    Example:
+        >>> delimiter_of(["a;b", "1,5;2", "3,5;4"]), delimiter_of(["a", "1"])
+        (';', ',')
+    """
+    found = []
+    for mark in DELIMITERS:
+        counts = Counter(len(row) for row in reader(lines, delimiter=mark, skipinitialspace=True))
+        n_cells, n_lines = counts.most_common(1)[0]
+        if n_cells > 1:
+            # A space within cells separates nothing where another character does.
+            found.append((n_lines / len(lines), mark != " ", n_cells, mark))
+    return max(found)[-1] if found else ","
+
+
+def is_header(rows: Sequence[Sequence[str]], missing: Sequence[str] = MISSING) -> bool:
+    """Return whether the first of some rows names the columns.
+
+    Names are no numbers, and none is missing. If one occurs twice, they are names only where other
+    rows have numbers.
+
+    Example:
+        >>> is_header([["a", "b"], ["1", "2"]]), is_header([["1", "b"], ["2", "b"]])
+        (True, False)
+    """
+    first = [cell.strip() for cell in rows[0]]
+    if any(cell in missing or is_number(cell) for cell in first):
+        return False
+    is_above_numbers = any(is_number(cell.strip()) for row in rows[1:] for cell in row)
+    return len(set(first)) == len(first) or is_above_numbers
+
+
+def check_names(names: Sequence[str], place: object) -> None:
+    """Refuse columns that have one name, or none.
+
+    Raises:
+        DataError: Such columns.
+    """
+    for i, name in enumerate(names):
+        if not name:
+            raise DataError(
+                f"column {i} of {place} has no name: give each column a name of its own"
+            )
+        if name in names[:i]:
+            raise DataError(f"{place} has two columns {name!r}: give each column a name of its own")
+
+
+def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cells:
+    """Return the distinct cells of a column of text."""
+    import pyarrow.compute as pc
+
+    encoded = pc.utf8_trim_whitespace(column).combine_chunks().dictionary_encode()
+    words: list[str] = encoded.dictionary.to_pylist()
+    places: NDArray[np.int64] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    absent = set(missing)
+    kept = [i for i, word in enumerate(words) if word not in absent]
+    new = np.full(len(words), -1)
+    new[kept] = np.arange(len(kept))
+    return Cells(name, [words[i] for i in kept], new[places])
+
+
+def values_of(
+    cells: Cells, place: object, first_line: int = 1
+) -> tuple[NDArray[Any], Stored, list[str]]:
+    """Return the values of a column of text, their type, and remarks.
+
+    They are float64 with NaN, ``datetime64`` with NaT, or objects that are text or None.
+
+    Arguments:
+        cells: The column.
+        place: The file in messages.
+        first_line: The number of the line of the first row.
+
+    Raises:
+        DataError: A column of numbers in which a few cells are none.
+
+    Example:
+        >>> values_of(Cells("a", ["1,5", "2"], np.array([0, 1, -1])), "x.csv")[0]
+        array([1.5, 2. , nan])
+    """
+    words, notes = cells.distinct, list[str]()
+    if any(set(words) == pair for pair in _BOOLEANS):
+        truth = np.array([word.lower() == "true" for word in words], float)
+        return cells.spread(truth, np.nan), "bool", notes
+    if words and all(map(_DATE.fullmatch, words)):
+        dates = _dates(words)
+        if dates is not None:
+            return cells.spread(dates, np.datetime64("NaT")), "date", notes
+    notation, is_number = _notation(words)
+    if words and all(is_number) and not any(map(_ZEROS.fullmatch, words)):
+        numbers = np.array([notation(word) for word in words], float)
+        is_whole = all(word.lstrip("+-").isdigit() for word in words)
+        if notation is not float:
+            notes.append(
+                f"{words[0]!r} in column {cells.name!r} is read as {notation(words[0]):.10g}"
+            )
+        return cells.spread(numbers, np.nan), "int" if is_whole else "float", notes
+    counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(words))
+    n_numbers, n = int(counts[np.array(is_number, bool)].sum()), int(counts.sum())
+    if n_numbers >= FEWEST_NUMBERS and ALMOST <= n_numbers / n < 1:
+        other = is_number.index(False)
+        row = cells.first_row(other)
+        raise DataError(
+            f"column {cells.name!r} of {place} is {words[other]!r} in line {row + first_line}, and "
+            f"{n_numbers:,} of its {n:,} values are numbers: repair it, name it as missing by "
+            f"na_values=[{words[other]!r}], or make the column categorical in a schema"
+        )
+    return cells.spread(np.array(words, object), None), "text", notes
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number in one of the notations.
+
+    >>> [is_number(cell) for cell in ("1e-3", "1.234,5", "1,5", "a")]
+    [True, True, True, False]
+    """
+    return any(each.fullmatch(cell) for each in (_PLAIN, _GROUPED, _COMMA, _GROUPED_COMMA))
+
+
+def decimals_of(words: Sequence[str]) -> int:
+    """Return the largest number of decimals of numbers in text.
+
+    >>> decimals_of(["1.5", "2.25", "1e-3"])
+    3
+    """
+    most = 0
+    for word in words:
+        digits, _, power = word.lower().partition("e")
+        n = len(digits.replace(",", ".").rpartition(".")[2]) if re.search("[.,]", digits) else 0
+        most = max(most, n - int(power or 0))
+    return most
+
+
+def _notation(words: Sequence[str]) -> tuple[Callable[[str], float], list[bool]]:
+    """Return the function that reads numbers in the notation of most words, and which it reads.
+
+    A comma before three digits may be of either notation: it separates thousands if no word of the
+    column says otherwise and one has several commas, or a point after them.
+    """
+    plain = [bool(_PLAIN.fullmatch(word)) for word in words]
+    commas = [word for word in words if "," in word]
+    if not commas or not any(ch.isdigit() for word in commas for ch in word):
+        return float, plain
+    grouped = [p or bool(_GROUPED.fullmatch(w)) for p, w in zip(plain, words, strict=True)]
+    comma = [
+        bool(_COMMA.fullmatch(w) or _GROUPED_COMMA.fullmatch(w)) or (p and "." not in w)
+        for p, w in zip(plain, words, strict=True)
+    ]
+    if sum(grouped) >= sum(comma):
+        return lambda word: float(word.replace(",", "")), grouped
+    return lambda word: float(word.replace(".", "").replace(",", ".")), comma
+
+
+def _dates(words: Sequence[str]) -> NDArray[Any] | None:
+    """Return dates, in the only order of year, month and day in which all of them exist; else None.
+
+    >>> _dates(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
+    '2024-01-31'
+    """
+    parts = []
+    for word in words:
+        found = _DATE.fullmatch(word)
+        if found is None:
+            return None
+        first, mark, second, third, time = found.groups()
+        parts.append((mark, (first, second, third), time or "00:00"))
+    orders = [_in_order(parts, order) for order in _FIELDS]
+    possible = [dates for dates in orders if dates is not None]
+    # Dates with points have the day first.
+    if len(possible) == 2 and all(mark == "." for mark, *_ in parts):
+        return orders[1]
+    return possible[0] if len(possible) == 1 else None
+
+
+def _in_order(parts: Sequence[tuple[str, tuple[str, ...], str]], order: str) -> NDArray[Any] | None:
+    """Return dates with their fields in an order; None if one of them does not exist."""
+    found = []
+    for _, numbers, time in parts:
+        year, month, day = (numbers[i] for i in _FIELDS[order])
+        if len(year) != 4 or max(len(month), len(day)) > 2:
+            return None
+        try:
+            moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time:0>5}")
+        except ValueError:
+            return None
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        found.append(moment)
+    return np.array(found, "datetime64[us]")

@@ -1,0 +1,114 @@
+"""``read``: data of the user's own by their place, whatever their kind."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from reparam.data.dataset import Dataset
+from reparam.data.registry import SOURCES, current_name, load
+from reparam.data.tables import COLUMNAR, DELIMITED
+from reparam.errors import DataError
+from reparam.utils.files import as_path
+
+ARRAYS = (".npy", ".npz")
+"""The endings of files of NumPy."""
+
+_PROSE = (".txt",)
+"""The endings of files that may be text as well as a table."""
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the name of the source that reads a file or folder: see ``SOURCES``.
+
+    A folder is of images. A file that ends in ``.txt`` is a table if its lines have the same number
+    of cells, at least two, and most of the cells of the last column are numbers; else it is text.
+
+    Arguments:
+        path: The file or folder.
+
+    Raises:
+        DataError: A place that does not exist, or a file of an unknown kind.
+
+    Example:
+        >>> kind_of_file("nowhere.csv")
+        Traceback (most recent call last):
+        reparam.errors.DataError: nowhere.csv is no file or folder: give another path
+    """
+    place = as_path(path)
+    if not place.exists():
+        is_name = current_name(str(path)) in SOURCES
+        fix = (
+            f"load it by its name, as data.load({str(path)!r})" if is_name else "give another path"
+        )
+        raise DataError(f"{place} is no file or folder: {fix}")
+    if place.is_dir():
+        return "images"
+    ending = place.suffix.lower()
+    if ending in ARRAYS:
+        return "array"
+    if ending in _PROSE:
+        return "table" if _is_table(place) else "text"
+    if ending in DELIMITED or ending in COLUMNAR:
+        return "table"
+    raise DataError(
+        f"{place} ends in {ending or 'nothing'}: files of {', '.join((*DELIMITED, *COLUMNAR))} "
+        f"(tables), {', '.join(ARRAYS)} (arrays), .txt (text) and folders of images are read, so "
+        "convert or rename it"
+    )
+
+
+def is_place(name: str) -> bool:
+    """Return whether the name of data is a path, and not the name of a data set.
+
+    >>> is_place("mnist"), is_place("people.csv"), is_place("data/faces")
+    (False, True, True)
+    """
+    place = as_path(name, "data")
+    return current_name(name) not in SOURCES and (
+        bool(place.suffix) or len(place.parts) > 1 or place.exists()
+    )
+
+
+def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
+    """Return a data set of a file or folder: a table, arrays, images or text.
+
+    Arguments:
+        path: The file or folder, whose ending tells its kind.
+        options: The options of its kind: see ``load``.
+
+    Raises:
+        DataError: A place that does not exist, or a file that cannot be understood.
+        OptionError: An option that this kind of data does not have.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "numbers.csv"
+        ...     _ = file.write_text("a,b\\n" + "".join(f"{n / 7},{n % 5}\\n" for n in range(60)))
+        ...     read(file)
+        Dataset('numbers', mixed of shape (2,): train 54, test 6)
+    """
+    return load(kind_of_file(path), path=path, **options)
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file of text holds a table of numbers."""
+    from csv import reader
+
+    from reparam.data.delimited import MISSING, decoded, delimiter_of, first_lines, is_number
+
+    try:
+        lines = first_lines(decoded(path))
+    except DataError:
+        return False
+    if len(lines) < 2:
+        return False
+    mark = delimiter_of(lines)
+    rows = [
+        [cell.strip() for cell in row if cell or mark != " "]
+        for row in reader(lines, delimiter=mark, skipinitialspace=True)
+    ]
+    widths = {len(row) for row in rows[1:]}
+    cells = [cell for row in rows[1:] for cell in row]
+    n_numbers = sum(is_number(cell) or cell in MISSING for cell in cells)
+    return len(widths) == 1 and max(widths) > 1 and 2 * n_numbers > len(cells)

@@ -1,0 +1,252 @@
+"""The schema of a table, inferred from its rows.
+
+A column of text or of few numbers is one of several classes, another column of numbers a quantity.
+Columns that say nothing about the next table, such as identifiers, are ignored, with the reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.columns import FEW_VALUES, kind_of
+from reparam.data.tables import Table
+from reparam.errors import DataError, OptionError, unknown
+from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value
+from reparam.utils.files import read_yaml, reason
+
+MOST_CLASSES = 1000
+"""The largest number of classes of a column of text."""
+
+FREE_TEXT, FEWEST_TEXTS = 0.5, 50
+"""A column of text with more distinct values than this share of its rows, and this number, is
+identifiers or free text."""
+
+ROWS_PER_CLASS = 10
+"""The least number of rows for each class of a column of few numbers."""
+
+EXACT = 2**24
+"""The largest whole number that float32 holds exactly."""
+
+DIGITS = 1e-3
+"""The largest rounding error of float32, in standard deviations, of a column without an origin."""
+
+Override = Mapping[str, object]
+"""What a user says of one column: fields of ``Column``."""
+
+_OWN = ("kind", "values", "missing_as_value")
+"""The fields that a user can give."""
+
+
+def schema_of(
+    table: Table, overrides: Mapping[str, Override] | None = None, missing_as_value: bool = False
+) -> Schema:
+    """Return the schema of a table.
+
+    Arguments:
+        table: The table.
+        overrides: What the user says of columns, by name.
+        missing_as_value: Whether missing values are values of their own in all columns.
+
+    Raises:
+        OptionError: An override of a column or field that does not exist.
+        DataError: A column that cannot be of the kind that the user says, or no column at all.
+
+    Example:
+        >>> columns = {"age": np.arange(20.0, 80), "sex": np.array(["F", "M"] * 30, object)}
+        >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
+        >>> [column.kind for column in schema_of(table, {"age": {"kind": "count"}}).columns]
+        ['count', 'binary']
+    """
+    given = dict(overrides or {})
+    for name, override in given.items():
+        if name not in table.columns:
+            raise unknown(f"column of {table.name}", name, table.columns)
+        for key in override:
+            if key not in _OWN:
+                raise unknown(f"key of column {name!r}", key, _OWN)
+    found = []
+    for name in table.columns:
+        column = column_of(table, name, given.get(name, {}))
+        as_value = bool(given.get(name, {}).get("missing_as_value", missing_as_value))
+        found.append(replace(column, missing_as_value=as_value and column.has_missing))
+    schema = Schema(tuple(found))
+    if not schema.features:
+        reasons = "; ".join(f"{c.name}: {c.reason}" for c in found)
+        raise DataError(f"{table.name} has no column to learn from ({reasons}): give other columns")
+    return schema
+
+
+def column_of(table: Table, name: str, override: Override) -> Column:
+    """Return what a column of a table is.
+
+    Arguments:
+        table: The table.
+        name: The name of the column.
+        override: What the user says of it.
+    """
+    values, stored = table.columns[name], table.stored[name]
+    missing = missing_in(values)
+    there = values[~missing]
+    what = f"column {name!r} of {table.name}"
+    if values.dtype.kind == "f" and np.isinf(there).any():
+        row = int(np.isinf(values).argmax())
+        raise DataError(f"{what} is infinite in row {row}: replace the value, or leave it empty")
+    column = Column(name, "ignored", stored=stored, has_missing=bool(missing.any()))
+    distinct = np.unique(there)
+    kind = override.get("kind")
+    if kind is None:
+        kind, reason = inferred(there, distinct, stored, len(values))
+        column = replace(column, reason=reason)
+    elif kind not in get_args(Kind):
+        raise unknown(f"kind of column {name!r}", str(kind), get_args(Kind))
+    elif kind == "ignored":
+        return replace(column, reason="by the schema")
+    if kind == "ignored":
+        only = (
+            (plain_value(distinct[0], stored),) if len(distinct) == 1 and not missing.any() else ()
+        )
+        return replace(column, values=() if stored == "date" else only)
+    if kind in QUANTITIES:
+        _check_quantity(there, str(kind), what)
+        return _quantity(replace(column, kind=str(kind)), there, table.decimals.get(name))  # type: ignore[arg-type]
+    classes: Any = override.get("values")
+    if classes is None:
+        classes = [plain_value(v, stored) for v in distinct]
+    elif not isinstance(classes, list | tuple):
+        raise OptionError(f"values of column {name!r}: give a list of classes")
+    if stored == "date":
+        raise DataError(f"{what} holds dates, which are no classes: make it date, or ignore it")
+    return replace(column, kind=str(kind), values=tuple(classes))  # type: ignore[arg-type]
+
+
+def inferred(
+    there: NDArray[Any], distinct: NDArray[Any], stored: str, n_rows: int
+) -> tuple[str, str]:
+    """Return the kind of a column, and why it is ignored; "" if it is not.
+
+    Arguments:
+        there: Its values that are not missing.
+        distinct: The distinct ones, in order.
+        stored: Their type in the table.
+        n_rows: The number of rows, with those that lack a value.
+
+    Example:
+        >>> numbers = np.arange(100.0)
+        >>> inferred(numbers, numbers, "int", 100)
+        ('ignored', 'numbers its rows')
+    """
+    n, k = len(there), len(distinct)
+    if n == 0:
+        return "ignored", "all values are missing"
+    if k == 1:
+        beside = "" if n == n_rows else " beside missing ones"
+        return "ignored", f"one value{beside} ({str(distinct[0])[:40]})"
+    if stored == "bool" or (k == 2 and stored != "date"):
+        return "binary", ""
+    if stored == "text":
+        if k > max(FEWEST_TEXTS, FREE_TEXT * n) or (k == n and n >= ROWS_PER_CLASS):
+            return "ignored", f"text with {k:,} different values in {n:,} rows, as identifiers have"
+        if k > MOST_CLASSES:
+            return "ignored", f"{k:,} classes, and at most {MOST_CLASSES:,} are learned"
+        return "categorical", ""
+    if stored == "date":
+        return "date", ""
+    if kind_of(there) == "identifier":
+        return "ignored", "numbers its rows"
+    if k <= min(FEW_VALUES, n // ROWS_PER_CLASS):
+        return "ordinal", ""
+    if distinct[0] >= 0 and (distinct == distinct.round()).all():
+        return "count", ""
+    return ("positive" if distinct[0] > 0 else "real"), ""
+
+
+def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether values are missing, with shape (N,).
+
+    >>> missing_in(np.array(["a", None], object)).tolist()
+    [False, True]
+    """
+    if values.dtype.kind == "O":
+        return np.array([value is None for value in values], bool)
+    return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
+
+
+def read_schema(path: str | Path) -> dict[str, Override]:
+    """Return what a YAML file says of columns: their kind, or a mapping of fields of ``Column``.
+
+    Arguments:
+        path: The file, such as ``age: count`` or ``size: {kind: ordinal, values: [S, M, L]}``.
+
+    Raises:
+        OptionError: A file that is no such mapping.
+    """
+    try:
+        values = read_yaml(path)
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise OptionError(f"{path} cannot be read as a schema ({why}): give a YAML file") from error
+    if not isinstance(values, dict) or not values:
+        raise OptionError(
+            f"{path} holds {type(values).__name__}: a schema is a mapping of columns, such as "
+            "'age: count'"
+        )
+    found: dict[str, Override] = {}
+    for name, value in values.items():
+        if not isinstance(value, str | dict):
+            raise OptionError(
+                f"{path}: column {name!r} is {value!r}; give its kind, such as count, or a mapping "
+                "with the keys kind, values and missing_as_value"
+            )
+        found[str(name)] = {"kind": value} if isinstance(value, str) else value
+    return found
+
+
+def _check_quantity(there: NDArray[Any], kind: str, what: str) -> None:
+    if (there.dtype.kind == "M") != (kind == "date") or there.dtype.kind == "O":
+        held = {"M": "dates", "O": "text"}.get(there.dtype.kind, "numbers")
+        raise DataError(f"{what} holds {held}, and cannot be {kind}: give another kind")
+    if kind == "count" and ((there < 0) | (there != there.round())).any():
+        bad = there[(there < 0) | (there != there.round())][0]
+        raise DataError(f"{what} has the value {bad:g}, and cannot be count: make it real")
+    if kind == "positive" and (there <= 0).any():
+        raise DataError(f"{what} has values that are not positive: make it real")
+
+
+def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Column:
+    """Return a column of quantities with its range, and the number that x counts from."""
+    if column.kind == "date":
+        seconds = there.astype("datetime64[us]").astype(np.int64) / 1e6
+        unit = next(
+            u for u, s in [*DATE_UNITS.items(), ("s", 0)] if not s or not (seconds % s).any()
+        )
+        span = float(np.ptp(seconds))
+        while span / DATE_UNITS[unit] > EXACT and unit != "D":
+            unit = [*DATE_UNITS][[*DATE_UNITS].index(unit) - 1]
+        numbers = seconds / DATE_UNITS[unit]
+        low, high = float(numbers.min()), float(numbers.max())
+        return replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
+    low, high = float(there.min()), float(there.max())
+    error = np.finfo(np.float32).eps * max(abs(low), abs(high))
+    is_whole = bool((there == there.round()).all())
+    is_exact = is_whole and max(abs(low), abs(high)) <= EXACT
+    origin = 0.0 if is_exact or error <= DIGITS * float(there.std()) else float(np.median(there))
+    decimals = 0 if is_whole else decimals
+    return replace(column, decimals=decimals, low=low, high=high, origin=origin)
+
+
+def plain_value(value: Any, stored: str) -> Value:
+    """Return a class as a plain value, as YAML holds it.
+
+    >>> plain_value(np.float64(2.0), "float"), plain_value(1.0, "bool")
+    (2, True)
+    """
+    if stored == "text":
+        return str(value)
+    number = float(value)
+    if stored == "bool":
+        return bool(number)
+    return int(number) if number.is_integer() else number

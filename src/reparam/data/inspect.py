@@ -1,0 +1,153 @@
+"""What a table contains: the kind, range and missing values of each column, and what is suspicious.
+
+It needs no model: ``reparam data inspect FILE`` prints it before anything is trained.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.infer import missing_in, plain_value
+from reparam.data.tables import Table
+from reparam.schema import Column, Schema
+
+N_FOR_LEAKS = 5_000
+"""The number of rows that columns which reveal the target are looked for in."""
+
+LEAK = 0.99
+"""The least balanced accuracy of a single column that reveals the target."""
+
+MOST_LISTED = 4
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """One column of a table.
+
+    Arguments:
+        name: Its name.
+        kind: Its kind in the schema.
+        values: Its range, or its most frequent classes.
+        n_missing: The number of rows that lack a value.
+        remarks: What is suspicious about it.
+    """
+
+    name: str
+    kind: str
+    values: str
+    n_missing: int
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """A table: its size, its columns, and what is suspicious.
+
+    Arguments:
+        n_rows: The number of rows.
+        n_duplicates: The number of rows that equal an earlier one.
+        columns: The columns in their order.
+        notes: Remarks on how the file was understood.
+    """
+
+    n_rows: int
+    n_duplicates: int
+    columns: tuple[ColumnReport, ...]
+    notes: tuple[str, ...]
+
+
+def inspect(table: Table, schema: Schema, target: str | None = None) -> TableReport:
+    """Return a report of a table.
+
+    Arguments:
+        table: The table.
+        schema: Its columns.
+        target: The column that holds the labels, which other columns should not reveal.
+
+    Example:
+        >>> from reparam.data.infer import schema_of
+        >>> columns = {"age": np.arange(20.0, 80) % 5, "sex": np.array(["F", "M"] * 30, object)}
+        >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
+        >>> report = inspect(table, schema_of(table))
+        >>> report.n_duplicates, [column.kind for column in report.columns]
+        (50, ['ordinal', 'binary'])
+    """
+    leaks = leaking(table, schema, target) if target is not None else {}
+    found = []
+    for column in schema.columns:
+        values = table.columns[column.name]
+        remarks = [column.reason] if column.reason else []
+        if column.name in leaks:
+            remarks.append(f"reveals {target} (balanced accuracy {leaks[column.name]:.3f})")
+        n_missing = int(missing_in(values).sum())
+        if n_missing > len(table) / 2 and column.kind != "ignored":
+            remarks.append("mostly missing")
+        kind = "target" if column.name == target else column.kind
+        found.append(
+            ColumnReport(column.name, kind, _values(column, values), n_missing, tuple(remarks))
+        )
+    return TableReport(len(table), duplicates(table), tuple(found), table.notes)
+
+
+def duplicates(table: Table) -> int:
+    """Return the number of rows that equal an earlier one."""
+    codes = [_codes(values) for values in table.columns.values()]
+    return len(table) - len(np.unique(np.stack(codes, 1), axis=0))
+
+
+def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:
+    """Return the columns from which alone a small tree finds the target on other rows.
+
+    Arguments:
+        table: The table.
+        schema: Its columns.
+        target: The column that holds the labels.
+    """
+    from sklearn.model_selection import cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    y = _codes(table.columns[target])
+    rows = np.flatnonzero(~missing_in(table.columns[target]))
+    if len(rows) > N_FOR_LEAKS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, N_FOR_LEAKS, replace=False))
+    n_folds = int(min(3, np.bincount(y[rows])[np.unique(y[rows])].min()))
+    if n_folds < 2:
+        return {}
+    found = {}
+    for column in schema.columns:
+        if column.name == target or column.kind == "ignored":
+            continue
+        x = _codes(table.columns[column.name])[rows, None]
+        tree = DecisionTreeClassifier(max_leaf_nodes=64, random_state=0)
+        scores = cross_val_score(tree, x, y[rows], cv=n_folds, scoring="balanced_accuracy")
+        if scores.mean() >= LEAK:
+            found[column.name] = float(scores.mean())
+    return found
+
+
+def _codes(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Return values as numbers in their order, -1 for missing ones, with shape (N,)."""
+    missing = missing_in(values)
+    found = np.full(len(values), -1)
+    found[~missing] = np.unique(values[~missing], return_inverse=True)[1]
+    return found
+
+
+def _values(column: Column, values: NDArray[np.generic]) -> str:
+    """Return the range of a quantity, or the most frequent classes, in words."""
+    there = values[~missing_in(values)]
+    if not len(there):
+        return ""
+    if there.dtype.kind == "M":
+        first, last = (str(moment.astype("datetime64[s]")) for moment in (there.min(), there.max()))
+        return f"{first} to {last}".replace("T00:00:00", "")
+    if column.is_class or there.dtype.kind == "O":
+        distinct, counts = np.unique(there, return_counts=True)
+        order = counts.argsort()[::-1][:MOST_LISTED]
+        names = [str(plain_value(value, column.stored))[:20] for value in distinct]
+        listed = ", ".join(f"{names[i]} {counts[i] / len(there):.0%}" for i in order)
+        more = len(distinct) - len(order)
+        return listed + (f" and {more:,} more" if more else "")
+    numbers = there.astype(float)
+    return f"{numbers.min():.6g} to {numbers.max():.6g}, median {np.median(numbers):.6g}"

@@ -1,0 +1,224 @@
+"""Data sets of tables whose columns are of several kinds."""
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reparam.data.arrays import as_tensor
+from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
+from reparam.data.dataset import Dataset, Split
+from reparam.data.infer import Override, column_of, missing_in, schema_of
+from reparam.data.tables import Table, of_frame, read_table, table_of_numbers
+from reparam.errors import DataError, unknown
+from reparam.schema import Column, Schema
+from reparam.spec import DataSpec
+from reparam.utils.terminal import note
+
+
+def rows_of(table: Table, schema: Schema) -> Tensor:
+    """Return the rows of a table as x, float32 with shape (N, D), NaN for missing values.
+
+    Arguments:
+        table: The table.
+        schema: The columns of x.
+
+    Raises:
+        DataError: A table without one of the columns, or values that no training data have.
+    """
+    return torch.from_numpy(schema.encode(table.columns, table.name)).float()
+
+
+def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
+    """Return the rows of any data of a table as x, float32 with shape (N, D).
+
+    Arguments:
+        values: A ``Table``, a DataFrame, the path of a file, or an array with shape (N, D) of the
+            numbers of x, NaN for missing values.
+        schema: The columns of x.
+        name: The name of the rows in messages.
+
+    Raises:
+        DataError: A table without one of the columns, or values that no training data have.
+        ShapeError: An array of another shape.
+    """
+    table = as_table(values, name)
+    if table is not None:
+        return rows_of(table, schema)
+    rows = as_tensor(values, name).float()
+    rows = fitted(rows, (len(schema.features),), name)
+    check_row_values(rows, schema, name)
+    return rows
+
+
+def as_table(values: object, name: str = "x") -> Table | None:
+    """Return a table, a DataFrame or a file of a table as a ``Table``; None for anything else."""
+    if isinstance(values, Table):
+        return values
+    if isinstance(values, str | PathLike):
+        return read_table(values)
+    return of_frame(values, name)
+
+
+def from_table(
+    table: Table,
+    *,
+    target: str | None = None,
+    y: object = None,
+    schema: Schema | None = None,
+    overrides: Mapping[str, Override] | None = None,
+    missing_as_value: bool = False,
+    splits: Mapping[str, NDArray[Any]] | None = None,
+    name: str = "table",
+) -> Dataset:
+    """Return a data set of a table.
+
+    Arguments:
+        table: The table.
+        target: The column that holds the labels, which is then no part of x; None for none.
+        y: The labels, as ``from_arrays`` takes them, where they are no column.
+        schema: The columns of x; inferred when None.
+        overrides: What the user says of columns, by name: see ``schema_of``.
+        missing_as_value: Whether missing values are values of their own.
+        splits: The numbers of the rows of each split; all are ``train`` when None.
+        name: The name of the data in messages.
+
+    Raises:
+        DataError: A table with no column to learn from, or a target that is no class.
+        OptionError: A column that does not exist.
+
+    Example:
+        >>> columns = {"age": np.arange(20.0, 80) % 37, "sex": np.array(["F", "M"] * 30, object)}
+        >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
+        >>> from_table(table, target="sex").spec.n_classes
+        2
+    """
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    if y is not None:
+        labels = as_labels(y, len(table))
+    if target is not None:
+        labels, classes = labels_of(table, target)
+        table = table.without(target)
+        overrides = {k: v for k, v in (overrides or {}).items() if k != target}
+    found = schema or schema_of(table, overrides, missing_as_value)
+    x = rows_of(table, found)
+    spec = DataSpec(
+        (x.shape[1],),
+        "mixed",
+        n_classes=len(classes) or (None if labels is None else int(labels.max()) + 1) or None,
+        name=name,
+        columns=found.names,
+        schema=found,
+    )
+    whole = Split(x, labels)
+    places = {"train": np.arange(len(x))} if splits is None else splits
+    parts = {
+        key: whole.take(torch.from_numpy(places[key]))
+        for key in ("train", "validation", "test")
+        if len(places.get(key, ()))
+    }
+    return Dataset(name, spec, parts, class_names=classes, notes=remarks(table, found))
+
+
+def labels_of(table: Table, target: str) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the labels in a column of a table, -1 for missing ones, and the names of the classes.
+
+    Arguments:
+        table: The table.
+        target: The name of the column.
+
+    Raises:
+        OptionError: A column that does not exist.
+        DataError: A column that is no class.
+    """
+    if target not in table.columns:
+        raise unknown(f"column of {table.name}", target, table.columns)
+    column: Column = column_of(table, target, {})
+    values = table.columns[target]
+    if not column.is_class:
+        n = len(np.unique(values[~missing_in(values)]))
+        raise DataError(
+            f"target={target!r}: the column has {n:,} different values and is {column.kind}; "
+            "labels are one of several classes, so leave it among the columns of x"
+        )
+    codes = column.encode(values, table.name)
+    labels = torch.from_numpy(np.where(np.isnan(codes), UNLABELED, codes)).long()
+    return labels, tuple(str(value) for value in column.values)
+
+
+def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
+    """Return remarks on how a table was understood: its kinds of columns, and what is left out."""
+    kinds: dict[str, int] = {}
+    for column in schema.features:
+        kinds[column.kind] = kinds.get(column.kind, 0) + 1
+    said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    notes = [*table.notes, f"columns: {said}"]
+    ignored = [column for column in schema.columns if column.kind == "ignored"]
+    if ignored:
+        listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:6])
+        more = f"; and {len(ignored) - 6} more" if len(ignored) > 6 else ""
+        notes.append(f"left out: {listed}{more}")
+    n_missing = {
+        c.name: int(missing_in(table.columns[c.name]).sum())
+        for c in schema.features
+        if c.has_missing
+    }
+    if n_missing:
+        share = sum(n_missing.values()) / (len(table) * len(schema.features))
+        kept = "values of their own" if schema.valued_missing else "left out of the likelihood"
+        notes.append(
+            f"{share:.1%} of the values are missing, in {len(n_missing)} columns; they are {kept}"
+        )
+    return tuple(notes)
+
+
+def of_rows(x: object, y: object = None, name: str = "data") -> Dataset | None:
+    """Return a data set of a table with text, dates or missing values; None for other data.
+
+    Arguments:
+        x: A ``Table``, a DataFrame, or an array with shape (N, D), in which NaN is a missing value.
+        y: The labels; None without any.
+        name: The name of the data in messages.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(50, 2))
+        >>> of_rows(x) is None
+        True
+        >>> x[3, 1] = np.nan
+        >>> of_rows(x).spec.schema.columns[1].has_missing
+        True
+    """
+    table = as_table(x, name)
+    if table is None:
+        if not isinstance(x, np.ndarray | Tensor) or x.ndim != 2:
+            return None
+        values = as_tensor(x, name)
+        if not values.is_floating_point() or not bool(values.isnan().any()):
+            return None
+        columns = dict(zip(numbered(values.shape[1]), values.double().numpy().T, strict=True))
+        table = table_of_numbers(columns, name)
+    elif not isinstance(x, Table) and not any(_is_other(v) for v in table.columns.values()):
+        return None
+    data = from_table(table, y=y, name=name)
+    for text in data.notes:
+        note(text)
+    return data
+
+
+def numbered(n: int) -> list[str]:
+    """Return names of columns without any.
+
+    >>> numbered(3)
+    ['x0', 'x1', 'x2']
+    """
+    return [f"x{i}" for i in range(n)]
+
+
+def _is_other(values: NDArray[Any]) -> bool:
+    """Return whether a column is no numbers, or lacks some."""
+    return values.dtype.kind != "f" or bool(np.isnan(values).any())

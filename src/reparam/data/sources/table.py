@@ -1,0 +1,130 @@
+"""A table of the user's own: a file of delimited text, Parquet or Arrow."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+from reparam.data.dataset import Dataset, check_share, validation_size
+from reparam.data.infer import read_schema
+from reparam.data.mixed import from_table
+from reparam.data.registry import SOURCES, Missing, OwnFiles
+from reparam.data.tables import read_table
+from reparam.errors import DataError, unknown
+from reparam.schema import Schema
+from reparam.utils.arguments import numbers
+from reparam.utils.files import as_path, stored_path
+from reparam.utils.terminal import note
+
+TEST_SHARE = 0.1
+"""The default fraction of the rows that is the test split."""
+
+
+@numbers(seed=0)
+def load_table(
+    path: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    schema: Schema | str | os.PathLike[str] | None = None,
+    missing: Missing = "left-out",
+    validation: int | float | None = None,
+    test_share: float | None = None,
+    seed: int = 0,
+    na_values: Sequence[str] = (),
+    delimiter: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+    skip_bad_rows: bool = False,
+) -> Dataset:
+    """Return a data set of the rows of a table in a file.
+
+    The kind of each column is inferred: see ``data.infer``. Columns that say nothing about other
+    tables, such as identifiers and constants, are no part of x. Everything that was understood is
+    in the ``notes`` of the data set, and is printed.
+
+    Arguments:
+        path: The file: delimited text such as CSV, Parquet or Arrow.
+        target: The column that holds the labels, which is then no part of x; None for none.
+        schema: The columns of x; or a YAML file with the kinds of some columns, such as
+            ``age: count``, or ``size: {kind: ordinal, values: [S, M, L]}``.
+        missing: ``left-out``: missing values are left out of the likelihood, as if they were not
+            known. ``as-value``: a missing value is a value, which samples have too.
+        validation: The number of rows that are held out for validation, or as a float their
+            fraction of the rows outside test; none when None, so that ``fit`` chooses.
+        test_share: The fraction of the rows that is the test split; 0.1 when None.
+        seed: The seed of the choice of rows.
+        na_values: Further cells of text that are missing values, such as ``unknown``.
+        delimiter: The character between cells of text; found when None.
+        header: Whether the first line of text names the columns; found when None.
+        encoding: The encoding of text; UTF-8 when None.
+        skip_bad_rows: Whether rows of text with another number of cells are left out.
+
+    Raises:
+        DataError: A file that cannot be understood; the message names row and column.
+        OptionError: A column or kind that does not exist, or a fraction out of range.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "people.csv"
+        ...     rows = "".join(f"{age},{'FM'[age % 2]}\\n" for age in range(20, 70))
+        ...     _ = file.write_text(f"age,sex\\n{rows * 2}")
+        ...     load_table(file).spec.schema.names
+        ('age', 'sex')
+    """
+    if missing not in get_args(Missing):
+        raise unknown("missing", str(missing), get_args(Missing))
+    share = TEST_SHARE if test_share is None else test_share
+    check_share(share)
+    table = read_table(
+        path,
+        na_values=na_values,
+        delimiter=delimiter,
+        header=header,
+        encoding=encoding,
+        skip_bad_rows=skip_bad_rows,
+    )
+    file = as_path(path)
+    given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
+    overrides = None if given is None else read_schema(given)
+    order = np.random.default_rng(seed).permutation(len(table))
+    n_test = int(len(table) * share)
+    n_validation = validation_size(validation or 0, len(table) - n_test)
+    parts = np.split(order, [n_test, n_test + n_validation])
+    splits = dict(zip(("test", "validation", "train"), map(np.sort, parts), strict=True))
+    if not len(splits["train"]):
+        raise DataError(f"{file} has {len(table)} rows, and none is left to train on: give more")
+    data = from_table(
+        table,
+        target=target,
+        schema=schema if isinstance(schema, Schema) else None,
+        overrides=overrides,
+        missing_as_value=missing == "as-value",
+        splits=splits,
+        name=file.stem,
+    )
+    options: dict[str, Any] = {
+        "name": "table",
+        "path": stored_path(file.absolute()),
+        "target": target,
+        "schema": None if given is None else stored_path(given.absolute()),
+        "missing": missing,
+        "validation": n_validation,
+        "test_share": share,
+        "seed": seed,
+        "na_values": list(na_values) or None,
+        "delimiter": delimiter,
+        "header": header,
+        "encoding": encoding,
+        "skip_bad_rows": skip_bad_rows,
+    }
+    for text in data.notes:
+        note(text)
+    return data.with_options({k: v for k, v in options.items() if v is not None})
+
+
+SOURCES.add(
+    "table", OwnFiles("the rows of a table: CSV, TSV, Parquet or Arrow", "FILE", load_table)
+)

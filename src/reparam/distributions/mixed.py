@@ -1,0 +1,129 @@
+r"""Rows of a table whose columns are of several kinds, some of them missing.
+
+.. math:: \log p(x_{\mathrm{obs}} \mid z) = \sum_{j \in \mathrm{obs}} \log p_j(x_j \mid z)
+"""
+
+from collections.abc import Sequence
+from math import nan
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.nn.functional import logsigmoid
+from torch.types import _size
+
+from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.queries import mean_or_mode
+
+
+class MixedPart(NamedTuple):
+    r"""The distribution of some columns of a row.
+
+    Arguments:
+        places: The places of the columns in x, int64 with shape (n,).
+        distribution: Their distributions, independent of each other, with batch shape (\*, n).
+    """
+
+    places: Tensor
+    distribution: Distribution
+
+
+class MixedRow(DeclaredDistribution):
+    r"""Rows of a table: independent columns, in parts of one kind each.
+
+    A missing value is NaN. Its column is left out of the log-probability, which is then that of the
+    observed columns; or, where missing values are values of their own, it counts as one:
+
+    .. math:: \log p_j(x_j) = \log \pi_j \ \text{for a missing value, and else}\
+              \log (1 - \pi_j) + \log p_j(x_j)
+
+    Arguments:
+        parts: The distributions of the columns; their places are all columns of x.
+        missing_logits: The logits of the π of some columns, with shape (\*, n); None for none.
+        missing_places: The places of these columns, int64 with shape (n,).
+
+    References:
+        Nazábal, Olmos, Ghahramani & Valera, Pattern Recognition 2020 (HI-VAE), section 2.
+        Mattei & Frellsen, ICML 2019 (MIWAE), section 2.
+
+    Example:
+        >>> from torch.distributions import Categorical, Normal
+        >>> p = MixedRow([
+        ...     MixedPart(torch.tensor([1]), Normal(torch.zeros(1), torch.ones(1))),
+        ...     MixedPart(torch.tensor([0]), Categorical(logits=torch.zeros(1, 2))),
+        ... ])
+        >>> p.log_prob_of_columns(torch.tensor([1.0, nan]))
+        tensor([-0.6931,  0.0000])
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[MixedPart],
+        missing_logits: Tensor | None = None,
+        missing_places: Tensor | None = None,
+    ) -> None:
+        self.parts = tuple(MixedPart(*part) for part in parts)
+        self.missing_logits, self.missing_places = missing_logits, missing_places
+        batches = [part.distribution.batch_shape[:-1] for part in self.parts]
+        n_columns = sum(len(part.places) for part in self.parts)
+        super().__init__(
+            torch.broadcast_shapes(*batches), torch.Size([n_columns]), validate_args=False
+        )
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """All rows: numbers of classes, quantities, and NaN."""
+        return constraints.real_vector
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of each quantity, and the most probable of classes; no value is missing."""
+        return self._joined([mean_or_mode(part.distribution) for part in self.parts])
+
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "MixedRow":
+        """Return the distribution over a larger batch."""
+        shape = torch.Size(batch_shape)
+        parts = [
+            MixedPart(places, p.expand(torch.Size([*shape, p.batch_shape[-1]])))
+            for places, p in self.parts
+        ]
+        logits = self.missing_logits
+        logits = None if logits is None else logits.expand(*shape, logits.shape[-1])
+        return MixedRow(parts, logits, self.missing_places)
+
+    def log_prob_of_columns(self, value: Tensor) -> Tensor:
+        r"""Return log p of each column in nats, with shape (\*, D); 0 for what is left out."""
+        missing = value.isnan()
+        # Zero is a class, and a quantity that the result does not depend on.
+        filled = torch.where(missing, 0.0, value)
+        found = self._joined(
+            [part.distribution.log_prob(filled[..., part.places]) for part in self.parts]
+        )
+        found = torch.where(missing, 0.0, found)
+        if self.missing_logits is None or self.missing_places is None:
+            return found
+        is_missing = missing[..., self.missing_places]
+        of_missing = logsigmoid(torch.where(is_missing, self.missing_logits, -self.missing_logits))
+        return found.index_add(-1, self.missing_places, of_missing.expand_as(is_missing).to(found))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of the observed columns of each row in nats."""
+        return self.log_prob_of_columns(value).sum(-1)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws, in which values are missing as often as where that is a value."""
+        with torch.no_grad():
+            x = self._joined([part.distribution.sample(sample_shape) for part in self.parts])
+            if self.missing_logits is not None and self.missing_places is not None:
+                share = self.missing_logits.sigmoid()
+                is_missing = torch.rand(*sample_shape, *share.shape).to(share) < share
+                kept = x[..., self.missing_places]
+                x[..., self.missing_places] = torch.where(is_missing, nan, kept)
+            return x
+
+    def _joined(self, values: Sequence[Tensor]) -> Tensor:
+        r"""Return the values of all parts as rows, with shape (\*, D)."""
+        order = torch.cat([part.places for part in self.parts]).argsort()
+        dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
+        return torch.cat([v.to(dtype) for v in values], -1)[..., order]

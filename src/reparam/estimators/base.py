@@ -1,0 +1,348 @@
+"""Abstract: a scikit-learn estimator around a trained latent-variable model.
+
+A subclass declares its parameters in its own constructor, as scikit-learn needs. ``fit`` trains by
+``reparam.fit``, whose options are found by it unless they are given.
+"""
+
+from abc import ABC
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
+from reparam.data.infer import schema_of
+from reparam.data.mixed import numbered, rows_of
+from reparam.data.tables import table_of_numbers, to_frame
+from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.estimators.scores import shared_noise
+from reparam.models.latent import LatentModel
+from reparam.objectives.recipe import Recipe
+from reparam.runs.config import config_sha256
+from reparam.runs.fit import fit
+from reparam.runs.folder import RunFolder
+from reparam.runs.load import load
+from reparam.runs.run import Run
+from reparam.schema import QUANTITIES, Schema
+from reparam.spec import DataSpec, Support
+from reparam.training.checkpoint import save_tensors
+from reparam.utils.files import as_path, read_json, write_json
+from reparam.utils.terminal import note
+from reparam.variants import build
+
+SMALL, STEPS_OF_SMALL = 500, 2000
+"""With fewer rows training has this number of steps, and no rows are held out: a fit takes seconds.
+``reparam.fit`` chooses the number by cross-fitting, which takes a minute."""
+
+N_DRAWS = 64
+"""The number of draws of z behind a score of a row."""
+
+_ARRAYS = ("feature_names_in_", "classes_", "labels_")
+"""The fitted attributes that are arrays."""
+
+STATE = "estimator.json"
+"""The file of an estimator's parameters in a folder."""
+
+Frame = Any
+"""A DataFrame of pandas, polars or Arrow."""
+
+
+class Estimator(BaseEstimator, ABC):
+    """Abstract: trains a variant on X, and holds its model.
+
+    Attributes:
+        run_: The run that trained the model, with its options and its schema.
+        model_: The model in double precision, so that a score does not depend on the other rows.
+        n_features_in_: The number of columns of X.
+        feature_names_in_: Their names, where X is a DataFrame with names.
+    """
+
+    # The parameters that every subclass has.
+    steps: int | None
+    budget: str | float | None
+    batch_size: int | None
+    lr: float | None
+    schema: Schema | None
+    random_state: int | np.random.RandomState | None
+    device: str
+    verbose: bool
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "run_" in vars(self)
+
+    @property
+    def latent_model(self) -> LatentModel:
+        """The model, in double precision."""
+        check_is_fitted(self)
+        model: LatentModel = self.model_
+        return model
+
+    def _fit_data(self, X: ArrayLike | Frame, support: Support | None = None) -> Dataset:
+        """Return the training data of X, after scikit-learn's checks.
+
+        Arguments:
+            X: An array with shape (N, D), a sparse matrix or a DataFrame.
+            support: The set that contains every entry; None to find it.
+        """
+        frame = of_frame(X, "X")
+        is_table = frame is not None and (
+            self.schema is not None or any(v.dtype.kind != "f" for v in frame.columns.values())
+        )
+        if frame is not None and is_table:
+            validate_data(self, X, skip_check_array=True)
+            if len(frame) < 2:
+                raise ValueError(f"X has {len(frame)} sample, and at least 2 are needed")
+            data = from_table(frame, schema=self.schema)
+            self._columns = list(frame.columns)
+            if self.verbose:
+                for text in data.notes:
+                    note(text)
+            return data
+        x = self._checked(X, reset=True)
+        self._columns = list(getattr(self, "feature_names_in_", numbered(x.shape[1])))
+        if np.isnan(x).any():
+            table = self._table(x)
+            # Numbers of an array are quantities: whether they are classes is not declared.
+            kinds = {c.name: {"kind": "real"} for c in _inferred(table).columns if not _is_dead(c)}
+            return from_table(table, schema=self.schema, overrides=kinds)
+        values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
+        return from_arrays(values, support=support, name="X")
+
+    def _checked(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
+        """Return X as a dense array, after scikit-learn's checks."""
+        x: Any = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype="numeric",
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2 if reset else 1,
+        )
+        dense: NDArray[Any] = x.toarray() if hasattr(x, "toarray") else x
+        return dense if dense.dtype == np.uint8 else dense.astype(np.float64)
+
+    def _table(self, x: NDArray[Any]) -> Table:
+        return table_of_numbers(dict(zip(self._columns, x.T, strict=True)), "X")
+
+    def _train(self, data: Dataset, recipe_of: "Any", **options: Any) -> Self:
+        """Train a variant on data, and keep its model.
+
+        Arguments:
+            data: The training data.
+            recipe_of: A function from a spec to a recipe.
+            options: Further options of ``reparam.fit``.
+        """
+        state = self.random_state
+        seed = int(state) if isinstance(state, int | np.integer) else None
+        if seed is None:
+            seed = int(check_random_state(state).randint(2**31 - 1))
+        steps, early = self.steps, options.pop("early_stopping", None)
+        if len(data.split("train")) < SMALL and self.budget is None:
+            steps, early = steps or STEPS_OF_SMALL, early or 0
+        self.run_ = fit(
+            recipe_of,
+            data,
+            steps=steps,
+            budget=self.budget,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            early_stopping=early,
+            seed=seed,
+            device=self.device,
+            progress=self.verbose,
+            **options,
+        )
+        self.run_.data = None  # the estimator holds no copy of the training data
+        return self._keep(self.run_)
+
+    def _keep(self, run: Run) -> Self:
+        """Hold the model of a run for inference."""
+        self.run_ = run
+        self.model_ = deepcopy(run.latent_model).double().eval()
+        return self
+
+    def _rows(self, X: ArrayLike | Frame) -> Tensor:
+        """Return X as the x of the model, in double precision, with shape (N, *shape)."""
+        check_is_fitted(self)
+        spec = self.run_.spec
+        frame = of_frame(X, "X") if spec.schema is not None else None
+        if spec.schema is None:
+            x = torch.from_numpy(self._checked(X, reset=False))
+            if x.dtype == torch.uint8:
+                x = self.run_.preparation.dataset(x).examples().x
+            elif bool(x.isnan().any()):
+                raise ValueError(
+                    "X contains NaN, and the rows that the estimator was fitted on did not: fit it "
+                    "on rows that lack values too"
+                )
+            return x.double()
+        if frame is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return rows_of(frame, spec.schema).double()
+        return rows_of(self._table(self._checked(X, reset=False)), spec.schema).double()
+
+    def _noise(self, n_draws: int = N_DRAWS) -> Tensor:
+        """Return the noise of posterior draws, the same for all rows, with shape (K, L)."""
+        n_latents = self.latent_model.posterior(self._one_row()).event_shape[0]
+        return shared_noise(n_draws, n_latents)
+
+    def _one_row(self) -> Tensor:
+        return torch.zeros(1, *self.run_.spec.shape, dtype=torch.float64)
+
+    def _as_given(self, x: Tensor, like: Frame = None) -> Any:
+        """Return rows x in the form of X: an array, or a DataFrame for a mixed table.
+
+        Arguments:
+            x: The rows, with shape (N, *shape).
+            like: A DataFrame whose library makes the result; None for a table of Arrow.
+        """
+        schema = self.run_.spec.schema
+        if schema is None:
+            return x.double().flatten(1).numpy()
+        columns = schema.decode(x.double().numpy())
+        if "_columns" not in vars(self) or all(c.kind in QUANTITIES for c in schema.features):
+            missing = np.full(len(x), np.nan)
+            return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
+        return to_frame(columns, like)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the estimator to a folder: its parameters as JSON, its weights as safetensors.
+
+        Arguments:
+            folder: A folder that holds no run.
+
+        Raises:
+            RunError: The folder holds a run, or cannot be written to.
+            OptionError: A parameter that JSON cannot hold.
+        """
+        check_is_fitted(self)
+        place = RunFolder(as_path(folder, "folder"))
+        place.require_free()
+        state = {
+            "class": type(self).__name__,
+            "parameters": {k: _plain(k, v) for k, v in self.get_params(deep=False).items()},
+            "attributes": self._attributes(),
+        }
+        with place.locked(note):
+            place.begin(self.run_.config)
+            sha256 = config_sha256(place.config())
+            weights = self.run_.model.state_dict()
+            save_tensors(place.model_file, weights, {"step": 0}, sha256)
+            write_json(place.path / STATE, state)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the estimator that ``save`` wrote. Nothing in the folder is executed.
+
+        Arguments:
+            folder: The folder.
+
+        Raises:
+            RunError: A folder without an estimator of this class.
+        """
+        place = as_path(folder, "folder")
+        try:
+            state = read_json(place / STATE)
+        except OSError as error:
+            raise RunError(f"{place} holds no estimator: give a folder that save wrote") from error
+        if state.get("class") != cls.__name__:
+            raise RunError(
+                f"{place} holds a {state.get('class')}, and not a {cls.__name__}: load it with "
+                "its own class"
+            )
+        found = cls(**state["parameters"])
+        run = load(place)
+        found._restore(state["attributes"])
+        return found._keep(run)
+
+    def _restore(self, attributes: Mapping[str, Any]) -> None:
+        """Set the attributes that ``_attributes`` returned."""
+        for name, value in attributes.items():
+            is_text = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            is_array = name in _ARRAYS
+            setattr(self, name, np.array(value, object if is_text else None) if is_array else value)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the fitted attributes beside the model, as plain values."""
+        names = ("n_features_in_", "_columns", "offset_", *_ARRAYS)
+        found = {name: vars(self)[name] for name in names if name in vars(self)}
+        return {
+            k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
+        }
+
+
+def variant_of(name: str, **options: Any) -> Any:
+    """Return a function from a spec, and searched options, to the recipe of a variant.
+
+    Arguments:
+        name: The name of the variant.
+        options: Its options; those that are None are left out.
+    """
+    given = {k: v for k, v in options.items() if v is not None and v != "auto"}
+
+    def made(spec: DataSpec, **found: Any) -> Recipe:
+        return build(name, spec, **(given | {k: v for k, v in found.items() if v is not None}))
+
+    return made
+
+
+def check_choice(name: str, value: str, known: "tuple[str, ...]") -> None:
+    """Refuse a word that is none of those known.
+
+    Raises:
+        OptionError: Such a word.
+    """
+    if value not in known:
+        raise unknown(name, value, known)
+
+
+def _inferred(table: Table) -> Schema:
+    """Return the schema of a table in which at least one column has two values.
+
+    Raises:
+        ValueError: A table without one.
+    """
+    try:
+        return schema_of(table)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def _is_dead(column: Any) -> bool:
+    """Whether a column has no values, or a single one."""
+    return column.kind == "ignored" and not column.reason.startswith("numbers")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as JSON holds it."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(name, each) for each in value]
+    if name == "schema":
+        return None  # the configuration of the run holds it
+    raise OptionError(
+        f"{name}={value!r}: cannot be written as JSON; give a number, a text or a list"
+    )
+
+
+ScoreName = Literal["log_likelihood", "elbo", "reconstruction", "latent"]

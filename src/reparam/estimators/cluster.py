@@ -1,0 +1,136 @@
+"""``VAECluster``: clusters of rows without labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
+from sklearn.mixture import GaussianMixture
+
+from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.schema import Schema
+from reparam.spec import Support
+
+PARTS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+"""The parameters of a fitted mixture of scikit-learn."""
+
+N_INIT = 10
+"""The number of starts of a mixture of codes."""
+
+
+class VAECluster(ClusterMixin, Estimator):
+    r"""Clusters by a mixture of Gaussians over the codes of a variational autoencoder.
+
+    .. math:: p(y \mid x) \propto \pi_y\, \mathcal N(\mu(x); m_y, S_y)
+
+    Arguments:
+        n_clusters: The number of clusters.
+        latent_dim: The number of dimensions of z; None for the default of the data.
+        hidden: The sizes of the encoder's layers; None for the default of the data.
+        likelihood: p(x | z) by name; None for the one that fits the data.
+        support: The set that contains every entry of X, such as ``counts``; found when None.
+        schema: The columns of a DataFrame; inferred when None.
+        steps: The number of optimizer steps; found when None.
+        budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
+        batch_size: The number of rows of each step; 128 when None.
+        lr: The learning rate; found when None.
+        random_state: The seed, or a source of one.
+        device: The device that trains: ``auto``, ``cpu``, ``cuda`` ...
+        verbose: Whether to print what was chosen, and progress.
+
+    Attributes:
+        labels_: The clusters of the training rows, with shape (N,).
+        mixture_: The mixture of the codes.
+        n_features_in_: The number of columns of X.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> VAECluster(3, steps=100, random_state=0).fit_predict(x).shape
+        (150,)
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int | None = None,
+        hidden: Sequence[int] | None = None,
+        likelihood: str | None = None,
+        support: Support | None = None,
+        schema: Schema | None = None,
+        steps: int | None = None,
+        budget: str | float | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.support = support
+        self.schema = schema
+        self.steps = steps
+        self.budget = budget
+        self.batch_size = batch_size
+        self.lr = lr
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike | Frame, y: object = None) -> Self:
+        """Train the model on X, find the clusters of the codes, and return the estimator.
+
+        Arguments:
+            X: The rows: an array with shape (N, D), a sparse matrix or a DataFrame.
+            y: Ignored.
+        """
+        data = self._fit_data(X, self.support)
+        if self.n_clusters > len(data.images):
+            raise ValueError(
+                f"n_clusters={self.n_clusters} is larger than the {len(data.images)} rows of X"
+            )
+        made = variant_of(
+            "vae", latent_dim=self.latent_dim, hidden=self.hidden, likelihood=self.likelihood
+        )
+        self._train(data, made)
+        codes = self._codes(X)
+        seed = self.run_.config["seed"]
+        self.mixture_ = GaussianMixture(self.n_clusters, n_init=N_INIT, random_state=seed)
+        self.mixture_.fit(codes)
+        self.labels_ = self.mixture_.predict(codes)
+        return self
+
+    def predict_proba(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return the probabilities of the clusters, with shape (N, number of clusters)."""
+        codes = self._codes(X)
+        found: NDArray[np.float64] = self.mixture_.predict_proba(codes)
+        return found
+
+    def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:
+        """Return the most probable cluster of each row, with shape (N,)."""
+        codes = self._codes(X)
+        found: NDArray[np.int64] = self.mixture_.predict(codes)
+        return found
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            **super()._attributes(),
+            "mixture": [getattr(self.mixture_, k).tolist() for k in PARTS],
+        }
+
+    def _restore(self, attributes: Mapping[str, Any]) -> None:
+        super()._restore({k: v for k, v in attributes.items() if k != "mixture"})
+        self.mixture_ = GaussianMixture(self.n_clusters)
+        for name, values in zip(PARTS, attributes["mixture"], strict=True):
+            setattr(self.mixture_, name, np.array(values))
+
+    @torch.no_grad()
+    def _codes(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        codes: NDArray[np.float64] = self.latent_model.encode(self._rows(X)).numpy()
+        return codes

@@ -1,0 +1,169 @@
+"""``VAEOutlier``: outlier scores of rows, and of each value in a row."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+
+from reparam.errors import OptionError
+from reparam.estimators.base import Estimator, Frame, ScoreName, check_choice, variant_of
+from reparam.estimators.scores import SCORES, draws_of, scored
+from reparam.evaluation.conditionals import log_prob_of_entries
+from reparam.schema import Schema
+from reparam.spec import Support
+
+
+class VAEOutlier(OutlierMixin, Estimator):
+    r"""Outlier detection by the likelihood of a variational autoencoder.
+
+    .. math:: \mathrm{score\_samples}(x) = \log p(x), \qquad
+              \mathrm{explain}(x)_j = -\log p(x_j \mid x_{-j})
+
+    Train it on all rows, outliers among them; or with ``novelty=True`` on normal rows alone. Rows
+    may lack values (NaN), and a DataFrame may have columns of text and dates.
+
+    Arguments:
+        contamination: The share of outliers among the training rows, above 0 and up to 0.5, which
+            the threshold of ``predict`` follows from; ``auto`` for 0.1.
+        novelty: Whether all training rows are normal. The threshold is then the lowest score but
+            for one row in a hundred, and new rows are compared with it.
+        scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; or
+            ``latent``, the density of the prior at the code.
+        variant: The variant.
+        latent_dim: The number of dimensions of z; None for the default of the data.
+        hidden: The sizes of the encoder's layers; None for the default of the data.
+        likelihood: p(x | z) by name; None for the one that fits the data.
+        support: The set that contains every entry of X, such as ``counts``; found when None.
+        schema: The columns of a DataFrame; inferred when None.
+        steps: The number of optimizer steps; found when None.
+        budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
+        batch_size: The number of rows of each step; 128 when None.
+        lr: The learning rate; found when None.
+        random_state: The seed, or a source of one.
+        device: The device that trains: ``auto``, ``cpu``, ``cuda`` ...
+        verbose: Whether to print what was chosen, and progress.
+
+    Attributes:
+        offset_: The threshold: ``decision_function`` is the score minus it.
+        n_features_in_: The number of columns of X.
+
+    Raises:
+        OptionError: A contamination out of range, or an unknown score.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(100, 3))
+        >>> x[0] = 12.0
+        >>> found = VAEOutlier(contamination=0.01, steps=100, random_state=0).fit(x)
+        >>> int(found.score_samples(x).argmin())
+        0
+    """
+
+    def __init__(
+        self,
+        contamination: float | str = "auto",
+        *,
+        novelty: bool = False,
+        scoring: ScoreName = "log_likelihood",
+        variant: str = "vae",
+        latent_dim: int | None = None,
+        hidden: Sequence[int] | None = None,
+        likelihood: str | None = None,
+        support: Support | None = None,
+        schema: Schema | None = None,
+        steps: int | None = None,
+        budget: str | float | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.contamination = contamination
+        self.novelty = novelty
+        self.scoring = scoring
+        self.variant = variant
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.support = support
+        self.schema = schema
+        self.steps = steps
+        self.budget = budget
+        self.batch_size = batch_size
+        self.lr = lr
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike | Frame, y: object = None) -> Self:
+        """Train the model on X, and return the estimator.
+
+        Arguments:
+            X: The rows: an array with shape (N, D), a sparse matrix or a DataFrame.
+            y: Ignored.
+        """
+        share = AUTO_SHARE if self.contamination == "auto" else self.contamination
+        if isinstance(share, str) or not 0 < share <= 0.5:
+            raise OptionError(
+                f"contamination={self.contamination!r}: must be above 0 and at most 0.5, or 'auto'"
+            )
+        check_choice("scoring", self.scoring, tuple(SCORES))
+        data = self._fit_data(X, self.support)
+        options = {
+            "latent_dim": self.latent_dim,
+            "hidden": self.hidden,
+            "likelihood": self.likelihood,
+        }
+        self._train(data, variant_of(self.variant, **options))
+        share = NOVELTY_SHARE if self.novelty else share
+        self.offset_ = float(np.quantile(self.score_samples(X), share))
+        return self
+
+    def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return the scores of rows in nats, lower for an outlier, with shape (N,)."""
+        x = self._rows(X)
+        found: NDArray[np.float64] = scored(
+            SCORES[self.scoring], self.latent_model, x, self._noise()
+        ).numpy()
+        return found
+
+    def decision_function(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return the scores minus the threshold, negative for an outlier, with shape (N,)."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:
+        """Return -1 for an outlier and 1 for another row, with shape (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @torch.no_grad()
+    def explain(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        r"""Return how unusual each value is given the rest of its row, in nats, with shape (N, D).
+
+        .. math:: -\log p(x_j \mid x_{-j}) \approx \log \sum_k \frac{w_k}{p(x_j \mid z_k)},
+                  \qquad w_k \propto \frac{p(x, z_k)}{q(z_k \mid x)}
+
+        The columns are those of the model: ``run_.spec.columns`` where it has a schema.
+
+        Raises:
+            SupportError: A likelihood whose entries are not independent given z.
+        """
+        model, noise = self.latent_model, self._noise()
+        found = []
+        for part in self._rows(X).split(256):
+            q, p = model.posterior(part), model.prior_distribution()
+            z = draws_of(q, noise)
+            of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))
+            weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
+            weight = weight - weight.logsumexp(0)
+            found.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
+        return torch.cat(found).numpy()
+
+
+AUTO_SHARE = 0.1
+"""The share of outliers of ``contamination='auto'``."""
+
+NOVELTY_SHARE = 0.01
+"""The share of normal training rows below the threshold."""

@@ -1,0 +1,258 @@
+r"""What a model says of some entries of x given others, by self-normalized importance sampling.
+
+.. math:: \mathbb E[f(x_{\mathrm{mis}}) \mid x_{\mathrm{obs}}] \approx
+          \sum_k w_k\, \mathbb E[f(x_{\mathrm{mis}}) \mid z_k], \qquad
+          w_k \propto \frac{p(x_{\mathrm{obs}} \mid z_k)\, p(z_k)}{r(z_k \mid x_{\mathrm{obs}})},
+          \quad z_k \sim r
+
+The proposal r is a mixture of the posterior and, with a small weight, of the prior, so that no
+weight is without a bound.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent
+
+from reparam.distributions import MixedRow, mean_or_mode
+from reparam.errors import OptionError, SupportError
+from reparam.models.latent import LatentModel
+from reparam.utils.arguments import numbers
+
+FROM_PRIOR = 0.1
+"""The share of draws from the prior among those from the posterior."""
+
+N_ENTRIES = 4_000_000
+"""The largest number of entries of x that are drawn at once."""
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Weighted draws of z given the observed entries of examples.
+
+    Arguments:
+        z: The draws, with shape (K, B, L).
+        log_weight: The logarithms of their weights, which sum to one over K, with shape (K, B).
+        log_evidence: log p(x_obs) in nats, with shape (B,).
+    """
+
+    z: Tensor
+    log_weight: Tensor
+    log_evidence: Tensor
+
+    @property
+    def effective_sample_size(self) -> Tensor:
+        r"""The effective number of draws, :math:`1 / \sum_k w_k^2`, with shape (B,)."""
+        return (-(2 * self.log_weight).logsumexp(0)).exp()
+
+    def resampled(self, n: int) -> Tensor:
+        """Return n draws of z for each example, chosen by their weights, with shape (n, B, L)."""
+        chosen = torch.multinomial(self.log_weight.exp().T, n, replacement=True).T
+        index = chosen.unsqueeze(-1).expand(-1, -1, self.z.shape[-1])
+        return self.z.gather(0, index)
+
+
+@numbers(n_samples=2)
+def weighted_draws(
+    model: LatentModel, x: Tensor, c: Tensor | None, n_samples: int, from_prior: float = FROM_PRIOR
+) -> Weighted:
+    """Return weighted draws of z given the observed entries of x.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (B, *event), NaN for entries that are not observed.
+        c: Their conditions, with shape (B, C).
+        n_samples: The number K of draws for each example.
+        from_prior: The share of draws from the prior.
+
+    Raises:
+        OptionError: A share outside [0, 1).
+    """
+    if not 0 <= from_prior < 1:
+        raise OptionError(f"from_prior={from_prior}: must be at least 0 and below 1")
+    q, p = model.posterior(x, c), model.prior_distribution(c)
+    n_prior = round(from_prior * n_samples)
+    shape = torch.Size([n_samples - n_prior])
+    z = q.sample(shape)
+    if n_prior:
+        rows = torch.Size([n_prior]) if p.batch_shape else torch.Size([n_prior, len(x)])
+        z = torch.cat([z, p.sample(rows).to(z)])
+    log_p, log_q = p.log_prob(z), q.log_prob(z)
+    if n_prior:
+        share = n_prior / n_samples
+        log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
+    log_weight = model.likelihood(z, c).log_prob(model.as_event(x)) + log_p - log_q
+    evidence = log_weight.logsumexp(0)
+    return Weighted(z, log_weight - evidence, evidence - log(n_samples))
+
+
+def log_prob_of_entries(p: Distribution, x: Tensor) -> Tensor:
+    r"""Return log p of each entry of x in nats, with shape (\*, D), of independent entries.
+
+    Arguments:
+        p: The distribution of x.
+        x: The examples, with shape (\*, *event).
+
+    Raises:
+        SupportError: A distribution whose entries are not independent.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> p = Independent(Normal(torch.zeros(3), 1.0), 1)
+        >>> log_prob_of_entries(p, torch.zeros(3))
+        tensor([-0.9189, -0.9189, -0.9189])
+    """
+    if isinstance(p, MixedRow):
+        return p.log_prob_of_columns(x)
+    if not isinstance(p, Independent) or p.base_dist.event_shape:
+        raise SupportError(
+            f"{type(p).__name__} has entries that are not independent given z, so that a single "
+            "one has no density: use a likelihood such as 'gaussian'"
+        )
+    return p.base_dist.log_prob(x).flatten(-p.reinterpreted_batch_ndims)
+
+
+def log_conditionals(
+    model: LatentModel, x: Tensor, c: Tensor | None = None, n_samples: int = 200
+) -> Tensor:
+    r"""Return log p(x_j | all other entries of x) in nats, with shape (B, D).
+
+    .. math:: \log p(x_j \mid x_{-j}) \approx \log \sum_k w_k
+              - \log \sum_k \frac{w_k}{p(x_j \mid z_k)}
+
+    An entry that is NaN has 0.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (B, *event).
+        c: Their conditions, with shape (B, C).
+        n_samples: The number of draws for each example.
+
+    Raises:
+        SupportError: A likelihood whose entries are not independent given z.
+    """
+    found = []
+    for part, of_part in _parts(x, c, n_samples):
+        draws = weighted_draws(model, part, of_part, n_samples)
+        p = model.likelihood(draws.z, of_part)
+        of_entries = log_prob_of_entries(p, model.as_event(part))
+        found.append(-(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0))
+    return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """Values for missing entries.
+
+    Arguments:
+        x: The examples with a value in every entry, with shape (N, D): the mean of a quantity, and
+            the most probable class.
+        low: The lower end of the interval of every entry, with shape (N, D).
+        high: Its upper end.
+        draws: Draws of whole examples given what was observed, with shape (M, N, D).
+        effective_sample_size: The effective number of draws behind each example, with shape (N,).
+        interval: The probability of the intervals.
+    """
+
+    x: Tensor
+    low: Tensor
+    high: Tensor
+    draws: Tensor
+    effective_sample_size: Tensor
+    interval: float
+
+    def cpu(self) -> "Imputation":
+        """Return the same values on the CPU."""
+        names = ("x", "low", "high", "draws", "effective_sample_size")
+        return replace(self, **{name: getattr(self, name).cpu() for name in names})
+
+
+@numbers(n_samples=2, n_draws=0)
+def impute(
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None = None,
+    *,
+    n_samples: int = 1000,
+    n_draws: int = 0,
+    interval: float = 0.9,
+) -> Imputation:
+    """Return values for the entries of x that are NaN, given those that are not.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (N, D), NaN for missing entries.
+        c: Their conditions, with shape (N, C).
+        n_samples: The number of importance samples for each example.
+        n_draws: The number of draws of whole examples.
+        interval: The probability of the intervals, between their quantiles.
+
+    Raises:
+        OptionError: An interval outside (0, 1).
+
+    References:
+        Mattei & Frellsen, ICML 2019 (MIWAE), equations 9 to 12.
+    """
+    if not 0 < interval < 1:
+        raise OptionError(f"interval={interval}: a probability between 0 and 1 is needed")
+    found: list[tuple[Tensor, ...]] = []
+    for part, of_part in _parts(x, c, n_samples):
+        draws = weighted_draws(model, part, of_part, n_samples)
+        p = model.likelihood(draws.z, of_part)
+        weights = draws.log_weight.exp().unsqueeze(-1)
+        sampled = p.sample()
+        value = _point(p, draws.log_weight)
+        low, high = _quantiles(sampled, weights, ((1 - interval) / 2, (1 + interval) / 2))
+        again = model.likelihood(draws.resampled(max(1, n_draws)), of_part).sample()[:n_draws]
+        missing = part.isnan()
+        kept = [torch.where(missing, each, part) for each in (value, low, high, again)]
+        found.append((*kept[:3], kept[3].movedim(0, 1), draws.effective_sample_size))
+    value, low, high, again, size = (torch.cat(each) for each in zip(*found, strict=True))
+    return Imputation(value, low, high, again.movedim(1, 0), size, interval)
+
+
+def _point(p: Distribution, log_weight: Tensor) -> Tensor:
+    """Return the mean of quantities and the most probable classes over weighted draws.
+
+    Arguments:
+        p: The distribution of x for each draw of z, with batch shape (K, B).
+        log_weight: The logarithms of the weights of the draws, with shape (K, B).
+    """
+    weights = log_weight.exp().unsqueeze(-1)
+    if not isinstance(p, MixedRow):
+        return (weights * mean_or_mode(p).flatten(2)).sum(0)
+    found = torch.empty(*log_weight.shape[1:], *p.event_shape).to(log_weight)
+    for places, part in p.parts:
+        if isinstance(part, Categorical):
+            found[:, places] = (weights.unsqueeze(-1) * part.probs).sum(0).argmax(-1).to(found)
+        else:
+            found[:, places] = (weights * part.mean).sum(0)
+    return found
+
+
+def _quantiles(values: Tensor, weights: Tensor, levels: tuple[float, float]) -> list[Tensor]:
+    """Return quantiles of weighted values over the first axis, each with shape (B, D).
+
+    Arguments:
+        values: The values, with shape (K, B, D).
+        weights: Their weights, with shape (K, B, 1), which sum to one.
+        levels: The probabilities of the quantiles.
+    """
+    ordered, order = values.nan_to_num().sort(0)
+    reached = weights.expand_as(values).gather(0, order).cumsum(0)
+    found = []
+    for level in levels:
+        place = (reached < level).sum(0, keepdim=True).clamp(max=len(values) - 1)
+        found.append(ordered.gather(0, place)[0])
+    return found
+
+
+def _parts(x: Tensor, c: Tensor | None, n_samples: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield parts of examples and conditions whose draws fit in memory."""
+    n = max(1, N_ENTRIES // (n_samples * max(1, x[0].numel())))
+    for start in range(0, len(x), n):
+        rows = slice(start, start + n)
+        yield x[rows], None if c is None else c[rows]

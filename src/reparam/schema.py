@@ -1,0 +1,395 @@
+"""The schema of a table: what each column is, and how its values become numbers and return.
+
+A row of a table is a vector x of one number for each column: a quantity, days or seconds of a date,
+or the number of a class. A missing value is NaN.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.errors import DataError, OptionError, unknown
+
+Kind = Literal["real", "positive", "count", "date", "binary", "categorical", "ordinal", "ignored"]
+Stored = Literal["float", "int", "bool", "text", "date"]
+Value = str | int | float | bool
+
+QUANTITIES = ("real", "positive", "count", "date")
+"""The kinds of columns that are quantities."""
+
+CLASSES = ("binary", "categorical", "ordinal")
+"""The kinds of columns that are one of several classes."""
+
+DATE_UNITS: Mapping[str, int] = {"D": 86_400, "h": 3_600, "m": 60, "s": 1}
+"""The units of dates, by the letters of NumPy, and their seconds."""
+
+_MOST_LISTED = 8
+
+_TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool}
+"""The types of NumPy's arrays of classes, where they are not objects."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Arguments:
+        name: Its name.
+        kind: ``real``, ``positive`` and ``count`` are quantities: any real number, one above zero,
+            and a whole number from 0 on. ``date`` is a date or a time. ``binary``, ``categorical``
+            and ``ordinal`` are one of several classes, the last in an order. ``ignored`` is no part
+            of x.
+        values: The classes in their order; () for a quantity. Of an ignored column its only value,
+            where it has one.
+        stored: The type of the values in the user's table.
+        has_missing: Whether training rows lack a value.
+        missing_as_value: Whether a missing value is a value of its own, so that samples lack it
+            as often as the data.
+        decimals: The decimals of a quantity; None for any number of them.
+        low: The least training value of a quantity, in its own unit.
+        high: The largest.
+        origin: The number that x counts from. float32 would round values far from zero.
+        unit: The unit of a date, as NumPy writes it.
+        reason: Why the column is ignored.
+
+    Raises:
+        OptionError: A kind that does not exist, or classes where none, or two or more, are needed.
+
+    Example:
+        >>> Column("sex", "binary", ("F", "M")).is_class
+        True
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[Value, ...] = ()
+    stored: Stored = "float"
+    has_missing: bool = False
+    missing_as_value: bool = False
+    decimals: int | None = None
+    low: float | None = None
+    high: float | None = None
+    origin: float = 0.0
+    unit: str = "s"
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown(f"kind of column {self.name!r}", str(self.kind), get_args(Kind))
+        if self.is_class and len(self.values) < 2:
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} with the classes {list(self.values)}: two or "
+                "more are needed, so ignore the column"
+            )
+        if self.kind == "binary" and len(self.values) != 2:
+            raise OptionError(
+                f"column {self.name!r} is binary with {len(self.values)} classes: it has two, so "
+                "make it categorical"
+            )
+        if self.kind in QUANTITIES and self.values:
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} and has the classes {list(self.values)}: a "
+                "quantity has none, so make it categorical, or drop them"
+            )
+        if len(set(self.values)) < len(self.values):
+            raise OptionError(f"column {self.name!r} has a class twice: name each once")
+        if self.unit not in DATE_UNITS:
+            raise unknown(f"unit of column {self.name!r}", self.unit, DATE_UNITS)
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the column is one of several classes."""
+        return self.kind in CLASSES
+
+    @property
+    def n_values(self) -> int:
+        """The number of classes; 0 for a quantity."""
+        return len(self.values)
+
+    def encode(self, values: NDArray[Any], where: str) -> NDArray[np.float64]:
+        """Return the numbers of values, with shape (N,), NaN for a missing one.
+
+        Arguments:
+            values: float64, objects that are text or None, or datetime64, with shape (N,).
+            where: The name of the table in messages.
+
+        Raises:
+            DataError: A class that is not in the schema, or values of another type.
+        """
+        what = f"column {self.name!r} of {where}"
+        if self.is_class:
+            return self._encode_classes(values, what)
+        if self.kind == "date":
+            if values.dtype.kind != "M":
+                raise DataError(f"{what} holds no dates: give dates, as in the training data")
+            seconds = values.astype("datetime64[us]")
+            numbers = seconds.astype(np.int64) / (1e6 * DATE_UNITS[self.unit])
+            return np.where(np.isnat(values), np.nan, numbers - self.origin)
+        if values.dtype.kind == "O":
+            text = next((v for v in values if v is not None), None)
+            if text is None:
+                return np.full(len(values), np.nan)
+            row = next(i for i, v in enumerate(values) if v is not None)
+            raise DataError(
+                f"{what} is {text!r} in row {row}: a number is needed, as in the training data"
+            )
+        if values.dtype.kind == "M":
+            raise DataError(f"{what} holds dates: numbers are needed, as in the training data")
+        bad = np.isinf(values)
+        if bad.any():
+            raise DataError(
+                f"{what} is infinite in row {int(bad.argmax())}: give a finite number, or leave "
+                "the cell empty"
+            )
+        numbers = values - self.origin
+        return np.asarray(numbers, np.float64)
+
+    def _encode_classes(self, values: NDArray[Any], what: str) -> NDArray[np.float64]:
+        number_of: dict[Any, float] = {plain(v): float(i) for i, v in enumerate(self.values)}
+        is_number = values.dtype.kind == "f"
+        if values.dtype.kind == "M":
+            raise DataError(f"{what} holds dates: give classes, as in the training data")
+        missing = np.isnan(values) if is_number else np.array([v is None for v in values], bool)
+        known, inverse = np.unique(values[~missing], return_inverse=True)
+        codes = np.array([number_of.get(plain(v), np.nan) for v in known])
+        found = np.full(len(values), np.nan)
+        found[~missing] = codes[inverse] if len(known) else 0.0
+        unseen = np.isnan(found) & ~missing
+        if unseen.any():
+            row = int(unseen.argmax())
+            classes = [str(v) for v in self.values[:_MOST_LISTED]]
+            more = "" if self.n_values <= _MOST_LISTED else ", ..."
+            raise DataError(
+                f"{what} is {values[row]!r} in row {row}, and the training data have "
+                f"{', '.join(classes)}{more}: give one of these, leave the cell empty, or drop "
+                "the row"
+            )
+        return found
+
+    def as_array(self, value: object) -> NDArray[Any]:
+        """Return one value, which may be text as on the command line, as a column of one row.
+
+        Raises:
+            DataError: Text that is no number or date, in a column of such.
+
+        Example:
+            >>> Column("age", "count").as_array("40")
+            array([40.])
+        """
+        rule = {"date": "a date, such as 2024-01-31"}.get(self.kind, "a number")
+        if self.stored == "text":
+            return np.array([None if value is None else str(value)], object)
+        try:
+            if self.kind == "date":
+                return np.array([np.datetime64(str(value), "us")])
+            words = {"true": 1.0, "false": 0.0} if self.stored == "bool" else {}
+            return np.array([words.get(str(value).lower(), value)], np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"column {self.name!r} is {value!r}: {rule} is needed") from None
+
+    def decode(self, numbers: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the values of numbers of a sample, with shape (N,), in the type of the table.
+
+        Quantities are rounded to the decimals of the column and kept in its range. A missing value
+        is NaN in a column of floats, NaT in one of dates, and None in others.
+
+        Arguments:
+            numbers: The numbers, NaN for a missing value, with shape (N,).
+        """
+        missing = np.isnan(numbers)
+        if self.is_class:
+            codes = np.where(missing, 0, numbers).astype(int)
+            found = np.array([*self.values, None], object)[np.where(missing, -1, codes)]
+            return found if missing.any() else found.astype(_TYPES.get(self.stored, object))
+        quantity = numbers + self.origin
+        if self.low is not None and self.high is not None:
+            quantity = quantity.clip(self.low, self.high)
+        if self.kind == "date":
+            microseconds = np.where(missing, 0, quantity * DATE_UNITS[self.unit] * 1e6)
+            dates = (
+                (microseconds / (DATE_UNITS[self.unit] * 1e6)).round() * DATE_UNITS[self.unit] * 1e6
+            ).astype("datetime64[us]")
+            dates[missing] = np.datetime64("NaT")
+            return dates
+        if self.decimals is not None:
+            quantity = quantity.round(self.decimals)
+        if self.stored == "int" and not missing.any():
+            return quantity.astype(np.int64)
+        return quantity
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table, in their order.
+
+    Arguments:
+        columns: The columns, with those that are no part of x.
+
+    Raises:
+        OptionError: A name that occurs twice.
+
+    Example:
+        >>> schema = Schema((Column("age", "count"), Column("sex", "binary", ("F", "M"))))
+        >>> schema.encode({"age": np.array([40.0]), "sex": np.array(["M"], object)})
+        array([[40.,  1.]])
+    """
+
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise OptionError(f"the schema has two columns {twice!r}: give each its own name")
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns of x."""
+        return tuple(column for column in self.columns if column.kind != "ignored")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns of x."""
+        return tuple(column.name for column in self.features)
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether training rows lack values."""
+        return any(column.has_missing for column in self.features)
+
+    def places(self, kinds: Sequence[str]) -> list[int]:
+        """Return the places in x of the columns of some kinds."""
+        return [i for i, column in enumerate(self.features) if column.kind in kinds]
+
+    @property
+    def optional(self) -> list[int]:
+        """The places in x of the columns that training rows lack."""
+        return [i for i, column in enumerate(self.features) if column.has_missing]
+
+    @property
+    def valued_missing(self) -> list[int]:
+        """The places in x of the columns whose missing values are values of their own."""
+        return [i for i, column in enumerate(self.features) if column.missing_as_value]
+
+    @property
+    def input_size(self) -> int:
+        """The number of entries that an encoder reads for one row."""
+        n_classes = sum(column.n_values for column in self.features)
+        return len(self.places(QUANTITIES)) + n_classes + len(self.optional)
+
+    def column(self, name: str) -> Column:
+        """Return the column of x with a name.
+
+        Raises:
+            OptionError: A name that none has.
+        """
+        for column in self.features:
+            if column.name == name:
+                return column
+        raise unknown("column", name, self.names)
+
+    def encode(self, table: Mapping[str, NDArray[Any]], where: str = "x") -> NDArray[np.float64]:
+        """Return the rows of a table as x, with shape (N, D), NaN for missing values.
+
+        Arguments:
+            table: The columns by name, as ``Column.encode`` takes them; others are left out.
+            where: The name of the table in messages.
+
+        Raises:
+            DataError: A table without one of the columns, or values that no training data have.
+        """
+        lacking = [name for name in self.names if name not in table]
+        if lacking:
+            raise DataError(
+                f"{where} lacks the column {lacking[0]!r}, and has {', '.join(table) or 'none'}: "
+                "give a table with the columns of the training data"
+            )
+        return np.stack([c.encode(table[c.name], where) for c in self.features], axis=1)
+
+    def encode_given(self, given: Mapping[str, object]) -> NDArray[np.float64]:
+        """Return a row with the given values, and NaN in the other columns, with shape (D,).
+
+        Arguments:
+            given: The values by the names of their columns.
+
+        Raises:
+            OptionError: No value, or a column that does not exist.
+            DataError: A class that the training data do not have.
+        """
+        if not given:
+            raise OptionError(
+                f"given={{}}: name the value of one column or more, of {', '.join(self.names)}"
+            )
+        row = np.full(len(self.features), np.nan)
+        for name, value in given.items():
+            column = self.column(name)
+            row[self.names.index(name)] = column.encode(column.as_array(value), "given")[0]
+        return row
+
+    def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """Return the columns of x, with shape (N, D), by name, with those of a single value."""
+        found, place = {}, 0
+        for column in self.columns:
+            if column.kind != "ignored":
+                found[column.name] = column.decode(x[:, place])
+                place += 1
+            elif column.values:
+                only = np.full(len(x), column.values[0], object)
+                found[column.name] = only.astype(_TYPES.get(column.stored, object))
+        return found
+
+    def with_columns(self, changes: Mapping[str, Column]) -> "Schema":
+        """Return the schema with other columns of the same names."""
+        return replace(self, columns=tuple(changes.get(c.name, c) for c in self.columns))
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return plain values for JSON and YAML, without those that are the default."""
+        plain_values = []
+        for column in self.columns:
+            values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(column).items()}
+            own = {k: v for k, v in values.items() if k in ("name", "kind") or v != _DEFAULTS[k]}
+            plain_values.append(own)
+        return plain_values
+
+    @classmethod
+    def from_list(cls, values: object) -> "Schema":
+        """Return the schema that ``to_list`` wrote.
+
+        Raises:
+            OptionError: Anything else.
+
+        Example:
+            >>> schema = Schema((Column("sex", "binary", ("F", "M")),))
+            >>> Schema.from_list(schema.to_list()) == schema
+            True
+        """
+        if not isinstance(values, list | tuple) or not all(isinstance(v, dict) for v in values):
+            raise OptionError(f"schema={values!r}: must be a list of columns")
+        columns = []
+        for given in values:
+            for key in given:
+                if key not in _DEFAULTS:
+                    raise unknown("key of a column", str(key), _DEFAULTS)
+            if not isinstance(given.get("name"), str) or "kind" not in given:
+                raise OptionError(f"column {given!r}: needs a name and a kind")
+            columns.append(Column(**{**given, "values": tuple(given.get("values", ()))}))
+        return cls(tuple(columns))
+
+
+_DEFAULTS: dict[str, Any] = {
+    f.name: [] if f.name == "values" else f.default for f in fields(Column)
+}
+
+
+def plain(value: object) -> Value | None:
+    """Return a class as it is compared: a whole number and its float are the same.
+
+    >>> plain(np.float64(2.0)), plain("a"), plain(True)
+    (2.0, 'a', 1.0)
+    """
+    if isinstance(value, str) or value is None:
+        return value
+    return float(value)  # type: ignore[arg-type]
