@@ -10,6 +10,7 @@ from pathlib import Path
 import experiments.own_data as package
 from experiments.ledger.provenance import ROOT, provenance
 from experiments.own_data.protocols import PROTOCOLS
+from experiments.own_data.report import page
 
 STORED = ROOT / "docs" / "own-data"
 """The folder of the rows, a file for each protocol."""
@@ -22,14 +23,14 @@ def main() -> None:
         description=package.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("protocols", nargs="+", choices=PROTOCOLS)
+    parser.add_argument("protocols", nargs="*", choices=PROTOCOLS, help="none: only write the page")
     parser.add_argument("--data-dir", default=os.environ.get("REPARAM_DATA_DIR"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--sets", nargs="+", help="these sets only")
     parser.add_argument("--contenders", nargs="+", help="these contenders only")
     parser.add_argument("--rows", default=str(STORED), help="the folder of the rows")
     options = parser.parse_args()
-    if options.data_dir is None:
+    if options.data_dir is None and options.protocols:
         parser.error("give --data-dir, or set REPARAM_DATA_DIR")
     import torch
 
@@ -60,6 +61,7 @@ def main() -> None:
                     stream.write(json.dumps({**row, **facts}, allow_nan=False) + "\n")
                 shown = ", ".join(f"{k} {v:.4g}" for k, v in row["figures"].items())
                 print(f"{protocol} {case.name}, {case.contender}, seed {seed}: {shown}", flush=True)
+    folder.with_suffix(".md").write_text(page(folder), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ A subclass declares its parameters in its own constructor, as scikit-learn needs
 from abc import ABC
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -45,7 +46,7 @@ SMALL, STEPS_OF_SMALL = 500, 2000
 N_DRAWS = 64
 """The number of draws of z behind a score of a row."""
 
-_ARRAYS = ("feature_names_in_", "classes_", "labels_")
+_ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_")
 """The fitted attributes that are arrays."""
 
 STATE = "estimator.json"
@@ -93,12 +94,15 @@ class Estimator(BaseEstimator, ABC):
         model: LatentModel = self.model_
         return model
 
-    def _fit_data(self, X: ArrayLike | Frame, support: Support | None = None) -> Dataset:
+    def _fit_data(
+        self, X: ArrayLike | Frame, support: Support | None = None, may_lack: bool = False
+    ) -> Dataset:
         """Return the training data of X, after scikit-learn's checks.
 
         Arguments:
             X: An array with shape (N, D), a sparse matrix or a DataFrame.
             support: The set that contains every entry; None to find it.
+            may_lack: Whether later rows may lack values in any column.
         """
         frame = of_frame(X, "X")
         is_table = frame is not None and (
@@ -108,21 +112,29 @@ class Estimator(BaseEstimator, ABC):
             validate_data(self, X, skip_check_array=True)
             if len(frame) < 2:
                 raise ValueError(f"X has {len(frame)} sample, and at least 2 are needed")
-            data = from_table(frame, schema=self.schema)
             self._columns = list(frame.columns)
-            if self.verbose:
-                for text in data.notes:
-                    note(text)
-            return data
+            return self._of_table(frame, self.schema or schema_of(frame), may_lack)
         x = self._checked(X, reset=True)
         self._columns = list(getattr(self, "feature_names_in_", numbered(x.shape[1])))
-        if np.isnan(x).any():
+        if may_lack or np.isnan(x).any():
             table = self._table(x)
             # Numbers of an array are quantities: whether they are classes is not declared.
             kinds = {c.name: {"kind": "real"} for c in _inferred(table).columns if not _is_dead(c)}
-            return from_table(table, schema=self.schema, overrides=kinds)
+            return self._of_table(table, self.schema or schema_of(table, kinds), may_lack)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
         return from_arrays(values, support=support, name="X")
+
+    def _of_table(self, table: Table, schema: Schema, may_lack: bool) -> Dataset:
+        """Return a table as data, in which any column may lack values if ``may_lack``."""
+        if may_lack:
+            schema = schema.with_columns(
+                {c.name: replace(c, has_missing=True) for c in schema.features}
+            )
+        data = from_table(table, schema=schema)
+        if self.verbose:
+            for text in data.notes:
+                note(text)
+        return data
 
     def _checked(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         """Return X as a dense array, after scikit-learn's checks."""
@@ -153,9 +165,12 @@ class Estimator(BaseEstimator, ABC):
         seed = int(state) if isinstance(state, int | np.integer) else None
         if seed is None:
             seed = int(check_random_state(state).randint(2**31 - 1))
-        steps, early = self.steps, options.pop("early_stopping", None)
+        steps = options.pop("steps", self.steps)
+        early = options.pop("early_stopping", None)
         if len(data.split("train")) < SMALL and self.budget is None:
             steps, early = steps or STEPS_OF_SMALL, early or 0
+        if self.budget is not None:
+            steps = None
         self.run_ = fit(
             recipe_of,
             data,

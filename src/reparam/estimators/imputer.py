@@ -1,6 +1,7 @@
 """``VAEImputer``: values for missing cells."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -8,10 +9,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
+from reparam.data import Dataset, Split
 from reparam.estimators.base import Estimator, Frame, variant_of
-from reparam.evaluation.conditionals import Imputation, impute
+from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
 from reparam.schema import Schema
+
+STEPS = 3000
+"""The default number of steps: one of 20 draws costs as much as several of the ELBO."""
+
+HIDDEN, N_HIDDEN, FEWEST_LEVELS, FEWEST_VALUES = 0.05, 2000, 50, 20
+"""The share and the largest number of observed cells that are hidden in training, their least
+number to calibrate intervals, and the least number of values of a column that loses some."""
 
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
@@ -20,15 +29,16 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
     .. math:: \hat x_j = \mathbb E[x_j \mid x_{\mathrm{obs}}]
 
     for a quantity, by importance sampling, and the most probable class for another column. The
-    model is trained on the observed values alone (missing at random).
+    model is trained on the observed values alone (missing at random). A twentieth of the observed
+    quantities is hidden in training, and calibrates the intervals.
 
     Arguments:
         n_samples: The number of importance samples for each row.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
-        objective: The bound: ``iwae``, or ``elbo``, which is faster.
+        n_importance: The number of draws of the importance-weighted bound; 1 for the ELBO.
         schema: The columns of a DataFrame; inferred when None.
-        steps: The number of optimizer steps; found when None.
+        steps: The largest number of optimizer steps; 3,000 when None.
         budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
         batch_size: The number of rows of each step; 128 when None.
         lr: The learning rate; found when None.
@@ -38,6 +48,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
 
     Attributes:
         n_features_in_: The number of columns of X.
+        levels_: The levels of the intervals that would just contain each hidden quantity.
 
     References:
         Mattei & Frellsen, MIWAE, ICML 2019.
@@ -55,7 +66,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         *,
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
-        objective: str = "elbo",
+        n_importance: int = 20,
         schema: Schema | None = None,
         steps: int | None = None,
         budget: str | float | None = None,
@@ -68,7 +79,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         self.n_samples = n_samples
         self.latent_dim = latent_dim
         self.hidden = hidden
-        self.objective = objective
+        self.n_importance = n_importance
         self.schema = schema
         self.steps = steps
         self.budget = budget
@@ -85,9 +96,49 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             X: The rows, with shape (N, D), NaN for missing values; or a DataFrame.
             y: Ignored.
         """
-        data = self._fit_data(X)
-        options = {"latent_dim": self.latent_dim, "hidden": self.hidden}
-        return self._train(data, variant_of("vae", objective=self.objective, **options))
+        data = self._fit_data(X, may_lack=True)
+        made = variant_of(
+            "iwae",
+            n_importance=self.n_importance,
+            latent_dim=self.latent_dim,
+            hidden=self.hidden,
+        )
+        x, hidden = data.images, self._hidden(data)
+        seen = Split(x.masked_fill(hidden, torch.nan))
+        self._train(replace(data, splits={"train": seen}), made, steps=self.steps or STEPS)
+        self.levels_ = self._levels(x.double(), hidden)
+        return self
+
+    def _hidden(self, data: Dataset) -> torch.Tensor:
+        """Return the observed quantities that training does not see, as booleans of (N, D).
+
+        Every row, and every column, keeps most of its values.
+        """
+        x = data.images
+        draw = torch.Generator().manual_seed(N_HIDDEN)
+        is_quantity = torch.zeros(x.shape[1], dtype=torch.bool)
+        is_quantity[data.spec.quantities] = True
+        observed = ~x.isnan()
+        share = min(HIDDEN, N_HIDDEN / max(1, int(observed.sum())))
+        hidden = observed & is_quantity & (torch.rand(x.shape, generator=draw) < share)
+        is_rich = observed.sum(1, keepdim=True) > 1
+        # A column with few values needs all of them.
+        return hidden & is_rich & (observed.sum(0) >= FEWEST_VALUES)
+
+    def _levels(self, x: torch.Tensor, hidden: torch.Tensor) -> NDArray[np.float64]:
+        """Return the levels of the central intervals that just contain hidden quantities.
+
+        Arguments:
+            x: The training rows, with shape (N, D), NaN for missing values.
+            hidden: The cells that were hidden, as booleans with the same shape.
+        """
+        rows = hidden.any(1)
+        if not bool(rows.any()):
+            return np.zeros(0)
+        with isolated(self.latent_model, seed=self.run_.config["seed"]):
+            ranks = ranks_of(self.latent_model, x[rows], hidden[rows])
+        found: NDArray[np.float64] = (2 * ranks[~ranks.isnan()] - 1).abs().numpy()
+        return found
 
     def transform(self, X: ArrayLike | Frame) -> Any:
         """Return the rows with a value in every cell, in the form of X."""
@@ -108,15 +159,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             interval: The probability of the intervals.
             random_state: The seed of the draws.
         """
-        x = self._rows(X)
+        x, level = self._rows(X), interval
+        if len(self.levels_) >= FEWEST_LEVELS and 0 < interval < 1:
+            level = float(np.quantile(self.levels_, interval).clip(1e-3, 1 - 1e-3))
         with isolated(self.latent_model, seed=random_state):
-            return impute(
+            found = impute(
                 self.latent_model,
                 x,
                 n_samples=self.n_samples,
                 n_draws=n_draws,
-                interval=interval,
+                interval=level,
             )
+        return replace(found, interval=interval)
 
     def _filled(self, X: ArrayLike | Frame, rows: torch.Tensor) -> Any:
         found = self._as_given(rows, X)

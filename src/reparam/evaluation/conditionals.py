@@ -11,7 +11,7 @@ weight is without a bound.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import log
+from math import log, nan
 
 import torch
 from torch import Tensor
@@ -212,6 +212,38 @@ def impute(
         found.append((*kept[:3], kept[3].movedim(0, 1), draws.effective_sample_size))
     value, low, high, again, size = (torch.cat(each) for each in zip(*found, strict=True))
     return Imputation(value, low, high, again.movedim(1, 0), size, interval)
+
+
+@numbers(n_samples=2)
+def ranks_of(model: LatentModel, x: Tensor, hidden: Tensor, n_samples: int = 500) -> Tensor:
+    r"""Return where known entries lie in their distribution given the others, from 0 to 1.
+
+    .. math:: u_j = P(X_j < x_j \mid x_{\mathrm{rest}})
+              + \tfrac12 P(X_j = x_j \mid x_{\mathrm{rest}})
+
+    Of a model that is right the ranks of continuous entries are uniform.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (N, D).
+        hidden: The entries that are hidden, as booleans with the same shape.
+        n_samples: The number of importance samples for each example.
+
+    Returns:
+        The ranks, with shape (N, D), NaN for entries that were not hidden.
+    """
+    found = []
+    for part, is_hidden in zip(
+        (p for p, _ in _parts(x, None, n_samples)),
+        (p for p, _ in _parts(hidden, None, n_samples)),
+        strict=True,
+    ):
+        draws = weighted_draws(model, part.masked_fill(is_hidden, nan), None, n_samples)
+        sampled = model.likelihood(draws.z).sample()
+        below = (sampled < part).to(part) + 0.5 * (sampled == part).to(part)
+        rank = (draws.log_weight.exp().unsqueeze(-1) * below).sum(0)
+        found.append(rank.masked_fill(~is_hidden, nan))
+    return torch.cat(found)
 
 
 def _point(p: Distribution, log_weight: Tensor) -> Tensor:
