@@ -111,7 +111,8 @@ def test_the_value_that_is_wrong_is_named() -> None:
     z = rng.normal(size=(1000, 1))
     x = z + 0.3 * rng.normal(size=(1000, 4))
     x[:10, 2] += 3.0
-    found = VAEOutlier(contamination=0.01, steps=800, random_state=0).fit(x)
+    options = {"scoring": "log_likelihood", "likelihood": "gaussian"}
+    found = VAEOutlier(contamination=0.01, steps=800, random_state=0, **options).fit(x)
     assert (found.explain(x[:10]).argmax(1) == 2).all()
     assert len(set(np.argsort(found.score_samples(x))[:10]) & set(range(10))) >= 8
 

@@ -17,9 +17,9 @@ from reparam.spec import Support
 
 
 class VAEOutlier(OutlierMixin, Estimator):
-    r"""Outlier detection by the likelihood of a variational autoencoder.
+    r"""Outlier detection by a variational autoencoder.
 
-    .. math:: \mathrm{score\_samples}(x) = \log p(x), \qquad
+    .. math:: \mathrm{score\_samples}(x) = \log p(z = \mu(x)) \ \text{or}\ \log p(x), \qquad
               \mathrm{explain}(x)_j = -\log p(x_j \mid x_{-j})
 
     Train it on all rows, outliers among them; or with ``novelty=True`` on normal rows alone. Rows
@@ -31,14 +31,17 @@ class VAEOutlier(OutlierMixin, Estimator):
         novelty: Whether all training rows are normal. The threshold is then the lowest score but
             for one row in a hundred, and new rows are compared with it.
         scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; or
-            ``latent``, the density of the prior at the code.
+            ``latent``, log p(z) at the code. None is ``latent``, which outliers among the training
+            rows disturb least, and ``log_likelihood`` with ``novelty``: see docs/own-data.md.
         variant: The variant.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
-        likelihood: p(x | z) by name; None for the one that fits the data.
+        likelihood: p(x | z) by name; None is ``gaussian-fixed`` for real numbers, with the standard
+            deviations of the columns, since a learned one fits outliers too, and the default of the
+            data for others.
         support: The set that contains every entry of X, such as ``counts``; found when None.
         schema: The columns of a DataFrame; inferred when None.
-        steps: The number of optimizer steps; found when None.
+        steps: The number of optimizer steps; 1,000 when None.
         budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
         batch_size: The number of rows of each step; 128 when None.
         lr: The learning rate; found when None.
@@ -66,7 +69,7 @@ class VAEOutlier(OutlierMixin, Estimator):
         contamination: float | str = "auto",
         *,
         novelty: bool = False,
-        scoring: ScoreName = "log_likelihood",
+        scoring: ScoreName | None = None,
         variant: str = "vae",
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -110,14 +113,16 @@ class VAEOutlier(OutlierMixin, Estimator):
             raise OptionError(
                 f"contamination={self.contamination!r}: must be above 0 and at most 0.5, or 'auto'"
             )
-        check_choice("scoring", self.scoring, tuple(SCORES))
+        if self.scoring is not None:
+            check_choice("scoring", self.scoring, tuple(SCORES))
         data = self._fit_data(X, self.support)
+        usual = FIXED if data.spec.support == "real" else None
         options = {
             "latent_dim": self.latent_dim,
             "hidden": self.hidden,
-            "likelihood": self.likelihood,
+            "likelihood": self.likelihood or usual,
         }
-        self._train(data, variant_of(self.variant, **options))
+        self._train(data, variant_of(self.variant, **options), steps=self.steps or STEPS)
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(self.score_samples(X), share))
         return self
@@ -125,8 +130,9 @@ class VAEOutlier(OutlierMixin, Estimator):
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores of rows in nats, lower for an outlier, with shape (N,)."""
         x = self._rows(X)
+        name = self.scoring or ("log_likelihood" if self.novelty else "latent")
         found: NDArray[np.float64] = scored(
-            SCORES[self.scoring], self.latent_model, x, self._noise()
+            SCORES[name], self.latent_model, x, self._noise()
         ).numpy()
         return found
 
@@ -161,6 +167,9 @@ class VAEOutlier(OutlierMixin, Estimator):
             found.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
         return torch.cat(found).numpy()
 
+
+STEPS, FIXED = 1000, "gaussian-fixed"
+"""The default number of steps, and the default likelihood of real numbers."""
 
 AUTO_SHARE = 0.1
 """The share of outliers of ``contamination='auto'``."""
