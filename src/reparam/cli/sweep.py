@@ -32,7 +32,7 @@ class SweepOptions:
         seed: The seed of the search and of the runs.
     """
 
-    space: Annotated[Path, tyro.conf.arg(metavar="FILE.yaml")]
+    space: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     fixed: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
     n_trials: int = 20
     out: Path = Path("runs/sweep")
@@ -48,7 +48,7 @@ class Options:
     Every trial is a run in the folder of the sweep; 'reparam compare' shows several of them.
     """
 
-    sweep: SweepOptions
+    sweep: SweepOptions = field(default_factory=SweepOptions)
     data: DataOptions = field(default_factory=DataOptions)
 
 
@@ -58,6 +58,11 @@ def main(arguments: Sequence[str]) -> None:
     variant = words.pop(0) if words and not words[0].startswith("-") else "vae"
     options = parse(Options, "sweep VARIANT", words)
     own = options.sweep
+    if own.space is None:
+        raise OptionError(
+            "--space is needed: give a YAML file with the options to search, such as "
+            "'latent_dim: [2, 8, 32]'"
+        )
     found = sweep(
         options.data.load(),
         mapping_in(own.space, "--space"),

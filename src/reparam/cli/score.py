@@ -1,0 +1,48 @@
+"""``reparam score``: write log p(x) of every example, and of every value given the others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.output import elsewhere
+from reparam.cli.parse import verb
+from reparam.data.tables import to_frame, write_frame
+from reparam.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the log-likelihood of every example in nats, in the order of the examples.
+
+    Low values are unusual examples. With --columns the table has log p(x_j | the others) of each
+    entry too, which names the unusual value of a row.
+
+    Arguments:
+        n_samples: The number of importance samples for each example.
+        columns: Also write log p(x_j | the others) of each entry.
+        out: The file, .csv or .parquet; scores.csv in the run's folder by default.
+    """
+
+    run: RunOptions
+    examples: ExampleOptions
+    n_samples: int = 100
+    columns: bool = False
+    out: Path | None = None
+
+
+@verb
+def main(options: Options) -> None:
+    """Score a split and write the scores."""
+    run, seed = options.run.load(), options.run.seed
+    path = options.out or options.run.folder / "scores.csv"
+    if path.suffix not in (".csv", ".parquet"):
+        raise OptionError(f"--out {path}: end the name of the table in .csv or .parquet")
+    batch = options.examples.of(run, seed)
+    found = {"log_likelihood": run.log_likelihood(batch, n_samples=options.n_samples, seed=seed)}
+    if options.columns:
+        each = run.log_conditionals(batch, n_samples=max(2, options.n_samples), seed=seed)
+        names = run.spec.columns or [f"x{i}" for i in range(each.shape[1])]
+        found |= {f"log p({name})": each[:, i] for i, name in enumerate(names)}
+    with elsewhere(options.out):
+        write_frame(path, to_frame({name: values.numpy() for name, values in found.items()}))
+    print(path)
