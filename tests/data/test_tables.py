@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import feather, parquet
 
 import reparam as rp
@@ -16,7 +17,7 @@ from reparam.data.delimited import delimiter_of, is_header
 from reparam.data.files import kind_of_file
 from reparam.data.infer import read_schema, schema_of
 from reparam.data.inspect import inspect
-from reparam.data.mixed import from_table, rows_of
+from reparam.data.mixed import filled, from_table, rows_of
 from reparam.data.tables import Table, of_frame, read_table, to_frame
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.schema import Column, Schema
@@ -90,7 +91,7 @@ def test_decoding_returns_the_table(tmp_path: Path) -> None:
     table = of_frame(frame)
     assert table is not None
     schema = schema_of(table)
-    found = to_frame(schema.decode(rows_of(table, schema).double().numpy()), frame)
+    found = to_frame(schema.decode(rows_of(table, schema).double().numpy()), "pandas")
     assert list(found.columns) == list(frame.columns)
     assert found["age"].tolist() == frame["age"].tolist()
     assert found["sex"].tolist() == frame["sex"].tolist()
@@ -415,6 +416,77 @@ def test_rows_that_no_training_data_have_are_refused(frame: pd.DataFrame, said: 
         run.encode(frame)
     for words in said:
         assert words in str(found.value)
+
+
+def test_known_cells_keep_their_values() -> None:
+    frame = people()
+    table = of_frame(frame)
+    assert table is not None
+    schema = schema_of(table)
+    new = frame.assign(age=120, note="kept")
+    other = of_frame(new)
+    assert other is not None
+    full = to_frame(filled(other, schema, torch.zeros(ROWS, 6)), "pandas", new)
+    assert full["age"].tolist() == [120] * ROWS
+    assert full["note"].tolist() == ["kept"] * ROWS
+    known = frame["height"].notna()
+    assert full["height"][known].tolist() == frame["height"][known].tolist()
+    assert full["height"].notna().all()
+    assert full["city"].notna().all()
+
+
+def test_kinds_and_ranges_are_those_of_training_rows() -> None:
+    frame = people()
+    frame.loc[0, "age"] = 1000
+    frame.loc[1, "city"] = "Rom"
+    table = of_frame(frame)
+    assert table is not None
+    splits = {"train": np.arange(2, ROWS), "test": np.arange(2)}
+    schema = from_table(table, splits=splits).spec.schema
+    assert schema is not None
+    assert schema.column("age").high is not None
+    assert schema.column("age").high < 1000  # type: ignore[operator]
+    assert "Rom" in schema.column("city").values
+
+
+def test_labels_of_another_file_are_numbered_as_in_training(tmp_path: Path) -> None:
+    frame = people(200)
+    frame["city"] = frame["city"].fillna("Ulm")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame[frame["city"] != "Köln"].to_csv(tmp_path / "b.csv", index=False)
+    data = rp.data.load("table", path=tmp_path / "a.csv", target="city")
+    run = rp.fit(rp.variants.vae(data.spec, hidden=(4,)), data, steps=1, progress=False)
+    other = run.dataset(path=tmp_path / "b.csv")
+    assert other.class_names == ("Bonn", "Köln", "Ulm")
+    assert other.labels is not None
+    assert set(other.labels.tolist()) == {0, 2}
+
+
+def test_text_stays_text_in_another_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "a,b\n" + "".join(f"{'12x'[n % 3]},{n / 7}\n" for n in range(60))
+    )
+    (tmp_path / "b.csv").write_text("a,b\n1,2.5\n2,3.5\n")
+    data = rp.data.read(tmp_path / "a.csv")
+    run = rp.fit(rp.variants.vae(data.spec, hidden=(4,)), data, steps=1, progress=False)
+    assert run.encode(run.table(tmp_path / "b.csv")).shape[0] == 2
+
+
+def test_a_column_of_numbers_and_text_is_categorical_on_request(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(
+        "a,b\n" + "".join(f"{n % 5},{n / 7}\n" for n in range(60)) + "5b,1\n"
+    )
+    (tmp_path / "schema.yaml").write_text("a: categorical")
+    data = rp.data.read(tmp_path / "x.csv", schema=tmp_path / "schema.yaml")
+    assert data.spec.schema is not None
+    assert "5b" in data.spec.schema.column("a").values
+
+
+def test_empty_lines_and_marks_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("\n\na,b\n1,2\n3,x\n")
+    assert list(read_table(tmp_path / "x.csv").columns) == ["a", "b"]
+    (tmp_path / "y.csv").write_bytes("\ufeffa,b\n1,2\n".encode())
+    assert list(read_table(tmp_path / "y.csv", encoding="utf-8").columns) == ["a", "b"]
 
 
 def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path) -> None:

@@ -51,6 +51,19 @@ def test_a_missing_value_may_be_a_value() -> None:
     torch.testing.assert_close(row(missing=True).log_prob(x), row().log_prob(x) + log(0.25))
 
 
+def test_missing_values_of_rows_under_many_draws_of_z() -> None:
+    logits = torch.randn(5, 4, 1)
+    loc = torch.randn(5, 4, 2)
+    p = MixedRow([MixedPart(torch.tensor([0, 1]), Normal(loc, 1.0))], logits, torch.tensor([1]))
+    x = torch.tensor([[0.0, 1.0], [0.0, nan], [1.0, nan], [2.0, 2.0]])
+    found = p.log_prob(x)
+    assert found.shape == (5, 4)
+    of_missing = torch.nn.functional.logsigmoid(logits[:, 1, 0])
+    expected = Normal(loc[:, 1, 0], 1.0).log_prob(torch.tensor(0.0)) + of_missing
+    torch.testing.assert_close(found[:, 1], expected)
+    torch.testing.assert_close(p.observed.log_prob(x)[:, 1], expected - of_missing)
+
+
 def test_draws_have_the_shares_of_classes_and_of_missing_values() -> None:
     torch.manual_seed(0)
     draws = row(missing=True).sample(torch.Size([20_000]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
@@ -15,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import reparam as rp
 from reparam.errors import OptionError, RunError
 from reparam.estimators import (
     VAE,
@@ -115,6 +117,40 @@ def test_the_value_that_is_wrong_is_named() -> None:
     found = VAEOutlier(contamination=0.01, steps=800, random_state=0, **options).fit(x)
     assert (found.explain(x[:10]).argmax(1) == 2).all()
     assert len(set(np.argsort(found.score_samples(x))[:10]) & set(range(10))) >= 8
+
+
+def test_a_dataframe_of_numbers_with_missing_values_is_filled() -> None:
+    rows = pd.DataFrame(X, index=range(10, 160))
+    rows[4] = 3.0
+    rows.iloc[::5, 1] = np.nan
+    rows.iloc[::7, 4] = np.nan
+    found = VAEImputer(n_samples=20, steps=20, random_state=0).fit_transform(rows)
+    assert not np.isnan(found).any()
+    assert (found[:, 4] == 3.0).all()
+
+
+def test_missing_values_may_be_values_and_are_not_what_is_asked() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=300) + 50, "sex": rng.choice(["F", "M"], 300)})
+    rows.loc[rng.random(300) < 0.5, "a"] = np.nan
+    table = rp.data.of_frame(rows)
+    assert table is not None
+    data = rp.data.from_table(table, missing_as_value=True)
+    run = rp.fit(rp.variants.vae, data, steps=300, lr=0.005, progress=False)
+    drawn = run.sample_given({"sex": "F"}, 400)
+    assert 0.35 < drawn[:, 0].isnan().float().mean() < 0.65
+    filled = run.impute(rows, n_draws=2)
+    assert not filled.draws.isnan().any()
+    assert (filled.low[:, 0] > 40).all()
+
+
+def test_a_loaded_sampler_returns_the_same_library(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"a": np.arange(60) % 7, "b": ["x", "y", "z"] * 20})
+    found = VAESampler(prior=None, steps=10, random_state=0).fit(rows)
+    found.save(tmp_path / "it")
+    again = VAESampler.load(tmp_path / "it")
+    assert isinstance(again.sample(3), pl.DataFrame)
+    assert again.sample(3).equals(found.sample(3))
 
 
 def test_every_score_finds_a_far_row() -> None:

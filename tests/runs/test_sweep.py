@@ -40,7 +40,7 @@ def test_a_sweep_goes_on_and_holds_its_space(tmp_path: Path) -> None:
     again = sweep(rows(), SPACE, out=tmp_path, n_trials=3, options=FIXED)
     assert {t.number for t in first} < {t.number for t in again}
     assert len(again) == 3
-    with pytest.raises(RunError, match="holds a sweep over latent_dim"):
+    with pytest.raises(RunError, match="holds a sweep with another space"):
         sweep(rows(), {"latent_dim": [7]}, out=tmp_path, n_trials=4, options=FIXED)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
+from reparam.data.files import is_place
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Options:
     """Write the rows of a table with a value in every cell.
 
     A missing quantity becomes its mean given the other cells of the row, and a missing class the
-    most probable one. Rows keep their order.
+    most probable one. Rows keep their order, and the cells of a file that are known their values.
 
     Arguments:
         n_samples: The number of importance samples for each row.
@@ -31,15 +32,16 @@ class Options:
 @verb
 def main(options: Options) -> None:
     """Impute the rows and write them."""
-    run = options.run.load()
-    batch = options.examples.of(run, options.run.seed)
+    run, given = options.run.load(), options.examples.data
+    table = run.table(given) if given is not None and is_place(given) else None
+    rows: object = options.examples.of(run, options.run.seed) if table is None else table
     found = run.impute(
-        batch, n_samples=options.n_samples, n_draws=options.n_draws, seed=options.run.seed
+        rows, n_samples=options.n_samples, n_draws=options.n_draws, seed=options.run.seed
     )
     default = options.run.folder / "imputed.csv"
     if not options.n_draws:
-        return write_table(options.out, default, found.x, run)
+        return write_table(options.out, default, found.x, run, table)
     path = options.out or default
-    for i, rows in enumerate(found.draws, start=1):
-        write_table(path.with_stem(f"{path.stem}-{i}"), default, rows, run)
+    for i, drawn in enumerate(found.draws, start=1):
+        write_table(path.with_stem(f"{path.stem}-{i}"), default, drawn, run, table)
     return None

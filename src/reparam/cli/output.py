@@ -13,7 +13,8 @@ from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
-from reparam.data.tables import write_frame
+from reparam.data.mixed import filled
+from reparam.data.tables import Table, to_frame, write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
@@ -113,7 +114,9 @@ def write_lines(out: Path | None, lines: Sequence[str], tokens: Tensor) -> None:
     print(out)
 
 
-def write_table(out: Path | None, default: Path, rows: Tensor, run: Run) -> None:
+def write_table(
+    out: Path | None, default: Path, rows: Tensor, run: Run, table: Table | None = None
+) -> None:
     """Write rows of a table with the columns and classes of the training data.
 
     Arguments:
@@ -121,6 +124,7 @@ def write_table(out: Path | None, default: Path, rows: Tensor, run: Run) -> None
         default: The file in the run's folder.
         rows: The rows x, with shape (N, D).
         run: The run.
+        table: The table whose missing cells get the values of the rows; None for new rows.
 
     Raises:
         OptionError: An unknown ending.
@@ -131,7 +135,11 @@ def write_table(out: Path | None, default: Path, rows: Tensor, run: Run) -> None
         if path.suffix == ".npy":
             write_array(path, rows.cpu().numpy())
         elif path.suffix in (".csv", ".parquet"):
-            write_frame(path, run.to_table(rows))
+            schema = run.spec.schema
+            if table is None or schema is None:
+                write_frame(path, run.to_table(rows))
+            else:
+                write_frame(path, to_frame(filled(table, schema, rows)))
         else:
             raise OptionError(f"--out {path}: end the name of a table in .csv, .parquet or .npy")
     print(path)

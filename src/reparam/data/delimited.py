@@ -130,6 +130,9 @@ def read_delimited(
 
     missing = (*MISSING, *na_values)
     data = decoded(path, encoding)
+    n_empty = len(data) - len(data.lstrip(b"\r\n"))
+    n_lines = data[:n_empty].count(b"\n")
+    data = data[n_empty:]
     lines = first_lines(data)
     if not lines:
         raise DataError(
@@ -191,7 +194,7 @@ def read_delimited(
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows of {len(names)} cells: give one row for each example")
     cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
-    return Text(cells, 1 + int(has_header), notes)
+    return Text(cells, 1 + n_lines + int(has_header), notes)
 
 
 def decoded(path: Path, encoding: str | None = None) -> bytes:
@@ -225,7 +228,8 @@ def decoded(path: Path, encoding: str | None = None) -> bytes:
             f"{path} is no {name} text: line {row} has the byte 0x{data[error.start]:02x}; save it "
             "as UTF-8, or give its encoding, such as encoding='latin-1'"
         ) from error
-    return data if name == "utf-8" else text.lstrip("\ufeff").encode()
+    is_plain = name == "utf-8" and not text.startswith("\ufeff")
+    return data if is_plain else text.lstrip("\ufeff").encode()
 
 
 def first_lines(data: bytes) -> list[str]:
@@ -304,7 +308,11 @@ def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cell
 
 
 def values_of(
-    cells: Cells, place: object, first_line: int = 1
+    cells: Cells,
+    place: object,
+    first_line: int = 1,
+    is_text: bool = False,
+    may_be_mixed: bool = False,
 ) -> tuple[NDArray[Any], Stored, list[str]]:
     """Return the values of a column of text, their type, and remarks.
 
@@ -314,6 +322,8 @@ def values_of(
         cells: The column.
         place: The file in messages.
         first_line: The number of the line of the first row.
+        is_text: Whether the column stays text, whatever its cells.
+        may_be_mixed: Whether a column of which few cells are no numbers is text, and no mistake.
 
     Raises:
         DataError: A column of numbers in which a few cells are none.
@@ -323,6 +333,8 @@ def values_of(
         array([1.5, 2. , nan])
     """
     words, notes = cells.distinct, list[str]()
+    if is_text:
+        return cells.spread(np.array(words, object), None), "text", notes
     if any(set(words) == pair for pair in _BOOLEANS):
         truth = np.array([word.lower() == "true" for word in words], float)
         return cells.spread(truth, np.nan), "bool", notes
@@ -341,7 +353,7 @@ def values_of(
         return cells.spread(numbers, np.nan), "int" if is_whole else "float", notes
     counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(words))
     n_numbers, n = int(counts[np.array(is_number, bool)].sum()), int(counts.sum())
-    if n_numbers >= FEWEST_NUMBERS and ALMOST <= n_numbers / n < 1:
+    if not may_be_mixed and n_numbers >= FEWEST_NUMBERS and ALMOST <= n_numbers / n < 1:
         other = is_number.index(False)
         row = cells.first_row(other)
         raise DataError(

@@ -4,7 +4,7 @@ It also states what a run records of its training data, so that data which are g
 the run goes on, can be compared with them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from torch.utils.data import DataLoader
 from reparam.batch import Batch
 from reparam.data.arrays import as_tensor
 from reparam.data.batches import Batches
-from reparam.data.checks import as_labels, as_numbers, as_rows, check_values, fitted
+from reparam.data.checks import UNLABELED, as_labels, as_numbers, as_rows, check_values, fitted
 from reparam.data.dataset import Dataset
 from reparam.data.in_memory import read
 from reparam.data.mixed import rows_given
 from reparam.data.preparation import Preparation, fingerprint
 from reparam.data.registry import SOURCES, current_name
 from reparam.data.stream import Stream, StreamBatches
-from reparam.errors import OptionError, ShapeError
+from reparam.errors import DataError, OptionError, ShapeError
 from reparam.spec import DataSpec
 from reparam.utils.files import as_path, stored_path
 
@@ -58,6 +58,33 @@ def prepared(
     if labels is not None:
         _check_classes("data", int(labels.max()) + 1, n_classes)
     return under_condition(known.dataset(values, labels, covariates), known.spec, n_classes)
+
+
+def renumbered(data: Dataset, names: Sequence[str]) -> Dataset:
+    """Return data with the classes of the labels numbered as in a list of names.
+
+    Arguments:
+        data: The data, whose labels have names.
+        names: The names of the classes of the training data, in order.
+
+    Raises:
+        DataError: A class that is not in the list.
+    """
+    if data.class_names == tuple(names):
+        return data
+    unseen = [name for name in data.class_names if name not in names]
+    if unseen:
+        raise DataError(
+            f"{data.name!r} has the class {unseen[0]!r}, and the training data have "
+            f"{', '.join(names)}: leave these rows out"
+        )
+    places = torch.tensor([*(list(names).index(name) for name in data.class_names), UNLABELED])
+    splits = {
+        key: split if split.y is None else replace(split, y=places[split.y])
+        for key, split in data.splits.items()
+    }
+    spec = replace(data.spec, n_classes=len(names))
+    return replace(data, splits=splits, class_names=tuple(names), spec=spec)
 
 
 def under_condition(

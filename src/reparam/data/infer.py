@@ -61,6 +61,7 @@ def schema_of(
         >>> [column.kind for column in schema_of(table, {"age": {"kind": "count"}}).columns]
         ['count', 'binary']
     """
+    refuse_infinite(table)
     given = dict(overrides or {})
     for name, override in given.items():
         if name not in table.columns:
@@ -80,6 +81,21 @@ def schema_of(
     return schema
 
 
+def refuse_infinite(table: Table) -> None:
+    """Refuse infinite numbers in a table.
+
+    Raises:
+        DataError: Gives the column and the row.
+    """
+    for name, values in table.columns.items():
+        if values.dtype.kind == "f" and np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
+            raise DataError(
+                f"column {name!r} of {table.name} is infinite in row {row}: replace the value, or "
+                "leave the cell empty"
+            )
+
+
 def column_of(table: Table, name: str, override: Override) -> Column:
     """Return what a column of a table is.
 
@@ -92,9 +108,6 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     missing = missing_in(values)
     there = values[~missing]
     what = f"column {name!r} of {table.name}"
-    if values.dtype.kind == "f" and np.isinf(there).any():
-        row = int(np.isinf(values).argmax())
-        raise DataError(f"{what} is infinite in row {row}: replace the value, or leave it empty")
     column = Column(name, "ignored", stored=stored, has_missing=bool(missing.any()))
     distinct = np.unique(there)
     kind = override.get("kind")
@@ -106,9 +119,7 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     elif kind == "ignored":
         return replace(column, reason="by the schema")
     if kind == "ignored":
-        only = (
-            (plain_value(distinct[0], stored),) if len(distinct) == 1 and not missing.any() else ()
-        )
+        only = (plain_value(distinct[0], stored),) if len(distinct) == 1 else ()
         return replace(column, values=() if stored == "date" else only)
     if kind in QUANTITIES:
         _check_quantity(there, str(kind), what)
@@ -121,6 +132,29 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     if stored == "date":
         raise DataError(f"{what} holds dates, which are no classes: make it date, or ignore it")
     return replace(column, kind=str(kind), values=tuple(classes))  # type: ignore[arg-type]
+
+
+def with_classes(
+    schema: Schema, table: Table, overrides: Mapping[str, Override] | None = None
+) -> Schema:
+    """Return a schema whose columns of classes have all classes of a table.
+
+    Arguments:
+        schema: The schema of some rows of the table.
+        table: The table.
+        overrides: What the user says of columns; classes that the user lists are all there are.
+    """
+    changes = {}
+    for column in schema.features:
+        if not column.is_class or "values" in (overrides or {}).get(column.name, {}):
+            continue
+        values = table.columns[column.name]
+        distinct = [plain_value(v, column.stored) for v in np.unique(values[~missing_in(values)])]
+        if len(distinct) > column.n_values:
+            # A third class makes a column categorical that is binary in the training rows.
+            kind: Kind = "categorical" if column.kind == "binary" else column.kind
+            changes[column.name] = replace(column, kind=kind, values=tuple(distinct))
+    return schema.with_columns(changes)
 
 
 def inferred(

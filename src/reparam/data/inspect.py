@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reparam.data.infer import missing_in, plain_value
 from reparam.data.tables import Table
+from reparam.errors import unknown
 from reparam.schema import Column, Schema
 
 N_FOR_LEAKS = 5_000
@@ -65,6 +66,9 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
         schema: Its columns.
         target: The column that holds the labels, which other columns should not reveal.
 
+    Raises:
+        OptionError: A target that does not exist.
+
     Example:
         >>> from reparam.data.infer import schema_of
         >>> columns = {"age": np.arange(20.0, 80) % 5, "sex": np.array(["F", "M"] * 30, object)}
@@ -73,6 +77,8 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
         >>> report.n_duplicates, [column.kind for column in report.columns]
         (50, ['ordinal', 'binary'])
     """
+    if target is not None and target not in table.columns:
+        raise unknown(f"column of {table.name}", target, table.columns)
     leaks = leaking(table, schema, target) if target is not None else {}
     found = []
     for column in schema.columns:
@@ -92,8 +98,12 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
 
 def duplicates(table: Table) -> int:
     """Return the number of rows that equal an earlier one."""
-    codes = [_codes(values) for values in table.columns.values()]
-    return len(table) - len(np.unique(np.stack(codes, 1), axis=0))
+    found = np.zeros(len(table), np.int64)
+    for values in table.columns.values():
+        # The number of each distinct beginning of a row, extended by one column.
+        codes = _codes(values) + 1
+        _, found = np.unique(found * (codes.max() + 1) + codes, return_inverse=True)
+    return len(table) - len(np.unique(found))
 
 
 def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:

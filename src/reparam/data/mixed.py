@@ -12,7 +12,14 @@ from torch import Tensor
 from reparam.data.arrays import as_tensor
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
 from reparam.data.dataset import Dataset, Split
-from reparam.data.infer import Override, column_of, missing_in, schema_of
+from reparam.data.infer import (
+    Override,
+    column_of,
+    missing_in,
+    refuse_infinite,
+    schema_of,
+    with_classes,
+)
 from reparam.data.tables import Table, of_frame, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema
@@ -64,6 +71,31 @@ def as_table(values: object, name: str = "x") -> Table | None:
     return of_frame(values, name)
 
 
+def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table, with the values of rows in the cells that are missing.
+
+    Cells that are known keep their values to the last digit, and so do columns that are no part of
+    x.
+
+    Arguments:
+        table: The table.
+        schema: The columns of x.
+        rows: The rows x with a value in every entry, with shape (N, D).
+    """
+    found, names = {}, schema.names
+    drawn = schema.decode(rows.double().numpy())
+    for name, values in table.columns.items():
+        missing = missing_in(values)
+        if name in drawn and (name in names or missing.any()):
+            new = drawn[name] if values.dtype.kind in "OM" else drawn[name].astype(float)
+            values = np.where(missing, new, values)
+        kind = table.stored[name]
+        if kind in ("int", "bool") and not missing_in(values).any():
+            values = values.astype(np.int64 if kind == "int" else bool)
+        found[name] = values
+    return found
+
+
 def from_table(
     table: Table,
     *,
@@ -97,15 +129,21 @@ def from_table(
         >>> from_table(table, target="sex").spec.n_classes
         2
     """
+    refuse_infinite(table)
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     if y is not None:
         labels = as_labels(y, len(table))
     if target is not None:
-        labels, classes = labels_of(table, target)
+        labels, classes = labels_of(table, target, (overrides or {}).get(target, {}))
         table = table.without(target)
         overrides = {k: v for k, v in (overrides or {}).items() if k != target}
-    found = schema or schema_of(table, overrides, missing_as_value)
+    places = {"train": np.arange(len(table))} if splits is None else splits
+    # Kinds and ranges are those of training rows; a class may be in other rows alone.
+    trained = table.take(places["train"])
+    found = schema or with_classes(
+        schema_of(trained, overrides, missing_as_value), table, overrides
+    )
     x = rows_of(table, found)
     spec = DataSpec(
         (x.shape[1],),
@@ -116,7 +154,6 @@ def from_table(
         schema=found,
     )
     whole = Split(x, labels)
-    places = {"train": np.arange(len(x))} if splits is None else splits
     parts = {
         key: whole.take(torch.from_numpy(places[key]))
         for key in ("train", "validation", "test")
@@ -125,12 +162,15 @@ def from_table(
     return Dataset(name, spec, parts, class_names=classes, notes=remarks(table, found))
 
 
-def labels_of(table: Table, target: str) -> tuple[Tensor, tuple[str, ...]]:
+def labels_of(
+    table: Table, target: str, override: Override | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
     """Return the labels in a column of a table, -1 for missing ones, and the names of the classes.
 
     Arguments:
         table: The table.
         target: The name of the column.
+        override: What the user says of it.
 
     Raises:
         OptionError: A column that does not exist.
@@ -138,7 +178,7 @@ def labels_of(table: Table, target: str) -> tuple[Tensor, tuple[str, ...]]:
     """
     if target not in table.columns:
         raise unknown(f"column of {table.name}", target, table.columns)
-    column: Column = column_of(table, target, {})
+    column: Column = column_of(table, target, override or {})
     values = table.columns[target]
     if not column.is_class:
         n = len(np.unique(values[~missing_in(values)]))

@@ -4,7 +4,7 @@ Parquet, Arrow and DataFrames have types; the types of delimited text are found.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,6 +31,9 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 
 COLUMNAR = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 """The endings of files of typed columns."""
+
+READING = ("na_values", "delimiter", "header", "encoding", "skip_bad_rows")
+"""The options of ``read_table`` that a run records."""
 
 MOST_DECIMALS = 9
 """More decimals than this are rounding errors of binary numbers."""
@@ -77,6 +80,8 @@ def read_table(
     na_values: Sequence[str] = (),
     encoding: str | None = None,
     skip_bad_rows: bool = False,
+    text_columns: Collection[str] = (),
+    mixed_columns: Collection[str] = (),
 ) -> Table:
     """Return the table in a file: delimited text, Parquet or Arrow.
 
@@ -87,6 +92,8 @@ def read_table(
         na_values: Further cells of text that are missing values, beside ``delimited.MISSING``.
         encoding: The encoding of text; UTF-8 when None.
         skip_bad_rows: Whether rows of text with another number of cells are left out.
+        text_columns: The columns of text that stay text, whatever their cells.
+        mixed_columns: The columns that are text where some of their cells are no numbers.
 
     Raises:
         DataError: A file that is missing, damaged or empty; the message names row and column.
@@ -118,7 +125,10 @@ def read_table(
     decimals: dict[str, int | None] = {}
     notes = [*text.notes]
     for cells in text.columns:
-        columns[cells.name], kind, more = values_of(cells, place, text.first_line)
+        is_text = cells.name in text_columns
+        columns[cells.name], kind, more = values_of(
+            cells, place, text.first_line, is_text, cells.name in mixed_columns
+        )
         stored[cells.name] = kind
         notes += more
         if kind in ("int", "float"):
@@ -189,12 +199,25 @@ def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
     return Table(name, columns, kinds, decimals)
 
 
-def to_frame(columns: Mapping[str, NDArray[Any]], like: object = None) -> Any:
-    """Return columns as a DataFrame of the library of another; as a table of Arrow without one.
+def backend_of(frame: object) -> str | None:
+    """Return the name of the library of a DataFrame; None for anything else.
+
+    >>> backend_of(np.zeros(3)) is None
+    True
+    """
+    table = table_of(frame, "x")
+    return None if table is None else str(table.implementation.value)
+
+
+def to_frame(
+    columns: Mapping[str, NDArray[Any]], backend: str | None = None, like: object = None
+) -> Any:
+    """Return columns as a DataFrame, or as a table of Arrow.
 
     Arguments:
         columns: The columns by name, as ``Schema.decode`` returns them.
-        like: A DataFrame of pandas, polars or Arrow.
+        backend: The library, such as ``pandas`` or ``polars``; None for Arrow.
+        like: A DataFrame of pandas with as many rows, whose index the result gets.
 
     Example:
         >>> to_frame({"age": np.array([40, 32])}).to_pylist()
@@ -203,12 +226,17 @@ def to_frame(columns: Mapping[str, NDArray[Any]], like: object = None) -> Any:
     import pyarrow as pa
 
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
-    frame = table_of(like, "x")
-    if frame is None:
+    if backend is None:
         return table
     import narwhals as nw
 
-    return nw.from_arrow(table, backend=frame.implementation).to_native()
+    library: Any = backend
+    found: Any = nw.from_arrow(table, backend=library).to_native()
+    other: Any = table_of(like, "x")
+    index = None if other is None else nw.maybe_get_index(other)
+    if index is not None:
+        found.index = index
+    return found
 
 
 def write_frame(path: Path, table: "pa.Table") -> None:

@@ -77,6 +77,11 @@ class MixedRow(DeclaredDistribution):
         return constraints.real_vector
 
     @property
+    def observed(self) -> "MixedRow":
+        """The distribution of rows of which NaN is not known, and no value of its own."""
+        return MixedRow(self.parts)
+
+    @property
     def mean(self) -> Tensor:
         """The mean of each quantity, and the most probable of classes; no value is missing."""
         return self._joined([mean_or_mode(part.distribution) for part in self.parts])
@@ -105,7 +110,8 @@ class MixedRow(DeclaredDistribution):
             return found
         is_missing = missing[..., self.missing_places]
         of_missing = logsigmoid(torch.where(is_missing, self.missing_logits, -self.missing_logits))
-        return found.index_add(-1, self.missing_places, of_missing.expand_as(is_missing).to(found))
+        of_missing = of_missing.expand(*found.shape[:-1], of_missing.shape[-1])
+        return found.index_add(-1, self.missing_places, of_missing.to(found))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p of the observed columns of each row in nats."""

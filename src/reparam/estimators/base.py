@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,7 +23,7 @@ from torch import Tensor
 from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import numbered, rows_of
-from reparam.data.tables import table_of_numbers, to_frame
+from reparam.data.tables import backend_of, table_of_numbers, to_frame
 from reparam.errors import DataError, OptionError, RunError, unknown
 from reparam.estimators.scores import shared_noise
 from reparam.models.latent import LatentModel
@@ -32,7 +33,7 @@ from reparam.runs.fit import fit
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.runs.run import Run
-from reparam.schema import QUANTITIES, Schema
+from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
 from reparam.training.checkpoint import save_tensors
 from reparam.utils.files import as_path, read_json, write_json
@@ -48,6 +49,9 @@ N_DRAWS = 64
 
 _ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_")
 """The fitted attributes that are arrays."""
+
+_PRIVATE = ("_columns", "_is_mixed", "_backend", "_seed")
+"""The attributes that say which form X has."""
 
 STATE = "estimator.json"
 """The file of an estimator's parameters in a folder."""
@@ -104,11 +108,12 @@ class Estimator(BaseEstimator, ABC):
             support: The set that contains every entry; None to find it.
             may_lack: Whether later rows may lack values in any column.
         """
-        frame = of_frame(X, "X")
-        is_table = frame is not None and (
+        self._seed = self._drawn_seed()
+        frame, self._backend = of_frame(X, "X"), backend_of(X)
+        self._is_mixed = frame is not None and (
             self.schema is not None or any(v.dtype.kind != "f" for v in frame.columns.values())
         )
-        if frame is not None and is_table:
+        if frame is not None and self._is_mixed:
             validate_data(self, X, skip_check_array=True)
             if len(frame) < 2:
                 raise ValueError(f"X has {len(frame)} sample, and at least 2 are needed")
@@ -136,6 +141,13 @@ class Estimator(BaseEstimator, ABC):
                 note(text)
         return data
 
+    def _drawn_seed(self) -> int:
+        """Return the seed of a fit, by ``random_state``."""
+        state = self.random_state
+        if isinstance(state, int | np.integer):
+            return int(state)
+        return int(check_random_state(state).randint(2**31 - 1))
+
     def _checked(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         """Return X as a dense array, after scikit-learn's checks."""
         x: Any = validate_data(
@@ -147,7 +159,7 @@ class Estimator(BaseEstimator, ABC):
             ensure_all_finite="allow-nan",
             ensure_min_samples=2 if reset else 1,
         )
-        dense: NDArray[Any] = x.toarray() if hasattr(x, "toarray") else x
+        dense: NDArray[Any] = x.toarray() if issparse(x) else x
         return dense if dense.dtype == np.uint8 else dense.astype(np.float64)
 
     def _table(self, x: NDArray[Any]) -> Table:
@@ -161,10 +173,6 @@ class Estimator(BaseEstimator, ABC):
             recipe_of: A function from a spec to a recipe.
             options: Further options of ``reparam.fit``.
         """
-        state = self.random_state
-        seed = int(state) if isinstance(state, int | np.integer) else None
-        if seed is None:
-            seed = int(check_random_state(state).randint(2**31 - 1))
         steps = options.pop("steps", self.steps)
         early = options.pop("early_stopping", None)
         if len(data.split("train")) < SMALL and self.budget is None:
@@ -179,7 +187,7 @@ class Estimator(BaseEstimator, ABC):
             batch_size=self.batch_size,
             lr=self.lr,
             early_stopping=early,
-            seed=seed,
+            seed=self._seed,
             device=self.device,
             progress=self.verbose,
             **options,
@@ -190,14 +198,15 @@ class Estimator(BaseEstimator, ABC):
     def _keep(self, run: Run) -> Self:
         """Hold the model of a run for inference."""
         self.run_ = run
-        self.model_ = deepcopy(run.latent_model).double().eval()
+        # On the CPU: not every device computes in float64, and rows come from there.
+        self.model_ = deepcopy(run.latent_model).cpu().double().eval()
         return self
 
     def _rows(self, X: ArrayLike | Frame) -> Tensor:
         """Return X as the x of the model, in double precision, with shape (N, *shape)."""
         check_is_fitted(self)
         spec = self.run_.spec
-        frame = of_frame(X, "X") if spec.schema is not None else None
+        frame = of_frame(X, "X") if self._is_mixed else None
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
             if x.dtype == torch.uint8:
@@ -221,21 +230,16 @@ class Estimator(BaseEstimator, ABC):
     def _one_row(self) -> Tensor:
         return torch.zeros(1, *self.run_.spec.shape, dtype=torch.float64)
 
-    def _as_given(self, x: Tensor, like: Frame = None) -> Any:
-        """Return rows x in the form of X: an array, or a DataFrame for a mixed table.
-
-        Arguments:
-            x: The rows, with shape (N, *shape).
-            like: A DataFrame whose library makes the result; None for a table of Arrow.
-        """
+    def _as_given(self, x: Tensor) -> Any:
+        """Return rows x, with shape (N, *shape), in the form of X: an array or a DataFrame."""
         schema = self.run_.spec.schema
         if schema is None:
             return x.double().flatten(1).numpy()
         columns = schema.decode(x.double().numpy())
-        if "_columns" not in vars(self) or all(c.kind in QUANTITIES for c in schema.features):
-            missing = np.full(len(x), np.nan)
-            return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
-        return to_frame(columns, like)
+        if self._is_mixed:
+            return to_frame(columns, self._backend)
+        missing = np.full(len(x), np.nan)
+        return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
 
     def save(self, folder: str | Path) -> None:
         """Write the estimator to a folder: its parameters as JSON, its weights as safetensors.
@@ -282,8 +286,10 @@ class Estimator(BaseEstimator, ABC):
                 f"{place} holds a {state.get('class')}, and not a {cls.__name__}: load it with "
                 "its own class"
             )
-        found = cls(**state["parameters"])
-        run = load(place)
+        values = dict(state["parameters"])
+        if values.get("schema") is not None:
+            values["schema"] = Schema.from_list(values["schema"])
+        found, run = cls(**values), load(place, device="cpu")
         found._restore(state["attributes"])
         return found._keep(run)
 
@@ -296,7 +302,7 @@ class Estimator(BaseEstimator, ABC):
 
     def _attributes(self) -> dict[str, Any]:
         """Return the fitted attributes beside the model, as plain values."""
-        names = ("n_features_in_", "_columns", "offset_", *_ARRAYS)
+        names = ("n_features_in_", "offset_", *_PRIVATE, *_ARRAYS)
         found = {name: vars(self)[name] for name in names if name in vars(self)}
         return {
             k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
@@ -353,8 +359,8 @@ def _plain(name: str, value: Any) -> Any:
         return value.item()
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
-    if name == "schema":
-        return None  # the configuration of the run holds it
+    if isinstance(value, Schema):
+        return value.to_list()
     raise OptionError(
         f"{name}={value!r}: cannot be written as JSON; give a number, a text or a list"
     )

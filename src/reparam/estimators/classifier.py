@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from reparam.data import Split
 from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.estimators.scores import ROWS_AT_ONCE
 from reparam.models.label_inference import label_log_prob
 from reparam.schema import Schema
 from reparam.spec import Support
@@ -126,9 +127,10 @@ class VAEClassifier(ClassifierMixin, Estimator):
     @torch.no_grad()
     def predict_proba(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return q(y | x), with shape (N, number of classes)."""
-        found: Any = label_log_prob(self.latent_model, self._rows(X))
-        log_prob: NDArray[np.float64] = found.log_softmax(-1).exp().numpy()
-        return log_prob
+        model = self.latent_model
+        parts: list[Any] = [label_log_prob(model, x) for x in self._rows(X).split(ROWS_AT_ONCE)]
+        found: NDArray[np.float64] = torch.cat(parts).softmax(-1).numpy()
+        return found
 
     def predict(self, X: ArrayLike | Frame) -> NDArray[Any]:
         """Return the most probable class of each row, with shape (N,)."""

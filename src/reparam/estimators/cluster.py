@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.mixture import GaussianMixture
 
 from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.estimators.scores import codes_of
 from reparam.schema import Schema
 from reparam.spec import Support
 
@@ -130,7 +130,6 @@ class VAECluster(ClusterMixin, Estimator):
         for name, values in zip(PARTS, attributes["mixture"], strict=True):
             setattr(self.mixture_, name, np.array(values))
 
-    @torch.no_grad()
     def _codes(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
-        codes: NDArray[np.float64] = self.latent_model.encode(self._rows(X)).numpy()
+        codes: NDArray[np.float64] = codes_of(self.latent_model, self._rows(X)).numpy()
         return codes

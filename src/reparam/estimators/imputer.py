@@ -9,7 +9,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
-from reparam.data import Dataset, Split
+from reparam.data import Dataset, Split, of_frame
+from reparam.data.mixed import filled
+from reparam.data.tables import to_frame
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
@@ -112,18 +114,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
     def _hidden(self, data: Dataset) -> torch.Tensor:
         """Return the observed quantities that training does not see, as booleans of (N, D).
 
-        Every row, and every column, keeps most of its values.
+        Every row keeps a value.
         """
         x = data.images
-        draw = torch.Generator().manual_seed(N_HIDDEN)
+        draw = torch.Generator().manual_seed(self._seed)
         is_quantity = torch.zeros(x.shape[1], dtype=torch.bool)
         is_quantity[data.spec.quantities] = True
         observed = ~x.isnan()
         share = min(HIDDEN, N_HIDDEN / max(1, int(observed.sum())))
         hidden = observed & is_quantity & (torch.rand(x.shape, generator=draw) < share)
-        is_rich = observed.sum(1, keepdim=True) > 1
+        keeps_one = (observed & ~hidden).any(1, keepdim=True)
         # A column with few values needs all of them.
-        return hidden & is_rich & (observed.sum(0) >= FEWEST_VALUES)
+        return hidden & keeps_one & (observed.sum(0) >= FEWEST_VALUES)
 
     def _levels(self, x: torch.Tensor, hidden: torch.Tensor) -> NDArray[np.float64]:
         """Return the levels of the central intervals that just contain hidden quantities.
@@ -141,8 +143,17 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         return found
 
     def transform(self, X: ArrayLike | Frame) -> Any:
-        """Return the rows with a value in every cell, in the form of X."""
-        return self._filled(X, self.impute(X).x)
+        """Return the rows with a value in every cell, in the form of X.
+
+        Cells that are known keep their values. A column without any value in training stays empty.
+        """
+        rows = self.impute(X).x
+        frame = of_frame(X, "X") if self._is_mixed else None
+        schema = self.run_.spec.schema
+        if frame is not None and schema is not None:
+            return to_frame(filled(frame, schema, rows), self._backend, X)
+        known: NDArray[np.float64] = self._checked(X, reset=False).astype(np.float64)
+        return np.where(np.isnan(known), self._as_given(rows), known)
 
     def impute(
         self,
@@ -161,7 +172,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         """
         x, level = self._rows(X), interval
         if len(self.levels_) >= FEWEST_LEVELS and 0 < interval < 1:
-            level = float(np.quantile(self.levels_, interval).clip(1e-3, 1 - 1e-3))
+            # The rank of split conformal prediction, which counts the new cell too.
+            n = len(self.levels_)
+            rank = min(1.0, np.ceil((n + 1) * interval) / n)
+            level = float(np.quantile(self.levels_, rank, method="higher").clip(1e-3, 1 - 1e-3))
         with isolated(self.latent_model, seed=random_state):
             found = impute(
                 self.latent_model,
@@ -171,11 +185,3 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
                 interval=level,
             )
         return replace(found, interval=interval)
-
-    def _filled(self, X: ArrayLike | Frame, rows: torch.Tensor) -> Any:
-        found = self._as_given(rows, X)
-        if not isinstance(found, np.ndarray):
-            return found
-        # Cells that are known keep their value to the last digit.
-        known: NDArray[np.float64] = self._checked(X, reset=False).astype(np.float64)
-        return np.where(np.isnan(known), found, known)

@@ -11,7 +11,7 @@ from sklearn.base import OutlierMixin
 from reparam.errors import OptionError
 from reparam.estimators.base import Estimator, Frame, ScoreName, check_choice, variant_of
 from reparam.estimators.scores import SCORES, draws_of, scored
-from reparam.evaluation.conditionals import log_prob_of_entries
+from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
 
@@ -158,7 +158,9 @@ class VAEOutlier(OutlierMixin, Estimator):
         """
         model, noise = self.latent_model, self._noise()
         found = []
-        for part in self._rows(X).split(256):
+        rows = self._rows(X)
+        size = max(1, N_ENTRIES // (len(noise) * entries_of(model, rows)))
+        for part in rows.split(size):
             q, p = model.posterior(part), model.prior_distribution()
             z = draws_of(q, noise)
             of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))

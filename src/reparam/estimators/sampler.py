@@ -85,7 +85,6 @@ class VAESampler(Estimator):
             y: Ignored.
         """
         data = self._fit_data(X)
-        self._like = X.head(0) if not isinstance(X, np.ndarray) and hasattr(X, "head") else None
         made = variant_of("vae", latent_dim=self.latent_dim, hidden=self.hidden)
         self._train(data, made)
         if self.prior is not None:
@@ -115,7 +114,7 @@ class VAESampler(Estimator):
             rows = self.run_.sample(n_samples, seed=random_state)
         else:
             rows = self.run_.sample_given(given, n_samples, seed=random_state)
-        return self._as_given(rows, self._like)
+        return self._as_given(rows)
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return log p(x) of rows in nats, estimated by importance sampling, with shape (N,)."""

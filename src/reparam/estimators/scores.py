@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.quasirandom import SobolEngine
 
+from reparam.evaluation.conditionals import N_ENTRIES, entries_of
 from reparam.models.latent import LatentModel
 
-N_AT_ONCE = 2_000_000
-"""The largest number of entries of x that are decoded at once."""
+ROWS_AT_ONCE = 10_000
+"""The number of rows that are encoded at once."""
 
 
 def shared_noise(n_draws: int, n_latents: int) -> Tensor:
@@ -81,8 +82,14 @@ SCORES: dict[str, Score] = {
 @torch.no_grad()
 def scored(score: Score, model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
     """Return a score of rows, computed in parts, with shape (N,)."""
-    size = max(1, N_AT_ONCE // (len(noise) * max(1, x[0].numel())))
+    size = max(1, N_ENTRIES // (len(noise) * entries_of(model, x)))
     return torch.cat([score(model, part, noise) for part in x.split(size)])
+
+
+@torch.no_grad()
+def codes_of(model: LatentModel, x: Tensor) -> Tensor:
+    """Return the posterior means of rows, computed in parts, with shape (N, L)."""
+    return torch.cat([model.encode(part) for part in x.split(ROWS_AT_ONCE)])
 
 
 def _log_weight(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:

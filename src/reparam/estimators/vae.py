@@ -10,7 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array
 
 from reparam.estimators.base import Estimator, Frame, variant_of
-from reparam.estimators.scores import SCORES, scored
+from reparam.estimators.scores import SCORES, codes_of, scored
 from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.fitted_prior import FittedKind
@@ -112,10 +112,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             self._keep(self.run_.with_prior(self.prior, data=data, seed=seed))
         return self
 
-    @torch.no_grad()
     def transform(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the posterior means of rows, with shape (N, L)."""
-        codes: NDArray[np.float64] = self.latent_model.encode(self._rows(X)).numpy()
+        codes: NDArray[np.float64] = codes_of(self.latent_model, self._rows(X)).numpy()
         return codes
 
     @torch.no_grad()

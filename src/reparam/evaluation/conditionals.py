@@ -19,14 +19,16 @@ from torch.distributions import Categorical, Distribution, Independent
 
 from reparam.distributions import MixedRow, mean_or_mode
 from reparam.errors import OptionError, SupportError
+from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
 from reparam.utils.arguments import numbers
 
 FROM_PRIOR = 0.1
 """The share of draws from the prior among those from the posterior."""
 
-N_ENTRIES = 4_000_000
-"""The largest number of entries of x that are drawn at once."""
+N_ENTRIES, LEAST_ENTRIES = 20_000_000, 256
+"""The largest number of numbers that are computed at once, and the least number for one draw: the
+width of a layer."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def weighted_draws(
     if n_prior:
         share = n_prior / n_samples
         log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
-    log_weight = model.likelihood(z, c).log_prob(model.as_event(x)) + log_p - log_q
+    log_weight = _likelihood(model, z, c).log_prob(model.as_event(x)) + log_p - log_q
     evidence = log_weight.logsumexp(0)
     return Weighted(z, log_weight - evidence, evidence - log(n_samples))
 
@@ -135,9 +137,9 @@ def log_conditionals(
         SupportError: A likelihood whose entries are not independent given z.
     """
     found = []
-    for part, of_part in _parts(x, c, n_samples):
+    for part, of_part in _parts(model, x, c, n_samples):
         draws = weighted_draws(model, part, of_part, n_samples)
-        p = model.likelihood(draws.z, of_part)
+        p = _likelihood(model, draws.z, of_part)
         of_entries = log_prob_of_entries(p, model.as_event(part))
         found.append(-(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0))
     return torch.cat(found)
@@ -199,14 +201,15 @@ def impute(
     if not 0 < interval < 1:
         raise OptionError(f"interval={interval}: a probability between 0 and 1 is needed")
     found: list[tuple[Tensor, ...]] = []
-    for part, of_part in _parts(x, c, n_samples):
+    for part, of_part in _parts(model, x, c, n_samples):
         draws = weighted_draws(model, part, of_part, n_samples)
-        p = model.likelihood(draws.z, of_part)
+        p = _likelihood(model, draws.z, of_part)
         weights = draws.log_weight.exp().unsqueeze(-1)
         sampled = p.sample()
         value = _point(p, draws.log_weight)
         low, high = _quantiles(sampled, weights, ((1 - interval) / 2, (1 + interval) / 2))
-        again = model.likelihood(draws.resampled(max(1, n_draws)), of_part).sample()[:n_draws]
+        z = draws.resampled(max(1, n_draws))
+        again = _likelihood(model, z, of_part).sample()[:n_draws]
         missing = part.isnan()
         kept = [torch.where(missing, each, part) for each in (value, low, high, again)]
         found.append((*kept[:3], kept[3].movedim(0, 1), draws.effective_sample_size))
@@ -234,12 +237,12 @@ def ranks_of(model: LatentModel, x: Tensor, hidden: Tensor, n_samples: int = 500
     """
     found = []
     for part, is_hidden in zip(
-        (p for p, _ in _parts(x, None, n_samples)),
-        (p for p, _ in _parts(hidden, None, n_samples)),
+        (p for p, _ in _parts(model, x, None, n_samples)),
+        (p for p, _ in _parts(model, hidden, None, n_samples)),
         strict=True,
     ):
         draws = weighted_draws(model, part.masked_fill(is_hidden, nan), None, n_samples)
-        sampled = model.likelihood(draws.z).sample()
+        sampled = _likelihood(model, draws.z, None).sample()
         below = (sampled < part).to(part) + 0.5 * (sampled == part).to(part)
         rank = (draws.log_weight.exp().unsqueeze(-1) * below).sum(0)
         found.append(rank.masked_fill(~is_hidden, nan))
@@ -273,7 +276,7 @@ def _quantiles(values: Tensor, weights: Tensor, levels: tuple[float, float]) -> 
         weights: Their weights, with shape (K, B, 1), which sum to one.
         levels: The probabilities of the quantiles.
     """
-    ordered, order = values.nan_to_num().sort(0)
+    ordered, order = values.sort(0)
     reached = weights.expand_as(values).gather(0, order).cumsum(0)
     found = []
     for level in levels:
@@ -282,9 +285,29 @@ def _quantiles(values: Tensor, weights: Tensor, levels: tuple[float, float]) -> 
     return found
 
 
-def _parts(x: Tensor, c: Tensor | None, n_samples: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _likelihood(model: LatentModel, z: Tensor, c: Tensor | None) -> Distribution:
+    """Return p(x | z, c), in which an entry that is NaN is not known, and no value of its own."""
+    p = model.likelihood(z, c)
+    return p.observed if isinstance(p, MixedRow) else p
+
+
+def _parts(
+    model: LatentModel, x: Tensor, c: Tensor | None, n_samples: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield parts of examples and conditions whose draws fit in memory."""
-    n = max(1, N_ENTRIES // (n_samples * max(1, x[0].numel())))
+    n = max(1, N_ENTRIES // (n_samples * entries_of(model, x)))
     for start in range(0, len(x), n):
         rows = slice(start, start + n)
         yield x[rows], None if c is None else c[rows]
+
+
+def entries_of(model: LatentModel, x: Tensor) -> int:
+    """Return about how many numbers the decoder computes for one draw of one example.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (N, *event).
+    """
+    family = family_of(model.decoder)
+    n_raw = 0 if family is None else family.raw_shape.numel()
+    return max(LEAST_ENTRIES, n_raw, x[0].numel())

@@ -17,9 +17,10 @@ from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
 from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
-from reparam.data.given import checked_batch, options_like, prepared
+from reparam.data.given import checked_batch, options_like, prepared, renumbered
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.array import read_arrays
+from reparam.data.tables import READING, Table, backend_of, read_table, to_frame
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
 from reparam.isolation import Progress, default_modes, isolated
@@ -147,15 +148,18 @@ class Run:
         if name is data_dir is path is None and isinstance(self.data, Dataset):
             return self.data
         options = self._recorded.get("data") or {}
-        if self.spec.schema is not None and name is None:
-            # The columns of x are those of the model, whatever another table suggests.
-            options = {**options, "schema": self.spec.schema}
         if name is None and not options:
             raise RunError(
                 "this run was trained on data in memory: give them, or the name of a data set of "
                 "the same kind, as data=..."
             )
+        if self.spec.schema is not None and name is None:
+            # The columns of x are those of the model, whatever another table suggests.
+            options = {**options, "schema": self.spec.schema}
         found = data_sets.load(**options_like(options, name, data_dir, path))
+        names = tuple(self._recorded.get("class_names") or ())
+        if self.spec.schema is not None and names and found.class_names:
+            found = renumbered(found, names)
         return cast(Dataset, self.prepared(found))
 
     def read(self, path: str | Path) -> Dataset:
@@ -170,11 +174,24 @@ class Run:
         """
         kind = kind_of_file(path)
         if self.spec.schema is not None and kind == "table":
-            return cast(Dataset, self.prepared(path))
+            return cast(Dataset, self.prepared(self.table(path)))
         if kind == "array":
             x, y, _ = read_arrays(path)
             return cast(Dataset, self.prepared(x if y is None else (x, y)))
         return self.dataset(path=path)
+
+    def table(self, path: str | Path) -> Table:
+        """Return the table in a file, read with the options of the training data.
+
+        Arguments:
+            path: The file.
+        """
+        options = self._recorded.get("data") or {}
+        known = {key: options[key] for key in READING if key in options}
+        schema = self.spec.schema
+        columns = () if schema is None else schema.columns
+        texts = [column.name for column in columns if column.stored == "text"]
+        return read_table(path, text_columns=texts, **known)
 
     @property
     def preparation(self) -> Preparation:
@@ -562,14 +579,12 @@ class Run:
         Raises:
             OptionError: Data without a schema.
         """
-        from reparam.data.tables import to_frame
-
         if self.spec.schema is None:
             raise OptionError(
                 f"to_table: this run was trained on {self.spec.support} data without a schema"
             )
         rows = fitted(as_tensor(x, "x"), self.spec.shape).double().numpy()
-        return to_frame(self.spec.schema.decode(rows), like)
+        return to_frame(self.spec.schema.decode(rows), backend_of(like))
 
     @default_modes()
     @numbers()

@@ -5,13 +5,18 @@ SQLite in the folder of the sweep or the URL of a server, holds the trials, so t
 processes and machines share a sweep, and a sweep that was killed goes on.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reparam.data import Dataset
 from reparam.data.in_memory import as_dataset
+from reparam.data.preparation import fingerprint
 from reparam.errors import DataError, NonFiniteError, OptionError, RunError, unknown
 from reparam.runs.config import option_types, recipe_of, typed
 from reparam.runs.fit import fit
@@ -73,7 +78,8 @@ def sweep(
 ) -> list[Trial]:
     """Search options by the held-out log-likelihood, and return all trials, the best first.
 
-    A sweep that exists in ``out`` or in ``storage`` goes on until it has ``n_trials`` trials.
+    A sweep that exists in ``out`` or in ``storage`` goes on until it has ``n_trials`` trials, with
+    those that failed.
 
     Arguments:
         data: Any data that ``fit`` takes; a tenth is held out where there is no validation split.
@@ -90,7 +96,8 @@ def sweep(
 
     Raises:
         OptionError: An option or variant that does not exist, or a value of another type.
-        RunError: Optuna is not installed, or the storage holds another search.
+        RunError: Optuna is not installed, or the storage holds a search of another space, or with
+            other data or options.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -115,19 +122,31 @@ def sweep(
     study = optuna.create_study(
         study_name=STUDY,
         storage=storage or f"sqlite:///{place.absolute() / DATABASE}",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=pruner,
         direction="maximize",
         load_if_exists=True,
     )
-    described = {name: choice.described for name, choice in choices.items()}
-    before = study.user_attrs.get("space")
-    if before not in (None, described):
-        raise RunError(
-            f"{storage or place} holds a sweep over {', '.join(before)} with other values: give "
-            "the same space, or another folder"
-        )
-    study.set_user_attr("space", described)
+    about = {
+        "space": {name: choice.described for name, choice in choices.items()},
+        "variant": variant,
+        "options": {name: _plain(value) for name, value in fixed.items()},
+        "data": fingerprint(source.split("train")),
+    }
+    for what, value in about.items():
+        before = study.user_attrs.get(what)
+        if before not in (None, value):
+            shown = "" if what == "data" else f" ({before})"
+            raise RunError(
+                f"{storage or place} holds a sweep with another {what}{shown}: give the same, or "
+                "another folder"
+            )
+        study.set_user_attr(what, value)
+    # Another process, or this one when it goes on, draws other values.
+    n_before = len(study.get_trials(deepcopy=False))
+    own = [seed, n_before, *([os.getpid()] if storage else [])]
+    study.sampler = optuna.samplers.TPESampler(
+        seed=int(np.random.SeedSequence(own).generate_state(1)[0])
+    )
     _release(study)
 
     def objective(trial: Any) -> float:
@@ -143,12 +162,24 @@ def sweep(
             say(f"trial {trial.number}: {shown}; held-out log p(x) {score:.2f} nats")
         return score
 
-    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    limit = optuna.study.MaxTrialsCallback(n_trials, states=states)
-    n_done = len(study.get_trials(deepcopy=False, states=states))
-    if n_done < n_trials:
-        study.optimize(objective, callbacks=[limit], catch=(NonFiniteError,))
+    def stop_after(study: Any, trial: Any) -> None:
+        if _n_done(study) >= n_trials:
+            study.stop()
+
+    if _n_done(study) < n_trials:
+        study.optimize(objective, callbacks=[stop_after], catch=(NonFiniteError,))
     return trials_of(study)
+
+
+def _n_done(study: "optuna.Study") -> int:
+    """Return the number of trials that are over, without those that were queued again."""
+    trials = study.get_trials(deepcopy=False)
+    n_queued_again = sum("queued_again" in trial.user_attrs for trial in trials)
+    return sum(trial.state.is_finished() for trial in trials) - n_queued_again
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def trials_of(study: "optuna.Study") -> list[Trial]:
@@ -305,12 +336,12 @@ def _trained(
     """Train the run of a trial, and return its score."""
     import optuna
 
-    stopped = [False]
+    stopped, n_validations = [False], count(1)
 
     def report(event: Event) -> None:
         score = event.row.get("elbo") if event.kind == "epoch" else None
         if isinstance(score, float):
-            trial.report(score, event.step)
+            trial.report(score, next(n_validations))
             stopped[0] = trial.should_prune()
             if stopped[0]:
                 event.stop()
@@ -339,7 +370,8 @@ def _release(study: "optuna.Study") -> None:
         except RunError:
             continue  # another process trains it
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={"folder": folder})
+        again = {"folder": folder, "queued_again": trial.number}
+        study.enqueue_trial(trial.params, user_attrs=again)
 
 
 def _with_held_out(data: Any, seed: int) -> Dataset:

@@ -12,7 +12,7 @@ from reparam.data.mixed import from_table
 from reparam.data.registry import SOURCES, Missing, OwnFiles
 from reparam.data.tables import read_table
 from reparam.errors import DataError, unknown
-from reparam.schema import Schema
+from reparam.schema import CLASSES, Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
 from reparam.utils.terminal import note
@@ -78,17 +78,21 @@ def load_table(
         raise unknown("missing", str(missing), get_args(Missing))
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
-    table = read_table(
-        path,
-        na_values=na_values,
-        delimiter=delimiter,
-        header=header,
-        encoding=encoding,
-        skip_bad_rows=skip_bad_rows,
-    )
-    file = as_path(path)
+    file, known = as_path(path), schema if isinstance(schema, Schema) else None
     given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
     overrides = None if given is None else read_schema(given)
+    texts = [column.name for column in known.columns if column.stored == "text"] if known else []
+    options: dict[str, Any] = {
+        "na_values": list(na_values),
+        "delimiter": delimiter,
+        "header": header,
+        "encoding": encoding,
+        "skip_bad_rows": skip_bad_rows,
+    }
+    mixed = (
+        [] if overrides is None else [k for k, v in overrides.items() if v.get("kind") in CLASSES]
+    )
+    table = read_table(path, **options, text_columns=texts, mixed_columns=mixed)
     order = np.random.default_rng(seed).permutation(len(table))
     n_test = int(len(table) * share)
     n_validation = validation_size(validation or 0, len(table) - n_test)
@@ -99,13 +103,13 @@ def load_table(
     data = from_table(
         table,
         target=target,
-        schema=schema if isinstance(schema, Schema) else None,
+        schema=known,
         overrides=overrides,
         missing_as_value=missing == "as-value",
         splits=splits,
         name=file.stem,
     )
-    options: dict[str, Any] = {
+    recorded = {
         "name": "table",
         "path": stored_path(file.absolute()),
         "target": target,
@@ -114,15 +118,12 @@ def load_table(
         "validation": n_validation,
         "test_share": share,
         "seed": seed,
+        **options,
         "na_values": list(na_values) or None,
-        "delimiter": delimiter,
-        "header": header,
-        "encoding": encoding,
-        "skip_bad_rows": skip_bad_rows,
     }
     for text in data.notes:
         note(text)
-    return data.with_options({k: v for k, v in options.items() if v is not None})
+    return data.with_options({k: v for k, v in recorded.items() if v is not None})
 
 
 SOURCES.add(
