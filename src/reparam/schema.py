@@ -190,6 +190,34 @@ class Column:
         except (TypeError, ValueError):
             raise DataError(f"column {self.name!r} is {value!r}: {rule} is needed") from None
 
+    def encode_given(self, value: object) -> float:
+        """Return the number of one given value.
+
+        Raises:
+            DataError: A missing value, one outside the range of the training data, or one between
+                their values.
+        """
+        (number,) = self.encode(self.as_array(value), "given")
+        quantity = number + self.origin
+        if np.isnan(number):
+            raise DataError(f"{self.name}={value!r}: a value is needed; leave the column out")
+        if self.is_class or self.low is None or self.high is None:
+            return float(number)
+        if not self.low <= quantity <= self.high:
+            low, high = (
+                str(self.decode(np.array([v - self.origin]))[0]) for v in (self.low, self.high)
+            )
+            raise DataError(
+                f"{self.name}={value!r}: the training data range from {low} to {high}, so give a "
+                "value among them"
+            )
+        if self.decimals is not None and round(quantity, self.decimals) != quantity:
+            raise DataError(
+                f"{self.name}={value!r}: the training data have {self.decimals} decimals, so give "
+                "as many"
+            )
+        return float(number)
+
     def decode(self, numbers: NDArray[np.float64]) -> NDArray[Any]:
         """Return the values of numbers of a sample, with shape (N,), in the type of the table.
 
@@ -326,7 +354,7 @@ class Schema:
         row = np.full(len(self.features), np.nan)
         for name, value in given.items():
             column = self.column(name)
-            row[self.names.index(name)] = column.encode(column.as_array(value), "given")[0]
+            row[self.names.index(name)] = column.encode_given(value)
         return row
 
     def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

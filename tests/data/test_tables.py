@@ -144,6 +144,15 @@ def test_a_run_is_rebuilt_with_its_schema(tmp_path: Path) -> None:
         ("\ufeffa,b\n1.5,2\n3.5,4\n", [1.5, 3.5]),
         ("a,b\r\n1.5,2\r\n3.5,4\r\n", [1.5, 3.5]),
         ("a,b\n1e3,2\n-2.5E-1,4\n", [1000.0, -0.25]),
+        ("a;b\n0,513;51,3\n1,487;48,7\n", [0.513, 1.487]),
+        ("a;b\n1,513;51\n2,487;48\n", [1.513, 2.487]),
+        ("a;b\n2.562;51,26\n1.100;48,68\n", [2562.0, 1100.0]),
+        ('a,b\n"$1,234.50",2\n$99,3\n', [1234.5, 99.0]),
+        ("a,b\n53.6%,2\n7%,3\n", [53.6, 7.0]),
+        ("a,b\n56 131,2\n1'000,3\n", [56131.0, 1000.0]),
+        ("a,b\n(44.14),2\n\u22123,3\n", [-44.14, -3.0]),
+        ("0,1\n1.5,2\n3.5,4\n", [1.5, 3.5]),
+        ("\n\na,b\n1.5,2\n3.5,4\n", [1.5, 3.5]),
     ],
 )
 def test_numbers_of_spreadsheets(tmp_path: Path, text: str, expected: list[float]) -> None:
@@ -311,7 +320,6 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
     ("ragged.csv", GOOD + "1.0,x,3\n", {}, ["row 32", "3 cells", "skip_bad_rows=True"]),
     ("short.csv", NUMBERS + "1.0\n2.0,3\n", {}, ["row 32", "1 cells"]),
     ("twice.csv", "a,a\n1,2\n", {}, ["two columns 'a'"]),
-    ("nameless.csv", "a,,c\n1,2,3\n", {"header": True}, ["column 1", "no name"]),
     ("latin.csv", "a,b\n1,caf\xe9\n".encode("latin-1"), {}, ["line 2", "0xe9", "encoding="]),
     ("zeros.csv", b"a,b\n1,\0\0\n", {}, ["zeros.csv", "no text"]),
     ("excel.xlsx", b"PK\x03\x04\0\0\0\0", {}, ["excel.xlsx"]),
@@ -343,7 +351,9 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
     ("bad.npz", b"PK\x05\x06", {}, ["bad.npz"]),
     ("file.json", "{}", {}, ["file.json", ".json", "tables"]),
     ("file", "a,b\n", {}, ["ends in nothing"]),
-    ("quote.csv", 'a,b\n"1,2\n3,4\n', {}, ["quote.csv"]),
+    ("quote.csv", 'a,b\n"1,2\n3,4\n', {}, ["quote.csv", "line 2", "not closed"]),
+    ("decimal.csv", GOOD, {"decimal": ";"}, ["decimal=';'"]),
+    ("large.csv", NUMBERS + "1e40,1\n", {"test_share": 0}, ["column 'a'", "1e+40", "scale"]),
 ]
 
 
@@ -487,6 +497,39 @@ def test_empty_lines_and_marks_at_the_start(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "x.csv").columns) == ["a", "b"]
     (tmp_path / "y.csv").write_bytes("\ufeffa,b\n1,2\n".encode())
     assert list(read_table(tmp_path / "y.csv", encoding="utf-8").columns) == ["a", "b"]
+
+
+def test_an_index_is_no_feature(tmp_path: Path) -> None:
+    frame = people(40)
+    frame.to_csv(tmp_path / "x.csv")
+    schema = schema_of(read_table(tmp_path / "x.csv"))
+    assert schema.names == tuple(frame.columns)
+    table = of_frame(frame.set_index(pd.Index([f"g{i}" for i in range(40)])))
+    assert table is not None
+    assert list(table.columns) == list(frame.columns)
+
+
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
+    people().to_csv(tmp_path / "people.csv.gz", index=False)
+    assert kinds(read_table(tmp_path / "people.csv.gz")) == EXPECTED
+    assert kind_of_file(tmp_path / "people.csv.gz") == "table"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"age": 1000}, "range from"),
+        ({"age": 40.5}, "0 decimals"),
+        ({"age": np.nan}, "a value is needed"),
+        ({"since": "yesterday"}, "a date"),
+        ({"city": "Rom"}, "Bonn"),
+    ],
+)
+def test_values_to_condition_on_are_those_of_the_data(given: dict[str, Any], said: str) -> None:
+    table = of_frame(people())
+    assert table is not None
+    with pytest.raises(ReparamError, match=said):
+        schema_of(table).encode_given(given)
 
 
 def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
 from reparam.data.files import is_place
+from reparam.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Options:
 def main(options: Options) -> None:
     """Impute the rows and write them."""
     run, given = options.run.load(), options.examples.data
+    if (
+        given is not None
+        and options.out is not None
+        and options.out.resolve() == Path(given).resolve()
+    ):
+        raise OptionError(f"--out {options.out}: is the file of --data too; name another file")
     table = run.table(given) if given is not None and is_place(given) else None
     rows: object = options.examples.of(run, options.run.seed) if table is None else table
     found = run.impute(

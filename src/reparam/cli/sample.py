@@ -63,6 +63,8 @@ def as_mapping(words: str) -> dict[str, str]:
         name, mark, value = part.partition("=")
         if not mark or not name.strip():
             raise OptionError(f"--given {words}: give names and values, such as age=40,sex=F")
+        if name.strip() in found:
+            raise OptionError(f"--given {words}: {name.strip()} is given twice; give it once")
         found[name.strip()] = value.strip()
     return found
 

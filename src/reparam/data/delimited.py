@@ -4,9 +4,11 @@ Cells are read as text by Arrow. A column is numbers if every cell is one, in on
 that spreadsheets write: ``1234.5``, ``1,234.5``, ``1234,5`` and ``1.234,5``.
 """
 
+import gzip
 import re
+import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from csv import reader
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +57,9 @@ _DATE = re.compile(
 )
 _FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
 
+_SIGNS = "$€£¥% \u00a0"
+"""The signs of money and percent, and spaces, around a number."""
+
 _BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
 
 
@@ -93,11 +98,13 @@ class Text:
     Arguments:
         columns: The columns in their order.
         first_line: The number of the line of the first row.
+        decimal: The mark before decimals: a point or a comma.
         notes: Remarks on how the file was understood, and on rows that were left out.
     """
 
     columns: list[Cells]
     first_line: int
+    decimal: str
     notes: list[str] = field(default_factory=list)
 
 
@@ -109,6 +116,7 @@ def read_delimited(
     na_values: Sequence[str] = (),
     encoding: str | None = None,
     skip_bad_rows: bool = False,
+    decimal: str | None = None,
 ) -> Text:
     """Return the columns of a file of delimited text.
 
@@ -120,6 +128,7 @@ def read_delimited(
         na_values: Further cells that are missing values, beside ``MISSING``.
         encoding: The encoding, UTF-8 when None.
         skip_bad_rows: Whether rows with another number of cells are left out.
+        decimal: The mark before the decimals, a point or a comma; found in all columns when None.
 
     Raises:
         DataError: A file that is empty, no text or in another encoding, a row with another number
@@ -133,6 +142,13 @@ def read_delimited(
     n_empty = len(data) - len(data.lstrip(b"\r\n"))
     n_lines = data[:n_empty].count(b"\n")
     data = data[n_empty:]
+    if data.count(b'"') % 2:
+        parts = data.split(b"\n")
+        line = next(i for i, part in enumerate(parts, 1) if part.count(b'"') % 2)
+        raise DataError(
+            f"{path} has a quotation mark in line {line + n_lines} that is not closed: close it, "
+            "or take it out"
+        )
     lines = first_lines(data)
     if not lines:
         raise DataError(
@@ -148,6 +164,7 @@ def read_delimited(
     rows = list(reader(lines, delimiter=mark, skipinitialspace=True))
     has_header = header if header is not None else is_header(rows, missing)
     names = [cell.strip() for cell in rows[0]] if has_header else []
+    names = [name or f"unnamed{i}" for i, name in enumerate(names)]
     names = names or [f"c{i}" for i in range(len(rows[0]))]
     check_names(names, path)
     if has_header and len(rows) < 2:
@@ -180,7 +197,9 @@ def read_delimited(
         ) from error
     notes = [] if delimiter else [f"cells are separated by {mark!r}"] if mark != "," else []
     if not has_header:
-        notes.append(f"no header: the columns are {names[0]} to {names[-1]}")
+        notes.append(
+            f"no header: the columns are {names[0]} to {names[-1]}; header=True if line 1 has names"
+        )
     if bad:
         number, n_cells = bad[0]
         what = f"row {number} of {path} has {n_cells} cells and the others have {len(names)}"
@@ -194,7 +213,10 @@ def read_delimited(
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows of {len(names)} cells: give one row for each example")
     cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
-    return Text(cells, 1 + n_lines + int(has_header), notes)
+    if decimal not in (None, ".", ","):
+        raise OptionError(f"decimal={decimal!r}: give '.' or ','")
+    found = decimal or decimal_mark([word for each in cells for word in each.distinct], mark)
+    return Text(cells, 1 + n_lines + int(has_header), found, notes)
 
 
 def decoded(path: Path, encoding: str | None = None) -> bytes:
@@ -210,7 +232,9 @@ def decoded(path: Path, encoding: str | None = None) -> bytes:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({reason(error)}): give another file") from error
     mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
     name = encoding or (_MARKS[mark] if mark is not None else "utf-8")
@@ -272,7 +296,11 @@ def is_header(rows: Sequence[Sequence[str]], missing: Sequence[str] = MISSING) -
         (True, False)
     """
     first = [cell.strip() for cell in rows[0]]
-    if any(cell in missing or is_number(cell) for cell in first):
+    if first == [str(i) for i in range(len(first))] and len(first) > 1:
+        return True  # as pandas names the columns of an array
+    # The index of pandas has no name, and neither has a column behind a trailing delimiter.
+    first = [cell for i, cell in enumerate(first) if cell or 0 < i < len(first) - 1]
+    if not first or any(cell in missing or is_number(cell) for cell in first):
         return False
     is_above_numbers = any(is_number(cell.strip()) for row in rows[1:] for cell in row)
     return len(set(first)) == len(first) or is_above_numbers
@@ -313,6 +341,7 @@ def values_of(
     first_line: int = 1,
     is_text: bool = False,
     may_be_mixed: bool = False,
+    decimal: str = ".",
 ) -> tuple[NDArray[Any], Stored, list[str]]:
     """Return the values of a column of text, their type, and remarks.
 
@@ -324,12 +353,13 @@ def values_of(
         first_line: The number of the line of the first row.
         is_text: Whether the column stays text, whatever its cells.
         may_be_mixed: Whether a column of which few cells are no numbers is text, and no mistake.
+        decimal: The mark before decimals.
 
     Raises:
         DataError: A column of numbers in which a few cells are none.
 
     Example:
-        >>> values_of(Cells("a", ["1,5", "2"], np.array([0, 1, -1])), "x.csv")[0]
+        >>> values_of(Cells("a", ["1,5", "2"], np.array([0, 1, -1])), "x.csv", decimal=",")[0]
         array([1.5, 2. , nan])
     """
     words, notes = cells.distinct, list[str]()
@@ -342,14 +372,19 @@ def values_of(
         dates = _dates(words)
         if dates is not None:
             return cells.spread(dates, np.datetime64("NaT")), "date", notes
-    notation, is_number = _notation(words)
+        notes.append(
+            f"column {cells.name!r} has dates such as {words[0]!r}, whose day and month are not "
+            "clear: it is text; write them as 2024-01-31"
+        )
+    read = [number_of(word, decimal) for word in words]
+    is_number = [number is not None for number in read]
     if words and all(is_number) and not any(map(_ZEROS.fullmatch, words)):
-        numbers = np.array([notation(word) for word in words], float)
+        numbers = np.array(read, float)
         is_whole = all(word.lstrip("+-").isdigit() for word in words)
-        if notation is not float:
-            notes.append(
-                f"{words[0]!r} in column {cells.name!r} is read as {notation(words[0]):.10g}"
-            )
+        written = next((word for word in words if not _PLAIN.fullmatch(word)), None)
+        if written is not None:
+            number = number_of(written, decimal)
+            notes.append(f"{written!r} in column {cells.name!r} is read as {number:.10g}")
         return cells.spread(numbers, np.nan), "int" if is_whole else "float", notes
     counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(words))
     n_numbers, n = int(counts[np.array(is_number, bool)].sum()), int(counts.sum())
@@ -370,10 +405,10 @@ def is_number(cell: str) -> bool:
     >>> [is_number(cell) for cell in ("1e-3", "1.234,5", "1,5", "a")]
     [True, True, True, False]
     """
-    return any(each.fullmatch(cell) for each in (_PLAIN, _GROUPED, _COMMA, _GROUPED_COMMA))
+    return number_of(cell) is not None or number_of(cell, ",") is not None
 
 
-def decimals_of(words: Sequence[str]) -> int:
+def decimals_of(words: Sequence[str], decimal: str = ".") -> int:
     """Return the largest number of decimals of numbers in text.
 
     >>> decimals_of(["1.5", "2.25", "1e-3"])
@@ -381,30 +416,77 @@ def decimals_of(words: Sequence[str]) -> int:
     """
     most = 0
     for word in words:
-        digits, _, power = word.lower().partition("e")
-        n = len(digits.replace(",", ".").rpartition(".")[2]) if re.search("[.,]", digits) else 0
+        digits, _, power = bare(word).lower().partition("e")
+        n = len(digits.rpartition(decimal)[2]) if decimal in digits else 0
         most = max(most, n - int(power or 0))
     return most
 
 
-def _notation(words: Sequence[str]) -> tuple[Callable[[str], float], list[bool]]:
-    """Return the function that reads numbers in the notation of most words, and which it reads.
+def decimal_mark(words: Sequence[str], delimiter: str = ",") -> str:
+    """Return the mark before decimals in the cells of a file: a point, or a comma.
 
-    A comma before three digits may be of either notation: it separates thousands if no word of the
-    column says otherwise and one has several commas, or a point after them.
+    A comma before other than three digits, or behind a zero, is a decimal comma; one before three
+    digits and a point, or one of several, separates thousands. Where all are before three digits,
+    a comma is decimal in files whose cells are separated by semicolons.
+
+    Arguments:
+        words: The distinct cells of the file.
+        delimiter: The character between cells.
+
+    Example:
+        >>> decimal_mark(["0,513", "x"]), decimal_mark(["1,234.5"]), decimal_mark(["1,234"], ";")
+        (',', '.', ',')
     """
-    plain = [bool(_PLAIN.fullmatch(word)) for word in words]
-    commas = [word for word in words if "," in word]
-    if not commas or not any(ch.isdigit() for word in commas for ch in word):
-        return float, plain
-    grouped = [p or bool(_GROUPED.fullmatch(w)) for p, w in zip(plain, words, strict=True)]
-    comma = [
-        bool(_COMMA.fullmatch(w) or _GROUPED_COMMA.fullmatch(w)) or (p and "." not in w)
-        for p, w in zip(plain, words, strict=True)
-    ]
-    if sum(grouped) >= sum(comma):
-        return lambda word: float(word.replace(",", "")), grouped
-    return lambda word: float(word.replace(".", "").replace(",", ".")), comma
+    n_decimal = n_thousands = n_unclear = 0
+    for word in map(bare, words):
+        if "," not in word:
+            continue
+        if _GROUPED.fullmatch(word) and ("." in word or word.count(",") > 1):
+            n_thousands += 1
+        elif _GROUPED_COMMA.fullmatch(word):
+            n_decimal += 1
+        elif _COMMA.fullmatch(word):
+            whole, _, decimals = word.lstrip("+-").partition(",")
+            is_clear = len(decimals) != 3 or whole in ("", "0") or len(whole) > 3
+            n_decimal, n_unclear = n_decimal + is_clear, n_unclear + (not is_clear)
+    if n_decimal == n_thousands:
+        return "," if n_unclear and delimiter == ";" else "."
+    return "," if n_decimal > n_thousands else "."
+
+
+def bare(word: str) -> str:
+    """Return a cell without signs of money and percent, and without spaces within a number.
+
+    >>> bare("$1,234.50"), bare("56 131"), bare("(44.14)"), bare("53.6%")
+    ('1,234.50', '56131', '-44.14', '53.6')
+    """
+    if word.isascii() and word.replace(".", "").isalnum():
+        return word  # as most cells
+    found = word.replace("\u2212", "-").strip()
+    if found.startswith("(") and found.endswith(")"):
+        found = f"-{found[1:-1]}"
+    found = found.strip(_SIGNS)
+    return re.sub(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))", "", found)
+
+
+def number_of(word: str, decimal: str = ".") -> float | None:
+    """Return the number in a cell; None for other text.
+
+    Arguments:
+        word: The cell.
+        decimal: The mark before decimals.
+
+    Example:
+        >>> number_of("1.234,5", ","), number_of("1,234.5"), number_of("-3e2"), number_of("a")
+        (1234.5, 1234.5, -300.0, None)
+    """
+    found = bare(word)
+    thousands, other = (".", _GROUPED_COMMA) if decimal == "," else (",", _GROUPED)
+    if thousands in found and other.fullmatch(found):
+        return float(found.replace(thousands, "").replace(",", "."))
+    if decimal == "," and _COMMA.fullmatch(found):
+        return float(found.replace(",", "."))
+    return float(found) if _PLAIN.fullmatch(found) else None
 
 
 def _dates(words: Sequence[str]) -> NDArray[Any] | None:

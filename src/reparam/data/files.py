@@ -43,7 +43,7 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         raise DataError(f"{place} is no file or folder: {fix}")
     if place.is_dir():
         return "images"
-    ending = place.suffix.lower()
+    ending = place.with_suffix("").suffix.lower() if place.suffix == ".gz" else place.suffix.lower()
     if ending in ARRAYS:
         return "array"
     if ending in _PROSE:

@@ -31,6 +31,9 @@ ROWS_PER_CLASS = 10
 EXACT = 2**24
 """The largest whole number that float32 holds exactly."""
 
+LARGEST_NUMBER = 1e30
+"""The largest number of a quantity: the squares of larger ones overflow in float32."""
+
 DIGITS = 1e-3
 """The largest rounding error of float32, in standard deviations, of a column without an origin."""
 
@@ -264,6 +267,11 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
         low, high = float(numbers.min()), float(numbers.max())
         return replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
     low, high = float(there.min()), float(there.max())
+    if max(abs(low), abs(high)) > LARGEST_NUMBER:
+        raise DataError(
+            f"column {column.name!r} has the value {max(abs(low), abs(high)):.4g}: numbers beyond "
+            f"{LARGEST_NUMBER:g} are not learned, so scale the column or ignore it in a schema"
+        )
     error = np.finfo(np.float32).eps * max(abs(low), abs(high))
     is_whole = bool((there == there.round()).all())
     is_exact = is_whole and max(abs(low), abs(high)) <= EXACT

@@ -100,6 +100,7 @@ def load(
     header: bool | None = None,
     encoding: str | None = None,
     skip_bad_rows: bool | None = None,
+    decimal: str | None = None,
 ) -> Dataset:
     """Return a data set by the name of its source; an option that is None has its default.
 
@@ -138,6 +139,7 @@ def load(
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table of text with another number of cells are left out.
+        decimal: The mark before decimals in a table of text, ``.`` or ``,``; found by default.
 
     Raises:
         OptionError: An unknown name, an option that the source does not have, or a value out of
@@ -173,6 +175,7 @@ def load(
         "header": header,
         "encoding": encoding,
         "skip_bad_rows": skip_bad_rows,
+        "decimal": decimal,
     }
     given = {option: value for option, value in options.items() if value is not None}
     source = SOURCES[current_name(name)]

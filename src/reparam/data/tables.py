@@ -32,7 +32,7 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 COLUMNAR = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 """The endings of files of typed columns."""
 
-READING = ("na_values", "delimiter", "header", "encoding", "skip_bad_rows")
+READING = ("na_values", "delimiter", "header", "encoding", "skip_bad_rows", "decimal")
 """The options of ``read_table`` that a run records."""
 
 MOST_DECIMALS = 9
@@ -50,6 +50,7 @@ class Table:
         stored: The type of each column in the user's table.
         decimals: The decimals of columns of numbers, where there are few.
         notes: Remarks on how the table was understood.
+        decimal: The mark before decimals in a file of text.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table:
     stored: Mapping[str, Stored]
     decimals: Mapping[str, int | None]
     notes: tuple[str, ...] = ()
+    decimal: str | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -80,6 +82,7 @@ def read_table(
     na_values: Sequence[str] = (),
     encoding: str | None = None,
     skip_bad_rows: bool = False,
+    decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
 ) -> Table:
@@ -92,6 +95,7 @@ def read_table(
         na_values: Further cells of text that are missing values, beside ``delimited.MISSING``.
         encoding: The encoding of text; UTF-8 when None.
         skip_bad_rows: Whether rows of text with another number of cells are left out.
+        decimal: The mark before decimals in text, a point or a comma; found when None.
         text_columns: The columns of text that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
 
@@ -119,6 +123,7 @@ def read_table(
         na_values=na_values,
         encoding=encoding,
         skip_bad_rows=skip_bad_rows,
+        decimal=decimal,
     )
     columns: dict[str, NDArray[Any]] = {}
     stored: dict[str, Stored] = {}
@@ -127,13 +132,13 @@ def read_table(
     for cells in text.columns:
         is_text = cells.name in text_columns
         columns[cells.name], kind, more = values_of(
-            cells, place, text.first_line, is_text, cells.name in mixed_columns
+            cells, place, text.first_line, is_text, cells.name in mixed_columns, text.decimal
         )
         stored[cells.name] = kind
         notes += more
         if kind in ("int", "float"):
-            decimals[cells.name] = _few(decimals_of(cells.distinct))
-    return Table(str(place), columns, stored, decimals, tuple(notes))
+            decimals[cells.name] = _few(decimals_of(cells.distinct, text.decimal))
+    return Table(str(place), columns, stored, decimals, tuple(notes), text.decimal)
 
 
 def of_frame(frame: object, name: str = "x") -> Table | None:
@@ -151,12 +156,22 @@ def of_frame(frame: object, name: str = "x") -> Table | None:
         return None
     check_names([str(column) for column in table.columns], name)
     try:
-        arrow = table.to_arrow()
+        arrow = _arrow_of(table)
     except Exception as error:  # Arrow has several classes of errors for values of mixed types
         raise DataError(
             f"{name} has a column of mixed values ({reason(error)}): give each column one type"
         ) from error
     return of_arrow(arrow, name)
+
+
+def _arrow_of(table: Any) -> "pa.Table":
+    """Return a frame of narwhals as a table of Arrow, without the index of pandas."""
+    import pyarrow as pa
+
+    native = table.to_native()
+    if table.implementation.is_pandas():
+        return pa.Table.from_pandas(native, preserve_index=False)
+    return table.to_arrow()
 
 
 def of_arrow(table: "pa.Table", name: str) -> Table:
@@ -251,11 +266,24 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 
     def write(file: BinaryIO) -> None:
         if is_text:
-            csv.write_csv(table, file, csv.WriteOptions(quoting_style="needed"))
+            csv.write_csv(_without_times(table), file, csv.WriteOptions(quoting_style="needed"))
         else:
             parquet.write_table(table, file)
 
     write_whole(path, write)
+
+
+def _without_times(table: "pa.Table") -> "pa.Table":
+    """Return a table with dates in place of times that are all midnight."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            days = table.column(i).cast(pa.date32(), safe=False)
+            if pc.all(pc.equal(days.cast(field.type), table.column(i))).as_py():
+                table = table.set_column(i, field.name, days)
+    return table
 
 
 def _columnar(path: Path) -> "pa.Table":

@@ -167,7 +167,8 @@ class VAEOutlier(OutlierMixin, Estimator):
             weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
             weight = weight - weight.logsumexp(0)
             found.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
-        return torch.cat(found).numpy()
+        unusual = torch.cat(found)
+        return unusual.masked_fill(unusual.isnan(), torch.inf).numpy()
 
 
 STEPS, FIXED = 1000, "gaussian-fixed"

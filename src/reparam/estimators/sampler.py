@@ -89,7 +89,7 @@ class VAESampler(Estimator):
         self._train(data, made)
         if self.prior is not None:
             seed = self.run_.config["seed"]
-            self._keep(self.run_.with_prior(self.prior, data=data, seed=seed))
+            self._keep(self.run_.with_prior(self.prior, data=data, steps=self.steps, seed=seed))
         return self
 
     def sample(

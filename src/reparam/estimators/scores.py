@@ -83,7 +83,9 @@ SCORES: dict[str, Score] = {
 def scored(score: Score, model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
     """Return a score of rows, computed in parts, with shape (N,)."""
     size = max(1, N_ENTRIES // (len(noise) * entries_of(model, x)))
-    return torch.cat([score(model, part, noise) for part in x.split(size)])
+    found = torch.cat([score(model, part, noise) for part in x.split(size)])
+    # A row so far from all others that its likelihood overflows is as unusual as can be.
+    return found.masked_fill(found.isnan(), -torch.inf)
 
 
 @torch.no_grad()

@@ -109,7 +109,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self._train(data, made, **searched)
         if self.prior is not None:
             seed = self.run_.config["seed"]
-            self._keep(self.run_.with_prior(self.prior, data=data, seed=seed))
+            self._keep(self.run_.with_prior(self.prior, data=data, steps=self.steps, seed=seed))
         return self
 
     def transform(self, X: ArrayLike | Frame) -> NDArray[np.float64]:

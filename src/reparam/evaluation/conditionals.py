@@ -87,8 +87,13 @@ def weighted_draws(
         share = n_prior / n_samples
         log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
     log_weight = _likelihood(model, z, c).log_prob(model.as_event(x)) + log_p - log_q
+    # Of an example without any probability all draws count alike.
+    log_weight = log_weight.nan_to_num(nan=-torch.inf)
+    is_possible = log_weight.isfinite().any(0)
+    log_weight = log_weight.masked_fill(~is_possible, 0.0)
     evidence = log_weight.logsumexp(0)
-    return Weighted(z, log_weight - evidence, evidence - log(n_samples))
+    log_evidence = (evidence - log(n_samples)).masked_fill(~is_possible, -torch.inf)
+    return Weighted(z, log_weight - evidence, log_evidence)
 
 
 def log_prob_of_entries(p: Distribution, x: Tensor) -> Tensor:

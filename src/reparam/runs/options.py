@@ -67,6 +67,7 @@ class DataOptions:
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table with another number of cells are left out.
+        decimal: The mark before decimals in a table of text, '.' or ','; found by default.
     """
 
     data: str = "digits"
@@ -91,6 +92,7 @@ class DataOptions:
     header: bool | None = None
     encoding: str | None = None
     skip_bad_rows: bool | None = None
+    decimal: str | None = None
 
     def load(self) -> Dataset:
         """Return the data set.

@@ -36,6 +36,7 @@ def load_table(
     header: bool | None = None,
     encoding: str | None = None,
     skip_bad_rows: bool = False,
+    decimal: str | None = None,
 ) -> Dataset:
     """Return a data set of the rows of a table in a file.
 
@@ -59,6 +60,7 @@ def load_table(
         header: Whether the first line of text names the columns; found when None.
         encoding: The encoding of text; UTF-8 when None.
         skip_bad_rows: Whether rows of text with another number of cells are left out.
+        decimal: The mark before decimals in text, ``.`` or ``,``; found when None.
 
     Raises:
         DataError: A file that cannot be understood; the message names row and column.
@@ -88,6 +90,7 @@ def load_table(
         "header": header,
         "encoding": encoding,
         "skip_bad_rows": skip_bad_rows,
+        "decimal": decimal,
     }
     mixed = (
         [] if overrides is None else [k for k, v in overrides.items() if v.get("kind") in CLASSES]
@@ -120,6 +123,7 @@ def load_table(
         "seed": seed,
         **options,
         "na_values": list(na_values) or None,
+        "decimal": table.decimal,
     }
     for text in data.notes:
         note(text)

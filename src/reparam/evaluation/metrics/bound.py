@@ -97,9 +97,14 @@ IN_CELLS = (
 )
 
 
+OF_CLASSES = "every column is one of several classes, so log p(x) is the logarithm of a probability"
+
+
 def _nature(context: Context) -> tuple[str, int | None]:
     """Return a note on what log p(x) is, and the number of rounded columns of a table."""
     layer = None if context.is_directed else standardization_of(context.latent)
+    if context.spec.schema is not None and layer is None:
+        return OF_CLASSES, None
     if layer is None or not layer.per_entry:
         return A_DENSITY, None
     n_rounded, n = int((layer.width > 0).sum()), layer.width.numel()
