@@ -23,13 +23,17 @@ def main() -> None:
         description=package.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("protocols", nargs="*", choices=PROTOCOLS, help="none: only write the page")
+    names = ", ".join(PROTOCOLS)
+    parser.add_argument("protocols", nargs="*", help=f"of {names}; none to write the page alone")
     parser.add_argument("--data-dir", default=os.environ.get("REPARAM_DATA_DIR"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--sets", nargs="+", help="these sets only")
     parser.add_argument("--contenders", nargs="+", help="these contenders only")
     parser.add_argument("--rows", default=str(STORED), help="the folder of the rows")
     options = parser.parse_args()
+    unknown = [name for name in options.protocols if name not in PROTOCOLS]
+    if unknown:
+        parser.error(f"no protocol {unknown[0]!r}: name some of {names}")
     if options.data_dir is None and options.protocols:
         parser.error("give --data-dir, or set REPARAM_DATA_DIR")
     import torch
