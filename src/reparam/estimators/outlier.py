@@ -19,7 +19,7 @@ from reparam.spec import Support
 class VAEOutlier(OutlierMixin, Estimator):
     r"""Outlier detection by a variational autoencoder.
 
-    .. math:: \mathrm{score\_samples}(x) = \log p(z = \mu(x)) \ \text{or}\ \log p(x), \qquad
+    .. math:: \mathrm{score\_samples}(x) = \log p(x), \qquad
               \mathrm{explain}(x)_j = -\log p(x_j \mid x_{-j})
 
     Train it on all rows, outliers among them; or with ``novelty=True`` on normal rows alone. Rows
@@ -31,8 +31,8 @@ class VAEOutlier(OutlierMixin, Estimator):
         novelty: Whether all training rows are normal. The threshold is then the lowest score but
             for one row in a hundred, and new rows are compared with it.
         scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; or
-            ``latent``, log p(z) at the code. None is ``latent``, which outliers among the training
-            rows disturb least, and ``log_likelihood`` with ``novelty``: see docs/own-data.md.
+            ``latent``, log p(z) at the code, which is better on some sets that have outliers among
+            the training rows: see docs/own-data.md.
         variant: The variant.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
@@ -69,7 +69,7 @@ class VAEOutlier(OutlierMixin, Estimator):
         contamination: float | str = "auto",
         *,
         novelty: bool = False,
-        scoring: ScoreName | None = None,
+        scoring: ScoreName = "log_likelihood",
         variant: str = "vae",
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -113,8 +113,7 @@ class VAEOutlier(OutlierMixin, Estimator):
             raise OptionError(
                 f"contamination={self.contamination!r}: must be above 0 and at most 0.5, or 'auto'"
             )
-        if self.scoring is not None:
-            check_choice("scoring", self.scoring, tuple(SCORES))
+        check_choice("scoring", self.scoring, tuple(SCORES))
         data = self._fit_data(X, self.support)
         usual = FIXED if data.spec.support == "real" else None
         options = {
@@ -130,9 +129,8 @@ class VAEOutlier(OutlierMixin, Estimator):
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores of rows in nats, lower for an outlier, with shape (N,)."""
         x = self._rows(X)
-        name = self.scoring or ("log_likelihood" if self.novelty else "latent")
         found: NDArray[np.float64] = scored(
-            SCORES[name], self.latent_model, x, self._noise()
+            SCORES[self.scoring], self.latent_model, x, self._noise()
         ).numpy()
         return found
 
