@@ -25,7 +25,7 @@ from reparam.data.infer import schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import backend_of, table_of_numbers, to_frame
 from reparam.errors import DataError, OptionError, RunError, unknown
-from reparam.estimators.scores import shared_noise
+from reparam.estimators.scores import SCORES, scored, shared_noise
 from reparam.models.latent import LatentModel
 from reparam.objectives.recipe import Recipe
 from reparam.runs.config import config_sha256
@@ -55,6 +55,9 @@ _PRIVATE = ("_columns", "_is_mixed", "_backend", "_seed")
 
 STATE = "estimator.json"
 """The file of an estimator's parameters in a folder."""
+
+ScoreName = Literal["log_likelihood", "elbo", "reconstruction", "latent"]
+"""The scores of a row: see ``scores``."""
 
 Frame = Any
 """A DataFrame of pandas, polars or Arrow."""
@@ -222,6 +225,19 @@ class Estimator(BaseEstimator, ABC):
             return rows_of(frame, spec.schema).double()
         return rows_of(self._table(self._checked(X, reset=False)), spec.schema).double()
 
+    def _scores(self, name: ScoreName, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return a score of rows in nats, with shape (N,).
+
+        Arguments:
+            name: The score: see ``SCORES``.
+            X: The rows.
+        """
+        rows = self._rows(X)
+        found: NDArray[np.float64] = scored(
+            SCORES[name], self.latent_model, rows, self._noise()
+        ).numpy()
+        return found
+
     def _noise(self, n_draws: int = N_DRAWS) -> Tensor:
         """Return the noise of posterior draws, the same for all rows, with shape (K, L)."""
         n_latents = self.latent_model.posterior(self._one_row()).event_shape[0]
@@ -364,6 +380,3 @@ def _plain(name: str, value: Any) -> Any:
     raise OptionError(
         f"{name}={value!r}: cannot be written as JSON; give a number, a text or a list"
     )
-
-
-ScoreName = Literal["log_likelihood", "elbo", "reconstruction", "latent"]

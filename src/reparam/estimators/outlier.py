@@ -10,7 +10,7 @@ from sklearn.base import OutlierMixin
 
 from reparam.errors import OptionError
 from reparam.estimators.base import Estimator, Frame, ScoreName, check_choice, variant_of
-from reparam.estimators.scores import SCORES, draws_of, scored
+from reparam.estimators.scores import SCORES, draws_of
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
@@ -128,11 +128,7 @@ class VAEOutlier(OutlierMixin, Estimator):
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores of rows in nats, lower for an outlier, with shape (N,)."""
-        x = self._rows(X)
-        found: NDArray[np.float64] = scored(
-            SCORES[self.scoring], self.latent_model, x, self._noise()
-        ).numpy()
-        return found
+        return self._scores(self.scoring, X)
 
     def decision_function(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores minus the threshold, negative for an outlier, with shape (N,)."""

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reparam.estimators.base import Estimator, Frame, variant_of
-from reparam.estimators.scores import SCORES, scored
 from reparam.schema import Schema
 from reparam.variants.fitted_prior import FittedKind
 
@@ -118,10 +117,7 @@ class VAESampler(Estimator):
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return log p(x) of rows in nats, estimated by importance sampling, with shape (N,)."""
-        x = self._rows(X)
-        found = scored(SCORES["log_likelihood"], self.latent_model, x, self._noise())
-        result: NDArray[np.float64] = found.numpy()
-        return result
+        return self._scores("log_likelihood", X)
 
     def score(self, X: ArrayLike | Frame, y: object = None) -> float:
         """Return the mean log p(x) of rows in nats."""

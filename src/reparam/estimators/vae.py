@@ -10,7 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array
 
 from reparam.estimators.base import Estimator, Frame, variant_of
-from reparam.estimators.scores import SCORES, codes_of, scored
+from reparam.estimators.scores import codes_of
 from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.fitted_prior import FittedKind
@@ -135,10 +135,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return log p(x) of rows in nats, estimated by importance sampling, with shape (N,)."""
-        x = self._rows(X)
-        found = scored(SCORES["log_likelihood"], self.latent_model, x, self._noise())
-        result: NDArray[np.float64] = found.numpy()
-        return result
+        return self._scores("log_likelihood", X)
 
     def score(self, X: ArrayLike | Frame, y: object = None) -> float:
         """Return the mean log p(x) of rows in nats."""
