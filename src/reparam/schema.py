@@ -236,10 +236,8 @@ class Column:
         if self.low is not None and self.high is not None:
             quantity = quantity.clip(self.low, self.high)
         if self.kind == "date":
-            microseconds = np.where(missing, 0, quantity * DATE_UNITS[self.unit] * 1e6)
-            dates = (
-                (microseconds / (DATE_UNITS[self.unit] * 1e6)).round() * DATE_UNITS[self.unit] * 1e6
-            ).astype("datetime64[us]")
+            seconds = np.where(missing, 0, quantity).round() * DATE_UNITS[self.unit]
+            dates = (1e6 * seconds).astype("datetime64[us]")
             dates[missing] = np.datetime64("NaT")
             return dates
         if self.decimals is not None:

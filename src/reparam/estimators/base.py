@@ -5,7 +5,7 @@ A subclass declares its parameters in its own constructor, as scikit-learn needs
 """
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import backend_of, table_of_numbers, to_frame
-from reparam.errors import DataError, OptionError, RunError, unknown
+from reparam.errors import OptionError, RunError
 from reparam.estimators.scores import SCORES, scored, shared_noise
 from reparam.models.latent import LatentModel
 from reparam.objectives.recipe import Recipe
@@ -33,12 +33,16 @@ from reparam.runs.fit import fit
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.runs.run import Run
+from reparam.runs.search import Auto
 from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
 from reparam.training.checkpoint import save_tensors
+from reparam.training.options import EarlyStopping
 from reparam.utils.files import as_path, read_json, write_json
 from reparam.utils.terminal import note
 from reparam.variants import build
+from reparam.variants.fitted_prior import FittedKind
+from reparam.variants.specification import OptionValue
 
 SMALL, STEPS_OF_SMALL = 500, 2000
 """With fewer rows training has this number of steps, and no rows are held out: a fit takes seconds.
@@ -127,7 +131,8 @@ class Estimator(BaseEstimator, ABC):
         if may_lack or np.isnan(x).any():
             table = self._table(x)
             # Numbers of an array are quantities: whether they are classes is not declared.
-            kinds = {c.name: {"kind": "real"} for c in _inferred(table).columns if not _is_dead(c)}
+            varied = [k for k, v in table.columns.items() if len(np.unique(v[~np.isnan(v)])) > 1]
+            kinds = {name: {"kind": "real"} for name in varied}
             return self._of_table(table, self.schema or schema_of(table, kinds), may_lack)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
         return from_arrays(values, support=support, name="X")
@@ -168,20 +173,29 @@ class Estimator(BaseEstimator, ABC):
     def _table(self, x: NDArray[Any]) -> Table:
         return table_of_numbers(dict(zip(self._columns, x.T, strict=True)), "X")
 
-    def _train(self, data: Dataset, recipe_of: "Any", **options: Any) -> Self:
+    def _train(
+        self,
+        data: Dataset,
+        recipe_of: Callable[[DataSpec], Recipe],
+        *,
+        steps: int | None = None,
+        latent_dim: Auto | None = None,
+    ) -> Self:
         """Train a variant on data, and keep its model.
 
         Arguments:
             data: The training data.
             recipe_of: A function from a spec to a recipe.
-            options: Further options of ``reparam.fit``.
+            steps: The number of steps where neither ``steps`` nor ``budget`` is given; None for
+                that of ``reparam.fit``, or of small data.
+            latent_dim: ``auto`` to search the number of latent dimensions.
         """
-        steps = options.pop("steps", self.steps)
-        early = options.pop("early_stopping", None)
-        if len(data.split("train")) < SMALL and self.budget is None:
-            steps, early = steps or STEPS_OF_SMALL, early or 0
+        early: EarlyStopping | None = None
+        steps = self.steps or steps
         if self.budget is not None:
             steps = None
+        elif len(data.split("train")) < SMALL:
+            steps, early = steps or STEPS_OF_SMALL, 0
         self.run_ = fit(
             recipe_of,
             data,
@@ -193,7 +207,7 @@ class Estimator(BaseEstimator, ABC):
             seed=self._seed,
             device=self.device,
             progress=self.verbose,
-            **options,
+            latent_dim=latent_dim,
         )
         self.run_.data = None  # the estimator holds no copy of the training data
         return self._keep(self.run_)
@@ -204,6 +218,12 @@ class Estimator(BaseEstimator, ABC):
         # On the CPU: not every device computes in float64, and rows come from there.
         self.model_ = deepcopy(run.latent_model).cpu().double().eval()
         return self
+
+    def _refit(self, prior: FittedKind | None, data: Dataset) -> Self:
+        """Fit a prior to the codes of the training data; None leaves that of the variant."""
+        if prior is None:
+            return self
+        return self._keep(self.run_.with_prior(prior, data=data, steps=self.steps, seed=self._seed))
 
     def _rows(self, X: ArrayLike | Frame) -> Tensor:
         """Return X as the x of the model, in double precision, with shape (N, *shape)."""
@@ -325,7 +345,7 @@ class Estimator(BaseEstimator, ABC):
         }
 
 
-def variant_of(name: str, **options: Any) -> Any:
+def variant_of(name: str, options: Mapping[str, OptionValue]) -> Callable[..., Recipe]:
     """Return a function from a spec, and searched options, to the recipe of a variant.
 
     Arguments:
@@ -334,37 +354,10 @@ def variant_of(name: str, **options: Any) -> Any:
     """
     given = {k: v for k, v in options.items() if v is not None and v != "auto"}
 
-    def made(spec: DataSpec, **found: Any) -> Recipe:
+    def made(spec: DataSpec, **found: OptionValue) -> Recipe:
         return build(name, spec, **(given | {k: v for k, v in found.items() if v is not None}))
 
     return made
-
-
-def check_choice(name: str, value: str, known: "tuple[str, ...]") -> None:
-    """Refuse a word that is none of those known.
-
-    Raises:
-        OptionError: Such a word.
-    """
-    if value not in known:
-        raise unknown(name, value, known)
-
-
-def _inferred(table: Table) -> Schema:
-    """Return the schema of a table in which at least one column has two values.
-
-    Raises:
-        ValueError: A table without one.
-    """
-    try:
-        return schema_of(table)
-    except DataError as error:
-        raise ValueError(str(error)) from error
-
-
-def _is_dead(column: Any) -> bool:
-    """Whether a column has no values, or a single one."""
-    return column.kind == "ignored" and not column.reason.startswith("numbers")
 
 
 def _plain(name: str, value: Any) -> Any:

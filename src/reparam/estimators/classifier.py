@@ -17,6 +17,7 @@ from reparam.estimators.scores import ROWS_AT_ONCE
 from reparam.models.label_inference import label_log_prob
 from reparam.schema import Schema
 from reparam.spec import Support
+from reparam.variants.specification import OptionValue
 
 
 class VAEClassifier(ClassifierMixin, Estimator):
@@ -114,15 +115,14 @@ class VAEClassifier(ClassifierMixin, Estimator):
         data = replace(data, splits={"train": split}, spec=spec)
         share = float((labels >= 0).mean())
         alpha = self.alpha if self.alpha is not None else DIMENSIONS * data.spec.dim * share
-        made = variant_of(
-            "ss-vae",
-            latent_dim=self.latent_dim,
-            hidden=tuple(self.hidden),
-            alpha=max(1.0, alpha),
-            likelihood=self.likelihood,
-            jitter=data.spec.is_image,
-        )
-        return self._train(data, made)
+        options: dict[str, OptionValue] = {
+            "latent_dim": self.latent_dim,
+            "hidden": tuple(self.hidden),
+            "alpha": max(1.0, alpha),
+            "likelihood": self.likelihood,
+            "jitter": data.spec.is_image,
+        }
+        return self._train(data, variant_of("ss-vae", options))
 
     @torch.no_grad()
     def predict_proba(self, X: ArrayLike | Frame) -> NDArray[np.float64]:

@@ -95,10 +95,12 @@ class VAECluster(ClusterMixin, Estimator):
             raise ValueError(
                 f"n_clusters={self.n_clusters} is larger than the {len(data.images)} rows of X"
             )
-        made = variant_of(
-            "vae", latent_dim=self.latent_dim, hidden=self.hidden, likelihood=self.likelihood
-        )
-        self._train(data, made)
+        options = {
+            "latent_dim": self.latent_dim,
+            "hidden": self.hidden,
+            "likelihood": self.likelihood,
+        }
+        self._train(data, variant_of("vae", options))
         codes = self._codes(X)
         seed = self.run_.config["seed"]
         self.mixture_ = GaussianMixture(self.n_clusters, n_init=N_INIT, random_state=seed)

@@ -99,15 +99,14 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             y: Ignored.
         """
         data = self._fit_data(X, may_lack=True)
-        made = variant_of(
-            "iwae",
-            n_importance=self.n_importance,
-            latent_dim=self.latent_dim,
-            hidden=self.hidden,
-        )
+        options = {
+            "n_importance": self.n_importance,
+            "latent_dim": self.latent_dim,
+            "hidden": self.hidden,
+        }
         x, hidden = data.images, self._hidden(data)
         seen = Split(x.masked_fill(hidden, torch.nan))
-        self._train(replace(data, splits={"train": seen}), made, steps=self.steps or STEPS)
+        self._train(replace(data, splits={"train": seen}), variant_of("iwae", options), steps=STEPS)
         self.levels_ = self._levels(x.double(), hidden)
         return self
 

@@ -8,12 +8,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
-from reparam.errors import OptionError
-from reparam.estimators.base import Estimator, Frame, ScoreName, check_choice, variant_of
+from reparam.errors import OptionError, named
+from reparam.estimators.base import Estimator, Frame, ScoreName, variant_of
 from reparam.estimators.scores import SCORES, draws_of
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
+from reparam.variants.specification import OptionValue
 
 
 class VAEOutlier(OutlierMixin, Estimator):
@@ -113,15 +114,15 @@ class VAEOutlier(OutlierMixin, Estimator):
             raise OptionError(
                 f"contamination={self.contamination!r}: must be above 0 and at most 0.5, or 'auto'"
             )
-        check_choice("scoring", self.scoring, tuple(SCORES))
+        named("scoring", self.scoring, SCORES)
         data = self._fit_data(X, self.support)
         usual = FIXED if data.spec.support == "real" else None
-        options = {
+        options: dict[str, OptionValue] = {
             "latent_dim": self.latent_dim,
             "hidden": self.hidden,
             "likelihood": self.likelihood or usual,
         }
-        self._train(data, variant_of(self.variant, **options), steps=self.steps or STEPS)
+        self._train(data, variant_of(self.variant, options), steps=STEPS)
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(self.score_samples(X), share))
         return self

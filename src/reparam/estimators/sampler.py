@@ -84,12 +84,9 @@ class VAESampler(Estimator):
             y: Ignored.
         """
         data = self._fit_data(X)
-        made = variant_of("vae", latent_dim=self.latent_dim, hidden=self.hidden)
+        made = variant_of("vae", {"latent_dim": self.latent_dim, "hidden": self.hidden})
         self._train(data, made)
-        if self.prior is not None:
-            seed = self.run_.config["seed"]
-            self._keep(self.run_.with_prior(self.prior, data=data, steps=self.steps, seed=seed))
-        return self
+        return self._refit(self.prior, data)
 
     def sample(
         self,

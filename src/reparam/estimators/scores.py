@@ -34,7 +34,8 @@ def shared_noise(n_draws: int, n_latents: int) -> Tensor:
 def draws_of(q: Distribution, noise: Tensor) -> Tensor:
     """Return draws of posteriors with shared noise, with shape (K, B, L).
 
-    Those of a posterior that is no Gaussian are drawn row by row in the global state of torch.
+    A posterior that is no Gaussian is drawn under a fixed seed, and the draws of a row then depend
+    on its place.
 
     Arguments:
         q: The posteriors, with batch shape (B,).

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array
 
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.estimators.scores import codes_of
+from reparam.runs.search import Auto
 from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.fitted_prior import FittedKind
@@ -99,18 +100,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             y: Ignored.
         """
         data = self._fit_data(X, self.support)
-        made = variant_of(
-            self.variant,
-            latent_dim=self.latent_dim,
-            hidden=self.hidden,
-            likelihood=self.likelihood,
-        )
-        searched = {"latent_dim": "auto"} if self.latent_dim == "auto" else {}
-        self._train(data, made, **searched)
-        if self.prior is not None:
-            seed = self.run_.config["seed"]
-            self._keep(self.run_.with_prior(self.prior, data=data, steps=self.steps, seed=seed))
-        return self
+        options = {
+            "latent_dim": self.latent_dim,
+            "hidden": self.hidden,
+            "likelihood": self.likelihood,
+        }
+        searched: Auto | None = "auto" if self.latent_dim == "auto" else None
+        self._train(data, variant_of(self.variant, options), latent_dim=searched)
+        return self._refit(self.prior, data)
 
     def transform(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the posterior means of rows, with shape (N, L)."""

@@ -39,11 +39,13 @@ class Weighted:
         z: The draws, with shape (K, B, L).
         log_weight: The logarithms of their weights, which sum to one over K, with shape (K, B).
         log_evidence: log p(x_obs) in nats, with shape (B,).
+        likelihood: p(x | z) of the draws, with batch shape (K, B).
     """
 
     z: Tensor
     log_weight: Tensor
     log_evidence: Tensor
+    likelihood: Distribution
 
     @property
     def effective_sample_size(self) -> Tensor:
@@ -86,14 +88,15 @@ def weighted_draws(
     if n_prior:
         share = n_prior / n_samples
         log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
-    log_weight = _likelihood(model, z, c).log_prob(model.as_event(x)) + log_p - log_q
+    likelihood = _likelihood(model, z, c)
+    log_weight = likelihood.log_prob(model.as_event(x)) + log_p - log_q
     # Of an example without any probability all draws count alike.
     log_weight = log_weight.nan_to_num(nan=-torch.inf)
     is_possible = log_weight.isfinite().any(0)
     log_weight = log_weight.masked_fill(~is_possible, 0.0)
     evidence = log_weight.logsumexp(0)
     log_evidence = (evidence - log(n_samples)).masked_fill(~is_possible, -torch.inf)
-    return Weighted(z, log_weight - evidence, log_evidence)
+    return Weighted(z, log_weight - evidence, log_evidence, likelihood)
 
 
 def log_prob_of_entries(p: Distribution, x: Tensor) -> Tensor:
@@ -144,8 +147,7 @@ def log_conditionals(
     found = []
     for part, of_part in _parts(model, x, c, n_samples):
         draws = weighted_draws(model, part, of_part, n_samples)
-        p = _likelihood(model, draws.z, of_part)
-        of_entries = log_prob_of_entries(p, model.as_event(part))
+        of_entries = log_prob_of_entries(draws.likelihood, model.as_event(part))
         found.append(-(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0))
     return torch.cat(found)
 
@@ -208,7 +210,7 @@ def impute(
     found: list[tuple[Tensor, ...]] = []
     for part, of_part in _parts(model, x, c, n_samples):
         draws = weighted_draws(model, part, of_part, n_samples)
-        p = _likelihood(model, draws.z, of_part)
+        p = draws.likelihood
         weights = draws.log_weight.exp().unsqueeze(-1)
         sampled = p.sample()
         value = _point(p, draws.log_weight)
@@ -247,7 +249,7 @@ def ranks_of(model: LatentModel, x: Tensor, hidden: Tensor, n_samples: int = 500
         strict=True,
     ):
         draws = weighted_draws(model, part.masked_fill(is_hidden, nan), None, n_samples)
-        sampled = _likelihood(model, draws.z, None).sample()
+        sampled = draws.likelihood.sample()
         below = (sampled < part).to(part) + 0.5 * (sampled == part).to(part)
         rank = (draws.log_weight.exp().unsqueeze(-1) * below).sum(0)
         found.append(rank.masked_fill(~is_hidden, nan))
