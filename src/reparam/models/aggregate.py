@@ -18,6 +18,8 @@ from reparam.priors import StandardNormal
 
 FAR_SHARE, FAR_NATS = 0.1, 1.0
 """The cost of the aggregate posterior's moments, as a share of the KL and in nats."""
+N_FAR = 500
+"""The number of examples whose codes are compared with the prior."""
 _CHUNK = 100
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reparam.distributions import GaussianMixture
@@ -113,39 +114,54 @@ class Mixture(Prior):
             parameter.data.copy_(torch.from_numpy(value))
 
 
-def fitted_by_em(codes: Tensor, held: Tensor, sizes: Sequence[int], *, seed: int = 0) -> "Fitted":
-    """Return the mixture of Gaussians, of one of several sizes, that fits held-out codes best.
+def fitted_by_em(codes: NDArray[np.float64], size: int, seed: int = 0) -> "Fitted":
+    """Return the mixture of Gaussians that expectation maximization fits to codes.
 
-    Each is fitted by expectation maximization, from the clusters of k-means. Larger mixtures are
-    not tried after one that is worse than a smaller one.
+    It starts at the clusters of k-means.
 
     Arguments:
         codes: The codes, with shape (N, D).
-        held: Other codes, with shape (M, D).
-        sizes: The numbers of components, in increasing order; those above N are left out.
+        size: The number of components, at most N.
         seed: The seed of the clusters.
-
-    Raises:
-        OptionError: Fewer codes than the least number of components.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture as Fitted
 
-    z, other = codes.double().cpu().numpy(), held.double().cpu().numpy()
-    if len(z) < sizes[0]:
-        raise OptionError(
-            f"n_components={sizes[0]}: must be at most {len(z)}, the number of codes that the "
-            "mixture is fitted to"
-        )
-    best, most = None, -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for size in (size for size in sizes if size <= len(z)):
-            found = Fitted(
-                size, covariance_type="diag", reg_covar=1e-4, max_iter=50, random_state=seed
-            ).fit(z)
-            score = found.score(other)
-            if score < most:
-                break
-            best, most = found, score
-    return best
+        return Fitted(
+            size, covariance_type="diag", reg_covar=1e-4, max_iter=50, random_state=seed
+        ).fit(codes)
+
+
+def best_size(
+    pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    sizes: Sequence[int],
+    seed: int = 0,
+) -> tuple[int, float]:
+    """Return the number of components that fits held-out codes best, and their mean log density.
+
+    Larger mixtures are not tried after one that is worse than a smaller one.
+
+    Arguments:
+        pairs: Codes to fit, with shape (N, D), and held-out ones, with shape (M, D); several pairs
+            for cross-validation.
+        sizes: The numbers of components, in increasing order; those above N are left out.
+        seed: The seed of the fits.
+
+    Raises:
+        OptionError: Fewer codes than the least number of components.
+    """
+    n = min(len(codes) for codes, _ in pairs)
+    if n < sizes[0]:
+        raise OptionError(
+            f"n_components={sizes[0]}: must be at most {n}, the number of codes that the mixture "
+            "is fitted to"
+        )
+    best, most = sizes[0], -np.inf
+    for size in (size for size in sizes if size <= n):
+        score = np.mean([fitted_by_em(codes, size, seed).score(held) for codes, held in pairs])
+        if score < most:
+            break
+        best, most = size, float(score)
+    return best, most

@@ -61,7 +61,7 @@ RECORDED: Mapping[str, Any] = {
     **dict.fromkeys(("objective", "device_used"), str),
     **dict.fromkeys(("optimizer", "scheduler", "train_sha256"), str | None),
     **dict.fromkeys(("format", "threads", "n_train", "n_validation", "n_batches"), int),
-    **dict.fromkeys(("is_stream", "chooses_length"), bool),
+    **dict.fromkeys(("is_stream", "chooses_length", "chooses_prior"), bool),
     "class_names": tuple[str, ...],
     "range": tuple[float, ...] | None,
 }

@@ -27,7 +27,9 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.budget import planned
+from reparam.runs.chosen_prior import choose_prior, chooses_prior
 from reparam.runs.config import (
+    FITTED,
     checked_config,
     config_sha256,
     described,
@@ -387,7 +389,11 @@ def fit(
             trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
             if progress and trainer.length.stop is not None:
                 note(trainer.length.reason)
-        config["recorded"] |= {"length": asdict(trainer.length), "chooses_length": is_chosen}
+        config["recorded"] |= {
+            "length": asdict(trainer.length),
+            "chooses_length": is_chosen,
+            "chooses_prior": chooses_prior(recipe, source, options),
+        }
         if folder is not None:
             if _begin(stack, folder, config, resume, run.is_main):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
@@ -410,13 +416,21 @@ def fit(
         trainer.fit()
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
+        prior = None
+        if chooses_prior(recipe, source, options):
+            prior = choose_prior(cast(LatentModel, recipe.model), cast(Dataset, source), seed)
+        if prior is not None:
+            config[FITTED] = prior.fitted.to_dict()
+            if folder is not None and run.is_main:
+                folder.write_config(config)
+                keeping.config_sha256 = config_sha256(folder.config())
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()
             save_tensors(folder.model_file, weights, finished, keeping.config_sha256)
             run.rows = folder.metrics(note)
         if progress and run.is_main:
-            for text in remarks(recipe, source, options.seed):
+            for text in remarks(recipe, source, options.seed, prior):
                 note(text)
     return run
 

@@ -120,10 +120,14 @@ class RunFolder:
         Raises:
             RunError: The folder holds another run or other files; nothing is overwritten.
         """
-        import yaml
-
         self.require_free()
         self.remove_unfinished()
+        self.write_config(config)
+
+    def write_config(self, config: Mapping[str, object]) -> None:
+        """Write the configuration of a run, in place of the one that is there."""
+        import yaml
+
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         write_atomic(self.config_file, text)
 

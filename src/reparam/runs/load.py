@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from reparam.errors import CheckpointError, RunError
 from reparam.isolation import default_modes
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import checked_config, fitted_model, recipe_of
+from reparam.runs.config import FITTED, checked_config, fitted_model, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.resume import warn_of_another
 from reparam.runs.run import Run
@@ -47,6 +47,9 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     stored = folder.config()
     config = checked_config(stored, str(folder.config_file))
     spec = DataSpec.from_dict(config["recorded"]["spec"])
+    weights, is_final = _weights(folder, stored)
+    if not is_final:
+        config.pop(FITTED, None)  # a checkpoint of the training, before the prior was chosen
     if model is None:
         with without_training():
             module = recipe_of(config, spec).model
@@ -55,13 +58,13 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         module = fitted_model(given, config, spec)
     if config.get("precision") == "float64":
         module.double()
-    load_weights(module, _weights(folder, stored), str(folder.path))
+    load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
     return Run(module, spec, config, None, folder, folder.metrics(note))
 
 
-def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """Return the final weights; without them, those of the newest checkpoint."""
+def _weights(folder: RunFolder, config: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], bool]:
+    """Return the final weights and True; without them, those of the newest checkpoint and False."""
     if folder.is_finished:
         try:
             stored = load_tensors(folder.model_file)
@@ -69,7 +72,7 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
             note(f"{error}; using the newest checkpoint instead")
         else:
             warn_of_another(folder.model_file, stored.config_sha256, config)
-            return stored.tensors
+            return stored.tensors, True
     how_to_resume = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
     checkpoint = load_checkpoint(folder.checkpoints, note)
     if checkpoint is None:
@@ -85,7 +88,7 @@ def _weights(folder: RunFolder, config: Mapping[str, Any]) -> Mapping[str, Tenso
     for name in ("best", "average.module", "model"):  # in the order of the end of training
         weights = unflatten(name, checkpoint.tensors)
         if weights:
-            return weights
+            return weights, False
     raise CheckpointError(
         f"the newest checkpoint in {folder.checkpoints} holds no weights: delete it to go on from "
         "the one before it"

@@ -28,7 +28,7 @@ from reparam.models.latent import LatentModel, as_latent
 from reparam.objectives import FlowMatching, PriorLikelihood
 from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Prior, Standardized, StandardNormal
-from reparam.priors.mixture import fitted_by_em
+from reparam.priors.mixture import best_size, fitted_by_em
 from reparam.spec import DataSpec
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
@@ -209,9 +209,11 @@ def refit(
         n, em = n_components or min(VAMP_SIZE, codes.batches.n_examples), None
         if kind == "mixture":
             sizes = SIZES if n_components is None else (n_components,)
-            scaled, held_codes = map(moments.standardized, (first.x, validation.x))
-            em = fitted_by_em(scaled, held_codes, sizes, seed=seed)
-            n = em.n_components
+            scaled, held_codes = (
+                moments.standardized(part.x).double().cpu().numpy() for part in (first, validation)
+            )
+            n, _ = best_size([(scaled, held_codes)], sizes, seed)
+            em = fitted_by_em(scaled, n, seed)
         options = _options(kind, spec, first.x.shape[-1], n)
         described = FittedPrior(kind, first.x.shape[-1], options, seed)
         with_fitted_prior(found, spec, described)

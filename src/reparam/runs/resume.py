@@ -30,7 +30,8 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
         RunError: A difference, which the message names.
     """
     stored = checked_config(folder.config(), str(folder.config_file))
-    if stored.get(FITTED) is not None and not folder.is_finished:
+    is_own = stored["recorded"].get("chooses_prior", False)
+    if stored.get(FITTED) is not None and not is_own and not folder.is_finished:
         raise RunError(
             f"{folder.path} has no weights, and its prior was fitted after training, so training "
             "cannot make them: call run.with_prior again, with another out=..."

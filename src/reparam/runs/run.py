@@ -717,7 +717,9 @@ class Run:
                 weights_sha256=self.folder.weights_sha256,
             )
         config = deepcopy(self.config)
-        facts = {"recorded": config.pop("recorded")} if "recorded" in config else {}
+        facts = {}
+        if "recorded" in config:
+            facts = {"recorded": config.pop("recorded") | {"chooses_prior": False}}
         config |= {FITTED: fitted.to_dict(), **facts}
         rows, folder = deepcopy(self.rows), None
         if out is not None:
