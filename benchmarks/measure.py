@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import process, pythae_environment
+from benchmarks import environments, process
 from benchmarks.jobs import ALONE, JOBS
 from benchmarks.jobs.frontier import picture
 from benchmarks.report import page, rows_of
@@ -191,7 +191,7 @@ def interpreter(options: argparse.Namespace, torch_version: str) -> Path | None:
         return Path(options.pythae_python).absolute()
     print("an environment for pythae ...", file=sys.stderr)
     folder = HERE / "results" / ".work" / "pythae"
-    return pythae_environment.make(folder, torch_version, ROOT / "constraints.txt")
+    return environments.make(environments.PYTHAE, folder, torch_version, ROOT / "constraints.txt")
 
 
 def downloaded() -> str:

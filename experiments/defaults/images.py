@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 import reparam as rp
-from benchmarks import process, pythae_environment
+from benchmarks import environments, process
 from benchmarks.settings import CONTENDERS
 from benchmarks.settings import HERE as BENCHMARKS
 from experiments.common.judge import digit_classifier
@@ -196,7 +196,7 @@ def _classifier(x: Tensor, y: Tensor, seed: int) -> Features:
 def _pythae(train: Tensor, n: int, seconds: float, seed: int) -> Tensor:
     """Return n samples of pythae's VAE after so many seconds of training."""
     torch_version = str(torch.__version__)
-    python = pythae_environment.make(PYTHAE, torch_version, ROOT / "constraints.txt")
+    python = environments.make(environments.PYTHAE, PYTHAE, torch_version, ROOT / "constraints.txt")
     with tempfile.TemporaryDirectory() as place:
         images, samples = (Path(place) / f"{what}.npy" for what in ("images", "samples"))
         np.save(images, train.numpy())

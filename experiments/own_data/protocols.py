@@ -9,24 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.own_data.cases import Case, Figures
+from experiments.own_data.generation import generation
 from reparam.estimators import VAE, VAEClassifier, VAECluster, VAEImputer, VAEOutlier
 from reparam.estimators.scores import SCORES, scored
-
-Figures = dict[str, float]
-
-
-class Case(NamedTuple):
-    """One fit and its figures.
-
-    Arguments:
-        name: The data set.
-        contender: What is fitted.
-        measure: Returns the figures.
-    """
-
-    name: str
-    contender: str
-    measure: Callable[[], Figures]
 
 
 def imputation(data_dir: Path, seed: int) -> Iterator[Case]:
@@ -242,5 +228,6 @@ PROTOCOLS: dict[str, Callable[[Path, int], Iterator[Case]]] = {
     "outliers": outliers,
     "codes": codes,
     "counts": counts,
+    "generation": generation,
 }
 """The protocols by name."""
