@@ -3,19 +3,22 @@
 Known models: a linear-Gaussian model with its closed forms, and parts that are functions. Runs: the
 options of a small training, weights and their comparison, an exception that interrupts a training.
 Files: a small MNIST in its own format, the content of a folder, damage. Command line: run
-``reparam`` in this process and return its output.
+``reparam`` in this process and return its output. Processes: call a function in several of them.
 """
 
 import gzip
 import os
 import shlex
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
+from socket import socket
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -386,3 +389,40 @@ def refused(line: str, *parts: str, code: int | None = None) -> str:
         assert part in err
     assert out == ""
     return err
+
+
+# Processes
+
+
+def in_processes(n: int, function: str, folder: Path, timeout: float = 120) -> None:
+    """Call a function with a folder in several processes that know each other, as under torchrun.
+
+    Arguments:
+        n: The number of processes.
+        function: The function as ``module:name``.
+        folder: The folder.
+        timeout: The number of seconds after which they are killed.
+    """
+    module, _, name = function.partition(":")
+    code = f"import pathlib, sys; from {module} import {name}; {name}(pathlib.Path(sys.argv[1]))"
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1"}
+    shared |= {"MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": 1}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            env=os.environ | {k: str(v) for k, v in {**shared, "RANK": i, "LOCAL_RANK": i}.items()},
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        for i in range(n)
+    ]
+    try:
+        said = [each.communicate(timeout=timeout)[1].decode() for each in started]
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+    assert not any(each.returncode for each in started), "\n".join(said)

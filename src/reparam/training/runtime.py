@@ -9,6 +9,7 @@ model and a share of every batch, and the gradients are averaged,
 where process r has :math:`n_r` of the n examples.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from reparam.errors import LostError, OptionError, unknown
 from reparam.training.launch import check_launch
 from reparam.utils.arguments import numbers
+from reparam.utils.terminal import note
 
 T = TypeVar("T")
 
@@ -126,12 +128,30 @@ class _Started(NamedTuple):
     waits: "dist.ProcessGroup"
 
 
+class _SaysLost(logging.Handler):
+    """Say that a process has ended, where lightning-fabric is about to end the others.
+
+    Its watcher looks every 5 seconds, and ends processes that have not noticed it themselves.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the sentence in place of the message of lightning-fabric."""
+        note(str(LostError()))
+
+
 @cache
 def _started(device: str, devices: int, nodes: int) -> _Started:
     """Start the other processes, or join them if another program has started all."""
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.launchers import subprocess_script
 
+    # Its messages say nothing else.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    watcher = logging.getLogger(subprocess_script.__name__)
+    watcher.setLevel(logging.INFO)
+    watcher.addHandler(_SaysLost())
+    watcher.propagate = False
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=DDPStrategy())
     fabric.launch()
     steps = dist.new_group(timeout=PATIENCE)
