@@ -11,7 +11,7 @@ where process r has :math:`n_r` of the n examples.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import cache
@@ -88,11 +88,8 @@ class SingleDevice:
         """Return the runtime of this process without the others: itself."""
         return self
 
-    def average(self, gradients: Sequence[Tensor], weight: float) -> None:
-        """Average gradients over processes: there is one."""
-
-    def synchronize(self, buffers: Iterable[Tensor]) -> None:
-        """Average the buffers of a model over processes: there is one."""
+    def average(self, values: Sequence[Tensor], weight: float = 1.0) -> None:
+        """Average tensors over processes: there is one."""
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over processes: the tensor itself."""
@@ -174,7 +171,6 @@ class SeveralDevices:
             device, devices, nodes
         )
         self.precision = precision
-        self._versions: dict[int, int] = {}
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass: torch's autocast to bfloat16, or none."""
@@ -184,37 +180,22 @@ class SeveralDevices:
         """Return the runtime of this process without the others."""
         return SingleDevice(self.device, self.precision)
 
-    def average(self, gradients: Sequence[Tensor], weight: float) -> None:
-        """Replace gradients by their weighted averages over processes, in one message.
+    @torch.no_grad()
+    def average(self, values: Sequence[Tensor], weight: float = 1.0) -> None:
+        """Replace tensors by their weighted averages over processes, in one message.
 
         Arguments:
-            gradients: The gradients, the same ones in all processes.
+            values: The tensors, such as gradients, of the same shapes in all processes.
             weight: The weight of this process; the mean over processes is 1.
         """
-        if not gradients:
+        if not values:
             return
-        flat = torch.cat([gradient.flatten() for gradient in gradients]) * weight
+        flat = torch.cat([value.flatten() for value in values]) * weight
         with answered():
             dist.all_reduce(flat, group=self._steps)
-        parts = (flat / self.world_size).split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-    @torch.no_grad()
-    def synchronize(self, buffers: Iterable[Tensor]) -> None:
-        """Replace the buffers that a step has changed, such as running means, by their averages.
-
-        Buffers of whole numbers are those of every process, since all take the same steps.
-        """
-        found = [each for each in buffers if each.is_floating_point()]
-        changed = [each for each in found if self._versions.get(id(each)) != each._version]
-        if changed:
-            # Equal values have a sum that float64 holds exactly, and stay the same.
-            wide = [each.double() for each in changed]
-            self.average(wide, 1.0)
-            for buffer, mean in zip(changed, wide, strict=True):
-                buffer.copy_(mean)
-        self._versions = {id(each): each._version for each in found}
+        parts = (flat / self.world_size).split([value.numel() for value in values])
+        for value, part in zip(values, parts, strict=True):
+            value.copy_(part.view_as(value))
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over processes, on the CPU."""

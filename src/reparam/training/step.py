@@ -192,6 +192,35 @@ def make_turns(
     return turns
 
 
+class Buffers:
+    """The buffers of a model in several processes, which a step may change, as running means are.
+
+    Arguments:
+        model: The model.
+        runtime: The processes.
+    """
+
+    def __init__(self, model: nn.Module, runtime: Runtime) -> None:
+        self.model, self.runtime = model, runtime
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the values of now, which are the same in all processes."""
+        self.before = [each.clone() for each in self._floats() if self.runtime.world_size > 1]
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Replace what has changed by its average; whole numbers change alike in all processes."""
+        means = [each.clone() for each in self._floats()]
+        self.runtime.average(means)
+        for buffer, before, mean in zip(self._floats(), self.before, means, strict=True):
+            buffer.copy_(torch.where(buffer == before, buffer, mean))
+            before.copy_(buffer)
+
+    def _floats(self) -> list[Tensor]:
+        return [each for each in self.model.buffers() if each.is_floating_point()]
+
+
 @runtime_checkable
 class Annealed(Protocol):
     """A module that changes with the share of the training that is done."""
@@ -296,6 +325,7 @@ class Step:
         """Whether optimizers or schedulers are the user's, so that their whole state is stored."""
         # The weights of a module of the user may have been drawn in each process.
         runtime.share(self.model)
+        self._buffers = Buffers(self.model, runtime)
         self.turns = make_turns(recipe, options, runtime, n_steps, optimizer, scheduler)
         self.average = MovingAverage(recipe.model, options.ema) if options.ema else None
         self.annealed = [module for module in self.model.modules() if isinstance(module, Annealed)]
@@ -338,7 +368,8 @@ class Step:
         scalars: dict[str, Tensor] = {}
         for turn in self.turns:
             scalars |= turn.update(batch, self.runtime, self.options.clip_norm or 0.0)
-        self.runtime.synchronize(self.model.buffers())
+        if self.runtime.world_size > 1:
+            self._buffers.average()
         if self.average is not None:
             self.average.update(self.model)
         return scalars
@@ -389,6 +420,7 @@ class Step:
     def go_on(self, n_taken: int, position: float) -> None:
         """Go on after a number of steps, the last of which had this place in the schedules."""
         self.n_taken, self.position = n_taken, position
+        self._buffers.keep()
         if n_taken:
             self._milestones = {at: m for at, m in self._milestones.items() if at > position}
 
@@ -412,6 +444,7 @@ class Step:
                 examples = _first(self._examples or batches, milestone.n_examples)
                 milestone.action(self.model, examples)
                 self.runtime.share(self.model)
+                self._buffers.keep()
             self.model.train()
             if self.average is not None:
                 self.average.module.load_state_dict(self.model.state_dict())
