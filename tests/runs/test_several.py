@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 from reparam.training import Callback, Event
-from reparam.training.launch import is_first
+from reparam.utils.launch import is_first
 from tests.support import Stop, in_processes, weights
 
 HERE = "tests.runs.test_several"

@@ -45,7 +45,6 @@ from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
-from reparam.training.launch import check_launch, is_first
 from reparam.training.length import Length, length_of
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
@@ -67,6 +66,7 @@ from reparam.training.runtime import Runtime, make_runtime, resolve_device, reso
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.files import as_path
+from reparam.utils.launch import check_launch, is_first
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note, say

@@ -22,9 +22,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from reparam.errors import LostError, OptionError, unknown
-from reparam.training.launch import check_launch
 from reparam.utils.arguments import numbers
-from reparam.utils.terminal import note
+from reparam.utils.launch import check_launch
+from reparam.utils.terminal import stderr
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class _SaysLost(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the sentence in place of the message of lightning-fabric."""
-        note(str(LostError()))
+        print(f"reparam: {LostError()}", file=stderr(), flush=True)
 
 
 @cache

@@ -7,7 +7,7 @@ import torch
 
 import reparam as rp
 from reparam.errors import OptionError
-from reparam.training.launch import check_launch, is_first
+from reparam.utils.launch import check_launch, is_first
 from tests.support import refused
 
 TORCHRUN = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
