@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -15,9 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
+from reparam.errors import LostError
 from reparam.training import Callback, Event
+from reparam.training.checkpoint import load_checkpoint
 from reparam.utils.launch import is_first
-from tests.support import Stop, in_processes, weights
+from tests.support import Stop, in_processes, reparam, weights
 
 HERE = "tests.runs.test_several"
 N = 67
@@ -79,6 +83,7 @@ def write_trained(folder: Path) -> None:
             torch.save((weights(run), last), folder / name)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     in_processes(2, f"{HERE}:write_trained", tmp_path)
     for name, run in trained_alike(1).items():
@@ -199,3 +204,85 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path) -> None:
     assert [row["step"] for row in found.rows if row["split"] == "train"] == [*range(1, 19)]
     for key, value in weights(expected).items():
         torch.testing.assert_close(weights(found)[key], value, rtol=1e-4, atol=1e-5)
+
+
+def table(n: int) -> pd.DataFrame:
+    """Return a table some of whose cells are missing."""
+    x = rows(n)
+    lacking = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.2
+    return pd.DataFrame(x.masked_fill(lacking, torch.nan).numpy(), columns=list("abcd"))
+
+
+def measured(run: rp.Run, devices: int) -> dict[str, Any]:
+    """Return what a run says of rows, some of which lack values, on a number of processes."""
+    # More rows than one chunk of each method.
+    x = table(1300)
+    imputation = run.impute(x[:200], n_draws=2, devices=devices)
+    evaluation = run.evaluate(x[:300], n_samples=300, devices=devices)
+    return {
+        "codes": run.encode(x, devices=devices),
+        "scores": run.log_likelihood(x, n_samples=5, devices=devices),
+        "conditionals": run.log_conditionals(x, n_samples=5, devices=devices),
+        **{k: v for k, v in vars(imputation).items() if isinstance(v, Tensor)},
+        **{f"each {name}": value for name, value in evaluation.per_example.items()},
+        "figures": evaluation.to_dict(),
+    }
+
+
+def write_measured(folder: Path) -> None:
+    """Measure on two processes, from Python and from the command line."""
+    run = rp.load(folder / "run")
+    found = measured(run, 2)
+    if run.is_main:
+        torch.save(found, folder / "measured")
+    said = reparam("encode", folder / "run", "--data", folder / "x.csv", "--devices 2")
+    (folder / f"said-{int(not run.is_main)}").write_text(said.out + said.err)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = rp.fit(rp.variants.vae, table(N), steps=5, lr=0.01, progress=False, out=out)
+    table(1300).to_csv(tmp_path / "x.csv", index=False)
+    in_processes(2, f"{HERE}:write_measured", tmp_path)
+    expected, found = measured(run, 1), torch.load(tmp_path / "measured")
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if name == "figures":
+            assert found[name] == value
+        else:
+            torch.testing.assert_close(found[name], value, equal_nan=True, msg=name)
+    codes = np.load(out / "codes.npy")
+    assert codes == pytest.approx(expected["codes"].numpy(), abs=1e-6)
+    # One process prints the name of the file.
+    assert (tmp_path / "said-0").read_text().strip() == str(out / "codes.npy")
+    assert (tmp_path / "said-1").read_text() == ""
+
+
+def killed(folder: Path) -> None:
+    """Train on two processes, one of which is killed after ten steps."""
+
+    def kill(event: Event) -> None:
+        if event.kind == "log" and event.step == 10 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    how: dict[str, Any] = {"lr": 0.01, "log_every": 1, "checkpoint_every": 0, "device": "cpu"}
+    how |= {"devices": 2, "out": folder / "run", "progress": False, "callbacks": [kill]}
+    try:
+        rp.fit(rp.variants.vae, rows(), steps=100_000, early_stopping=0, **how)
+    except LostError as error:
+        (folder / "said").write_text(str(error))
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others(tmp_path: Path) -> None:
+    # Within the time of this call, of which a minute is the most that they wait.
+    with pytest.raises(AssertionError):
+        in_processes(2, f"{HERE}:killed", tmp_path, timeout=90)
+    out = tmp_path / "run"
+    advice = f"go on with fit(..., out='{out}', resume=True)"
+    said = (tmp_path / "said").read_text()
+    assert said == f"another process of this run has ended; {advice}"
+    checkpoint = load_checkpoint(out / "checkpoints", print)
+    assert checkpoint is not None
+    assert checkpoint.step in (9, 10)
