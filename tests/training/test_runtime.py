@@ -68,7 +68,7 @@ class OneOfTwo(SingleDevice):
         super().__init__(torch.device("cpu"), "float32")
         self.rank, self.world_size, self.lost = rank, 2, lost
 
-    def average(self, gradients: Sequence[torch.Tensor], weight: float) -> None:
+    def average(self, values: Sequence[torch.Tensor], weight: float = 1.0) -> None:
         if self.lost:
             with answered():
                 raise RuntimeError(self.lost)
