@@ -394,13 +394,33 @@ def refused(line: str, *parts: str, code: int | None = None) -> str:
 # Processes
 
 
-def in_processes(n: int, function: str, folder: Path, timeout: float = 120) -> None:
-    """Call a function with a folder in several processes that know each other, as under torchrun.
+def of_torchrun(n: int, rank: int) -> dict[str, object]:
+    """Return the variables that torchrun sets on one node."""
+    shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "TORCHELASTIC_RUN_ID": "a"}
+    return {**shared, "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
+
+
+def of_srun(n: int, rank: int) -> dict[str, object]:
+    """Return the variables that srun sets on one node."""
+    shared = {"NTASKS": n, "NTASKS_PER_NODE": n, "NNODES": 1, "NODEID": 0, "STEP_ID": 0}
+    named = {**shared, "PROCID": rank, "LOCALID": rank, "JOB_ID": 1, "JOB_NAME": "train"}
+    return {f"SLURM_{name}": value for name, value in named.items()}
+
+
+def in_processes(
+    n: int,
+    function: str,
+    folder: Path,
+    timeout: float = 120,
+    variables: Callable[[int, int], dict[str, object]] = of_torchrun,
+) -> None:
+    """Call a function with a folder in several processes that know each other.
 
     Arguments:
         n: The number of processes.
         function: The function as ``module:name``.
         folder: The folder.
+        variables: The variables of a process, given the number of all and its own.
         timeout: The number of seconds after which they are killed.
     """
     module, _, name = function.partition(":")
@@ -408,12 +428,12 @@ def in_processes(n: int, function: str, folder: Path, timeout: float = 120) -> N
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1"}
-    shared |= {"MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": 1}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    shared |= {"GLOO_SOCKET_IFNAME": "lo"}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(folder)],
-            env=os.environ | {k: str(v) for k, v in {**shared, "RANK": i, "LOCAL_RANK": i}.items()},
+            env=os.environ | {k: str(v) for k, v in {**shared, **variables(n, i)}.items()},
             stderr=subprocess.PIPE,
             cwd=ROOT,
         )

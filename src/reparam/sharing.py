@@ -12,7 +12,6 @@ from typing import Protocol, TypeVar
 import torch
 
 from reparam.batch import Batch, in_chunks, to_device
-from reparam.isolation import Progress
 from reparam.utils.seeding import mixed_seed, seeded
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ def each_chunk(
     *,
     seed: int | None = None,
     processes: Processes = ALONE,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[T]:
     """Return the results of a function of every chunk of examples, in their order.
 

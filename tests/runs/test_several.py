@@ -21,7 +21,7 @@ from reparam.errors import LostError
 from reparam.training import Callback, Event
 from reparam.training.checkpoint import load_checkpoint
 from reparam.utils.launch import is_first
-from tests.support import Stop, in_processes, reparam, weights
+from tests.support import Stop, in_processes, of_srun, reparam, weights
 
 HERE = "tests.runs.test_several"
 N = 67
@@ -155,15 +155,18 @@ class Writes(Callback):
         """Write the rows."""
         assert event.batch is not None
         seen = event.batch.x[:, 0] if event.batch.weight else event.batch.x[:0, 0]
-        name = f"{event.step:03d}-{os.environ.get('RANK', '0')}.npy"
-        np.save(self.folder / name, seen.numpy())
+        np.save(self.path(event.step), seen.numpy())
 
     def on_log(self, event: Event) -> None:
         """Interrupt the run, whose last checkpoint is that of the step before."""
         if event.step == self.last:
-            for path in self.folder.glob(f"{event.step:03d}-{os.environ.get('RANK', '0')}.npy"):
-                path.unlink()  # the step is taken again
+            self.path(event.step).unlink()  # the step is taken again
             raise Stop
+
+    def path(self, step: int) -> Path:
+        """Return the file of a step of this process."""
+        ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID"))
+        return self.folder / f"{step:03d}-{next(filter(None, ranks), 0)}.npy"
 
 
 def train_on(folder: Path, devices: int, last: int | None) -> rp.Run | None:
@@ -193,7 +196,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path) -> None:
     expected = train_on(tmp_path / "alone", 1, None)
     in_processes(2, f"{HERE}:begin_on_two", tmp_path)
     assert train_on(tmp_path, 1, 11) is None
-    in_processes(3, f"{HERE}:end_on_three", tmp_path)
+    in_processes(3, f"{HERE}:end_on_three", tmp_path, variables=of_srun)
     # Five batches of 13 rows and one of 2, three times.
     for step in range(1, 19):
         one = np.load(tmp_path / "alone" / f"{step:03d}-0.npy")

@@ -11,6 +11,7 @@ where process r has :math:`n_r` of the n examples.
 
 import logging
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -334,4 +335,15 @@ def make_runtime(device: str, precision: str, devices: int = 1, nodes: int = 1) 
     if devices == nodes == 1:
         return SingleDevice(place, precision)
     check_launch(devices, nodes)
+    found = devices if place.type == "cpu" else torch.accelerator.device_count()
+    if devices > found:
+        raise OptionError(
+            f"devices={devices}: this machine has {found} of type {place.type!r}; give "
+            f"devices={found}, or device='cpu'"
+        )
+    if sys.flags.interactive or "ps1" in vars(sys):
+        raise OptionError(
+            f"devices={devices}: the other processes run the same program from its start, which a "
+            "notebook or an interactive session has not; put it into a file, or give devices=1"
+        )
     return SeveralDevices(place.type, precision, devices, nodes)
