@@ -88,11 +88,15 @@ def each_chunk(
     for number, chunk in enumerate(in_chunks(examples, size)):
         if number % n != rank:
             continue
-        draws = nullcontext() if seed is None else seeded(device, mixed_seed(seed, number))
-        with draws:
+        with nullcontext() if seed is None else seeded(device, _seed_of(seed, number)):
             own.append(compute(to_device(chunk, device)))
         if progress is not None:
             # The others have done as many chunks, or nearly so.
             progress(min(len(examples), (number - rank + n) * size), len(examples))
     found = processes.gather(own)
     return [found[number % n][number // n] for number in range(ceil(len(examples) / size))]
+
+
+def _seed_of(seed: int, number: int) -> int:
+    """Return the seed of a chunk; that of the first one is the seed itself."""
+    return mixed_seed(seed, number) if number else seed

@@ -11,7 +11,7 @@ from reparam.data import Dataset
 from reparam.data.files import is_place
 from reparam.runs.load import load
 from reparam.runs.run import Run
-from reparam.utils.arguments import as_int
+from reparam.utils.arguments import as_int, numbers
 from reparam.utils.launch import check_launch
 
 Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
@@ -42,6 +42,7 @@ class RunOptions:
         return load(self.folder, device=self.device)
 
 
+@numbers(devices=1, nodes=1)
 @dataclass(frozen=True)
 class ProcessOptions:
     """The processes that share the examples.

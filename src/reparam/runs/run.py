@@ -604,7 +604,7 @@ class Run:
         with memory, isolated(self.model, runtime.device) as device:
             size = rows_at_once(self.latent_model, batch.x, n_samples)
             parts = each_chunk(imputed, batch, size, device, seed=seed, processes=runtime)
-        return Imputation.joined(parts)
+            return Imputation.joined(parts)
 
     def to_table(self, x: object, like: object = None) -> Any:
         """Return rows x as a table with the columns, types and classes of the training data.
@@ -805,4 +805,4 @@ class Run:
                 seed=seed,
                 processes=runtime,
             )
-        return torch.cat(found).contiguous()
+            return torch.cat(found).contiguous()

@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 
 from reparam.errors import OptionError
-from reparam.utils.arguments import numbers
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 """The variables with the number of a process, the first that is set."""
@@ -35,7 +34,6 @@ def is_first(environment: Mapping[str, str] = os.environ) -> bool:
     return [*ranks, "0"][0] == "0" and environment.get("NODE_RANK", "0") == "0"
 
 
-@numbers(devices=1, nodes=1)
 def check_launch(devices: int, nodes: int, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse numbers of devices and nodes that do not agree with the environment.
 
