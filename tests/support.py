@@ -3,19 +3,22 @@
 Known models: a linear-Gaussian model with its closed forms, and parts that are functions. Runs: the
 options of a small training, weights and their comparison, an exception that interrupts a training.
 Files: a small MNIST in its own format, the content of a folder, damage. Command line: run
-``reparam`` in this process and return its output.
+``reparam`` in this process and return its output. Processes: call a function in several of them.
 """
 
 import gzip
 import os
 import shlex
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
+from socket import socket
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -386,3 +389,60 @@ def refused(line: str, *parts: str, code: int | None = None) -> str:
         assert part in err
     assert out == ""
     return err
+
+
+# Processes
+
+
+def of_torchrun(n: int, rank: int) -> dict[str, object]:
+    """Return the variables that torchrun sets on one node."""
+    shared = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "TORCHELASTIC_RUN_ID": "a"}
+    return {**shared, "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
+
+
+def of_srun(n: int, rank: int) -> dict[str, object]:
+    """Return the variables that srun sets on one node."""
+    shared = {"NTASKS": n, "NTASKS_PER_NODE": n, "NNODES": 1, "NODEID": 0, "STEP_ID": 0}
+    named = {**shared, "PROCID": rank, "LOCALID": rank, "JOB_ID": 1, "JOB_NAME": "train"}
+    return {f"SLURM_{name}": value for name, value in named.items()}
+
+
+def in_processes(
+    n: int,
+    function: str,
+    folder: Path,
+    timeout: float = 120,
+    variables: Callable[[int, int], dict[str, object]] = of_torchrun,
+) -> None:
+    """Call a function with a folder in several processes that know each other.
+
+    Arguments:
+        n: The number of processes.
+        function: The function as ``module:name``.
+        folder: The folder.
+        variables: The variables of a process, given the number of all and its own.
+        timeout: The number of seconds after which they are killed.
+    """
+    module, _, name = function.partition(":")
+    code = f"import pathlib, sys; from {module} import {name}; {name}(pathlib.Path(sys.argv[1]))"
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    shared |= {"GLOO_SOCKET_IFNAME": "lo"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            env=os.environ | {k: str(v) for k, v in {**shared, **variables(n, i)}.items()},
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        for i in range(n)
+    ]
+    try:
+        said = [each.communicate(timeout=timeout)[1].decode() for each in started]
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+    assert not any(each.returncode for each in started), "\n".join(said)

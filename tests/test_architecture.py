@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"errors", "version"},
     {"utils", "schema"},
     {"batch", "spec", "distributions"},
-    {"nn", "isolation", "divergence", "mmd", "pictures"},
+    {"nn", "isolation", "sharing", "divergence", "mmd", "pictures"},
     {"families", "priors", "data"},
     {"models"},
     {"objectives"},

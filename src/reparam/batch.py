@@ -24,6 +24,8 @@ class Batch:
             training, where every schedule has its final value.
         progress: The fraction of all steps before this batch; 1 outside training. Both are
             tensors without dimensions where the step is recorded as a CUDA graph.
+        weight: The weight of these examples among the shares of a batch that several processes
+            have: their number divided by the mean number of a share.
 
     Example:
         >>> batch = Batch(torch.zeros(8, 4), y=torch.zeros(8, dtype=torch.long))
@@ -36,6 +38,7 @@ class Batch:
     c: Tensor | None = None
     step: float | Tensor | None = None
     progress: float | Tensor = 1.0
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -66,6 +69,33 @@ def concatenated(batches: Sequence[Batch], n: int) -> Batch:
 
     x = torch.cat([batch.x for batch in batches])[:n]
     return Batch(x, joined([b.y for b in batches]), joined([b.c for b in batches]))
+
+
+def share_of(n: int, rank: int, world_size: int) -> tuple[slice, float]:
+    """Return the places of a process's share of n examples, and its weight: see ``Batch``.
+
+    With fewer examples than processes some have the first one, with the weight 0.
+
+    Arguments:
+        n: The number of examples.
+        rank: The number of the process.
+        world_size: The number of processes.
+
+    Example:
+        >>> share_of(5, 0, 2), share_of(5, 1, 2), share_of(1, 1, 2)
+        ((slice(0, None, 2), 1.2), (slice(1, None, 2), 0.8), (slice(0, 1, None), 0.0))
+    """
+    own = len(range(rank, n, world_size))
+    places = slice(rank, None, world_size) if own else slice(0, 1)
+    return places, own * world_size / n
+
+
+def shared(batch: Batch, rank: int, world_size: int) -> Batch:
+    """Return the share of a process of a batch; the batch itself for a single process."""
+    if world_size == 1:
+        return batch
+    places, weight = share_of(len(batch), rank, world_size)
+    return replace(_mapped(batch, operator.itemgetter(places)), weight=weight)
 
 
 def weights_type(module: nn.Module) -> torch.dtype | None:

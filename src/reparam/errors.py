@@ -42,6 +42,17 @@ class CheckpointError(RunError):
     """A checkpoint that is damaged, missing or from another format."""
 
 
+class LostError(RunError):
+    """Another process of the same run, which has ended or does not answer.
+
+    Arguments:
+        advice: One clause on what to do.
+    """
+
+    def __init__(self, advice: str = "start it again") -> None:
+        super().__init__(f"another process of this run has ended; {advice}")
+
+
 class NonFiniteError(ReparamError, ArithmeticError):
     """A loss that became infinite or not a number."""
 

@@ -267,6 +267,11 @@ def workers(device: torch.device) -> Iterator[Workers]:
         torch.set_num_threads(n)
 
 
+def as_floats(batch: Batch) -> Batch:
+    """Return a batch whose x is float32, or float64 as it is."""
+    return batch if batch.x.dtype == torch.float64 else replace(batch, x=batch.x.float())
+
+
 def blocks(
     batch: Batch, size: int, device: torch.device, progress: Progress | None = None
 ) -> Iterator[Batch]:
@@ -284,7 +289,7 @@ def blocks(
     done = 0
     for chunk in in_chunks(batch, size):
         block = to_device(chunk, device)
-        yield block if block.x.dtype == torch.float64 else replace(block, x=block.x.float())
+        yield as_floats(block)
         done += len(block)
         if progress is not None:
             progress(done, len(batch))

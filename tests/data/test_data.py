@@ -461,28 +461,35 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_exactly() -> None:
     assert list(batches.epoch(2, start=14)) == []
 
 
+@pytest.mark.parametrize("world_size", [2, 3, 5])
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize(("n", "size"), [(1366, 7), (1365, 7), (1366, 8), (10, 3), (1366, 2000)])
-def test_processes_share_every_batch_equally(n: int, size: int, shuffle: bool) -> None:
+@pytest.mark.parametrize(("n", "size"), [(1366, 7), (1365, 7), (1366, 8), (10, 5), (1366, 2000)])
+def test_any_number_of_processes_shares_the_batches_of_one(
+    n: int, size: int, shuffle: bool, world_size: int
+) -> None:
     split = rd.Split(torch.arange(float(n))[:, None])
     options: dict[str, Any] = {"shuffle": shuffle, "seed": 3}
+    whole = rd.Batches(split, rd.Identity(), size, **options)
     ranks = [
-        rd.Batches(split, rd.Identity(), size, rank=rank, world_size=2, **options)
-        for rank in (0, 1)
+        rd.Batches(split, rd.Identity(), size, rank=rank, world_size=world_size, **options)
+        for rank in range(world_size)
     ]
-    whole = list(rd.Batches(split, rd.Identity(), size, **options).epoch(1))
-    # A last batch of a single example cannot be shared; of an odd number one is left out.
-    whole = [batch for batch in whole if len(batch) >= 2]
-    first, second = (list(batches.epoch(1)) for batches in ranks)
-    assert len(ranks[0]) == len(ranks[1]) == len(first) == len(second) == len(whole)
-    for a, b, batch in zip(first, second, whole, strict=True):
-        assert len(a) == len(b) == len(batch) // 2
-        both = {*a.x.flatten().tolist(), *b.x.flatten().tolist()}
-        assert len(both) == 2 * len(a)
-        assert both <= {*batch.x.flatten().tolist()}
-    rest = list(ranks[1].epoch(1, start=len(ranks[1]) - 1))
-    assert torch.equal(rest[0].x, second[-1].x)
-    assert len(rest) == 1
+    assert {len(each) for each in ranks} == {len(whole)}
+    for parts in zip(whole.epoch(1), *(each.epoch(1) for each in ranks), strict=True):
+        joint, *shares = parts
+        assert sum(share.weight for share in shares) == pytest.approx(world_size)
+        # A process without an example of its own has another one, with the weight 0.
+        counted = [share.x for share in shares if share.weight]
+        assert torch.equal(torch.cat(counted).sort(0).values, joint.x.sort(0).values)
+        mean = sum(share.weight * share.x.mean() for share in shares) / world_size
+        assert float(mean) == pytest.approx(float(joint.x.mean()), rel=1e-5)
+    # An epoch that another number of processes has begun goes on with the same batches.
+    start = len(whole) - 1
+    rest = [next(each.epoch(1, start=start)) for each in ranks]
+    (last,) = whole.epoch(1, start=start)
+    found = torch.cat([each.x for each in rest if each.weight])
+    assert torch.equal(found.sort(0).values, last.x.sort(0).values)
+    assert list(map(len, ranks[-1].unshared().epoch(1))) == list(map(len, whole.epoch(1)))
 
 
 def test_binarization_is_fresh_each_epoch() -> None:

@@ -162,8 +162,6 @@ class TestFit:
             rp.fit(rp.variants.classifier, labeled, **auto)
         with pytest.raises(OptionError, match="rows of a loader cannot be held out"):
             rp.fit(rp.variants.vae, DataLoader(plane(60), batch_size=10), **auto)  # type: ignore[arg-type]
-        with pytest.raises(OptionError, match="is found on one device"):
-            rp.fit(rp.variants.vae, data, devices=2, **auto)
         with pytest.raises(DataError, match="10 examples are too few"):
             rp.fit(rp.variants.vae, plane(10), **auto)
         with pytest.raises(OptionError, match=r"has no log p\(x\) to choose by"):

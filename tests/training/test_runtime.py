@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from safetensors.torch import load_file
 
 import reparam as rp
 from reparam.data import Batches
-from reparam.errors import OptionError, RunError
+from reparam.errors import LostError, OptionError
 from reparam.training.checkpoint import load_checkpoint
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import (
     SingleDevice,
+    answered,
     make_runtime,
     resolve_device,
     resolve_precision,
@@ -66,10 +68,10 @@ class OneOfTwo(SingleDevice):
         super().__init__(torch.device("cpu"), "float32")
         self.rank, self.world_size, self.lost = rank, 2, lost
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def average(self, values: Sequence[torch.Tensor], weight: float = 1.0) -> None:
         if self.lost:
-            raise RuntimeError(self.lost)
-        super().backward(loss)
+            with answered():
+                raise RuntimeError(self.lost)
 
 
 def one_of_two(runtime: OneOfTwo, folder: Path | None, callback: Any = None) -> Trainer:
@@ -115,7 +117,7 @@ def test_each_of_two_processes_resumes_to_its_own_draws(tmp_path: Path) -> None:
     ["[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1", "NCCL error"],
 )
 def test_a_process_that_is_gone_is_one_sentence(tmp_path: Path, said: str) -> None:
-    with pytest.raises(RunError, match="another process of this run has ended; go on from") as e:
+    with pytest.raises(LostError, match="another process of this run has ended; go on from") as e:
         one_of_two(OneOfTwo(lost=said), tmp_path / "run" / "checkpoints").fit()
     assert str(e.value).endswith(f"the newest checkpoint in {tmp_path / 'run' / 'checkpoints'}")
     with pytest.raises(RuntimeError, match="shapes"):

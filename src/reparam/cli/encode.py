@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write
 from reparam.cli.parse import verb
 
@@ -18,6 +18,7 @@ class Options:
 
     run: RunOptions
     examples: ExampleOptions
+    processes: ProcessOptions
     out: Path | None = None
 
 
@@ -25,5 +26,7 @@ class Options:
 def main(options: Options) -> None:
     """Encode a split and write the codes."""
     run = options.run.load()
-    codes = run.encode(options.examples.of(run, options.run.seed))
-    write(options.out, options.run.folder / "codes.npy", codes, run.spec, None)
+    examples = options.examples.of(run, options.run.seed)
+    codes = run.encode(examples, **vars(options.processes))
+    if run.is_main:
+        write(options.out, options.run.folder / "codes.npy", codes, run.spec, None)

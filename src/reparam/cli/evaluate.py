@@ -8,7 +8,7 @@ from math import nan
 import torch
 
 from reparam.cli.flags import in_flags, types_of
-from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import show
 from reparam.cli.parse import verb
 from reparam.errors import OptionError
@@ -39,6 +39,7 @@ class Options:
 
     run: RunOptions
     examples: ExampleOptions
+    processes: ProcessOptions
     evaluation: EvaluationOptions
     features: str | None = None
     json: bool = False
@@ -59,10 +60,13 @@ def main(options: Options) -> None:
         features=_features(options.features, run, options.run.device),
         seed=options.run.seed,
         device=options.run.device,
-        progress=_counter(),
-        say=_say,
+        progress=_counter() if run.is_main else None,
+        say=_say if run.is_main else None,
+        **vars(options.processes),
         **vars(options.evaluation),
     )
+    if not run.is_main:
+        return
     if lost := ", ".join(_lost(before, run.kept_evaluation())):
         text = "evaluation.json no longer holds these figures of an earlier evaluation"
         _say(f"note: {text}: {lost}")

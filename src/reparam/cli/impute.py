@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
 from reparam.data.files import is_place
@@ -25,6 +25,7 @@ class Options:
 
     run: RunOptions
     examples: ExampleOptions
+    processes: ProcessOptions
     n_samples: int = 1000
     n_draws: int = 0
     out: Path | None = None
@@ -43,8 +44,14 @@ def main(options: Options) -> None:
     table = run.table(given) if given is not None and is_place(given) else None
     rows: object = options.examples.of(run, options.run.seed) if table is None else table
     found = run.impute(
-        rows, n_samples=options.n_samples, n_draws=options.n_draws, seed=options.run.seed
+        rows,
+        n_samples=options.n_samples,
+        n_draws=options.n_draws,
+        seed=options.run.seed,
+        **vars(options.processes),
     )
+    if not run.is_main:
+        return None
     default = options.run.folder / "imputed.csv"
     if not options.n_draws:
         return write_table(options.out, default, found.x, run, table)

@@ -11,7 +11,8 @@ from reparam.data import Dataset
 from reparam.data.files import is_place
 from reparam.runs.load import load
 from reparam.runs.run import Run
-from reparam.utils.arguments import as_int
+from reparam.utils.arguments import as_int, numbers
+from reparam.utils.launch import check_launch
 
 Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 """A number of examples, as -n."""
@@ -39,6 +40,26 @@ class RunOptions:
         """
         as_int("seed", self.seed)
         return load(self.folder, device=self.device)
+
+
+@numbers(devices=1, nodes=1)
+@dataclass(frozen=True)
+class ProcessOptions:
+    """The processes that share the examples.
+
+    Arguments:
+        devices: The number of devices of each node, a process each.
+        nodes: The number of nodes.
+
+    Raises:
+        OptionError: Another number of processes than torchrun or SLURM has started.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        check_launch(self.devices, self.nodes)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reparam.cli.options import ExampleOptions, RunOptions
+from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
 from reparam.data.tables import to_frame, write_frame
@@ -25,6 +25,7 @@ class Options:
 
     run: RunOptions
     examples: ExampleOptions
+    processes: ProcessOptions
     n_samples: int = 100
     columns: bool = False
     out: Path | None = None
@@ -38,11 +39,14 @@ def main(options: Options) -> None:
     if path.suffix not in (".csv", ".parquet"):
         raise OptionError(f"--out {path}: end the name of the table in .csv or .parquet")
     batch = options.examples.of(run, seed)
-    found = {"log_likelihood": run.log_likelihood(batch, n_samples=options.n_samples, seed=seed)}
+    n, processes = options.n_samples, vars(options.processes)
+    found = {"log_likelihood": run.log_likelihood(batch, n_samples=n, seed=seed, **processes)}
     if options.columns:
-        each = run.log_conditionals(batch, n_samples=max(2, options.n_samples), seed=seed)
+        each = run.log_conditionals(batch, n_samples=max(2, n), seed=seed, **processes)
         names = run.spec.columns or [f"x{i}" for i in range(each.shape[1])]
         found |= {f"log p({name})": each[:, i] for i, name in enumerate(names)}
+    if not run.is_main:
+        return
     with elsewhere(options.out):
         write_frame(path, to_frame({name: values.numpy() for name, values in found.items()}))
     print(path)

@@ -1,14 +1,14 @@
 """Minibatches of data that are resident on the device, selected there by index."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.batch import Batch, share_of
 from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
@@ -44,7 +44,8 @@ class Batches:
         repeat_labeled: Whether every batch repeats labeled examples, for an objective that learns
             from few of them.
         rank: The number of this process among those that share every batch.
-        world_size: The number of processes that share every batch, in equal parts.
+        world_size: The number of processes that share every batch; the shares differ by at most
+            one example, and a batch has their weights. Together they are the batch of one process.
 
     Raises:
         OptionError: A batch size below one, or below the number of processes.
@@ -94,10 +95,7 @@ class Batches:
         return len(self.split)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.split), self.size)
-        # The shares of a batch are equal, so that a rest with fewer examples than processes is
-        # left out.
-        return whole + (rest >= self.world_size)
+        return ceil(len(self.split) / self.size)
 
     @property
     def size(self) -> int:
@@ -122,12 +120,13 @@ class Batches:
         size = self.size
         for number in range(start, len(self)):
             picked = slice(number * size, (number + 1) * size)
-            index = picked if order is None else self._share(order[picked])
+            index, weight = (picked, 1.0) if order is None else self._share(order[picked])
             if self.labeled is not None:
                 there = torch.arange(len(self.split), device=self.split.x.device)[index]
                 more = self._drawn_from(self.labeled, epoch, number).to(there.device)
                 index = torch.cat([there, more])
-            yield self.at(index)
+            batch = self.at(index)
+            yield batch if self.world_size == 1 else replace(batch, weight=weight)
 
     @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
@@ -154,15 +153,18 @@ class Batches:
         """Return these batches, which are picks by index; None if a batch has further examples."""
         return self if self.labeled is None and self.world_size == 1 else None
 
+    def unshared(self) -> "Batches":
+        """Return the batches of all processes together."""
+        return replace(self, rank=0, world_size=1)
+
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
         """Return the labeled examples that a batch holds beside those of the epoch."""
         n, n_extra = len(labeled), max(self.world_size, self.batch_size // 4)
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, number))
         orders = [torch.randperm(n, generator=generator) for _ in range(0, n_extra, n)]
-        return self._share(labeled[torch.cat(orders)[:n_extra]])
+        return self._share(labeled[torch.cat(orders)[:n_extra]])[0]
 
-    def _share(self, index: Tensor) -> Tensor:
-        """Return this process's share of a batch: equal ones, as gradients are averaged equally."""
-        if self.world_size == 1:
-            return index
-        return index[self.rank :: self.world_size][: len(index) // self.world_size]
+    def _share(self, index: Tensor) -> tuple[Tensor, float]:
+        """Return this process's share of the index of a batch, and its weight."""
+        places, weight = share_of(len(index), self.rank, self.world_size)
+        return index[places], weight

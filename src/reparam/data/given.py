@@ -210,17 +210,9 @@ def training_batches(
         repeat_labeled: Whether labeled examples are repeated in every batch.
         rank: The number of this process.
         world_size: The number of processes that share a batch.
-
-    Raises:
-        OptionError: A ``DataLoader`` for several processes.
     """
     if isinstance(source, Stream):
-        if world_size > 1:
-            raise OptionError(
-                f"devices={world_size}: the batches of a DataLoader cannot be shared among "
-                "devices; give its data set instead"
-            )
-        return StreamBatches(source, device=device, seed=seed)
+        return StreamBatches(source, device, seed, rank, world_size)
     return Batches(
         source.split("train"),
         source.transform,

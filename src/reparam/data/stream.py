@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from reparam.batch import Batch, concatenated
+from reparam.batch import Batch, concatenated, shared
 from reparam.data.arrays import parts_of
 from reparam.data.checks import as_labels, as_numbers, as_values
 from reparam.data.condition import as_covariates, check_condition, covariates_for
@@ -217,6 +217,9 @@ class StreamBatches:
         stream: The loader, the transform of its values and the condition.
         device: The device of the batches.
         seed: The seed of the loader's order and augmentation.
+        rank: The number of this process among those that share every batch. Each iterates over the
+            whole loader, and keeps its share.
+        world_size: The number of these processes.
 
     Example:
         >>> stream = Stream.from_loader(DataLoader(torch.zeros(6, 4), batch_size=4))
@@ -227,8 +230,16 @@ class StreamBatches:
     has_exact_length = False
     """Whether every epoch has exactly ``len`` batches; a loader may yield fewer."""
 
-    def __init__(self, stream: Stream, device: torch.device | str = "cpu", seed: int = 0) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         self.stream, self.device, self.seed = stream, device, seed
+        self.rank, self.world_size = rank, world_size
 
     @property
     def n_examples(self) -> int:
@@ -241,12 +252,16 @@ class StreamBatches:
     def indexed(self) -> None:
         """Return None: the batches of a loader do not follow from an index, see ``Batches``."""
 
+    def unshared(self) -> "StreamBatches":
+        """Return the batches of all processes together."""
+        return StreamBatches(self.stream, self.device, self.seed)
+
     @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
         items = pulled(self.stream.loader, mixed_seed(self.seed, epoch))
         for item in islice(items, start, None):
-            yield self.stream.batch(item, self.device)
+            yield shared(self.stream.batch(item, self.device), self.rank, self.world_size)
 
 
 def parts(item: object, n_classes: int | None = None) -> tuple[Tensor, Tensor | None, Any]:

@@ -9,8 +9,8 @@ The proposal r is a mixture of the posterior and, with a small weight, of the pr
 weight is without a bound.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import log, nan
 
 import torch
@@ -175,8 +175,15 @@ class Imputation:
 
     def cpu(self) -> "Imputation":
         """Return the same values on the CPU."""
-        names = ("x", "low", "high", "draws", "effective_sample_size")
-        return replace(self, **{name: getattr(self, name).cpu() for name in names})
+        values = {k: v.cpu() for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return Imputation(**values, interval=self.interval)
+
+    @staticmethod
+    def joined(parts: "Sequence[Imputation]") -> "Imputation":
+        """Return the values for several parts of the examples as one."""
+        axes = {"x": 0, "low": 0, "high": 0, "draws": 1, "effective_sample_size": 0}
+        values = {k: torch.cat([vars(part)[k] for part in parts], axis) for k, axis in axes.items()}
+        return Imputation(**values, interval=parts[0].interval)
 
 
 @numbers(n_samples=2, n_draws=0)
@@ -302,10 +309,21 @@ def _parts(
     model: LatentModel, x: Tensor, c: Tensor | None, n_samples: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield parts of examples and conditions whose draws fit in memory."""
-    n = max(1, N_ENTRIES // (n_samples * entries_of(model, x)))
+    n = rows_at_once(model, x, n_samples)
     for start in range(0, len(x), n):
         rows = slice(start, start + n)
         yield x[rows], None if c is None else c[rows]
+
+
+def rows_at_once(model: LatentModel, x: Tensor, n_samples: int) -> int:
+    """Return the number of examples whose draws fit in memory.
+
+    Arguments:
+        model: The model.
+        x: The examples, with shape (N, *event).
+        n_samples: The number of draws for each example.
+    """
+    return max(1, N_ENTRIES // (n_samples * entries_of(model, x)))
 
 
 def entries_of(model: LatentModel, x: Tensor) -> int:

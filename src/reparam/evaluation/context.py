@@ -13,6 +13,7 @@ from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.evaluation.directed import Kind, exact_log_probs, kind_of
 from reparam.evaluation.likelihood.bits import log_cells
+from reparam.evaluation.likelihood.decoder import Decoder
 from reparam.evaluation.likelihood.importance import (
     N_SAMPLES,
     ImportanceSample,
@@ -22,9 +23,10 @@ from reparam.evaluation.likelihood.importance import (
 from reparam.evaluation.likelihood.proposal import POSTERIOR, TUNED, check_proposal
 from reparam.evaluation.model import as_event
 from reparam.evaluation.samples import Features
-from reparam.isolation import Progress, blocks, isolated, workers
+from reparam.isolation import Progress, as_floats, blocks, isolated, workers
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel
+from reparam.sharing import ALONE, Processes, each_chunk
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 
@@ -64,6 +66,7 @@ class Context:
         sample_means: Whether means of p(x | z) are compared, and not draws.
         annealed: The number of examples of annealed importance sampling; 0 for none.
         annealed_temperatures: The number of its steps.
+        processes: The processes that share the pass of draws and the codes.
     """
 
     model: nn.Module
@@ -85,6 +88,7 @@ class Context:
     sample_means: bool = False
     annealed: int = 0
     annealed_temperatures: int = 100
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         check_proposal(self.proposal)
@@ -114,6 +118,7 @@ class Context:
         *,
         seed: int | None = None,
         progress: Progress | None = None,
+        processes: Processes = ALONE,
     ) -> list[T]:
         """Return the results of a function for all blocks of examples, in their order.
 
@@ -122,38 +127,63 @@ class Context:
 
         Arguments:
             compute: A function of a block on the device.
-            seed: The seed of its draws; None leaves the random state to the caller.
+            seed: The seed that the draws of every block follow from; None leaves the random state
+                to the caller.
             progress: Called with (examples done, examples in all) after each block.
+            processes: The processes that share the blocks.
         """
         size = self.block or max(1, min(256, _BLOCK_DRAWS // self.n_samples))
         if self.is_directed:
             size = _BLOCK_DIRECTED
-        with isolated(self.model, self.device, seed) as device:
-            parts = blocks(self.batch, size, device, progress)
-            return [compute(replace(part, x=as_event(self.model, part.x))) for part in parts]
+
+        def of_block(block: Batch) -> T:
+            block = as_floats(block)
+            return compute(replace(block, x=as_event(self.model, block.x)))
+
+        with isolated(self.model, self.device) as device:
+            return each_chunk(
+                of_block,
+                self.batch,
+                size,
+                device,
+                seed=seed,
+                processes=processes,
+                progress=progress,
+            )
+
+    def share(self) -> None:
+        """Compute all that processes share, in the same order in each of them."""
+        if self.is_directed:
+            self.exact  # noqa: B018
+        else:
+            self.draws  # noqa: B018
+            self.codes  # noqa: B018
 
     @cached_property
     def draws(self) -> ImportanceSample:
         """The importance sample of all examples."""
-        parts: list[ImportanceSample] = []
+        decoders: list[Decoder] = []
         if self.proposal == TUNED and self.say is not None:
             self.say(f"tuning a proposal on each of {len(self.batch):,} examples ...")
         with isolated(self.model, self.device) as device, workers(device) as threads:
 
-            def sample(part: Batch) -> None:
+            def sample(part: Batch) -> ImportanceSample:
                 found = importance_sample(
                     self.latent,
                     part.x,
                     part.c,
                     self.n_samples,
                     max_floats=self.max_memory_mb * 2**18,
-                    decoder=parts[0].decoder if parts else None,
+                    decoder=decoders[0] if decoders else None,
                     workers=threads,
                     proposal=self.proposal,
                 )
-                parts.append(found)
+                decoders.append(found.decoder)
+                return found
 
-            self.each(sample, seed=self.seed, progress=self.progress)
+            parts = self.each(
+                sample, seed=self.seed, progress=self.progress, processes=self.processes
+            )
         return combined(parts)
 
     @cached_property
@@ -165,7 +195,9 @@ class Context:
     def exact(self) -> list[Tensor]:
         """The log-probability of a directed model, and that of x where all of x is modelled."""
         parts = self.each(
-            lambda part: exact_log_probs(self.directed, part, self.kind), progress=self.progress
+            lambda part: exact_log_probs(self.directed, part, self.kind),
+            progress=self.progress,
+            processes=self.processes,
         )
         return [torch.cat(values) for values in zip(*parts, strict=True)]
 
@@ -184,8 +216,11 @@ class Context:
     @cached_property
     def codes(self) -> Tensor:
         """The posterior means on the CPU, with shape (N, D)."""
-        encode = self.latent.encode
-        return torch.cat(self.each(lambda part: encode(part.x, part.c).flatten(1).cpu()))
+
+        def encoded(part: Batch) -> Tensor:
+            return self.latent.encode(part.x, part.c).flatten(1).cpu()
+
+        return torch.cat(self.each(encoded, seed=self.seed, processes=self.processes))
 
     def _of_first(self, distribution: Callable[[Batch], T]) -> T:
         """Return a distribution of the model for the first example."""

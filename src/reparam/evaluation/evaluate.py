@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from reparam.evaluation.result import Evaluation
 from reparam.evaluation.samples import Features
 from reparam.families import Family
 from reparam.isolation import Progress, isolated
+from reparam.sharing import ALONE, Processes
 from reparam.spec import DataSpec
 
 
@@ -45,6 +46,7 @@ def evaluate(
     proposal: str = POSTERIOR,
     annealed: int = 0,
     annealed_temperatures: int = 100,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     r"""Evaluate a model: its bound and likelihood, its code, its latents and its samples.
 
@@ -84,6 +86,8 @@ def evaluate(
             ones for its error; 0 for none.
         annealed_temperatures: The number of its steps from q(z | x), or from the prior where the
             posterior is no Gaussian, to p(x, z).
+        processes: The processes that share the draws for each example and the codes, each called
+            with the same arguments. The first one computes the other figures, and all return them.
 
     Returns:
         Nats per example, with standard errors over examples.
@@ -133,6 +137,7 @@ def evaluate(
         sample_means=sample_means,
         annealed=annealed,
         annealed_temperatures=annealed_temperatures,
+        processes=processes,
     )
     if not context.is_directed:
         methods = ["draw_prior"] if context.annealed else []
@@ -146,17 +151,25 @@ def evaluate(
     }
     if batch.c is not None:
         facts |= {"condition": spec.condition, "condition_sha256": data_sha256(batch.c)}
-    figures: dict[str, Figure] = {}
-    warnings: tuple[str, ...] = ()
     with isolated(model, device, context.seed):
         for metric in metrics():
             metric.check(context)
-        for metric in metrics():
-            if is_met(metric.needs, context):
-                measured = metric.compute(context)
-                figures |= {k: one for k, one in measured.figures.items() if one is not None}
-                facts |= measured.facts
-                warnings += measured.warnings
+        if processes.world_size > 1:
+            context.share()
+        result = _measured(context, facts) if processes.rank == 0 else None
+    return cast(Evaluation, processes.first(result))
+
+
+def _measured(context: Context, facts: dict[str, Any]) -> Evaluation:
+    """Return all figures that a context has, with the facts that are known before."""
+    figures: dict[str, Figure] = {}
+    warnings: tuple[str, ...] = ()
+    for metric in metrics():
+        if is_met(metric.needs, context):
+            measured = metric.compute(context)
+            figures |= {k: one for k, one in measured.figures.items() if one is not None}
+            facts |= measured.facts
+            warnings += measured.warnings
     return Evaluation(Facts(**facts, warnings=warnings), figures)
 
 

@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 from reparam.data import Dataset, Split, Stream
 from reparam.data.given import training_batches
-from reparam.errors import OptionError
 from reparam.objectives.recipe import Recipe
 from reparam.training.batches import FirstEpoch
 from reparam.training.length import DEFAULT_STEPS, Length, length_of, seconds_of
@@ -79,7 +78,14 @@ def seconds_per_step(
     found = {}
     with seeded(runtime.device, options.seed):
         for size in sizes:
-            batches = training_batches(source, size, device=runtime.device, seed=options.seed)
+            batches = training_batches(
+                source,
+                size,
+                device=runtime.device,
+                seed=options.seed,
+                rank=runtime.rank,
+                world_size=runtime.world_size,
+            )
             step = Step(
                 deepcopy(recipe),
                 options,
@@ -93,12 +99,13 @@ def seconds_per_step(
             endless = chain.from_iterable(map(batches.epoch, count()))
             taken: list[float] = []
             began = clock()
-            while len(taken) < 3 or clock() - began < seconds / len(sizes):
+            # All processes take as many steps, by the clock of the first.
+            while len(taken) < 3 or runtime.first(clock() - began) < seconds / len(sizes):
                 before = clock()
                 for scalars in (step(batch) for batch in islice(endless, 1)):
                     float(scalars["loss"])  # waits for the device
                 taken.append(clock() - before)
-            found[size] = median(taken[1:])
+            found[size] = runtime.first(median(taken[1:]))
             if found[size] > SLOWER * found[sizes[0]]:
                 break
     return found
@@ -154,13 +161,8 @@ def planned(
         scheduler: See ``fit``.
 
     Raises:
-        OptionError: Several devices, whose clocks differ, or a KL warm-up longer than the run.
+        OptionError: A KL warm-up longer than the run.
     """
-    if runtime.world_size > 1:
-        raise OptionError(
-            f"budget={budget!r}: {runtime.world_size} devices have no common clock; give steps= or "
-            "epochs="
-        )
     seconds = seconds_of(budget)
     sizes: tuple[int, ...] = (options.batch_size or BATCH_SIZE,)
     if options.batch_size is None and isinstance(source, Dataset):
@@ -170,7 +172,7 @@ def planned(
         recipe, source, options, runtime, sizes, SHARE * seconds, optimizer, scheduler
     )
     size = chosen_size(each)
-    left = max((1 - RESERVE) * seconds - spent(), SHARE * seconds)
+    left = runtime.first(max((1 - RESERVE) * seconds - spent(), SHARE * seconds))
     n_steps = max(1, round(left / each[size] / n_runs))
     batches = training_batches(source, size, device=runtime.device, seed=options.seed)
     held = source.splits.get("validation")

@@ -51,6 +51,9 @@ FITTED = "fitted_prior"
 MOVABLE_KEYS = ("data_dir", "path")
 """The options that may differ when a run goes on: the data may have been moved."""
 
+MACHINE_KEYS = ("devices", "nodes")
+"""The options that may differ when a run goes on: any number of processes takes the same steps."""
+
 _NOT_OF_THE_WEIGHTS = {*MOVABLE_KEYS, *(f.name for f in fields(MachineOptions)), "recorded"}
 
 COMMON = (ModelOptions, DataOptions, TrainingOptions, MachineOptions)

@@ -68,6 +68,7 @@ from reparam.training.runtime import Runtime, make_runtime, resolve_device, reso
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.files import as_path
+from reparam.utils.launch import check_launch, is_first
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.seeding import rng_state, seeded, set_rng_state
 from reparam.utils.terminal import note, say
@@ -175,9 +176,11 @@ def fit(
             ``training.Callback``.
 
     Raises:
-        OptionError: An option that is unknown or out of range.
+        OptionError: An option that is unknown or out of range, or another number of processes than
+            torchrun or SLURM has started.
         DataError: Data that are damaged, or that the model cannot learn from.
         RunError: The folder holds another run, or a run with other options.
+        LostError: Another process of the run has ended, or does not answer for a minute.
         NonFiniteError: A loss became infinite or not a number.
         Interrupted: Ctrl-C or SIGTERM stopped the run, which can go on.
 
@@ -200,6 +203,7 @@ def fit(
             "schedules by name are options of lr_schedule="
         )
     began = time.perf_counter()
+    check_launch(devices, nodes)
     stored = _stored(out, resume)
     if epochs is None and steps is None and budget is None:
         # A run goes on with its own length.
@@ -241,18 +245,21 @@ def fit(
         before = stored["recorded"].get("chosen", stored)
         asked |= {name: before[name] for name in searched}
     elif searched:
-        if devices * nodes > 1:
-            raise OptionError(f"{searched[0]}={AUTO!r}: is found on one device; give devices=1")
         with_options(model, asked)  # raises where it is not possible
         data = as_dataset(data)
 
         def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
             how: dict[str, Any] = {**asdict(options), **length, **choice, "optimizer": optimizer}
             how |= {"scheduler": scheduler, "device": device, "precision": precision}
+            how |= {"devices": devices, "nodes": nodes}
             run = fit(model, part, objective, capture=capture, progress=False, **how)
             return run.latent_model
 
-        asked, trials = chosen(asked, data, options, train, say if progress else lambda text: None)
+        def agreed(scores: Tensor) -> Tensor:
+            return make_runtime(device, "float32", devices, nodes).first(scores)
+
+        show = say if progress and is_first() else lambda text: None
+        asked, trials = chosen(asked, data, options, train, show, agreed)
     if asked:
         model = with_options(model, asked)
     reasons = dict.fromkeys(searched, "by held-out log p(x)")
@@ -265,7 +272,7 @@ def fit(
         recipe.model.double()
     if isinstance(source, Dataset):
         recipe = started(recipe, source, options.seed)
-    is_chosen = chooses_length(recipe, source, options, devices * nodes)
+    is_chosen = chooses_length(recipe, source, options)
     if is_chosen and isinstance(source, Dataset) and "validation" not in source.splits:
         source = with_held_out(source, options.seed)
         is_chosen = "validation" in source.splits or n_folds_of(source) > 0
@@ -277,7 +284,8 @@ def fit(
     if options.ema is None:
         options = with_changes(options, ema=EMA if is_chosen else 0.0)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
-    runtime = _runtime(recipe, machine, batch_size or BATCH_SIZE)
+    runtime = _runtime(machine, batch_size or BATCH_SIZE)
+    progress = progress and runtime.rank == 0
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
@@ -319,17 +327,19 @@ def fit(
     # The parts and loaders of a user may count calls, or fail to be copied.
     is_own = recipe.source is None or isinstance(source, Stream) or own_optimizer or scheduler
     n_tested = steps_of_test(n_small, FEWEST) if n_small else steps_of_test(length.steps)
-    if lr is None and not is_own and runtime.world_size == 1 and n_tested:
+    if lr is None and not is_own and n_tested:
         before = time.perf_counter()
         with allocating(batch_size=batch_size, **sizes):
-            few = batches_of(min(batch_size, BATCH_SIZE))
-            lr = found_lr(recipe, few, options, runtime, length.steps, n_tested)
+            # Each process tests the same steps, and the first one decides.
+            few = batches_of(min(batch_size, BATCH_SIZE), rank=0, world_size=1)
+            lr = found_lr(recipe, few, options, runtime.alone(), length.steps, n_tested)
         if lr is not None:
             lr = for_batches(lr, batch_size)
             reasons["lr"] = f"found by a range test of {n_tested} steps"
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
             length = with_changes(length, seconds=left)
+        lr, length = runtime.first((lr, length))
     options = with_changes(
         options,
         lr=lr or LR,
@@ -395,7 +405,9 @@ def fit(
             "chooses_prior": chooses_prior(recipe, source, options),
         }
         if folder is not None:
-            if _begin(stack, folder, config, resume, run.is_main):
+            runtime.gather(None)  # no process still reads what the first one writes
+            is_done = run.is_main and _begin(stack, folder, config, resume)
+            if runtime.first(is_done):
                 run = load(folder.path, model=recipe.model, device=str(runtime.device))
                 run.data = source
                 if progress:
@@ -521,15 +533,15 @@ def _check_fits(recipe: Recipe, data: DataSpec) -> None:
         )
 
 
-def _runtime(recipe: Recipe, machine: MachineOptions, batch_size: int) -> Runtime:
-    """Return the runtime of the devices that train a recipe."""
+def _runtime(machine: MachineOptions, batch_size: int) -> Runtime:
+    """Return the runtime of the devices that share batches of a size."""
     n_devices = machine.devices * machine.nodes
     if batch_size < n_devices:
         raise OptionError(
             f"batch_size={batch_size}: {n_devices} devices share a batch, so it needs at least one "
             "example for each"
         )
-    return make_runtime(**asdict(machine), has_players=bool(recipe.players))
+    return make_runtime(**asdict(machine))
 
 
 def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> RunFolder | None:
@@ -537,7 +549,7 @@ def _folder(out: str | Path | Callable[[], Path] | None, runtime: Runtime) -> Ru
     if out is None:
         return None
     if callable(out):
-        out = runtime.broadcast(str(as_path(out(), "out")) if runtime.rank == 0 else "")
+        out = runtime.first(str(as_path(out(), "out")) if runtime.rank == 0 else "")
     return RunFolder(as_path(out, "out"))
 
 
@@ -555,17 +567,13 @@ def _recorded_length(stored: Mapping[str, Any]) -> Length | None:
     return None if length is None else Length(**length)
 
 
-def _begin(
-    stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool, is_main: bool
-) -> bool:
+def _begin(stack: ExitStack, folder: RunFolder, config: dict[str, Any], resume: bool) -> bool:
     """Begin the run of a folder or go on with it, and return whether it is finished already.
 
     The folder is locked until the stack is left.
     """
     goes_on = resume and folder.holds_run
     is_done = goes_on and folder.is_finished and is_sound(folder)
-    if not is_main:
-        return is_done
     if not goes_on:
         folder.require_free()  # before the lock is written into a folder with other files
     try:

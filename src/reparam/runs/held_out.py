@@ -57,9 +57,7 @@ FOLDS = {100: 3, 20: 5}
 Training takes one copy of the model for each fold."""
 
 
-def chooses_length(
-    recipe: Recipe, source: Dataset | Stream, options: TrainingOptions, n_devices: int
-) -> bool:
+def chooses_length(recipe: Recipe, source: Dataset | Stream, options: TrainingOptions) -> bool:
     """Return whether held-out examples choose the number of steps.
 
     They do so with ``early_stopping='held-out'``, and for variants on small data in memory unless
@@ -71,25 +69,21 @@ def chooses_length(
         recipe: The recipe.
         source: The data.
         options: The options of training.
-        n_devices: The number of devices that share a batch.
 
     Raises:
         OptionError: ``early_stopping='held-out'`` where it is not possible.
     """
     n = len(source.split("train")) if isinstance(source, Dataset) else 0
     is_possible = (
-        n > 1
-        and not recipe.players
-        and all(milestone.at == 0 for milestone in recipe.milestones)
-        and n_devices == 1
+        n > 1 and not recipe.players and all(milestone.at == 0 for milestone in recipe.milestones)
     )
     if options.early_stopping != HELD_OUT:
         is_small = n < FEWER_THAN and recipe.source is not None
         return is_small and is_possible and options.epochs is options.early_stopping is None
     if not is_possible:
         raise OptionError(
-            f"early_stopping={HELD_OUT!r}: needs at least 2 examples in memory, one device, and a "
-            "model without players that does not change its form; give early_stopping=0"
+            f"early_stopping={HELD_OUT!r}: needs at least 2 examples in memory and a model "
+            "without players that does not change its form; give early_stopping=0"
         )
     return True
 
@@ -175,6 +169,7 @@ def fitted_length(
 
     The folds train side by side, and end some time after the best step: see ``patience``. A copy
     that diverges ends them too. Data with a validation split keep the length of the trainer.
+    Each of several processes trains all folds, and the first one decides.
 
     Arguments:
         trainer: The trainer of the run, which has not begun.
@@ -183,7 +178,7 @@ def fitted_length(
         optimizer: See ``fit``.
         scheduler: See ``fit``.
     """
-    options, length, runtime = trainer.options, trainer.length, trainer.runtime
+    options, length, runtime = trainer.options, trainer.length, trainer.runtime.alone()
     k = n_folds_of(source)
     if not k:
         return length
@@ -235,6 +230,7 @@ def fitted_length(
             except (RuntimeError, ValueError, ArithmeticError):  # a copy diverges
                 break
             taken += every
+    best, best_step = trainer.runtime.first((best, best_step))
     if best == -inf:
         return length  # training itself explains the error
     return with_changes(

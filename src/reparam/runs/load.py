@@ -17,6 +17,7 @@ from reparam.spec import DataSpec
 from reparam.training.checkpoint import load_checkpoint, load_tensors, load_weights, unflatten
 from reparam.training.runtime import resolve_device
 from reparam.training.state import Progress
+from reparam.utils.launch import is_first
 from reparam.utils.memory import without_training
 from reparam.utils.terminal import note
 
@@ -60,7 +61,8 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
         module.double()
     load_weights(module, weights, str(folder.path))
     module.to(resolve_device(device)).eval()
-    return Run(module, spec, config, None, folder, folder.metrics(note))
+    rows = folder.metrics(note)
+    return Run(module, spec, config, None, folder, rows, is_main=is_first())
 
 
 def _weights(folder: RunFolder, config: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], bool]:

@@ -101,6 +101,10 @@ class Codes:
     def indexed(self) -> None:
         """Return None: the codes are drawn again in every epoch."""
 
+    def unshared(self) -> "Codes":
+        """Return these codes: each process fits a prior alone."""
+        return self
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
         whole = self.drawn(epoch, self.n_examples)

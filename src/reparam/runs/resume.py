@@ -7,6 +7,7 @@ from typing import Any
 from reparam.errors import CheckpointError, RunError
 from reparam.runs.config import (
     FITTED,
+    MACHINE_KEYS,
     MOVABLE_KEYS,
     as_stored,
     checked_config,
@@ -92,7 +93,7 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     return [
         f"{name} ({stored.get(name)} in the run, {given.get(name)} now)"
         for name in stored | given
-        if name not in (*MOVABLE_KEYS, FITTED, "recorded")
+        if name not in (*MOVABLE_KEYS, *MACHINE_KEYS, FITTED, "recorded")
         and as_stored(stored.get(name)) != as_stored(given.get(name))
     ]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import data as data_sets
-from reparam.batch import Batch, in_chunks, to_device
+from reparam.batch import Batch
 from reparam.data import Dataset, Stream
 from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
@@ -32,11 +32,12 @@ from reparam.runs.config import FITTED, config_sha256, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
 from reparam.runs.refit import refit
+from reparam.sharing import each_chunk
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
 from reparam.training.checkpoint import save_tensors
 from reparam.training.metrics import as_line
-from reparam.training.runtime import resolve_device
+from reparam.training.runtime import make_runtime
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 from reparam.utils.files import as_path, stored_path, write_atomic
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
     from reparam.evaluation.conditionals import Imputation
     from reparam.evaluation.samples import Features
+
+
+CHUNK = 500
+"""The number of examples that are encoded at once, and that one of several processes takes."""
 
 
 @by_value
@@ -268,6 +273,8 @@ class Run:
         seed: int = 0,
         device: str = "auto",
         max_memory_mb: int = 512,
+        devices: int = 1,
+        nodes: int = 1,
         keep: bool = True,
         progress: Progress | None = None,
         say: Callable[[str], None] | None = None,
@@ -296,6 +303,8 @@ class Run:
             seed: The seed of every draw.
             device: The device that computes.
             max_memory_mb: The approximate memory that the decoder may use, in MiB.
+            devices: The number of devices of each node that share the examples, a process each.
+            nodes: The number of nodes.
             keep: Whether the folder keeps the figures.
             progress: A function that is called with (examples done, examples in all).
             say: A function that is called with a sentence before a slow part.
@@ -316,7 +325,7 @@ class Run:
         from reparam.evaluation.per_example import save_evaluation
 
         source = self.dataset() if data is None else data
-        place = str(resolve_device(device))
+        runtime = make_runtime(device, "float32", devices, nodes)
         first = probed = None
         if isinstance(source, Dataset) and split != "train" and train:
             first = self.examples(source, "train", seed, limit=N_FIRST)
@@ -333,18 +342,19 @@ class Run:
                 train=first,
                 probe_train=probed,
                 seed=seed,
-                device=place,
+                device=str(runtime.device),
                 split=split if isinstance(source, Dataset) else "data given",
                 max_memory_mb=max_memory_mb,
                 progress=progress,
                 say=say,
+                processes=runtime,
                 **vars(options),
             )
         if not isinstance(source, Dataset):
             return result
         binarize = (source.options or {}).get("binarize")
         result = result.with_facts(data=source.name, binarize=binarize)
-        if keep and self.folder is not None:
+        if keep and self.folder is not None and self.is_main:
             facts = {**result.to_dict(), "weights_sha256": self.folder.weights_sha256}
             try:
                 save_evaluation(self.folder.evaluation_file, facts, result.per_example)
@@ -480,7 +490,14 @@ class Run:
     @default_modes()
     @numbers(n_samples=1)
     def log_likelihood(
-        self, data: object = None, *, split: str = "test", n_samples: int = 100, seed: int = 0
+        self,
+        data: object = None,
+        *,
+        split: str = "test",
+        n_samples: int = 100,
+        seed: int = 0,
+        devices: int = 1,
+        nodes: int = 1,
     ) -> Tensor:
         """Return estimates of log p(x) of the examples in nats, with shape (N,), in their order.
 
@@ -491,18 +508,27 @@ class Run:
             split: The split of a data set.
             n_samples: The number of importance samples for each example.
             seed: The seed of every draw.
+            devices: The number of devices of each node that share the examples, a process each.
+            nodes: The number of nodes.
         """
         batch = self.examples(data, split, seed)
 
         def estimated(x: Tensor, c: Tensor | None) -> Tensor:
             return self.latent_model.log_likelihood(x, c, n_samples, chunk=20)
 
-        return self._in_chunks(estimated, batch.x, batch.c, seed)
+        return self._in_chunks(estimated, batch.x, batch.c, seed, devices, nodes)
 
     @default_modes()
     @numbers(n_samples=2)
     def log_conditionals(
-        self, data: object = None, *, split: str = "test", n_samples: int = 200, seed: int = 0
+        self,
+        data: object = None,
+        *,
+        split: str = "test",
+        n_samples: int = 200,
+        seed: int = 0,
+        devices: int = 1,
+        nodes: int = 1,
     ) -> Tensor:
         """Return log p(x_j | all other entries) in nats, with shape (N, D): what is unusual.
 
@@ -511,6 +537,8 @@ class Run:
             split: The split of a data set.
             n_samples: The number of importance samples for each example.
             seed: The seed of every draw.
+            devices: The number of devices of each node that share the examples, a process each.
+            nodes: The number of nodes.
 
         Raises:
             SupportError: A likelihood whose entries are not independent given z.
@@ -522,7 +550,7 @@ class Run:
         def estimated(x: Tensor, c: Tensor | None) -> Tensor:
             return log_conditionals(self.latent_model, x, c, n_samples)
 
-        return self._in_chunks(estimated, batch.x, batch.c, seed)
+        return self._in_chunks(estimated, batch.x, batch.c, seed, devices, nodes)
 
     @default_modes()
     @numbers(n_samples=2, n_draws=0)
@@ -535,6 +563,8 @@ class Run:
         n_draws: int = 0,
         interval: float = 0.9,
         seed: int = 0,
+        devices: int = 1,
+        nodes: int = 1,
     ) -> "Imputation":
         """Return values for the missing entries of rows, given the others.
 
@@ -545,29 +575,36 @@ class Run:
             n_draws: The number of draws of each whole row, for multiple imputation.
             interval: The probability of the interval of every missing value.
             seed: The seed of every draw.
+            devices: The number of devices of each node that share the examples, a process each.
+            nodes: The number of nodes.
 
         Raises:
             OptionError: Data that are no rows of a table, or an interval outside (0, 1).
         """
-        from reparam.evaluation.conditionals import impute
+        from reparam.evaluation.conditionals import Imputation, impute, rows_at_once
 
         if len(self.spec.shape) != 1:
             raise OptionError(
                 f"impute: examples of shape {self.spec.shape} are no rows of a table; train on one"
             )
         batch = self.examples(data, split, seed)
-        memory = allocating(n=len(batch), n_samples=n_samples)
-        with memory, isolated(self.model, seed=seed) as device:
-            there = to_device(batch, device)
-            found = impute(
+        runtime = make_runtime(str(self.device), "float32", devices, nodes)
+
+        def imputed(part: Batch) -> Imputation:
+            return impute(
                 self.latent_model,
-                there.x,
-                there.c,
+                part.x,
+                part.c,
                 n_samples=n_samples,
                 n_draws=n_draws,
                 interval=interval,
-            )
-            return found.cpu()
+            ).cpu()
+
+        memory = allocating(n=len(batch), n_samples=n_samples)
+        with memory, isolated(self.model, runtime.device) as device:
+            size = rows_at_once(self.latent_model, batch.x, n_samples)
+            parts = each_chunk(imputed, batch, size, device, seed=seed, processes=runtime)
+            return Imputation.joined(parts)
 
     def to_table(self, x: object, like: object = None) -> Any:
         """Return rows x as a table with the columns, types and classes of the training data.
@@ -588,10 +625,27 @@ class Run:
 
     @default_modes()
     @numbers()
-    def encode(self, data: object = None, *, split: str = "test", seed: int = 0) -> Tensor:
-        """Return the posterior means of the examples, with shape (N, D)."""
+    def encode(
+        self,
+        data: object = None,
+        *,
+        split: str = "test",
+        seed: int = 0,
+        devices: int = 1,
+        nodes: int = 1,
+    ) -> Tensor:
+        """Return the posterior means of the examples, with shape (N, D).
+
+        Arguments:
+            data: Any data that ``fit`` takes; None for the run's own.
+            split: The split of a data set.
+            seed: The seed of every draw.
+            devices: The number of devices of each node that share the examples, a process each.
+            nodes: The number of nodes.
+        """
         batch = self.examples(data, split, seed)
-        return self._in_chunks(self.latent_model.encode, batch.x, batch.c, seed)
+        encode = self.latent_model.encode
+        return self._in_chunks(encode, batch.x, batch.c, seed, devices, nodes)
 
     @default_modes()
     @numbers()
@@ -734,10 +788,23 @@ class Run:
         return run
 
     def _in_chunks(
-        self, function: Callable[..., Tensor], values: Tensor, c: Tensor | None, seed: int
+        self,
+        function: Callable[..., Tensor],
+        values: Tensor,
+        c: Tensor | None,
+        seed: int,
+        devices: int = 1,
+        nodes: int = 1,
     ) -> Tensor:
         """Return a function of the model of many values, on the CPU."""
-        with allocating(n=len(values)), isolated(self.model, seed=seed) as device:
-            chunks = in_chunks(Batch(values, c=c), 1000)
-            moved = (to_device(chunk, device) for chunk in chunks)
-            return torch.cat([function(chunk.x, chunk.c).cpu() for chunk in moved]).contiguous()
+        runtime = make_runtime(str(self.device), "float32", devices, nodes)
+        with allocating(n=len(values)), isolated(self.model, runtime.device) as device:
+            found = each_chunk(
+                lambda chunk: function(chunk.x, chunk.c).cpu(),
+                Batch(values, c=c),
+                CHUNK,
+                device,
+                seed=seed,
+                processes=runtime,
+            )
+            return torch.cat(found).contiguous()

@@ -133,6 +133,7 @@ def chosen(
     options: TrainingOptions,
     train: Callable[[Choice, Dataset, Mapping[str, Any]], LatentModel],
     show: Callable[[str], None],
+    agreed: Callable[[Tensor], Tensor] = lambda scores: scores,
 ) -> tuple[dict[str, float | Auto], list[Choice]]:
     """Return the options with the chosen values in place of ``auto``, and what was tried.
 
@@ -143,6 +144,7 @@ def chosen(
         train: A function from options of the model, data with a validation split, and the options
             of training that set the length of a candidate, to a trained model.
         show: A function that is called with a sentence after each candidate.
+        agreed: A function from scores to those that all processes of the run use.
 
     Raises:
         OptionError: A loader, or a model without log p(x).
@@ -159,7 +161,7 @@ def chosen(
         for trial in trials:
             if trial.choice == choice:
                 return trial.scores
-        found = log_likelihoods(train(choice, part, length), held, options.seed)
+        found = agreed(log_likelihoods(train(choice, part, length), held, options.seed))
         if not bool(found.isfinite().any()):
             raise OptionError(f"{what}: the model has no log p(x) to choose by; give a number")
         trials.append(Trial(choice, found))

@@ -51,10 +51,13 @@ class Batches(Protocol):
     def indexed(self) -> IndexedBatches | None:
         """Return the same batches as picks by index; None where they are made in another way."""
 
+    def unshared(self) -> "Batches":
+        """Return the batches of all processes together, of which each has a share."""
+
 
 @dataclass(frozen=True)
 class FirstEpoch:
-    """The batches of the first epoch, which can be iterated over more than once.
+    """The batches of the first epoch in all processes, which can be iterated over more than once.
 
     Arguments:
         batches: The training split.
@@ -63,4 +66,4 @@ class FirstEpoch:
     batches: Batches
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches.epoch(0)
+        return self.batches.unshared().epoch(0)

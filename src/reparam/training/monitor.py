@@ -9,7 +9,7 @@ from math import inf, isfinite
 import torch
 from torch import Tensor
 
-from reparam.errors import NonFiniteError, ReparamError, RunError
+from reparam.errors import LostError, NonFiniteError, ReparamError
 from reparam.objectives.bounds import value_at
 from reparam.training.kl_warmup import WeightsKL
 from reparam.training.state import Checkpointing, TrainingState
@@ -18,11 +18,6 @@ Row = dict[str, float | int | str]
 
 _NON_FINITE = re.compile(r"\b(nan|inf|infs?|NaNs?|non-?finite|not finite)\b|found invalid values")
 """How torch describes numbers that are not finite."""
-
-_LOST = re.compile(
-    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
-)
-"""How torch describes that another process of the run does not answer."""
 
 
 class Monitor:
@@ -35,13 +30,19 @@ class Monitor:
         state: The state of the training.
         send: A function that receives every row.
         checkpointing: The checkpoints, which errors refer to.
+        is_clock: Whether the seconds of the run move its schedules and end it, so that they must be
+            the same in all processes: their mean.
     """
 
     def __init__(
-        self, state: TrainingState, send: Callable[[Row], None], checkpointing: Checkpointing
+        self,
+        state: TrainingState,
+        send: Callable[[Row], None],
+        checkpointing: Checkpointing,
+        is_clock: bool = False,
     ) -> None:
         self.state, self.runtime = state, state.step.runtime
-        self._send, self._checkpointing = send, checkpointing
+        self._send, self._checkpointing, self._is_clock = send, checkpointing, is_clock
         self.start()
 
     def start(self) -> None:
@@ -50,14 +51,15 @@ class Monitor:
         self._clear()
         self.resume()
 
-    @property
-    def seconds(self) -> float:
-        """The seconds that the run has taken until now."""
-        return time.perf_counter() - self._began
-
     def resume(self) -> None:
         """Start the clock of the steps: the time before, as of validation, is not counted."""
         self._resumed = time.perf_counter()
+
+    def _common(self, seconds: float) -> float:
+        """Return the seconds of the run in all processes, where they matter."""
+        if not self._is_clock or self.runtime.world_size == 1:
+            return seconds
+        return float(self.runtime.mean(torch.tensor(seconds, dtype=torch.float64)))
 
     def _clear(self) -> None:
         self._names: list[str] = []
@@ -84,7 +86,7 @@ class Monitor:
         self._seconds += now - self._resumed
         progress.batch += len(values)
         progress.step, progress.position = self.state.step.n_taken, self.state.step.position
-        progress.seconds = now - self._began
+        progress.seconds = self._common(now - self._began)
 
     def log(self) -> None:
         """Send the means over the window as a row of metrics, and begin a new window.
@@ -96,15 +98,17 @@ class Monitor:
             return
         values = self.check()
         sizes = torch.tensor(self._sizes, dtype=values.dtype)
-        means = self.runtime.mean((values * sizes[:, None]).sum(0) / sizes.sum())
+        totals = torch.cat([(values * sizes[:, None]).sum(0), sizes.sum(0, keepdim=True)])
+        *sums, n_of_process = self.runtime.mean(totals).tolist()
+        means = [each / n_of_process for each in sums]
         step, progress = self.state.step, self.state.progress
         row: Row = {"split": "train", "epoch": progress.epoch, "step": progress.step}
-        row |= dict(zip(self._names, means.tolist(), strict=True))
+        row |= dict(zip(self._names, means, strict=True))
         row["lr"] = step.lr(step.position)
         if isinstance(step.objective, WeightsKL):
             row["beta"] = float(value_at(step.objective.beta, step.position))
         # The name is that of the first files of metrics, which were of images only.
-        n_examples = self.runtime.world_size * sum(self._sizes)
+        n_examples = self.runtime.world_size * n_of_process
         row["images_per_second"] = n_examples / max(self._seconds, 1e-9)
         row["seconds"] = progress.seconds
         self._clear()
@@ -119,7 +123,7 @@ class Monitor:
         if not self._blocks:
             return torch.empty(0)
         values = torch.cat(self._blocks).double().cpu()
-        is_bad = torch.tensor([float(not values.isfinite().all())])
+        is_bad = torch.tensor([float(not values.isfinite().all())], dtype=torch.float64)
         is_bad_somewhere = bool(self.runtime.mean(is_bad) > 0)
         self._require_finite(values)
         if is_bad_somewhere:
@@ -149,16 +153,15 @@ class Monitor:
 
         Raises:
             NonFiniteError: The loss or the weights are not finite.
-            RunError: Another process has ended.
+            LostError: Another process has ended.
         """
         try:
             yield
+        except LostError as error:
+            raise LostError(self._checkpointing.advice()) from error
         except ReparamError:
             raise
         except (RuntimeError, ValueError, ArithmeticError) as error:
-            if self.runtime.world_size > 1 and _LOST.search(str(error)):
-                advice = self._checkpointing.advice()
-                raise RunError(f"another process of this run has ended; {advice}") from error
             # Without communication: other processes may be waiting within the step that failed.
             if self._blocks:
                 self._require_finite(torch.cat(self._blocks).double().cpu(), error)

@@ -189,8 +189,7 @@ def make_optimizers(
         device: The device of the parameters.
         matrices: The parameters among them that Muon updates; see ``linear_weights``.
         weight_decay: λ, decoupled from the gradient; see ``decay_groups``.
-        of_torch: Whether all are torch's own classes, as lightning-fabric and torch's schedulers
-            require.
+        of_torch: Whether all are torch's own classes, as torch's schedulers require.
 
     Raises:
         OptionError: An unknown name, with the nearest known one.

@@ -1,22 +1,69 @@
-"""Where a model trains: the device, the precision, and one process or several.
+r"""Where a model trains: the device, the precision, and one process or several.
 
-One device needs nothing but torch. Several devices or nodes use lightning-fabric, which is imported
-only then, since its import takes as long as that of torch.
+One device needs nothing but torch. Several devices or nodes are started by lightning-fabric, which
+is imported only then, since its import takes as long as that of torch. Every process has the whole
+model and a share of every batch, and the gradients are averaged,
+
+.. math:: \nabla \mathcal L = \sum_r \frac{n_r}{n} \nabla \mathcal L_r,
+
+where process r has :math:`n_r` of the n examples.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from reparam.errors import OptionError, unknown
-from reparam.training.optimizers import Optimizer
+from reparam.errors import LostError, OptionError, unknown
 from reparam.utils.arguments import numbers
+from reparam.utils.launch import check_launch
+from reparam.utils.terminal import stderr
 
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
-"""Precisions by name, with the names of lightning-fabric."""
+T = TypeVar("T")
+
+PRECISIONS = ("float32", "bfloat16", "float64")
+"""The precisions by name."""
+
+PATIENCE = timedelta(seconds=60)
+"""The time in which all processes must take part in a step. One that has ended is noticed at once
+by gloo; one that has stopped, or whose machine is gone, after this time."""
+
+LONGEST = timedelta(days=1)
+"""The time in which all processes must reach a place where they wait for the first one."""
+
+_LOST = re.compile(
+    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Timed out|monitoredBarrier|TCPStore"
+)
+"""How torch describes that another process of the run does not answer."""
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Within the context, replace the errors of torch by which other processes do not answer.
+
+    Raises:
+        LostError: Another process has ended or does not answer.
+
+    Example:
+        >>> with answered():
+        ...     raise RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1")
+        Traceback (most recent call last):
+        reparam.errors.LostError: another process of this run has ended; start it again
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _LOST.search(str(error)):
+            raise LostError from error
+        raise
 
 
 class SingleDevice:
@@ -24,7 +71,7 @@ class SingleDevice:
 
     Arguments:
         device: The device.
-        precision: A key of ``PRECISIONS``.
+        precision: One of ``PRECISIONS``.
     """
 
     rank = 0
@@ -34,92 +81,161 @@ class SingleDevice:
         self.device = device
         self.precision = precision
 
-    def setup(
-        self, module: nn.Module, optimizers: Sequence[Optimizer]
-    ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return the module and the optimizers, ready to train: as they are."""
-        return module, optimizers
-
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass: torch's autocast to bfloat16, or none."""
-        if self.precision != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return _autocast(self.device, self.precision)
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients."""
-        loss.backward()
+    def alone(self) -> "SingleDevice":
+        """Return the runtime of this process without the others: itself."""
+        return self
+
+    def average(self, values: Sequence[Tensor], weight: float = 1.0) -> None:
+        """Average tensors over processes: there is one."""
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over processes: the tensor itself."""
         return value
 
-    def broadcast(self, value: str) -> str:
-        """Return the text of the first process: the text itself."""
+    def first(self, value: T) -> T:
+        """Return the value of the first process: the value itself."""
         return value
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes: the value itself."""
+        return [value]
 
     def share(self, module: nn.Module) -> None:
         """Give all processes the weights of the first one: there is one process."""
 
 
+class _Started(NamedTuple):
+    """This process among those that were started.
+
+    Arguments:
+        device: Its device.
+        rank: Its number.
+        world_size: The number of processes.
+        steps: The group whose processes take part in every step.
+        waits: The group whose processes wait for the first one, with values on the CPU.
+    """
+
+    device: torch.device
+    rank: int
+    world_size: int
+    steps: "dist.ProcessGroup"
+    waits: "dist.ProcessGroup"
+
+
+class _SaysLost(logging.Handler):
+    """Say that a process has ended, where lightning-fabric is about to end the others.
+
+    Its watcher looks every 5 seconds, and ends processes that have not noticed it themselves.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the sentence in place of the message of lightning-fabric."""
+        print(f"reparam: {LostError()}", file=stderr(), flush=True)
+
+
+@cache
+def _started(device: str, devices: int, nodes: int) -> _Started:
+    """Start the other processes, or join them if another program has started all."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.launchers import subprocess_script
+
+    # Its messages say nothing else.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    watcher = logging.getLogger(subprocess_script.__name__)
+    watcher.setLevel(logging.INFO)
+    watcher.addHandler(_SaysLost())
+    watcher.propagate = False
+    fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=DDPStrategy())
+    fabric.launch()
+    steps = dist.new_group(timeout=PATIENCE)
+    waits = dist.new_group(backend="gloo", timeout=LONGEST)
+    return _Started(fabric.device, fabric.global_rank, fabric.world_size, steps, waits)
+
+
 class SeveralDevices:
-    """Several devices or nodes, through lightning-fabric.
+    """Several devices or nodes, a process each.
 
     Arguments:
         device: The type of device, ``cpu`` or ``cuda``.
-        precision: A key of ``PRECISIONS``.
-        devices: The number of devices of each node, one process each.
+        precision: One of ``PRECISIONS``.
+        devices: The number of devices of each node.
         nodes: The number of nodes.
-        has_players: Whether the recipe has players, whose losses use a part of the parameters.
     """
 
-    def __init__(
-        self, device: str, precision: str, devices: int, nodes: int, has_players: bool
-    ) -> None:
-        from lightning_fabric import Fabric
-        from lightning_fabric.strategies.ddp import DDPStrategy
-
-        self._fabric = Fabric(
-            accelerator=device,
-            devices=devices,
-            num_nodes=nodes,
-            # The loss of a player may use a part of the parameters only.
-            strategy=DDPStrategy(find_unused_parameters=has_players),
-            precision=PRECISIONS[precision],  # type: ignore[arg-type]
+    def __init__(self, device: str, precision: str, devices: int, nodes: int) -> None:
+        self.device, self.rank, self.world_size, self._steps, self._waits = _started(
+            device, devices, nodes
         )
-        self._fabric.launch()
-        self.device = self._fabric.device
-        self.rank: int = self._fabric.global_rank
-        self.world_size: int = self._fabric.world_size
-
-    def setup(
-        self, module: nn.Module, optimizers: Sequence[Optimizer]
-    ) -> tuple[nn.Module, Sequence[Optimizer]]:
-        """Return the module and the optimizers wrapped by fabric, which averages gradients."""
-        ready, *wrapped = self._fabric.setup(module, *optimizers)  # type: ignore[arg-type]
-        return ready, wrapped
+        self.precision = precision
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return no context: fabric's modules set the precision themselves."""
-        return nullcontext()
+        """Return the context of a forward pass: torch's autocast to bfloat16, or none."""
+        return _autocast(self.device, self.precision)
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over processes."""
-        self._fabric.backward(loss)
+    def alone(self) -> SingleDevice:
+        """Return the runtime of this process without the others."""
+        return SingleDevice(self.device, self.precision)
+
+    @torch.no_grad()
+    def average(self, values: Sequence[Tensor], weight: float = 1.0) -> None:
+        """Replace tensors by their weighted averages over processes, in one message.
+
+        Arguments:
+            values: The tensors, such as gradients, of the same shapes in all processes.
+            weight: The weight of this process; the mean over processes is 1.
+        """
+        if not values:
+            return
+        flat = torch.cat([value.flatten() for value in values]) * weight
+        with answered():
+            dist.all_reduce(flat, group=self._steps)
+        parts = (flat / self.world_size).split([value.numel() for value in values])
+        for value, part in zip(values, parts, strict=True):
+            value.copy_(part.view_as(value))
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over processes, on the CPU."""
-        mean = self._fabric.all_reduce(value.to(self.device), reduce_op="mean")
-        return mean.cpu()  # type: ignore[union-attr]
+        total = value.to(self.device, copy=True)
+        with answered():
+            dist.all_reduce(total, group=self._steps)
+        return (total / self.world_size).cpu()
 
-    def broadcast(self, value: str) -> str:
-        """Return the text of the first process."""
-        return str(self._fabric.broadcast(value))
+    def first(self, value: T) -> T:
+        """Return the value of the first process, for which the others wait."""
+        values = [value]
+        with answered():
+            dist.broadcast_object_list(values, 0, group=self._waits, device=torch.device("cpu"))
+        return values[0]
 
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes in order, once all have one; tensors on the CPU."""
+        values: list[Any] = [None] * self.world_size
+        with answered():
+            dist.all_gather_object(values, value, group=self._waits)
+        return values
+
+    @torch.no_grad()
     def share(self, module: nn.Module) -> None:
         """Give all processes the weights and buffers of the first one."""
-        for tensor in module.state_dict().values():
-            tensor.copy_(self._fabric.broadcast(tensor))
+        tensors = [each for each in (*module.parameters(), *module.buffers()) if each.numel()]
+        # As bytes, which every backend can send.
+        parts = [each.contiguous().flatten().view(torch.uint8) for each in tensors]
+        flat = torch.cat([each.to(self.device) for each in parts])
+        with answered():
+            dist.broadcast(flat, 0, group=self._steps)
+        for tensor, part in zip(tensors, flat.split([len(each) for each in parts]), strict=True):
+            tensor.copy_(part.clone().view(tensor.dtype).view(tensor.shape))
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    if precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 Runtime = SingleDevice | SeveralDevices
@@ -160,7 +276,7 @@ def resolve_precision(
     """Return the precision of a name; ``auto`` is bfloat16 if the machine computes in it.
 
     Arguments:
-        name: ``auto`` or a key of ``PRECISIONS``.
+        name: ``auto`` or one of ``PRECISIONS``.
         device: The device that computes.
         weights: The type of the model's weights; ``auto`` leaves float64 as it is.
 
@@ -200,22 +316,34 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
 
 
 @numbers(devices=1, nodes=1)
-def make_runtime(
-    device: str, precision: str, devices: int = 1, nodes: int = 1, has_players: bool = False
-) -> Runtime:
+def make_runtime(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Runtime:
     """Create the runtime for a number of devices.
+
+    Several devices start the other processes at the first call, unless another program has.
 
     Arguments:
         device: The name of a device; see ``resolve_device``.
         precision: ``float32``, ``bfloat16`` or ``float64``; see ``resolve_precision``.
         devices: The number of devices of each node.
         nodes: The number of nodes.
-        has_players: Whether the recipe has players, whose losses use a part of the parameters.
 
     Raises:
-        OptionError: Fewer than one device or node, or a device that this machine does not have.
+        OptionError: Fewer than one device or node, a device that this machine does not have, or
+            another number of processes than were started: see ``check_launch``.
     """
     place = resolve_device(device)
     if devices == nodes == 1:
         return SingleDevice(place, precision)
-    return SeveralDevices(place.type, precision, devices, nodes, has_players)
+    check_launch(devices, nodes)
+    found = devices if place.type == "cpu" else torch.accelerator.device_count()
+    if devices > found:
+        raise OptionError(
+            f"devices={devices}: this machine has {found} of type {place.type!r}; give "
+            f"devices={found}, or device='cpu'"
+        )
+    if sys.flags.interactive or "ps1" in vars(sys):
+        raise OptionError(
+            f"devices={devices}: the other processes run the same program from its start, which a "
+            "notebook or an interactive session has not; put it into a file, or give devices=1"
+        )
+    return SeveralDevices(place.type, precision, devices, nodes)

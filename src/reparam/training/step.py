@@ -86,7 +86,6 @@ class Turn:
     Arguments:
         name: The name of the player; empty for the main objective.
         loss: The loss.
-        module: The loss as the runtime has prepared it.
         parameters: The parameters that it updates.
         optimizers: The optimizers of these parameters.
         rate: The learning rate by step; None where the user's optimizer or scheduler has its own.
@@ -95,7 +94,6 @@ class Turn:
 
     name: str
     loss: Loss
-    module: nn.Module
     parameters: list[nn.Parameter]
     optimizers: Sequence[Optimizer]
     rate: LearningRate | None
@@ -124,17 +122,19 @@ class Turn:
 
         Arguments:
             batch: The batch.
-            runtime: The runtime, which computes the gradients.
+            runtime: The runtime, which averages the gradients over processes.
             clip_norm: The largest norm of the gradient; 0 for no limit.
         """
         with runtime.autocast():
-            loss, scalars = self.module(batch.x, batch.y, batch.c, batch.step, batch.progress)
+            loss, scalars = self.loss(batch.x, batch.y, batch.c, batch.step, batch.progress)
         # In a caller's autocast context, even a disabled one, weights that were cast in this step
         # would be kept for the next.
         torch.clear_autocast_cache()
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        runtime.backward(loss)
+        loss.backward()
+        gradients = [each.grad for each in self.parameters if each.grad is not None]
+        runtime.average(gradients, batch.weight)
         if clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, clip_norm)
         for optimizer in self.optimizers:
@@ -178,7 +178,7 @@ def make_turns(
                 runtime.device,
                 matrices=linear_weights(model),
                 weight_decay=options.weight_decay,
-                of_torch=runtime.world_size > 1 or scheduler is not None,
+                of_torch=scheduler is not None,
             )
         schedulers, rate = [], None
         if scheduler is not None:
@@ -188,9 +188,37 @@ def make_turns(
             warmup = round(options.lr_warmup * n_steps)
             rate = learning_rate(options.lr_schedule or LR_SCHEDULE, lr, warmup, n_steps)
         loss = Loss(model, player.objective)
-        module, ready = runtime.setup(loss, made)
-        turns.append(Turn(player.module, loss, module, parameters, ready, rate, schedulers))
+        turns.append(Turn(player.module, loss, parameters, made, rate, schedulers))
     return turns
+
+
+class Buffers:
+    """The buffers of a model in several processes, which a step may change, as running means are.
+
+    Arguments:
+        model: The model.
+        runtime: The processes.
+    """
+
+    def __init__(self, model: nn.Module, runtime: Runtime) -> None:
+        self.model, self.runtime = model, runtime
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the values of now, which are the same in all processes."""
+        self.before = [each.clone() for each in self._floats() if self.runtime.world_size > 1]
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Replace what has changed by its average; whole numbers change alike in all processes."""
+        means = [each.clone() for each in self._floats()]
+        self.runtime.average(means)
+        for buffer, before, mean in zip(self._floats(), self.before, means, strict=True):
+            buffer.copy_(torch.where(buffer == before, buffer, mean))
+            before.copy_(buffer)
+
+    def _floats(self) -> list[Tensor]:
+        return [each for each in self.model.buffers() if each.is_floating_point()]
 
 
 @runtime_checkable
@@ -295,6 +323,9 @@ class Step:
         clock makes of it."""
         self.has_own_optimizer = optimizer is not None or scheduler is not None
         """Whether optimizers or schedulers are the user's, so that their whole state is stored."""
+        # The weights of a module of the user may have been drawn in each process.
+        runtime.share(self.model)
+        self._buffers = Buffers(self.model, runtime)
         self.turns = make_turns(recipe, options, runtime, n_steps, optimizer, scheduler)
         self.average = MovingAverage(recipe.model, options.ema) if options.ema else None
         self.annealed = [module for module in self.model.modules() if isinstance(module, Annealed)]
@@ -337,6 +368,8 @@ class Step:
         scalars: dict[str, Tensor] = {}
         for turn in self.turns:
             scalars |= turn.update(batch, self.runtime, self.options.clip_norm or 0.0)
+        if self.runtime.world_size > 1:
+            self._buffers.average()
         if self.average is not None:
             self.average.update(self.model)
         return scalars
@@ -387,6 +420,7 @@ class Step:
     def go_on(self, n_taken: int, position: float) -> None:
         """Go on after a number of steps, the last of which had this place in the schedules."""
         self.n_taken, self.position = n_taken, position
+        self._buffers.keep()
         if n_taken:
             self._milestones = {at: m for at, m in self._milestones.items() if at > position}
 
@@ -410,6 +444,7 @@ class Step:
                 examples = _first(self._examples or batches, milestone.n_examples)
                 milestone.action(self.model, examples)
                 self.runtime.share(self.model)
+                self._buffers.keep()
             self.model.train()
             if self.average is not None:
                 self.average.module.load_state_dict(self.model.state_dict())

@@ -102,7 +102,9 @@ class Trainer:
         self.state = TrainingState(self.step, options.seed)
         self.checkpointing = Checkpointing(checkpoints, options.checkpoint_every)
         self.validation = Validation(validation, self.state, length if chooses_length else None)
-        self.monitor = Monitor(self.state, partial(self._send, "log"), self.checkpointing)
+        is_clock = self.length.seconds is not None
+        send_row = partial(self._send, "log")
+        self.monitor = Monitor(self.state, send_row, self.checkpointing, is_clock)
         self._requests = StopRequests()
 
     @property
@@ -142,7 +144,8 @@ class Trainer:
                     self.step.begin()
                     if self.validation.patience.steps:
                         self.validation.keep_best(self.validation.row())
-            self._requests.agreed(self.runtime)  # a callback may have stopped the run already
+            with self.monitor.diagnosis():
+                self._requests.agreed(self.runtime)  # a callback may have stopped the run already
             while not self._is_done:
                 with self.monitor.diagnosis():
                     self._train_epoch()
@@ -265,8 +268,8 @@ class Trainer:
         raise Interrupted(f"stopped at {place}{saved}; {self.checkpointing.advice()}", number)
 
     def _share_of_time(self) -> float:
-        """Return the share of the time of the run that has passed."""
-        return self.monitor.seconds / (self.length.seconds or inf)
+        """Return the share of the time of the run that has passed at the end of the last step."""
+        return self.progress.seconds / (self.length.seconds or inf)
 
     def _send(self, kind: Kind, row: Row | None = None, batch: Batch | None = None) -> None:
         """Send an event to the callbacks."""

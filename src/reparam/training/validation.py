@@ -128,7 +128,8 @@ class Validation:
         progress = self.state.progress
         row: Row = {"split": "validation", "epoch": progress.epoch, "step": progress.step}
         row["seconds"] = progress.seconds
-        return row | scalars_on(self.state.step, self.examples)
+        # The machines of several processes may round in different ways, and all must stop alike.
+        return row | self.state.step.runtime.first(scalars_on(self.state.step, self.examples))
 
     def keep_best(self, row: Row) -> None:
         """Keep the current weights if their row has the best score so far."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from textwrap import fill
 from typing import TextIO, cast
 
+from reparam.utils.launch import is_first
+
 ASCII_REPLACEMENT = "reparam.stand-ins"
 """The error handler, as ``codecs`` names it, that writes ASCII for unencodable characters."""
 
@@ -153,7 +155,9 @@ def stderr() -> TextIO:
 
 
 def note(message: str) -> None:
-    """Print a message on standard error, as ``worded`` rewords it."""
+    """Print a message on standard error, as ``worded`` rewords it, in the first process."""
+    if not is_first():
+        return
     print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
 
 
