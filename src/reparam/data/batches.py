@@ -1,4 +1,4 @@
-"""Minibatches of data that are resident on the device, selected there by index."""
+"""Minibatches of data that are resident on the device, selected there by index, or mapped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.data.blocks import in_blocks, together
 from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
@@ -22,6 +23,9 @@ from reparam.utils.seeding import mixed_seed
 @dataclass(eq=False)
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
+
+    The examples of a mapped file stay in the file, and only those of a batch come to the device.
+    Where they are shuffled, it is by blocks: see ``blocks.BlockOrder``.
 
     The order of an epoch depends on (seed, epoch) alone. The transform draws from the global
     generator of the device and skipped batches draw nothing: an epoch that is resumed at batch k
@@ -86,7 +90,8 @@ class Batches:
         # The places of the known labels; None where all of them or none is known.
         known = (y.cpu() >= 0).nonzero()[:, 0] if y is not None else torch.empty(0)
         self.labeled = known if self.repeat_labeled and 0 < len(known) < len(self.split) else None
-        self.split = self.split.each(lambda values: values.to(self.device))
+        if self.split.mapped is None:
+            self.split = self.split.each(lambda values: values.to(self.device))
 
     @property
     def n_examples(self) -> int:
@@ -116,18 +121,29 @@ class Batches:
     @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
-        order = self._order(epoch)
-        if order is None and self.world_size > 1:
-            order = torch.arange(len(self.split), device=self.split.x.device)
-        size = self.size
-        for number in range(start, len(self)):
-            picked = slice(number * size, (number + 1) * size)
-            index = picked if order is None else self._share(order[picked])
+        picks = self._in_blocks if self.shuffle and self.split.mapped else self._by_index
+        for number, picked in zip(range(start, len(self)), picks(epoch, start), strict=False):
             if self.labeled is not None:
-                there = torch.arange(len(self.split), device=self.split.x.device)[index]
-                more = self._drawn_from(self.labeled, epoch, number).to(there.device)
-                index = torch.cat([there, more])
-            yield self.at(index)
+                more = self._drawn_from(self.labeled, epoch, number)
+                picked = together([picked, self.split.picked(more.to(picked.x.device))])
+            yield self._batch(picked)
+
+    def _by_index(self, epoch: int, start: int) -> Iterator[Split]:
+        """Yield the stored examples of the batches of an epoch, picked by their numbers."""
+        order, size = self._order(epoch), self.size
+        for number in range(start, len(self)):
+            place = slice(number * size, (number + 1) * size)
+            if order is None:
+                yield self.split.take(place).each(self._share)
+            else:
+                yield self.split.picked(self._share(order[place]))
+
+    def _in_blocks(self, epoch: int, start: int) -> Iterator[Split]:
+        """Yield the stored examples of the batches of an epoch, read from a mapped file."""
+        split = self.split
+        if split.mapped is not None:
+            for picked in in_blocks(split, split.mapped, self.seed, epoch, self.size, start):
+                yield picked.each(self._share)
 
     @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
@@ -143,16 +159,21 @@ class Batches:
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
-        if isinstance(index, slice):
-            picked = self.split.take(index)
-        else:
-            # Ten times as fast as values[index], which copies entry by entry.
-            picked = self.split.each(lambda values: values.index_select(0, index))
+        take, picked = self.split.take, self.split.picked
+        return self._batch(take(index) if isinstance(index, slice) else picked(index))
+
+    def _batch(self, picked: Split) -> Batch:
+        if self.split.mapped is not None:
+            picked = picked.each(lambda values: values.to(self.device))
         return picked.batch(self.transform(picked.x), self.spec)
 
     def indexed(self) -> "Batches | None":
-        """Return these batches, which are picks by index; None if a batch has further examples."""
-        return self if self.labeled is None and self.world_size == 1 else None
+        """Return these batches, where they are picks by index from examples on the device.
+
+        None if a batch has further examples, or is shared, or if the examples are mapped.
+        """
+        is_plain = self.labeled is None and self.world_size == 1
+        return self if is_plain and self.split.mapped is None else None
 
     def _drawn_from(self, labeled: Tensor, epoch: int, number: int) -> Tensor:
         """Return the labeled examples that a batch holds beside those of the epoch."""
@@ -161,8 +182,8 @@ class Batches:
         orders = [torch.randperm(n, generator=generator) for _ in range(0, n_extra, n)]
         return self._share(labeled[torch.cat(orders)[:n_extra]])
 
-    def _share(self, index: Tensor) -> Tensor:
+    def _share(self, values: Tensor) -> Tensor:
         """Return this process's share of a batch: equal ones, as gradients are averaged equally."""
         if self.world_size == 1:
-            return index
-        return index[self.rank :: self.world_size][: len(index) // self.world_size]
+            return values
+        return values[self.rank :: self.world_size][: len(values) // self.world_size]

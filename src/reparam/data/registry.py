@@ -101,6 +101,7 @@ def load(
     encoding: str | None = None,
     skip_bad_rows: bool | None = None,
     decimal: str | None = None,
+    mapped: bool | None = None,
 ) -> Dataset:
     """Return a data set by the name of its source; an option that is None has its default.
 
@@ -140,6 +141,8 @@ def load(
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table of text with another number of cells are left out.
         decimal: The mark before decimals in a table of text, ``.`` or ``,``; found by default.
+        mapped: Whether an array in a file ``.npy`` stays on the disk and is read in blocks; by
+            default if it is larger than a quarter of the free memory.
 
     Raises:
         OptionError: An unknown name, an option that the source does not have, or a value out of
@@ -176,6 +179,7 @@ def load(
         "encoding": encoding,
         "skip_bad_rows": skip_bad_rows,
         "decimal": decimal,
+        "mapped": mapped,
     }
     given = {option: value for option, value in options.items() if value is not None}
     source = SOURCES[current_name(name)]

@@ -68,6 +68,8 @@ class DataOptions:
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table with another number of cells are left out.
         decimal: The mark before decimals in a table of text, '.' or ','; found by default.
+        mapped: Whether an array in a file .npy stays on the disk and is read in blocks; by default
+            if it is larger than a quarter of the free memory.
     """
 
     data: str = "digits"
@@ -93,6 +95,7 @@ class DataOptions:
     encoding: str | None = None
     skip_bad_rows: bool | None = None
     decimal: str | None = None
+    mapped: bool | None = None
 
     def load(self) -> Dataset:
         """Return the data set.
