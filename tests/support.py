@@ -28,6 +28,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 import reparam as rp
 from reparam.cli.main import main
+from reparam.errors import ReparamError
 from reparam.families import Family
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
@@ -386,3 +387,15 @@ def refused(line: str, *parts: str, code: int | None = None) -> str:
         assert part in err
     assert out == ""
     return err
+
+
+# Messages
+
+
+def sentence(error: pytest.ExceptionInfo[ReparamError]) -> str:
+    """Return the message, having checked that it is one sentence."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert ". " not in message
+    assert not message.endswith(".")
+    return message

@@ -190,7 +190,6 @@ def mapped_array(
     name = f"x of {file.name}"
     whole = Split(found.open(), mapped=found)
     as_values(whole.x[:1].clone(), name)
-    check_digits(whole.take(random_rows(len(whole), rows_seen(whole.x[0].numel()), seed)).x, name)
     parts: list[Facts] = []
 
     def see(x: Tensor, start: int) -> None:
@@ -201,6 +200,8 @@ def mapped_array(
         parts.append(facts_of(x, support, name))
 
     found = checked(found, see)
+    some = random_rows(len(whole), rows_seen(whole.x[0].numel()), seed)
+    check_digits(whole.take(some).x, name)
     facts = joined(parts)
     declared = DataSpec(found.shape, "real", name=file.stem)
     spec = described(facts, declared, support)
