@@ -26,7 +26,7 @@ ORDERS = {
 }
 """The rows of a buffer, those of a block, and whether the file is sorted, by name."""
 
-STEPS, STEPS_OF_ORDER = 4000, 3000
+STEPS, STEPS_OF_ORDER = 3000, 1500
 """The steps of a training whose speed is measured, and of one whose ELBO is."""
 
 

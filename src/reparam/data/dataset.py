@@ -25,6 +25,10 @@ from reparam.utils.equality import by_value
 from reparam.utils.memory import require_memory
 from reparam.utils.seeding import random_rows
 
+MOST_HELD, MOST_HELD_BYTES = 10_000, 2**28
+"""The largest number of rows of a mapped file that are held out as test or validation split, and
+the largest number of their bytes: they are in memory."""
+
 CHUNK = 1024
 """The number of examples in one draw of a transform, whatever the limit: the first k examples of a
 draw are then the same for every k."""
@@ -369,6 +373,39 @@ class Dataset:
                 )
             y[of_class] = label
         return replace(self, splits={**self.splits, "train": replace(train, y=y)})
+
+
+def with_few_held(
+    data: Dataset, validation: int | float | None, test_share: float, seed: int
+) -> Dataset:
+    """Return a mapped data set with splits for test and validation, which are in memory.
+
+    Arguments:
+        data: The data, with the split ``train`` alone, in a mapped file.
+        validation: The number of validation examples, or as a float their fraction of those outside
+            test; none when None.
+        test_share: The fraction of the examples that is the test split.
+        seed: The seed of the choice of examples.
+
+    Raises:
+        OptionError: A size that leaves nothing to train on.
+    """
+    train = data.split("train")
+    most = max(1, min(MOST_HELD, MOST_HELD_BYTES // train.x[0].nbytes))
+    n_test = min(int(len(train) * test_share), most)
+    n_validation = min(validation_size(validation or 0, len(train) - n_test), most)
+    splits = {"train": train}
+    if n_test:
+        splits["train"], splits["test"] = train.apart(random_rows(len(train), n_test, seed))
+    data = replace(data, splits=splits).with_validation(n_validation, seed)
+    held = [f"{len(s):,} for {name}" for name, s in data.splits.items() if name != "train"]
+    place = "" if train.mapped is None else f"{train.mapped.path} is mapped: "
+    told = (
+        f"{place}{len(data.split('train')):,} rows stay on the disk, and are read in blocks in "
+        f"random order; {' and '.join(held) or 'none'} (at most {most:,}) are held out, in memory; "
+        "columns are described by a random sample of rows"
+    )
+    return replace(data, notes=(*data.notes, told))
 
 
 def validation_size(size: int | float, n_train: int) -> int:

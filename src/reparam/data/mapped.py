@@ -234,7 +234,8 @@ def checked(mapped: Mapped, see: Callable[[Tensor, int], None]) -> Mapped:
         see: A function that is called with every chunk of rows, with shape (n, *shape), and the
             number of its first row.
     """
-    digest, extremes = sha256(), []
+    extremes: list[float] = []
+    digest = sha256()
     size = max(1, CHUNK_BYTES // mapped.row_bytes)
     parts = [range(a, min(a + size, mapped.n_rows)) for a in range(0, mapped.n_rows, size)]
     whole = replace(mapped, n_held=0, moved=())
@@ -242,8 +243,12 @@ def checked(mapped: Mapped, see: Callable[[Tensor, int], None]) -> Mapped:
         digest.update(x.view(-1).view(torch.uint8).numpy().data)
         see(x, part.start)
         seen = x.to(torch.uint8) if x.dtype == torch.bool else x
-        extremes.append([float(value) for value in seen.aminmax()])
-    low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
+        found = [float(value) for value in seen.aminmax()]
+        if found[0] != found[0]:  # a table may lack values
+            known = seen[~seen.isnan()]
+            found = [float(value) for value in known.aminmax()] if len(known) else []
+        extremes += found
+    low, high = min(extremes, default=0.0), max(extremes, default=0.0)
     return replace(mapped, sha256=digest.hexdigest(), low=low, high=high)
 
 

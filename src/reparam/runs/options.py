@@ -70,6 +70,9 @@ class DataOptions:
         decimal: The mark before decimals in a table of text, '.' or ','; found by default.
         mapped: Whether an array in a file .npy stays on the disk and is read in blocks; by default
             if it is larger than a quarter of the free memory.
+        cache: Whether the images of a folder, or the rows of a Parquet or Arrow file, are encoded
+            once into a file of the cache, which stays on the disk and is read in blocks; by default
+            only a large table.
     """
 
     data: str = "digits"
@@ -96,6 +99,7 @@ class DataOptions:
     skip_bad_rows: bool | None = None
     decimal: str | None = None
     mapped: bool | None = None
+    cache: bool | None = None
 
     def load(self) -> Dataset:
         """Return the data set.

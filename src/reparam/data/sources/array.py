@@ -5,7 +5,6 @@ values, and finds their support and their checksum.
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,23 +16,18 @@ from torch import Tensor
 
 from reparam.data.checks import as_values, check_digits, check_finite, check_support
 from reparam.data.columns import rows_seen
-from reparam.data.dataset import Dataset, Split, check_share, validation_size
+from reparam.data.dataset import Dataset, Split, check_share, validation_size, with_few_held
 from reparam.data.facts import Facts, facts_of, joined
 from reparam.data.in_memory import KNOWN, from_arrays
 from reparam.data.mapped import checked, header_of, is_large
 from reparam.data.preparation import described
-from reparam.data.registry import SOURCES, OwnFiles
+from reparam.data.registry import SOURCES, OwnFiles, told
 from reparam.data.transforms import Identity, transform_of
 from reparam.errors import DataError, unknown
 from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, reason, stored_path
 from reparam.utils.seeding import random_rows
-from reparam.utils.terminal import note
-
-MOST_HELD, MOST_HELD_BYTES = 10_000, 2**28
-"""The largest number of rows of a mapped file that are held out as test or validation split, and
-the largest number of their bytes: they are in memory."""
 
 TEST_SHARE = 0.1
 """The default fraction of the examples that is the test split."""
@@ -140,7 +134,7 @@ def load_array(
     if mapped:
         data = mapped_array(file, support, validation, share, seed)
         options["validation"] = len(data.splits["validation"]) if "validation" in data.splits else 0
-        return _told(data, options | {"mapped": True})
+        return told(data, options | {"mapped": True})
     x, y, are_counts = read_arrays(path)
     if x.ndim == 0 or len(x) < 2:
         raise DataError(f"{file} has x of shape {x.shape}: give two examples or more")
@@ -157,14 +151,7 @@ def load_array(
         x[train], None if y is None else y[train], test=held if n_test else None, seed=seed, **given
     )
     options |= {"support": support, "validation": n_validation, "mapped": False}
-    return _told(data, options)
-
-
-def _told(data: Dataset, options: dict[str, Any]) -> Dataset:
-    """Return data with the options that load them again, and print the remarks on them."""
-    for text in data.notes:
-        note(text)
-    return data.with_options({k: v for k, v in options.items() if v is not None})
+    return told(data, options)
 
 
 def mapped_array(
@@ -176,7 +163,7 @@ def mapped_array(
         file: A file ``.npy``.
         support: See ``from_arrays``.
         validation: See ``load_array``.
-        share: The fraction of the examples that is the test split, of at most ``MOST_HELD``.
+        share: The fraction of the examples that is the test split.
         seed: The seed of the choice of held-out examples.
 
     Raises:
@@ -209,21 +196,8 @@ def mapped_array(
     is_stored = facts.stored == torch.uint8 or facts.dtype == facts.stored
     found = found.reshaped(spec.shape, facts.stored if is_stored else facts.dtype)
     transform = transform_of(facts.stored, spec.support) if is_stored else Identity(facts.stored)
-    most = max(1, min(MOST_HELD, MOST_HELD_BYTES // found.row_bytes))
-    n_test = min(int(len(found) * share), most)
-    train, splits = Split(found.open(), mapped=found), {}
-    if n_test:
-        train, splits["test"] = train.apart(random_rows(len(train), n_test, seed))
-    n_validation = min(validation_size(validation or 0, len(train)), most)
-    data = Dataset(file.stem, spec, {"train": train, **splits}, transform)
-    data = data.with_validation(n_validation, seed)
-    held = [f"{len(s):,} for {name}" for name, s in data.splits.items() if name != "train"]
-    told = (
-        f"{file} is mapped: {len(data.split('train')):,} rows stay on the disk, and are read in "
-        f"blocks in random order; {' and '.join(held) or 'none'} (at most {most:,}) are held out, "
-        "in memory; columns are described by a random sample of rows"
-    )
-    return replace(data, notes=(told,))
+    data = Dataset(file.stem, spec, {"train": Split(found.open(), mapped=found)}, transform)
+    return with_few_held(data, validation, share, seed)
 
 
 SOURCES.add("array", OwnFiles("the arrays in a file of NumPy, .npy or .npz", "FILE", load_array))
