@@ -1,6 +1,6 @@
 """Training data larger than memory: speed and memory of a mapped file, and what its order costs.
 
-The file is written once, trained on three times, and removed. The order of a mapped file is that
+The file is written once, trained on twice, and removed. The order of a mapped file is that
 of permuted blocks; how good it is, is measured on MNIST with buffers that are as small a part of
 the data as a buffer of 256 MiB is of 20 GB.
 """
