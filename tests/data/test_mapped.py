@@ -200,7 +200,7 @@ def test_taking_rows_apart_leaves_the_first_data_as_they_were(tmp_path: Path) ->
 
 
 def test_at_most_so_many_rows_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reparam.data.sources.array.MOST_HELD", 20)
+    monkeypatch.setattr("reparam.data.dataset.MOST_HELD", 20)
     data = load_array(saved(tmp_path, numbered()), mapped=True, validation=100)
     assert (len(data.split("test")), len(data.split("validation"))) == (20, 20)
     assert data.options is not None

@@ -27,7 +27,7 @@ from reparam.utils.files import TEMPORARY_PREFIX, read_json, write_error, write_
 FORMAT = 1
 """The number of the form of cached files, which a change of the encoding raises."""
 
-_CHECKED = ("n_bytes", "changed", "sha256", "low", "high")
+_CHECKED = ("n_bytes", "changed", "sha256")
 """What was found by reading the file once."""
 
 

@@ -70,7 +70,7 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
         return "binary"
     low, high = (float(v) for v in x.aminmax())
     inside = low >= 0 and high <= 1
-    if inside and not violations(x, "binary").any():
+    if inside and not (x.is_floating_point() and violations(x, "binary").any()):
         return "binary"
     if x.dtype == torch.uint8:
         return "unit"

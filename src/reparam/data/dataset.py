@@ -125,7 +125,7 @@ class Split:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the largest stored value; of a mapped file those of all of its rows."""
+        """The least and the largest stored value; of a mapped file bounds of all of its rows."""
         if self.mapped is not None:
             return self.mapped.low, self.mapped.high
         low, high = (float(value) for value in self.x.aminmax())
@@ -314,7 +314,8 @@ class Dataset:
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a random validation split taken out of train.
 
-        Both parts keep the order of train: see ``Split.apart``.
+        Both parts keep the order of train: see ``Split.apart``. Of a mapped file at most 10,000
+        examples are held out, since they are in memory.
 
         Arguments:
             size: The number of examples, or as a float below one the fraction of train; 0 for
@@ -325,7 +326,7 @@ class Dataset:
             OptionError: A size that leaves nothing to train on, or an existing validation split.
         """
         train = self.splits["train"]
-        n = validation_size(size, len(train))
+        n = min(validation_size(size, len(train)), most_held(train))
         if n == 0:
             return self
         if "validation" in self.splits:
@@ -375,6 +376,17 @@ class Dataset:
         return replace(self, splits={**self.splits, "train": replace(train, y=y)})
 
 
+def most_held(split: Split) -> int:
+    """Return the largest number of examples that are taken out of a split; all but one in memory.
+
+    >>> most_held(Split(torch.zeros(5, 2)))
+    4
+    """
+    if split.mapped is None:
+        return len(split) - 1
+    return min(len(split) - 1, max(1, min(MOST_HELD, MOST_HELD_BYTES // split.x[0].nbytes)))
+
+
 def with_few_held(
     data: Dataset, validation: int | float | None, test_share: float, seed: int
 ) -> Dataset:
@@ -391,13 +403,12 @@ def with_few_held(
         OptionError: A size that leaves nothing to train on.
     """
     train = data.split("train")
-    most = max(1, min(MOST_HELD, MOST_HELD_BYTES // train.x[0].nbytes))
+    most = most_held(train)
     n_test = min(int(len(train) * test_share), most)
-    n_validation = min(validation_size(validation or 0, len(train) - n_test), most)
     splits = {"train": train}
     if n_test:
         splits["train"], splits["test"] = train.apart(random_rows(len(train), n_test, seed))
-    data = replace(data, splits=splits).with_validation(n_validation, seed)
+    data = replace(data, splits=splits).with_validation(validation or 0, seed)
     held = [f"{len(s):,} for {name}" for name, s in data.splits.items() if name != "train"]
     place = "" if train.mapped is None else f"{train.mapped.path} is mapped: "
     told = (

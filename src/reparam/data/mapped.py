@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import FileIO
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,8 +48,8 @@ class Mapped:
         n_bytes: The size of the file.
         changed: When the file was changed last, in nanoseconds.
         sha256: The SHA-256 of all of its rows.
-        low: The least value in it.
-        high: The largest value.
+        low: A bound of the values in it: the least one, where it was looked for.
+        high: Another bound: the largest value.
         n_held: The number of rows that are held out.
         moved: The places of the examples that are other rows of the file, and these rows.
     """
@@ -62,8 +62,8 @@ class Mapped:
     n_bytes: int
     changed: int
     sha256: str = ""
-    low: float = 0.0
-    high: float = 0.0
+    low: float = -inf
+    high: float = inf
     n_held: int = 0
     moved: tuple[tuple[int, int], ...] = ()
 
@@ -227,14 +227,13 @@ def is_large(n_bytes: int) -> bool:
 
 
 def checked(mapped: Mapped, see: Callable[[Tensor, int], None]) -> Mapped:
-    """Read a file once, and return it with its checksum and its range.
+    """Read a file once, and return it with its checksum.
 
     Arguments:
         mapped: The file.
         see: A function that is called with every chunk of rows, with shape (n, *shape), and the
             number of its first row.
     """
-    extremes: list[float] = []
     digest = sha256()
     size = max(1, CHUNK_BYTES // mapped.row_bytes)
     parts = [range(a, min(a + size, mapped.n_rows)) for a in range(0, mapped.n_rows, size)]
@@ -242,14 +241,7 @@ def checked(mapped: Mapped, see: Callable[[Tensor, int], None]) -> Mapped:
     for part, x in zip(parts, read_ahead(lambda part: whole._read([part]), parts), strict=True):
         digest.update(x.view(-1).view(torch.uint8).numpy().data)
         see(x, part.start)
-        seen = x.to(torch.uint8) if x.dtype == torch.bool else x
-        found = [float(value) for value in seen.aminmax()]
-        if found[0] != found[0]:  # a table may lack values
-            known = seen[~seen.isnan()]
-            found = [float(value) for value in known.aminmax()] if len(known) else []
-        extremes += found
-    low, high = min(extremes, default=0.0), max(extremes, default=0.0)
-    return replace(mapped, sha256=digest.hexdigest(), low=low, high=high)
+    return replace(mapped, sha256=digest.hexdigest())
 
 
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -5,6 +5,7 @@ values, and finds their support and their checksum.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -187,9 +188,10 @@ def mapped_array(
         parts.append(facts_of(x, support, name))
 
     found = checked(found, see)
+    facts = joined(parts)
+    found = replace(found, low=facts.low, high=facts.high)
     some = random_rows(len(whole), rows_seen(whole.x[0].numel()), seed)
     check_digits(whole.take(some).x, name)
-    facts = joined(parts)
     declared = DataSpec(found.shape, "real", name=file.stem)
     spec = described(facts, declared, support)
     # Booleans are bytes, which are mapped as they are; other types are converted batch by batch.
