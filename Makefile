@@ -55,6 +55,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)
 	$(BIN)/python benchmarks/run.py scaling $(BENCH)
 	$(BIN)/python benchmarks/run.py frontier $(BENCH)
+	$(BIN)/python benchmarks/run.py memory $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -51,7 +51,9 @@ def measure_all(options: argparse.Namespace) -> None:
         data_dir=str(Path(options.data_dir or downloaded()).expanduser().resolve()),
         threads=options.threads,
         work=out.parent.resolve() / ".work" / out.stem,
-        pythae=None if alone == "scaling" else interpreter(options, facts["machine"]["torch"]),
+        pythae=None
+        if alone in ("scaling", "memory")
+        else interpreter(options, facts["machine"]["torch"]),
         quick=options.quick,
         images=options.images,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.jobs import JOBS, frontier, scaling
+from benchmarks.jobs import JOBS, frontier, memory, scaling
 from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
@@ -56,6 +56,19 @@ def growth(results: Results | None) -> str:
 {scaling.section(results["records"])}
 
 {source(results, "scaling")}
+"""
+
+
+def on_disk(results: Results | None) -> str:
+    """Return the section on data larger than memory; empty where it was not measured."""
+    if results is None:
+        return ""
+    return f"""
+## Data larger than memory
+
+{memory.section(results["records"])}
+
+{source(results, "memory")}
 """
 
 
@@ -131,7 +144,7 @@ Medians over repetitions.
 ## Noise
 
 {noise(results, rows)}
-{bought(found.get("frontier"))}{growth(found.get("scaling"))}
+{bought(found.get("frontier"))}{growth(found.get("scaling"))}{on_disk(found.get("memory"))}
 ## What is compared
 
 The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the

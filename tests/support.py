@@ -31,6 +31,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 import reparam as rp
 from reparam.cli.main import main
+from reparam.errors import ReparamError
 from reparam.families import Family
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
@@ -446,3 +447,15 @@ def in_processes(
             each.kill()
             each.wait()
     assert not any(each.returncode for each in started), "\n".join(said)
+
+
+# Messages
+
+
+def sentence(error: pytest.ExceptionInfo[ReparamError]) -> str:
+    """Return the message, having checked that it is one sentence."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert ". " not in message
+    assert not message.endswith(".")
+    return message

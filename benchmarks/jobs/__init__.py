@@ -1,12 +1,21 @@
 """The jobs, a file each."""
 
-from benchmarks.jobs import cifar, frontier, imports, likelihood, scaling, throughput, to_elbo
+from benchmarks.jobs import (
+    cifar,
+    frontier,
+    imports,
+    likelihood,
+    memory,
+    scaling,
+    throughput,
+    to_elbo,
+)
 
 JOBS = {
     module.JOB.name: module.JOB
-    for module in (imports, throughput, to_elbo, frontier, likelihood, cifar, scaling)
+    for module in (imports, throughput, to_elbo, frontier, likelihood, cifar, scaling, memory)
 }
 """Every job by its name, in the order in which they run."""
 
-ALONE = ("scaling", "frontier")
+ALONE = ("scaling", "frontier", "memory")
 """The jobs that are run by themselves, each stored in a file of its own."""

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 import reparam as rp
 from benchmarks import measure, process, report, settings
-from benchmarks.jobs import frontier, likelihood, scaling, throughput, to_elbo
+from benchmarks.jobs import ALONE, frontier, likelihood, memory, scaling, throughput, to_elbo
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
@@ -311,7 +311,7 @@ def test_page_names_what_was_missed() -> None:
 
 
 def test_page_is_made_of_the_stored_records() -> None:
-    page = report.page({name: measure.stored(name) for name in ("cpu", "scaling", "frontier")})
+    page = report.page({name: measure.stored(name) for name in ("cpu", *ALONE)})
     assert page == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
 
@@ -421,3 +421,53 @@ def test_the_size_of_a_point_is_measured_beside_its_limit(
     words = (*size, "--duration=0.05", "--budget=0.002")
     found = told("scaling", monkeypatch, capsys, *words)
     assert 0 < found["per_second"] < found["limit_per_second"]
+
+
+def test_a_mapped_file_is_compared_with_memory_and_its_order_with_a_permutation() -> None:
+    rates = {"memory": [100.0, 200.0, 400.0], "mapped": [90.0, 200.0, 300.0]}
+    disk = {"bytes": 2 * 10**9, "read_mb_s": 500.0, "write_mb_s": 300.0}
+    records = [record("(file)", 0, result=disk, peak_mb=100.0)]
+    for name, found in rates.items():
+        result = {"per_second": found, "loading_s": 4.0, "n_train": 1000}
+        records.append(record(name, 0, result=result, peak_mb=700.0))
+    base, order, *_ = memory.ORDERS
+    for repetition, (known, other) in enumerate([(-100.0, -101.0), (-102.0, -105.0)]):
+        for name, elbo in ((base, known), (order, other)):
+            records.append(record(name, repetition, result={"elbo": elbo, "stderr": 0.1}))
+    speed, peak, elbo = memory.rows(records)
+    assert (speed.ours, speed.spread) == (0.9, (0.75, 1.0))
+    assert "500 MB/s" in speed.note  # 2 GB in 4 seconds, too
+    assert (peak.ours, peak.unit) == (700.0, "MiB")
+    # Differences of -1 and -3: their mean is -2, with a standard error of 1.
+    assert (elbo.ours, elbo.stderr) == (-2.0, pytest.approx(1.0))
+    assert f"| {base} | all | 1 | -101.00 ± 1.00 |" in memory.section(records)
+
+
+def test_the_file_is_written_once_and_removed(tmp_path: Path) -> None:
+    some = settings.Settings(data_dir="/there", threads=2, work=tmp_path)
+    first, second = (memory.pieces(some, repetition) for repetition in (0, 1))
+    names = [piece.contender for piece in first]
+    assert names[:4] == ["(file)", "memory", "mapped", "(removal)"]
+    assert [piece.contender for piece in second] == names[4:] == list(memory.ORDERS)
+
+
+def test_a_file_is_written_trained_on_and_removed(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("BUFFER_BYTES", "BLOCK_BYTES"):
+        monkeypatch.setattr(f"reparam.data.blocks.{name}", 2**16)  # restored afterwards
+    common = (f"--data-dir={data_dir}", f"--file={tmp_path / 'x.npy'}")
+    written = told("memory", monkeypatch, capsys, *common, "--job=write", "--gigabytes=0.0004")
+    assert 0.0004e9 - 784 < written["bytes"] - 128 <= 0.0004e9
+    assert np.load(tmp_path / "x.npy").max() == 1
+    for job in ("memory", "mapped"):
+        words = (f"--job={job}", "--steps=150", "--repeats=1", "--rows=300")
+        found = told("memory", monkeypatch, capsys, *common, *words)
+        assert found["per_second"][0] > 0
+    told("memory", monkeypatch, capsys, *common, "--job=remove")
+    words = ("--job=order", "--steps=2", "--buffer=40", "--block=10", "--by-class=1")
+    assert told("memory", monkeypatch, capsys, *common, *words)["elbo"] < 0
+    assert not list(tmp_path.glob("*.npy"))

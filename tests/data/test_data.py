@@ -19,8 +19,8 @@ from reparam.batch import Batch
 from reparam.data.idx import read_idx
 from reparam.data.registry import SOURCES
 from reparam.data.sources import cifar10
-from reparam.errors import DataError, OptionError, ReparamError
-from tests.support import idx, write_mnist
+from reparam.errors import DataError, OptionError
+from tests.support import idx, sentence, write_mnist
 
 RECORDS = 6
 
@@ -46,15 +46,6 @@ def packed(files: dict[str, bytes]) -> bytes:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
-
-
-def sentence(error: pytest.ExceptionInfo[ReparamError]) -> str:
-    """Return the message, having checked that it is one sentence."""
-    message = str(error.value)
-    assert "\n" not in message
-    assert ". " not in message
-    assert not message.endswith(".")
-    return message
 
 
 @pytest.fixture(autouse=True)

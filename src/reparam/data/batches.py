@@ -1,4 +1,4 @@
-"""Minibatches of data that are resident on the device, selected there by index."""
+"""Minibatches of data that are resident on the device, selected there by index, or mapped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.batch import Batch, share_of
+from reparam.data.blocks import in_blocks, together
 from reparam.data.condition import check_condition
 from reparam.data.dataset import Split
 from reparam.data.transforms import Transform
@@ -22,6 +23,9 @@ from reparam.utils.seeding import mixed_seed
 @dataclass(eq=False)
 class Batches:
     """Minibatches of one split, held on the device as stored and transformed there.
+
+    The examples of a mapped file stay in the file, and only those of a batch come to the device.
+    Where they are shuffled, it is by blocks: see ``blocks.BlockOrder``.
 
     The order of an epoch depends on (seed, epoch) alone. The transform draws from the global
     generator of the device and skipped batches draw nothing: an epoch that is resumed at batch k
@@ -87,7 +91,8 @@ class Batches:
         # The places of the known labels; None where all of them or none is known.
         known = (y.cpu() >= 0).nonzero()[:, 0] if y is not None else torch.empty(0)
         self.labeled = known if self.repeat_labeled and 0 < len(known) < len(self.split) else None
-        self.split = self.split.each(lambda values: values.to(self.device))
+        if self.split.mapped is None:
+            self.split = self.split.each(lambda values: values.to(self.device))
 
     @property
     def n_examples(self) -> int:
@@ -114,19 +119,32 @@ class Batches:
     @numbers(epoch=0, start=0)
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch ``start`` on."""
-        order = self._order(epoch)
-        if order is None and self.world_size > 1:
-            order = torch.arange(len(self.split), device=self.split.x.device)
-        size = self.size
-        for number in range(start, len(self)):
-            picked = slice(number * size, (number + 1) * size)
-            index, weight = (picked, 1.0) if order is None else self._share(order[picked])
+        picks = self._in_blocks if self.shuffle and self.split.mapped else self._by_index
+        numbers = range(start, len(self))
+        for number, (picked, weight) in zip(numbers, picks(epoch, start), strict=False):
             if self.labeled is not None:
-                there = torch.arange(len(self.split), device=self.split.x.device)[index]
-                more = self._drawn_from(self.labeled, epoch, number).to(there.device)
-                index = torch.cat([there, more])
-            batch = self.at(index)
+                more = self._drawn_from(self.labeled, epoch, number)
+                picked = together([picked, self.split.picked(more.to(picked.x.device))])
+            batch = self._batch(picked)
             yield batch if self.world_size == 1 else replace(batch, weight=weight)
+
+    def _by_index(self, epoch: int, start: int) -> Iterator[tuple[Split, float]]:
+        """Yield the stored examples of batches, picked by their numbers, and the weights."""
+        order, size = self._order(epoch), self.size
+        for number in range(start, len(self)):
+            place = slice(number * size, (number + 1) * size)
+            if order is None:
+                yield self._shared(self.split.take(place))
+            else:
+                index, weight = self._share(order[place])
+                yield self.split.picked(index), weight
+
+    def _in_blocks(self, epoch: int, start: int) -> Iterator[tuple[Split, float]]:
+        """Yield the stored examples of the batches, read from a mapped file, and the weights."""
+        split = self.split
+        if split.mapped is not None:
+            for picked in in_blocks(split, split.mapped, self.seed, epoch, self.size, start):
+                yield self._shared(picked)
 
     @numbers(epoch=0)
     def order(self, epoch: int) -> Tensor | None:
@@ -142,16 +160,21 @@ class Batches:
 
     def at(self, index: Tensor | slice) -> Batch:
         """Return the examples of an index, with shape (B,), as a batch."""
-        if isinstance(index, slice):
-            picked = self.split.take(index)
-        else:
-            # Ten times as fast as values[index], which copies entry by entry.
-            picked = self.split.each(lambda values: values.index_select(0, index))
+        take, picked = self.split.take, self.split.picked
+        return self._batch(take(index) if isinstance(index, slice) else picked(index))
+
+    def _batch(self, picked: Split) -> Batch:
+        if self.split.mapped is not None:
+            picked = picked.each(lambda values: values.to(self.device))
         return picked.batch(self.transform(picked.x), self.spec)
 
     def indexed(self) -> "Batches | None":
-        """Return these batches, which are picks by index; None if a batch has further examples."""
-        return self if self.labeled is None and self.world_size == 1 else None
+        """Return these batches, where they are picks by index from examples on the device.
+
+        None if a batch has further examples, or is shared, or if the examples are mapped.
+        """
+        is_plain = self.labeled is None and self.world_size == 1
+        return self if is_plain and self.split.mapped is None else None
 
     def unshared(self) -> "Batches":
         """Return the batches of all processes together."""
@@ -168,3 +191,8 @@ class Batches:
         """Return this process's share of the index of a batch, and its weight."""
         places, weight = share_of(len(index), self.rank, self.world_size)
         return index[places], weight
+
+    def _shared(self, whole: Split) -> tuple[Split, float]:
+        """Return this process's share of the examples of a batch, and its weight."""
+        places, weight = share_of(len(whole), self.rank, self.world_size)
+        return (whole if self.world_size == 1 else whole.take(places)), weight

@@ -70,7 +70,7 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
         return "binary"
     low, high = (float(v) for v in x.aminmax())
     inside = low >= 0 and high <= 1
-    if inside and not violations(x, "binary").any():
+    if inside and not (x.is_floating_point() and violations(x, "binary").any()):
         return "binary"
     if x.dtype == torch.uint8:
         return "unit"
@@ -83,13 +83,14 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
     return "unit" if inside else "real"
 
 
-def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> None:
+def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None, start: int = 0) -> None:
     """Refuse NaN and infinite values in x, with shape (N, *shape).
 
     Arguments:
         x: The values.
         name: The name of the values in messages.
         given: The values before they were rounded to float32.
+        start: The number of the first example, where these are a part of all.
 
     Raises:
         DataError: Gives their number and the index of the first.
@@ -103,12 +104,14 @@ def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None) -> Non
         cause = " (float32 ends at 3.4e38)" if overflows else ""
         raise DataError(
             f"{name} has {int(bad.sum())} NaN or infinite values{cause}, the first at index "
-            f"{first(bad)}: every value must be finite, so "
+            f"{first(bad, start)}: every value must be finite, so "
             f"{'scale them' if overflows else 'remove or replace them'}"
         )
 
 
-def check_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> None:
+def check_support(
+    x: Tensor, support: Support, name: str = "x", levels: int | None = None, start: int = 0
+) -> None:
     """Refuse values of x, with shape (N, *shape), outside the support.
 
     Arguments:
@@ -117,6 +120,7 @@ def check_support(x: Tensor, support: Support, name: str = "x", levels: int | No
         name: The name of the values in messages.
         levels: For data given to a model the number of grey levels of its training bytes, 256 if
             there were none; None if the support itself can still be chosen.
+        start: The number of the first example, where these are a part of all.
 
     Raises:
         DataError: Gives the range of x, the rule and the fix.
@@ -135,8 +139,9 @@ def check_support(x: Tensor, support: Support, name: str = "x", levels: int | No
         n = int(bad.sum())
         raise DataError(
             f"{name} ranges from {float(x.min()):.4g} to {float(x.max()):.4g} with {n} "
-            f"value{'s' * (n > 1)} outside support {support!r}, the first at index {first(bad)}: "
-            f"every value must be {RULES[support]}, so {fix(x, support, levels)}"
+            f"value{'s' * (n > 1)} outside support {support!r}, the first at index "
+            f"{first(bad, start)}: every value must be {RULES[support]}, so "
+            f"{fix(x, support, levels)}"
         )
 
 
@@ -162,14 +167,19 @@ def fix(x: Tensor, support: Support, levels: int | None = None) -> str:
     return f"{what}, {'as in training' if levels is not None else other}"
 
 
-def first(where: Tensor) -> tuple[int, ...]:
+def first(where: Tensor, start: int = 0) -> tuple[int, ...]:
     """Return the index of the first True in booleans of any shape.
+
+    Arguments:
+        where: The booleans.
+        start: The number of the first row, where these are a part of all.
 
     >>> first(torch.tensor([[False, False], [True, True]]))
     (1, 0)
     """
     flat = int(where.flatten().to(torch.uint8).argmax())
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), where.shape))
+    row, *rest = (int(i) for i in torch.unravel_index(torch.tensor(flat), where.shape))
+    return (start + row, *rest)
 
 
 def as_values(x: object, name: str = "x", shape: Sequence[int] | None = None) -> Tensor:
@@ -504,6 +514,19 @@ def _first_value(x: Tensor, bad: Tensor, name: str) -> str:
     return f"{name}[{', '.join(map(str, index))}] is {x[index].item():.4g}"
 
 
+def stored_type(given: torch.dtype, support: Support) -> torch.dtype:
+    """Return the type in which values of a support are stored; see ``as_support``.
+
+    >>> stored_type(torch.uint8, "unit"), stored_type(torch.int16, "counts")
+    (torch.uint8, torch.float32)
+    """
+    if support == "tokens":
+        return torch.int64
+    is_bit = support == "binary" and given in (torch.uint8, torch.bool)
+    is_grey = support == "unit" and given == torch.uint8
+    return torch.uint8 if is_bit or is_grey else torch.float32
+
+
 def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None = None) -> Tensor:
     """Return x, with shape (N, *shape), in the type in which values of a support are stored.
 
@@ -524,12 +547,10 @@ def as_support(x: Tensor, support: Support, name: str = "x", levels: int | None 
     """
     if x.dtype == torch.uint8 and support == "unit":
         return x
-    if x.dtype == torch.bool:
-        x = x.to(torch.uint8 if support == "binary" else torch.float32)
+    stored = stored_type(x.dtype, support)
+    x = x.to(stored) if x.dtype == torch.bool else x
     check_support(x, support, name, levels)
-    if support == "tokens":
-        return x.long()
-    return x if x.dtype == torch.uint8 and support == "binary" else x.float()
+    return x.to(stored)
 
 
 UNLABELED = -1

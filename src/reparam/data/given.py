@@ -241,7 +241,7 @@ def recorded_data(source: Dataset | Stream, *, with_fingerprint: bool) -> dict[s
         if with_fingerprint:
             digest = fingerprint(source.split("train"))
         if source.spec.support in ("real", "counts"):  # other supports tell their range
-            extremes = [float(value) for value in source.images.aminmax()]
+            extremes = list(source.split("train").range)
     return {
         "data": None if source.options is None else dict(source.options),
         "transform": Preparation(source.spec, source.transform).to_dict(),

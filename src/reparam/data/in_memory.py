@@ -200,7 +200,7 @@ def in_support(data: Dataset, support: Support) -> Dataset:
     """
     splits = [split for split in data.splits.values() if isinstance(split, Split)]
     can_be = support == "unit" and data.support == "real" and len(splits) == len(data.splits)
-    if can_be and all(bool(((s.x >= 0) & (s.x <= 1)).all()) for s in splits):
+    if can_be and all(s.range[0] >= 0 and s.range[1] <= 1 for s in splits):
         return replace(data, spec=replace(data.spec, support="unit"))
     return data
 

@@ -7,7 +7,7 @@ in a run folder and read again from there.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -17,12 +17,11 @@ from reparam.data.checks import (
     check_row_values,
     check_support,
     check_top,
-    closest_support,
     fitted,
-    is_on_grid,
 )
 from reparam.data.condition import covariates_for
 from reparam.data.dataset import Dataset, Split
+from reparam.data.facts import Facts, facts_of, joined
 from reparam.data.image_set import ImageSet
 from reparam.data.registry import SOURCES
 from reparam.data.transforms import Identity, Pixels, Transform
@@ -241,32 +240,47 @@ def spec_of(
     Raises:
         DataError: Values outside the support, or integers whose support is not clear.
     """
-    # Of binary, unit and real the widest, in the order in which they are declared.
-    closest = [support] if support else [closest_support(s.x, name) for name, s in parts.items()]
-    chosen = max(closest, key=get_args(Support).index)
-    stored = {name: as_support(split.x, chosen, name) for name, split in parts.items()}
-    levels = None
-    if chosen == "unit" and all(is_on_grid(x, 256) for x in stored.values()):
-        levels = 256
-    elif chosen == "unit" and support is None and is_row_of_table(declared):
-        chosen = "real"
-    elif chosen in ("categorical", "tokens"):
-        levels = max(int(x.max()) for x in stored.values()) + 1
-    are_pixels = levels == 256 or all(x.dtype == torch.uint8 for x in stored.values())
-    if as_images and are_pixels and len(declared.shape) == 2:
-        declared = replace(declared, shape=(1, *declared.shape))
-        stored = {name: x.unsqueeze(1) for name, x in stored.items()}
+    found = joined(facts_of(split.x, support, name) for name, split in parts.items())
+    stored = {name: as_support(split.x, found.support, name) for name, split in parts.items()}
+    declared = described(found, declared, support, as_images)
+    stored = {name: x.reshape(len(x), *declared.shape) for name, x in stored.items()}
     tops = [int(split.y.max()) + 1 for split in parts.values() if split.y is not None]
     # Without any known label there are no classes.
     n_classes = (n_named if tops else 0) or max(tops, default=0) or None
     spec = replace(
         declared,
-        support=chosen,
-        levels=levels,
         n_classes=n_classes if declared.n_classes is None else declared.n_classes,
         condition=condition or ("covariates" if declared.covariates else None),
     )
     return spec, stored
+
+
+def described(
+    found: Facts, declared: DataSpec, support: Support | None, as_images: bool = True
+) -> DataSpec:
+    """Return the spec of values, with their shape, support and levels: see ``spec_of``.
+
+    Arguments:
+        found: What is known of all values.
+        declared: The shape and the names.
+        support: The set that was declared to contain every entry; None where it was found.
+        as_images: Whether examples with two axes can be images.
+
+    Example:
+        >>> described(facts_of(torch.tensor([[0.0, 0.2]])), DataSpec((2,), "real"), None).levels
+        256
+    """
+    chosen, levels = found.support, None
+    if chosen == "unit" and found.on_grid:
+        levels = 256
+    elif chosen == "unit" and support is None and is_row_of_table(declared):
+        chosen = "real"
+    elif chosen in ("categorical", "tokens"):
+        levels = int(found.high) + 1
+    are_pixels = levels == 256 or found.stored == torch.uint8
+    is_image = as_images and are_pixels and len(declared.shape) == 2
+    shape = (1, *declared.shape) if is_image else declared.shape
+    return replace(declared, shape=shape, support=chosen, levels=levels)
 
 
 def _kind(spec: DataSpec) -> str:
@@ -354,10 +368,12 @@ def fingerprint(split: Split) -> str:
         >>> fingerprint(Split(torch.zeros(3, 2))) == fingerprint(Split(torch.zeros(4, 2)))
         False
     """
-    x = split.x
+    x, mapped = split.x, split.mapped
     digest = sha256(f"{x.dtype} {tuple(x.shape)}".encode())
-    every = -(-x.nbytes // _HASHED_BYTES)
-    for values in (x[::every], split.y, split.covariates):
+    if mapped is not None:  # it was read once, when it was loaded
+        digest.update(f"{mapped.sha256} {mapped.moved}".encode())
+    few = None if mapped is not None else x[:: -(-x.nbytes // _HASHED_BYTES)]
+    for values in (few, split.y, split.covariates):
         if values is not None:
             # As bytes, since NumPy does not have all types of torch.
             plain = values.detach().cpu().contiguous()

@@ -19,6 +19,7 @@ from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
+from reparam.utils.terminal import note
 
 Missing = Literal["left-out", "as-value"]
 """What missing values of a table are: left out of the likelihood, or values of their own."""
@@ -101,6 +102,8 @@ def load(
     encoding: str | None = None,
     skip_bad_rows: bool | None = None,
     decimal: str | None = None,
+    mapped: bool | None = None,
+    cache: bool | None = None,
 ) -> Dataset:
     """Return a data set by the name of its source; an option that is None has its default.
 
@@ -140,6 +143,11 @@ def load(
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table of text with another number of cells are left out.
         decimal: The mark before decimals in a table of text, ``.`` or ``,``; found by default.
+        mapped: Whether an array in a file ``.npy`` stays on the disk and is read in blocks; by
+            default if it is larger than a quarter of the free memory.
+        cache: Whether the images of a folder, or the rows of a Parquet or Arrow file, are encoded
+            once into a file of the cache, which stays on the disk and is read in blocks; by default
+            only a table whose numbers take more than a quarter of the free memory.
 
     Raises:
         OptionError: An unknown name, an option that the source does not have, or a value out of
@@ -176,6 +184,8 @@ def load(
         "encoding": encoding,
         "skip_bad_rows": skip_bad_rows,
         "decimal": decimal,
+        "mapped": mapped,
+        "cache": cache,
     }
     given = {option: value for option, value in options.items() if value is not None}
     source = SOURCES[current_name(name)]
@@ -194,6 +204,18 @@ def load(
             f"data {name!r} is a {source.path.lower()} of your own: give its place as path="
         )
     return source.load(**given)
+
+
+def told(data: Dataset, options: Mapping[str, object]) -> Dataset:
+    """Return data with the options that load them again, and print the remarks on them.
+
+    Arguments:
+        data: The data of a source.
+        options: The options; those that are None are left out.
+    """
+    for text in data.notes:
+        note(text)
+    return data.with_options({k: v for k, v in options.items() if v is not None})
 
 
 def _options(source: Source) -> list[str]:

@@ -28,14 +28,20 @@ class Transform(Protocol):
 class Identity:
     """The transform of values that are stored as x itself.
 
+    Arguments:
+        dtype: The type of x, where the values of a file are stored in another one; that of the
+            stored values when None.
+
     Example:
-        >>> Identity()(torch.tensor([0.5]))
-        tensor([0.5000])
+        >>> Identity()(torch.tensor([0.5])), Identity(torch.float32)(torch.tensor([3]))
+        (tensor([0.5000]), tensor([3.]))
     """
 
+    dtype: torch.dtype | None = None
+
     def __call__(self, raw: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return ``raw``, with shape (B, *shape), unchanged."""
-        return raw
+        """Return the values of ``raw``, with shape (B, *shape)."""
+        return raw if self.dtype is None else raw.to(self.dtype)
 
 
 @numbers()
@@ -105,7 +111,7 @@ def transform_of(dtype: torch.dtype, support: Support) -> Transform:
         support: The set that contains every entry of x.
 
     >>> transform_of(torch.uint8, "unit"), transform_of(torch.int64, "tokens")
-    (Pixels(levels=256, binarize='none', dequantize=False), Identity())
+    (Pixels(levels=256, binarize='none', dequantize=False), Identity(dtype=None))
     """
     is_grey = dtype == torch.uint8 and support in ("unit", "binary")
     return Pixels(256 if support == "unit" else 2) if is_grey else Identity()

@@ -16,6 +16,7 @@ from reparam.families import default_likelihood
 from reparam.nn.standardize import Standardize
 from reparam.spec import DataSpec, Support
 from reparam.utils.equality import by_value
+from reparam.utils.seeding import random_rows
 
 NETWORKS_LIKE = (0.2, 5.0)
 """The range of standard deviations on which networks train well."""
@@ -112,16 +113,17 @@ class Sample:
 def chosen(data: Dataset, split: str, n: int, seed: int) -> Dataset:
     """Return a data set whose training split is n random examples of a split."""
     stored = data.splits[split]
-    order = torch.randperm(len(stored), generator=torch.Generator().manual_seed(seed))
-    return replace(data, splits={"train": stored.take(order[:n])})
+    return replace(data, splits={"train": stored.take(random_rows(len(stored), n, seed))})
 
 
 def sample_of(data: Dataset, x: Tensor) -> Sample:
     """Return the sample of a data set from which x, with shape (N, *shape), was drawn."""
-    train = data.splits["train"].x
+    stored = data.splits["train"]
+    train = stored.x
     held = [data.splits[name].x for name in ("test", "validation") if name in data.splits]
     splits = (train, held[0]) if held else None
-    whole = train if train.is_floating_point() else None
+    # A mapped file was checked when it was loaded.
+    whole = train if train.is_floating_point() and stored.mapped is None else None
     return Sample(x, data.spec.support, data.spec, splits, whole)
 
 

@@ -277,6 +277,13 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+_FORMER_DATA: Mapping[str, Mapping[str, Any]] = {
+    "images": {"image_channels": 3, "cache": False},
+    "array": {"mapped": False},
+    "table": {"cache": False},
+}
+"""How data were loaded before there was a choice, by their source."""
+
 FORMER = {"lr_schedule": "cosine", "clip_norm": 1.0, "ema": 0.0}
 """The former defaults of options, which configurations without them had."""
 
@@ -293,12 +300,11 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
     # All images of folders became RGB before there was a choice.
     if found.get("data") is not None:
         found["data"] = current_name(found["data"])
-        if found["data"] == "images":
-            found.setdefault("image_channels", 3)
+        found = {**_FORMER_DATA.get(found["data"], {}), **found}
     if isinstance(data, Mapping):
         name = current_name(data["name"])
-        pixels = {"image_channels": 3, "dequantize": True} if name == "images" else {}
-        record["data"] = {**pixels, **data, "name": name}
+        pixels = {"dequantize": True} if name == "images" else {}
+        record["data"] = {**pixels, **_FORMER_DATA.get(name, {}), **data, "name": name}
     # Options that were left to a rule were stored as None.
     if not any(found.get(name) for name in LENGTHS):
         found["steps"] = (record.get("length") or {}).get("steps")

@@ -68,6 +68,11 @@ class DataOptions:
         encoding: The encoding of a table of text; UTF-8 by default.
         skip_bad_rows: Whether rows of a table with another number of cells are left out.
         decimal: The mark before decimals in a table of text, '.' or ','; found by default.
+        mapped: Whether an array in a file .npy stays on the disk and is read in blocks; by default
+            if it is larger than a quarter of the free memory.
+        cache: Whether the images of a folder, or the rows of a Parquet or Arrow file, are encoded
+            once into a file of the cache, which stays on the disk and is read in blocks; by default
+            only a large table.
     """
 
     data: str = "digits"
@@ -93,6 +98,8 @@ class DataOptions:
     encoding: str | None = None
     skip_bad_rows: bool | None = None
     decimal: str | None = None
+    mapped: bool | None = None
+    cache: bool | None = None
 
     def load(self) -> Dataset:
         """Return the data set.

@@ -34,7 +34,7 @@ from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import as_int
-from reparam.utils.seeding import seeded
+from reparam.utils.seeding import random_rows, seeded
 from reparam.variants.fitted_prior import FittedKind, FittedPrior, place_of, with_fitted_prior
 from reparam.variants.start import start_prior
 
@@ -162,9 +162,9 @@ def held_out(source: Dataset | Stream, seed: int) -> tuple[Dataset | Stream, Bat
     n = min(max(1, round(HELD_SHARE * len(train))), HELD_ROWS, len(train) - 1)
     if n == 0:
         return source, source.examples("train", seed)
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    held = source.only_train(order[:n])
-    return source.only_train(order[n:]), held.examples("train", seed)
+    parts = train.apart(random_rows(len(train), n, seed))
+    rest, held = (with_changes(source, splits={"train": part}) for part in parts)
+    return rest, held.examples("train", seed)
 
 
 def refit(

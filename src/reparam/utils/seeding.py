@@ -24,6 +24,33 @@ def mixed_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
+MOST_PERMUTED = 2**24
+"""The largest number of rows of which a whole permutation is made to choose some of them."""
+
+
+def random_rows(n: int, size: int, seed: int) -> Tensor:
+    """Return the numbers of some of n rows, all different and in random order, with shape (size,).
+
+    They are the first of a permutation of all rows. Of many rows no permutation is made, so that
+    the memory is that of the numbers alone.
+
+    Arguments:
+        n: The number of rows.
+        size: The number of rows to choose; n or more for all.
+        seed: The seed of the choice.
+
+    Example:
+        >>> rows = random_rows(10**12, 3, seed=0)
+        >>> len(set(rows.tolist())), bool((rows < 10**12).all())
+        (3, True)
+    """
+    size = min(n, size)
+    if n <= MOST_PERMUTED:
+        return torch.randperm(n, generator=Generator().manual_seed(seed))[:size]
+    chosen = np.random.default_rng(seed).choice(n, size, replace=False)
+    return torch.from_numpy(chosen)
+
+
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Within the context, draw from generators with a seed, on the CPU and on one device.

@@ -24,6 +24,7 @@ from reparam.nn import MLP, Dropout, Standardize
 from reparam.nn.features import features_shape
 from reparam.objectives.recipe import Milestone, Recipe
 from reparam.priors import StandardNormal, StartsAtData
+from reparam.utils.seeding import random_rows
 
 N_LINEAR, WIDEST = 20_000, 128
 """The largest number of rows and of columns of factor analysis."""
@@ -80,8 +81,7 @@ def started(recipe: Recipe, source: Dataset, seed: int) -> Recipe:
     n = len(source.split("train"))
     if n > limit:
         # The first rows of a file may be of one day, or of one class.
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        source = source.only_train(order[:limit])
+        source = source.only_train(random_rows(n, limit, seed))
     model = recipe.model.eval()
     examples = to_device(source.examples("train", seed), next(model.parameters()).device)
     with torch.no_grad():

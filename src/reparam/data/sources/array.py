@@ -1,20 +1,34 @@
-"""Arrays of the user's own in files of NumPy: values, and sparse matrices of counts."""
+"""Arrays of the user's own in files of NumPy: values, and sparse matrices of counts.
+
+A large file ``.npy`` is mapped instead of read: see ``mapped.py``. One pass in chunks checks its
+values, and finds their support and their checksum.
+"""
 
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from reparam.data.dataset import Dataset, check_share, validation_size
-from reparam.data.in_memory import from_arrays
-from reparam.data.registry import SOURCES, OwnFiles
-from reparam.errors import DataError
-from reparam.spec import Support
+from reparam.data.checks import as_values, check_digits, check_finite, check_support
+from reparam.data.columns import rows_seen
+from reparam.data.dataset import Dataset, Split, check_share, validation_size, with_few_held
+from reparam.data.facts import Facts, facts_of, joined
+from reparam.data.in_memory import KNOWN, from_arrays
+from reparam.data.mapped import checked, header_of, is_large
+from reparam.data.preparation import described
+from reparam.data.registry import SOURCES, OwnFiles, told
+from reparam.data.transforms import Identity, transform_of
+from reparam.errors import DataError, unknown
+from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, reason, stored_path
-from reparam.utils.terminal import note
+from reparam.utils.seeding import random_rows
 
 TEST_SHARE = 0.1
 """The default fraction of the examples that is the test split."""
@@ -72,12 +86,16 @@ def load_array(
     support: Support | None = None,
     validation: int | float | None = None,
     test_share: float | None = None,
+    mapped: bool | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Return a data set of the arrays in a file of NumPy.
 
     Labels that are not numbered from 0 without gaps get such numbers, in their order. A sparse
     matrix of whole numbers is counts.
+
+    A mapped file stays on the disk. Training reads it in blocks in random order, each row once in
+    an epoch; at most 10,000 rows each are held out as test and validation splits.
 
     Arguments:
         path: A file ``.npy`` with x, or ``.npz`` with x and y or with a matrix in compressed rows
@@ -86,6 +104,8 @@ def load_array(
         validation: The number of examples that are held out for validation, or as a float their
             fraction of those outside test; none when None, so that ``fit`` chooses.
         test_share: The fraction of the examples that is the test split; 0.1 when None.
+        mapped: Whether a file ``.npy`` is mapped instead of read; when None it is if it is larger
+            than a quarter of the free memory.
         seed: The seed of the choice of examples.
 
     Raises:
@@ -102,8 +122,21 @@ def load_array(
     """
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
-    x, y, are_counts = read_arrays(path)
     file = as_path(path)
+    options: dict[str, Any] = {
+        "name": "array",
+        "path": stored_path(file.absolute()),
+        "support": support,
+        "test_share": share,
+        "seed": seed,
+    }
+    if mapped is None:
+        mapped = file.suffix == ".npy" and file.is_file() and is_large(file.stat().st_size)
+    if mapped:
+        data = mapped_array(file, support, validation, share, seed)
+        options["validation"] = len(data.splits["validation"]) if "validation" in data.splits else 0
+        return told(data, options | {"mapped": True})
+    x, y, are_counts = read_arrays(path)
     if x.ndim == 0 or len(x) < 2:
         raise DataError(f"{file} has x of shape {x.shape}: give two examples or more")
     if y is not None and y.shape == (len(x),):
@@ -118,17 +151,55 @@ def load_array(
     data = from_arrays(
         x[train], None if y is None else y[train], test=held if n_test else None, seed=seed, **given
     )
-    options = {
-        "name": "array",
-        "path": stored_path(file.absolute()),
-        "support": support,
-        "validation": n_validation,
-        "test_share": share,
-        "seed": seed,
-    }
-    for text in data.notes:
-        note(text)
-    return data.with_options({k: v for k, v in options.items() if v is not None})
+    options |= {"support": support, "validation": n_validation, "mapped": False}
+    return told(data, options)
+
+
+def mapped_array(
+    file: Path, support: Support | None, validation: int | float | None, share: float, seed: int
+) -> Dataset:
+    """Return a data set whose training examples stay in a file.
+
+    Arguments:
+        file: A file ``.npy``.
+        support: See ``from_arrays``.
+        validation: See ``load_array``.
+        share: The fraction of the examples that is the test split.
+        seed: The seed of the choice of held-out examples.
+
+    Raises:
+        DataError: A file that cannot be mapped, or values that ``from_arrays`` refuses.
+    """
+    if support is not None and support not in KNOWN:
+        raise unknown("support", str(support), KNOWN)
+    found = header_of(file)
+    if len(found) < 2:
+        raise DataError(f"{file} has {len(found)} row: give two examples or more")
+    name = f"x of {file.name}"
+    whole = Split(found.open(), mapped=found)
+    as_values(whole.x[:1].clone(), name)
+    parts: list[Facts] = []
+
+    def see(x: Tensor, start: int) -> None:
+        if x.is_floating_point():
+            check_finite(x.float(), name, x, start)
+        if support is not None:
+            check_support(x, support, name, start=start)
+        parts.append(facts_of(x, support, name))
+
+    found = checked(found, see)
+    facts = joined(parts)
+    found = replace(found, low=facts.low, high=facts.high)
+    some = random_rows(len(whole), rows_seen(whole.x[0].numel()), seed)
+    check_digits(whole.take(some).x, name)
+    declared = DataSpec(found.shape, "real", name=file.stem)
+    spec = described(facts, declared, support)
+    # Booleans are bytes, which are mapped as they are; other types are converted batch by batch.
+    is_stored = facts.stored == torch.uint8 or facts.dtype == facts.stored
+    found = found.reshaped(spec.shape, facts.stored if is_stored else facts.dtype)
+    transform = transform_of(facts.stored, spec.support) if is_stored else Identity(facts.stored)
+    data = Dataset(file.stem, spec, {"train": Split(found.open(), mapped=found)}, transform)
+    return with_few_held(data, validation, share, seed)
 
 
 SOURCES.add("array", OwnFiles("the arrays in a file of NumPy, .npy or .npz", "FILE", load_array))

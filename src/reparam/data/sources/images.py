@@ -3,15 +3,17 @@ r"""A folder of the user's own images of any size, cropped to squares of one siz
 import os
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache as once
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from reparam.data.cache import cached, write_rows
 from reparam.data.checks import UNLABELED
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.image_folder import (
@@ -24,13 +26,12 @@ from reparam.data.image_folder import (
     listed,
     printable,
 )
-from reparam.data.registry import SOURCES, OwnFiles
+from reparam.data.registry import SOURCES, OwnFiles, told
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 from reparam.utils.files import reason, stored_path
-from reparam.utils.terminal import note
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,9 +44,80 @@ WHITE_OF_16_BITS = 65535
 """The largest level of a pixel with 16 bits."""
 
 
+@dataclass
+class Decoding:
+    """The pixels of images as squares of one size, one after the other.
+
+    Arguments:
+        files: The images.
+        size: The height and width.
+        image_channels: 1 for grey, 3 for RGB; when None all have 3.
+
+    Raises:
+        DataError: Files that are damaged, or whose levels have no known range, after the last one.
+    """
+
+    files: Sequence[ImageFile]
+    size: int
+    image_channels: int | None
+    grey: list[str] = field(default_factory=list)
+    """The names of the images whose pixels are grey."""
+    framed: list[str] = field(default_factory=list)
+    """The names of the files with further frames."""
+
+    def __iter__(self) -> Iterator["np.ndarray[Any, np.dtype[np.uint8]]"]:
+        """Yield the pixels of each image, with shape (C, size, size)."""
+        damaged = []
+        for file in self.files:
+            try:
+                with warnings.catch_warnings():
+                    # Pillow warns of large images and of damaged metadata.
+                    warnings.filterwarnings("ignore", module=r"PIL\.")
+                    mode = "L" if self.image_channels == 1 else "RGB"
+                    pixels, more = _pixels(file, self.size, mode)
+            # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
+            except Exception as error:
+                damaged.append((file, error))
+                continue
+            if (pixels == pixels[..., :1]).all():
+                self.grey.append(file.name)
+            if more:
+                self.framed.append(file.name)
+            yield np.moveaxis(pixels, -1, 0)
+        if damaged:
+            raise _unreadable(damaged)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of an image as it is decoded."""
+        return (self.image_channels or 3, self.size, self.size)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether all images are grey, and so need one channel only."""
+        return self.image_channels is None and len(self.grey) == len(self.files)
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on frames that were left out, and on grey images among others."""
+        notes = []
+        if self.framed:
+            notes.append(
+                f"left out all but the first frame or page of {counted(len(self.framed), 'file')} "
+                f"({listed(sorted(self.framed))})"
+            )
+        if self.image_channels is None and self.grey and not self.is_grey:
+            notes.append(
+                f"{len(self.grey):,} of {len(self.files):,} images are grey "
+                f"({listed(sorted(self.grey))}) and get three channels, as the others have; "
+                "image_channels=1 makes all of them grey"
+            )
+        return notes
+
+
 def read_images(
     splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
-) -> tuple[dict[str, Tensor], list[str]]:
+) -> tuple[dict[str, Split], list[str]]:
     """Return the pixels of images, as squares of one size, and notes on their files.
 
     Arguments:
@@ -62,48 +134,75 @@ def read_images(
         OptionError: A size whose pixels do not fit in memory.
     """
     files = [file for part in splits.values() for file in part]
-    shape = (image_channels or 3, size, size)
+    found = Decoding(files, size, image_channels)
     try:
         x = {
-            name: torch.empty(len(part), *shape, dtype=torch.uint8) for name, part in splits.items()
+            name: torch.empty(len(part), *found.shape, dtype=torch.uint8)
+            for name, part in splits.items()
         }
     except RuntimeError as error:
         raise OptionError(
-            f"size={size}: {len(files):,} images of shape {shape} do not fit in memory: give a "
-            "smaller size"
+            f"size={size}: {len(files):,} images of shape {found.shape} do not fit in memory: give "
+            "a smaller size, or cache=True to keep them in a file"
         ) from error
-    grey, framed, damaged = [], [], []
-    with warnings.catch_warnings():
-        # Pillow warns of large images and of damaged metadata.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        for row, file in zip(chain.from_iterable(x.values()), files, strict=True):
-            try:
-                pixels, more = _pixels(file, size, "L" if image_channels == 1 else "RGB")
-            # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
-            except Exception as error:
-                damaged.append((file, error))
-                continue
-            row.copy_(torch.from_numpy(pixels).movedim(-1, 0))
-            if (pixels == pixels[..., :1]).all():
-                grey.append(file.name)
-            if more:
-                framed.append(file.name)
-    if damaged:
-        raise _unreadable(damaged)
-    notes = []
-    if framed:
-        notes.append(
-            f"left out all but the first frame or page of {counted(len(framed), 'file')} "
-            f"({listed(sorted(framed))})"
-        )
-    if image_channels is None and len(grey) == len(files):
+    for row, pixels in zip(chain.from_iterable(x.values()), found, strict=True):
+        row.copy_(torch.from_numpy(pixels))
+    if found.is_grey:
         x = {name: pixels[:, :1].clone() for name, pixels in x.items()}
-    elif image_channels is None and grey:
-        notes.append(
-            f"{len(grey):,} of {len(files):,} images are grey ({listed(sorted(grey))}) and get "
-            "three channels, as the others have; image_channels=1 makes all of them grey"
-        )
-    return x, notes
+    return {name: Split(pixels) for name, pixels in x.items()}, found.notes
+
+
+def cached_images(
+    splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
+) -> tuple[dict[str, Split], list[str]]:
+    """Return what ``read_images`` does, in a file of the cache that is mapped.
+
+    The training images come first in the file, so that the others are not in the part that is
+    mapped for training.
+    """
+    parts = {name: splits[name] for name in ("train", *splits)}
+    files = [file for part in parts.values() for file in part]
+    stats = [file.path.stat() for file in files]
+    key = {
+        "size": size,
+        "splits": {name: len(part) for name, part in parts.items()},
+        "files": [
+            (stored_path(file.path.absolute()), stat.st_size, stat.st_mtime_ns)
+            for file, stat in zip(files, stats, strict=True)
+        ],
+    }
+
+    def make(path: Path) -> Mapping[str, Any]:
+        found, byte = Decoding(files, size, image_channels), np.dtype(np.uint8)
+        write_rows(path, (len(files), *found.shape), byte, found)
+        if found.is_grey:
+            color = np.load(path, mmap_mode="r")
+            grey = path.with_suffix(".grey")
+            write_rows(grey, (len(files), 1, size, size), byte, (row[:1] for row in color))
+            grey.replace(path)
+        return {"notes": found.notes}
+
+    def linked(path: Path) -> Mapping[str, Any]:
+        path.unlink()
+        path.hardlink_to(found.mapped.path)
+        return found.facts
+
+    found = cached("images", {**key, "image_channels": image_channels}, make)
+    if image_channels is None:
+        # The options of the data set state the number that was found.
+        found = cached("images", {**key, "image_channels": found.mapped.shape[0]}, linked)
+    n_train = len(parts.pop("train"))
+    train = replace(found.mapped, n_held=len(files) - n_train)
+    whole, start = found.mapped.open(), n_train
+    made = {"train": Split(train.open(), mapped=train)}
+    for name, part in parts.items():
+        made[name] = Split(whole[start : start + len(part)])
+        start += len(part)
+    told = (
+        f"the decoded images are in {found.mapped.path}, which is mapped: training reads it in "
+        "blocks in random order"
+    )
+    return {name: made[name] for name in splits}, [*found.facts["notes"], told]
 
 
 def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
@@ -149,7 +248,7 @@ def in_color(image: "Image") -> "Image":
     return image.convert("RGB")
 
 
-@cache
+@once
 def _lab_to_rgb() -> "ImageCmsTransform":
     """Return the transform from CIELAB to sRGB, which Pillow's convert does not have."""
     from PIL import ImageCms
@@ -206,6 +305,7 @@ def load_images(
     validation: int | float | None = None,
     test_share: float | None = None,
     dequantize: bool = False,
+    cache: bool = False,
 ) -> Dataset:
     """Return a data set of a folder of images, each cropped to a square and resized.
 
@@ -244,6 +344,8 @@ def load_images(
         test_share: The fraction of the images that is the test split; 0.1 when None. Only 0 or
             None if the folder has this split.
         dequantize: Whether uniform noise makes the 256 levels continuous.
+        cache: Whether the images are decoded once into a file of the cache, which is mapped, for
+            folders that are larger than memory or that are loaded often.
 
     Raises:
         DataError: A folder that is missing, cannot be read or has too few images, or images that
@@ -275,13 +377,14 @@ def load_images(
             f"each of validation and test, so give another folder{omissions}"
         )
     parts, division = _divided(folder, validation, test_share)
-    x, notes = read_images(parts, size, image_channels)
+    read = cached_images if cache else read_images
+    pixels, notes = read(parts, size, image_channels)
     classes = folder.classes
     number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
     splits = {}
     for name, part in parts.items():
         y = torch.tensor([number_of[folder.class_of(image)] for image in part]) if classes else None
-        splits[name] = Split(x[name], y)
+        splits[name] = replace(pixels[name], y=y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
         (n_channels, size, size),
@@ -298,13 +401,13 @@ def load_images(
         "image_channels": n_channels,
         **division,
         "dequantize": dequantize,
+        "cache": cache,
     }
-    notes = [*folder.notes, *notes]
-    for text in notes:
-        note(text)
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
-    return Dataset(folder.name, spec, splits, transform, class_names, options, tuple(notes))
+    notes = [*folder.notes, *notes]
+    data = Dataset(folder.name, spec, splits, transform, class_names, notes=tuple(notes))
+    return told(data, options)
 
 
 def _divided(

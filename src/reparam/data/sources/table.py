@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from reparam.data.dataset import Dataset, check_share, validation_size
+from reparam.data.dataset import Dataset, check_share, validation_size, with_few_held
+from reparam.data.encoded import Batched, batched, encoded_table
 from reparam.data.infer import read_schema
+from reparam.data.mapped import is_large
 from reparam.data.mixed import from_table
-from reparam.data.registry import SOURCES, Missing, OwnFiles
-from reparam.data.tables import read_table
-from reparam.errors import DataError, unknown
+from reparam.data.registry import SOURCES, Missing, OwnFiles, told
+from reparam.data.tables import COLUMNAR, read_table
+from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
-from reparam.utils.terminal import note
 
 TEST_SHARE = 0.1
 """The default fraction of the rows that is the test split."""
@@ -37,6 +39,7 @@ def load_table(
     encoding: str | None = None,
     skip_bad_rows: bool = False,
     decimal: str | None = None,
+    cache: bool | None = None,
 ) -> Dataset:
     """Return a data set of the rows of a table in a file.
 
@@ -61,6 +64,10 @@ def load_table(
         encoding: The encoding of text; UTF-8 when None.
         skip_bad_rows: Whether rows of text with another number of cells are left out.
         decimal: The mark before decimals in text, ``.`` or ``,``; found when None.
+        cache: Whether a file of Parquet or Arrow is encoded once into a file of the cache, which is
+            mapped; when None it is if its numbers take more than a quarter of the free memory. The
+            kinds of its columns are then those of its first rows, with the extremes of all; at most
+            10,000 rows each are held out as test and validation splits.
 
     Raises:
         DataError: A file that cannot be understood; the message names row and column.
@@ -95,6 +102,30 @@ def load_table(
     mixed = (
         [] if overrides is None else [k for k, v in overrides.items() if v.get("kind") in CLASSES]
     )
+    recorded = {
+        "name": "table",
+        "path": stored_path(file.absolute()),
+        "target": target,
+        "schema": None if given is None else stored_path(given.absolute()),
+        "missing": missing,
+        "test_share": share,
+        "seed": seed,
+        **options,
+        "na_values": list(na_values) or None,
+    }
+    source = _to_encode(file, cache)
+    if source is not None:
+        data = encoded_table(
+            source,
+            target=target,
+            schema=known,
+            overrides=overrides,
+            missing_as_value=missing == "as-value",
+            name=file.stem,
+        )
+        data = with_few_held(data, validation, share, seed)
+        n_validation = len(data.splits["validation"]) if "validation" in data.splits else 0
+        return told(data, recorded | {"validation": n_validation, "cache": True})
     table = read_table(path, **options, text_columns=texts, mixed_columns=mixed)
     order = np.random.default_rng(seed).permutation(len(table))
     n_test = int(len(table) * share)
@@ -112,22 +143,27 @@ def load_table(
         splits=splits,
         name=file.stem,
     )
-    recorded = {
-        "name": "table",
-        "path": stored_path(file.absolute()),
-        "target": target,
-        "schema": None if given is None else stored_path(given.absolute()),
-        "missing": missing,
-        "validation": n_validation,
-        "test_share": share,
-        "seed": seed,
-        **options,
-        "na_values": list(na_values) or None,
-        "decimal": table.decimal,
-    }
-    for text in data.notes:
-        note(text)
-    return data.with_options({k: v for k, v in recorded.items() if v is not None})
+    recorded |= {"validation": n_validation, "decimal": table.decimal, "cache": False}
+    return told(data, recorded)
+
+
+def _to_encode(file: Path, cache: bool | None) -> Batched | None:
+    """Return the batches of a table that is encoded into the cache; None for one in memory.
+
+    Raises:
+        OptionError: ``cache=True`` for a file without batches of typed columns.
+    """
+    if cache is False:
+        return None
+    is_typed = file.suffix.lower() in COLUMNAR and file.is_file()
+    source = batched(file) if is_typed else None
+    if cache and source is None:
+        raise OptionError(
+            f"cache=True: {file} has no batches of typed columns; convert it to Parquet, or leave "
+            "cache out"
+        )
+    n_bytes = 0 if source is None else 8 * source.n_rows * source.n_columns
+    return source if cache or is_large(n_bytes) else None
 
 
 SOURCES.add(
