@@ -6,7 +6,12 @@ import torch
 from scipy import stats
 from torch.distributions import AffineTransform, Independent, Normal, TransformedDistribution
 
-from reparam.distributions import ContaminatedNormal, RoundedNormal, Standardized
+from reparam.distributions import (
+    ContaminatedNormal,
+    RoundedMixture,
+    RoundedNormal,
+    Standardized,
+)
 from reparam.distributions.rounded import compressed, expanded
 
 WIDTHS = [1e-3, 0.1, 1.0, 30.0]
@@ -24,6 +29,32 @@ def test_the_mass_of_a_cell_is_that_of_scipy(x: float, width: float) -> None:
     assert float(p.log_prob(torch.tensor([x]))) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+def two_parts(width: torch.Tensor) -> RoundedMixture:
+    """Return 0.3 N(-1, 0.2²) + 0.7 N(2, 0.6²) in cells."""
+    loc, scale = torch.tensor([[[-1.0, 2.0]], [[0.2, 0.6]]], dtype=torch.float64)
+    return RoundedMixture(loc, scale, torch.tensor([[0.3, 0.7]], dtype=torch.float64).log(), width)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.5])
+def test_a_mixture_has_the_density_the_masses_and_the_moments_of_scipy(width: float) -> None:
+    parts = [(0.3, stats.norm(-1, 0.2)), (0.7, stats.norm(2, 0.6))]
+    p, x = two_parts(torch.tensor([width], dtype=torch.float64)), torch.linspace(-2, 4, 13)[:, None]
+    if width:
+        expected = sum(w * (n.cdf(x + width / 2) - n.cdf(x - width / 2)) for w, n in parts)
+    else:
+        expected = sum(w * n.pdf(x) for w, n in parts)
+    np.testing.assert_allclose(p.log_prob(x.double()).exp(), expected, rtol=1e-4, atol=1e-9)
+    mean = sum(w * n.mean() for w, n in parts)
+    variance = sum(w * (n.var() + (n.mean() - mean) ** 2) for w, n in parts) + width**2 / 12
+    assert (float(p.mean), float(p.variance)) == pytest.approx((mean, variance))
+    torch.manual_seed(0)
+    draws = p.sample(torch.Size([50_000]))
+    assert float(draws.mean()) == pytest.approx(mean, abs=0.02)
+    assert float(draws.var()) == pytest.approx(variance, rel=0.02)
+    if width:
+        assert bool((draws / width == (draws / width).round()).all())
+
+
 def test_a_continuous_entry_has_the_density_of_a_gaussian() -> None:
     loc, scale, x = torch.randn(3, 5, dtype=torch.float64)
     p = RoundedNormal(loc, scale.exp(), torch.zeros(5, dtype=torch.float64))
@@ -34,7 +65,8 @@ def test_a_continuous_entry_has_the_density_of_a_gaussian() -> None:
 def test_the_masses_of_all_cells_sum_to_one(width: float) -> None:
     grid = torch.arange(-4000, 4000, dtype=torch.float64)[:, None] * width + 0.3
     loc, scale, logits, w = torch.tensor([1.0, 0.6, -1.5, width], dtype=torch.float64).split(1)
-    for p in (RoundedNormal(loc, scale, w), ContaminatedNormal(loc, scale, logits, w)):
+    normal = RoundedNormal(loc, scale, w)
+    for p in (normal, ContaminatedNormal(normal, logits), two_parts(w)):
         assert float(p.log_prob(grid).exp().sum()) == pytest.approx(1, abs=1e-4)
 
 
@@ -43,7 +75,7 @@ def test_the_density_with_outliers_is_that_of_the_mixture() -> None:
     loc, scale, logits, width = torch.tensor([1.0, 0.2, -4.0, 0.0], dtype=torch.float64)
     share = float(logits.sigmoid())
     mixture = (1 - share) * stats.norm(1.0, 0.2).pdf(x) + share * stats.logistic.pdf(x)
-    p = ContaminatedNormal(loc, scale, logits, width)
+    p = ContaminatedNormal(RoundedNormal(loc, scale, width), logits)
     np.testing.assert_allclose(p.log_prob(x), np.log(mixture), rtol=1e-6)
 
 
@@ -54,7 +86,8 @@ def test_gradients_are_finite_in_float32(distance: float) -> None:
         w = torch.tensor(width)
         for p in (
             RoundedNormal(raw[0], raw[1].exp(), w),
-            ContaminatedNormal(raw[0], raw[1].exp(), raw[2], w),
+            ContaminatedNormal(RoundedNormal(raw[0], raw[1].exp(), w), raw[2]),
+            RoundedMixture(torch.stack([raw[0], raw[2]]), raw[1].exp().expand(2), raw[:2], w),
         ):
             (gradient,) = torch.autograd.grad(p.log_prob(torch.tensor(distance)), raw)
             assert bool(gradient.isfinite().all())
@@ -113,7 +146,7 @@ def standard(kind: str = "normal") -> torch.distributions.Distribution:
     zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     if kind == "normal":
         return RoundedNormal(zero, one, zero)
-    return ContaminatedNormal(zero, one, zero - 2, zero)
+    return ContaminatedNormal(RoundedNormal(zero, one, zero), zero - 2)
 
 
 def known() -> stats.rv_continuous:

@@ -25,6 +25,7 @@ SPECS = {
 }
 GAUSSIANS = {f"gaussian{kind}" for kind in ("", "-shared", "-optimal", "-fixed")} | {
     "contaminated-gaussian",
+    "gaussian-mixture",
     "squared-error",
 }
 FITS = {

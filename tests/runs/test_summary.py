@@ -54,7 +54,7 @@ class TestSummary:
             "data: 540 × 4 real numbers, 1 columns rounded (cells), 1 constant; 60 rows held out"
         )
         assert model.startswith("model: vae, 4 latents, hidden 128 128 silu with a linear skip")
-        assert "contaminated-gaussian in the units of the data (real columns" in model
+        assert "gaussian-mixture in the units of the data (real columns" in model
         assert training.startswith("training: 40 steps of 128 rows (steps=40), adam at 0.0")
         assert "ends 10 steps after the best held-out loss; cpu, float32" in training
 
@@ -141,7 +141,7 @@ class TestRepetition:
         assert same(one, other)
         kept = [{k: v for k, v in run.config.items() if k != "recorded"} for run in (one, other)]
         assert kept[0] == kept[1]
-        assert one.config["likelihood"] == "contaminated-gaussian"
+        assert one.config["likelihood"] == "gaussian-mixture"
         assert one.config["recorded"]["n_validation"] == 60
 
     @pytest.mark.parametrize("n", [50, 600])

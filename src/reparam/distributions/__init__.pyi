@@ -37,6 +37,7 @@ from reparam.distributions.queries import is_normalized as is_normalized
 from reparam.distributions.queries import mean_or_mode as mean_or_mode
 from reparam.distributions.queries import rsample as rsample
 from reparam.distributions.rounded import ContaminatedNormal as ContaminatedNormal
+from reparam.distributions.rounded import RoundedMixture as RoundedMixture
 from reparam.distributions.rounded import RoundedNormal as RoundedNormal
 from reparam.distributions.rounded import Standardized as Standardized
 from reparam.distributions.spiked import Spiked as Spiked

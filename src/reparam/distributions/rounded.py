@@ -118,35 +118,36 @@ class RoundedNormal(Parametric):
             return rounded(draws, self.width, self.origin)
 
 
-class ContaminatedNormal(Parametric):
-    r"""Gaussians with a share of outliers, which are logistic around the mean of all data.
+class RoundedMixture(Parametric):
+    r"""Mixtures of a few Gaussians, whose values are rounded to cells of a known width.
 
-    .. math:: p(y) = (1 - \varepsilon)\, \mathcal N(y; \mu, \sigma^2)
-              + \varepsilon\, \mathrm{Logistic}(y; 0, 1)
+    .. math:: P(x) = \sum_k \pi_k P_k(x), \qquad \pi = \mathrm{softmax}(\mathrm{logits})
 
-    Entries are standardized and may be rounded, as those of ``RoundedNormal``. A Gaussian whose σ
-    depends on z can give one surprising value minus thousands of nats. Here it costs at most
-    -log ε + |y|, and ε is learned.
+    Each P_k is a ``RoundedNormal`` with the same cells.
 
     Arguments:
-        loc: μ, with shape (\*, *event).
-        scale: σ, with the same shape.
-        logits: The logits of ε, which broadcast with μ.
-        width: The width of the cells of rounded entries; 0 for continuous entries.
+        loc: The means μ, with shape (\*, *event, K).
+        scale: The scales σ, with the same shape.
+        logits: The logits of the weights, with the same shape.
+        width: See ``RoundedNormal``, with shape (\*, *event).
         origin: See ``RoundedNormal``.
 
     References:
-        Tukey, A survey of sampling from contaminated distributions, 1960.
+        Bishop, Mixture density networks, 1994.
 
     Example:
-        >>> p = ContaminatedNormal(*torch.tensor([0.0, 0.01, -4.0, 0.0]).split(1))
-        >>> p.log_prob(torch.tensor([5.0]))  # a Gaussian alone: -124,996 nats
-        tensor([-9.0316])
+        >>> two = torch.tensor([[-1.0, 1.0]])
+        >>> p = RoundedMixture(two, torch.full((1, 2), 0.1), torch.zeros(1, 2), torch.zeros(1))
+        >>> p.mean, p.variance
+        (tensor([0.]), tensor([1.0100]))
     """
 
     arg_constraints = {  # noqa: RUF012
-        **RoundedNormal.arg_constraints,
-        "logits": constraints.real,
+        "loc": constraints.real_vector,
+        "scale": constraints.independent(constraints.positive, 1),
+        "logits": constraints.real_vector,
+        "width": constraints.nonnegative,
+        "origin": constraints.real,
     }
 
     def __init__(
@@ -158,10 +159,82 @@ class ContaminatedNormal(Parametric):
         origin: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.normal = RoundedNormal(loc, scale, width, origin, validate_args=False)
-        self.loc, self.scale = self.normal.loc, self.normal.scale
-        self.width, self.origin, self.logits = width, self.normal.origin, logits
-        super().__init__(self.loc.shape, validate_args=validate_args)
+        self.loc, self.scale, self.logits = loc, scale, logits
+        self.width = width
+        self.origin = torch.zeros_like(width) if origin is None else origin
+        super().__init__(loc.shape[:-1], validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """All numbers; discrete if every entry is rounded."""
+        return _Rounded() if bool((self.width > 0).all()) else constraints.real
+
+    @property
+    def mean(self) -> Tensor:
+        """Return Σ π μ."""
+        return (self.logits.softmax(-1) * self.loc).sum(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Return the variance of the mixture, with that of rounding."""
+        away = self.loc - self.mean.unsqueeze(-1)
+        within = self.scale.square() + away.square()
+        return (self.logits.softmax(-1) * within).sum(-1) + self.width.square() / 12
+
+    def in_cells(self, width: Tensor) -> "RoundedMixture":
+        """Return the mixtures with cells of another width, which may depend on the value."""
+        given = (self.loc, self.scale, self.logits, width, self.origin)
+        return RoundedMixture(*given, validate_args=False)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-mass of each cell, or the log-density of each continuous entry."""
+        width, origin = self.width.unsqueeze(-1), self.origin.unsqueeze(-1)
+        parts = RoundedNormal(self.loc, self.scale, width, origin, validate_args=False)
+        log_weights = self.logits.log_softmax(-1)
+        return torch.logsumexp(log_weights + parts.log_prob(value.unsqueeze(-1)), -1)
+
+    def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
+        """Return draws, rounded to the middles of cells."""
+        with torch.no_grad():
+            shape = self._extended_shape(sample_shape)
+            n_parts = self.logits.shape[-1]
+            # The largest of the logits with Gumbel noise is a draw from their softmax.
+            noise = torch.rand(*shape, n_parts).to(self.logits)
+            tiny = torch.finfo(noise.dtype).tiny
+            part = (self.logits - (-noise.clamp(min=tiny).log()).log()).argmax(-1, keepdim=True)
+            loc, scale = (
+                each.expand(*shape, n_parts).gather(-1, part).squeeze(-1)
+                for each in (self.loc, self.scale)
+            )
+            return rounded(torch.normal(loc, scale), self.width, self.origin)
+
+
+class ContaminatedNormal(DeclaredDistribution):
+    r"""Gaussians with a share of outliers, which are logistic around the mean of all data.
+
+    .. math:: p(y) = (1 - \varepsilon)\, \mathcal N(y; \mu, \sigma^2)
+              + \varepsilon\, \mathrm{Logistic}(y; 0, 1)
+
+    Entries are standardized and may be rounded. A Gaussian whose σ depends on z can give one
+    surprising value minus thousands of nats. Here it costs at most -log ε + |y|, and ε is learned.
+
+    Arguments:
+        normal: The Gaussians, or mixtures of a few, with shape (\*, *event).
+        logits: The logits of ε, which broadcast with them.
+
+    References:
+        Tukey, A survey of sampling from contaminated distributions, 1960.
+
+    Example:
+        >>> normal = RoundedNormal(*torch.tensor([0.0, 0.01, 0.0]).split(1))
+        >>> p = ContaminatedNormal(normal, torch.tensor([-4.0]))
+        >>> p.log_prob(torch.tensor([5.0]))  # a Gaussian alone: -124,996 nats
+        tensor([-9.0316])
+    """
+
+    def __init__(self, normal: RoundedNormal | RoundedMixture, logits: Tensor) -> None:
+        self.normal, self.logits = normal, logits
+        super().__init__(normal.batch_shape, validate_args=False)
 
     @property
     def support(self) -> constraints.Constraint:
@@ -171,30 +244,36 @@ class ContaminatedNormal(Parametric):
     @property
     def mean(self) -> Tensor:
         """Return (1 - ε) μ."""
-        return self.logits.neg().sigmoid() * self.loc
+        return self.logits.neg().sigmoid() * self.normal.mean
 
     @property
     def variance(self) -> Tensor:
-        """Return the variance of the Gaussian without outliers."""
+        """Return the variance without outliers."""
         return self.normal.variance
+
+    def expand(
+        self, batch_shape: _size, _instance: Distribution | None = None
+    ) -> "ContaminatedNormal":
+        """Return the distribution over a larger batch."""
+        return ContaminatedNormal(self.normal.expand(batch_shape), self.logits.expand(batch_shape))
 
     def in_cells(self, width: Tensor) -> "ContaminatedNormal":
         """Return the distribution with cells of another width, which may depend on the value."""
-        given = (self.loc, self.scale, self.logits, width, self.origin)
-        return ContaminatedNormal(*given, validate_args=False)
+        return ContaminatedNormal(self.normal.in_cells(width), self.logits)
 
     def share_of_normal(self, value: Tensor) -> Tensor:
-        """Return the probability that a value is of the Gaussian, and no outlier."""
+        """Return the probability that a value is of the Gaussians, and no outlier."""
         of_normal = logsigmoid(-self.logits) + self.normal.log_prob(value)
         return (of_normal - self.log_prob(value)).exp()
 
-    def _log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-mass of each cell, or the log-density of each continuous entry."""
-        half = torch.where(self.width > 0, 0.5 * self.width, 1.0)
+        width = self.normal.width
+        half = torch.where(width > 0, 0.5 * width, 1.0)
         # σ(b) - σ(a) = σ(b) σ(-a) (1 - exp(a - b)): a product has no cancellation.
         mass = logsigmoid(value + half) + logsigmoid(half - value) + (-torch.expm1(-2 * half)).log()
         density = logsigmoid(value) + logsigmoid(-value)
-        outlier = torch.where(self.width > 0, mass, density)
+        outlier = torch.where(width > 0, mass, density)
         return torch.logaddexp(
             logsigmoid(-self.logits) + self.normal.log_prob(value),
             logsigmoid(self.logits) + outlier,
@@ -206,8 +285,10 @@ class ContaminatedNormal(Parametric):
         with torch.no_grad():
             is_outlier = torch.rand_like(draws) < self.logits.sigmoid()
             tiny = torch.finfo(draws.dtype).tiny
-            outliers = torch.rand_like(draws).logit(eps=tiny)
-            return torch.where(is_outlier, rounded(outliers, self.width, self.origin), draws)
+            outliers = rounded(
+                torch.rand_like(draws).logit(eps=tiny), self.normal.width, self.normal.origin
+            )
+            return torch.where(is_outlier, outliers, draws)
 
 
 class Standardized(DeclaredDistribution):
@@ -294,7 +375,7 @@ class Standardized(DeclaredDistribution):
         """Return standardized entries, and their distribution with the cells of these values."""
         base, y = self.base, value
         if self.linear_width is not None and self.origin is not None:
-            if self.width is not None and isinstance(base, RoundedNormal | ContaminatedNormal):
+            if self.width is not None and isinstance(base, _CELLS):
                 y, width = _compressed_cells(value, self.width, self.origin, self.linear_width)
                 base = base.in_cells(width / self.scale)
             else:
@@ -314,6 +395,9 @@ class Standardized(DeclaredDistribution):
         if self.linear_width is None or self.origin is None:
             return x
         return expanded(x, self.origin, self.linear_width)
+
+
+_CELLS = RoundedNormal | RoundedMixture | ContaminatedNormal
 
 
 def compressed(x: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def default_likelihood(spec: DataSpec) -> str:
     if spec.dequantized_from is not None:
         return "gaussian"
     if spec.is_table and spec.schema is None:
-        return "contaminated-gaussian"
+        return "gaussian-mixture"
     if spec.support == "unit" and spec.levels is not None:
         return "discretized-logistic"
     return _DEFAULTS[spec.support]

@@ -16,7 +16,7 @@ from reparam.families.gaussian import Gaussian
 from reparam.schema import QUANTITIES, Schema
 from reparam.spec import DataSpec
 
-QUANTITY = "contaminated-gaussian"
+QUANTITY = "gaussian-mixture"
 """The likelihood of quantities."""
 
 
@@ -26,10 +26,10 @@ class Mixed(Family):
 
     .. math:: \log p(x \mid z) = \sum_{j \in \mathrm{obs}} \log p_j(x_j \mid z)
 
-    A quantity is a contaminated Gaussian, with cells where it is rounded, a transform where it has
-    heavy tails, and a spike where many values are one number: see ``Gaussian``. Another column is a
-    categorical variable. What is missing is left out, or is a value of its own: see
-    ``distributions.MixedRow``.
+    A quantity is a mixture of Gaussians with a share of outliers, with cells where it is rounded, a
+    transform where it has heavy tails, and a spike where many values are one number: see
+    ``Gaussian``. Another column is a categorical variable. What is missing is left out, or is a
+    value of its own: see ``distributions.MixedRow``.
 
     Arguments:
         schema: The columns.

@@ -12,6 +12,7 @@ what people compare and walk through.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from math import log, pi
 from typing import NamedTuple, cast
@@ -31,6 +32,7 @@ from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Standardized, StandardNormal
 from reparam.priors.mixture import best_size, fitted_by_em
 from reparam.training.options import TrainingOptions
+from reparam.utils.seeding import random_rows
 from reparam.variants.fitted_prior import FittedPrior, with_fitted_prior
 
 GAIN = 0.1
@@ -98,16 +100,15 @@ def choose_prior(model: LatentModel, source: Dataset, seed: int) -> ChosenPrior 
         source: Its data.
         seed: The seed of all draws.
     """
-    split = "validation" if "validation" in source.splits else "train"
-    far = far_codes(model, source.examples(split, seed, limit=N_FAR), seed)
+    has_held = "validation" in source.splits
+    split = "validation" if has_held else "train"
+    far = far_codes(model, some_rows(source, split, N_FAR, seed), seed)
     if far is None and not source.spec.is_table:
         return None
-    codes = codes_of(model, source.examples("train", seed, limit=MOST_ROWS), seed)
+    codes = codes_of(model, some_rows(source, "train", MOST_ROWS, seed), seed)
     if len(codes) < FEWEST_ROWS:
         return None
-    held = None
-    if split == "validation":
-        held = codes_of(model, source.examples(split, seed, limit=MOST_ROWS), seed)
+    held = codes_of(model, some_rows(source, split, MOST_ROWS, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
     moments = Standardized(StandardNormal(codes.shape[-1]), codes.shape[-1]).double()
     moments.set_moments(codes.flatten(0, 1))
@@ -125,13 +126,21 @@ def choose_prior(model: LatentModel, source: Dataset, seed: int) -> ChosenPrior 
     n_latents = codes.shape[-1]
     options = {"n_components": size, "weights_context": 0}
     fitted = FittedPrior("mixture", n_latents, options, seed)
+    like = next(model.parameters(), torch.empty(0))
     with_fitted_prior(model, source.spec, fitted)
     prior = cast(Standardized, model.prior)
     prior.load_state_dict(moments.state_dict(), strict=False)
     all_codes = moments.standardized(codes.flatten(0, 1)).numpy()
     cast(Mixture, prior.prior).start_at(fitted_by_em(all_codes, size, seed))
-    prior.to(next(model.encoder.parameters()))
+    prior.to(like)
     return ChosenPrior(fitted, gain, far)
+
+
+def some_rows(source: Dataset, split: str, n: int, seed: int) -> Batch:
+    """Return n random examples of a split, which may be sorted; all if it has fewer."""
+    rows = source.split(split)
+    part = replace(source, splits={"train": rows})
+    return part.only_train(random_rows(len(rows), n, seed)).examples("train", seed)
 
 
 def codes_of(model: LatentModel, examples: Batch, seed: int) -> Tensor:

@@ -137,8 +137,10 @@ def config_sha256(config: Mapping[str, Any]) -> str:
     data = stored.get("data")
     if isinstance(data, dict):
         data = {key: value for key, value in data.items() if key not in MOVABLE_KEYS}
+    # A prior that the run itself chose follows from the rest.
+    left_out = (*_NOT_OF_THE_WEIGHTS, *([FITTED] if stored.get("chooses_prior") else []))
     identity = {
-        "options": {k: value for k, value in config.items() if k not in _NOT_OF_THE_WEIGHTS},
+        "options": {k: value for k, value in config.items() if k not in left_out},
         "data": data,
         **{key: stored.get(key) for key in ("objective", "spec", "n_train")},
     }
@@ -337,7 +339,7 @@ def _former_likelihood(spec: DataSpec) -> str:
     name = default_likelihood(spec)
     if name == "discretized-logistic":
         return "categorical" if (spec.levels or 256) <= 32 else "continuous-bernoulli"
-    return "gaussian" if name == "contaminated-gaussian" else name
+    return "gaussian" if name == "gaussian-mixture" else name
 
 
 def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -435,7 +435,6 @@ def fit(
             config[FITTED] = prior.fitted.to_dict()
             if folder is not None and run.is_main:
                 folder.write_config(config)
-                keeping.config_sha256 = config_sha256(folder.config())
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()

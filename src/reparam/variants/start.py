@@ -104,7 +104,7 @@ def start_scale(model: LatentModel, examples: Batch) -> None:
     x = family.transformed(model.as_event(examples.x)).double()
     if layer.per_entry:
         _set_dropout(model, len(x), x[0].numel())
-        _start_quantities(family, x)
+        _start_quantities(family, x, x[0].numel())
         return
     axes = [0, *range(2, x.dim())]
     loc = x.mean(axes, keepdim=True)[0]
@@ -120,7 +120,7 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
     _set_dropout(model, len(examples.x), examples.x.shape[1])
     if family.quantities is not None:
         quantity, places = family.quantities
-        _start_quantities(quantity, examples.x[:, places].double())
+        _start_quantities(quantity, examples.x[:, places].double(), examples.x.shape[1])
     family.start_classes(examples.x)
 
 
@@ -131,12 +131,13 @@ def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
             module.set_examples(n, n_columns)
 
 
-def _start_quantities(family: Family, x: Tensor) -> None:
+def _start_quantities(family: Family, x: Tensor, n_columns: int) -> None:
     """Set location, scale and resolution of the columns of a likelihood.
 
     Arguments:
         family: The family.
         x: The rows, with shape (N, D).
+        n_columns: The number of all columns of the table.
     """
     found = columns(x, transform=family.transform)
     spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
@@ -144,6 +145,7 @@ def _start_quantities(family: Family, x: Tensor) -> None:
     cast(Standardize, family.standardize).set(*given, found.spike, spike_width)
     if isinstance(family, Gaussian):
         family.start_constant(found.is_constant)
+        family.start_components(len(x), n_columns)
         family.start_spikes(found.spike_share)
 
 
