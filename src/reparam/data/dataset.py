@@ -121,7 +121,7 @@ class Split:
         mapped, left = self.mapped.without(places.tolist())
         y = None if self.y is None else self.y[left]
         covariates = None if self.covariates is None else self.covariates[left]
-        return Split(mapped.open(), y, covariates, mapped), held
+        return Split(mapped.tensor(), y, covariates, mapped), held
 
     @property
     def range(self) -> tuple[float, float]:

@@ -269,7 +269,7 @@ def encoded_table(
         columns=found.names,
         schema=found,
     )
-    split = Split(made.mapped.open(), y, mapped=made.mapped)
+    split = Split(made.mapped.tensor(), y, mapped=made.mapped)
     told = f"the encoded rows are in {made.mapped.path}"
     notes = (*made.facts["notes"], told)
     return Dataset(name, spec, {"train": split}, class_names=classes, notes=notes)

@@ -75,7 +75,7 @@ class Mapped:
         """The number of bytes of a row."""
         return prod(self.shape) * self.dtype.itemsize
 
-    def open(self) -> Tensor:
+    def tensor(self) -> Tensor:
         """Return the examples, with shape (N, *shape), in memory that is shared with the file.
 
         Raises:
@@ -105,7 +105,7 @@ class Mapped:
             >>> with TemporaryDirectory() as folder:
             ...     np.save(f"{folder}/x.npy", np.arange(6.0)[:, None])
             ...     rest, places = header_of(Path(folder) / "x.npy").without([1, 4])
-            ...     rest.open().flatten().tolist(), places.tolist()
+            ...     rest.tensor().flatten().tolist(), places.tolist()
             ([0.0, 5.0, 2.0, 3.0], [0, 5, 2, 3])
         """
         out = set(held)

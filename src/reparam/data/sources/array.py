@@ -176,7 +176,7 @@ def mapped_array(
     if len(found) < 2:
         raise DataError(f"{file} has {len(found)} row: give two examples or more")
     name = f"x of {file.name}"
-    whole = Split(found.open(), mapped=found)
+    whole = Split(found.tensor(), mapped=found)
     as_values(whole.x[:1].clone(), name)
     parts: list[Facts] = []
 
@@ -198,7 +198,7 @@ def mapped_array(
     is_stored = facts.stored == torch.uint8 or facts.dtype == facts.stored
     found = found.reshaped(spec.shape, facts.stored if is_stored else facts.dtype)
     transform = transform_of(facts.stored, spec.support) if is_stored else Identity(facts.stored)
-    data = Dataset(file.stem, spec, {"train": Split(found.open(), mapped=found)}, transform)
+    data = Dataset(file.stem, spec, {"train": Split(found.tensor(), mapped=found)}, transform)
     return with_few_held(data, validation, share, seed)
 
 

@@ -193,8 +193,8 @@ def cached_images(
         found = cached("images", {**key, "image_channels": found.mapped.shape[0]}, linked)
     n_train = len(parts.pop("train"))
     train = replace(found.mapped, n_held=len(files) - n_train)
-    whole, start = found.mapped.open(), n_train
-    made = {"train": Split(train.open(), mapped=train)}
+    whole, start = found.mapped.tensor(), n_train
+    made = {"train": Split(train.tensor(), mapped=train)}
     for name, part in parts.items():
         made[name] = Split(whole[start : start + len(part)])
         start += len(part)
