@@ -418,6 +418,6 @@ def test_the_fingerprint_is_that_of_all_rows_without_reading_them_again(
     one = load_array(saved(tmp_path, numbered()), mapped=True).split("train")
     other = load_array(saved(tmp_path, x, "other.npy"), mapped=True).split("train")
     moved = load_array(saved(tmp_path, numbered(), "moved.npy"), mapped=True).split("train")
-    for name in ("read", "open", "_read"):
+    for name in ("read", "tensor", "_read"):
         monkeypatch.delattr(Mapped, name)
     assert fingerprint(one) == fingerprint(moved) != fingerprint(other)
