@@ -1,7 +1,9 @@
 """A learned mixture of Gaussians."""
 
+import time
 import warnings
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,6 +140,7 @@ def best_size(
     pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
     sizes: Sequence[int],
     seed: int = 0,
+    seconds: float = inf,
 ) -> tuple[int, float]:
     """Return the number of components that fits held-out codes best, and their mean log density.
 
@@ -148,6 +151,7 @@ def best_size(
             for cross-validation.
         sizes: The numbers of components, in increasing order; those above N are left out.
         seed: The seed of the fits.
+        seconds: The time after which no larger mixture is tried.
 
     Raises:
         OptionError: Fewer codes than the least number of components.
@@ -158,8 +162,10 @@ def best_size(
             f"n_components={sizes[0]}: must be at most {n}, the number of codes that the mixture "
             "is fitted to"
         )
-    best, most = sizes[0], -np.inf
+    best, most, began = sizes[0], -np.inf, time.perf_counter()
     for size in (size for size in sizes if size <= n):
+        if size > sizes[0] and time.perf_counter() - began > seconds:
+            break
         score = np.mean([fitted_by_em(codes, size, seed).score(held) for codes, held in pairs])
         if score < most:
             break

@@ -14,7 +14,7 @@ what people compare and walk through.
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from math import log, pi
+from math import inf, log, pi
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -44,6 +44,9 @@ FEWEST_ROWS, MOST_ROWS = 30, 2500
 FOLDS, FEW_ROWS = 5, 1000
 """Fewer rows than the second number are held out in turn, in this number of folds; of more rows one
 fold is enough."""
+
+SHARE = 0.04
+"""The share of a budget of time in which a prior is chosen."""
 
 DRAWS = 4
 """The number of codes of each row."""
@@ -92,13 +95,16 @@ def chooses_prior(recipe: Recipe, source: Dataset | Stream, options: TrainingOpt
     )
 
 
-def choose_prior(model: LatentModel, source: Dataset, seed: int) -> ChosenPrior | None:
+def choose_prior(
+    model: LatentModel, source: Dataset, seed: int, budget: float = inf
+) -> ChosenPrior | None:
     """Give a model a mixture as its prior, where that gains enough; else return None.
 
     Arguments:
         model: The trained model, whose prior is a standard normal.
         source: Its data.
         seed: The seed of all draws.
+        budget: The seconds of the run, of which about ``SHARE`` is used.
     """
     has_held = "validation" in source.splits
     split = "validation" if has_held else "train"
@@ -116,7 +122,7 @@ def choose_prior(model: LatentModel, source: Dataset, seed: int) -> ChosenPrior 
         (moments.standardized(seen).numpy(), moments.standardized(unseen).numpy())
         for seen, unseen in pairs
     ]
-    size, density = best_size(scaled, SIZES, seed)
+    size, density = best_size(scaled, SIZES, seed, 0.5 * SHARE * budget)
     # In the units of the codes, a density is that of standardized ones less the logarithms of the
     # scales.
     normal = np.mean([float(_standard_normal(part).mean()) for _, part in pairs])

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import replace as with_changes
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.budget import planned
-from reparam.runs.chosen_prior import choose_prior, chooses_prior
+from reparam.runs.chosen_prior import SHARE, choose_prior, chooses_prior
 from reparam.runs.config import (
     FITTED,
     checked_config,
@@ -47,7 +48,7 @@ from reparam.spec import DataSpec
 from reparam.training.callbacks import N_SAMPLES, Pictures, TensorBoard, progress_on_terminal
 from reparam.training.checkpoint import load_checkpoint, save_tensors
 from reparam.training.events import Event, EventHandler
-from reparam.training.length import Length, length_of
+from reparam.training.length import Length, length_of, seconds_of
 from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
@@ -289,9 +290,11 @@ def fit(
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
+        has_choice = source.spec.is_table and chooses_prior(recipe, source, options)
+        seconds_of_prior = SHARE * seconds_of(options.budget) if has_choice else 0.0
         batch_size, length, n_small = planned(
             options.budget,
-            lambda: time.perf_counter() - began,
+            lambda: time.perf_counter() - began + seconds_of_prior,
             recipe,
             source,
             options,
@@ -430,7 +433,15 @@ def fit(
             note(trainer.validation.summary)
         prior = None
         if chooses_prior(recipe, source, options):
-            prior = choose_prior(cast(LatentModel, recipe.model), cast(Dataset, source), seed)
+            prior = choose_prior(
+                cast(LatentModel, recipe.model),
+                cast(Dataset, source),
+                seed,
+                # The clocks of several processes differ, and so would their choices.
+                inf
+                if options.budget is None or devices * nodes > 1
+                else seconds_of(options.budget),
+            )
         if prior is not None:
             config[FITTED] = prior.fitted.to_dict()
             if folder is not None and run.is_main:
