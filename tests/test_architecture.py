@@ -25,7 +25,9 @@ FLOORS: list[set[str]] = [
     {"models"},
     {"objectives"},
     {"variants", "training", "evaluation"},
-    {"runs", "comparison", "diagnostics", "plots"},
+    {"comparison", "diagnostics", "plots"},
+    {"report"},
+    {"runs"},
     {"cli", "doctor", "estimators", "__main__"},
 ]
 """The files and folders of ``src/reparam``, from the ground up; each may import all below it."""

@@ -42,11 +42,13 @@ def main(options: Options) -> None:
         ["reconstruct", run],
         ["interpolate", run],
         ["plot", run],
+        ["report", run],
     ]
     for words in commands:
         print(f"\n$ {reparam} {shlex.join(words)}", flush=True)
         verb_of(words[0]).main(words[1:])
     print(f"\nAll of it took {time.perf_counter() - began:.0f} s. Look at these first:")
+    print(f"  {run}/report.html          all of it in one page: open it in a browser")
     print(f"  {run}/samples.png          digits drawn from the model")
     print(f"  {run}/reconstructions.png  test digits, each above its reconstruction")
     print(f"  {run}/interpolation.png    walks from digit to digit through the latent space")

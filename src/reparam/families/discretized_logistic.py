@@ -75,10 +75,15 @@ class DiscretizedLogistic(Family):
         if self.standardize is not None:
             loc = self.standardize.loc + self.standardize.scale * loc
             scale = self.standardize.scale * scale
-        scale = scale + _LEAST_SCALE / (self.levels - 1)
+        scale = scale + self.least_scale
         return self.independent(
             distributions.DiscretizedLogistic(loc, scale, self.levels, validate_args=False)
         )
+
+    @property
+    def least_scale(self) -> float:
+        """The floor of s in the units of the data."""
+        return _LEAST_SCALE / (self.levels - 1)
 
     def raw_of_mean(self, mean: Tensor) -> Tensor:
         """Return the mean itself, standardized where the data are."""

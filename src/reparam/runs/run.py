@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
     from reparam.evaluation.conditionals import Imputation
     from reparam.evaluation.samples import Features
+    from reparam.report import Report
 
 
 CHUNK = 500
@@ -699,6 +700,22 @@ class Run:
 
     @default_modes()
     @numbers(steps=0, n_components=1)
+    def report(self, data: object = None, *, n_samples: int = 100, seed: int = 0) -> "Report":
+        """Return a report on the run: one page that opens offline, also in a notebook.
+
+        Arguments:
+            data: The data that the run was trained on, where they are not loaded by name.
+            n_samples: The number of importance samples of figures that are not stored yet.
+            seed: The seed of every draw.
+
+        Raises:
+            RunError: The data came from memory, and are not there any more.
+        """
+        # Imported here: slow, and not needed for training.
+        from reparam.report import report
+
+        return report(self, data=data, n_samples=n_samples, seed=seed)
+
     def with_prior(
         self,
         kind: FittedKind,

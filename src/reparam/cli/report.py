@@ -1,0 +1,53 @@
+"""``reparam report``: write one page on runs: figures, pictures, the latent space, findings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from reparam.cli.parse import verb
+from reparam.report import report
+from reparam.runs.load import load
+from reparam.utils.arguments import as_int
+from reparam.utils.terminal import note
+
+FILE = "report.html"
+"""The name of the page in the folder of a run."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a self-contained page on trained runs, which any browser opens offline.
+
+    It shows what was trained, the figures with their errors, samples and reconstructions, the
+    latent space, training, and what the doctor finds. Several runs are compared in a table.
+
+    Arguments:
+        folders: The folders of the runs.
+        out: The file; report.html in the folder of the first run by default.
+        n_samples: The number of importance samples of figures that are not stored yet.
+        data_dir: The folder that holds the data set's folder; no other place is searched then.
+        device: The device: auto, cpu, cuda, cuda:1 ...
+        seed: The seed of every draw.
+    """
+
+    folders: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
+    out: Path | None = None
+    n_samples: int = 100
+    data_dir: Path | None = None
+    device: str = "auto"
+    seed: int = 0
+
+
+@verb
+def main(options: Options) -> None:
+    """Write the page."""
+    as_int("seed", options.seed)
+    runs = [load(folder, device=options.device) for folder in options.folders]
+    for run in runs:
+        if options.data_dir is not None:
+            run.data = run.dataset(data_dir=options.data_dir)
+    page = report(*runs, n_samples=options.n_samples, seed=options.seed)
+    place = page.save(options.out or options.folders[0] / FILE)
+    note(f"wrote {place} ({len(page.html) / 1e6:.1f} MB): open it in a browser")
