@@ -185,6 +185,6 @@ def print_next(run: Run) -> None:
         takes_label = run.spec.given_label or infers_label(run.model)
         next_verbs.append(f"sample {path}{' --label 0' if takes_label else ''}")
     print(f"\nThe run is in {path}. Next:")
-    for verb in (*next_verbs, f"plot {path}"):
+    for verb in (*next_verbs, f"plot {path}", f"report {path}"):
         print(f"  {reparam} {verb}")
     print(f"  tensorboard --logdir {run.folder.events}")

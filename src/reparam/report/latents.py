@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from html import escape
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ from reparam.report.view import View
 
 N_POINTS, N_COMPARED = 800, 300
 """The numbers of points of the map, and of samples whose nearest training examples are found."""
+
+PALETTE = (
+    *("#4c78ff", "#e4572e", "#17a673", "#d6a300", "#39b6d8"),
+    *("#b5418f", "#7a8c00", "#8f6bff", "#c98a6b", "#8a8f98"),
+)
+"""The colors of classes, which can be seen on white and on black."""
 
 SIDE = 28
 """The largest height and width of a thumbnail."""
@@ -47,7 +54,7 @@ def latent_map(view: View) -> Iterator[Section]:
         "labels": None if y is None else y.tolist(),
         "classes": list(names)
         or (None if y is None else [str(k) for k in range(int(y.max()) + 1)]),
-        "colors": list(COLORS),
+        "colors": list(PALETTE),
         "shape": list(view.run.spec.shape),
         "mean": [float(v) for v in mean],
         "axes": [[float(v) for v in axis] for axis in axes],
@@ -79,8 +86,8 @@ def latent_map(view: View) -> Iterator[Section]:
     legend = ""
     if known["classes"]:
         legend = "".join(
-            f'<span><i style="background:{COLORS[k % len(COLORS)]}"></i>{escape(str(name))}</span>'
-            for k, name in enumerate(known["classes"][:20])
+            f'<span><i style="background:{color}"></i>{escape(str(name))}</span>'
+            for name, color in zip(known["classes"][:20], cycle(PALETTE), strict=False)
         )
     data = json.dumps(known, allow_nan=False).replace("<", "\\u003c")
     yield Section(

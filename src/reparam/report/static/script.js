@@ -119,11 +119,6 @@ function explore(explorer) {
       context.beginPath();
       context.arc(x, y, 3.2, 0, 2 * Math.PI);
       context.fill();
-      if (dark) {
-        context.strokeStyle = "#8892a8";
-        context.lineWidth = 0.5;
-        context.stroke();
-      }
     });
     context.globalAlpha = 1;
     if (chosen >= 0) {
