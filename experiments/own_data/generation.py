@@ -24,6 +24,7 @@ from benchmarks.settings import HERE as BENCHMARKS
 from experiments.ledger.provenance import ROOT
 from experiments.own_data.cases import Case, Figures
 from reparam.estimators import VAESampler
+from reparam.variants.fitted_prior import FittedKind
 
 ADULT = (
     *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation"),
@@ -84,10 +85,10 @@ Draw = Callable[[Tables, Path, int], tuple[pd.DataFrame, Figures]]
 
 
 def _ours(
-    budget: str | None, tables: Tables, folder: Path, seed: int
+    prior: FittedKind, budget: str | None, tables: Tables, folder: Path, seed: int
 ) -> tuple[pd.DataFrame, Figures]:
     began = time.perf_counter()
-    sampler = VAESampler(budget=budget, random_state=seed).fit(tables.train)
+    sampler = VAESampler(prior, budget=budget, random_state=seed).fit(tables.train)
     fitted = time.perf_counter()
     drawn = sampler.sample(len(tables.train), random_state=seed + 1)
     figures = {"fit_s": fitted - began, "draw_s": time.perf_counter() - fitted}
@@ -112,8 +113,8 @@ def _peer(
 
 CONTENDERS_OF_TABLES: dict[str, Draw] = {
     "shuffled columns": _shuffled,
-    "VAESampler": partial(_ours, None),
-    "VAESampler, budget of 75 s": partial(_ours, "75s"),
+    "VAESampler": partial(_ours, "flow", None),
+    "VAESampler, mixture, 75 s": partial(_ours, "mixture", "75s"),
     "TVAE": partial(_peer, "tvae_rows", TABLES),
     "TabularARGN": partial(_peer, "tabular_argn_rows", TABULAR_ARGN),
 }

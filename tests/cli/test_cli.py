@@ -105,7 +105,9 @@ class TestWalk:
             folder = f"runs/digits-vae-{number}"
             assert f"The run is in {folder}. Next:" in out
         typed = [line.strip() for line in out.splitlines() if line.startswith("  reparam ")]
-        assert [line.split()[1] for line in typed] == ["evaluate", "doctor", "sample", "plot"]
+        assert [line.split()[1] for line in typed] == [
+            *("evaluate", "doctor", "sample", "plot", "report")
+        ]
         for line in typed:
             reparam(line.removeprefix("reparam "))
         # The picture lies in the run's folder, and nowhere else.

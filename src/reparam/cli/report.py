@@ -8,12 +8,10 @@ import tyro
 
 from reparam.cli.parse import verb
 from reparam.report import report
+from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
 from reparam.utils.arguments import as_int
 from reparam.utils.terminal import note
-
-FILE = "report.html"
-"""The name of the page in the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -49,5 +47,5 @@ def main(options: Options) -> None:
         if options.data_dir is not None:
             run.data = run.dataset(data_dir=options.data_dir)
     page = report(*runs, n_samples=options.n_samples, seed=options.seed)
-    place = page.save(options.out or options.folders[0] / FILE)
+    place = page.save(options.out or RunFolder(options.folders[0]).report_file)
     note(f"wrote {place} ({len(page.html) / 1e6:.1f} MB): open it in a browser")

@@ -17,7 +17,7 @@ from reparam.cli.train_options import (
     typed_options,
     with_values,
 )
-from reparam.errors import OptionError
+from reparam.errors import OptionError, ReparamError
 from reparam.objectives.recipe import Recipe
 from reparam.runs.config import recipe_of
 from reparam.runs.fit import fit
@@ -25,7 +25,11 @@ from reparam.runs.folder import next_free
 from reparam.runs.run import Run
 from reparam.runs.search import AUTO
 from reparam.spec import DataSpec
+from reparam.utils.terminal import note
 from reparam.variants import Variant, get, names
+
+FEW_SAMPLES = 20
+"""The number of importance samples of the report, which should not take long."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -50,7 +54,23 @@ def main(arguments: Sequence[str]) -> None:
         description=f"Train {variant.name}. {variant.summary} ({variant.paper})",
         default=with_values(cls, variant.name, stored, folder.config or ""),
     )
-    print_next(train(variant, options, {*stored, *typed_options(words)}))
+    run = train(variant, options, {*stored, *typed_options(words)})
+    if run.is_main and not options.folder.no_report:
+        write_report(run)
+    print_next(run)
+
+
+def write_report(run: Run) -> None:
+    """Write the report of a run into its folder; a note says so where it cannot be made."""
+    if run.folder is None:
+        return
+    place = run.folder.report_file
+    try:
+        run.report(n_samples=FEW_SAMPLES).save(place)
+    except ReparamError as error:
+        note(f"no {place.name} was written: {error}")
+    else:
+        note(f"wrote {place}: open it in a browser")
 
 
 def train(variant: Variant, options: Any, given: Collection[str]) -> Run:

@@ -48,11 +48,13 @@ class FolderOptions:
         out: The folder of the run; runs/DATA-VARIANT-N by default.
         resume: Go on with the run in this folder, or in --out; a new one begins if there is none.
         config: A YAML file of options; the options on the command line replace them.
+        no_report: Do not write report.html at the end, a page on the run: see reparam report.
     """
 
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     resume: Annotated[str | None, OPTIONAL_RUN] = None
     config: Annotated[str | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    no_report: bool = False
 
 
 SEARCHED: Mapping[str, type[int] | type[float]] = {"latent_dim": int, "beta": float}

@@ -1,6 +1,5 @@
 """The page of a report: its sections in one self-contained HTML file."""
 
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -69,10 +68,6 @@ class Report:
         place = as_path(path)
         write_atomic(place, self.html)
         return place
-
-    def show(self, path: str | Path) -> None:
-        """Write the page, and open it in a browser."""
-        webbrowser.open(self.save(path).absolute().as_uri())
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, for a notebook."""

@@ -61,6 +61,7 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.model_file = self.path / "model.safetensors"
         self.evaluation_file = self.path / "evaluation.json"
+        self.report_file = self.path / "report.html"
         self.lock_file = self.path / "lock"
 
     @property
