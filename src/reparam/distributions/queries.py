@@ -45,8 +45,9 @@ def unnormalized_because(distribution: Distribution) -> str:
     'cross-entropy on grey values'
     """
     single = base_distribution(distribution)
-    is_declared = isinstance(single, DeclaredDistribution) and not single.is_normalized
-    return single.unnormalized_because or type(single).__name__ if is_declared else ""
+    if not isinstance(single, DeclaredDistribution) or single.is_normalized:
+        return ""
+    return single.unnormalized_because or type(single).__name__
 
 
 def mean_or_mode(distribution: Distribution) -> Tensor:
