@@ -222,6 +222,36 @@ def test_noise_below_zero_is_no_count_and_no_nan() -> None:
     torch.testing.assert_close(run.encode(counts), expected.detach())
 
 
+@pytest.mark.parametrize("batch", ["text", "one-hot"])
+def test_counts_are_conditioned_on_their_batch(batch: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    names = ["first", "second"] * 200
+    is_second = torch.tensor([0.0, 1.0]).repeat(200)
+    # The second batch has thirty times the counts of one gene.
+    x = torch.poisson(
+        torch.tensor([5.0, 2.0, 1.0]) * torch.tensor([1.0, 1.0, 30.0]) ** is_second[:, None]
+    )
+    one_hot = torch.stack([1 - is_second, is_second], 1)
+    covariates = {"batch": names} if batch == "text" else one_hot
+    given = {"x": x, "covariates": covariates}
+    data = from_arrays(**given, support="counts")  # type: ignore[arg-type]
+    run = rp.fit(
+        rp.variants.vae(data.spec, latent_dim=2, hidden=[16]),
+        data,
+        steps=400,
+        lr=0.01,
+        out=tmp_path / "run",
+        progress=False,
+    )
+    again = rp.load(tmp_path / "run")
+    for k, name in enumerate(("first", "second")):
+        chosen = {"batch": name} if batch == "text" else one_hot[k]
+        drawn = again.sample(2000, covariates=chosen, seed=0).mean(0)
+        torch.testing.assert_close(drawn, x[k::2].mean(0), rtol=0.15, atol=0)
+    same = again.evaluate(given, split="train", n_samples=5)
+    assert same.elbo == run.evaluate(given, split="train", n_samples=5).elbo
+
+
 def observed_rows() -> tuple[Tensor, Tensor]:
     """Return rows of counts, one of zeros, and raw parameters (3, 4, 5) of a zinb."""
     rng = np.random.default_rng(1)
