@@ -21,6 +21,17 @@ Condition = Literal["label", "covariates", "label+covariates"]
 MOST_LISTED = 8
 """The largest number of columns in a message."""
 
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others.
+
+    >>> listed_names([f"gene-{i}" for i in range(2000)])[-31:]
+    'gene-6, gene-7 and 1,992 others'
+    """
+    n_more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {n_more:,} others" if n_more > 0 else "")
+
+
 _NAMES = ("covariates", "columns")
 """The fields that hold names."""
 

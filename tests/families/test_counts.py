@@ -1,6 +1,7 @@
 """Counts: their likelihoods against scipy, and models of them from nothing to tens of thousands."""
 
 from math import log
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -219,3 +220,145 @@ def test_noise_below_zero_is_no_count_and_no_nan() -> None:
     family = run.latent_model.decoder.family
     expected = run.latent_model.encoder(family.standardize(counts.log1p())).mean
     torch.testing.assert_close(run.encode(counts), expected.detach())
+
+
+@pytest.mark.parametrize("batch", ["text", "one-hot"])
+def test_counts_are_conditioned_on_their_batch(batch: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    names = ["first", "second"] * 200
+    is_second = torch.tensor([0.0, 1.0]).repeat(200)
+    # The second batch has thirty times the counts of one gene.
+    x = torch.poisson(
+        torch.tensor([5.0, 2.0, 1.0]) * torch.tensor([1.0, 1.0, 30.0]) ** is_second[:, None]
+    )
+    one_hot = torch.stack([1 - is_second, is_second], 1)
+    covariates = {"batch": names} if batch == "text" else one_hot
+    given = {"x": x, "covariates": covariates}
+    data = from_arrays(**given, support="counts")  # type: ignore[arg-type]
+    run = rp.fit(
+        rp.variants.vae(data.spec, latent_dim=2, hidden=[16]),
+        data,
+        steps=400,
+        lr=0.01,
+        out=tmp_path / "run",
+        progress=False,
+    )
+    again = rp.load(tmp_path / "run")
+    for k, name in enumerate(("first", "second")):
+        chosen = {"batch": name} if batch == "text" else one_hot[k]
+        drawn = again.sample(2000, covariates=chosen, seed=0).mean(0)
+        torch.testing.assert_close(drawn, x[k::2].mean(0), rtol=0.15, atol=0)
+    same = again.evaluate(given, split="train", n_samples=5)
+    assert same.elbo == run.evaluate(given, split="train", n_samples=5).elbo
+
+
+def observed_rows() -> tuple[Tensor, Tensor]:
+    """Return rows of counts, one of zeros, and raw parameters (3, 4, 5) of a zinb."""
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.poisson(3.0, size=(4, 5))).double()
+    x[0] = 0
+    x[1, 2] = 4000
+    return x, torch.from_numpy(rng.normal(size=(4, 2, 5)))
+
+
+def zinb_of_scipy(x: float, mean: float, theta: float, logit: float) -> float:
+    """Return the mass of a zero-inflated negative binomial with this mean, by scipy."""
+    share = 1 / (1 + np.exp(-logit))
+    inner = mean / (1 - share)
+    of_rest = np.log1p(-share) + stats.nbinom.logpmf(x, theta, theta / (theta + inner))
+    return float(np.logaddexp(np.log(share), of_rest) if x == 0 else of_rest)
+
+
+def test_zero_inflation_is_a_mixture_by_scipy() -> None:
+    x, raw = observed_rows()
+    family = rp.families.NegativeBinomial(5, zero_inflated=True).double()
+    theta = torch.tensor([0.3, 1.0, 2.0, 7.0, 40.0]).double()
+    family.log_inverse_dispersion.data = theta.log()
+    found = family.distribution(raw).log_prob(x).detach()
+    for row, of_row, value in zip(x, raw, found, strict=True):
+        # The logit of an additional zero is -4 where the raw parameter is 0.
+        exact = sum(
+            zinb_of_scipy(*each)
+            for each in zip(
+                row.tolist(),
+                of_row[0].exp().tolist(),
+                theta.tolist(),
+                (of_row[1] - 4).tolist(),
+                strict=True,
+            )
+        )
+        assert float(value) == pytest.approx(exact, rel=1e-6)
+
+
+def test_draws_of_a_zinb_have_its_mean_and_its_zeros() -> None:
+    torch.manual_seed(0)
+    family = rp.families.NegativeBinomial(2, dispersion="learned", zero_inflated=True)
+    raw = torch.tensor([[2.0, 3.0], [1.0, 4.0], [4.0, 3.0]])  # log μ, log θ, logit + 4
+    p = family.distribution(raw)
+    draws = p.sample((40_000,))
+    torch.testing.assert_close(p.mean, raw[0].exp())
+    torch.testing.assert_close(draws.mean(0), raw[0].exp(), rtol=0.03, atol=0)
+    zeros = p.log_prob(torch.zeros(2)).exp()
+    both = (draws == 0).all(1).float().mean()
+    torch.testing.assert_close(both, zeros, rtol=0.1, atol=0.003)
+
+
+@pytest.mark.parametrize("name", ["poisson", "negative-binomial", "zinb"])
+def test_given_the_total_means_are_its_shares(name: str) -> None:
+    x, raw = observed_rows()
+    family = rp.families.likelihood(DataSpec((5,), "counts"), f"{name}-given-total").double()
+    raw = raw[:, : family.raw_shape[0]]
+    found = family.distribution(raw).log_prob(x).detach()
+    for row, of_row, value in zip(x, raw, found, strict=True):
+        share = np.exp(of_row[0].numpy()) / np.exp(of_row[0].numpy()).sum()
+        mean = np.maximum(row.sum().item(), 1e-6) * share
+        if name == "poisson":
+            exact = stats.poisson.logpmf(row.numpy(), mean).sum()
+        else:
+            logits = of_row[1].numpy() - 4 if name == "zinb" else np.full(5, -700.0)
+            pairs = zip(row.tolist(), mean, logits, strict=True)
+            exact = sum(zinb_of_scipy(v, m, 1.0, g) for v, m, g in pairs)
+        assert float(value) == pytest.approx(float(exact), rel=1e-6, abs=1e-5)
+
+
+def test_draws_given_the_total_have_the_totals_of_the_training_data() -> None:
+    torch.manual_seed(0)
+    family = rp.families.Poisson(3, library_size="observed")
+    family.start_totals(torch.tensor([[10.0, 0.0, 0.0], [0.0, 0.0, 1000.0]]).repeat(500, 1))
+    p = family.distribution(torch.zeros(200, 1, 3))
+    totals = p.sample((20,)).sum(-1).flatten()
+    near = (totals < 40) | (totals > 800)
+    assert near.float().mean() > 0.98
+    assert (totals < 40).float().mean() == pytest.approx(0.5, abs=0.05)
+    torch.testing.assert_close(p.mean.sum(-1), torch.full((200,), 505.0), rtol=0.01, atol=0)
+    larger = p.expand(torch.Size([2, 200]))
+    x = torch.ones(200, 3)
+    torch.testing.assert_close(larger.log_prob(x), p.log_prob(x).expand(2, -1))
+
+
+def test_the_total_of_a_single_entry_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"library_size='observed': an event of shape \(1,\)"):
+        rp.families.Poisson(1, library_size="observed")
+    with pytest.raises(OptionError, match="unknown library_size 'learned'"):
+        rp.families.Poisson(3, library_size="learned")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["poisson-given-total", "zinb", "zinb-given-total"])
+def test_likelihoods_of_counts_train_and_are_loaded_again(name: str, tmp_path: Path) -> None:
+    data = from_arrays(cells(), support="counts", validation=0)
+    run = quick_fit(
+        rp.variants.vae(data.spec, likelihood=name), data, epochs=2, out=tmp_path / "run"
+    )
+    found = run.evaluate(cells(32), n_samples=5)
+    is_given = name.endswith("given-total")
+    assert found.is_likelihood is not is_given
+    assert (found.bits_per_dim is None) is is_given
+    if is_given:
+        assert "counts given their total" in str(found.note)
+    again = rp.load(tmp_path / "run")
+    torch.testing.assert_close(again.sample(8, seed=0), run.sample(8, seed=0))
+    lowest, highest = cells().sum(1).aminmax()
+    if is_given:
+        totals = again.latent_model.decoder.family.totals
+        assert totals.aminmax() == (lowest, highest)
+    assert again.encode(cells(4)).shape == (4, 20)

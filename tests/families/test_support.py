@@ -36,7 +36,11 @@ FITS = {
     "real": GAUSSIANS,
     "categorical": {"categorical"},
     "tokens": {"categorical"},
-    "counts": {"negative-binomial", "poisson"},
+    "counts": {
+        f"{name}{given}"
+        for name in ("negative-binomial", "poisson", "zinb")
+        for given in ("", "-given-total")
+    },
     "mixed": {"mixed"},
 }
 VALUES = {

@@ -92,6 +92,7 @@ def train(variant: Variant, options: Any, given: Collection[str]) -> Run:
     own = {name: value for name, value in vars(options.model).items() if name in given}
     searched = [name for name in SEARCHED if own.get(name) == AUTO]
     values = {k: v for k, v in own.items() if k not in searched}
+    values.setdefault("condition", data.spec.condition)  # of data that come with covariates
     values |= {"variant": variant.name, "seed": seed}
 
     def made(spec: DataSpec, latent_dim: int | None = None, beta: float | None = None) -> Recipe:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.errors import DataError, unknown
+from reparam.spec import listed_names
 
 Array = Tensor | NDArray[Any]
 
@@ -296,8 +297,9 @@ def in_order(table: object, names: Sequence[str], name: str = "x") -> Any:
     lacking = [column for column in names if column not in found]
     if lacking:
         raise DataError(
-            f"{name} lacks the column {lacking[0]!r}, and has {', '.join(found)}: give a DataFrame "
-            "with the columns of the training data, or an array with its columns in their order"
+            f"{name} lacks the column {lacking[0]!r}, and has {listed_names(found)}: give a "
+            "DataFrame with the columns of the training data, or an array with its columns in "
+            "their order"
         )
     return table_of(table, name).select(list(names)).to_native()  # type: ignore[union-attr]
 

@@ -13,6 +13,9 @@ from reparam.utils.files import as_path
 ARRAYS = (".npy", ".npz")
 """The endings of files of NumPy."""
 
+CELLS = (".h5ad",)
+"""The endings of files of AnnData."""
+
 _PROSE = (".txt",)
 """The endings of files that may be text as well as a table."""
 
@@ -46,14 +49,16 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     ending = place.with_suffix("").suffix.lower() if place.suffix == ".gz" else place.suffix.lower()
     if ending in ARRAYS:
         return "array"
+    if ending in CELLS:
+        return "anndata"
     if ending in _PROSE:
         return "table" if _is_table(place) else "text"
     if ending in DELIMITED or ending in COLUMNAR:
         return "table"
     raise DataError(
         f"{place} ends in {ending or 'nothing'}: files of {', '.join((*DELIMITED, *COLUMNAR))} "
-        f"(tables), {', '.join(ARRAYS)} (arrays), .txt (text) and folders of images are read, so "
-        "convert or rename it"
+        f"(tables), {', '.join(ARRAYS)} (arrays), {', '.join(CELLS)} (AnnData), .txt (text) and "
+        "folders of images are read, so convert or rename it"
     )
 
 
@@ -70,7 +75,7 @@ def is_place(name: str) -> bool:
 
 
 def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
-    """Return a data set of a file or folder: a table, arrays, images or text.
+    """Return a data set of a file or folder: a table, arrays, cells, images or text.
 
     Arguments:
         path: The file or folder, whose ending tells its kind.

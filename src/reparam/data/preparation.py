@@ -26,7 +26,7 @@ from reparam.data.image_set import ImageSet
 from reparam.data.registry import SOURCES
 from reparam.data.transforms import Identity, Pixels, Transform
 from reparam.errors import DataError, OptionError
-from reparam.spec import Condition, DataSpec, Support
+from reparam.spec import Condition, DataSpec, Support, listed_names
 
 FAR = 10.0
 """Values further outside the training range than this multiple of it have another scale."""
@@ -150,8 +150,8 @@ class Preparation:
             )
         if () != theirs.columns != own.columns != ():
             raise OptionError(
-                f"{data.name!r} has the columns {', '.join(theirs.columns)}, and the model was "
-                f"trained on {', '.join(own.columns)}: give the same in the same order"
+                f"{data.name!r} has the columns {listed_names(theirs.columns)}, and the model was "
+                f"trained on {listed_names(own.columns)}: give the same in the same order"
             )
         if isinstance(data.transform, Identity):
             for split, part in data.splits.items() if own.schema is None else ():
@@ -340,8 +340,8 @@ def spec_mismatch(recipe: DataSpec, data: DataSpec) -> str | None:
         )
     if () != data.columns != recipe.columns != ():
         return (
-            f"it was built for the columns {', '.join(recipe.columns)}, and {data.name!r} has "
-            f"{', '.join(data.columns)}"
+            f"it was built for the columns {listed_names(recipe.columns)}, and {data.name!r} has "
+            f"{listed_names(data.columns)}"
         )
     if recipe.given_covariates and data.covariates != recipe.covariates:
         own_names, names = (", ".join(spec.covariates) or "none" for spec in (recipe, data))

@@ -104,6 +104,8 @@ def load(
     decimal: str | None = None,
     mapped: bool | None = None,
     cache: bool | None = None,
+    layer: str | None = None,
+    covariates: Sequence[str] | None = None,
 ) -> Dataset:
     """Return a data set by the name of its source; an option that is None has its default.
 
@@ -133,10 +135,11 @@ def load(
         test_share: The fraction of the user's own data that is the test split; 0.1 by default.
         size: The height and width of the images of a folder; 64 by default.
         image_channels: 1 for grey and 3 for RGB images of a folder; the images' own by default.
-        target: The column of a table that holds the labels; none by default.
+        target: The column of a table, or of ``obs`` of AnnData, that holds the labels; none by
+            default.
         schema: A YAML file with the kinds of some columns of a table: see ``load_table``.
         missing: ``left-out`` (default) or ``as-value``: what missing values of a table are.
-        support: The set that contains every entry of arrays: see ``from_arrays``.
+        support: The set that contains every entry of arrays or of AnnData: see ``from_arrays``.
         na_values: Further cells of a table of text that are missing values, such as ``unknown``.
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
@@ -148,6 +151,9 @@ def load(
         cache: Whether the images of a folder, or the rows of a Parquet or Arrow file, are encoded
             once into a file of the cache, which stays on the disk and is read in blocks; by default
             only a table whose numbers take more than a quarter of the free memory.
+        layer: The layer of AnnData that holds raw counts; X by default.
+        covariates: The columns of ``obs`` of AnnData that the model is conditioned on, such as the
+            batch; none by default.
 
     Raises:
         OptionError: An unknown name, an option that the source does not have, or a value out of
@@ -186,6 +192,8 @@ def load(
         "decimal": decimal,
         "mapped": mapped,
         "cache": cache,
+        "layer": layer,
+        "covariates": covariates,
     }
     given = {option: value for option, value in options.items() if value is not None}
     source = SOURCES[current_name(name)]

@@ -11,6 +11,7 @@ from reparam.distributions import (
     ContaminatedNormal,
     ContinuousBernoulli,
     CrossEntropy,
+    GivenTotal,
     RoundedNormal,
     Spiked,
     Standardized,
@@ -52,6 +53,11 @@ def cross_entropy(context: DiagnosticContext) -> Finding:
     if normalized:
         name = type(base_distribution(normalized[0])).__name__
         return Evidence(f"{name} is normalized").fine("log p(x | z) is a log-probability")
+    given = [p for p, _ in found if isinstance(base_distribution(p), GivenTotal)]
+    if given:
+        return Evidence("each row is scored given its own total").fine(
+            "log p(x | z, total) is comparable with other likelihoods given the total only"
+        )
     x = context.unseen.x
     grey = float(((x > 0) & (x < 1)).double().mean())
     evidence = Evidence(f"{grey:.1%} of the pixels lie between 0 and 1", share_grey=grey)

@@ -18,6 +18,7 @@ from reparam.distributions.flow import Flow as Flow
 from reparam.distributions.gaussians import GaussianMixture as GaussianMixture
 from reparam.distributions.gaussians import OptimalNormal as OptimalNormal
 from reparam.distributions.gaussians import TriangularNormal as TriangularNormal
+from reparam.distributions.given_total import GivenTotal as GivenTotal
 from reparam.distributions.hypersphere import (
     HypersphericalUniform as HypersphericalUniform,
 )
@@ -36,6 +37,7 @@ from reparam.distributions.queries import detached as detached
 from reparam.distributions.queries import is_normalized as is_normalized
 from reparam.distributions.queries import mean_or_mode as mean_or_mode
 from reparam.distributions.queries import rsample as rsample
+from reparam.distributions.queries import unnormalized_because as unnormalized_because
 from reparam.distributions.rounded import ContaminatedNormal as ContaminatedNormal
 from reparam.distributions.rounded import RoundedMixture as RoundedMixture
 from reparam.distributions.rounded import RoundedNormal as RoundedNormal

@@ -114,6 +114,7 @@ class CrossEntropy(Parametric):
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012
     support = constraints.unit_interval
     is_normalized = False
+    unnormalized_because = "cross-entropy on grey values"
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
         self.logits = logits

@@ -2,9 +2,11 @@ r"""Distributions of counts, by the logarithms of their parameters: Poisson and 
 
 .. math:: \mathrm{Var}[x] = \mu \quad\text{and}\quad \mathrm{Var}[x] = \mu + \mu^2 / \theta
 
-Terms are summed in float64, because they cancel where counts are large.
+Terms are summed in float64, because they cancel where counts are large. Of a count of 0 there is
+one term, in the precision of the parameters: most counts of genes and words are 0.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -25,8 +27,8 @@ class Poisson(Parametric):
 
     .. math:: \log p(x) = x \log \mu - \mu - \log x!
 
-    The parameter is log μ, and the terms are summed in float64: for a count of a million they are
-    above 10⁷ and cancel, which costs a nat in float32.
+    The parameter is log μ, and the terms of counts above 0 are summed in float64: for a count of a
+    million they are above 10⁷ and cancel, which costs a nat in float32.
 
     Arguments:
         log_rate: log μ, with shape (\*, *event).
@@ -55,9 +57,7 @@ class Poisson(Parametric):
 
     def _log_prob(self, value: Tensor) -> Tensor:
         """Return log p of each count, in nats."""
-        x, log_rate = upcast(value), upcast(self.log_rate)
-        log_prob = x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
-        return log_prob.to(self.log_rate.dtype)
+        return _by_count(value, -self.log_rate.exp(), _log_poisson, self.log_rate)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, as floating-point numbers."""
@@ -66,9 +66,14 @@ class Poisson(Parametric):
             return torch.poisson(rate.clamp(max=_LARGEST_RATE))
 
 
-_STIRLING, _POISSON = 5.0, 90.0
+def _log_poisson(x: Tensor, log_rate: Tensor) -> Tensor:
+    """Return log p of counts above 0 in nats, in float64."""
+    return x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
+
+
+_STIRLING, _LARGEST_THETA = 5.0, 80.0
 """The smallest log θ at which Stirling's series is used, whose error there is below 1e-9, and the
-largest: above it the distribution is a Poisson in every digit."""
+largest log θ: above it the distribution is a Poisson in every digit."""
 
 
 class NegativeBinomial(Parametric):
@@ -125,17 +130,10 @@ class NegativeBinomial(Parametric):
 
     def _log_prob(self, value: Tensor) -> Tensor:
         """Return log p of each count, in nats."""
-        x, log_mean = upcast(value), upcast(self.log_mean)
-        log_theta = upcast(self.log_inverse_dispersion).clamp(max=_POISSON)
-        theta, log_odds = log_theta.exp(), log_mean - log_theta
-        ways = torch.lgamma(x + theta) - torch.lgamma(theta)
-        small = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
-        # log Γ(x + θ) / Γ(θ) by Stirling's series, where the difference of both would cancel.
-        series = (1 / (x + theta) - 1 / theta) / 12 - ((x + theta) ** -3 - theta**-3) / 360
-        gap = (x / theta).log1p() - log_odds.exp().log1p()
-        large = (x + theta) * gap - 0.5 * (x / theta).log1p() - x + x * log_mean + series
-        log_prob = torch.where(log_theta > _STIRLING, large, small) - torch.lgamma(x + 1)
-        return log_prob.to(self.log_mean.dtype)
+        log_mean = self.log_mean
+        log_theta = self.log_inverse_dispersion.clamp(max=_LARGEST_THETA)
+        of_zero = -log_theta.exp() * softplus(log_mean - log_theta)
+        return _by_count(value, of_zero, _log_negative_binomial, log_mean, log_theta)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, as floating-point numbers."""
@@ -145,3 +143,39 @@ class NegativeBinomial(Parametric):
             share = shape.sample(torch.Size(sample_shape)).log() - log_theta
             rate = Poisson(upcast(self.log_mean) + share, validate_args=False)
             return rate.sample().to(self.log_mean.dtype)
+
+
+def _log_negative_binomial(x: Tensor, log_mean: Tensor, log_theta: Tensor) -> Tensor:
+    """Return log p of counts above 0 in nats, in float64."""
+    theta, log_odds = log_theta.exp(), log_mean - log_theta
+    ways = torch.lgamma(x + theta) - torch.lgamma(theta)
+    small = ways - theta * softplus(log_odds) - x * softplus(-log_odds)
+    # log Γ(x + θ) / Γ(θ) by Stirling's series, where the difference of both would cancel.
+    last, first = 1 / (x + theta), 1 / theta
+    series = (last - first) / 12 - (last * last * last - first * first * first) / 360
+    gap = (x / theta).log1p() - log_odds.exp().log1p()
+    large = (x + theta) * gap - 0.5 * (x / theta).log1p() - x + x * log_mean + series
+    return torch.where(log_theta > _STIRLING, large, small) - torch.lgamma(x + 1)
+
+
+def _by_count(
+    x: Tensor, of_zero: Tensor, of_other: Callable[..., Tensor], *parameters: Tensor
+) -> Tensor:
+    r"""Return log p of counts in nats, with the type of ``of_zero``.
+
+    On a CPU the terms of other counts than 0 are computed for these alone; other devices would have
+    to wait for their number.
+
+    Arguments:
+        x: The counts, with shape (\*, *batch).
+        of_zero: log p(0), with the shape of the batch.
+        of_other: A function from counts and parameters, in float64, to log p.
+        parameters: The parameters, with the shape of the batch.
+    """
+    x, of_zero, *given = torch.broadcast_tensors(x, of_zero, *parameters)
+    if x.device.type != "cpu":
+        others = of_other(upcast(x), *map(upcast, given))
+        return torch.where(x == 0, of_zero, others.to(of_zero.dtype))
+    places = x.flatten().nonzero()[:, 0]
+    found = of_other(*(upcast(each.flatten()[places]) for each in (x, *given)))
+    return of_zero.flatten().index_copy(0, places, found.to(of_zero.dtype)).view(x.shape)

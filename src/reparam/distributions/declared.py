@@ -24,6 +24,9 @@ class DeclaredDistribution(Distribution, ABC):
     is_normalized: ClassVar[bool] = True
     """Whether ``log_prob`` is the logarithm of a density or mass that sums to one."""
 
+    unnormalized_because: ClassVar[str] = ""
+    """What ``log_prob`` is where it is not normalized, in a few words."""
+
     mean_is_value: bool = True
     """Whether the mean is a value of the distribution; where it is not, ``mode`` is one."""
 

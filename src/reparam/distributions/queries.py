@@ -37,6 +37,19 @@ def is_normalized(distribution: Distribution) -> bool:
     return not isinstance(single, DeclaredDistribution) or single.is_normalized
 
 
+def unnormalized_because(distribution: Distribution) -> str:
+    """Return in a few words what a ``log_prob`` is that is not normalized; "" where it is.
+
+    >>> from reparam.distributions import CrossEntropy
+    >>> unnormalized_because(CrossEntropy(torch.zeros(3)))
+    'cross-entropy on grey values'
+    """
+    single = base_distribution(distribution)
+    if not isinstance(single, DeclaredDistribution) or single.is_normalized:
+        return ""
+    return single.unnormalized_because or type(single).__name__
+
+
 def mean_or_mode(distribution: Distribution) -> Tensor:
     """Return the mean of a distribution, or its mode where the mean is not one of its values.
 

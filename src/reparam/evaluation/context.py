@@ -249,6 +249,11 @@ class Context:
         return self.kind.normalized if self.is_directed else self.draws.decoder.normalized
 
     @property
+    def unnormalized_because(self) -> str:
+        """What the log-probability of x is where it is not normalized, in a few words."""
+        return "" if self.is_directed else self.draws.decoder.unnormalized_because
+
+    @property
     def is_discrete(self) -> bool:
         """Whether it is the logarithm of a probability, and not of a density."""
         return self.kind.discrete if self.is_directed else self.draws.decoder.discrete

@@ -13,6 +13,7 @@ from reparam.families.bounded import Deterministic as Deterministic
 from reparam.families.bounded import Uniform as Uniform
 from reparam.families.categorical import Categorical as Categorical
 from reparam.families.categorical import QuantizedGray as QuantizedGray
+from reparam.families.counts import Counts as Counts
 from reparam.families.counts import NegativeBinomial as NegativeBinomial
 from reparam.families.counts import Poisson as Poisson
 from reparam.families.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic

@@ -23,6 +23,7 @@ from reparam.utils.files import (
     remove_unfinished,
     write_atomic,
     write_error,
+    yaml_text,
 )
 
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
@@ -127,10 +128,7 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, object]) -> None:
         """Write the configuration of a run, in place of the one that is there."""
-        import yaml
-
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_atomic(self.config_file, text)
+        write_atomic(self.config_file, yaml_text(config))
 
     def config(self) -> dict[str, Any]:
         """Return the configuration.

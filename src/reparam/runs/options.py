@@ -40,7 +40,7 @@ class DataOptions:
 
     Arguments:
         data: The name of a data set, which 'reparam data' lists; or the user's own file or folder:
-            a table (CSV, TSV, Parquet, Arrow), arrays (.npy, .npz), images or text.
+            a table (CSV, TSV, Parquet, Arrow), arrays (.npy, .npz), cells (.h5ad), images or text.
         data_dir: The folder that holds the data set's folder; no other place is searched then.
         binarize: How grey images become binary; the default depends on the data set.
         dequantize: Whether uniform noise makes pixel levels continuous.
@@ -57,11 +57,12 @@ class DataOptions:
         size: The height and width that images of a folder are resized to; 64 by default.
         image_channels: The channels of images of a folder: 1 for grey, 3 for RGB; those of the
             files by default.
-        target: The column of a table that holds the labels; it is then no part of x.
+        target: The column of a table, or of obs of AnnData, that holds the labels; it is then no
+            part of x.
         schema: A YAML file with the kinds of some columns of a table, such as 'age: count'.
         missing: What missing values of a table are: left-out of the likelihood (default), or
             as-value, values that samples have too.
-        support: The set that contains every entry of arrays.
+        support: The set that contains every entry of arrays or of AnnData.
         na_values: Further cells of a table of text that are missing values, such as unknown.
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
@@ -73,6 +74,8 @@ class DataOptions:
         cache: Whether the images of a folder, or the rows of a Parquet or Arrow file, are encoded
             once into a file of the cache, which stays on the disk and is read in blocks; by default
             only a large table.
+        layer: The layer of AnnData that holds raw counts; X by default.
+        covariates: The columns of obs of AnnData that the model is conditioned on, such as batch.
     """
 
     data: str = "digits"
@@ -100,6 +103,8 @@ class DataOptions:
     decimal: str | None = None
     mapped: bool | None = None
     cache: bool | None = None
+    layer: str | None = None
+    covariates: Sequence[str] | None = None
 
     def load(self) -> Dataset:
         """Return the data set.

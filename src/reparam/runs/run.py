@@ -19,6 +19,7 @@ from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
 from reparam.data.preparation import Preparation, far_from, preparation_of
+from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import read_arrays
 from reparam.data.tables import READING, Table, backend_of, read_table, to_frame
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
@@ -172,8 +173,8 @@ class Run:
         """Return all examples in a file, prepared as the training data were.
 
         Arguments:
-            path: A table, for a run on one; arrays; or a file or folder of the same kind as the
-                run's own data.
+            path: A table, for a run on one; arrays; cells of AnnData; or a file or folder of the
+                same kind as the run's own data.
 
         Raises:
             DataError: A file that cannot be read, or that the training data could not be.
@@ -184,6 +185,10 @@ class Run:
         if kind == "array":
             x, y, _ = read_arrays(path)
             return cast(Dataset, self.prepared(x if y is None else (x, y)))
+        if kind == "anndata":
+            options = self._recorded.get("data") or {}
+            names = self._recorded.get("class_names") or ()
+            return cast(Dataset, self.prepared(given_cells(path, options, names)))
         return self.dataset(path=path)
 
     def table(self, path: str | Path) -> Table:

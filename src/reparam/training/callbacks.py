@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reparam.batch import Batch
 from reparam.errors import ReparamError
-from reparam.families import CrossEntropy
+from reparam.families import Counts, CrossEntropy
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import as_latent, is_latent
 from reparam.pictures import grid, save, side_by_side
@@ -156,9 +156,11 @@ def _score(event: Event) -> str:
     # The cross-entropy of gray pixels is no likelihood, and cannot be compared with an ELBO.
     is_likelihood = not any(isinstance(m, CrossEntropy) for m in event.model.modules())
     kind = "" if is_likelihood else "cross-entropy "
+    counts = [m for m in event.model.modules() if isinstance(m, Counts)]
+    given = " given the total" if any(m.library_size is not None for m in counts) else ""
     if "elbo" in event.row:
-        return f"{kind}ELBO {event.row['elbo']:.2f}"
-    return f"{kind}log-likelihood {event.row['reconstruction']:.2f}"
+        return f"{kind}ELBO{given} {event.row['elbo']:.2f}"
+    return f"{kind}log-likelihood{given} {event.row['reconstruction']:.2f}"
 
 
 class TensorBoard(Callback):

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import UnionType
@@ -126,6 +126,26 @@ def read_json(path: str | Path) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def yaml_text(values: Mapping[str, Any]) -> str:
+    """Return plain values as YAML without aliases, which ``read_yaml`` does not read.
+
+    Arguments:
+        values: The values; one object may be at several places.
+
+    Example:
+        >>> names = ["a"]
+        >>> yaml_text({"x": names, "y": names})
+        'x:\\n- a\\ny:\\n- a\\n'
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    return str(yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: str | Path) -> Any:

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from reparam.batch import Batch, to_device
 from reparam.data import Dataset
 from reparam.data.columns import N_ROWS, collinear_columns, columns, rows_seen
-from reparam.families import Family, Gaussian, Mixed
+from reparam.families import Counts, Family, Gaussian, Mixed
 from reparam.models.conditional import Conditional, family_of
 from reparam.models.factor_analysis import LEAST_NOISE, FactorAnalysis, cross_validated
 from reparam.models.latent import LatentModel
@@ -49,6 +49,8 @@ def start_milestones(model: nn.Module, start_at_mean: bool) -> tuple[Milestone, 
     elif family is not None and family.standardize is not None:
         n_examples = N_ROWS if family.standardize.per_entry else 5000
         found = (Milestone(start_scale, n_examples=n_examples, first_batch=True),)
+    if isinstance(family, Counts) and family.library_size is not None:
+        found = (*found, Milestone(start_totals, n_examples=N_ROWS, first_batch=True))
     if model.standardize_condition is not None:
         found = (*found, Milestone(start_condition, n_examples=N_ROWS, first_batch=True))
     if isinstance(model.prior, StartsAtData):
@@ -147,6 +149,11 @@ def _start_quantities(family: Family, x: Tensor, n_columns: int) -> None:
         family.start_constant(found.is_constant)
         family.start_components(len(x), n_columns)
         family.start_spikes(found.spike_share)
+
+
+def start_totals(model: LatentModel, examples: Batch) -> None:
+    """Set the totals that draws of counts have."""
+    cast(Counts, family_of(model.decoder)).start_totals(model.as_event(examples.x))
 
 
 def start_condition(model: LatentModel, examples: Batch) -> None:

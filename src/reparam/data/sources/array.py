@@ -5,6 +5,7 @@ values, and finds their support and their checksum.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,17 +143,59 @@ def load_array(
     if y is not None and y.shape == (len(x),):
         _, y = np.unique(y, return_inverse=True)
     support = support or ("counts" if are_counts else None)
-    order = np.random.default_rng(seed).permutation(len(x))
-    n_test = int(len(x) * share)
-    test, train = np.sort(order[:n_test]), np.sort(order[n_test:])
-    n_validation = validation_size(validation or 0, len(train))
-    given: dict[str, Any] = {"support": support, "name": file.stem, "validation": n_validation}
-    held = (x[test], y[test]) if y is not None else x[test]
-    data = from_arrays(
-        x[train], None if y is None else y[train], test=held if n_test else None, seed=seed, **given
+    data, n_validation = with_test(
+        x,
+        y,
+        support=support,
+        name=file.stem,
+        validation=validation,
+        test_share=share,
+        seed=seed,
     )
     options |= {"support": support, "validation": n_validation, "mapped": False}
     return told(data, options)
+
+
+def with_test(
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    covariates: Mapping[str, NDArray[Any]] | None = None,
+    *,
+    support: Support | None,
+    name: str,
+    validation: int | float | None,
+    test_share: float,
+    seed: int,
+) -> tuple[Dataset, int]:
+    """Return arrays in memory as data with a random test split, and the number of validation rows.
+
+    Arguments:
+        x: The examples, with shape (N, *shape).
+        y: Their labels, with shape (N,).
+        covariates: Their covariates by name, each with shape (N,).
+        support: See ``from_arrays``.
+        name: The name of the data.
+        validation: See ``load_array``.
+        test_share: The fraction of the examples that is the test split.
+        seed: The seed of the choice of examples.
+    """
+    order = np.random.default_rng(seed).permutation(len(x))
+    n_test = int(len(x) * test_share)
+    n_validation = validation_size(validation or 0, len(x) - n_test)
+
+    def rows(places: NDArray[Any]) -> dict[str, Any]:
+        beside = None if covariates is None else {k: v[places] for k, v in covariates.items()}
+        return {"x": x[places], "y": None if y is None else y[places], "covariates": beside}
+
+    data = from_arrays(
+        **rows(np.sort(order[n_test:])),
+        test=rows(np.sort(order[:n_test])) if n_test else None,
+        support=support,
+        name=name,
+        validation=n_validation,
+        seed=seed,
+    )
+    return data, n_validation
 
 
 def mapped_array(

@@ -25,7 +25,12 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal, Normal
 
 from reparam.batch import Batch, in_chunks, to_device
-from reparam.distributions import Chain, base_distribution, is_normalized
+from reparam.distributions import (
+    Chain,
+    base_distribution,
+    is_normalized,
+    unnormalized_because,
+)
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import ShapeError, SupportError, unknown
 from reparam.evaluation.figure import Figure
@@ -252,9 +257,9 @@ def bidirectional(
         p = model.likelihood(z, c)
         if not is_normalized(p):
             raise SupportError(
-                "the decoder's log-density is not normalized (cross-entropy on grey values), so "
-                "that no data can be drawn from it to anneal both ways: use "
-                "likelihood='continuous-bernoulli', or binary data"
+                f"the decoder's log-density is not normalized ({unnormalized_because(p)}), so that "
+                "no data can be drawn from it to anneal both ways: use a normalized likelihood, "
+                "such as the default of the data"
             )
         x = p.sample()
         bounds: list[Tensor] = []

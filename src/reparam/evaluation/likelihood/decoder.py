@@ -12,6 +12,7 @@ from reparam.distributions import (
     QuantizedCategorical,
     base_distribution,
     is_normalized,
+    unnormalized_because,
 )
 from reparam.isolation import Workers
 from reparam.models.latent import LatentModel
@@ -27,11 +28,13 @@ class Decoder(NamedTuple):
         floats: The approximate number of floats of one z, its log-density included.
         normalized: Whether log p(x | z) is the logarithm of a density or mass.
         discrete: Whether it is that of a mass.
+        unnormalized_because: What log p(x | z) is where it is not normalized.
     """
 
     floats: int
     normalized: bool
     discrete: bool
+    unnormalized_because: str = ""
 
     @property
     def is_mass(self) -> bool:
@@ -55,7 +58,7 @@ def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> D
     >>> from reparam.spec import DataSpec
     >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
     >>> inspect_decoder(model, torch.zeros(1, 1, 2))
-    Decoder(floats=1456, normalized=True, discrete=True)
+    Decoder(floats=1456, normalized=True, discrete=True, unnormalized_because='')
     """
     widest = [0]
 
@@ -75,7 +78,7 @@ def inspect_decoder(model: LatentModel, z: Tensor, c: Tensor | None = None) -> D
     # A layer holds its input and its output, a log-density about four temporaries.
     entries = max(1, p.event_shape.numel())
     floats = 3 * max(widest[0], entries) + 4 * entries
-    return Decoder(floats, is_normalized(p), is_discrete(p))
+    return Decoder(floats, is_normalized(p), is_discrete(p), unnormalized_because(p))
 
 
 def is_discrete(p: Distribution) -> bool:

@@ -82,8 +82,8 @@ class Bound(Metric):
 
 
 NO_LIKELIHOOD = (
-    "the decoder's log-density is not normalized (cross-entropy on grey values), so this is no "
-    "likelihood: importance sampling bounds no likelihood, and bits per dimension do not exist"
+    "the decoder's log-density is not normalized ({why}), so this is no likelihood of x: "
+    "importance sampling bounds no likelihood of x, and bits per dimension do not exist"
 )
 
 A_DENSITY = (
@@ -155,7 +155,8 @@ class Likelihood(Metric):
         facts: dict[str, Any] = {"is_likelihood": context.is_normalized}
         if context.bits_offset is None:
             nature, facts["n_rounded"] = _nature(context)
-            facts["note"] = nature if context.is_normalized else NO_LIKELIHOOD
+            why = context.unnormalized_because or "one of its factors is not"
+            facts["note"] = nature if context.is_normalized else NO_LIKELIHOOD.format(why=why)
         likelihood = Figure.mean(context.log_likelihood)
         if context.is_directed:
             warnings = not_finite(log_likelihood=likelihood)
