@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.errors import DataError, unknown
+from reparam.utils.files import reason
 
 Array = Tensor | NDArray[Any]
 
@@ -200,7 +201,7 @@ def table_of(values: object, name: str) -> Any | None:
             return nw.from_native(table, eager_only=True)
     except nw.exceptions.NarwhalsError as error:
         raise DataError(
-            f"{name} is a table that cannot be read ({first_line(error)}): give an array of its "
+            f"{name} is a table that cannot be read ({reason(error)}): give an array of its "
             "numbers, as .to_numpy() returns"
         ) from error
     return None

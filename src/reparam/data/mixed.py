@@ -13,6 +13,7 @@ from reparam.data.arrays import as_tensor
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
 from reparam.data.dataset import Dataset, Split
 from reparam.data.infer import (
+    MOST_LISTED,
     Override,
     column_of,
     missing_in,
@@ -200,8 +201,9 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
     notes = [*table.notes, f"columns: {said}"]
     ignored = [column for column in schema.columns if column.kind == "ignored"]
     if ignored:
-        listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:6])
-        more = f"; and {len(ignored) - 6} more" if len(ignored) > 6 else ""
+        listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:MOST_LISTED])
+        n_more = len(ignored) - MOST_LISTED
+        more = f"; and {n_more:,} more" if n_more > 0 else ""
         notes.append(f"left out: {listed}{more}")
     n_missing = {
         c.name: int(missing_in(table.columns[c.name]).sum())

@@ -174,12 +174,15 @@ def has_type(value: object, kind: Any) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Return the reason of a failed access to a file in a few words.
+    """Return the reason of a failed access to a file in a few words, as a part of a sentence.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
     'No such file or directory'
+    >>> reason(ValueError("No footer.\\nIs it damaged?"))
+    'No footer; Is it damaged?'
     """
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(said.split()).rstrip(".").replace(". ", "; ")
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
