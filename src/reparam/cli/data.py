@@ -45,7 +45,7 @@ class InspectOptions:
     delimiter: str | None = None
     header: bool | None = None
     encoding: str | None = None
-    skip_damaged: bool = False
+    skip_damaged: bool | None = None
     na_values: tuple[str, ...] = ()
     decimal: str | None = None
 
@@ -73,7 +73,7 @@ def print_report(options: InspectOptions) -> None:
         delimiter=options.delimiter,
         header=options.header,
         encoding=options.encoding,
-        skip_damaged=options.skip_damaged,
+        skip_damaged=bool(options.skip_damaged),
         na_values=options.na_values,
         decimal=options.decimal,
     )

@@ -384,9 +384,10 @@ def decoded(path: Path, encoding: str | None = None) -> bytes:
         raise DataError(f"{path} cannot be read ({reason(error)}): give another file") from error
     mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
     name = encoding or (_MARKS[mark] if mark is not None else "utf-8")
-    if mark is None and b"\0" in data[:_N_BYTES]:
+    if mark is None and encoding is None and b"\0" in data[:_N_BYTES]:
         raise DataError(
-            f"{path} holds bytes that are no text: give a file of CSV, or name its kind"
+            f"{path} holds bytes that are no text: give a file of text, or its encoding, such as "
+            "encoding='utf-16-le'"
         )
     try:
         text = data.decode(name)

@@ -179,6 +179,8 @@ def load_array(
     """
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
+    if support is not None and support not in KNOWN:
+        raise unknown("support", str(support), KNOWN)
     file = as_path(path)
     options: dict[str, Any] = {
         "name": "array",
@@ -209,14 +211,17 @@ def load_array(
     n_validation = validation_size(validation or 0, len(train))
     given: dict[str, Any] = {"support": support, "name": file.stem, "validation": n_validation}
     held = (x[test], y[test]) if y is not None else x[test]
-    data = from_arrays(
-        x[train],
-        None if y is None else y[train],
-        test=held if n_test else None,
-        seed=seed,
-        n_classes=len(classes) or None,
-        **given,
-    )
+    try:
+        data = from_arrays(
+            x[train],
+            None if y is None else y[train],
+            test=held if n_test else None,
+            seed=seed,
+            n_classes=len(classes) or None,
+            **given,
+        )
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
     data = replace(data, class_names=classes)
     options |= {"support": support, "validation": n_validation, "mapped": False}
     return told(data, options)
@@ -237,8 +242,6 @@ def mapped_array(
     Raises:
         DataError: A file that cannot be mapped, or values that ``from_arrays`` refuses.
     """
-    if support is not None and support not in KNOWN:
-        raise unknown("support", str(support), KNOWN)
     found = header_of(file)
     if len(found) < 2:
         raise DataError(f"{file} has {len(found)} row: give two examples or more")
