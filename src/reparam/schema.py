@@ -160,11 +160,11 @@ class Column:
         unseen = np.isnan(found) & ~missing
         if unseen.any():
             row = int(unseen.argmax())
-            classes = [str(v) for v in self.values[:_MOST_LISTED]]
-            more = "" if self.n_values <= _MOST_LISTED else ", ..."
+            shown = values[row] if isinstance(values[row], str) else float(values[row])
+            classes = _some([str(v) for v in self.values])
             raise DataError(
-                f"{what} is {values[row]!r} in row {row}, and the training data have "
-                f"{', '.join(classes)}{more}: give one of these, leave the cell empty, or drop "
+                f"{what} is {shown!r} in row {row}, and the training data have "
+                f"{classes}: give one of these, leave the cell empty, or drop "
                 "the row"
             )
         return found
@@ -330,7 +330,7 @@ class Schema:
         lacking = [name for name in self.names if name not in table]
         if lacking:
             raise DataError(
-                f"{where} lacks the column {lacking[0]!r}, and has {', '.join(table) or 'none'}: "
+                f"{where} lacks the column {lacking[0]!r}, and has {_some(list(table))}: "
                 "give a table with the columns of the training data"
             )
         return np.stack([c.encode(table[c.name], where) for c in self.features], axis=1)
@@ -408,6 +408,12 @@ class Schema:
 _DEFAULTS: dict[str, Any] = {
     f.name: [] if f.name == "values" else f.default for f in fields(Column)
 }
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and an ellipsis if there are more."""
+    more = ", ..." if len(names) > _MOST_LISTED else ""
+    return (", ".join(names[:_MOST_LISTED]) or "none") + more
 
 
 def plain(value: object) -> Value | None:

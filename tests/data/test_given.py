@@ -230,7 +230,7 @@ FIELDS = np.zeros(4, dtype=[("height", "f4"), ("n", "i4")])
         (pd.DataFrame({"a": [1.0], "name": ["x"]}), r"no column to learn from.*name: one value"),
         (pl.DataFrame({"a": [None, None]}), "no column to learn from.*all values are missing"),
         (pd.DataFrame({"a": [1.0, None]}), "no column to learn from.*one value beside missing"),
-        (pd.DataFrame({"a": ["x", [1]]}), "mixed values"),
+        (pd.DataFrame({"a": ["x", [1]]}), "several types"),
         (pd.DataFrame({"a": ["x", None], "b": [1.0, np.inf]}), "column 'b'.*infinite in row 1"),
         (pl.DataFrame({"a": [1.0]}).lazy(), "LazyFrame"),
         (torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), "nested"),

@@ -317,8 +317,8 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
     ("empty.csv", "", {}, ["empty.csv", "no rows"]),
     ("blank.csv", "\n\n\n", {}, ["blank.csv", "no rows"]),
     ("header.csv", "a,b\n", {}, ["header.csv", "no rows"]),
-    ("ragged.csv", GOOD + "1.0,x,3\n", {}, ["row 32", "3 cells", "skip_bad_rows=True"]),
-    ("short.csv", NUMBERS + "1.0\n2.0,3\n", {}, ["row 32", "1 cells"]),
+    ("ragged.csv", GOOD + "1.0,x,3\n", {}, ["line 32", "3 cells", "skip_damaged=True"]),
+    ("short.csv", NUMBERS + "1.0\n2.0,3\n", {}, ["line 32", "1 cells"]),
     ("twice.csv", "a,a\n1,2\n", {}, ["two columns 'a'"]),
     ("latin.csv", "a,b\n1,caf\xe9\n".encode("latin-1"), {}, ["line 2", "0xe9", "encoding="]),
     ("zeros.csv", b"a,b\n1,\0\0\n", {}, ["zeros.csv", "no text"]),
@@ -535,9 +535,9 @@ def test_values_to_condition_on_are_those_of_the_data(given: dict[str, Any], sai
 def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path) -> None:
     place = tmp_path / "ragged.csv"
     place.write_text(GOOD + "1.0,x,3\n" + "2.5,y\n")
-    table = read_table(place, skip_bad_rows=True)
+    table = read_table(place, skip_damaged=True)
     assert len(table) == 31
-    assert "left out 1 rows" in " ".join(table.notes)
+    assert "left out 1 of 32 rows as damaged (line 32)" in " ".join(table.notes)
 
 
 def test_a_folder_or_nothing_is_no_table(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ class InspectOptions:
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
-        skip_bad_rows: Leave out rows with another number of cells.
+        skip_damaged: Leave out rows with another number of cells, or with a cell that does not fit
+            its column.
+        na_values: Further cells of a table of text that are missing values, such as unknown.
+        decimal: The mark before decimals in a table of text, '.' or ','; found by default.
     """
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
@@ -42,7 +45,9 @@ class InspectOptions:
     delimiter: str | None = None
     header: bool | None = None
     encoding: str | None = None
-    skip_bad_rows: bool = False
+    skip_damaged: bool | None = None
+    na_values: tuple[str, ...] = ()
+    decimal: str | None = None
 
 
 def preparation(images: ImageSet) -> str:
@@ -68,7 +73,9 @@ def print_report(options: InspectOptions) -> None:
         delimiter=options.delimiter,
         header=options.header,
         encoding=options.encoding,
-        skip_bad_rows=options.skip_bad_rows,
+        skip_damaged=bool(options.skip_damaged),
+        na_values=options.na_values,
+        decimal=options.decimal,
     )
     schema = schema_of(table, None if options.schema is None else read_schema(options.schema))
     report = inspect(table, schema, options.target)

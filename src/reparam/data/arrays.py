@@ -17,6 +17,7 @@ from torch import Tensor
 
 from reparam.errors import DataError, unknown
 from reparam.spec import listed_names
+from reparam.utils.files import reason
 
 Array = Tensor | NDArray[Any]
 
@@ -201,7 +202,7 @@ def table_of(values: object, name: str) -> Any | None:
             return nw.from_native(table, eager_only=True)
     except nw.exceptions.NarwhalsError as error:
         raise DataError(
-            f"{name} is a table that cannot be read ({first_line(error)}): give an array of its "
+            f"{name} is a table that cannot be read ({reason(error)}): give an array of its "
             "numbers, as .to_numpy() returns"
         ) from error
     return None

@@ -6,9 +6,10 @@ that spreadsheets write: ``1234.5``, ``1,234.5``, ``1234,5`` and ``1.234,5``.
 
 import gzip
 import re
+import sys
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from csv import reader
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.damaged import N_NAMED, left_out
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
 from reparam.utils.files import reason
@@ -32,13 +34,23 @@ DELIMITERS = (",", ";", "\t", "|", " ")
 """The characters that may separate cells, the first of several that fit first."""
 
 ALMOST = 0.9
-"""Of a column with such a share of numbers, the other cells are mistakes."""
+"""Of a column with such a share of numbers, or of dates, the other cells are mistakes."""
 
-FEWEST_NUMBERS = 10
-"""The least number of numbers of such a column."""
+FEWEST_FITTING = 10
+"""The least number of numbers or dates of such a column."""
 
-_N_LINES, _N_BYTES = 200, 1_000_000
-"""The number of lines and of bytes that delimiter and header are found from."""
+LARGEST_EXACT = 2**53
+"""Whole numbers up to this one are exact in double precision."""
+
+MOST_DECIMALS = 9
+"""More decimals than this are rounding errors of binary numbers."""
+
+_N_LINES, _N_BYTES, _N_CHARACTERS = 200, 1_000_000, 100_000
+"""The number of lines and of bytes that delimiter and header are found from, and the characters of
+each of these lines: the module csv refuses longer cells."""
+
+_N_SHOWN = 40
+"""The characters of a cell that a message shows."""
 
 _MARKS: Mapping[bytes, str] = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -60,8 +72,6 @@ _FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0
 _SIGNS = "$€£¥% \u00a0"
 """The signs of money and percent, and spaces, around a number."""
 
-_BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
-
 
 @dataclass
 class Cells:
@@ -77,9 +87,13 @@ class Cells:
     distinct: list[str]
     codes: NDArray[np.int64]
 
-    def first_row(self, place: int) -> int:
-        """Return the first row that has a cell."""
-        return int((self.codes == place).argmax())
+    def without(self, rows: NDArray[np.bool_]) -> "Cells":
+        """Return the column without some rows."""
+        kept = self.codes[~rows]
+        used = np.unique(kept[kept >= 0])
+        new = np.full(len(self.distinct) + 1, -1)
+        new[used] = np.arange(len(used))
+        return Cells(self.name, [self.distinct[i] for i in used], new[kept])
 
     def spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
         """Return a value for each row out of one for each distinct cell.
@@ -92,18 +106,52 @@ class Cells:
 
 
 @dataclass
+class Misfits:
+    """The cells of a column that do not fit the others.
+
+    Arguments:
+        rows: Whether the cell of each row is one, with shape (N,).
+        word: The first of them.
+        others: What the other cells are, and how many they are.
+    """
+
+    rows: NDArray[np.bool_]
+    word: str
+    others: str
+
+
+@dataclass
+class Values:
+    """One column of a file of text, with its type.
+
+    Arguments:
+        name: The name of the column.
+        values: float64 with NaN, ``datetime64`` with NaT, or objects that are text or None.
+        stored: Their type.
+        decimals: The decimals of numbers, where there are few.
+        notes: Remarks on how the cells were understood.
+        misfits: The cells that do not fit the others; None without any.
+    """
+
+    name: str
+    values: NDArray[Any]
+    stored: Stored
+    decimals: int | None = None
+    notes: list[str] = field(default_factory=list)
+    misfits: Misfits | None = None
+
+
+@dataclass
 class Text:
     """What a file of delimited text contains.
 
     Arguments:
         columns: The columns in their order.
-        first_line: The number of the line of the first row.
         decimal: The mark before decimals: a point or a comma.
         notes: Remarks on how the file was understood, and on rows that were left out.
     """
 
-    columns: list[Cells]
-    first_line: int
+    columns: list[Values]
     decimal: str
     notes: list[str] = field(default_factory=list)
 
@@ -115,10 +163,15 @@ def read_delimited(
     header: bool | None = None,
     na_values: Sequence[str] = (),
     encoding: str | None = None,
-    skip_bad_rows: bool = False,
+    skip_damaged: bool = False,
     decimal: str | None = None,
+    text_columns: Collection[str] = (),
+    mixed_columns: Collection[str] = (),
 ) -> Text:
     """Return the columns of a file of delimited text.
+
+    A row is damaged if it has another number of cells than the header, or a cell that is no number
+    or no date where nearly all of its column are.
 
     Arguments:
         path: The file.
@@ -127,28 +180,21 @@ def read_delimited(
         header: Whether the first line names the columns; when None it does if it has no numbers.
         na_values: Further cells that are missing values, beside ``MISSING``.
         encoding: The encoding, UTF-8 when None.
-        skip_bad_rows: Whether rows with another number of cells are left out.
+        skip_damaged: Whether damaged rows are left out, at most half of all.
         decimal: The mark before the decimals, a point or a comma; found in all columns when None.
+        text_columns: The columns that stay text, whatever their cells.
+        mixed_columns: The columns that are text where some of their cells are no numbers.
 
     Raises:
-        DataError: A file that is empty, no text or in another encoding, a row with another number
-            of cells, or columns with one name.
+        DataError: A file that is empty, no text or in another encoding, a damaged row, or columns
+            with one name.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
     missing = (*MISSING, *na_values)
     data = decoded(path, encoding)
     n_empty = len(data) - len(data.lstrip(b"\r\n"))
     n_lines = data[:n_empty].count(b"\n")
     data = data[n_empty:]
-    if data.count(b'"') % 2:
-        parts = data.split(b"\n")
-        line = next(i for i, part in enumerate(parts, 1) if part.count(b'"') % 2)
-        raise DataError(
-            f"{path} has a quotation mark in line {line + n_lines} that is not closed: close it, "
-            "or take it out"
-        )
+    _check_text(data, path, n_lines)
     lines = first_lines(data)
     if not lines:
         raise DataError(
@@ -156,11 +202,17 @@ def read_delimited(
         )
     if delimiter is not None and len(delimiter) != 1:
         raise OptionError(f"delimiter={delimiter!r}: give one character, such as ',' or a tab")
-    mark = delimiter or delimiter_of(lines)
+    likely = delimiter_of(lines)
+    mark = delimiter or likely
     if mark == " ":
         # Columns of fixed width have several spaces between them.
         data = re.sub(rb"[ \t]*\r?\n[ \t]*", b"\n", re.sub(rb"[ \t]+", b" ", data.strip()))
         lines = first_lines(data)
+    elif likely in lines[0] and not any(mark in line for line in lines):
+        raise OptionError(
+            f"delimiter={mark!r}: no line of {path} has this character, and {likely!r} separates "
+            "cells in all of them: leave delimiter out"
+        )
     rows = list(reader(lines, delimiter=mark, skipinitialspace=True))
     has_header = header if header is not None else is_header(rows, missing)
     names = [cell.strip() for cell in rows[0]] if has_header else []
@@ -169,10 +221,107 @@ def read_delimited(
     check_names(names, path)
     if has_header and len(rows) < 2:
         raise DataError(f"{path} has a header and no rows: give one row for each example")
-    bad: list[tuple[int, int]] = []
+    if decimal not in (None, ".", ","):
+        raise OptionError(f"decimal={decimal!r}: give '.' or ','")
+    table, ragged = _parsed(data, mark, names, has_header, path)
 
-    def ragged(row: csv.InvalidRow) -> str:
-        bad.append((row.number, row.actual_columns))
+    def line_of(record: int) -> int:
+        return n_lines + _line_of(data, record)
+
+    if len(ragged) > table.num_rows:
+        n_cells, n = Counter(ragged.values()).most_common(1)[0]
+        raise DataError(
+            f"line {line_of(0)} of {path} has {len(names)} cells, and {n:,} of the "
+            f"{table.num_rows + len(ragged):,} lines below it have {n_cells}: repair or delete it, "
+            "so that the first line names every column, or give the delimiter"
+        )
+    notes = [] if delimiter else [f"cells are separated by {mark!r}"] if mark != "," else []
+    if not has_header:
+        notes.append(
+            f"no header: the columns are {names[0]} to {names[-1]}; header=True if line 1 has names"
+        )
+    cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
+    found = decimal or decimal_mark([word for each in cells for word in each.distinct], mark)
+    columns = [values_of(each, each.name in text_columns, found) for each in cells]
+    wrong = {
+        v.name: v.misfits for v in columns if v.misfits is not None and v.name not in mixed_columns
+    }
+    is_wrong = np.zeros(table.num_rows, bool)
+    for misfits in wrong.values():
+        is_wrong |= misfits.rows
+    n_before, n_rows = int(has_header), table.num_rows + len(ragged)
+    kept = np.setdiff1d(np.arange(n_before, n_before + n_rows), [*ragged])
+    damaged = sorted([*ragged, *kept[is_wrong].tolist()])
+    if not damaged:
+        return Text(columns, found, notes)
+    if skip_damaged:
+        lines_left = [f"line {line_of(record)}" for record in damaged[: N_NAMED + 1]]
+        notes.append(left_out(lines_left, len(damaged), n_rows, "row", path))
+        sound = [each.without(is_wrong) for each in cells]
+        columns = [values_of(each, each.name in text_columns, found) for each in sound]
+        return Text(columns, found, notes)
+    first = damaged[0]
+    where = f"line {line_of(first)} of {path}"
+    if first == n_before:
+        where += ", the first row (units, or a second header?),"
+    elif first == n_before + n_rows - 1:
+        where += ", the last row (a footer?),"
+    more = f", and {len(damaged) - 1:,} more rows are damaged" if len(damaged) > 1 else ""
+    skip = "leave such rows out with skip_damaged=True"
+    if first in ragged:
+        raise DataError(
+            f"{where} has {ragged[first]} cells and the others have {len(names)}{more}: repair it "
+            f"(a cell that contains {mark!r} needs quotes) or delete it, or {skip}"
+        )
+    row = int(np.searchsorted(kept, first))
+    name, misfits = next((name, each) for name, each in wrong.items() if each.rows[row])
+    shown = misfits.word if len(misfits.word) <= _N_SHOWN else f"{misfits.word[:_N_SHOWN]}…"
+    as_names = "" if has_header or row > 0 else "set header=True if it names the columns, "
+    raise DataError(
+        f"{where} has {shown!r} in column {name!r}, and {misfits.others}{more}: {as_names}repair "
+        f"or delete it, name it as missing by na_values=[{shown!r}], {skip}, or make the column "
+        "categorical in a schema"
+    )
+
+
+def _check_text(data: bytes, path: Path, n_lines: int) -> None:
+    """Refuse a page of HTML, and a quotation mark that is not closed.
+
+    Arguments:
+        data: The text.
+        path: The file.
+        n_lines: The number of lines before the text.
+    """
+    if data[:20].lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError(f"{path} holds a page of HTML and no table: download the file itself")
+    if data.count(b'"') % 2:
+        parts = data.split(b"\n")
+        line = next(i for i, part in enumerate(parts, 1) if part.count(b'"') % 2)
+        raise DataError(
+            f"{path} has a quotation mark in line {line + n_lines} that is not closed: close it, "
+            "or take it out"
+        )
+
+
+def _parsed(
+    data: bytes, mark: str, names: Sequence[str], has_header: bool, path: Path
+) -> "tuple[pa.Table, dict[int, int]]":
+    """Return the cells of a text, and the number of cells of each record that has another one.
+
+    Arguments:
+        data: The text.
+        mark: The character between cells.
+        names: The names of the columns.
+        has_header: Whether the first record names the columns.
+        path: The file in messages.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    ragged: dict[int, int] = {}
+
+    def left(row: csv.InvalidRow) -> str:
+        ragged[row.number - 1] = row.actual_columns
         return "skip"
 
     try:
@@ -182,7 +331,7 @@ def read_delimited(
                 column_names=names, skip_rows=int(has_header), use_threads=False
             ),
             parse_options=csv.ParseOptions(
-                delimiter=mark, newlines_in_values=True, invalid_row_handler=ragged
+                delimiter=mark, newlines_in_values=True, invalid_row_handler=left
             ),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
@@ -195,28 +344,25 @@ def read_delimited(
         raise DataError(
             f"{path} cannot be read as a table ({reason(error)}): repair the file"
         ) from error
-    notes = [] if delimiter else [f"cells are separated by {mark!r}"] if mark != "," else []
-    if not has_header:
-        notes.append(
-            f"no header: the columns are {names[0]} to {names[-1]}; header=True if line 1 has names"
-        )
-    if bad:
-        number, n_cells = bad[0]
-        what = f"row {number} of {path} has {n_cells} cells and the others have {len(names)}"
-        more = f", and so have {len(bad) - 1:,} more rows" if len(bad) > 1 else ""
-        if not skip_bad_rows:
-            raise DataError(
-                f"{what}{more}: repair it (a cell that contains {mark!r} needs quotes), or leave "
-                "such rows out with skip_bad_rows=True"
-            )
-        notes.append(f"left out {len(bad):,} rows with another number of cells ({what})")
-    if table.num_rows == 0:
-        raise DataError(f"{path} has no rows of {len(names)} cells: give one row for each example")
-    cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
-    if decimal not in (None, ".", ","):
-        raise OptionError(f"decimal={decimal!r}: give '.' or ','")
-    found = decimal or decimal_mark([word for each in cells for word in each.distinct], mark)
-    return Text(cells, 1 + n_lines + int(has_header), found, notes)
+    return table, ragged
+
+
+def _line_of(data: bytes, record: int) -> int:
+    r"""Return the number of the line that a record of a text begins in.
+
+    Empty lines are no records, and a cell in quotation marks may have several lines.
+
+    >>> _line_of(b'a,b\n\n"1\n",2\n3,4\n', 1), _line_of(b'a,b\n\n"1\n",2\n3,4\n', 2)
+    (3, 5)
+    """
+    is_open, n_begun = False, 0
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        n_begun += bool(line) and not is_open
+        if n_begun > record:
+            return number
+        is_open ^= bool(line.count(b'"') % 2)
+    return len(lines)
 
 
 def decoded(path: Path, encoding: str | None = None) -> bytes:
@@ -238,9 +384,10 @@ def decoded(path: Path, encoding: str | None = None) -> bytes:
         raise DataError(f"{path} cannot be read ({reason(error)}): give another file") from error
     mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
     name = encoding or (_MARKS[mark] if mark is not None else "utf-8")
-    if mark is None and b"\0" in data[:_N_BYTES]:
+    if mark is None and encoding is None and b"\0" in data[:_N_BYTES]:
         raise DataError(
-            f"{path} holds bytes that are no text: give a file of CSV, or name its kind"
+            f"{path} holds bytes that are no text: give a file of text, or its encoding, such as "
+            "encoding='utf-16-le'"
         )
     try:
         text = data.decode(name)
@@ -262,7 +409,7 @@ def first_lines(data: bytes) -> list[str]:
     if len(head) < len(data):
         head = head[: head.rfind(b"\n") + 1] or head
     lines = head.decode(errors="ignore").splitlines()
-    return [line for line in lines if line.strip()][:_N_LINES]
+    return [line[:_N_CHARACTERS] for line in lines if line.strip()][:_N_LINES]
 
 
 def delimiter_of(lines: Sequence[str]) -> str:
@@ -335,68 +482,92 @@ def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cell
     return Cells(name, [words[i] for i in kept], new[places])
 
 
-def values_of(
-    cells: Cells,
-    place: object,
-    first_line: int = 1,
-    is_text: bool = False,
-    may_be_mixed: bool = False,
-    decimal: str = ".",
-) -> tuple[NDArray[Any], Stored, list[str]]:
-    """Return the values of a column of text, their type, and remarks.
-
-    They are float64 with NaN, ``datetime64`` with NaT, or objects that are text or None.
+def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values:
+    """Return a column with its type.
 
     Arguments:
         cells: The column.
-        place: The file in messages.
-        first_line: The number of the line of the first row.
         is_text: Whether the column stays text, whatever its cells.
-        may_be_mixed: Whether a column of which few cells are no numbers is text, and no mistake.
         decimal: The mark before decimals.
 
-    Raises:
-        DataError: A column of numbers in which a few cells are none.
-
     Example:
-        >>> values_of(Cells("a", ["1,5", "2"], np.array([0, 1, -1])), "x.csv", decimal=",")[0]
+        >>> values_of(Cells("a", ["1,5", "2"], np.array([0, 1, -1])), decimal=",").values
         array([1.5, 2. , nan])
     """
-    words, notes = cells.distinct, list[str]()
+    words, name, notes = cells.distinct, cells.name, list[str]()
+    text = cells.spread(np.array(words, object), None)
     if is_text:
-        return cells.spread(np.array(words, object), None), "text", notes
-    if any(set(words) == pair for pair in _BOOLEANS):
+        return Values(name, text, "text")
+    if {word.lower() for word in words} == {"true", "false"}:
         truth = np.array([word.lower() == "true" for word in words], float)
-        return cells.spread(truth, np.nan), "bool", notes
-    if words and all(map(_DATE.fullmatch, words)):
-        dates = _dates(words)
-        if dates is not None:
-            return cells.spread(dates, np.datetime64("NaT")), "date", notes
+        return Values(name, cells.spread(truth, np.nan), "bool")
+    is_date = [_DATE.fullmatch(word) is not None for word in words]
+    dates = _dates(words) if words and all(is_date) else None
+    if dates is not None:
+        return Values(name, cells.spread(dates, np.datetime64("NaT")), "date")
+    if any(is_date):
+        exists = [
+            fits and bool(_existing([word])) for fits, word in zip(is_date, words, strict=True)
+        ]
+        misfits = _misfits(cells, exists, "dates")
+        if misfits is not None:
+            return Values(name, text, "text", misfits=misfits)
+    if words and all(is_date):
         notes.append(
-            f"column {cells.name!r} has dates such as {words[0]!r}, whose day and month are not "
-            "clear: it is text; write them as 2024-01-31"
+            f"column {name!r} has dates such as {words[0]!r}, whose day and month are not clear: "
+            "it is text; write them as 2024-01-31"
         )
     read = [number_of(word, decimal) for word in words]
     is_number = [number is not None for number in read]
     if words and all(is_number) and not any(map(_ZEROS.fullmatch, words)):
-        numbers = np.array(read, float)
         is_whole = all(word.lstrip("+-").isdigit() for word in words)
+        rounded = next(filter(is_rounded, words), None) if is_whole else None
+        if rounded is not None:
+            notes.append(ROUNDED.format(name=name, value=rounded))
+            return Values(name, text, "text", notes=notes)
+        numbers = cells.spread(np.array(read, float), np.nan)
         written = next((word for word in words if not _PLAIN.fullmatch(word)), None)
         if written is not None:
             number = number_of(written, decimal)
-            notes.append(f"{written!r} in column {cells.name!r} is read as {number:.10g}")
-        return cells.spread(numbers, np.nan), "int" if is_whole else "float", notes
-    counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(words))
-    n_numbers, n = int(counts[np.array(is_number, bool)].sum()), int(counts.sum())
-    if not may_be_mixed and n_numbers >= FEWEST_NUMBERS and ALMOST <= n_numbers / n < 1:
-        other = is_number.index(False)
-        row = cells.first_row(other)
-        raise DataError(
-            f"column {cells.name!r} of {place} is {words[other]!r} in line {row + first_line}, and "
-            f"{n_numbers:,} of its {n:,} values are numbers: repair it, name it as missing by "
-            f"na_values=[{words[other]!r}], or make the column categorical in a schema"
-        )
-    return cells.spread(np.array(words, object), None), "text", notes
+            notes.append(f"{written!r} in column {name!r} is read as {number:.10g}")
+        n_decimals = decimals_of(words, decimal)
+        few = n_decimals if n_decimals <= MOST_DECIMALS else None
+        return Values(name, numbers, "int" if is_whole else "float", few, notes)
+    return Values(name, text, "text", notes=notes, misfits=_misfits(cells, is_number, "numbers"))
+
+
+def _misfits(cells: Cells, fits: Sequence[bool], what: str) -> Misfits | None:
+    """Return the cells that are not what nearly all are; None where most are not, or all are.
+
+    Arguments:
+        cells: The column.
+        fits: Whether each distinct cell is what nearly all may be.
+        what: What these are.
+    """
+    good = np.append(np.array(fits, bool), True)[cells.codes]
+    n, n_wrong = int((cells.codes >= 0).sum()), int((~good).sum())
+    if n_wrong == 0 or n - n_wrong < max(FEWEST_FITTING, ALMOST * n):
+        return None
+    word = cells.distinct[cells.codes[int(good.argmin())]]
+    return Misfits(~good, word, f"{n - n_wrong:,} of its {n:,} values are {what}")
+
+
+ROUNDED = (
+    "column {name!r} has whole numbers such as {value}, which double precision rounds: it is text; "
+    "write them as 1.5e18 to learn them as a quantity"
+)
+"""The remark on a column of numbers that are identifiers."""
+
+
+def is_rounded(word: str) -> bool:
+    """Return whether double precision rounds a whole number.
+
+    >>> is_rounded("9007199254740993"), is_rounded("9007199254740994")
+    (True, False)
+    """
+    if len(word) <= len(str(LARGEST_EXACT)) - 1:
+        return False
+    return len(word) > sys.float_info.max_10_exp or int(word) != float(word)
 
 
 def is_number(cell: str) -> bool:
@@ -495,26 +666,33 @@ def _dates(words: Sequence[str]) -> NDArray[Any] | None:
     >>> _dates(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
     '2024-01-31'
     """
+    possible = _existing(words)
+    # Dates with points have the day first.
+    if len(possible) == 2 and all("." in word[:3] for word in words):
+        return possible["day first"]
+    return next(iter(possible.values())) if len(possible) == 1 else None
+
+
+def _existing(words: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return dates in each order of year, month and day in which all of them exist."""
     parts = []
     for word in words:
         found = _DATE.fullmatch(word)
         if found is None:
-            return None
-        first, mark, second, third, time = found.groups()
-        parts.append((mark, (first, second, third), time or "00:00"))
-    orders = [_in_order(parts, order) for order in _FIELDS]
-    possible = [dates for dates in orders if dates is not None]
-    # Dates with points have the day first.
-    if len(possible) == 2 and all(mark == "." for mark, *_ in parts):
-        return orders[1]
-    return possible[0] if len(possible) == 1 else None
+            return {}
+        first, _, second, third, time = found.groups()
+        parts.append(((first, second, third), time or "00:00"))
+    orders = {name: _in_order(parts, order) for name, order in _FIELDS.items()}
+    return {name: dates for name, dates in orders.items() if dates is not None}
 
 
-def _in_order(parts: Sequence[tuple[str, tuple[str, ...], str]], order: str) -> NDArray[Any] | None:
+def _in_order(
+    parts: Sequence[tuple[tuple[str, ...], str]], order: tuple[int, ...]
+) -> NDArray[Any] | None:
     """Return dates with their fields in an order; None if one of them does not exist."""
     found = []
-    for _, numbers, time in parts:
-        year, month, day = (numbers[i] for i in _FIELDS[order])
+    for numbers, time in parts:
+        year, month, day = (numbers[i] for i in order)
         if len(year) != 4 or max(len(month), len(day)) > 2:
             return None
         try:

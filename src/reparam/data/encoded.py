@@ -107,7 +107,7 @@ def _readable(path: Path) -> Iterator[Any]:
 
     try:
         if path.suffix.lower() in PARQUET:
-            with parquet.ParquetFile(path) as opened:
+            with parquet.ParquetFile(path, page_checksum_verification=True) as opened:
                 yield opened
         else:
             with pa.memory_map(str(path)) as source:

@@ -46,7 +46,12 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         raise DataError(f"{place} is no file or folder: {fix}")
     if place.is_dir():
         return "images"
-    ending = place.with_suffix("").suffix.lower() if place.suffix == ".gz" else place.suffix.lower()
+    is_packed = place.suffix.lower() == ".gz"
+    ending = place.with_suffix("").suffix.lower() if is_packed else place.suffix.lower()
+    if is_packed and (ending not in DELIMITED or (ending in _PROSE and not _is_table(place))):
+        raise DataError(
+            f"{place} is compressed, and only tables of text are read so: unpack it with gunzip"
+        )
     if ending in ARRAYS:
         return "array"
     if ending in CELLS:

@@ -8,12 +8,13 @@ import os
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush
 from pathlib import Path
 
+from reparam.data.damaged import counted, listed
 from reparam.errors import DataError
 from reparam.utils.files import as_path, reason
 
@@ -46,9 +47,6 @@ REASONS = {
     "beside": "beside the folders of the splits",
 }
 """The reasons for leaving files out, as they follow the number of files in a note."""
-
-N_NAMED = 3
-"""The largest number of files that a note names."""
 
 
 @dataclass(frozen=True, order=True)
@@ -262,25 +260,6 @@ def printable(name: str) -> str:
         return name
     escaped = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
-
-
-def listed(names: Collection[str]) -> str:
-    """Return the first few names, and an ellipsis if there are more.
-
-    >>> listed(["a", "b"]), listed(["a", "b", "c", "d"])
-    ('a, b', 'a, b, c, …')
-    """
-    some = list(names)[:N_NAMED]
-    return ", ".join([*some, *(["…"] if len(names) > N_NAMED else [])])
-
-
-def counted(n: int, what: str) -> str:
-    """Return a number of things in words.
-
-    >>> counted(1, "file"), counted(2000, "file")
-    ('1 file', '2,000 files')
-    """
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> DataError:

@@ -18,6 +18,9 @@ from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value
 from reparam.utils.files import read_yaml, reason
 
+NO_VALUE = "all values are missing"
+"""The reason why a column without any value is ignored."""
+
 MOST_CLASSES = 1000
 """The largest number of classes of a column of text."""
 
@@ -36,6 +39,9 @@ LARGEST_NUMBER = 1e30
 
 DIGITS = 1e-3
 """The largest rounding error of float32, in standard deviations, of a column without an origin."""
+
+MOST_LISTED = 6
+"""The number of columns that a message lists with their reasons."""
 
 Override = Mapping[str, object]
 """What a user says of one column: fields of ``Column``."""
@@ -75,11 +81,16 @@ def schema_of(
     found = []
     for name in table.columns:
         column = column_of(table, name, given.get(name, {}))
-        as_value = bool(given.get(name, {}).get("missing_as_value", missing_as_value))
+        as_value = given.get(name, {}).get("missing_as_value", missing_as_value)
+        if not isinstance(as_value, bool):
+            raise OptionError(
+                f"missing_as_value of column {name!r} is {as_value!r}: give true or false"
+            )
         found.append(replace(column, missing_as_value=as_value and column.has_missing))
     schema = Schema(tuple(found))
     if not schema.features:
-        reasons = "; ".join(f"{c.name}: {c.reason}" for c in found)
+        reasons = "; ".join(f"{c.name}: {c.reason}" for c in found[:MOST_LISTED])
+        reasons += f"; and {len(found) - MOST_LISTED:,} more" if len(found) > MOST_LISTED else ""
         raise DataError(f"{table.name} has no column to learn from ({reasons}): give other columns")
     return schema
 
@@ -124,14 +135,20 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     if kind == "ignored":
         only = (plain_value(distinct[0], stored),) if len(distinct) == 1 else ()
         return replace(column, values=() if stored == "date" else only)
-    if kind in QUANTITIES:
-        _check_quantity(there, str(kind), what)
-        return _quantity(replace(column, kind=str(kind)), there, table.decimals.get(name))  # type: ignore[arg-type]
     classes: Any = override.get("values")
+    if classes is not None and not isinstance(classes, list | tuple):
+        raise OptionError(f"values of column {name!r}: give a list of classes")
+    wrong = [v for v in classes or () if not isinstance(v, str | int | float)]
+    if wrong:
+        raise OptionError(
+            f"values of column {name!r}: {wrong[0]!r} is no class; give text, numbers or booleans"
+        )
+    if kind in QUANTITIES:
+        column = replace(column, kind=str(kind), values=tuple(classes or ()))  # type: ignore[arg-type]
+        _check_quantity(there, str(kind), what)
+        return _quantity(column, there, table.decimals.get(name))
     if classes is None:
         classes = [plain_value(v, stored) for v in distinct]
-    elif not isinstance(classes, list | tuple):
-        raise OptionError(f"values of column {name!r}: give a list of classes")
     if stored == "date":
         raise DataError(f"{what} holds dates, which are no classes: make it date, or ignore it")
     return replace(column, kind=str(kind), values=tuple(classes))  # type: ignore[arg-type]
@@ -178,7 +195,7 @@ def inferred(
     """
     n, k = len(there), len(distinct)
     if n == 0:
-        return "ignored", "all values are missing"
+        return "ignored", NO_VALUE
     if k == 1:
         beside = "" if n == n_rows else " beside missing ones"
         return "ignored", f"one value{beside} ({str(distinct[0])[:40]})"

@@ -13,9 +13,11 @@ from reparam.data.arrays import as_tensor
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
 from reparam.data.dataset import Dataset, Split
 from reparam.data.infer import (
+    MOST_LISTED,
     Override,
     column_of,
     missing_in,
+    plain_value,
     refuse_infinite,
     schema_of,
     with_classes,
@@ -135,7 +137,10 @@ def from_table(
     if y is not None:
         labels = as_labels(y, len(table))
     if target is not None:
-        labels, classes = labels_of(table, target, (overrides or {}).get(target, {}))
+        if schema is None:
+            labels, classes = labels_of(table, target, (overrides or {}).get(target, {}))
+        else:
+            labels, classes = later_labels(table, target)
         table = table.without(target)
         overrides = {k: v for k, v in (overrides or {}).items() if k != target}
     places = {"train": np.arange(len(table))} if splits is None else splits
@@ -182,13 +187,41 @@ def labels_of(
     values = table.columns[target]
     if not column.is_class:
         n = len(np.unique(values[~missing_in(values)]))
+        fix = (
+            "leave it among the columns of x, or make it categorical in a schema"
+            if n > 1
+            else "give another column"
+        )
         raise DataError(
-            f"target={target!r}: the column has {n:,} different values and is {column.kind}; "
-            "labels are one of several classes, so leave it among the columns of x"
+            f"target={target!r}: the column of {table.name} has {n:,} different values and is "
+            f"{column.kind}; labels are one of several classes, so {fix}"
         )
     codes = column.encode(values, table.name)
     labels = torch.from_numpy(np.where(np.isnan(codes), UNLABELED, codes)).long()
     return labels, tuple(str(value) for value in column.values)
+
+
+def later_labels(table: Table, target: str) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the labels in a column of a table that a model was not trained on, as ``labels_of``.
+
+    The table may have one class alone.
+
+    Arguments:
+        table: The table.
+        target: The name of the column.
+
+    Raises:
+        OptionError: A column that does not exist.
+    """
+    if target not in table.columns:
+        raise unknown(f"column of {table.name}", target, table.columns)
+    values = table.columns[target]
+    there = ~missing_in(values)
+    distinct, codes = np.unique(values[there], return_inverse=True)
+    labels = np.full(len(values), UNLABELED)
+    labels[there] = codes
+    names = tuple(str(plain_value(value, table.stored[target])) for value in distinct)
+    return torch.from_numpy(labels).long(), names
 
 
 def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
@@ -200,8 +233,9 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
     notes = [*table.notes, f"columns: {said}"]
     ignored = [column for column in schema.columns if column.kind == "ignored"]
     if ignored:
-        listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:6])
-        more = f"; and {len(ignored) - 6} more" if len(ignored) > 6 else ""
+        listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:MOST_LISTED])
+        n_more = len(ignored) - MOST_LISTED
+        more = f"; and {n_more:,} more" if n_more > 0 else ""
         notes.append(f"left out: {listed}{more}")
     n_missing = {
         c.name: int(missing_in(table.columns[c.name]).sum())

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
 from reparam.data.delimited import (
+    LARGEST_EXACT,
+    MOST_DECIMALS,
+    ROUNDED,
     check_names,
-    decimals_of,
     read_delimited,
-    values_of,
 )
 from reparam.errors import DataError
 from reparam.schema import Stored
@@ -32,11 +33,8 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 COLUMNAR = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 """The endings of files of typed columns."""
 
-READING = ("na_values", "delimiter", "header", "encoding", "skip_bad_rows", "decimal")
+READING = ("na_values", "delimiter", "header", "encoding", "skip_damaged", "decimal")
 """The options of ``read_table`` that a run records."""
-
-MOST_DECIMALS = 9
-"""More decimals than this are rounding errors of binary numbers."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def read_table(
     header: bool | None = None,
     na_values: Sequence[str] = (),
     encoding: str | None = None,
-    skip_bad_rows: bool = False,
+    skip_damaged: bool = False,
     decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
@@ -94,7 +92,7 @@ def read_table(
         header: Whether the first line of text names the columns; found when None.
         na_values: Further cells of text that are missing values, beside ``delimited.MISSING``.
         encoding: The encoding of text; UTF-8 when None.
-        skip_bad_rows: Whether rows of text with another number of cells are left out.
+        skip_damaged: Whether damaged rows of text are left out, at most half: see ``delimited``.
         decimal: The mark before decimals in text, a point or a comma; found when None.
         text_columns: The columns of text that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
@@ -122,23 +120,19 @@ def read_table(
         header=header,
         na_values=na_values,
         encoding=encoding,
-        skip_bad_rows=skip_bad_rows,
+        skip_damaged=skip_damaged,
         decimal=decimal,
+        text_columns=text_columns,
+        mixed_columns=mixed_columns,
     )
-    columns: dict[str, NDArray[Any]] = {}
-    stored: dict[str, Stored] = {}
-    decimals: dict[str, int | None] = {}
-    notes = [*text.notes]
-    for cells in text.columns:
-        is_text = cells.name in text_columns
-        columns[cells.name], kind, more = values_of(
-            cells, place, text.first_line, is_text, cells.name in mixed_columns, text.decimal
-        )
-        stored[cells.name] = kind
-        notes += more
-        if kind in ("int", "float"):
-            decimals[cells.name] = _few(decimals_of(cells.distinct, text.decimal))
-    return Table(str(place), columns, stored, decimals, tuple(notes), text.decimal)
+    return Table(
+        str(place),
+        {column.name: column.values for column in text.columns},
+        {column.name: column.stored for column in text.columns},
+        {c.name: c.decimals for c in text.columns if c.stored in ("int", "float")},
+        (*text.notes, *(note for column in text.columns for note in column.notes)),
+        text.decimal,
+    )
 
 
 def of_frame(frame: object, name: str = "x") -> Table | None:
@@ -158,10 +152,22 @@ def of_frame(frame: object, name: str = "x") -> Table | None:
     try:
         arrow = _arrow_of(table)
     except Exception as error:  # Arrow has several classes of errors for values of mixed types
-        raise DataError(
-            f"{name} has a column of mixed values ({reason(error)}): give each column one type"
-        ) from error
+        raise _mixed(table, name, error) from error
     return of_arrow(arrow, name)
+
+
+def _mixed(table: Any, name: str, error: Exception) -> DataError:
+    """Return the error for a frame of narwhals that has a column of mixed values."""
+    for column in table.iter_columns():
+        kinds = sorted({type(v).__name__ for v in column.to_list() if v is not None})
+        try:
+            column.to_arrow()
+        except Exception:  # as above
+            return DataError(
+                f"column {column.name!r} of {name} holds values of several types "
+                f"({', '.join(kinds)}): give it one type"
+            )
+    return DataError(f"{name} is a table that cannot be read ({reason(error)}): convert it")
 
 
 def _arrow_of(table: Any) -> "pa.Table":
@@ -185,21 +191,29 @@ def of_arrow(table: "pa.Table", name: str) -> Table:
         DataError: No rows, columns of one name, or a column of nested values.
     """
     check_names(table.column_names, name)
+    notes = []
     if table.num_rows == 0 or table.num_columns == 0:
         raise DataError(
             f"{name} has {table.num_rows} rows of {table.num_columns} columns: give a table with "
             "one row for each example"
         )
+    import pyarrow as pa
+
     columns: dict[str, NDArray[Any]] = {}
     stored: dict[str, Stored] = {}
     decimals: dict[str, int | None] = {}
     for field in table.schema:
         what = f"column {field.name!r} of {name}"
-        values, kind = _values(table.column(field.name), what)
+        column = table.column(field.name)
+        rounded = _rounded(column)
+        if rounded is not None:
+            notes.append(ROUNDED.format(name=field.name, value=rounded))
+            column = column.cast(pa.string())
+        values, kind = _values(column, what)
         columns[field.name], stored[field.name] = values, kind
         if kind in ("int", "float"):
             decimals[field.name] = 0 if kind == "int" else _decimals(values)
-    return Table(name, columns, stored, decimals)
+    return Table(name, columns, stored, decimals, tuple(notes))
 
 
 def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
@@ -292,7 +306,9 @@ def _columnar(path: Path) -> "pa.Table":
 
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return parquet.read_table(path)
+            with parquet.ParquetFile(path, page_checksum_verification=True) as opened:
+                check_names(opened.schema_arrow.names, path)
+                return opened.read()
         try:
             return feather.read_table(path)
         except pa.ArrowInvalid:
@@ -337,6 +353,17 @@ def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]
     )
 
 
+def _rounded(column: "pa.ChunkedArray") -> int | None:
+    """Return the first whole number that double precision rounds; None without any."""
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type) or column.type.bit_width < 64:
+        return None
+    numbers = column.drop_null().to_numpy()
+    large = numbers[(numbers > LARGEST_EXACT) | (numbers < -LARGEST_EXACT)]
+    return next((n for n in large.tolist() if int(float(n)) != n), None)
+
+
 def _floats(column: "pa.ChunkedArray") -> NDArray[np.float64]:
     import pyarrow as pa
 
@@ -355,7 +382,3 @@ def _decimals(values: NDArray[np.float64]) -> int | None:
         if np.allclose(finite, finite.round(n), rtol=1e-12, atol=0):
             return n
     return None
-
-
-def _few(decimals: int) -> int | None:
-    return decimals if decimals <= MOST_DECIMALS else None

@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from reparam.data import Dataset, Split, of_frame
+from reparam.data.damaged import listed
+from reparam.data.infer import NO_VALUE
 from reparam.data.mixed import filled
 from reparam.data.tables import to_frame
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
 from reparam.schema import Schema
+from reparam.utils.terminal import note
 
 STEPS = 3000
 """The default number of steps: one of 20 draws costs as much as several of the ELBO."""
@@ -99,6 +102,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             y: Ignored.
         """
         data = self._fit_data(X, may_lack=True)
+        columns = () if data.spec.schema is None else data.spec.schema.columns
+        empty = [column.name for column in columns if column.reason == NO_VALUE]
+        if empty:
+            note(f"columns without any value stay empty: {listed(empty)}; drop them")
         options = {
             "n_importance": self.n_importance,
             "latent_dim": self.latent_dim,

@@ -67,7 +67,8 @@ class DataOptions:
         delimiter: The character between the cells of a table of text; found by default.
         header: Whether the first line of a table of text names the columns; found by default.
         encoding: The encoding of a table of text; UTF-8 by default.
-        skip_bad_rows: Whether rows of a table with another number of cells are left out.
+        skip_damaged: Leave out damaged images, and rows of a table of text with another number of
+            cells or with a cell that does not fit its column, at most half; an error by default.
         decimal: The mark before decimals in a table of text, '.' or ','; found by default.
         mapped: Whether an array in a file .npy stays on the disk and is read in blocks; by default
             if it is larger than a quarter of the free memory.
@@ -99,7 +100,7 @@ class DataOptions:
     delimiter: str | None = None
     header: bool | None = None
     encoding: str | None = None
-    skip_bad_rows: bool | None = None
+    skip_damaged: bool | None = None
     decimal: str | None = None
     mapped: bool | None = None
     cache: bool | None = None

@@ -43,7 +43,7 @@ def check_same(folder: RunFolder, config: Mapping[str, Any]) -> None:
         for part in ("objective", "optimizer", "scheduler")
         if before[part] != now.get(part)
     ]
-    spec = [
+    spec = _other_columns(before["spec"].get("schema"), now["spec"].get("schema")) or [
         f"data of {key} {_shown(before['spec'].get(key))} in the run, {_shown(value)} now"
         for key, value in now["spec"].items()
         # The name may be that of a folder or a file, which may have been moved. Older runs have no
@@ -78,6 +78,28 @@ def _other_examples(
         f"{folder.path} began with other batches of a loader: if its data or their order have "
         "changed, start a new run in another folder"
     )
+    return []
+
+
+def _other_columns(before: object, now: object) -> list[str]:
+    """Return the first difference of the columns of two tables, as a phrase; [] without any.
+
+    Arguments:
+        before: The columns of the run, as ``Schema.to_list`` returns them; None without any.
+        now: Those to go on with.
+    """
+    if not isinstance(before, list) or not isinstance(now, list):
+        return []
+    old, new = ({column["name"]: column for column in each} for each in (before, now))
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new or name not in old:
+            return [f"column {name!r} is {'not there now' if name in old else 'not in the run'}"]
+        for key in [*old[name], *new[name]]:
+            had, has = old[name].get(key), new[name].get(key)
+            if had != has:
+                return [
+                    f"column {name!r} has the {key} {_shown(had)} in the run, {_shown(has)} now"
+                ]
     return []
 
 

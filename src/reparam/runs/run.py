@@ -20,7 +20,7 @@ from reparam.data.files import kind_of_file
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.anndata import given_cells
-from reparam.data.sources.array import read_arrays
+from reparam.data.sources.array import labels_of, read_arrays
 from reparam.data.tables import READING, Table, backend_of, read_table, to_frame
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
@@ -165,7 +165,8 @@ class Run:
             options = {**options, "schema": self.spec.schema}
         found = data_sets.load(**options_like(options, name, data_dir, path))
         names = tuple(self._recorded.get("class_names") or ())
-        if self.spec.schema is not None and names and found.class_names:
+        has_own = self.spec.schema is not None or options.get("name") == "array"
+        if has_own and names and found.class_names:
             found = renumbered(found, names)
         return cast(Dataset, self.prepared(found))
 
@@ -184,7 +185,11 @@ class Run:
             return cast(Dataset, self.prepared(self.table(path)))
         if kind == "array":
             x, y, _ = read_arrays(path)
-            return cast(Dataset, self.prepared(x if y is None else (x, y)))
+            names = self._recorded.get("class_names") or ()
+            if y is None:
+                return cast(Dataset, self.prepared(x))
+            labels = labels_of(y, len(x), f"y of {path}", names)[0] if names else y
+            return cast(Dataset, self.prepared((x, labels)))
         if kind == "anndata":
             options = self._recorded.get("data") or {}
             names = self._recorded.get("class_names") or ()

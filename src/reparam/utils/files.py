@@ -155,7 +155,8 @@ def read_yaml(path: str | Path) -> Any:
 
     Raises:
         OSError: As of ``read_regular``.
-        ValueError: The file is not UTF-8, not YAML, nested too deeply, or has aliases.
+        ValueError: The file is not UTF-8, not YAML, nested too deeply, or has aliases, or a key
+            twice.
     """
     import yaml
 
@@ -165,12 +166,27 @@ def read_yaml(path: str | Path) -> Any:
             isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)
         ):
             raise ValueError("it has aliases (*name), which are not read: write the values out")
-        return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        _check_keys(root)
+        return None if root is None else loader.construct_document(root)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     # Values such as `!!int ""` raise Python errors inside the library.
     except (yaml.YAMLError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _check_keys(node: Any) -> None:
+    """Refuse a mapping of YAML that has a key twice, of which the library reads the last."""
+    if node is None or isinstance(node.value, str):
+        return
+    keys = [part[0].value for part in node.value if isinstance(part, tuple)]
+    twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+    if twice is not None:
+        raise ValueError(f"it has the key {twice!r} twice")
+    for part in node.value:
+        _check_keys(part[1] if isinstance(part, tuple) else part)
 
 
 def has_type(value: object, kind: Any) -> bool:
@@ -194,12 +210,15 @@ def has_type(value: object, kind: Any) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Return the reason of a failed access to a file in a few words.
+    """Return the reason of a failed access to a file in a few words, as a part of a sentence.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
     'No such file or directory'
+    >>> reason(ValueError("No footer.\\nIs it damaged?"))
+    'No footer; Is it damaged?'
     """
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(said.split()).rstrip(".").replace(". ", "; ")
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:

@@ -5,18 +5,19 @@ values, and finds their support and their checksum.
 """
 
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.data.checks import as_values, check_digits, check_finite, check_support
+from reparam.data.arrays import as_tensor
+from reparam.data.checks import UNLABELED, as_values, check_digits, check_finite, check_support
 from reparam.data.columns import rows_seen
 from reparam.data.dataset import Dataset, Split, check_share, validation_size, with_few_held
 from reparam.data.facts import Facts, facts_of, joined
@@ -37,6 +38,9 @@ TEST_SHARE = 0.1
 X_KEYS, Y_KEYS = ("x", "X", "data", "counts", "images"), ("y", "Y", "labels", "target")
 """The names of examples and labels in a file with several arrays, the first that is there first."""
 
+_MAGIC = b"\x93NUMPY"
+"""The first bytes of a file ``.npy``."""
+
 _SPARSE = ("data", "indices", "indptr", "shape")
 """The arrays of a matrix in compressed rows, as SciPy writes them."""
 
@@ -56,8 +60,11 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any
             stored = np.load(opened, allow_pickle=False)
             is_one = isinstance(stored, np.ndarray)
             found = {"x": stored} if is_one else {key: stored[key] for key in stored}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        why = "objects are not loaded" if "allow_pickle" in str(error) else reason(error)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        why = reason(error)
+        if "allow_pickle" in why:
+            is_array = file.read_bytes().startswith(_MAGIC) or zipfile.is_zipfile(file)
+            why = "objects are not loaded" if is_array else "it is in no format of NumPy"
         raise DataError(f"{file} cannot be read as arrays of NumPy ({why}): replace it") from error
     y = next((found[key] for key in Y_KEYS if key in found), None)
     if all(key in found for key in _SPARSE):
@@ -80,6 +87,54 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any
     return x, y, False
 
 
+def labels_of(
+    y: NDArray[Any], n: int, name: str, known: Sequence[str] = ()
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels as the numbers of their classes, -1 for NaN and -1, and the names of these.
+
+    Arguments:
+        y: Whole numbers or text, with shape (N,).
+        n: The number N of examples.
+        name: The name of the labels in messages.
+        known: The names of the classes in order; those of y when empty.
+
+    Raises:
+        DataError: Another number of labels, numbers that are not whole, or a class that is not
+            known.
+
+    Example:
+        >>> labels_of(np.array([3.0, 1.0, np.nan]), 3, "y")
+        (array([ 1,  0, -1]), ('1', '3'))
+    """
+    if y.shape != (n,):
+        raise DataError(
+            f"{name} has shape {y.shape} beside {n} examples: one label per example is needed"
+        )
+    values = y if y.dtype.kind == "U" else as_tensor(y, name).numpy()
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(n, bool)
+    if values.dtype.kind != "U":
+        missing |= values == UNLABELED
+        odd = ~missing & (values != np.round(values)) | np.isinf(values)
+        if odd.any():
+            row = int(odd.argmax())
+            raise DataError(
+                f"{name} is {values[row]:g} in row {row}: labels are one of several classes, as "
+                "text or whole numbers, so leave y out"
+            )
+    distinct, codes = np.unique(values[~missing], return_inverse=True)
+    names = tuple(str(v) if values.dtype.kind == "U" else str(int(v)) for v in distinct)
+    classes = tuple(known) or names
+    unseen = [each for each in names if each not in classes]
+    if unseen:
+        raise DataError(
+            f"{name} has the class {unseen[0]!r}, and the training data have {', '.join(classes)}: "
+            "leave these rows out"
+        )
+    found = np.full(n, UNLABELED)
+    found[~missing] = np.array([classes.index(each) for each in names], int)[codes]
+    return found, classes
+
+
 @numbers(seed=0)
 def load_array(
     path: str | os.PathLike[str],
@@ -92,7 +147,8 @@ def load_array(
 ) -> Dataset:
     """Return a data set of the arrays in a file of NumPy.
 
-    Labels that are not numbered from 0 without gaps get such numbers, in their order. A sparse
+    Labels, whole numbers or text, are numbered from 0 without gaps in their order, and keep their
+    names; NaN and -1 are unknown. A sparse
     matrix of whole numbers is counts.
 
     A mapped file stays on the disk. Training reads it in blocks in random order, each row once in
@@ -123,6 +179,8 @@ def load_array(
     """
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
+    if support is not None and support not in KNOWN:
+        raise unknown("support", str(support), KNOWN)
     file = as_path(path)
     options: dict[str, Any] = {
         "name": "array",
@@ -140,18 +198,27 @@ def load_array(
     x, y, are_counts = read_arrays(path)
     if x.ndim == 0 or len(x) < 2:
         raise DataError(f"{file} has x of shape {x.shape}: give two examples or more")
-    if y is not None and y.shape == (len(x),):
-        _, y = np.unique(y, return_inverse=True)
+    values = as_values(x, f"x of {file}")
+    if support is not None:
+        check_support(values, support, f"x of {file}")
+    classes: tuple[str, ...] = ()
+    if y is not None:
+        y, classes = labels_of(y, len(x), f"y of {file}")
     support = support or ("counts" if are_counts else None)
-    data, n_validation = with_test(
-        x,
-        y,
-        support=support,
-        name=file.stem,
-        validation=validation,
-        test_share=share,
-        seed=seed,
-    )
+    try:
+        data, n_validation = with_test(
+            x,
+            y,
+            support=support,
+            name=file.stem,
+            validation=validation,
+            test_share=share,
+            seed=seed,
+            n_classes=len(classes) or None,
+        )
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    data = replace(data, class_names=classes)
     options |= {"support": support, "validation": n_validation, "mapped": False}
     return told(data, options)
 
@@ -166,6 +233,7 @@ def with_test(
     validation: int | float | None,
     test_share: float,
     seed: int,
+    n_classes: int | None = None,
 ) -> tuple[Dataset, int]:
     """Return arrays in memory as data with a random test split, and the number of validation rows.
 
@@ -178,6 +246,7 @@ def with_test(
         validation: See ``load_array``.
         test_share: The fraction of the examples that is the test split.
         seed: The seed of the choice of examples.
+        n_classes: The number of classes; that of the labels when None.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     n_test = int(len(x) * test_share)
@@ -194,6 +263,7 @@ def with_test(
         name=name,
         validation=n_validation,
         seed=seed,
+        n_classes=n_classes,
     )
     return data, n_validation
 
@@ -213,8 +283,6 @@ def mapped_array(
     Raises:
         DataError: A file that cannot be mapped, or values that ``from_arrays`` refuses.
     """
-    if support is not None and support not in KNOWN:
-        raise unknown("support", str(support), KNOWN)
     found = header_of(file)
     if len(found) < 2:
         raise DataError(f"{file} has {len(found)} row: give two examples or more")

@@ -3,10 +3,9 @@ r"""A folder of the user's own images of any size, cropped to squares of one siz
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache as once
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,14 @@ import torch
 
 from reparam.data.cache import cached, write_rows
 from reparam.data.checks import UNLABELED
+from reparam.data.damaged import counted, left_out, listed
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.image_folder import (
     ENDINGS,
     SPLITS,
     ImageFile,
     ImageFolder,
-    counted,
     find_images,
-    listed,
     printable,
 )
 from reparam.data.registry import SOURCES, OwnFiles, told
@@ -52,6 +50,7 @@ class Decoding:
         files: The images.
         size: The height and width.
         image_channels: 1 for grey, 3 for RGB; when None all have 3.
+        skip_damaged: Whether files that cannot be read are left out.
 
     Raises:
         DataError: Files that are damaged, or whose levels have no known range, after the last one.
@@ -60,14 +59,16 @@ class Decoding:
     files: Sequence[ImageFile]
     size: int
     image_channels: int | None
+    skip_damaged: bool = False
     grey: list[str] = field(default_factory=list)
     """The names of the images whose pixels are grey."""
     framed: list[str] = field(default_factory=list)
     """The names of the files with further frames."""
+    damaged: list[tuple[ImageFile, Exception]] = field(default_factory=list)
+    """The images that cannot be read."""
 
     def __iter__(self) -> Iterator["np.ndarray[Any, np.dtype[np.uint8]]"]:
         """Yield the pixels of each image, with shape (C, size, size)."""
-        damaged = []
         for file in self.files:
             try:
                 with warnings.catch_warnings():
@@ -77,15 +78,15 @@ class Decoding:
                     pixels, more = _pixels(file, self.size, mode)
             # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
             except Exception as error:
-                damaged.append((file, error))
+                self.damaged.append((file, error))
                 continue
             if (pixels == pixels[..., :1]).all():
                 self.grey.append(file.name)
             if more:
                 self.framed.append(file.name)
             yield np.moveaxis(pixels, -1, 0)
-        if damaged:
-            raise _unreadable(damaged)
+        if self.damaged and not self.skip_damaged:
+            raise _unreadable(self.damaged)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,12 +96,25 @@ class Decoding:
     @property
     def is_grey(self) -> bool:
         """Whether all images are grey, and so need one channel only."""
-        return self.image_channels is None and len(self.grey) == len(self.files)
+        return self.image_channels is None and len(self.grey) == self.n_read
+
+    @property
+    def n_read(self) -> int:
+        """The number of images that could be read."""
+        return len(self.files) - len(self.damaged)
 
     @property
     def notes(self) -> list[str]:
-        """Notes on frames that were left out, and on grey images among others."""
+        """Notes on damaged files, on frames that were left out, and on grey images among others.
+
+        Raises:
+            DataError: More than half of the files are damaged.
+        """
         notes = []
+        if self.damaged:
+            names = sorted(file.name for file, _ in self.damaged)
+            folder = printable(str(os.path.commonpath([file.path.parent for file in self.files])))
+            notes.append(left_out(names, len(names), len(self.files), "image", folder))
         if self.framed:
             notes.append(
                 f"left out all but the first frame or page of {counted(len(self.framed), 'file')} "
@@ -108,53 +122,86 @@ class Decoding:
             )
         if self.image_channels is None and self.grey and not self.is_grey:
             notes.append(
-                f"{len(self.grey):,} of {len(self.files):,} images are grey "
+                f"{len(self.grey):,} of {self.n_read:,} images are grey "
                 f"({listed(sorted(self.grey))}) and get three channels, as the others have; "
                 "image_channels=1 makes all of them grey"
             )
         return notes
 
 
+@dataclass(frozen=True)
+class Images:
+    """The pixels of images, and those of them that are damaged.
+
+    Arguments:
+        splits: The pixels by split, uint8 with shape (N, C, size, size).
+        damaged: The images that were left out.
+        notes: Notes on files and frames that were left out, and on grey images among others.
+    """
+
+    splits: Mapping[str, Split]
+    damaged: Collection[ImageFile]
+    notes: Sequence[str]
+
+
 def read_images(
-    splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
-) -> tuple[dict[str, Split], list[str]]:
-    """Return the pixels of images, as squares of one size, and notes on their files.
+    splits: Mapping[str, Sequence[ImageFile]],
+    size: int,
+    image_channels: int | None = None,
+    skip_damaged: bool = False,
+) -> Images:
+    """Return the pixels of images, as squares of one size.
 
     Arguments:
         splits: The images by split.
         size: The height and width.
         image_channels: 1 for grey, 3 for RGB; when None 1 if all images are grey, else 3.
-
-    Returns:
-        The pixels by split, uint8 with shape (N, C, size, size). The notes are on frames that were
-        left out, and on grey images among others.
+        skip_damaged: Whether damaged files are left out, at most half.
 
     Raises:
         DataError: Files that are damaged, or whose levels have no known range.
         OptionError: A size whose pixels do not fit in memory.
     """
     files = [file for part in splits.values() for file in part]
-    found = Decoding(files, size, image_channels)
+    found = Decoding(files, size, image_channels, skip_damaged)
     try:
-        x = {
-            name: torch.empty(len(part), *found.shape, dtype=torch.uint8)
-            for name, part in splits.items()
-        }
+        x = torch.empty(len(files), *found.shape, dtype=torch.uint8)
     except RuntimeError as error:
         raise OptionError(
             f"size={size}: {len(files):,} images of shape {found.shape} do not fit in memory: give "
             "a smaller size, or cache=True to keep them in a file"
         ) from error
-    for row, pixels in zip(chain.from_iterable(x.values()), found, strict=True):
+    for row, pixels in zip(x, found, strict=False):
         row.copy_(torch.from_numpy(pixels))
+    damaged = {file for file, _ in found.damaged}
+    parts = x[: found.n_read].split([len(sound(part, damaged)) for part in splits.values()])
+    made = dict(zip(splits, parts, strict=True))
     if found.is_grey:
-        x = {name: pixels[:, :1].clone() for name, pixels in x.items()}
-    return {name: Split(pixels) for name, pixels in x.items()}, found.notes
+        made = {name: pixels[:, :1].clone() for name, pixels in made.items()}
+    return Images({name: Split(x) for name, x in made.items()}, damaged, found.notes)
+
+
+def sound(files: Sequence[ImageFile], damaged: Collection[ImageFile]) -> list[ImageFile]:
+    """Return the images of a split that are not damaged.
+
+    Raises:
+        DataError: None is left.
+    """
+    kept = [file for file in files if file not in damaged]
+    if not kept:
+        raise DataError(
+            f"none of {counted(len(files), 'image')} of one split can be read "
+            f"({listed([file.name for file in files])}): replace them"
+        )
+    return kept
 
 
 def cached_images(
-    splits: Mapping[str, Sequence[ImageFile]], size: int, image_channels: int | None = None
-) -> tuple[dict[str, Split], list[str]]:
+    splits: Mapping[str, Sequence[ImageFile]],
+    size: int,
+    image_channels: int | None = None,
+    skip_damaged: bool = False,
+) -> Images:
     """Return what ``read_images`` does, in a file of the cache that is mapped.
 
     The training images come first in the file, so that the others are not in the part that is
@@ -170,17 +217,23 @@ def cached_images(
             (stored_path(file.path.absolute()), stat.st_size, stat.st_mtime_ns)
             for file, stat in zip(files, stats, strict=True)
         ],
+        **({"skip_damaged": True} if skip_damaged else {}),
     }
 
     def make(path: Path) -> Mapping[str, Any]:
-        found, byte = Decoding(files, size, image_channels), np.dtype(np.uint8)
-        write_rows(path, (len(files), *found.shape), byte, found)
+        found, byte = Decoding(files, size, image_channels, skip_damaged), np.dtype(np.uint8)
+        # The size of the file is known once the damaged images are.
+        n = sum(1 for _ in found) if skip_damaged else len(files)
+        damaged, notes = {file for file, _ in found.damaged}, found.notes
+        found = Decoding([file for file in files if file not in damaged], size, image_channels)
+        write_rows(path, (n, *found.shape), byte, found)
         if found.is_grey:
             color = np.load(path, mmap_mode="r")
             grey = path.with_suffix(".grey")
-            write_rows(grey, (len(files), 1, size, size), byte, (row[:1] for row in color))
+            write_rows(grey, (n, 1, size, size), byte, (row[:1] for row in color))
             grey.replace(path)
-        return {"notes": found.notes}
+        numbers = [i for i, file in enumerate(files) if file in damaged]
+        return {"notes": notes if skip_damaged else found.notes, "damaged": numbers}
 
     def linked(path: Path) -> Mapping[str, Any]:
         path.unlink()
@@ -191,18 +244,21 @@ def cached_images(
     if image_channels is None:
         # The options of the data set state the number that was found.
         found = cached("images", {**key, "image_channels": found.mapped.shape[0]}, linked)
-    n_train = len(parts.pop("train"))
-    train = replace(found.mapped, n_held=len(files) - n_train)
+    damaged = {files[i] for i in found.facts.get("damaged", ())}
+    sizes = {name: len(sound(part, damaged)) for name, part in parts.items()}
+    n_train = sizes.pop("train")
+    train = replace(found.mapped, n_held=sum(sizes.values()))
     whole, start = found.mapped.tensor(), n_train
     made = {"train": Split(train.tensor(), mapped=train)}
-    for name, part in parts.items():
-        made[name] = Split(whole[start : start + len(part)])
-        start += len(part)
+    for name, n in sizes.items():
+        made[name] = Split(whole[start : start + n])
+        start += n
     told = (
         f"the decoded images are in {found.mapped.path}, which is mapped: training reads it in "
         "blocks in random order"
     )
-    return {name: made[name] for name in splits}, [*found.facts["notes"], told]
+    in_order = {name: made[name] for name in splits}
+    return Images(in_order, damaged, [*found.facts["notes"], told])
 
 
 def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
@@ -293,7 +349,11 @@ def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
     if others:
         names = listed([other.name for other, _ in others])
         message, fix = f"{message}, nor can {len(others):,} more ({names})", "replace them"
-    return DataError(f"{message}: {fix}, or take {fix.split()[-1]} out of the folder")
+    them = fix.split()[-1]
+    return DataError(
+        f"{message}: {fix}, take {them} out of the folder, or leave {them} out with "
+        "skip_damaged=True"
+    )
 
 
 @numbers(size=1)
@@ -306,6 +366,7 @@ def load_images(
     test_share: float | None = None,
     dequantize: bool = False,
     cache: bool = False,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """Return a data set of a folder of images, each cropped to a square and resized.
 
@@ -346,6 +407,8 @@ def load_images(
         dequantize: Whether uniform noise makes the 256 levels continuous.
         cache: Whether the images are decoded once into a file of the cache, which is mapped, for
             folders that are larger than memory or that are loaded often.
+        skip_damaged: Whether images that cannot be read are left out, at most half of all, and
+            named in the notes.
 
     Raises:
         DataError: A folder that is missing, cannot be read or has too few images, or images that
@@ -378,13 +441,16 @@ def load_images(
         )
     parts, division = _divided(folder, validation, test_share)
     read = cached_images if cache else read_images
-    pixels, notes = read(parts, size, image_channels)
+    found = read(parts, size, image_channels, skip_damaged)
     classes = folder.classes
     number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
     splits = {}
     for name, part in parts.items():
-        y = torch.tensor([number_of[folder.class_of(image)] for image in part]) if classes else None
-        splits[name] = replace(pixels[name], y=y)
+        images = sound(part, found.damaged)
+        y = None
+        if classes:
+            y = torch.tensor([number_of[folder.class_of(image)] for image in images])
+        splits[name] = replace(found.splits[name], y=y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
         (n_channels, size, size),
@@ -402,11 +468,12 @@ def load_images(
         **division,
         "dequantize": dequantize,
         "cache": cache,
+        "skip_damaged": skip_damaged or None,
     }
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
-    notes = [*folder.notes, *notes]
-    data = Dataset(folder.name, spec, splits, transform, class_names, notes=tuple(notes))
+    notes = (*folder.notes, *found.notes)
+    data = Dataset(folder.name, spec, splits, transform, class_names, notes=notes)
     return told(data, options)
 
 

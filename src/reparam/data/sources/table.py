@@ -37,7 +37,7 @@ def load_table(
     delimiter: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
-    skip_bad_rows: bool = False,
+    skip_damaged: bool = False,
     decimal: str | None = None,
     cache: bool | None = None,
 ) -> Dataset:
@@ -62,7 +62,9 @@ def load_table(
         delimiter: The character between cells of text; found when None.
         header: Whether the first line of text names the columns; found when None.
         encoding: The encoding of text; UTF-8 when None.
-        skip_bad_rows: Whether rows of text with another number of cells are left out.
+        skip_damaged: Whether damaged rows of text are left out, at most half of all, and named in
+            the notes: rows with another number of cells, or with a cell that is no number or date
+            where nearly all of its column are.
         decimal: The mark before decimals in text, ``.`` or ``,``; found when None.
         cache: Whether a file of Parquet or Arrow is encoded once into a file of the cache, which is
             mapped; when None it is if its numbers take more than a quarter of the free memory. The
@@ -96,7 +98,7 @@ def load_table(
         "delimiter": delimiter,
         "header": header,
         "encoding": encoding,
-        "skip_bad_rows": skip_bad_rows,
+        "skip_damaged": skip_damaged,
         "decimal": decimal,
     }
     mixed = (
