@@ -237,7 +237,7 @@ def test_counts_are_conditioned_on_their_batch(batch: str, tmp_path: Path) -> No
     data = from_arrays(**given, support="counts")  # type: ignore[arg-type]
     run = rp.fit(
         rp.variants.vae(data.spec, latent_dim=2, hidden=[16]),
-        data,
+        given if batch == "text" else given | {"x": x.long()},
         steps=400,
         lr=0.01,
         out=tmp_path / "run",

@@ -156,7 +156,7 @@ def _names(covariates: object) -> list[str]:
     return list(named) if is_named else []  # type: ignore[call-overload]
 
 
-def as_dataset(data: object) -> Dataset | Stream:
+def as_dataset(data: object, support: Support | None = None) -> Dataset | Stream:
     """Return any data that ``fit`` takes as a data set or a stream of batches.
 
     Arguments:
@@ -165,6 +165,7 @@ def as_dataset(data: object) -> Dataset | Stream:
             (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
             items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
             is iterated in every epoch, so that its augmentation counts.
+        support: The support of arrays, which have none of their own; found when None.
 
     Raises:
         DataError: Anything else, or data that ``from_arrays`` refuses.
@@ -183,8 +184,10 @@ def as_dataset(data: object) -> Dataset | Stream:
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
     x, y, covariates = read(data)
-    rows = of_rows(x, y) if covariates is None else None
-    return from_arrays(x, y, covariates=covariates) if rows is None else rows
+    rows = of_rows(x, y) if covariates is None and support is None else None
+    if rows is not None:
+        return rows
+    return from_arrays(x, y, covariates=covariates, support=support)
 
 
 def in_support(data: Dataset, support: Support) -> Dataset:

@@ -496,7 +496,9 @@ def _recipe_and_data(
             f"model of type {type(model).__name__}: give a recipe, such as "
             "variants.vae(data.spec), a variant itself or a torch module"
         )
-    source = as_dataset(data)
+    # Whole numbers could be counts, categories or quantities: a model of counts says which.
+    is_of_counts = isinstance(model, Recipe) and model.spec and model.spec.support == "counts"
+    source = as_dataset(data, "counts" if is_of_counts else None)
     if not isinstance(model, Recipe | nn.Module):
         with seeded(torch.device("cpu"), seed):
             built = model(source.spec)
