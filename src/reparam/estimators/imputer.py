@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -14,14 +14,20 @@ from reparam.data.damaged import listed
 from reparam.data.infer import NO_VALUE
 from reparam.data.mixed import filled
 from reparam.data.tables import to_frame
+from reparam.errors import unknown
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
+from reparam.models.missingness import Masks
 from reparam.schema import Schema
 from reparam.utils.terminal import note
+from reparam.variants.specification import OptionValue
 
 STEPS = 3000
 """The default number of steps: one of 20 draws costs as much as several of the ELBO."""
+
+AT_RANDOM = "at-random"
+"""The word for values that are missing whatever they are."""
 
 HIDDEN, N_HIDDEN, FEWEST_LEVELS, FEWEST_VALUES = 0.05, 2000, 50, 20
 """The share and the largest number of observed cells that are hidden in training, their least
@@ -37,11 +43,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
     model is trained on the observed values alone (missing at random). A twentieth of the observed
     quantities is hidden in training, and calibrates the intervals.
 
+    Values that are missing because of what they are bias such a model. With ``missing`` other than
+    ``at-random`` it also learns with which probability a quantity is missing, given its value, and
+    the values are expected given that they are missing. No values are hidden then, so that the
+    intervals are those of the model.
+
     Arguments:
         n_samples: The number of importance samples for each row.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
         n_importance: The number of draws of the importance-weighted bound; 1 for the ELBO.
+        missing: ``at-random``; ``large`` or ``small``: such quantities tend to be missing; ``any``:
+            large or small ones, which is learned.
         schema: The columns of a DataFrame; inferred when None.
         steps: The largest number of optimizer steps; 3,000 when None.
         budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
@@ -56,7 +69,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         levels_: The levels of the intervals that would just contain each hidden quantity.
 
     References:
-        Mattei & Frellsen, MIWAE, ICML 2019.
+        Mattei & Frellsen, MIWAE, ICML 2019; Ipsen, Mattei & Frellsen, not-MIWAE, ICLR 2021.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(60, 1)) * np.ones((1, 3))
@@ -72,6 +85,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
         n_importance: int = 20,
+        missing: Masks | Literal["at-random"] = "at-random",
         schema: Schema | None = None,
         steps: int | None = None,
         budget: str | float | None = None,
@@ -85,6 +99,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.n_importance = n_importance
+        self.missing = missing
         self.schema = schema
         self.steps = steps
         self.budget = budget
@@ -106,14 +121,24 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         empty = [column.name for column in columns if column.reason == NO_VALUE]
         if empty:
             note(f"columns without any value stay empty: {listed(empty)}; drop them")
-        options = {
+        options: dict[str, OptionValue] = {
             "n_importance": self.n_importance,
             "latent_dim": self.latent_dim,
             "hidden": self.hidden,
         }
-        x, hidden = data.images, self._hidden(data)
+        if self.missing not in (AT_RANDOM, *get_args(Masks)):
+            raise unknown("missing", str(self.missing), (AT_RANDOM, *get_args(Masks)))
+        at_random = self.missing == AT_RANDOM
+        x = data.images
+        # The mask of hidden values would be at random.
+        hidden = self._hidden(data) if at_random else torch.zeros_like(x, dtype=torch.bool)
         seen = Split(x.masked_fill(hidden, torch.nan))
-        self._train(replace(data, splits={"train": seen}), variant_of("iwae", options), steps=STEPS)
+        variant = "iwae"
+        if not at_random:
+            variant, options = "not-miwae", options | {"masks": self.missing}
+        self._train(
+            replace(data, splits={"train": seen}), variant_of(variant, options), steps=STEPS
+        )
         self.levels_ = self._levels(x.double(), hidden)
         return self
 

@@ -21,6 +21,7 @@ from reparam.distributions import MixedRow, mean_or_mode
 from reparam.errors import OptionError, SupportError
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
+from reparam.models.missingness import completed, missingness_of
 from reparam.utils.arguments import numbers
 
 FROM_PRIOR = 0.1
@@ -40,28 +41,41 @@ class Weighted:
         log_weight: The logarithms of their weights, which sum to one over K, with shape (K, B).
         log_evidence: log p(x_obs) in nats, with shape (B,).
         likelihood: p(x | z) of the draws, with batch shape (K, B).
+        x: Draws of the whole examples that the weights belong to, with shape (K, B, D), of a model
+            of the mask; None where the weights are those of z.
     """
 
     z: Tensor
     log_weight: Tensor
     log_evidence: Tensor
     likelihood: Distribution
+    x: Tensor | None = None
 
     @property
     def effective_sample_size(self) -> Tensor:
         r"""The effective number of draws, :math:`1 / \sum_k w_k^2`, with shape (B,)."""
         return (-(2 * self.log_weight).logsumexp(0)).exp()
 
-    def resampled(self, n: int) -> Tensor:
-        """Return n draws of z for each example, chosen by their weights, with shape (n, B, L)."""
+    def resampled(self, values: Tensor, n: int) -> Tensor:
+        """Return n of the draws of each example, chosen by their weights, with shape (n, B, L).
+
+        Arguments:
+            values: What was drawn, with shape (K, B, L).
+            n: The number of draws.
+        """
         chosen = torch.multinomial(self.log_weight.exp().T, n, replacement=True).T
-        index = chosen.unsqueeze(-1).expand(-1, -1, self.z.shape[-1])
-        return self.z.gather(0, index)
+        index = chosen.unsqueeze(-1).expand(-1, -1, values.shape[-1])
+        return values.gather(0, index)
 
 
 @numbers(n_samples=2)
 def weighted_draws(
-    model: LatentModel, x: Tensor, c: Tensor | None, n_samples: int, from_prior: float = FROM_PRIOR
+    model: LatentModel,
+    x: Tensor,
+    c: Tensor | None,
+    n_samples: int,
+    from_prior: float = FROM_PRIOR,
+    given_mask: bool = False,
 ) -> Weighted:
     """Return weighted draws of z given the observed entries of x.
 
@@ -71,6 +85,8 @@ def weighted_draws(
         c: Their conditions, with shape (B, C).
         n_samples: The number K of draws for each example.
         from_prior: The share of draws from the prior.
+        given_mask: Whether the weights also count which entries are missing, by the model's own
+            model of the mask.
 
     Raises:
         OptionError: A share outside [0, 1).
@@ -89,14 +105,18 @@ def weighted_draws(
         share = n_prior / n_samples
         log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
     likelihood = _likelihood(model, z, c)
-    log_weight = likelihood.log_prob(model.as_event(x)) + log_p - log_q
+    event, whole = model.as_event(x), None
+    log_weight = likelihood.log_prob(event) + log_p - log_q
+    if given_mask:
+        whole, log_mask = completed(model, likelihood, event)
+        log_weight = log_weight + log_mask
     # Of an example without any probability all draws count alike.
     log_weight = log_weight.nan_to_num(nan=-torch.inf)
     is_possible = log_weight.isfinite().any(0)
     log_weight = log_weight.masked_fill(~is_possible, 0.0)
     evidence = log_weight.logsumexp(0)
     log_evidence = (evidence - log(n_samples)).masked_fill(~is_possible, -torch.inf)
-    return Weighted(z, log_weight - evidence, log_evidence, likelihood)
+    return Weighted(z, log_weight - evidence, log_evidence, likelihood, whole)
 
 
 def log_prob_of_entries(p: Distribution, x: Tensor) -> Tensor:
@@ -198,6 +218,8 @@ def impute(
 ) -> Imputation:
     """Return values for the entries of x that are NaN, given those that are not.
 
+    With a model of the mask they are also given that they are missing.
+
     Arguments:
         model: The model.
         x: The examples, with shape (N, D), NaN for missing entries.
@@ -210,20 +232,28 @@ def impute(
         OptionError: An interval outside (0, 1).
 
     References:
-        Mattei & Frellsen, ICML 2019 (MIWAE), equations 9 to 12.
+        Mattei & Frellsen, ICML 2019 (MIWAE), equations 9 to 12; Ipsen, Mattei & Frellsen, ICLR
+        2021 (not-MIWAE), equation 10.
     """
     if not 0 < interval < 1:
         raise OptionError(f"interval={interval}: a probability between 0 and 1 is needed")
     found: list[tuple[Tensor, ...]] = []
+    masking = missingness_of(model)
     for part, of_part in _parts(model, x, c, n_samples):
-        draws = weighted_draws(model, part, of_part, n_samples)
+        draws = weighted_draws(model, part, of_part, n_samples, given_mask=masking is not None)
         p = draws.likelihood
         weights = draws.log_weight.exp().unsqueeze(-1)
-        sampled = p.sample()
+        sampled = p.sample() if draws.x is None else draws.x
         value = _point(p, draws.log_weight)
+        if masking is not None:
+            # The weights belong to the drawn values, not to z alone.
+            value[:, masking.places] = (weights * sampled).sum(0)[:, masking.places]
         low, high = _quantiles(sampled, weights, ((1 - interval) / 2, (1 + interval) / 2))
-        z = draws.resampled(max(1, n_draws))
-        again = _likelihood(model, z, of_part).sample()[:n_draws]
+        n = max(1, n_draws)
+        if draws.x is None:
+            again = _likelihood(model, draws.resampled(draws.z, n), of_part).sample()[:n_draws]
+        else:
+            again = draws.resampled(draws.x, n)[:n_draws]
         missing = part.isnan()
         kept = [torch.where(missing, each, part) for each in (value, low, high, again)]
         found.append((*kept[:3], kept[3].movedim(0, 1), draws.effective_sample_size))

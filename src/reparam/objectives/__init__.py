@@ -18,6 +18,7 @@ from reparam.objectives.bounds import DReG as DReG
 from reparam.objectives.clustering_elbo import ClusteringELBO as ClusteringELBO
 from reparam.objectives.corruption import Corruption as Corruption
 from reparam.objectives.likelihood import MaximumLikelihood as MaximumLikelihood
+from reparam.objectives.not_at_random import NotMIWAE as NotMIWAE
 from reparam.objectives.prior_likelihood import FlowMatching as FlowMatching
 from reparam.objectives.prior_likelihood import PriorLikelihood as PriorLikelihood
 from reparam.objectives.regularized import MMD as MMD

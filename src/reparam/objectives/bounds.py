@@ -213,7 +213,7 @@ class IWAE(_ImportanceWeighted):
 
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
-        return _importance_terms(model.draw(batch.x, batch.c, self.n_importance))
+        return importance_terms(model.draw(batch.x, batch.c, self.n_importance))
 
 
 @as_objective("dreg")
@@ -269,10 +269,10 @@ class DReG(_ImportanceWeighted):
         weight = log_weight.detach().softmax(0)
         if z.requires_grad:
             z.register_hook(lambda gradient: weight[..., None] * gradient)
-        return _importance_terms(draws, surrogate=-(weight * log_weight).sum(0).mean())
+        return importance_terms(draws, surrogate=-(weight * log_weight).sum(0).mean())
 
 
-def _importance_terms(draws: Draws, surrogate: Tensor | None = None) -> Terms:
+def importance_terms(draws: Draws, surrogate: Tensor | None = None) -> Terms:
     """Return the terms of the importance-weighted bound of draws with shape (K, B, D)."""
     log_weight = draws.log_weight
     return Terms(

@@ -487,7 +487,7 @@ class Run:
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             model, x = self.latent_model, x.to(device)
             draws = weighted_draws(model, x, None, n_proposals, from_prior=0.5)
-            found = model.likelihood(draws.resampled(n_samples)[:, 0]).sample()
+            found = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0]).sample()
             # A column that is given has its value in every row, and is missing in none.
             found = torch.where(x.isnan(), found, x).cpu()
             size = float(draws.effective_sample_size)

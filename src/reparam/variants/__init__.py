@@ -36,6 +36,7 @@ from reparam.variants.latents import gumbel_vae as gumbel_vae
 from reparam.variants.latents import iaf_vae as iaf_vae
 from reparam.variants.latents import vamp_vae as vamp_vae
 from reparam.variants.latents import vmf_vae as vmf_vae
+from reparam.variants.not_miwae import not_miwae as not_miwae
 from reparam.variants.observed import classifier as classifier
 from reparam.variants.observed import directed as directed
 from reparam.variants.options import options_of as options_of

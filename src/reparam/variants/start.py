@@ -20,6 +20,7 @@ from reparam.families import Counts, Family, Gaussian, Mixed
 from reparam.models.conditional import Conditional, family_of
 from reparam.models.factor_analysis import LEAST_NOISE, FactorAnalysis, cross_validated
 from reparam.models.latent import LatentModel
+from reparam.models.missingness import missingness_of
 from reparam.nn import MLP, Dropout, Standardize
 from reparam.nn.features import features_shape
 from reparam.objectives.recipe import Milestone, Recipe
@@ -124,6 +125,9 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
         quantity, places = family.quantities
         _start_quantities(quantity, examples.x[:, places].double(), examples.x.shape[1])
     family.start_classes(examples.x)
+    masking = missingness_of(model)
+    if masking is not None:
+        masking.start_at(examples.x)
 
 
 def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
