@@ -616,3 +616,14 @@ class TestNames:
         assert asked == []
         run = train(make, epochs=1)  # type: ignore[arg-type]
         assert [run.folder.path] == asked  # type: ignore[union-attr]
+
+
+def test_a_list_that_occurs_twice_is_written_out_twice(tmp_path: Path) -> None:
+    words = ["unknown", "none"]
+    config = {"na_values": words, "recorded": {"format": 2, "spec": {}, "objective": "elbo"}}
+    config["recorded"]["data"] = {"na_values": words}  # type: ignore[index]
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(config)
+    text = folder.config_file.read_text(encoding="utf-8")
+    assert "&" not in text
+    assert yaml.safe_load(text) == config
