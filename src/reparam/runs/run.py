@@ -203,7 +203,8 @@ class Run:
             path: The file.
         """
         options = self._recorded.get("data") or {}
-        known = {key: options[key] for key in READING if key in options}
+        # Of other rows none is left out: results are in their order.
+        known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
         schema = self.spec.schema
         columns = () if schema is None else schema.columns
         texts = [column.name for column in columns if column.stored == "text"]
