@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 from reparam import distributions
 from reparam.errors import OptionError, unknown
 from reparam.families.family import Family, Shape, as_likelihood
+from reparam.utils.arguments import numbers
 
 # The logarithm of three million. Larger raw parameters are compressed.
 _LIMIT = 15.0
@@ -163,6 +164,7 @@ class Poisson(Counts):
 @as_likelihood("zinb", zero_inflated=True)
 @as_likelihood("negative-binomial-given-total", library_size="observed")
 @as_likelihood("negative-binomial")
+@numbers()
 class NegativeBinomial(Counts):
     r"""Independent negative binomials, by their mean μ and inverse dispersion θ.
 
