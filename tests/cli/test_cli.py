@@ -376,7 +376,9 @@ class TestHelp:
         monkeypatch.setattr(sys, "argv", ["reparam"])
         out = reparam(f"demo --out {tmp_path / 'demo'}").out
         typed = [line.split()[2] for line in out.splitlines() if line.startswith("$ reparam ")]
-        assert typed == ["train", "evaluate", "sample", "reconstruct", "interpolate", "plot"]
+        assert typed == [
+            *("train", "evaluate", "sample", "reconstruct", "interpolate", "plot", "report")
+        ]
         pictures = (
             "samples.png",
             "reconstructions.png",

@@ -34,7 +34,7 @@ def main(options: Options) -> None:
     run = str(options.out or next_free("runs", "demo"))
     reparam = command()
     began = time.perf_counter()
-    training = shlex.split("train vae --data digits --epochs 30 --pictures-every 10")
+    training = shlex.split("train vae --data digits --epochs 30 --pictures-every 10 --no-report")
     commands = [
         [*training, "--out", run],
         ["evaluate", run],
