@@ -1,9 +1,17 @@
 """Separate environments for other libraries, with the same version of torch as ours."""
 
 import subprocess
+import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+
+HERE = Path(__file__).parent
+WORK = HERE / "results" / ".work"
+"""The folder of the environments."""
+
+CONSTRAINTS = HERE.parent / "constraints.txt"
+"""The versions that this project pins."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +29,6 @@ class Environment:
     needs: tuple[str, ...]
     alone: tuple[str, ...] = ()
     is_pinned: bool = True
-
-    @property
-    def label(self) -> str:
-        """The packages in words."""
-        return ", ".join((*self.alone, *self.needs[: 0 if self.alone else None]))
 
 
 PYTHAE = Environment(
@@ -80,25 +83,25 @@ TABULAR_ARGN = Environment(
 """TabularARGN, an autoregressive network over the columns of a table."""
 
 
-def make(environment: Environment, folder: Path, torch_version: str, constraints: Path) -> Path:
+def make(environment: Environment, torch_version: str) -> Path:
     """Return the interpreter of an environment, which is made if it is not there.
 
     Arguments:
         environment: Its packages.
-        folder: Where it goes.
         torch_version: The version of torch, with its local part such as ``+cpu``, so that no
             build for another machine is fetched.
-        constraints: The versions that this project pins.
     """
+    folder = WORK / environment.name
     python = folder / "bin" / "python"
     torch = f"torch=={torch_version}"
     done = folder / f"torch-{torch_version}.done"
     wanted = "\n".join((*environment.alone, *environment.needs))
     if done.exists() and done.read_text("utf-8") == wanted:
         return python
+    print(f"an environment for {environment.name} ...", file=sys.stderr)
     venv.create(folder, clear=True, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
-    pip += ["-c", str(constraints)] if environment.is_pinned else []
+    pip += ["-c", str(CONSTRAINTS)] if environment.is_pinned else []
     if environment.alone:
         subprocess.run([*pip, torch, "--no-deps", *environment.alone], check=True)  # noqa: S603
     subprocess.run([*pip, torch, *environment.needs], check=True)  # noqa: S603

@@ -191,9 +191,7 @@ def interpreter(options: argparse.Namespace, torch_version: str) -> Path | None:
         return None
     if options.pythae_python:
         return Path(options.pythae_python).absolute()
-    print("an environment for pythae ...", file=sys.stderr)
-    folder = HERE / "results" / ".work" / "pythae"
-    return environments.make(environments.PYTHAE, folder, torch_version, ROOT / "constraints.txt")
+    return environments.make(environments.PYTHAE, torch_version)
 
 
 def downloaded() -> str:

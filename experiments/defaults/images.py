@@ -17,13 +17,11 @@ from torch import Tensor
 import reparam as rp
 from benchmarks import environments, process
 from benchmarks.settings import CONTENDERS
-from benchmarks.settings import HERE as BENCHMARKS
 from experiments.common.judge import digit_classifier
 from experiments.defaults import ours
 from experiments.defaults.rows import Stored
 from experiments.ledger.options import Options
 from experiments.ledger.protocol import Protocol
-from experiments.ledger.provenance import ROOT
 from reparam.pictures import grid
 
 Bytes = NDArray[np.uint8]
@@ -195,8 +193,7 @@ def _classifier(x: Tensor, y: Tensor, seed: int) -> Features:
 
 def _pythae(train: Tensor, n: int, seconds: float, seed: int) -> Tensor:
     """Return n samples of pythae's VAE after so many seconds of training."""
-    torch_version = str(torch.__version__)
-    python = environments.make(environments.PYTHAE, PYTHAE, torch_version, ROOT / "constraints.txt")
+    python = environments.make(environments.PYTHAE, str(torch.__version__))
     with tempfile.TemporaryDirectory() as place:
         images, samples = (Path(place) / f"{what}.npy" for what in ("images", "samples"))
         np.save(images, train.numpy())
@@ -205,7 +202,3 @@ def _pythae(train: Tensor, n: int, seconds: float, seed: int) -> Tensor:
         script = str(CONTENDERS / "pythae_defaults.py")
         process.run([str(python), script, *words, "--threads=1"], {"OMP_NUM_THREADS": "1"})
         return torch.from_numpy(np.load(samples, allow_pickle=False))
-
-
-PYTHAE = BENCHMARKS / "results" / ".work" / "pythae"
-"""The environment of pythae, the same as that of the benchmarks."""

@@ -20,8 +20,6 @@ import torch
 from benchmarks import environments, process
 from benchmarks.environments import TABLES, TABULAR_ARGN, Environment
 from benchmarks.settings import CONTENDERS
-from benchmarks.settings import HERE as BENCHMARKS
-from experiments.ledger.provenance import ROOT
 from experiments.own_data.cases import Case, Figures
 from reparam.estimators import VAESampler
 from reparam.variants.fitted_prior import FittedKind
@@ -142,9 +140,7 @@ def _measured(name: str, draw: Draw, data_dir: Path, seed: int) -> Figures:
 
 def _run(script: str, environment: Environment, words: list[str]) -> Figures:
     """Return what a script prints in an environment of its own."""
-    folder = BENCHMARKS / "results" / ".work" / environment.name
-    version = str(torch.__version__)
-    python = environments.make(environment, folder, version, ROOT / "constraints.txt")
+    python = environments.make(environment, str(torch.__version__))
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     one = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     found: Figures = process.run([str(python), str(CONTENDERS / f"{script}.py"), *words], one)[

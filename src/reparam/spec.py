@@ -25,11 +25,11 @@ MOST_LISTED = 8
 def listed_names(names: Sequence[str]) -> str:
     """Return the first names, and the number of the others.
 
-    >>> listed_names([f"gene-{i}" for i in range(2000)])[-31:]
-    'gene-6, gene-7 and 1,992 others'
+    >>> listed_names([f"gene-{i}" for i in range(2000)])[-29:]
+    'gene-6, gene-7 and 1,992 more'
     """
     n_more = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {n_more:,} others" if n_more > 0 else "")
+    return ", ".join(names[:MOST_LISTED]) + (f" and {n_more:,} more" if n_more > 0 else "")
 
 
 _NAMES = ("covariates", "columns")
@@ -152,10 +152,9 @@ class DataSpec:
         >>> DataSpec((2,), "real", columns=("age", "pay")).listed([1])
         '1 (pay)'
         """
-        first = places[:MOST_LISTED]
-        each = [f"{i} ({self.columns[i]})" if self.columns else str(i) for i in first]
-        n_more = len(places) - len(first)
-        return ", ".join(each) + (f" and {n_more} more" if n_more else "")
+        return listed_names(
+            [f"{i} ({self.columns[i]})" if self.columns else f"{i}" for i in places]
+        )
 
     @property
     def is_image(self) -> bool:

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.report import report
 from reparam.report.decoder import PlainDecoder, plain_decoder
+from reparam.report.rows import _correlation
 from tests.support import reparam
 
 QUICK = {"steps": 30, "early_stopping": 0, "progress": False, "lr": 0.003}
@@ -51,6 +53,14 @@ def fitted(kind: str) -> rp.Run:
             rows["sex"] = np.where(RNG.random(300) < 0.5, "F", "M")
             rows.loc[::7, "pay"] = np.nan
             return rp.fit(variants.vae, rows, **QUICK)
+        case "one whole column":
+            rows = pd.DataFrame(RNG.normal(size=(200, 3)), columns=["a", "b", "c"])
+            rows.loc[::5, "b"] = rows.loc[::3, "c"] = np.nan
+            return rp.fit(variants.vae, rows, **QUICK)
+        case "covariates":
+            c = RNG.normal(size=(200, 2))
+            rows = data.from_arrays(RNG.normal(size=(200, 3)), covariates=c)
+            return rp.fit(variants.cvae, rows.conditioned("covariates"), **QUICK)
         case "counts":
             x = RNG.poisson(3.0, (200, 6))
             return rp.fit(variants.vae, data.from_arrays(x, support="counts"), **QUICK)
@@ -68,6 +78,8 @@ EXPECTED = {
     "autoencoder": {"reconstructions", "map"},
     "numbers": {"columns", "correlations", "map"},
     "mixed": {"columns", "correlations", "map"},
+    "one whole column": {"columns", "correlations", "map"},
+    "covariates": {"columns", "correlations", "map"},
     "counts": {"counts", "map"},
 }
 
@@ -82,6 +94,17 @@ def test_a_page_needs_nothing_else_and_has_its_parts(kind: str) -> None:
         assert address.startswith(("data:", "#"))
     assert not re.search(r"url\(\s*['\"]?http|@import|fetch\(|XMLHttpRequest", page)
     assert "could not be made" not in page
+
+
+def test_correlations_are_those_of_scipy_over_rows_with_both_values() -> None:
+    x = RNG.normal(size=(50, 3))
+    x[:, 1] += x[:, 0]
+    x[::4, 1], x[:, 2] = np.nan, 1.0
+    found = _correlation(x)
+    there = ~np.isnan(x[:, 1])
+    assert found[0, 1] == pytest.approx(spearmanr(x[there, 0], x[there, 1]).statistic)
+    assert np.isnan(found[2]).all()
+    assert found[0, 0] == pytest.approx(1)
 
 
 def test_names_are_escaped() -> None:

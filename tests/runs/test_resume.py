@@ -35,7 +35,7 @@ from tests.support import (
 TRAIN = shlex.split(
     "train vae --data digits --binarize dynamic --hidden 8 --latent-dim 2 --epochs 3 "
     "--batch-size 512 --log-every 1 --checkpoint-every 0 --pictures-every 0 "
-    "--precision float32 --validation 64"
+    "--precision float32 --validation 64 --no-report"
 )
 KEPT = ["--ema", "0.9", "--early-stopping", "3"]
 N_STEPS = 9

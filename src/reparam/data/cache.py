@@ -5,9 +5,7 @@ SHA-256 of what it was made from, so that a source that changes is encoded again
 """
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from reparam.data.download import cache_folder
 from reparam.data.mapped import Mapped, checked, header_of
 from reparam.errors import WriteError
-from reparam.utils.files import TEMPORARY_PREFIX, read_json, write_error, write_json
+from reparam.utils.files import read_json, replacing, write_json
 
 FORMAT = 1
 """The number of the form of cached files, which a change of the encoding raises."""
@@ -68,19 +66,8 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], Mapping[str
         now = place.stat()
         if known is not None and (known.n_bytes, known.changed) == (now.st_size, now.st_mtime_ns):
             return Cached(known, stored["facts"])
-    temporary: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary_name = tempfile.mkstemp(TEMPORARY_PREFIX, ".npy", folder)
-        os.close(handle)
-        temporary = Path(temporary_name)
+    with replacing(place) as temporary:
         facts = make(temporary)
-        temporary.replace(place)
-    except OSError as error:
-        raise write_error(place, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     mapped = checked(header_of(place), lambda x, start: None)
     found = asdict(mapped)
     write_json(record, {**{k: found[k] for k in _CHECKED}, "facts": dict(facts)})

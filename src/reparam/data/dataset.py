@@ -311,6 +311,28 @@ class Dataset:
         """
         return replace(self, splits={"train": self.split("train").take(places.sort().values)})
 
+    def some(self, split: str, n: int, seed: int = 0) -> "Dataset":
+        """Return a data set whose training split is n random examples of a split.
+
+        They are in random order, and all of the split where it has fewer. The first examples of a
+        split, which may be sorted, are of one day or of one class.
+
+        Arguments:
+            split: The name of the split.
+            n: The number of examples.
+            seed: The seed of the choice.
+
+        Raises:
+            OptionError: A split that does not exist.
+
+        Example:
+            >>> data = Dataset("ones", DataSpec((2,), "real"), {"train": Split(torch.ones(5, 2))})
+            >>> data.some("train", 3).split("train")
+            Split(3 examples of shape (2,), no labels)
+        """
+        stored = self.split(split)
+        return replace(self, splits={"train": stored.take(random_rows(len(stored), n, seed))})
+
     def with_validation(self, size: int | float, seed: int = 0) -> "Dataset":
         """Return the data set with a random validation split taken out of train.
 

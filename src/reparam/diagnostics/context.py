@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reparam.batch import Batch, in_chunks
 from reparam.data import Dataset, Stream
-from reparam.diagnostics.data import Sample, chosen, sample_of
+from reparam.diagnostics.data import Sample, sample_of
 from reparam.diagnostics.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, NotApplicable
 from reparam.evaluation.context import Context
 from reparam.evaluation.trained import TrainedRun
@@ -193,7 +193,7 @@ def diagnostic_context(
 
     def examples(split: str) -> Batch:
         if isinstance(data, Dataset):
-            return run.examples(chosen(data, split, n_examples, seed), "train", seed)
+            return run.examples(data.some(split, n_examples, seed), "train", seed)
         return run.examples(data, split, seed, limit=n_examples)
 
     train, held = examples("train"), examples(held_name) if held_name else None

@@ -16,7 +16,6 @@ from reparam.families import default_likelihood
 from reparam.nn.standardize import Standardize
 from reparam.spec import DataSpec, Support
 from reparam.utils.equality import by_value
-from reparam.utils.seeding import random_rows
 
 NETWORKS_LIKE = (0.2, 5.0)
 """The range of standard deviations on which networks train well."""
@@ -108,12 +107,6 @@ class Sample:
     def is_quantity(self) -> bool:
         """Whether the values are quantities, and not classes."""
         return self.kind in ("real", "unit", "binary", None)
-
-
-def chosen(data: Dataset, split: str, n: int, seed: int) -> Dataset:
-    """Return a data set whose training split is n random examples of a split."""
-    stored = data.splits[split]
-    return replace(data, splits={"train": stored.take(random_rows(len(stored), n, seed))})
 
 
 def sample_of(data: Dataset, x: Tensor) -> Sample:

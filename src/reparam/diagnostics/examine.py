@@ -6,7 +6,7 @@ from reparam.data import Dataset, Stream
 from reparam.data.arrays import as_tensor
 from reparam.diagnostics import encoder, latents, likelihood, training
 from reparam.diagnostics.context import N_EXAMPLES, DiagnosticContext, diagnostic_context
-from reparam.diagnostics.data import DATA_CHECKS, Sample, chosen, grey, sample_of
+from reparam.diagnostics.data import DATA_CHECKS, Sample, grey, sample_of
 from reparam.diagnostics.finding import Check, Diagnosis
 from reparam.errors import DataError
 from reparam.evaluation.trained import TrainedRun
@@ -103,7 +103,7 @@ def examine_data(
         'pass them as uint8, which are scaled to [0, 1], or divide by 255'
     """
     if isinstance(data, Dataset):
-        sample = sample_of(data, chosen(data, "train", n_examples, seed).examples("train", seed).x)
+        sample = sample_of(data, data.some("train", n_examples, seed).examples("train", seed).x)
         name, n = data.name, len(data.splits["train"])
     else:
         whole = as_tensor(data, "x")

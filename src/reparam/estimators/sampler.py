@@ -84,7 +84,8 @@ class VAESampler(Estimator):
             y: Ignored.
         """
         data = self._fit_data(X)
-        made = variant_of("vae", {"latent_dim": self.latent_dim, "hidden": self.hidden})
+        options = {"latent_dim": self.latent_dim, "hidden": self.hidden}
+        made = variant_of("vae", {**options, "prior": "standard-normal"})
         self._train(data, made)
         return self._refit(self.prior, data)
 

@@ -150,7 +150,7 @@ class Gaussian(Family):
             )
         super().__init__(event_shape, n_raw + self.has_spikes + 3 * (n_components - 1))
         self.n_components = n_components
-        self.is_single = False  # a number of the host: reading a buffer waits for a GPU
+        self.is_single = n_components == 1  # of the host: reading a buffer waits for a GPU
         if n_components > 1:
             self.single: Tensor
             self.register_buffer("single", torch.tensor(False))
@@ -233,8 +233,7 @@ class Gaussian(Family):
             others: The raw parameters of the others, three of each.
         """
         layer = self.standardize
-        is_single = self.n_components == 1 or self.is_single
-        is_plain = self.contamination is None and is_single
+        is_plain = self.contamination is None and self.is_single
         if is_plain and (layer is None or not layer.has_cells):
             return Normal(loc, scale, validate_args=False)
         width, origin = loc.new_zeros(()), None
@@ -243,7 +242,7 @@ class Gaussian(Family):
             width = torch.where(layer.linear_width > 0, 0.0, layer.width / layer.scale)
             origin = layer(layer.origin)
         normal: RoundedNormal | RoundedMixture
-        if is_single:
+        if self.is_single:
             normal = RoundedNormal(loc, scale, width, origin, validate_args=False)
         else:
             normal = self._mixture(loc, scale, others, width, origin)

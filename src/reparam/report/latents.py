@@ -1,7 +1,7 @@
 """The latent map, which the script of the page explores, and the distance to training examples."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import cycle
 from typing import Any
@@ -13,7 +13,6 @@ from PIL import Image
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from reparam.evaluation.latents.activity import principal_components
 from reparam.pictures import grid, is_picturable
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.decoder import plain_decoder
@@ -33,6 +32,9 @@ PALETTE = (
 SIDE = 28
 """The largest height and width of a thumbnail."""
 
+N_NAMED, N_NAMED_CLASSES = 12, 20
+"""The largest numbers of columns of a row, and of classes in the legend."""
+
 N_SHOWN = 8
 """The number of samples that are shown beside their nearest training examples."""
 
@@ -42,63 +44,67 @@ def latent_map(view: View) -> Iterator[Section]:
     codes = view.codes
     if codes is None or len(codes) < 3 or float(codes.var(0).sum()) == 0:
         return
-    codes, held = codes[:N_POINTS], view.held
-    mean = codes.mean(0)
+    codes = codes[:N_POINTS]
     axes, share = _plane(codes)
-    points = (codes - mean) @ axes.T
-    is_image = is_picturable(view.run.spec)
-    names = view.data.class_names
-    y = None if held.y is None else held.y[: len(codes)]
-    known: dict[str, Any] = {
-        "points": [[round(float(v), 4) for v in point] for point in points],
-        "labels": None if y is None else y.tolist(),
-        "classes": list(names)
-        or (None if y is None else [str(k) for k in range(int(y.max()) + 1)]),
-        "colors": list(PALETTE),
-        "shape": list(view.run.spec.shape),
-        "mean": [float(v) for v in mean],
-        "axes": [[float(v) for v in axis] for axis in axes],
-    }
-    if is_image:
-        known["thumbnails"] = _sprite(held.x[: len(codes)])
-    elif view.run.spec.is_table:
-        columns = names_of(view)[:12]
-        rows = held.x[: len(codes), : len(columns)]
-        known["columns"] = columns
-        known["rows"] = [[f"{v:.4g}" for v in row] for row in rows.tolist()]
-    model = view.latent
-    decoder = None
-    if model is not None and is_image and held.c is None:
-        decoder = plain_decoder(model)
-    if decoder is not None:
-        known["decoder"] = decoder.to_dict()
-    of_two = "" if codes.shape[1] <= 2 else f" ({100 * share:.0f} % of their variance)"
-    explained = "the codes" if codes.shape[1] <= 2 else "the first two principal components"
-    sides = '<div class="under">'
-    if is_image:
-        sides += '<canvas class="example" width="140" height="140"></canvas>'
-    sides += '<p class="said">Move the pointer over the map.</p>'
-    if decoder is not None:
-        sides += (
-            '<canvas class="decoded" width="140" height="140"></canvas>'
-            "<p>what the decoder makes of the place under the pointer</p>"
-        )
-    legend = ""
-    if known["classes"]:
-        legend = "".join(
-            f'<span><i style="background:{color}"></i>{escape(str(name))}</span>'
-            for name, color in zip(known["classes"][:20], cycle(PALETTE), strict=False)
-        )
+    known = _map_data(view, codes, axes)
+    shown = "the codes"
+    if codes.shape[1] > 2:
+        shown = f"the first two principal components ({100 * share:.0f} % of their variance)"
     data = json.dumps(known, allow_nan=False).replace("<", "\\u003c")
     yield Section(
         "map",
         "The latent space",
-        f"A point for the posterior mean of each example: {explained}{of_two}. Near points are "
-        "examples that the model finds alike.",
-        f'<div class="explorer"><canvas class="map" width="640" height="520"></canvas>{sides}</div>'
-        f'<script type="application/json">{data}</script></div>'
-        f'<div class="legend">{legend}</div>',
+        f"A point for the posterior mean of each example: {shown}. Near points are examples that "
+        "the model finds alike.",
+        '<div class="explorer"><canvas class="map" width="640" height="520"></canvas>'
+        f"{_under('thumbnails' in known, 'decoder' in known)}"
+        f'<script type="application/json">{data}</script></div>{_legend(known["classes"])}',
     )
+
+
+def _map_data(view: View, codes: Tensor, axes: Tensor) -> dict[str, Any]:
+    """Return what the script gets: points, labels, thumbnails or rows, and a small decoder."""
+    held, mean = view.held, codes.mean(0)
+    y = None if held.y is None else held.y[: len(codes)]
+    numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
+    known: dict[str, Any] = {
+        "points": ((codes - mean) @ axes.T).round(decimals=4).tolist(),
+        "labels": None if y is None else y.tolist(),
+        "classes": list(view.data.class_names) or numbered,
+        "colors": list(PALETTE),
+        "shape": list(view.run.spec.shape),
+        "mean": mean.tolist(),
+        "axes": axes.tolist(),
+    }
+    if view.run.spec.is_table:
+        known["columns"] = names_of(view)[:N_NAMED]
+        rows = held.x[: len(codes), :N_NAMED].tolist()
+        known["rows"] = [[f"{v:.4g}" for v in row] for row in rows]
+    if not is_picturable(view.run.spec):
+        return known
+    known["thumbnails"] = _sprite(held.x[: len(codes)])
+    decoder = None if view.latent is None or held.c is not None else plain_decoder(view.latent)
+    return known if decoder is None else {**known, "decoder": decoder.to_dict()}
+
+
+def _under(has_thumbnails: bool, has_decoder: bool) -> str:
+    """Return what shows the example and the decoded code under the pointer."""
+    canvas = '<canvas class="{}" width="140" height="140"></canvas>'
+    parts = [canvas.format("example")] if has_thumbnails else []
+    parts.append('<p class="said">Move the pointer over the map.</p>')
+    if has_decoder:
+        parts.append(canvas.format("decoded"))
+        parts.append("<p>what the decoder makes of the place under the pointer</p>")
+    return f'<div class="under">{"".join(parts)}</div>'
+
+
+def _legend(classes: Sequence[str]) -> str:
+    """Return the colors of the first classes."""
+    parts = (
+        f'<span><i style="background:{color}"></i>{escape(name)}</span>'
+        for name, color in zip(classes[:N_NAMED_CLASSES], cycle(PALETTE), strict=False)
+    )
+    return f'<div class="legend">{"".join(parts)}</div>'
 
 
 def _plane(codes: Tensor) -> tuple[Tensor, float]:
@@ -107,9 +113,9 @@ def _plane(codes: Tensor) -> tuple[Tensor, float]:
     dim = codes.shape[1]
     if dim <= 2:
         return torch.eye(2, dim, dtype=codes.dtype), 1.0
-    _, ratio = principal_components(codes, 2)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    return directions[:2], float(ratio.sum())
+    _, scales, directions = torch.linalg.svd(centred, full_matrices=False)
+    variance = scales.square()
+    return directions[:2], float(variance[:2].sum() / variance.sum())
 
 
 def _sprite(x: Tensor) -> str:

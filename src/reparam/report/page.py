@@ -108,9 +108,10 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         source = run.dataset() if data is None else run.prepared(data)
         views.append(View(run, source, n_samples, seed))
     titles = [f"{view.name} on {view.run.spec.name}" for view in views]
-    parts = [(title, _sections(view)) for title, view in zip(titles, views, strict=True)]
+    title = titles[0] if len(runs) == 1 else f"{len(runs)} runs"
+    parts = [(name, _sections(view)) for name, view in zip(titles, views, strict=True)]
     page = _template().render(
-        title=titles[0] if len(runs) == 1 else f"{len(runs)} runs",
+        title=title,
         version=__version__,
         date=date.today().isoformat(),
         summary="" if len(runs) == 1 else _summary(views),
@@ -118,7 +119,7 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         style=_file("style.css"),
         script=_file("script.js"),
     )
-    return Report(titles[0] if len(runs) == 1 else f"{len(runs)} runs", page)
+    return Report(title, page)
 
 
 def _sections(view: View) -> list[Section]:

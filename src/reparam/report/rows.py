@@ -1,12 +1,13 @@
 """Sections of tables and counts: columns of drawn rows beside those of real rows."""
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp, spearmanr
+from scipy.stats import ks_2samp, rankdata
 
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.section import Section, svg, table
@@ -14,6 +15,9 @@ from reparam.report.view import View
 
 N_COLUMNS = 12
 """The largest number of columns that are drawn, those that differ most first."""
+
+MOST_PAIRED = 60
+"""The largest number of columns whose pairs are compared."""
 
 Values = NDArray[Any]
 
@@ -52,17 +56,16 @@ def marginals(view: View) -> Iterator[Section]:
         svg(figure, "Distributions of columns, real and drawn")
         + f"<details><summary>All columns</summary>{table(head, rows)}</details>",
     )
-    yield from _correlations(names, *columns)
+    yield from _correlations(names, real.double().numpy(), drawn.double().numpy())
 
 
-def _correlations(
-    names: Sequence[str], real: Sequence[Values], drawn: Sequence[Values]
-) -> Iterator[Section]:
-    if not 2 <= len(names) <= 60:
+def _correlations(names: Sequence[str], real: Values, drawn: Values) -> Iterator[Section]:
+    if not 2 <= len(names) <= MOST_PAIRED:
         return
+    found = [_correlation(x) for x in (real, drawn)]
+    differences = np.abs(found[0] - found[1])
+    worst = float(differences[np.isfinite(differences)].max(initial=0.0))
     figure = new_figure(9.5, 4.2)
-    found = [_correlation(values) for values in (real, drawn)]
-    worst = float(np.nanmax(np.abs(found[0] - found[1])))
     for place, (title, values) in enumerate(zip(("real", "drawn"), found, strict=True)):
         axes = new_axes(figure, 1, 2, place + 1)
         image = axes.imshow(values, vmin=-1, vmax=1, cmap="RdBu")
@@ -147,18 +150,17 @@ def _summary(values: Values) -> str:
     return f"{middle:.4g} ({low:.4g} to {high:.4g})"
 
 
-def _correlation(columns: Sequence[Values]) -> Values:
-    """Return the rank correlations of columns without missing values; NaN for the others."""
-    n = max(map(len, columns))
-    whole = [i for i, values in enumerate(columns) if len(values) == n]
-    found = np.full((len(columns), len(columns)), np.nan)
-    rows = np.stack([columns[i] for i in whole], 1)
-    rows = rows + 1e-12 * np.arange(len(rows))[:, None] * (np.ptp(rows, 0) == 0)
-    some = np.atleast_2d(spearmanr(rows).statistic)
-    if len(whole) == 2:
-        r = float(spearmanr(rows).statistic)
-        some = np.array([[1.0, r], [r, 1.0]])
-    found[np.ix_(whole, whole)] = some
+def _correlation(x: Values) -> Values:
+    """Return the rank correlations of pairs of columns, over the rows that have both values.
+
+    NaN stands for a pair with a column that is constant in these rows.
+    """
+    n = x.shape[1]
+    found = np.full((n, n), np.nan)
+    for i, j in combinations_with_replacement(range(n), 2):
+        both = x[~np.isnan(x[:, [i, j]]).any(1)][:, [i, j]]
+        if len(both) > 1 and (np.ptp(both, 0) > 0).all():
+            found[i, j] = found[j, i] = np.corrcoef(rankdata(both, axis=0).T)[0, 1]
     return found
 
 

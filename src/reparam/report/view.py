@@ -18,7 +18,6 @@ from reparam.isolation import isolated
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.priors import NoPrior
-from reparam.utils.seeding import random_rows
 
 N_EXAMPLES = 2000
 """The largest number of examples of each split."""
@@ -90,10 +89,7 @@ class View:
         """Return random examples of a split."""
         if not isinstance(self.data, Dataset):
             return self.data.examples(split, self.seed, limit=N_EXAMPLES)
-        rows = self.data.split(split)
-        part = Dataset(self.data.name, self.data.spec, {"train": rows}, self.data.transform)
-        chosen = random_rows(len(rows), N_EXAMPLES, self.seed)
-        return part.only_train(chosen).examples("train", self.seed)
+        return self.data.some(split, N_EXAMPLES, self.seed).examples("train", self.seed)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -120,7 +116,7 @@ class View:
     @cached_property
     def codes(self) -> Tensor | None:
         """The means of q(z | x) of the held-out examples, with shape (N, D); None without any."""
-        return None if self.latent is None else self.encoded(self.held)
+        return self.encoded(self.held)
 
     def encoded(self, batch: Batch) -> Tensor | None:
         """Return the posterior means of examples, with shape (N, D); None for other codes."""
@@ -143,7 +139,10 @@ class View:
     def sampled(self, n: int, *, mean: bool) -> Tensor:
         """Return examples that the model draws, with shape (N, *shape)."""
         model = as_latent(self.run.model)
-        c = conditions(self.run.spec, n)
+        if self.run.spec.given_covariates and self.held.c is not None:
+            c: Tensor | None = self.held.c[torch.arange(n) % len(self.held.c)]
+        else:
+            c = conditions(self.run.spec, n)  # the labels in turn
         with isolated(model, seed=self.seed) as device:
             found = model.sample(n, None if c is None else c.to(device), mean=mean).cpu()
         return found.reshape(-1, *self.run.spec.shape)

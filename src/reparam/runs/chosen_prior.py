@@ -12,9 +12,8 @@ what people compare and walk through.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
-from math import inf, log, pi
+from math import inf
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 from sklearn.model_selection import KFold
 from torch import Tensor
 
-from reparam.batch import Batch, in_chunks, to_device
+from reparam.batch import in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.isolation import isolated
 from reparam.models.aggregate import N_FAR, far_codes
@@ -32,7 +31,6 @@ from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Standardized, StandardNormal
 from reparam.priors.mixture import best_size, fitted_by_em
 from reparam.training.options import TrainingOptions
-from reparam.utils.seeding import random_rows
 from reparam.variants.fitted_prior import FittedPrior, with_fitted_prior
 
 GAIN = 0.1
@@ -108,13 +106,13 @@ def choose_prior(
     """
     has_held = "validation" in source.splits
     split = "validation" if has_held else "train"
-    far = far_codes(model, some_rows(source, split, N_FAR, seed), seed)
+    far = far_codes(model, source.some(split, N_FAR, seed).examples("train", seed), seed)
     if far is None and not source.spec.is_table:
         return None
-    codes = codes_of(model, some_rows(source, "train", MOST_ROWS, seed), seed)
+    codes = codes_of(model, source.some("train", MOST_ROWS, seed), seed)
     if len(codes) < FEWEST_ROWS:
         return None
-    held = codes_of(model, some_rows(source, split, MOST_ROWS, seed), seed) if has_held else None
+    held = codes_of(model, source.some(split, MOST_ROWS, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
     moments = Standardized(StandardNormal(codes.shape[-1]), codes.shape[-1]).double()
     moments.set_moments(codes.flatten(0, 1))
@@ -125,7 +123,7 @@ def choose_prior(
     size, density = best_size(scaled, SIZES, seed, 0.5 * SHARE * budget)
     # In the units of the codes, a density is that of standardized ones less the logarithms of the
     # scales.
-    normal = np.mean([float(_standard_normal(part).mean()) for _, part in pairs])
+    normal = np.mean([float(moments.prior().log_prob(part).mean()) for _, part in pairs])
     gain = density - float(moments.scale.log().sum()) - float(normal)
     if gain < GAIN:
         return None
@@ -135,22 +133,16 @@ def choose_prior(
     like = next(model.parameters(), torch.empty(0))
     with_fitted_prior(model, source.spec, fitted)
     prior = cast(Standardized, model.prior)
-    prior.load_state_dict(moments.state_dict(), strict=False)
+    prior.set_moments(codes.flatten(0, 1))
     all_codes = moments.standardized(codes.flatten(0, 1)).numpy()
     cast(Mixture, prior.prior).start_at(fitted_by_em(all_codes, size, seed))
     prior.to(like)
     return ChosenPrior(fitted, gain, far)
 
 
-def some_rows(source: Dataset, split: str, n: int, seed: int) -> Batch:
-    """Return n random examples of a split, which may be sorted; all if it has fewer."""
-    rows = source.split(split)
-    part = replace(source, splits={"train": rows})
-    return part.only_train(random_rows(len(rows), n, seed)).examples("train", seed)
-
-
-def codes_of(model: LatentModel, examples: Batch, seed: int) -> Tensor:
-    """Return draws from the posteriors of examples, with shape (N, ``DRAWS``, D), in float64."""
+def codes_of(model: LatentModel, source: Dataset, seed: int) -> Tensor:
+    """Return draws of codes of training examples, with shape (N, ``DRAWS``, D), in float64."""
+    examples = source.examples("train", seed)
     with isolated(model, seed=seed) as device:
         draws = [
             model.posterior(to_device(part, device).x).sample(torch.Size([DRAWS])).cpu().double()
@@ -167,8 +159,3 @@ def _pairs(codes: Tensor, held: Tensor | None, seed: int) -> Iterator[tuple[Tens
     folds = KFold(FOLDS, shuffle=True, random_state=seed)
     for seen, unseen in islice(folds.split(codes), FOLDS if len(codes) < FEW_ROWS else 1):
         yield codes[seen].flatten(0, 1), codes[unseen].flatten(0, 1)
-
-
-def _standard_normal(codes: Tensor) -> Tensor:
-    """Return log N(z; 0, I) of codes in nats, with shape (N,)."""
-    return -0.5 * (codes.square() + log(2 * pi)).sum(-1)

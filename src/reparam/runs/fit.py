@@ -287,11 +287,12 @@ def fit(
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(machine, batch_size or BATCH_SIZE)
     progress = progress and runtime.rank == 0
+    may_choose_prior = chooses_prior(recipe, source, options)
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
-        has_choice = source.spec.is_table and chooses_prior(recipe, source, options)
-        seconds_of_prior = SHARE * seconds_of(options.budget) if has_choice else 0.0
+        is_slow = may_choose_prior and source.spec.is_table  # others have far codes only seldom
+        seconds_of_prior = SHARE * seconds_of(options.budget) if is_slow else 0.0
         batch_size, length, n_small = planned(
             options.budget,
             lambda: time.perf_counter() - began + seconds_of_prior,
@@ -405,7 +406,7 @@ def fit(
         config["recorded"] |= {
             "length": asdict(trainer.length),
             "chooses_length": is_chosen,
-            "chooses_prior": chooses_prior(recipe, source, options),
+            "chooses_prior": may_choose_prior,
         }
         if folder is not None:
             runtime.gather(None)  # no process still reads what the first one writes
@@ -432,7 +433,7 @@ def fit(
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
         prior = None
-        if chooses_prior(recipe, source, options):
+        if may_choose_prior:
             prior = choose_prior(
                 cast(LatentModel, recipe.model),
                 cast(Dataset, source),

@@ -23,7 +23,7 @@ from reparam.models.aggregate import N_FAR, far_codes
 from reparam.models.latent import as_latent, is_latent, standardization_of
 from reparam.nn import Dropout
 from reparam.objectives.recipe import Recipe
-from reparam.runs.chosen_prior import ChosenPrior, some_rows
+from reparam.runs.chosen_prior import ChosenPrior
 from reparam.runs.config import described
 from reparam.runs.held_out import n_folds_of
 from reparam.schema import CLASSES
@@ -284,7 +284,7 @@ def _far_codes(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterato
     if not is_latent(model) or isinstance(source, Stream):
         return
     split = "validation" if "validation" in source.splits else "train"
-    far = far_codes(as_latent(model), some_rows(source, split, N_FAR, seed), seed)
+    far = far_codes(as_latent(model), source.some(split, N_FAR, seed).examples("train", seed), seed)
     if far is not None:
         yield (
             f"mean and spread of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of the KL: the "

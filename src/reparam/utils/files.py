@@ -9,8 +9,8 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, BinaryIO, get_args, get_origin
@@ -254,15 +254,32 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
         WriteError: The disk is full, or the file cannot be written.
     """
     path = as_path(path)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        write(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary file, which takes the place of a file at the end of the context.
+
+    After an error the file is as it was before. Missing folders are created.
+
+    Arguments:
+        path: The file.
+
+    Raises:
+        WriteError: The disk is full, or the file cannot be written.
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        os.close(handle)
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
@@ -270,7 +287,6 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_error(path: str | Path, error: OSError) -> WriteError:
