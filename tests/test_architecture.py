@@ -26,9 +26,10 @@ FLOORS: list[set[str]] = [
     {"objectives"},
     {"variants", "training", "evaluation"},
     {"comparison", "diagnostics", "plots"},
-    {"report"},
+    {"report", "export"},
     {"runs"},
-    {"cli", "doctor", "estimators", "__main__"},
+    {"estimators", "serving", "explorer", "hub"},
+    {"cli", "doctor", "__main__"},
 ]
 """The files and folders of ``src/reparam``, from the ground up; each may import all below it."""
 

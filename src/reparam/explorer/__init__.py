@@ -1,0 +1,1 @@
+"""An app in the browser that explores a trained run."""

@@ -1,0 +1,1 @@
+"""Model folders with a card, shared through a hub."""
