@@ -492,6 +492,39 @@ def test_a_column_of_numbers_and_text_is_categorical_on_request(tmp_path: Path) 
     assert "5b" in data.spec.schema.column("a").values
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["9", "10", "11", "12"] * 20 + ["other"] + ["9"] * 5, "categorical"),  # levels
+        ([str(n % 60) for n in range(150)] + ["58A", "59B", "7"], "categorical"),  # codes
+        ([str(n) for n in range(150)] + ["58A", "59B", "151"], "ignored"),  # identifiers
+        ([str(n % 60) for n in range(150)] + [".", "..", "7"], "count"),  # missing
+    ],
+)
+def test_words_beside_whole_numbers(tmp_path: Path, cells: list[str], kind: str) -> None:
+    rows = [f"{cell},{i % 7 / 10}" for i, cell in enumerate(cells)]
+    (tmp_path / "a.csv").write_text("\n".join(["grade,b", *rows]))
+    data = rp.data.read(tmp_path / "a.csv")
+    assert data.spec.schema is not None
+    column = data.spec.schema.columns[0]
+    assert column.kind == kind
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["units"] + ["9", "10"] * 20,  # a second header
+        ["9", "10"] * 20 + ["total"],  # a footer
+        [str(n % 60) for n in range(150)] + ["oops", "7"],  # a mistake among many numbers
+        ["1.5", "2.5"] * 40 + ["high", "1.5"],  # quantities
+    ],
+)
+def test_a_word_among_numbers_is_a_mistake(tmp_path: Path, cells: list[str]) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["a,b", *(f"{cell},1" for cell in cells)]))
+    with pytest.raises(DataError, match="in column 'a'"):
+        rp.data.read(tmp_path / "a.csv")
+
+
 def test_empty_lines_and_marks_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("\n\na,b\n1,2\n3,x\n")
     assert list(read_table(tmp_path / "x.csv").columns) == ["a", "b"]

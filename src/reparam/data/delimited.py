@@ -27,7 +27,10 @@ from reparam.utils.files import reason
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "NaT")
+MISSING = (
+    *("", "?", "-", ".", "..", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN"),
+    *("-nan", "null", "NULL", "None", "NaT"),
+)
 """The cells that are missing values."""
 
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -38,6 +41,10 @@ ALMOST = 0.9
 
 FEWEST_FITTING = 10
 """The least number of numbers or dates of such a column."""
+
+MOST_LEVELS, ROWS_PER_LEVEL = 20, 5
+"""The largest number of distinct cells of a column of classes that has words beside numbers, such as
+grades 9 to 12 and "other", and the least number of rows for each."""
 
 LARGEST_EXACT = 2**53
 """Whole numbers up to this one are exact in double precision."""
@@ -68,6 +75,9 @@ _DATE = re.compile(
     r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
 )
 _FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
+
+_CODE = re.compile(r"(?=.*\d)[\w.+/-]+")
+"""A code with a digit, such as 136A or 98115-4820."""
 
 _SIGNS = "$€£¥% \u00a0"
 """The signs of money and percent, and spaces, around a number."""
@@ -533,7 +543,34 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         n_decimals = decimals_of(words, decimal)
         few = n_decimals if n_decimals <= MOST_DECIMALS else None
         return Values(name, numbers, "int" if is_whole else "float", few, notes)
-    return Values(name, text, "text", notes=notes, misfits=_misfits(cells, is_number, "numbers"))
+    misfits = _misfits(cells, is_number, "numbers")
+    if misfits is not None and _are_names(cells, is_number, misfits):
+        notes.append(
+            f"column {name!r} has {misfits.word!r} beside whole numbers: it is text; name it as "
+            f"missing by na_values=[{misfits.word!r}] if it is no class and no code"
+        )
+        misfits = None
+    return Values(name, text, "text", notes=notes, misfits=misfits)
+
+
+def _are_names(cells: Cells, is_number: Sequence[bool], misfits: Misfits) -> bool:
+    """Return whether whole numbers name classes or things, as the cells beside them do.
+
+    They do where there are few distinct ones, or where several of the others are codes. A word in
+    the first or the last row alone is a second header or a footer.
+
+    Arguments:
+        cells: The column.
+        is_number: Whether each distinct cell is a number.
+        misfits: The cells that are no numbers.
+    """
+    words, n_rows = cells.distinct, int((cells.codes >= 0).sum())
+    numbers = [word for word, is_one in zip(words, is_number, strict=True) if is_one]
+    others = [word for word, is_one in zip(words, is_number, strict=True) if not is_one]
+    if not all(word.isdigit() for word in numbers) or not misfits.rows[1:-1].any():
+        return False
+    is_class = len(words) <= min(MOST_LEVELS, n_rows / ROWS_PER_LEVEL)
+    return is_class or (len(others) > 1 and all(map(_CODE.fullmatch, others)))
 
 
 def _misfits(cells: Cells, fits: Sequence[bool], what: str) -> Misfits | None:
