@@ -43,8 +43,8 @@ FEWEST_FITTING = 10
 """The least number of numbers or dates of such a column."""
 
 MOST_LEVELS, ROWS_PER_LEVEL = 20, 5
-"""The largest number of distinct cells of a column of classes that has words beside numbers, such as
-grades 9 to 12 and "other", and the least number of rows for each."""
+"""The largest number of distinct cells of a column of classes that has words beside numbers, such
+as grades 9 to 12 and "other", and the least number of rows for each."""
 
 LARGEST_EXACT = 2**53
 """Whole numbers up to this one are exact in double precision."""

@@ -16,6 +16,9 @@ ARRAYS = (".npy", ".npz")
 CELLS = (".h5ad",)
 """The endings of files of AnnData."""
 
+HUB = "hf:"
+"""The start of the name of a data set of the Hugging Face hub."""
+
 _PROSE = (".txt",)
 """The endings of files that may be text as well as a table."""
 
@@ -37,6 +40,8 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         Traceback (most recent call last):
         reparam.errors.DataError: nowhere.csv is no file or folder: give another path
     """
+    if is_of_hub(path):
+        return "hub"
     place = as_path(path)
     if not place.exists():
         is_name = current_name(str(path)) in SOURCES
@@ -65,6 +70,15 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         f"(tables), {', '.join(ARRAYS)} (arrays), {', '.join(CELLS)} (AnnData), .txt (text) and "
         "folders of images are read, so convert or rename it"
     )
+
+
+def is_of_hub(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path names a data set of the Hugging Face hub.
+
+    >>> is_of_hub("hf:owner/name"), is_of_hub("name.csv")
+    (True, False)
+    """
+    return str(path).startswith(HUB)
 
 
 def is_place(name: str) -> bool:

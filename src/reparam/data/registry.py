@@ -33,7 +33,7 @@ class Source(Protocol):
         """One line on the data."""
 
     @property
-    def path(self) -> Literal["FILE", "FOLDER"] | None:
+    def path(self) -> Literal["FILE", "FOLDER", "NAME"] | None:
         """The kind of place that the option ``path`` names; None for data that have no path."""
 
     @property
@@ -47,12 +47,12 @@ class OwnFiles:
 
     Arguments:
         description: One line on the data.
-        path: The kind of place that the option ``path`` names.
+        path: What the option ``path`` names: a file, a folder, or a data set of the hub.
         load: The function from ``path`` and further options to the data set.
     """
 
     description: str
-    path: Literal["FILE", "FOLDER"]
+    path: Literal["FILE", "FOLDER", "NAME"]
     load: Callable[..., Dataset]
 
 
@@ -211,7 +211,9 @@ def load(
             )
     if source.path is not None and path is None:
         raise DataError(
-            f"data {name!r} is a {source.path.lower()} of your own: give its place as path="
+            "data 'hub' needs the name of a data set: give it as path='hf:OWNER/NAME'"
+            if source.path == "NAME"
+            else f"data {name!r} is a {source.path.lower()} of your own: give its place as path="
         )
     return source.load(**given)
 
