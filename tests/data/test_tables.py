@@ -1,5 +1,6 @@
 """Tables from files: what is understood of them, and one sentence for every damaged one."""
 
+import gzip
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -523,6 +524,17 @@ def test_a_word_among_numbers_is_a_mistake(tmp_path: Path, cells: list[str]) -> 
     (tmp_path / "a.csv").write_text("\n".join(["a,b", *(f"{cell},1" for cell in cells)]))
     with pytest.raises(DataError, match="in column 'a'"):
         rp.data.read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_text_that_is_larger_than_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    text = b"a,b\n" + b"1.5,2\n" * 1000
+    (tmp_path / f"large{ending}").write_bytes(gzip.compress(text) if "gz" in ending else text)
+    monkeypatch.setattr("reparam.data.delimited.available", lambda: 10_000.0)
+    with pytest.raises(DataError, match=r"takes about 66 kB .* 10 kB of memory is free: .*Parquet"):
+        rp.data.read(tmp_path / f"large{ending}")
 
 
 def test_empty_lines_and_marks_at_the_start(tmp_path: Path) -> None:

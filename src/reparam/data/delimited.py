@@ -23,6 +23,7 @@ from reparam.data.damaged import N_NAMED, left_out
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
 from reparam.utils.files import reason
+from reparam.utils.memory import available, of_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,9 @@ MOST_DECIMALS = 9
 _N_LINES, _N_BYTES, _N_CHARACTERS = 200, 1_000_000, 100_000
 """The number of lines and of bytes that delimiter and header are found from, and the characters of
 each of these lines: the module csv refuses longer cells."""
+
+MEMORY_OF_TEXT = 11
+"""The bytes of memory that reading takes for each byte of a file of text, most for real numbers."""
 
 _N_SHOWN = 40
 """The characters of a cell that a message shows."""
@@ -200,7 +204,10 @@ def read_delimited(
             with one name.
     """
     missing = (*MISSING, *na_values)
+    if path.is_file():
+        _check_memory(path, path.stat().st_size)
     data = decoded(path, encoding)
+    _check_memory(path, len(data))  # more than the size of a file that is compressed
     n_empty = len(data) - len(data.lstrip(b"\r\n"))
     n_lines = data[:n_empty].count(b"\n")
     data = data[n_empty:]
@@ -292,6 +299,22 @@ def read_delimited(
         f"or delete it, name it as missing by na_values=[{shown!r}], {skip}, or make the column "
         "categorical in a schema"
     )
+
+
+def _check_memory(path: Path, n_bytes: int) -> None:
+    """Refuse a file of text that is too large to be read at once.
+
+    Arguments:
+        path: The file.
+        n_bytes: The bytes of its text.
+    """
+    needed, free = MEMORY_OF_TEXT * n_bytes, available()
+    if needed > free:
+        raise DataError(
+            f"{path} takes about {of_memory(needed)} to read, and {of_memory(free)} is free: "
+            "convert it to Parquet, which is read in batches, for example by "
+            f"polars.scan_csv({path.name!r}).sink_parquet({path.stem + '.parquet'!r})"
+        )
 
 
 def _check_text(data: bytes, path: Path, n_lines: int) -> None:

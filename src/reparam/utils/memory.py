@@ -218,7 +218,7 @@ def _under_limit() -> float:
 
 def _too_large(n_bytes: float, sizes: Mapping[str, Any]) -> OptionError:
     """Return the error for bytes that are not free, with the largest of some sizes."""
-    takes = f"takes {_words(n_bytes)} at once, and {_words(available())} is free"
+    takes = f"takes {of_memory(n_bytes)} at once, and {of_memory(available())} is free"
     named = {name: size for name, value in sizes.items() if (size := _size(value)) > 0}
     if not named:
         return OptionError(f"this {takes}: use a smaller model or batch, or fewer samples")
@@ -234,10 +234,10 @@ def _size(value: Any) -> float:
     return float(value) if is_size else 0.0
 
 
-def _words(n_bytes: float) -> str:
+def of_memory(n_bytes: float) -> str:
     """Return a number of bytes with a unit.
 
-    >>> _words(25.6e9), _words(inf)
+    >>> of_memory(25.6e9), of_memory(inf)
     ('25.6 GB of memory', 'more memory than any machine has')
     """
     if n_bytes == inf:
