@@ -526,6 +526,25 @@ def test_a_word_among_numbers_is_a_mistake(tmp_path: Path, cells: list[str]) -> 
         rp.data.read(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("cells", "stored", "decimals"),
+    [
+        (["0.1", "1E5"], "float", 1),
+        (["-0", "1"], "int", 0),
+        (["1e-400", "2"], "float", None),
+        (["12345678.5", "1e3", "0.25"], "float", 2),
+        (["1.", ".5", "2"], "float", 1),  # not in Arrow's notation
+    ],
+)
+def test_numbers_are_those_of_python(
+    tmp_path: Path, cells: list[str], stored: str, decimals: int | None
+) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{cell},a" for cell in cells)]))
+    table = read_table(tmp_path / "a.csv")
+    assert table.columns["x"].tolist() == list(map(float, cells))
+    assert (table.stored["x"], table.decimals["x"]) == (stored, decimals)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
 def test_text_that_is_larger_than_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str

@@ -71,6 +71,9 @@ _MARKS: Mapping[bytes, str] = {
 """The first bytes of files of text, and their encodings."""
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+"""A number in the notation that Arrow reads, without zeros in front as codes have."""
+
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
@@ -95,11 +98,16 @@ class Cells:
         name: The name of the column.
         distinct: The distinct cells, without spaces around them; missing ones are left out.
         codes: The place of each row's cell among them, -1 for a missing one, with shape (N,).
+        numbers: The distinct cells as numbers, where all are written plainly, such as ``-1.5e3``;
+            else None, and each cell is looked at, which takes ten times as long.
+        decimals: The largest number of decimals of these numbers.
     """
 
     name: str
     distinct: list[str]
     codes: NDArray[np.int64]
+    numbers: NDArray[np.float64] | None = None
+    decimals: int = 0
 
     def without(self, rows: NDArray[np.bool_]) -> "Cells":
         """Return the column without some rows."""
@@ -107,7 +115,9 @@ class Cells:
         used = np.unique(kept[kept >= 0])
         new = np.full(len(self.distinct) + 1, -1)
         new[used] = np.arange(len(used))
-        return Cells(self.name, [self.distinct[i] for i in used], new[kept])
+        numbers = None if self.numbers is None else self.numbers[used]
+        words = [self.distinct[i] for i in used]
+        return Cells(self.name, words, new[kept], numbers, self.decimals)
 
     def spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
         """Return a value for each row out of one for each distinct cell.
@@ -258,7 +268,8 @@ def read_delimited(
             f"no header: the columns are {names[0]} to {names[-1]}; header=True if line 1 has names"
         )
     cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
-    found = decimal or decimal_mark([word for each in cells for word in each.distinct], mark)
+    unclear = [each.distinct for each in cells if each.numbers is None]
+    found = decimal or decimal_mark([word for words in unclear for word in words], mark)
     columns = [values_of(each, each.name in text_columns, found) for each in cells]
     wrong = {
         v.name: v.misfits for v in columns if v.misfits is not None and v.name not in mixed_columns
@@ -503,6 +514,7 @@ def check_names(names: Sequence[str], place: object) -> None:
 
 def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cells:
     """Return the distinct cells of a column of text."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     encoded = pc.utf8_trim_whitespace(column).combine_chunks().dictionary_encode()
@@ -512,7 +524,16 @@ def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cell
     kept = [i for i, word in enumerate(words) if word not in absent]
     new = np.full(len(words), -1)
     new[kept] = np.arange(len(kept))
-    return Cells(name, [words[i] for i in kept], new[places])
+    cells = Cells(name, [words[i] for i in kept], new[places])
+    there = encoded.dictionary.take(pa.array(kept, pa.int64()))
+    if kept and pc.all(pc.match_substring_regex(there, _NUMBER)).as_py():
+        cells.numbers = pc.cast(there, "float64").to_numpy()
+        power = pc.any(pc.match_substring(there, "e", ignore_case=True)).as_py()
+        point = pc.find_substring(there, ".")
+        behind = pc.subtract(pc.subtract(pc.utf8_length(there), point), 1)
+        most = pc.max(pc.if_else(pc.less(point, 0), 0, behind)).as_py()
+        cells.decimals = decimals_of(cells.distinct) if power else most
+    return cells
 
 
 def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values:
@@ -528,6 +549,8 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         array([1.5, 2. , nan])
     """
     words, name, notes = cells.distinct, cells.name, list[str]()
+    if cells.numbers is not None and not is_text and (decimal == "." or not cells.decimals):
+        return _plain_numbers(cells, cells.numbers)
     text = cells.spread(np.array(words, object), None)
     if is_text:
         return Values(name, text, "text")
@@ -556,15 +579,13 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         is_whole = all(word.lstrip("+-").isdigit() for word in words)
         rounded = next(filter(is_rounded, words), None) if is_whole else None
         if rounded is not None:
-            notes.append(ROUNDED.format(name=name, value=rounded))
-            return Values(name, text, "text", notes=notes)
+            return Values(name, text, "text", notes=[ROUNDED.format(name=name, value=rounded)])
         numbers = cells.spread(np.array(read, float), np.nan)
         written = next((word for word in words if not _PLAIN.fullmatch(word)), None)
         if written is not None:
             number = number_of(written, decimal)
             notes.append(f"{written!r} in column {name!r} is read as {number:.10g}")
-        n_decimals = decimals_of(words, decimal)
-        few = n_decimals if n_decimals <= MOST_DECIMALS else None
+        few = _few(decimals_of(words, decimal))
         return Values(name, numbers, "int" if is_whole else "float", few, notes)
     misfits = _misfits(cells, is_number, "numbers")
     if misfits is not None and _are_names(cells, is_number, misfits):
@@ -574,6 +595,28 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         )
         misfits = None
     return Values(name, text, "text", notes=notes, misfits=misfits)
+
+
+def _plain_numbers(cells: Cells, numbers: NDArray[np.float64]) -> Values:
+    """Return a column whose numbers are written plainly; as text if double precision rounds them.
+
+    Arguments:
+        cells: The column.
+        numbers: The number of each distinct cell.
+    """
+    name, words = cells.name, cells.distinct
+    is_whole = not any("." in word or "e" in word or "E" in word for word in words)
+    rounded = next(filter(is_rounded, words), None) if is_whole else None
+    if rounded is not None:
+        text = cells.spread(np.array(words, object), None)
+        return Values(name, text, "text", notes=[ROUNDED.format(name=name, value=rounded)])
+    values = cells.spread(numbers, np.nan)
+    return Values(name, values, "int" if is_whole else "float", _few(cells.decimals))
+
+
+def _few(n_decimals: int) -> int | None:
+    """Return a number of decimals; None where there are as many as rounding errors have."""
+    return n_decimals if n_decimals <= MOST_DECIMALS else None
 
 
 def _are_names(cells: Cells, is_number: Sequence[bool], misfits: Misfits) -> bool:
