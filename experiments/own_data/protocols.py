@@ -111,7 +111,7 @@ def _outliers(place: Path, seed: int, is_clean: bool) -> Figures:
         train = np.sort(normal[: len(normal) // 2])
         test = np.setdiff1d(np.arange(len(x)), train)
     began = time.perf_counter()
-    vae = VAEOutlier(novelty=is_clean, random_state=seed).fit(x[train])
+    vae = VAEOutlier(novelty=is_clean, scoring="combined", random_state=seed).fit(x[train])
     seconds = time.perf_counter() - began
     seen = vae._rows(x[test])  # all scores of one fit
     noise = vae._noise()
@@ -119,6 +119,7 @@ def _outliers(place: Path, seed: int, is_clean: bool) -> Figures:
         name: roc_auc_score(y[test], -scored(score, vae.latent_model, seen, noise).numpy())
         for name, score in SCORES.items()
     }
+    found["combined"] = roc_auc_score(y[test], -vae.score_samples(x[test]))
     forest = IsolationForest(random_state=seed).fit(x[train])
     found["isolation forest"] = roc_auc_score(y[test], -forest.score_samples(x[test]))
     scaler = StandardScaler().fit(x[train])

@@ -165,6 +165,21 @@ def test_every_score_finds_a_far_row() -> None:
         VAEOutlier(contamination=0.7).fit(x)
 
 
+def test_the_combined_score_gives_both_parts_one_spread(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(300, 5))
+    found = VAEOutlier(steps=100, random_state=0).fit(x)
+    parts = [found._scores(name, x) for name in ("log_likelihood", "latent")]
+    low, high = (np.percentile(part, [25, 75]) for part in parts)
+    weight = (low[1] - low[0]) / (high[1] - high[0])
+    np.testing.assert_allclose(found.score_samples(x), parts[0] + weight * parts[1])
+    found.save(tmp_path / "it")
+    again = VAEOutlier.load(tmp_path / "it")
+    np.testing.assert_allclose(again.score_samples(x), found.score_samples(x))
+    clean = VAEOutlier(novelty=True, steps=20, random_state=0).fit(x)
+    np.testing.assert_allclose(clean.score_samples(x), clean._scores("log_likelihood", x))
+
+
 @pytest.mark.slow
 def test_missing_values_of_a_line_are_found() -> None:
     rng = np.random.default_rng(0)

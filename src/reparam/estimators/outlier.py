@@ -1,27 +1,38 @@
 """``VAEOutlier``: outlier scores of rows, and of each value in a row."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import iqr
 from sklearn.base import OutlierMixin
 
-from reparam.errors import OptionError, named
+from reparam.errors import OptionError, unknown
 from reparam.estimators.base import Estimator, Frame, ScoreName, variant_of
-from reparam.estimators.scores import SCORES, draws_of
+from reparam.estimators.scores import draws_of
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.specification import OptionValue
 
+Scoring = Literal["auto", "combined", "log_likelihood", "elbo", "reconstruction", "latent"]
+"""What ``VAEOutlier`` scores rows by."""
+
+COMBINED: tuple[ScoreName, ScoreName] = ("log_likelihood", "latent")
+"""The two scores whose weighted sum is ``combined``."""
+
 
 class VAEOutlier(OutlierMixin, Estimator):
     r"""Outlier detection by a variational autoencoder.
 
-    .. math:: \mathrm{score\_samples}(x) = \log p(x), \qquad
+    .. math:: \mathrm{score\_samples}(x) = \log p(x) + w \log p(\mu(x)), \qquad
               \mathrm{explain}(x)_j = -\log p(x_j \mid x_{-j})
+
+    With w > 0 the score is ``combined``: w gives the second part, the log-density of the prior at
+    the code, the spread of the first over the training rows. A model that has learned outliers too
+    gives them a likelihood, and codes far from all others.
 
     Train it on all rows, outliers among them; or with ``novelty=True`` on normal rows alone. Rows
     may lack values (NaN), and a DataFrame may have columns of text and dates.
@@ -31,9 +42,9 @@ class VAEOutlier(OutlierMixin, Estimator):
             the threshold of ``predict`` follows from; ``auto`` for 0.1.
         novelty: Whether all training rows are normal. The threshold is then the lowest score but
             for one row in a hundred, and new rows are compared with it.
-        scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; or
-            ``latent``, log p(z) at the code, which is better on some sets that have outliers among
-            the training rows: see docs/own-data.md.
+        scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; ``latent``,
+            log p(z) at the code; ``combined``; or ``auto``, which is ``log_likelihood`` with
+            ``novelty``, and else ``combined``. Their figures are in docs/own-data.md.
         variant: The variant.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
@@ -52,6 +63,7 @@ class VAEOutlier(OutlierMixin, Estimator):
 
     Attributes:
         offset_: The threshold: ``decision_function`` is the score minus it.
+        latent_weight_: The weight w of log p(z) in the score; 0 for a score without it.
         n_features_in_: The number of columns of X.
 
     Raises:
@@ -70,7 +82,7 @@ class VAEOutlier(OutlierMixin, Estimator):
         contamination: float | str = "auto",
         *,
         novelty: bool = False,
-        scoring: ScoreName = "log_likelihood",
+        scoring: Scoring = "auto",
         variant: str = "vae",
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -114,7 +126,8 @@ class VAEOutlier(OutlierMixin, Estimator):
             raise OptionError(
                 f"contamination={self.contamination!r}: must be above 0 and at most 0.5, or 'auto'"
             )
-        named("scoring", self.scoring, SCORES)
+        if self.scoring not in get_args(Scoring):
+            raise unknown("scoring", str(self.scoring), get_args(Scoring))
         data = self._fit_data(X, self.support)
         usual = FIXED if data.spec.support == "real" else None
         options: dict[str, OptionValue] = {
@@ -123,13 +136,24 @@ class VAEOutlier(OutlierMixin, Estimator):
             "likelihood": self.likelihood or usual,
         }
         self._train(data, variant_of(self.variant, options), steps=STEPS)
+        self.latent_weight_ = 0.0
+        if self._score == "combined":
+            likelihood, latent = (self._scores(name, X) for name in COMBINED)
+            width = iqr(latent)
+            self.latent_weight_ = float(iqr(likelihood) / width) if width > 0 else 0.0
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(self.score_samples(X), share))
         return self
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
-        """Return the scores of rows in nats, lower for an outlier, with shape (N,)."""
-        return self._scores(self.scoring, X)
+        """Return the scores of rows in nats, lower for an outlier, with shape (N,).
+
+        Those that are ``combined`` are a log-likelihood and a weighted log-density of the code.
+        """
+        if self._score != "combined":
+            return self._scores(self._score, X)
+        likelihood, latent = (self._scores(name, X) for name in COMBINED)
+        return likelihood + self.latent_weight_ * latent
 
     def decision_function(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores minus the threshold, negative for an outlier, with shape (N,)."""
@@ -138,6 +162,15 @@ class VAEOutlier(OutlierMixin, Estimator):
     def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:
         """Return -1 for an outlier and 1 for another row, with shape (N,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @property
+    def _score(self) -> ScoreName | Literal["combined"]:
+        if self.scoring == "auto":
+            return "log_likelihood" if self.novelty else "combined"
+        return self.scoring
+
+    def _attributes(self) -> dict[str, Any]:
+        return {**super()._attributes(), "latent_weight_": self.latent_weight_}
 
     @torch.no_grad()
     def explain(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
