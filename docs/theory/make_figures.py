@@ -7,8 +7,9 @@ about two minutes on one core. The pages quote numbers that their own code block
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from math import exp, log, pi
+from math import log, pi
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,9 @@ def elbo_gap() -> Figure:
         if scale == POSTERIOR[1]:
             bottom.fill_between(means, LOG_P - gap, LOG_P, color=CYAN, alpha=0.35, lw=0)
     bottom.set(
-        xlabel="mean of q(z | x)", ylabel="nats", ylim=(-5, -0.4),
+        xlabel="mean of q(z | x)",
+        ylabel="nats",
+        ylim=(-5, -0.4),
         title="points: ELBO; lines: log p(x) − KL(q ‖ p(z | x))",
     )
     bottom.legend(loc="lower center")
@@ -233,7 +236,10 @@ def kl_three_ways() -> Figure:
     figure, panels = stacked(3.2, 3.2)
     scales = torch.logspace(-1.5, 0.6, 85)
     means = torch.linspace(-3.0, 3.0, 85)
-    sweeps = ((torch.zeros(85), scales, scales, "σ, with μ = 0"), (means, torch.ones(85), means, "μ, with σ = 1"))
+    sweeps = (
+        (torch.zeros(85), scales, scales, "σ, with μ = 0"),
+        (means, torch.ones(85), means, "μ, with σ = 1"),
+    )
     for axes, (loc, scale, shown, name) in zip(panels, sweeps, strict=True):
         q = gaussian(loc[:, None], scale[:, None])
         some = slice(None, None, 7)
@@ -252,36 +258,39 @@ def kl_three_ways() -> Figure:
         axes.set(xlabel=name, ylabel="nats", ylim=(-0.4, 10))
     panels[0].set_xscale("log")
     panels[0].xaxis.set_major_formatter("{x:g}")
-    panels[0].legend(loc="upper center")
+    panels[1].legend(loc="upper center")
     return figure
 
 
 @drawn
 def noise_against_kl() -> Figure:
-    """Codes and samples with β = 0 and with β = 1."""
-    figure = new_figure(WIDTH, 5.8)
-    x = digits().examples("train")
-    for i, beta in enumerate((0.0, 1.0)):
-        run = vae(2, beta)
-        show_images(
-            new_axes(figure, 2, 2, i + 1),
-            run.sample(64, seed=0, mean=True),
-            8,
-            f"β = {beta:g}: samples",
-        )
-        axes = new_axes(figure, 2, 2, i + 3)
+    """Samples, scales of the posteriors and codes with β = 0 and with β = 1."""
+    figure = new_figure(WIDTH, 8.0)
+    rows = figure.add_gridspec(3, 2, height_ratios=(1.0, 0.8, 1.0))
+    middle = new_axes(figure, rows[1, :])
+    x = digits().examples("train").x
+    bins = torch.logspace(-4, 0.4, 60).tolist()
+    for i, (beta, color) in enumerate(((0.0, RED), (1.0, BLUE))):
+        run = vae(8, beta)
+        images = run.sample(64, seed=0, mean=True)
+        show_images(new_axes(figure, rows[0, i]), images, 8, f"β = {beta:g}: samples")
+        torch.manual_seed(0)
         with torch.no_grad():
-            q = run.latent_model.posterior(x.x)
-            torch.manual_seed(0)
+            q = run.latent_model.posterior(x)
             codes = q.sample()
-        axes.scatter(*codes.T, s=4, color=(RED, BLUE)[i], alpha=0.5, lw=0)
+        scales = q.stddev.flatten()
+        middle.hist(scales, bins, color=color, alpha=0.75, label=f"β = {beta:g}")
+        axes = new_axes(figure, rows[2, i])
+        axes.scatter(codes[:, 0], codes[:, 1], s=4, color=color, alpha=0.5, lw=0)
+        # Half, and 99 %, of a standard normal in the plane lie within these circles.
         for share in (0.5, 0.99):
             radius = (-2 * log(1 - share)) ** 0.5
             axes.add_patch(Circle((0, 0), radius, fill=False, color="#000000", lw=1.4))
-        reach = 1.05 * max(3.3, float(codes.abs().max()))
+        reach = 1.05 * max(3.3, float(codes[:, :2].abs().max()))
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        sigma = float(q.stddev.median())
-        axes.set_title(f"codes, median σ = {sigma:.2g}")
+        axes.set_title(f"β = {beta:g}: codes, z₁ and z₂")
+    middle.set(xscale="log", xlabel="posterior σ", ylabel="examples × dimensions")
+    middle.legend(loc="upper left")
     return figure
 
 
@@ -299,7 +308,7 @@ def uniform_posterior() -> Figure:
         label = "Gaussian, same mean and variance"
         top.plot(widths, rp.kl(equal, unit).value, "--", color=color, lw=1.5, label=label)
     top.set(xscale="log", ylim=(0, 7), ylabel="KL from N(0, 1), nats", xlabel="width of the box")
-    top.set_title("A box has a finite KL, never a smaller one")
+    top.set_title("Box: finite KL, above that of the Gaussian")
     top.legend(loc="upper right", fontsize=9)
     inside = torch.linspace(0.05, 2.0, 60)
     box = Independent(Uniform(-inside[:, None] / 2, inside[:, None] / 2), 1)
@@ -429,14 +438,14 @@ def flow_posterior() -> Figure:
     log_joint = decoder(places).log_prob(x) + prior().log_prob(places)
     log_p = float(log_joint.flatten().logsumexp(0) + 2 * (axis[1] - axis[0]).log())
     families = (
-        ("diagonal Gaussian", rp.families.Gaussian(2), 600),
+        ("diagonal", rp.families.Gaussian(2), 600),
         ("full covariance", rp.families.FullCovarianceGaussian(2), 600),
         ("flow", rp.families.Flow(2, n_transforms=4, hidden=(64,)), 1000),
     )
     figure = new_figure(WIDTH, 5.8)
     axes = new_axes(figure, 2, 2, 1)
     axes.contourf(axis, axis, (log_joint - log_p).exp().T, levels=8, cmap="Greys")
-    axes.set(title=f"p(z | x); log p(x) = {log_p:.2f}")
+    axes.set(title="p(z | x)")
     for i, (name, family, steps) in enumerate(families):
         torch.manual_seed(0)
         model = rp.LatentModel(rp.Conditional(rp.nn.MLP(1, 16), family), decoder, prior)
@@ -451,7 +460,7 @@ def flow_posterior() -> Figure:
             density = model.posterior(x).log_prob(places.reshape(-1, 1, 2)).exp()
         axes = new_axes(figure, 2, 2, i + 2)
         axes.contourf(axis, axis, density.reshape(401, 401).T, levels=8, cmap="Greys")
-        axes.set(title=f"{name}: gap {gap:.2f}")
+        axes.set(title=f"{name}: {gap:.2f} nats")
     for axes in figure.axes:
         axes.set(xlim=(-2.8, 2.0), ylim=(-1.8, 2.6), aspect="equal")
     return figure
@@ -484,6 +493,102 @@ def likelihoods() -> Figure:
     bottom.set(xlabel="gray level", ylabel="probability")
     bottom.set_title("Discretized logistic, 17 levels, s = 0.06")
     bottom.legend(loc="upper right")
+    return figure
+
+
+@drawn
+def collapse() -> Figure:
+    """The KL of each dimension of four models, and the KL in the course of training."""
+    spec, x = digits().spec, digits().examples("test").x
+    elbo = rp.objectives.ELBO
+    settings = (
+        ("ELBO", elbo(), 0.0, BLUE, "o"),
+        ("ELBO, KL warm-up", elbo(), 25.0, GREEN, "^"),
+        ("free bits, λ = 0.25", elbo(free_bits=0.25), 0.0, YELLOW, "D"),
+        ("mean over pixels, β = 64", elbo(beta=64.0), 0.0, RED, "s"),
+    )
+    figure, (top, bottom) = stacked(3.4, 3.0)
+    for label, objective, kl_warmup, color, marker in settings:
+        recipe = rp.variants.vae(spec, latent_dim=16, hidden=[200])
+        recipe = rp.variants.replace(recipe, objective=objective)
+        run = train(recipe, kl_warmup=kl_warmup, log_every=10)
+        model = run.latent_model
+        with torch.no_grad():
+            nats = rp.kl(model.posterior(x), model.prior_distribution()).per_dimension
+        heights = nats.mean(0).sort(descending=True).values
+        top.plot(range(1, 17), heights, f"{marker}-", color=color, label=label, ms=5)
+        rows = [row for row in run.rows if "kl" in row]
+        bottom.plot([row["step"] for row in rows], [row["kl"] for row in rows], color=color, lw=1.8)
+    top.set(xlabel="latent dimension, sorted", ylabel="KL, nats", title="KL of each dimension")
+    top.legend(loc="upper right")
+    bottom.set(xlabel="optimizer step", ylabel="KL, nats", title="KL of all of them in training")
+    return figure
+
+
+@drawn
+def clusters() -> Figure:
+    """Members and samples of each cluster, found without labels."""
+    test = digits().examples("test")
+    run = cluster_vae()
+    figure = new_figure(WIDTH, 3.9)
+    figure.get_layout_engine().set(w_pad=0.15)
+    members = rp.plots.member_rows(run.latent_model, test, 8)
+    show_images(new_axes(figure, 1, 2, 1), members, 8, "members")
+    samples = rp.plots.sample_rows(run.latent_model, 8)
+    show_images(new_axes(figure, 1, 2, 2), samples, 8, "samples")
+    return figure
+
+
+def cluster_vae() -> rp.Run:
+    """Return a trained clustering VAE of the digits."""
+    recipe = rp.variants.cluster_vae(
+        digits().spec, latent_dim=8, hidden=(200,), pretraining=0.5, jitter=False
+    )
+    return train(recipe, epochs=60)
+
+
+@dataclass(frozen=True)
+class SquaredNoise:
+    """The objective of a program that takes σ² for σ where it draws, and not in its KL."""
+
+    def __call__(self, model: rp.LatentModel, batch: rp.Batch) -> rp.objectives.Terms:
+        """Return the terms of one batch."""
+        q = model.posterior(batch.x)
+        z = q.mean + q.variance * torch.randn_like(q.mean)
+        reconstruction = model.likelihood(z).log_prob(model.as_event(batch.x))
+        kl = rp.kl(q, model.prior_distribution()).value
+        return rp.objectives.Terms(reconstruction - kl, reconstruction, {"z": kl})
+
+
+@drawn
+def slips() -> Figure:
+    """What common slips cost in test log-likelihood, image by image."""
+    spec = digits().spec
+    elbo = rp.objectives.ELBO
+    slipped = (
+        ("KL divided by pixels, β = 1/64", "gaussian", elbo(beta=1 / 64)),
+        ("fit divided by pixels, β = 64", "gaussian", elbo(beta=64.0)),
+        ("μ² + (log σ²)² as the KL", "gaussian", rp.objectives.NaivePenalty()),
+        ("KL without its ½, β = 2", "gaussian", elbo(beta=2.0)),
+        ("uniform posterior", "uniform", elbo()),
+        ("σ² taken for σ in the draw", "gaussian", SquaredNoise()),
+    )
+
+    def scores(posterior: str, objective: rp.objectives.Objective) -> rp.evaluation.Figure:
+        recipe = rp.variants.build("vae", spec, latent_dim=8, hidden=[200], posterior=posterior)
+        run = train(rp.variants.replace(recipe, objective=objective))
+        return run.evaluate(n_samples=100)["log_likelihood"]
+
+    right = scores("gaussian", elbo())
+    figure, (axes,) = stacked(3.6)
+    for i, (label, posterior, objective) in enumerate(slipped):
+        cost = scores(posterior, objective).paired_difference(right)
+        error = 2 * (cost.stderr or 0.0)
+        axes.barh(-i, cost.value, xerr=error, color=RED, alpha=0.8, height=0.45)
+        axes.text(-24.5, -i + 0.3, label, va="bottom", fontsize=11)
+        axes.text(0.3, -i, f"−{abs(cost.value):.1f}", va="center", fontsize=11)
+    axes.set(xlim=(-25, 2.6), ylim=(-5.5, 0.9), yticks=[], xlabel="nats per image")
+    axes.set_title("Test log p(x), minus that of the VAE without a slip")
     return figure
 
 
