@@ -76,7 +76,7 @@ def test_every_figure_is_on_a_page() -> None:
 def test_formulas_and_blocks_are_closed(page: Path) -> None:
     text = _text(page)
     assert text.count("\n$$\n") % 2 == 0
-    assert text.count(":::") % 2 == 0
+    assert text.count("<details>") == text.count("</details>")
     assert text.count("```") % 2 == 0
 
 
