@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -15,7 +16,7 @@ from reparam.errors import OptionError, ReparamError, nearest
 from reparam.runs.run import Run
 from reparam.serving.answers import answer_of, as_json, as_npy, plain_numbers, wants_npy
 from reparam.serving.batching import Alone, Batcher, Joinable
-from reparam.serving.bodies import Body, body_of, read_body
+from reparam.serving.bodies import JSON, Body, body_of, read_body
 from reparam.serving.description import SUMMARY, Description
 from reparam.serving.guard import Guard
 from reparam.serving.limits import Limits
@@ -239,14 +240,24 @@ def _add_state(
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/ready", tags=["server"], summary="Whether requests are taken: 200 or 503")
+    @app.get(
+        "/ready",
+        tags=["server"],
+        summary="Whether requests are taken: 200 or 503",
+        responses={503: {"description": "The server stops.", "content": {JSON: {}}}},
+    )
     async def ready() -> Response:
         is_ready = service.batcher.is_alive and not is_draining()
         if is_ready:
             return as_json({"status": "ready"})
         return as_json({"status": "stopping"}, 503, {"Retry-After": "1"})
 
-    @app.get("/metrics", tags=["server"], summary="Counters, in the format of Prometheus")
+    @app.get(
+        "/metrics",
+        tags=["server"],
+        summary="Counters, in the format of Prometheus",
+        response_class=PlainTextResponse,
+    )
     async def counters() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
