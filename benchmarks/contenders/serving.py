@@ -158,19 +158,18 @@ def main() -> None:
     )
     folder = trained(Path(options.folder), options.data_dir)
     command = [sys.executable, "-m", "reparam", "serve", str(folder), "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
-    try:
-        port = None
-        for line in server.stderr or ():
-            if (port := re.search(r"http://127\.0\.0\.1:(\d+)", line)) is not None:
-                break
-        if port is None:
-            sys.exit("the server has not started")
-        requests = bodies(options.data_dir, options.form)
-        found = asyncio.run(asked(int(port[1]), server.pid, requests, options))
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:  # noqa: S603
+        try:
+            port = None
+            for line in server.stderr or ():
+                if (port := re.search(r"http://127\.0\.0\.1:(\d+)", line)) is not None:
+                    break
+            if port is None:
+                sys.exit("the server has not started")
+            requests = bodies(options.data_dir, options.form)
+            found = asyncio.run(asked(int(port[1]), server.pid, requests, options))
+        finally:
+            server.send_signal(signal.SIGTERM)
     tell(**found)
 
 

@@ -15,10 +15,12 @@ from socket import create_server
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
 import reparam as rp
-from tests.support import quick_fit, refused, reparam
+from reparam.serving import Limits
+from tests.support import ROOT, quick_fit, refused, reparam
 
 KEY = "a-key-of-many-characters"
 
@@ -83,6 +85,27 @@ def test_it_finishes_what_it_has_taken_and_stops(folder: Path) -> None:
         assert time.monotonic() - began < 35
         assert len(found[0]["log_likelihood"]) == 200
         assert process.returncode in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_asks(folder: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102
+    with served(folder) as (address, _):
+        x = np.zeros((2, 64), np.float32)
+        expected = rp.load(folder).encode(x).numpy()
+        place = f"{address}/runs/digits/encode"
+        np.testing.assert_allclose(names["ask_numpy"](place, x), expected, rtol=1e-5)
+        np.testing.assert_allclose(names["ask"](place, {"x": x.tolist()})["z"], expected, rtol=1e-5)
+
+
+def test_the_page_has_every_limit_and_its_default() -> None:
+    page = (ROOT / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `--([a-z-]+)` \| ([\d.]+) \|", page, re.MULTILINE))
+    known = {name.replace("_", "-"): f"{value:g}" for name, value in vars(Limits()).items()}
+    assert rows == {**known, "drain-seconds": "30"}
 
 
 @pytest.mark.slow

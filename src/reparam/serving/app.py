@@ -232,9 +232,10 @@ def _add_state(
     """Add the routes on the server itself."""
 
     @app.get("/", include_in_schema=False)
-    async def description() -> Response:
+    async def description(request: Request) -> Response:
         """Return a page for people, which needs no other server."""
-        return Response(page(app.openapi(), service.runs.values()), media_type="text/html")
+        address = str(request.base_url).rstrip("/")
+        return Response(page(app.openapi(), service.runs.values(), address), media_type="text/html")
 
     @app.get("/health", tags=["server"], summary="Whether the process answers")
     async def health() -> dict[str, str]:

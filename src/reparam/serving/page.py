@@ -14,12 +14,13 @@ LONGEST = 600
 """The largest number of characters of an example; the end of a longer one is left out."""
 
 
-def page(said: Mapping[str, Any], runs: Iterable[ServedRun]) -> str:
+def page(said: Mapping[str, Any], runs: Iterable[ServedRun], address: str) -> str:
     """Return the page, as HTML that needs no other file.
 
     Arguments:
         said: The OpenAPI description.
         runs: The runs.
+        address: The address of the server.
     """
     routes = [
         {"path": path, "method": method.upper(), "id": path.rpartition("/")[2], **about}
@@ -27,7 +28,9 @@ def page(said: Mapping[str, Any], runs: Iterable[ServedRun]) -> str:
         for method, about in methods.items()
     ]
     facts = [run.facts() for run in runs]
-    return _template().render(said=said, routes=routes, runs=facts, style=_style())
+    key = "-H 'Authorization: Bearer KEY' " if "security" in said else ""
+    about = {"said": said, "routes": routes, "runs": facts, "address": address, "key": key}
+    return _template().render(**about, style=_style())
 
 
 def _shown(example: object) -> str:
