@@ -7,6 +7,7 @@ whether the memory of the server grows.
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 from benchmarks.settings import Job, Piece, Settings, by_repetition, in_figures
 from experiments.ledger.records import Record
@@ -28,7 +29,7 @@ MOST_GROWTH = 5.0
 def pieces(settings: Settings, repetition: int) -> list[Piece]:
     """Return a short piece for each form and, in the first repetition, the long one."""
     seconds, minutes = (1.0, 0.02) if settings.quick else (SECONDS, settings.minutes)
-    common = {"folder": settings.work / "served", "connections": CONNECTIONS}
+    common: dict[str, Any] = {"folder": settings.work / "served", "connections": CONNECTIONS}
 
     def short(form: str) -> Piece:
         words = settings.script("serving", form=form, seconds=seconds, **common)
