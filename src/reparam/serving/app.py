@@ -33,6 +33,9 @@ LARGE = 2**20
 CLOSING = 2.0
 """Seconds that a server which stops waits for the computation that runs."""
 
+SEE = "see /openapi.json"
+"""The fix of a request that the description does not have."""
+
 Name = Annotated[str, Path(description="The name of the run.")]
 Seed = Annotated[int, Query(ge=0, le=LARGEST, description="The seed of every draw.")]
 SeedOfBytes = Annotated[
@@ -59,7 +62,7 @@ class Service:
     """
 
     def __init__(self, runs: Mapping[str, Run], limits: Limits, metrics: Metrics) -> None:
-        self.runs = {name: ServedRun(name, run, limits) for name, run in runs.items()}
+        self.runs = {name: ServedRun.of(name, run, limits) for name, run in runs.items()}
         self.limits = limits
         self.batcher = Batcher(limits, metrics)
         metrics.watch_queue(lambda: self.batcher.n_waiting)
@@ -137,7 +140,7 @@ def application(
         is_draining: Returns whether the server stops, so that it takes no further requests.
 
     Raises:
-        OptionError: No run, or a name that is no part of an address.
+        OptionError: No run, a name that is no part of an address, or a run without any operation.
 
     Example:
         >>> from reparam import data, fit, variants
@@ -181,49 +184,34 @@ def application(
         max_seconds=limits.max_seconds,
         is_draining=is_draining,
     )
-    _add_handlers(app)
+    for kind in (Problem, ReparamError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _refused)
     _add_state(app, service, metrics, is_draining)
     _add_operations(app, service, about)
     about.complete(app, has_key=api_key is not None)
     return app
 
 
-def _add_handlers(app: FastAPI) -> None:
-    """Let every error become an answer with name, value, rule and fix."""
-
-    @app.exception_handler(Problem)
-    async def of_problem(request: Request, error: Exception) -> Response:
-        return answer_of(error) if isinstance(error, Problem) else _unexpected()
-
-    @app.exception_handler(ReparamError)
-    async def of_library(request: Request, error: Exception) -> Response:
-        return answer_of(problem_of(error)) if isinstance(error, ReparamError) else _unexpected()
-
-    @app.exception_handler(RequestValidationError)
-    async def of_parameter(request: Request, error: Exception) -> Response:
-        if not isinstance(error, RequestValidationError):
-            return _unexpected()
-        first = error.errors()[0]
-        name, rule = str(first["loc"][-1]), str(first["msg"])
-        fix = "see /openapi.json"
-        return answer_of(Problem(422, rule, fix, name, shown(first.get("input"))))
-
-    @app.exception_handler(HTTPException)
-    async def of_route(request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            return _unexpected()
-        found = Problem(error.status_code, str(error.detail), "see /openapi.json", "path")
-        found.headers = error.headers or {}
-        return answer_of(found)
-
-    @app.exception_handler(Exception)
-    async def of_anything(request: Request, error: Exception) -> Response:
-        return _unexpected()
+async def _refused(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that ends in an error."""
+    return answer_of(_problem(error))
 
 
-def _unexpected() -> Response:
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case ReparamError():
+            return problem_of(error)
+        case RequestValidationError():
+            first = error.errors()[0]
+            name, rule = str(first["loc"][-1]), str(first["msg"])
+            return Problem(422, rule, SEE, name, shown(first.get("input")))
+        case HTTPException():
+            headers = error.headers or {}
+            return Problem(error.status_code, str(error.detail), SEE, "path", headers=headers)
     rule = "an error of the server, which its log has"
-    return answer_of(Problem(500, rule, "tell who runs it", kind="InternalError"))
+    return Problem(500, rule, "tell who runs it", kind="InternalError")
 
 
 def _add_state(
@@ -281,7 +269,7 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
     async def decode(request: Request, name: Name) -> Response:
         run = service.run(name, "decode")
         body = await service.body(request)
-        x = await service.result("decode", run.decoding(run.codes(body)))
+        x = await service.result("decode", run.decoding(run.given_codes(body)))
         return answered(request, run.examples_found(x))
 
     @app.post("/runs/{name}/reconstruct", **about.of("reconstruct"))
@@ -359,4 +347,4 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
         """Return the examples of a request, and the table that they are the rows of."""
         wants_npy(request.headers.get("accept"))  # refused before anything is computed
         body = await service.body(request)
-        return await _aside(body.n_bytes, run.examples, body, seed)
+        return await _aside(body.n_bytes, run.given_examples, body, seed)

@@ -3,12 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from fastapi import FastAPI
 
-from reparam.batch import Batch
-from reparam.errors import ReparamError
-from reparam.serving.answers import plain_numbers
 from reparam.serving.bodies import JSON, NPY
 from reparam.serving.served import ServedRun
 
@@ -150,7 +146,6 @@ class Description:
 
     def __init__(self, runs: Sequence[ServedRun]) -> None:
         self._runs = runs
-        self._examples = {run.name: examples_of(run) for run in runs}
 
     def of(self, operation: str) -> dict[str, Any]:
         """Return the arguments of a route that describe an operation."""
@@ -161,9 +156,9 @@ class Description:
             "additionalProperties": False,
         }
         examples = {
-            name: {"summary": f"for {name}", "value": found[operation]}
-            for name, found in self._examples.items()
-            if operation in found
+            run.name: {"summary": f"for {run.name}", "value": run.examples[operation]}
+            for run in self._runs
+            if operation in run.examples
         }
         content: dict[str, Any] = {JSON: {"schema": schema, "examples": examples}}
         if operation != "sample":
@@ -203,37 +198,3 @@ class Description:
             scheme = {"key": {"type": "http", "scheme": "bearer"}}
             said.setdefault("components", {})["securitySchemes"] = scheme
             said["security"] = [{"key": []}]
-
-
-def examples_of(run: ServedRun) -> dict[str, Any]:
-    """Return an example of the body of every operation, drawn from the run itself.
-
-    The draws also let a model compute once before its first request.
-    """
-    spec = run.run.spec
-    condition: dict[str, Any] = {}
-    c = torch.zeros(1, spec.context) if spec.context else None
-    covariates = None
-    if spec.given_label and c is not None:
-        condition["y"], c[0, 0] = [0], 1.0
-    if spec.given_covariates:
-        covariates = torch.zeros(1, len(spec.covariates))
-        condition["covariates"] = covariates.tolist()
-    try:
-        x = run.run.sample(1, covariates=covariates)
-        z = run.run.encode(Batch(x, c=c))
-    except ReparamError:  # a model that generates nothing, or has no latent variables
-        return {}
-    drawn = run.examples_found(x).fields
-    name = "rows" if "rows" in drawn else "x"
-    of_x = {name: drawn[name], **condition}
-    found: dict[str, Any] = dict.fromkeys(("encode", "reconstruct", "score"), of_x)
-    found["decode"] = {"z": plain_numbers(z.double().numpy().round(3)), **condition}
-    found["sample"] = {k: v for k, v in condition.items() if k == "covariates"}
-    if "rows" in of_x:
-        (row,) = of_x["rows"]
-        first = next(iter(row))
-        found["impute"] = {"rows": [{**row, first: None}], **condition}
-        if spec.schema is not None:
-            found["sample"] = {"given": {first: row[first]}}
-    return {name: body for name, body in found.items() if name in run.operations}

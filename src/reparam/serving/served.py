@@ -1,10 +1,12 @@
 """A run that is served: bodies become examples, and results become plain values."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from reparam.data.checks import as_labels, as_rows
 from reparam.data.condition import check_condition, condition_of, covariates_for
 from reparam.data.mixed import filled
 from reparam.data.tables import Table
+from reparam.errors import OptionError, ReparamError
 from reparam.evaluation.conditionals import Imputation
 from reparam.isolation import Progress
 from reparam.models.latent import is_latent
@@ -23,6 +26,9 @@ from reparam.serving.batching import Joinable
 from reparam.serving.bodies import Body, check_fields, numbers_in
 from reparam.serving.limits import Limits
 from reparam.serving.problems import bad_value
+
+OPERATIONS = ("encode", "decode", "reconstruct", "sample", "score", "impute")
+"""All operations, in the order of the description."""
 
 GIVEN = ("y", "covariates")
 """The fields of a condition."""
@@ -52,11 +58,31 @@ class ServedRun:
         name: The name in the addresses of the server.
         run: The run.
         limits: The limits of a request.
+        examples: An example of the body of each operation that the run has.
     """
 
     name: str
     run: Run
     limits: Limits
+    examples: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, name: str, run: Run, limits: Limits) -> "ServedRun":
+        """Return a run with the operations that it has, each of which is tried once.
+
+        So a model has also computed once before its first request.
+
+        Raises:
+            OptionError: A run without any operation.
+        """
+        plain = cls(name, run, limits, {})
+        examples = dict(plain._tried())
+        if not examples:
+            raise OptionError(
+                f"name={name!r}: this run has no latent variables and does not generate examples, "
+                "so there is nothing to ask it; serve another run"
+            )
+        return replace(plain, examples=examples)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,10 +93,38 @@ class ServedRun:
     @property
     def operations(self) -> list[str]:
         """The operations that the run has."""
-        if not is_latent(self.run.model):
-            return ["sample"]
-        found = ["encode", "decode", "reconstruct", "sample", "score"]
-        return found if self.run.spec.schema is None else [*found, "impute"]
+        return [name for name in OPERATIONS if name in self.examples]
+
+    def _tried(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield every operation that a drawn example shows to work, with the body that asks it."""
+        run, spec = self.run, self.run.spec
+        condition: dict[str, Any] = {}
+        c = torch.zeros(1, spec.context) if spec.context else None
+        if spec.given_label and c is not None:
+            condition["y"], c[0, 0] = [0], 1.0
+        if spec.given_covariates:
+            condition["covariates"] = [[0.0] * len(spec.covariates)]
+        covariates = condition.get("covariates")
+        x = torch.zeros(1, *spec.shape)  # which is in the support of any data
+        with suppress(ReparamError):  # a model that does not generate, such as an autoencoder
+            x = run.sample(1, covariates=None if covariates is None else np.array(covariates))
+            yield "sample", {} if covariates is None else {"covariates": covariates}
+        if not is_latent(run.model):
+            return
+        found, batch = self.examples_found(x).fields, Batch(x, c=c)
+        of_x = {name: found[name] for name in ("rows", "x") if name in found} | condition
+        z = run.encode(batch)
+        yield "encode", of_x
+        yield "reconstruct", of_x
+        yield "decode", {"z": plain_numbers(z.double().numpy().round(3)), **condition}
+        with suppress(ReparamError):  # an autoencoder too, whose posterior has no density
+            run.log_likelihood(batch, n_samples=2)
+            yield "score", of_x
+        if spec.schema is not None:
+            ((first, value), *_) = of_x["rows"][0].items()
+            yield "impute", {"rows": [{**of_x["rows"][0], first: None}], **condition}
+            if not condition:
+                yield "sample", {"given": {first: value}}
 
     def facts(self) -> dict[str, Any]:
         """Return what a client has to know of the run."""
@@ -101,7 +155,7 @@ class ServedRun:
 
     # What is asked with
 
-    def examples(self, body: Body, seed: int) -> tuple[Batch, Table | None]:
+    def given_examples(self, body: Body, seed: int) -> tuple[Batch, Table | None]:
         """Return the examples of a request, and the table that they are the rows of.
 
         Arguments:
@@ -131,7 +185,7 @@ class ServedRun:
         batch = self.run.examples({"x": x, "y": y, "covariates": covariates}, seed=seed)
         return Batch(batch.x, c=batch.c), x if isinstance(x, Table) else None
 
-    def codes(self, body: Body) -> Batch:
+    def given_codes(self, body: Body) -> Batch:
         """Return the codes of a request, as x of a batch, and their condition.
 
         Arguments:
