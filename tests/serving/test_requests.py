@@ -361,7 +361,7 @@ def test_beyond_this_machine_a_key_is_needed(runs: dict[str, rp.Run]) -> None:
 
 
 def test_bad_names_of_runs(runs: dict[str, rp.Run]) -> None:
-    for name in ("", "a/b", "a b", "a?b"):
+    for name in ("", "a/b", "a b", "a?b", "..", ".hidden"):
         with pytest.raises(OptionError, match="address of a run"):
             application({name: runs["digits"]})
     with pytest.raises(OptionError, match="needs a run"):

@@ -11,7 +11,7 @@ from reparam.cli.parse import verb
 from reparam.errors import OptionError
 from reparam.runs.load import load
 from reparam.serving.limits import Limits
-from reparam.serving.server import api_key, serve
+from reparam.serving.server import serve
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,12 @@ def named(folders: Iterable[Path]) -> dict[str, Path]:
 @verb
 def main(options: Options) -> None:
     """Serve the runs."""
-    key = api_key(options.api_key_file)
     folders = named(options.folders)
     serve(
         {name: load(folder, device=options.device) for name, folder in folders.items()},
         host=options.host,
         port=options.port,
-        key=key,
+        api_key_file=options.api_key_file,
         limits=options.limits,
         drain_seconds=options.drain_seconds,
     )

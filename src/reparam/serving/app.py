@@ -1,6 +1,7 @@
 """The application: its routes, and what they return."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -22,13 +23,13 @@ from reparam.serving.guard import Guard
 from reparam.serving.limits import Limits
 from reparam.serving.metrics import Metrics
 from reparam.serving.page import page
-from reparam.serving.problems import Problem, problem_of, shown
+from reparam.serving.problems import Problem, overload, problem_of, shown
 from reparam.serving.served import Found, ServedRun
 from reparam.utils.arguments import LARGEST
 from reparam.version import __version__
 
 LARGE = 2**20
-"""Bodies of more bytes are read in a thread, so that other requests do not wait for them."""
+"""Bodies of more bytes are read in a thread, so that other requests wait less for them."""
 
 CLOSING = 2.0
 """Seconds that a server which stops waits for the computation that runs."""
@@ -65,6 +66,7 @@ class Service:
         self.runs = {name: ServedRun.of(name, run, limits) for name, run in runs.items()}
         self.limits = limits
         self.batcher = Batcher(limits, metrics)
+        self._n_bodies = 0
         metrics.watch_queue(lambda: self.batcher.n_waiting)
 
     def run(self, name: str, operation: str) -> ServedRun:
@@ -99,10 +101,19 @@ class Service:
         """Return the body of a request.
 
         Raises:
-            Problem: A body that is too large or cannot be read.
+            Problem: A body that is too large or cannot be read, too many bodies at once, or an
+                answer in a form that there is none in.
         """
-        content = await read_body(request, 2**20 * self.limits.max_body_mb)
-        return await _aside(len(content), body_of, content, request.headers.get("content-type"))
+        wants_npy(request.headers.get("accept"))  # refused before anything is computed
+        if self._n_bodies >= self.limits.max_waiting:
+            raise overload(self.limits.max_waiting)
+        self._n_bodies += 1
+        try:
+            content = await read_body(request, 2**20 * self.limits.max_body_mb)
+            kind = request.headers.get("content-type")
+            return await _aside(len(content), body_of, content, kind)
+        finally:
+            self._n_bodies -= 1
 
     async def result(self, operation: str, job: Joinable | Alone) -> Any:
         """Return the result of a computation, in its turn."""
@@ -153,10 +164,10 @@ def application(
     if not runs:
         raise OptionError("runs={}: a server needs a run; give one or more")
     for name in runs:
-        if not name or name != "".join(c for c in name if c.isalnum() or c in "-_."):
+        if not re.fullmatch(r"\w[\w.-]*", name):
             raise OptionError(
-                f"name={name!r}: letters, digits, '-', '_' and '.' make the address of a run; "
-                "rename its folder"
+                f"name={name!r}: the address of a run begins with a letter, a digit or '_', and "
+                "has these, '-' and '.' alone; rename its folder"
             )
     limits, metrics = limits or Limits(), Metrics()
     service = Service(runs, limits, metrics)
@@ -345,6 +356,5 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
 
     async def examples(request: Request, run: ServedRun, seed: int) -> Any:
         """Return the examples of a request, and the table that they are the rows of."""
-        wants_npy(request.headers.get("accept"))  # refused before anything is computed
         body = await service.body(request)
         return await _aside(body.n_bytes, run.given_examples, body, seed)

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
@@ -22,7 +21,7 @@ from reparam.batch import Batch, concatenated
 from reparam.isolation import Progress
 from reparam.serving.limits import Limits
 from reparam.serving.metrics import Metrics
-from reparam.serving.problems import RETRY, Problem, unavailable
+from reparam.serving.problems import overload, unavailable
 
 Alone = Callable[[Progress], Any]
 """A computation that is not joined. It calls its argument after every part, which may end it."""
@@ -146,13 +145,9 @@ class Batcher:
             if self._is_closed:
                 raise unavailable("the server is stopping")
             if len(self._waiting) >= self.limits.max_waiting:
-                raise Problem(
-                    HTTPStatus.TOO_MANY_REQUESTS,
-                    f"{self.limits.max_waiting} requests wait already",
-                    "try again later, or send fewer at once",
-                    kind="Overload",
-                    headers=RETRY,
-                )
+                self._waiting = deque(work for work in self._waiting if not work.is_over)
+            if len(self._waiting) >= self.limits.max_waiting:
+                raise overload(self.limits.max_waiting)
             self._waiting.append(work)
             self._changed.notify()
         return await work.future

@@ -69,7 +69,7 @@ def problem_of(error: ReparamError) -> Problem:
 
     Example:
         >>> found = problem_of(ReparamError("n_samples=0: must be at least 1; give more"))
-        >>> found.status, found.name, found.value, found.rule, found.fix
+        >>> int(found.status), found.name, found.value, found.rule, found.fix
         (422, 'n_samples', '0', 'must be at least 1', 'give more')
     """
     parts = _SENTENCE.fullmatch(str(error))
@@ -93,6 +93,17 @@ def bad_value(name: str, value: object, rule: str, fix: str) -> Problem:
 def malformed(rule: str, fix: str, name: str = "body") -> Problem:
     """Return the answer to a request that cannot be read."""
     return Problem(HTTPStatus.BAD_REQUEST, rule, fix, name)
+
+
+def overload(n: int) -> Problem:
+    """Return the answer of a server in which so many requests wait already."""
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        f"{n} requests wait already",
+        "try again later, or send fewer at once",
+        kind="Overload",
+        headers=RETRY,
+    )
 
 
 def unavailable(rule: str) -> Problem:

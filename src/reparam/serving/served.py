@@ -315,7 +315,8 @@ class ServedRun:
             x: The examples, with shape (N, *shape).
             table: The table whose missing values they are; None for new examples.
         """
-        spec, array = self.run.spec, x.numpy()
+        spec, x = self.run.spec, x.cpu()
+        array = x.numpy()
         if spec.schema is not None:
             full = x.double().numpy()
             columns = spec.schema.decode(full) if table is None else filled(table, spec.schema, x)

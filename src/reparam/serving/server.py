@@ -73,28 +73,31 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    key: str | None = None,
+    api_key_file: str | Path | None = None,
     limits: Limits | None = None,
     drain_seconds: int = 30,
     started: Callable[[str], None] = note,
 ) -> None:
     """Answer requests for runs until the process is asked to stop (Ctrl-C, SIGTERM).
 
-    Then no further requests are taken, those that wait are answered, and the function returns after
-    at most ``drain_seconds`` and two seconds.
+    Then no further requests are taken, those that wait are answered, and the signal takes its usual
+    effect, after at most ``drain_seconds`` and two seconds.
 
     Arguments:
         runs: The runs by the names that they have in addresses.
         host: The address to listen on; beyond this machine a key is needed.
         port: The port; 0 for any that is free.
-        key: The key that every request must have.
+        api_key_file: The file that holds the key which every request must have; without it the
+            environment variable ``REPARAM_API_KEY`` may hold one.
         limits: The limits of a request.
         drain_seconds: The time for requests that were taken before, in seconds.
         started: Called with a sentence that holds the address.
 
     Raises:
-        OptionError: An address beyond this machine without a key, or that cannot be listened on.
+        OptionError: An address beyond this machine without a key, or that cannot be listened on;
+            a key that cannot be used.
     """
+    key = api_key(api_key_file)
     if key is None and not is_loopback(host):
         raise OptionError(
             f"host={host!r}: listens beyond this machine, which needs a key; give a file that "
