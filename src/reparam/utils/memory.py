@@ -32,7 +32,7 @@ _UNITS = (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("
 _COPIES = ContextVar("copies", default=4)
 """The copies of the weights in training: the weights, their gradient and Adam's two moments."""
 
-NEGLIGIBLE = 2**18
+NEGLIGIBLE = 2**12
 """Bytes that any machine has free."""
 
 _MAKERS = (torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.empty)
