@@ -52,10 +52,11 @@ def measure_all(options: argparse.Namespace) -> None:
         threads=options.threads,
         work=out.parent.resolve() / ".work" / out.stem,
         pythae=None
-        if alone in ("scaling", "memory")
+        if alone in ("scaling", "memory", "serving")
         else interpreter(options, facts["machine"]["torch"]),
         quick=options.quick,
         images=options.images,
+        minutes=options.minutes,
     )
     if not options.resume:
         shutil.rmtree(settings.work, ignore_errors=True)
@@ -104,6 +105,9 @@ def parsed(description: str | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes: no measurement")
     parser.add_argument(
         "--images", type=int, default=2000, help="of the likelihood, 10,000 at most"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of the load test at half of its rate"
     )
     parser.add_argument("--pythae-python", help="an interpreter that has pythae already")
     parser.add_argument("--no-pythae", action="store_true", help="leave pythae out")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.jobs import JOBS, frontier, memory, scaling
+from benchmarks.jobs import JOBS, frontier, memory, scaling, serving
 from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
@@ -26,13 +26,16 @@ def missed(rows: Sequence[Row]) -> str:
         if row.met is False:
             why = "" if row.valid else "; the comparison does not hold"
             found = f"{row.ours:.2f}, target {row.target:g}{why}"
-            lines.append(f"- {row.what}, against {row.against}: {found}.")
+            against = f", against {row.against}" if row.against else ""
+            lines.append(f"- {row.what}{against}: {found}.")
     return "\n".join(lines).strip()
 
 
 def noise(results: Results, rows: Sequence[Row]) -> str:
     """Return how far repetitions differ, and how busy the machine was."""
-    spreads = {row.spread[1] / row.spread[0]: row for row in rows if row.spread is not None}
+    # A figure that is compared with nothing is no ratio.
+    ratios = [row for row in rows if row.spread is not None and row.against]
+    spreads = {row.spread[1] / row.spread[0]: row for row in ratios if row.spread is not None}
     if not spreads:
         return "Nothing was measured."
     factor = max(spreads)
@@ -69,6 +72,19 @@ def on_disk(results: Results | None) -> str:
 {memory.section(results["records"])}
 
 {source(results, "memory")}
+"""
+
+
+def served(results: Results | None) -> str:
+    """Return the section on a server under load; empty where it was not measured."""
+    if results is None:
+        return ""
+    return f"""
+## A server under load
+
+{serving.section(results["records"])}
+
+{source(results, "serving")}
 """
 
 
@@ -144,7 +160,7 @@ Medians over repetitions.
 ## Noise
 
 {noise(results, rows)}
-{bought(found.get("frontier"))}{growth(found.get("scaling"))}{on_disk(found.get("memory"))}
+{bought(found.get("frontier"))}{growth(found.get("scaling"))}{on_disk(found.get("memory"))}{served(found.get("serving"))}
 ## What is compared
 
 The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the

@@ -26,6 +26,7 @@ class Settings:
         quick: Whether sizes are small, to test the benchmarks and not to measure.
         images: Test images whose log-likelihood is estimated.
         epochs: Epochs of the tutorial.
+        minutes: The length of the load test at half of the rate.
     """
 
     data_dir: str
@@ -35,6 +36,7 @@ class Settings:
     quick: bool = False
     images: int = 2000
     epochs: int = 15
+    minutes: float = 10.0
 
     def script(self, name: str, *, python: Path | None = None, **options: object) -> list[str]:
         """Return the command line of a contender."""

@@ -7,15 +7,26 @@ from benchmarks.jobs import (
     likelihood,
     memory,
     scaling,
+    serving,
     throughput,
     to_elbo,
 )
 
 JOBS = {
     module.JOB.name: module.JOB
-    for module in (imports, throughput, to_elbo, frontier, likelihood, cifar, scaling, memory)
+    for module in (
+        imports,
+        throughput,
+        to_elbo,
+        frontier,
+        likelihood,
+        cifar,
+        scaling,
+        memory,
+        serving,
+    )
 }
 """Every job by its name, in the order in which they run."""
 
-ALONE = ("scaling", "frontier", "memory")
+ALONE = ("scaling", "frontier", "memory", "serving")
 """The jobs that are run by themselves, each stored in a file of its own."""

@@ -187,7 +187,7 @@ class Column:
                 return np.array([np.datetime64(str(value), "us")])
             words = {"true": 1.0, "false": 0.0} if self.stored == "bool" else {}
             return np.array([words.get(str(value).lower(), value)], np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"column {self.name!r} is {value!r}: {rule} is needed") from None
 
     def encode_given(self, value: object) -> float:

@@ -21,7 +21,16 @@ from torch.nn import functional as F
 
 import reparam as rp
 from benchmarks import measure, process, report, settings
-from benchmarks.jobs import ALONE, frontier, likelihood, memory, scaling, throughput, to_elbo
+from benchmarks.jobs import (
+    ALONE,
+    frontier,
+    likelihood,
+    memory,
+    scaling,
+    serving,
+    throughput,
+    to_elbo,
+)
 from experiments.ledger.provenance import provenance
 from experiments.ledger.records import Records
 from reparam.errors import DataError
@@ -471,3 +480,49 @@ def test_a_file_is_written_trained_on_and_removed(
     words = ("--job=order", "--steps=2", "--buffer=40", "--block=10", "--by-class=1")
     assert told("memory", monkeypatch, capsys, *common, *words)["elbo"] < 0
     assert not list(tmp_path.glob("*.npy"))
+
+
+def test_a_load_is_held_to_its_targets() -> None:
+    def result(rate: float, p99: float, memory: list[int]) -> dict[str, Any]:
+        found = {"per_second": rate, "p50_ms": 10.0, "p99_ms": p99, "largest_ms": 90.0}
+        more = {"processor_ms": 1.0, "n_requests": 1000, "n_errors": 0, "seconds": 600.0}
+        return {**found, **more, "memory_kib": memory}
+
+    rates, latencies = (700.0, 800.0, 400.0), (40.0, 120.0, 50.0)
+    records = [
+        record("json", repetition, result=result(rate, p99, [1]))
+        for repetition, (rate, p99) in enumerate(zip(rates, latencies, strict=True))
+    ]
+    # The memory of the first fifth, in which caches are filled, does not count.
+    grown = [0, 0, 2048, 2048, 3000, 3000, 3000, 3000, 12288, 12288]
+    records.append(record("sustained", 0, result=result(350.0, 30.0, grown)))
+    rate, latency, errors, growth = serving.rows(records)
+    assert (rate.ours, rate.spread, rate.met) == (700.0, (400.0, 800.0), True)
+    assert (latency.ours, latency.unit, latency.met) == (50.0, "ms", True)
+    assert (errors.ours, errors.met) == (0, True)
+    assert (growth.ours, growth.met) == (10.0, False)
+    assert "growth of the server's memory in 10 minutes" in report.missed([growth])
+
+
+def test_the_long_load_is_half_of_the_measured_rate(tmp_path: Path) -> None:
+    some = settings.Settings(data_dir="/there", threads=2, work=tmp_path, minutes=2)
+    first, second = (serving.pieces(some, repetition) for repetition in (0, 1))
+    assert [piece.contender for piece in first] == ["json", "npy", "sustained"]
+    assert [piece.contender for piece in second] == ["json", "npy"]
+    words = first[-1].command([record("json", 0, result={"per_second": 812.34})])
+    assert {"--seconds=120", "--rate=812.3", "--share=0.5"} <= set(words)
+
+
+@pytest.mark.slow
+def test_a_server_is_asked(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    common = (f"--data-dir={data_dir}", f"--folder={tmp_path / 'served'}", "--seconds=0.5")
+    for words in (["--form=json"], ["--form=npy"], ["--rate=100", "--share=0.5"]):
+        found = told("serving", monkeypatch, capsys, *common, "--connections=2", *words)
+        assert found["n_errors"] == 0
+        assert found["n_requests"] > 0
+        assert min(found["memory_kib"]) > 1000

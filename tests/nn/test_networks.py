@@ -15,6 +15,7 @@ from reparam.nn.activations import ACTIVATIONS, activation
 from reparam.nn.context import concatenate
 from reparam.nn.features import features_shape
 from reparam.nn.mlp import flatten_example
+from reparam.nn.sequence import TextDecoder
 
 
 @pytest.mark.parametrize("size", [(7, 7), (8, 8), (13, 13), (28, 28), (32, 32), (8, 13)])
@@ -275,3 +276,9 @@ def test_plain_networks_are_accepted(network: nn.Module, shape: tuple[int, ...])
     assert features_shape(network) == shape
     q = Conditional(network, Gaussian(2))(torch.randn(5, 4))
     assert q.rsample().shape == (5, 2)
+
+
+def test_a_decoder_of_text_takes_codes_of_its_size() -> None:
+    decoder = TextDecoder(4, n_classes=6, length=5, width=8, context=3)
+    with pytest.raises(ShapeError, match=r"trailing sizes must be \(4,\)"):
+        decoder(torch.zeros(2, 5), torch.zeros(2, 3))

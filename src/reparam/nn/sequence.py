@@ -258,8 +258,14 @@ class TextDecoder(nn.Module):
         self.head = nn.Linear(width, n_classes)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Autoregressive:
-        r"""Return p(x | z, c) for z with shape (\*, B, D) and c with shape (B, C)."""
-        code = concatenate(z, c, self.context)
+        r"""Return p(x | z, c) for z with shape (\*, B, D) and c with shape (B, C).
+
+        Raises:
+            ShapeError: z of another size.
+        """
+        code, size = concatenate(z, c, self.context), self.start.in_features
+        if code.shape[-1] != size:
+            raise input_error(z, (size - self.context,))
         return Autoregressive(
             logits=partial(self._logits, code),
             length=self.length,

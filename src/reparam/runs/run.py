@@ -510,6 +510,7 @@ class Run:
         seed: int = 0,
         devices: int = 1,
         nodes: int = 1,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Return estimates of log p(x) of the examples in nats, with shape (N,), in their order.
 
@@ -522,13 +523,14 @@ class Run:
             seed: The seed of every draw.
             devices: The number of devices of each node that share the examples, a process each.
             nodes: The number of nodes.
+            progress: A function that is called with (examples done, examples in all).
         """
         batch = self.examples(data, split, seed)
 
         def estimated(x: Tensor, c: Tensor | None) -> Tensor:
             return self.latent_model.log_likelihood(x, c, n_samples, chunk=20)
 
-        return self._in_chunks(estimated, batch.x, batch.c, seed, devices, nodes)
+        return self._in_chunks(estimated, batch.x, batch.c, seed, devices, nodes, progress)
 
     @default_modes()
     @numbers(n_samples=2)
@@ -577,6 +579,7 @@ class Run:
         seed: int = 0,
         devices: int = 1,
         nodes: int = 1,
+        progress: Progress | None = None,
     ) -> "Imputation":
         """Return values for the missing entries of rows, given the others.
 
@@ -589,6 +592,7 @@ class Run:
             seed: The seed of every draw.
             devices: The number of devices of each node that share the examples, a process each.
             nodes: The number of nodes.
+            progress: A function that is called with (examples done, examples in all).
 
         Raises:
             OptionError: Data that are no rows of a table, or an interval outside (0, 1).
@@ -615,7 +619,9 @@ class Run:
         memory = allocating(n=len(batch), n_samples=n_samples)
         with memory, isolated(self.model, runtime.device) as device:
             size = rows_at_once(self.latent_model, batch.x, n_samples)
-            parts = each_chunk(imputed, batch, size, device, seed=seed, processes=runtime)
+            parts = each_chunk(
+                imputed, batch, size, device, seed=seed, processes=runtime, progress=progress
+            )
             return Imputation.joined(parts)
 
     def to_table(self, x: object, like: object = None) -> Any:
@@ -823,6 +829,7 @@ class Run:
         seed: int,
         devices: int = 1,
         nodes: int = 1,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Return a function of the model of many values, on the CPU."""
         runtime = make_runtime(str(self.device), "float32", devices, nodes)
@@ -834,5 +841,6 @@ class Run:
                 device,
                 seed=seed,
                 processes=runtime,
+                progress=progress,
             )
             return torch.cat(found).contiguous()

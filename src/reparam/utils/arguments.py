@@ -375,7 +375,8 @@ def scalar(value: object) -> Any:
     >>> scalar(np.int64(3)), scalar(np.array(2.5)), scalar(np.float32(0.1)), scalar("x")
     (3, 2.5, 0.1, 'x')
     """
-    if type(value) in (int, float, bool, str):  # the check below takes longer than all others
+    # The check below takes longer than all others.
+    if value is None or type(value) in (int, float, bool, str, tuple, list):
         return value
     if not isinstance(value, _Array) or value.shape != () or isinstance(value, np.ma.MaskedArray):
         return value

@@ -32,6 +32,9 @@ _UNITS = (("EB", 1e18), ("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("
 _COPIES = ContextVar("copies", default=4)
 """The copies of the weights in training: the weights, their gradient and Adam's two moments."""
 
+NEGLIGIBLE = 2**12
+"""Bytes that any machine has free."""
+
 _MAKERS = (torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.empty)
 
 
@@ -130,7 +133,8 @@ def require_memory(n_bytes: float, device: torch.device | None = None, **sizes: 
         Traceback (most recent call last):
         reparam.errors.OptionError: n_samples=1000000000000000: takes 4 PB of memory ...
     """
-    if n_bytes > available(device):
+    # To ask the system takes longer than a small computation.
+    if n_bytes > NEGLIGIBLE and n_bytes > available(device):
         raise _too_large(n_bytes, sizes)
 
 

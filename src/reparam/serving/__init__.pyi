@@ -1,0 +1,3 @@
+from reparam.serving.app import application as application
+from reparam.serving.limits import Limits as Limits
+from reparam.serving.server import serve as serve
