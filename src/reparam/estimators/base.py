@@ -28,7 +28,6 @@ from reparam.errors import OptionError, RunError
 from reparam.estimators.scores import SCORES, scored, shared_noise
 from reparam.models.latent import LatentModel
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import config_sha256
 from reparam.runs.fit import fit
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
@@ -36,7 +35,6 @@ from reparam.runs.run import Run
 from reparam.runs.search import Auto
 from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
-from reparam.training.checkpoint import save_tensors
 from reparam.training.options import EarlyStopping
 from reparam.utils.files import as_path, read_json, write_json
 from reparam.utils.terminal import note
@@ -296,10 +294,8 @@ class Estimator(BaseEstimator, ABC):
             "attributes": self._attributes(),
         }
         with place.locked(note):
-            place.begin(self.run_.config)
-            sha256 = config_sha256(place.config())
-            weights = self.run_.model.state_dict()
-            save_tensors(place.model_file, weights, {"step": 0}, sha256)
+            run = self.run_
+            place.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
             write_json(place.path / STATE, state)
 
     @classmethod
