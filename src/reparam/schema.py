@@ -402,7 +402,7 @@ class Schema:
                     raise unknown("key of a column", str(key), _DEFAULTS)
             if not isinstance(given.get("name"), str) or "kind" not in given:
                 raise OptionError(f"column {given!r}: needs a name and a kind")
-            if not all(isinstance(given[key], _TYPES[key]) for key in given):
+            if not all(isinstance(given[key], _STORED_TYPES[key]) for key in given):
                 raise OptionError(f"column {given!r}: a value has another type than it needs")
             columns.append(Column(**{**given, "values": tuple(given.get("values", ()))}))
         return cls(tuple(columns))
@@ -414,7 +414,7 @@ _DEFAULTS: dict[str, Any] = {
 
 _NUMBER = (int, float, NoneType)
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "kind", "stored", "unit", "reason"), str),
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
     **dict.fromkeys(("low", "high", "origin"), _NUMBER),
