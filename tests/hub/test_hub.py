@@ -170,7 +170,9 @@ class TestCard:
         found = run.kept_evaluation()
         assert found is not None
         rows = re.findall(r"^\| (\S+) \| (.+?) \| .* \| (yes|no) \|$", text, re.MULTILINE)
-        said = {name.replace("\\", ""): (value, yes) for name, value, yes in rows}
+        said = {
+            name.replace("\\", ""): (value.replace("\xa0", " "), yes) for name, value, yes in rows
+        }
         assert said["elbo"] == (str(found["elbo"]), "yes")
         assert said["kl"] == (str(found["kl"]), "no")
         assert "±" in said["log_likelihood"][0]

@@ -105,7 +105,7 @@ def card(
         _summary(run),
         *([_shown(run)] if picture is not None else []),
         f"## Load it\n\n{_loading(run, title, repository)}",
-        f"## Model, data and training\n\n{_table(('', ''), facts(run))}",
+        f"## Model, data and training\n\n{_table(('what', 'value'), facts(run))}",
         f"## Figures\n\n{_figures(found)}",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(run, found)),
         f"## Repeat it\n\n{_repeating(run)}",
@@ -220,7 +220,7 @@ def _loading(run: TrainedRun, title: str, repository: str | None) -> str:
             lines.append("z = run.encode(x)  # means of q(z | x)")
     lines.append("print(run.kept_evaluation())  # the figures below")
     extra = "reparam" if repository is None else "'reparam[hub]'"
-    where = f"{title!r} is the folder that holds this file. " if repository is None else ""
+    where = f"{_plain(title)} is the folder that holds this file. " if repository is None else ""
     code = "\n".join(lines)
     return (
         f"`pip install {extra}`\n\n```python\n{code}\n```\n\n{where}Loading executes nothing that "
@@ -240,7 +240,10 @@ def _figures(evaluation: Evaluation | None) -> str:
     rows = [
         (
             name,
-            " ".join(formatted(figure.value, figure.stderr)).strip(),
+            # A space at which no line is broken, since the error belongs to the value.
+            "\N{NO-BREAK SPACE}".join(formatted(figure.value, figure.stderr))
+            .strip()
+            .replace("± ", "±\N{NO-BREAK SPACE}"),
             figure.unit,
             figure.description,
             "yes" if of.is_likelihood and known[name].is_likelihood else "no",
