@@ -9,13 +9,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Small networks gain nothing from several threads, and two test processes would fight for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install demo test test-slow lint types bench clean
+.PHONY: help install demo test test-slow lint types wheel bench clean
 
 help:
 	@echo "make demo       train, measure and picture a VAE on embedded data"
 	@echo "make install    make $(VENV), with the command reparam in it"
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
 	@echo "make lint       ruff; make types: mypy"
+	@echo "make wheel      build the wheel, install it into a new environment, and use it"
 	@echo "make bench      measure reparam beside a tutorial's loop and pythae; two hours or so"
 
 install: $(VENV)/.installed
@@ -49,6 +50,9 @@ lint: $(VENV)/.developing
 
 types: $(VENV)/.developing
 	$(BIN)/mypy
+
+wheel: $(VENV)/.developing
+	$(BIN)/python .ci/wheel.py
 
 # Stopped in between, it goes on with: make bench BENCH=--resume
 bench: $(VENV)/.installed

@@ -5,6 +5,7 @@ from reparam import doctor as doctor
 from reparam import estimators as estimators
 from reparam import evaluation as evaluation
 from reparam import families as families
+from reparam import hub as hub
 from reparam import nn as nn
 from reparam import objectives as objectives
 from reparam import plots as plots

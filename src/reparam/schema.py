@@ -6,6 +6,7 @@ or the number of a class. A missing value is NaN.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from types import NoneType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -401,6 +402,8 @@ class Schema:
                     raise unknown("key of a column", str(key), _DEFAULTS)
             if not isinstance(given.get("name"), str) or "kind" not in given:
                 raise OptionError(f"column {given!r}: needs a name and a kind")
+            if not all(isinstance(given[key], _STORED_TYPES[key]) for key in given):
+                raise OptionError(f"column {given!r}: a value has another type than it needs")
             columns.append(Column(**{**given, "values": tuple(given.get("values", ()))}))
         return cls(tuple(columns))
 
@@ -408,6 +411,17 @@ class Schema:
 _DEFAULTS: dict[str, Any] = {
     f.name: [] if f.name == "values" else f.default for f in fields(Column)
 }
+
+_NUMBER = (int, float, NoneType)
+
+_STORED_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "kind", "stored", "unit", "reason"), str),
+    **dict.fromkeys(("has_missing", "missing_as_value"), bool),
+    **dict.fromkeys(("low", "high", "origin"), _NUMBER),
+    "decimals": (int, NoneType),
+    "values": (list, tuple),
+}
+"""The types of the fields of a column in a file."""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import reparam as rp
 from reparam.data.files import kind_of_file
-from reparam.errors import DataError, OptionError
+from reparam.errors import DataError, MissingPackageError, OptionError
 from reparam.runs.run import Run
 from tests.support import quick_fit, reparam
 
@@ -108,7 +108,9 @@ def test_without_anndata_the_command_that_installs_it_is_told(
     place = tmp_path / "cells.h5ad"
     place.touch()
     monkeypatch.setitem(sys.modules, "anndata", None)
-    with pytest.raises(DataError, match=r"needs anndata: pip install 'reparam\[anndata\]'"):
+    with pytest.raises(
+        MissingPackageError, match=r"needs anndata: pip install 'reparam\[anndata\]'"
+    ):
         rp.data.read(place)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 import reparam as rp
@@ -100,7 +101,7 @@ def test_a_killed_trial_goes_on(tmp_path: Path) -> None:
     process.wait()
     from reparam.runs import sweep as module
 
-    study = module._optuna().load_study(
+    study = optuna.load_study(
         study_name=module.STUDY, storage=f"sqlite:///{tmp_path / module.DATABASE}"
     )
     module._release(study)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_type_hints
 
 import numpy as np
 import torch
@@ -24,11 +24,11 @@ from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import backend_of, table_of_numbers, to_frame
-from reparam.errors import OptionError, RunError
+from reparam.errors import OptionError, RunError, named
 from reparam.estimators.scores import SCORES, scored, shared_noise
 from reparam.models.latent import LatentModel
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import config_sha256
+from reparam.runs.config import plain_type
 from reparam.runs.fit import fit
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
@@ -36,9 +36,9 @@ from reparam.runs.run import Run
 from reparam.runs.search import Auto
 from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
-from reparam.training.checkpoint import save_tensors
 from reparam.training.options import EarlyStopping
-from reparam.utils.files import as_path, read_json, write_json
+from reparam.utils.arguments import as_declared
+from reparam.utils.files import as_path, has_type, read_json, reason, write_json
 from reparam.utils.terminal import note
 from reparam.variants import build
 from reparam.variants.fitted_prior import FittedKind
@@ -54,8 +54,16 @@ N_DRAWS = 64
 _ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_")
 """The fitted attributes that are arrays."""
 
-_PRIVATE = ("_columns", "_is_mixed", "_backend", "_seed")
-"""The attributes that say which form X has."""
+_ATTRIBUTES: Mapping[str, Any] = {
+    "n_features_in_": int,
+    "offset_": float,
+    "_columns": tuple[str, ...],
+    "_is_mixed": bool,
+    "_backend": str | None,
+    "_seed": int,
+    **dict.fromkeys(_ARRAYS, tuple[str | float | bool | None, ...]),
+}
+"""The fitted attributes beside the model, with their types in a file."""
 
 STATE = "estimator.json"
 """The file of an estimator's parameters in a folder."""
@@ -296,10 +304,8 @@ class Estimator(BaseEstimator, ABC):
             "attributes": self._attributes(),
         }
         with place.locked(note):
-            place.begin(self.run_.config)
-            sha256 = config_sha256(place.config())
-            weights = self.run_.model.state_dict()
-            save_tensors(place.model_file, weights, {"step": 0}, sha256)
+            run = self.run_
+            place.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
             write_json(place.path / STATE, state)
 
     @classmethod
@@ -317,29 +323,42 @@ class Estimator(BaseEstimator, ABC):
             state = read_json(place / STATE)
         except OSError as error:
             raise RunError(f"{place} holds no estimator: give a folder that save wrote") from error
-        if state.get("class") != cls.__name__:
+        except ValueError as error:
+            raise RunError(f"{place / STATE} is damaged: {reason(error)}") from error
+        stored = state.get("class") if isinstance(state, dict) else None
+        if stored != cls.__name__:
             raise RunError(
-                f"{place} holds a {state.get('class')}, and not a {cls.__name__}: load it with "
-                "its own class"
+                f"{place} holds {'no estimator' if stored is None else f'a {stored!r}'}, and not a "
+                f"{cls.__name__}: load it with its own class"
             )
-        values = dict(state["parameters"])
-        if values.get("schema") is not None:
-            values["schema"] = Schema.from_list(values["schema"])
-        found, run = cls(**values), load(place, device="cpu")
-        found._restore(state["attributes"])
+        try:
+            found = cls(**_parameters(cls, state.get("parameters")))
+            attributes = state.get("attributes")
+            if not isinstance(attributes, dict):
+                raise OptionError(f"attributes={attributes!r}: must be keys and values")
+            run = load(place, device="cpu")
+            found._restore(attributes)
+        except (OptionError, TypeError, ValueError, KeyError) as error:
+            raise RunError(f"{place / STATE} is damaged: {reason(error)[:300]}") from error
         return found._keep(run)
 
     def _restore(self, attributes: Mapping[str, Any]) -> None:
-        """Set the attributes that ``_attributes`` returned."""
+        """Set the attributes that ``_attributes`` returned.
+
+        Raises:
+            OptionError: Another attribute, or a value of another type.
+        """
         for name, value in attributes.items():
+            named("attribute", name, _ATTRIBUTES)
+            if not has_type(tuple(value) if isinstance(value, list) else value, _ATTRIBUTES[name]):
+                raise OptionError(f"{name}={value!r}: has another type than an estimator gives it")
             is_text = isinstance(value, list) and all(isinstance(v, str) for v in value)
             is_array = name in _ARRAYS
             setattr(self, name, np.array(value, object if is_text else None) if is_array else value)
 
     def _attributes(self) -> dict[str, Any]:
         """Return the fitted attributes beside the model, as plain values."""
-        names = ("n_features_in_", "offset_", *_PRIVATE, *_ARRAYS)
-        found = {name: vars(self)[name] for name in names if name in vars(self)}
+        found = {name: vars(self)[name] for name in _ATTRIBUTES if name in vars(self)}
         return {
             k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
         }
@@ -358,6 +377,24 @@ def variant_of(name: str, options: Mapping[str, OptionValue]) -> Callable[..., R
         return build(name, spec, **(given | {k: v for k, v in found.items() if v is not None}))
 
     return made
+
+
+def _parameters(kind: type[Estimator], stored: object) -> dict[str, Any]:
+    """Return the parameters of an estimator from a file, each of its declared type.
+
+    Raises:
+        OptionError: An unknown parameter, or a value of another type.
+    """
+    if not isinstance(stored, dict):
+        raise OptionError(f"parameters={stored!r}: must be keys and values")
+    types, found = get_type_hints(kind.__init__), {}
+    for name, value in stored.items():
+        declared = plain_type(named("parameter", name, types))
+        if name == "schema" and value is not None:
+            found[name] = Schema.from_list(value)
+        else:
+            found[name] = as_declared(name, value, declared)
+    return found
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from sklearn.base import ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
+from reparam.errors import OptionError
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.estimators.scores import codes_of
 from reparam.schema import Schema
@@ -159,10 +160,15 @@ class VAECluster(ClusterMixin, Estimator):
         }
 
     def _restore(self, attributes: Mapping[str, Any]) -> None:
+        """Set the attributes, and the mixture of the codes."""
         super()._restore({k: v for k, v in attributes.items() if k != "mixture"})
         self.mixture_ = GaussianMixture(self.n_clusters)
-        for name, values in zip(PARTS, attributes["mixture"], strict=True):
-            setattr(self.mixture_, name, np.array(values))
+        parts = [np.array(values, float) for values in attributes["mixture"]]
+        k, d = parts[1].shape
+        if [part.shape for part in parts] != [(k,), (k, d), (k, d, d), (k, d, d)]:
+            raise OptionError(f"mixture: {len(parts)} arrays that do not fit each other")
+        for name, values in zip(PARTS, parts, strict=True):
+            setattr(self.mixture_, name, values)
 
     def _codes(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         codes: NDArray[np.float64] = codes_of(self.latent_model, self._rows(X)).numpy()

@@ -53,6 +53,8 @@ class Quantity:
         has_bias: Whether it has an estimate of its bias, under the key ``NAME_bias``.
         is_compared: Whether runs are compared by it example by example. Its values are then stored
             beside ``evaluation.json``.
+        is_likelihood: Whether it is log p(x), a bound of it, or its length in bits, where
+            p(x | z) is normalized.
         is_shown: Whether the table has a row for it.
     """
 
@@ -63,6 +65,7 @@ class Quantity:
     has_stderr: bool = True
     has_bias: bool = False
     is_compared: bool = False
+    is_likelihood: bool = False
     is_shown: Callable[[Facts, Figures], bool] = lambda facts, figures: True
 
     def described(self, facts: Facts, figures: Figures) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from reparam.batch import Batch
 from reparam.data import Dataset, Stream
@@ -75,4 +75,8 @@ class TrainedRun(Protocol):
 
     def kept_evaluation(self) -> Evaluation | None:
         """Return the evaluation of these weights in the folder."""
+        ...
+
+    def sample(self, n_samples: int, seed: int = 0, *, mean: bool = False) -> Tensor:
+        """Draw examples from the model, or means of p(x | z), with shape (n, *shape)."""
         ...

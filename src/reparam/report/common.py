@@ -8,6 +8,7 @@ from reparam.errors import DataError
 from reparam.evaluation.figure import formatted
 from reparam.evaluation.metric import quantities
 from reparam.plots import kl_per_dimension, loss_curves
+from reparam.report.facts import facts
 from reparam.report.section import Section, svg, table
 from reparam.report.view import View
 
@@ -29,39 +30,11 @@ MEANING = {
 
 def overview(view: View) -> Iterator[Section]:
     """Yield what was trained, on what and how."""
-    config, recorded = view.run.config, view.run.config.get("recorded", {})
-    length = recorded.get("length") or {}
-    n_weights = sum(p.numel() for p in view.run.model.parameters())
-    n_train = recorded.get("n_train")
-    steps = max((int(row["step"]) for row in view.run.rows if "step" in row), default=0)
-    seconds = max((float(row["seconds"]) for row in view.run.rows if "seconds" in row), default=0.0)
-    shape = " × ".join(map(str, view.run.spec.shape))
-    rows = [
-        ("model", f"{view.variant}, {n_weights:,} weights"),
-        ("data", f"{view.run.spec.name}: {view.run.spec.support} of shape {shape}"),
-        ("training examples", f"{n_train:,}" if n_train else ""),
-        ("latent dimensions", str(config.get("latent_dim", ""))),
-        ("likelihood p(x | z)", str(config.get("likelihood") or "")),
-        ("prior p(z)", _prior(view)),
-        ("training", f"{steps:,} steps in {seconds:,.0f} s ({length.get('reason', '')})"),
-        ("device", str(recorded.get("device_used", ""))),
-        ("version", f"reparam {recorded.get('reparam', '')}, torch {recorded.get('torch', '')}"),
-    ]
-    body = table(("", ""), [row for row in rows if row[1]], "facts")
+    body = table(("", ""), facts(view.run), "facts")
     command = _command(view)
     body += f"<p>The command that repeats it:</p><pre>{escape(command)}</pre>"
     meaning = "What was trained, on what, and how."
     yield Section("overview", "The run", meaning, body)
-
-
-def _prior(view: View) -> str:
-    fitted = view.run.config.get("fitted_prior") or {}
-    if fitted:
-        n = fitted.get("options", {}).get("n_components")
-        size = f" of {n} components" if n else ""
-        return f"{fitted['prior']}{size}, fitted to the codes after training"
-    model = view.latent
-    return "" if model is None else type(model.prior).__name__
 
 
 def _command(view: View) -> str:

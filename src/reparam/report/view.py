@@ -15,9 +15,8 @@ from reparam.errors import ReparamError
 from reparam.evaluation import Evaluation
 from reparam.evaluation.trained import TrainedRun
 from reparam.isolation import isolated
-from reparam.models.directed import DirectedModel
-from reparam.models.latent import LatentModel, as_latent, is_latent
-from reparam.priors import NoPrior
+from reparam.models.latent import LatentModel, as_latent
+from reparam.report.facts import generates, latent_model_of, variant_of
 
 N_EXAMPLES = 2000
 """The largest number of examples of each split."""
@@ -49,7 +48,7 @@ class View:
     @property
     def variant(self) -> str:
         """The variant of the run, or the class of its model."""
-        return str(self.run.config.get("variant") or type(self.run.model).__name__)
+        return variant_of(self.run)
 
     @property
     def held_name(self) -> str:
@@ -60,15 +59,12 @@ class View:
     @cached_property
     def latent(self) -> LatentModel | None:
         """The model, if it has latent variables."""
-        model = self.run.model
-        is_one = is_latent(model) and not isinstance(model, DirectedModel)
-        return as_latent(model) if is_one else None
+        return latent_model_of(self.run)
 
     @property
     def generates(self) -> bool:
         """Whether the model has latent variables, and a prior to draw them from."""
-        model = self.latent
-        return model is not None and not isinstance(model.prior, NoPrior)
+        return generates(self.run)
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:

@@ -369,8 +369,22 @@ def checked_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
             FittedPrior.from_dict(found[FITTED])
         _check_record(config["recorded"])
     except OptionError as error:
-        raise RunError(f"{where}: {error}") from error
+        writer = str(config["recorded"].get("reparam", ""))
+        newer = ""
+        if _is_newer(writer):
+            newer = f" (it was written by reparam {writer}, and this is {__version__}: upgrade)"
+        raise RunError(f"{where}: {error}{newer}") from error
     return up_to_date(found)
+
+
+def _is_newer(version: str) -> bool:
+    """Return whether a version is above this one, by the numbers that it begins with.
+
+    >>> _is_newer("999.0"), _is_newer(__version__), _is_newer("unknown")
+    (True, False, False)
+    """
+    numbers = [tuple(map(int, re.findall(r"\d{1,9}", each)[:3])) for each in (version, __version__)]
+    return numbers[0] > numbers[1]
 
 
 def as_stored(value: Any) -> Any:

@@ -6,14 +6,17 @@ complete. One process at a time may write to the folder: it holds the lock.
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from reparam.errors import RunError, WriteError
-from reparam.training.checkpoint import check_format
-from reparam.training.metrics import read_rows
+from reparam.runs.config import config_sha256
+from reparam.training.checkpoint import check_format, save_tensors
+from reparam.training.metrics import as_line, read_rows
 from reparam.utils.files import (
     TEMPORARY_PREFIX,
     as_path,
@@ -129,6 +132,28 @@ class RunFolder:
     def write_config(self, config: Mapping[str, object]) -> None:
         """Write the configuration of a run, in place of the one that is there."""
         write_atomic(self.config_file, yaml_text(config))
+
+    def write_trained(
+        self,
+        config: Mapping[str, object],
+        rows: Iterable[Mapping[str, Any]],
+        weights: Mapping[str, Tensor],
+        values: Mapping[str, object],
+    ) -> None:
+        """Write a run that is trained already into a folder that holds none.
+
+        Arguments:
+            config: Its configuration.
+            rows: Its metrics.
+            weights: The weights of its model.
+            values: The plain values beside them, such as the number of steps.
+
+        Raises:
+            RunError: The folder holds another run or other files; nothing is overwritten.
+        """
+        self.begin(config)
+        write_atomic(self.metrics_file, "".join(map(as_line, rows)))
+        save_tensors(self.model_file, weights, values, config_sha256(self.config()))
 
     def config(self) -> dict[str, Any]:
         """Return the configuration.

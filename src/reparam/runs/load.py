@@ -18,7 +18,7 @@ from reparam.training.checkpoint import load_checkpoint, load_tensors, load_weig
 from reparam.training.runtime import resolve_device
 from reparam.training.state import Progress
 from reparam.utils.launch import is_first
-from reparam.utils.memory import without_training
+from reparam.utils.memory import allocating, without_training
 from reparam.utils.terminal import note
 
 
@@ -52,11 +52,12 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     if not is_final:
         config.pop(FITTED, None)  # a checkpoint of the training, before the prior was chosen
     if model is None:
-        with without_training():
+        with without_training(), allocating(**sizes_of(config)):
             module = recipe_of(config, spec).model
     else:
         given = model.model if isinstance(model, Recipe) else model
-        module = fitted_model(given, config, spec)
+        with allocating(**sizes_of(config)):
+            module = fitted_model(given, config, spec)
     if config.get("precision") == "float64":
         module.double()
     load_weights(module, weights, str(folder.path))
@@ -65,20 +66,36 @@ def load(run: str | Path, model: nn.Module | Recipe | None = None, device: str =
     return Run(module, spec, config, None, folder, rows, is_main=is_first())
 
 
+def sizes_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a configuration that the memory of its model depends on.
+
+    >>> sizes_of({"latent_dim": 2, "seed": 0, "fitted_prior": {"options": {"n_components": 5}}})
+    {'latent_dim': 2, 'n_components': 5}
+    """
+    found = {**config, **(config.get(FITTED) or {}).get("options", {})}
+    names = ("latent_dim", "hidden", "n_components")
+    return {name: found[name] for name in names if found.get(name) is not None}
+
+
 def _weights(folder: RunFolder, config: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], bool]:
     """Return the final weights and True; without them, those of the newest checkpoint and False."""
+    damage: CheckpointError | None = None
     if folder.is_finished:
         try:
             stored = load_tensors(folder.model_file)
         except CheckpointError as error:
-            note(f"{error}; using the newest checkpoint instead")
+            damage = error
         else:
             warn_of_another(folder.model_file, stored.config_sha256, config)
             return stored.tensors, True
     how_to_resume = f"go on with fit(..., out={str(folder.path)!r}, resume=True)"
     checkpoint = load_checkpoint(folder.checkpoints, note)
+    if checkpoint is None and damage is not None:
+        raise damage  # a model folder holds no checkpoints
     if checkpoint is None:
         raise RunError(f"{folder.path} has no weights yet: {how_to_resume}")
+    if damage is not None:
+        note(f"{damage}; using the newest checkpoint instead")
     warn_of_another(folder.checkpoints, checkpoint.config_sha256, config)
     if not folder.is_finished:
         epoch, epochs = Progress.from_values(checkpoint.values).epoch, config.get("epochs")

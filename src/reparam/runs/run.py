@@ -29,19 +29,17 @@ from reparam.models.directed import DirectedModel
 from reparam.models.label_inference import infers_label
 from reparam.models.latent import Generates, LatentModel, as_latent, is_latent
 from reparam.objectives.recipe import Recipe
-from reparam.runs.config import FITTED, config_sha256, recipe_of
+from reparam.runs.config import FITTED, recipe_of
 from reparam.runs.folder import RunFolder
 from reparam.runs.options import EvaluationOptions, Proposal
 from reparam.runs.refit import refit
 from reparam.sharing import each_chunk
 from reparam.spec import DataSpec
 from reparam.training.callbacks import sample_images
-from reparam.training.checkpoint import save_tensors
-from reparam.training.metrics import as_line
 from reparam.training.runtime import make_runtime
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
-from reparam.utils.files import as_path, stored_path, write_atomic
+from reparam.utils.files import as_path, stored_path
 from reparam.utils.memory import allocating, require_memory
 from reparam.utils.terminal import note
 from reparam.variants.fitted_prior import FittedKind
@@ -733,6 +731,36 @@ class Run:
 
         return report(self, data=data, n_samples=n_samples, seed=seed)
 
+    def save_card(
+        self,
+        folder: str | Path,
+        *,
+        license: str,
+        repository: str | None = None,
+        evaluation: "Evaluation | None" = None,
+    ) -> Path:
+        """Write a model card into a folder, and return the folder.
+
+        The card is README.md, with samples.png beside it where samples are images. It says what the
+        model is, how it was trained, its figures, what they do not say, and how to load it.
+        ``reparam.hub.save`` also writes the model.
+
+        Arguments:
+            folder: The folder, which is made where it does not exist.
+            license: The license of the model, such as ``apache-2.0``, ``cc-by-4.0`` or ``other``.
+            repository: The repository that will hold the model; None for a folder.
+            evaluation: The figures; by default those that the run's own folder keeps.
+
+        Raises:
+            OptionError: A license that is no identifier.
+            WriteError: A file cannot be written.
+        """
+        # Imported here: slow, and not needed for training.
+        from reparam.report.card import card
+
+        made = card(self, license=license, repository=repository, evaluation=evaluation)
+        return made.save(folder)
+
     def with_prior(
         self,
         kind: FittedKind,
@@ -815,10 +843,7 @@ class Run:
         run = with_changes(self, model=model, config=config, folder=folder, rows=rows)
         if folder is not None:
             with folder.locked(note):
-                folder.begin(config)
-                write_atomic(folder.metrics_file, "".join(map(as_line, run.rows)))
-                sha256 = config_sha256(folder.config())
-                save_tensors(folder.model_file, model.state_dict(), {"step": fitted.steps}, sha256)
+                folder.write_trained(config, rows, model.state_dict(), {"step": fitted.steps})
         return run
 
     def _in_chunks(

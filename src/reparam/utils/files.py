@@ -26,6 +26,10 @@ YAML_LIMIT = 2**21
 """The largest YAML file that is read, in bytes; parsing a larger one would take a minute."""
 
 
+MOST_DIGITS = 100
+"""The largest number of digits of a whole number in YAML; no option has more than 19."""
+
+
 def as_path(place: str | os.PathLike[str], name: str = "path") -> Path:
     """Return a path, with ``~`` replaced by the home folder.
 
@@ -168,7 +172,7 @@ def read_yaml(path: str | Path) -> Any:
             raise ValueError("it has aliases (*name), which are not read: write the values out")
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        _check_keys(root)
+        _check_nodes(root)
         return None if root is None else loader.construct_document(root)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -177,16 +181,27 @@ def read_yaml(path: str | Path) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _check_keys(node: Any) -> None:
-    """Refuse a mapping of YAML that has a key twice, of which the library reads the last."""
-    if node is None or isinstance(node.value, str):
+def _check_nodes(node: Any) -> None:
+    """Refuse what the library reads and should not, in the nodes of YAML.
+
+    Of a key that a mapping has twice it takes the last, and of a hexadecimal number any length,
+    which no message could show.
+    """
+    if node is None:
+        return
+    if isinstance(node.value, str):
+        if node.tag.endswith(":int") and len(node.value) > MOST_DIGITS:
+            raise ValueError(f"it has a whole number of {len(node.value):,} digits")
         return
     keys = [part[0].value for part in node.value if isinstance(part, tuple)]
-    twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-    if twice is not None:
-        raise ValueError(f"it has the key {twice!r} twice")
+    known: set[str] = set()
+    for key in keys:
+        # A key that is itself a list or a mapping cannot be one of a dictionary.
+        if isinstance(key, str) and key in known:
+            raise ValueError(f"it has the key {key!r} twice")
+        known.add(str(key))
     for part in node.value:
-        _check_keys(part[1] if isinstance(part, tuple) else part)
+        _check_nodes(part[1] if isinstance(part, tuple) else part)
 
 
 def has_type(value: object, kind: Any) -> bool:

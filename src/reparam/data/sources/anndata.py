@@ -21,6 +21,7 @@ from reparam.spec import Support
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, reason, stored_path
 from reparam.utils.memory import require_memory
+from reparam.utils.optional import optional_module
 
 
 class Cells(NamedTuple):
@@ -54,16 +55,12 @@ def read_cells(
         covariates: The columns of ``obs`` that hold the covariates.
 
     Raises:
-        DataError: anndata is not installed, or a file that cannot be read.
+        MissingPackageError: anndata is not installed.
+        DataError: A file that cannot be read.
         OptionError: A layer or a column that does not exist.
     """
     file = as_path(path)
-    try:
-        import anndata
-    except ImportError as error:
-        raise DataError(
-            f"{file} is a file of AnnData, which needs anndata: pip install 'reparam[anndata]'"
-        ) from error
+    anndata = optional_module("anndata", "anndata", f"{file}, a file of AnnData,")
     try:
         with warnings.catch_warnings():
             # Genes of one name are numbered below; old files are read with a remark of anndata.

@@ -45,7 +45,9 @@ class Bound(Metric):
     section = Section.BOUND
     needs = Needs.LATENTS
     quantities = (
-        Quantity("elbo", _bound, "nats", higher_is_better=True, is_compared=True),
+        Quantity(
+            "elbo", _bound, "nats", higher_is_better=True, is_compared=True, is_likelihood=True
+        ),
         Quantity(
             "reconstruction",
             "mean log p(x | z) over draws of z",
@@ -144,7 +146,14 @@ class Likelihood(Metric):
 
     section = Section.BOUND
     quantities = (
-        Quantity("log_likelihood", _estimate, "nats", higher_is_better=True, is_compared=True),
+        Quantity(
+            "log_likelihood",
+            _estimate,
+            "nats",
+            higher_is_better=True,
+            is_compared=True,
+            is_likelihood=True,
+        ),
         Quantity("effective_sample_size", _share, higher_is_better=True),
     )
 
@@ -306,12 +315,19 @@ class Annealed(Metric):
 
     section = Section.BOUND
     quantities = (
-        Quantity("annealed_log_likelihood", _annealed, "nats", higher_is_better=True),
+        Quantity(
+            "annealed_log_likelihood",
+            _annealed,
+            "nats",
+            higher_is_better=True,
+            is_likelihood=True,
+        ),
         Quantity(
             "annealed_baseline",
             lambda facts, figures: f"log_likelihood as above, {_of_first(facts)}",
             "nats",
             higher_is_better=True,
+            is_likelihood=True,
         ),
         Quantity("annealed_gain", "the paired difference of the two above", "nats"),
         Quantity(
@@ -403,7 +419,9 @@ class BitsPerDim(Metric):
     """The length of an entry of x under a code for p(x)."""
 
     section = Section.BOUND
-    quantities = (Quantity("bits_per_dim", _per_entry, "bits", higher_is_better=False),)
+    quantities = (
+        Quantity("bits_per_dim", _per_entry, "bits", higher_is_better=False, is_likelihood=True),
+    )
 
     def compute(self, context: Context) -> Measured:
         """Return the mean over the examples of discrete data."""

@@ -1,0 +1,57 @@
+"""The documents beside the code: their versions, their code and their links are those of today."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reparam.training.checkpoint import FORMAT
+from reparam.version import __version__
+from tests.support import ROOT
+from tests.test_architecture import FLOORS
+
+GUIDES = [
+    ROOT / "docs" / "policy.md",
+    ROOT / "SECURITY.md",
+    *(ROOT / "docs" / "how-to").glob("*.md"),
+]
+
+
+def test_the_citation_is_that_of_the_format_and_the_version() -> None:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    # What the schema of version 1.2.0 of the Citation File Format requires, and its types.
+    assert {"cff-version", "message", "title", "authors"} <= found.keys()
+    assert found["cff-version"] == "1.2.0"
+    assert found["type"] == "software"
+    assert found["license"] == "Apache-2.0"
+    for author in found["authors"]:
+        assert author.keys() <= {"name", "website"} or {"family-names"} <= author.keys()
+    assert all(isinstance(found[name], str) for name in ("message", "title", "abstract", "version"))
+    assert len(set(found["keywords"])) == len(found["keywords"])
+    assert found["version"] == __version__
+
+
+def test_the_policy_has_the_format_of_today() -> None:
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    assert f"Today it is {FORMAT}." in text
+
+
+def test_the_guide_of_contributors_counts_the_floors() -> None:
+    words = {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen"}
+    for name in ("CONTRIBUTING.md", "docs/architecture.md"):
+        assert f"has {words[len(FLOORS)]} floors" in (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_links_lead_somewhere(guide: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", guide.read_text(encoding="utf-8")):
+        assert (guide.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_code_runs(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL):
+        exec(re.sub(r"\b(epochs|n_samples)=\d+", r"\1=2", block), {})  # noqa: S102
