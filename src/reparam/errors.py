@@ -42,6 +42,10 @@ class CheckpointError(RunError):
     """A checkpoint that is damaged, missing or from another format."""
 
 
+class MissingPackageError(ReparamError, ImportError):
+    """An optional package that is not installed."""
+
+
 class LostError(RunError):
     """Another process of the same run, which has ended or does not answer.
 
