@@ -165,6 +165,17 @@ class Explored:
         """
         return self.view.decoded(self.on_space(z)[None], c)[0]
 
+    def drawn(self, c: Tensor | None = None, number: int = 0) -> Tensor:
+        """Return a draw of z from the prior, with shape (D,).
+
+        Arguments:
+            c: The condition, with shape (1, C).
+            number: The number of the draw; each has its own seed.
+        """
+        with isolated(self.model, seed=self.seed + number) as device:
+            given = None if c is None else c.to(device)
+            return self.model.draw_prior(1, given)[0].float().cpu()
+
     def reconstructed(self, example: Batch) -> Tensor:
         r"""Return the mean of p(x | z, c) at the mean of q(z | x, c), with shape (\*shape)."""
         return self.run.reconstruct(example, seed=self.seed)[0]

@@ -35,7 +35,11 @@ class Session:
         self.before: Batch | None = None
         self._plane: Plane | None = None
         self._z: Tensor | None = None
-        self.stay_at_mean()
+        self._n_drawn = 0
+        if explored.codes is not None:
+            self._plane = explored.plane()
+            self.pick(self.picked, self.name)
+            self.before = None
 
     @property
     def takes_label(self) -> bool:
@@ -83,12 +87,31 @@ class Session:
         label = self.label if spec.given_label else None
         return conditions(spec, 1, label, self.covariates or None)
 
-    def stay_at_mean(self) -> None:
-        """Go to the mean of the codes, and show the plane of the principal components."""
+    @property
+    def picked_point(self) -> list[float] | None:
+        """The point of the picked example in the plane."""
+        return self._point_of(self.picked)
+
+    @property
+    def point_before(self) -> list[float] | None:
+        """The point of the example that was picked before; None without one."""
+        return self._point_of(self.before)
+
+    def _point_of(self, example: Batch | None) -> list[float] | None:
+        if example is None or not self.has_map:
+            return None
+        return self.plane.project(self.explored.encoded(example).float()).tolist()
+
+    def go_to_mean(self) -> None:
+        """Go to the mean of the codes."""
         codes = self.explored.codes
         if codes is not None:
-            self._plane = self.explored.plane()
             self._z = codes.mean(0)
+
+    def draw(self) -> None:
+        """Go to a new draw of z from the prior p(z | c)."""
+        self._n_drawn += 1
+        self._z = self.explored.drawn(self.condition, self._n_drawn)
 
     def show_plane(self, first: int | None = None, second: int | None = None) -> None:
         """Show the slice along two dimensions, or along the first two principal components."""

@@ -23,7 +23,7 @@ function latentMap(canvas, known) {
   const back = ([px, py]) => [
     middle[0] + (px - canvas.width / 2) / scale, middle[1] - (py - canvas.height / 2) / scale];
   // The example that is nearest to a pixel, and its distance in pixels.
-  const nearest = (px, py) => {
+  const nearest = ([px, py]) => {
     let chosen = -1, best = Infinity;
     known.points.forEach((point, i) => {
       const [x, y] = place(point);
@@ -48,15 +48,15 @@ function latentMap(canvas, known) {
     });
     context.globalAlpha = 1;
   };
-  // Draw a circle around a point in the plane.
-  const ring = (point, style, radius = 7, width = 2) => {
+  // Draw a circle around a point in the plane, here or on a canvas of the same size above.
+  const ring = (point, style, radius = 7, width = 2, on = context) => {
     const [x, y] = place(point);
-    context.strokeStyle = style;
-    context.lineWidth = width;
-    context.beginPath();
-    context.arc(x, y, radius, 0, 2 * Math.PI);
-    context.stroke();
+    on.strokeStyle = style;
+    on.lineWidth = width;
+    on.beginPath();
+    on.arc(x, y, radius, 0, 2 * Math.PI);
+    on.stroke();
   };
   measure();
-  return { measure, place, back, nearest, draw, ring, context };
+  return { measure, place, back, nearest, draw, ring };
 }

@@ -103,7 +103,7 @@ function explore(explorer) {
   if (sprite) sprite.src = known.thumbnails;
   const columns = 40;
   const show = (px, py) => {
-    const [chosen] = map.nearest(px, py);
+    const [chosen] = map.nearest([px, py]);
     map.draw();
     map.ring(known.points[chosen], ink);
     const label = known.labels ? known.labels[chosen] : -1;
