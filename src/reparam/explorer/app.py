@@ -9,6 +9,8 @@ from contextlib import suppress
 
 from reparam.errors import RunError
 from reparam.explorer.explored import Explored
+from reparam.explorer.neighbors import Neighbors
+from reparam.explorer.shown import Looks
 from reparam.runs.run import Run
 from reparam.utils.arguments import as_int
 from reparam.utils.optional import optional_module
@@ -87,16 +89,16 @@ def _serve(
     from nicegui import ui
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from reparam.explorer.page import Page, shared
+    from reparam.explorer.panels.page import build
 
-    known = shared(explored)
+    looks, neighbors = Looks(explored), Neighbors(explored)
     site = FastAPI(openapi_url=None)
     if host in LOOPBACK:
         # Another site that names this machine by a host of its own is refused.
         site.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
     ui.run_with(
         site,
-        root=lambda: Page(known).build(),
+        root=lambda: build(looks, neighbors),
         title=f"{explored.view.name}: reparam explore",
         dark=None,
         tailwind=False,

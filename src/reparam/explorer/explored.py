@@ -112,6 +112,22 @@ class Explored:
         return int(encoder.sizes[0]) if isinstance(encoder, LabelEncoder) else 0
 
     @cached_property
+    def colorings(self) -> dict[str, tuple[list[str], list[int]]]:
+        """What points can be colored by: names of classes, and the class of each example.
+
+        These are the labels, and the columns of classes of a table; -1 stands for no class.
+        """
+        view, n, schema = self.view, self.n_examples, self.run.spec.schema
+        found: dict[str, tuple[list[str], list[int]]] = {}
+        if view.held.y is not None:
+            found["label"] = (view.class_names, view.held.y[:n].tolist())
+        for j, column in enumerate(() if schema is None else schema.features):
+            if column.is_class:
+                labels = view.held.x[:n, j].nan_to_num(-1).long().tolist()
+                found[column.name] = ([str(v) for v in column.values], labels)
+        return found
+
+    @cached_property
     def dimensions(self) -> list[int]:
         """The latent dimensions whose codes vary, from the most active one on."""
         codes = self.codes

@@ -54,8 +54,12 @@ def account(found: ImportanceSample, n_samples: int) -> str:
     if found.has_density:
         at_least = float(found.log_likelihood)
         tiles += [
-            (f"{log_p} ≥", at_least, f"A lower bound in the mean, from {n_samples:,} draws of z."),
-            ("ELBO", float(found.elbo), "The bound that training raises: the first part less KL."),
+            (
+                f"{log_p} ≥",
+                at_least,
+                f"A bound on the log-likelihood, from {n_samples:,} draws of z.",
+            ),
+            ("ELBO", float(found.elbo), "The bound that training raises: reconstruction less KL."),
         ]
     meaning = "How well p(x | z) describes the example, given its own code."
     tiles.append(("reconstruction", float(found.reconstruction), meaning))

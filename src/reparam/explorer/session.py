@@ -1,6 +1,7 @@
 """The state of one page of an explorer: a place, a condition, and the examples that are picked."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +10,23 @@ from reparam.batch import Batch
 from reparam.data.condition import conditions
 from reparam.explorer.explored import Explored
 from reparam.report.plane import Plane
+
+
+@dataclass(frozen=True)
+class Pick:
+    """An example that was picked.
+
+    Arguments:
+        example: The example, a batch of one.
+        name: What it is called on the page.
+        z: The mean of q(z | x, c), with shape (D,); None where there is no map.
+        number: Its number among the held-out examples; None for one of the user's own.
+    """
+
+    example: Batch
+    name: str
+    z: Tensor | None = None
+    number: int | None = None
 
 
 class Session:
@@ -31,15 +49,14 @@ class Session:
         self.explored = explored
         self.label: int | None = 0 if self.takes_label else None
         self.covariates = self._covariates_of(explored.view.held.c)
-        self.name, self.picked = "example 0", explored.example(0)
-        self.before: Batch | None = None
-        self._plane: Plane | None = None
+        self._plane: Plane | None = None if explored.codes is None else explored.plane()
         self._z: Tensor | None = None
         self._n_drawn = 0
-        if explored.codes is not None:
-            self._plane = explored.plane()
-            self.pick(self.picked, self.name)
-            self.before = None
+        self.before: Pick | None = None
+        self.picked = Pick(explored.example(0), "")
+        # Two examples, so that there is something to see between them.
+        for number in reversed(range(min(2, explored.n_examples))):
+            self.pick_number(number)
 
     @property
     def takes_label(self) -> bool:
@@ -87,20 +104,9 @@ class Session:
         label = self.label if spec.given_label else None
         return conditions(spec, 1, label, self.covariates or None)
 
-    @property
-    def picked_point(self) -> list[float] | None:
-        """The point of the picked example in the plane."""
-        return self._point_of(self.picked)
-
-    @property
-    def point_before(self) -> list[float] | None:
-        """The point of the example that was picked before; None without one."""
-        return self._point_of(self.before)
-
-    def _point_of(self, example: Batch | None) -> list[float] | None:
-        if example is None or not self.has_map:
-            return None
-        return self.plane.project(self.explored.encoded(example).float()).tolist()
+    def point_of(self, pick: Pick | None) -> list[float] | None:
+        """Return the point of a picked example in the plane; None where there is none."""
+        return None if pick is None or pick.z is None else self.plane.project(pick.z).tolist()
 
     def go_to_mean(self) -> None:
         """Go to the mean of the codes."""
@@ -126,22 +132,31 @@ class Session:
         self._z = self.z.clone()
         self._z[dimension] = value
 
-    def pick(self, example: Batch, name: str) -> None:
+    def pick_number(self, number: int) -> None:
+        """Pick a held-out example by its number."""
+        y, names = self.explored.view.held.y, self.explored.view.class_names
+        label = -1 if y is None else int(y[number])
+        name = f"example {number}" + (f", class {names[label]}" if label >= 0 else "")
+        self.pick(self.explored.example(number), name, number)
+
+    def pick(self, example: Batch, name: str, number: int | None = None) -> None:
         """Pick an example: the place becomes its code, and the condition becomes its own.
 
         Arguments:
             example: The example, a batch of one.
             name: What it is called on the page.
+            number: Its number among the held-out examples; None for one of the user's own.
         """
-        self.before, self.picked, self.name = self.picked, example, name
-        if self.has_map:
-            self._z = self.explored.encoded(example).float()
+        z = self.explored.encoded(example).float() if self.has_map else None
+        self.before = self.picked if self.picked.name else None
+        self.picked, self._z = Pick(example, name, z, number), z
+        spec, n_label = self.explored.run.spec, self.explored.n_label
         if example.c is not None:
-            n = self.explored.run.spec.label_context
-            self.label = int(example.c[0, :n].argmax()) if n else self.label
+            if spec.given_label:
+                self.label = int(example.c[0, : spec.label_context].argmax())
             self.covariates = self._covariates_of(example.c)
-        if self.explored.n_label and self._z is not None:
-            self.label = int(self._z[: self.explored.n_label].argmax())
+        if z is not None and n_label:
+            self.label = int(z[:n_label].argmax())
 
     def decoded(self) -> Tensor:
         r"""Return the mean of p(x | z, c) at the place, with shape (\*shape)."""

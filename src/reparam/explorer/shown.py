@@ -104,8 +104,10 @@ class Looks:
         row = x.double().flatten().numpy()
         if schema is None:
             return ["" if np.isnan(v) else f"{v:.4g}" for v in row]
-        columns = [c.decode(v[None])[0] for c, v in zip(schema.features, row, strict=True)]
-        return [as_text(value, c.unit) for value, c in zip(columns, schema.features, strict=True)]
+        return [
+            as_text(column.decode(value[None])[0], column.unit, column.decimals)
+            for column, value in zip(schema.features, row, strict=True)
+        ]
 
     def file(self, x: Tensor, kind: Format) -> bytes:
         r"""Return examples as the bytes of a file.
@@ -142,21 +144,26 @@ class Looks:
         return pa.table(dict(zip(self.names, columns, strict=True)))
 
 
-def as_text(value: Any, unit: str = "s") -> str:
+def as_text(value: Any, unit: str = "s", decimals: int | None = None) -> str:
     """Return one value of a table as text; "" for a missing one.
 
     Arguments:
         value: The value.
         unit: The unit of a date, as NumPy writes it.
+        decimals: The decimals of a quantity; None for any number of them.
 
     Example:
-        >>> as_text(1.5), as_text(None), as_text(np.datetime64("2024-01-31T00:00"), "D")
-        ('1.5', '', '2024-01-31')
+        >>> as_text(1.5), as_text(1.5, decimals=2), as_text(None)
+        ('1.5', '1.50', '')
+        >>> as_text(np.datetime64("2024-01-31T00:00"), "D")
+        '2024-01-31'
     """
     if isinstance(value, np.datetime64):
         return "" if np.isnat(value) else str(value.astype(f"datetime64[{unit}]"))
     if value is None:
         return ""
     if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.6g}"
+        if np.isnan(value):
+            return ""
+        return f"{value:.6g}" if decimals is None else f"{value:.{max(decimals, 0)}f}"
     return str(value)

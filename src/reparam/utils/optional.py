@@ -25,6 +25,4 @@ def optional_module(name: str, extra: str, what: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingPackageError(
-            f"{what} needs {name}: pip install 'reparam[{extra}]'"
-        ) from error
+        raise MissingPackageError(f"{what} needs {name}: pip install 'reparam[{extra}]'") from error

@@ -44,6 +44,9 @@ export default {
     points() {
       this.fit();
     },
+    labels() {
+      this.fit();
+    },
   },
   methods: {
     // Draw the points anew, in the size that the map has now.
@@ -75,7 +78,7 @@ export default {
         context.font = `600 ${13 * this.ratio}px system-ui, sans-serif`;
         context.fillText(name, x + 9 * this.ratio, y - 7 * this.ratio);
       }
-      if (this.here) this.map.ring(this.here, accent, 4.5 * this.ratio, 4 * this.ratio, context);
+      if (this.here) this.map.ring(this.here, accent, 3 * this.ratio, 6 * this.ratio, context);
     },
     pixel(event) {
       const box = this.$refs.marks.getBoundingClientRect();

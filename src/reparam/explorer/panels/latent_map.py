@@ -6,11 +6,11 @@ from typing import Any
 from nicegui.element import Element
 
 
-class LatentMap(Element, component="static/latent_map.js"):
+class LatentMap(Element, component="../static/latent_map.js"):
     """The map of codes, which asks for what lies under the pointer: see ``latent_map.js``.
 
-    Its events are ``place`` with a, b and serial, ``rest`` when the pointer rests, and ``pick`` with
-    the index of an example.
+    Its events are ``place`` with a, b and serial, ``rest`` when the pointer rests, and ``pick``
+    with the index of an example.
 
     Arguments:
         points: The points of the examples.
@@ -41,6 +41,10 @@ class LatentMap(Element, component="static/latent_map.js"):
     def set_points(self, points: Sequence[Sequence[float]]) -> None:
         """Show the examples at other points, as on another plane."""
         self.props["points"] = points
+
+    def set_labels(self, labels: Sequence[int] | None) -> None:
+        """Show the examples in the colors of other classes."""
+        self.props["labels"] = labels
 
     def show(self, answer: dict[str, Any]) -> None:
         """Show what is decoded at a place, and the marks on the map."""
