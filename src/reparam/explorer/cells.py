@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reparam.batch import Batch
-from reparam.errors import DataError
+from reparam.errors import OptionError
 from reparam.explorer.explored import Explored
 from reparam.explorer.shown import Looks
+from reparam.schema import Schema
 
 N_CLASSES = 4
 """The largest number of classes of a missing value whose probabilities are shown."""
@@ -38,43 +38,40 @@ class Cell:
         return self.spread != ""
 
 
-def choices(looks: Looks) -> dict[str, list[str]]:
+def choices(explored: Explored) -> dict[str, list[str]]:
     """Return the classes of every column as text, in their order; none for a quantity."""
-    schema = looks.explored.run.spec.schema
-    if schema is None:
-        return {name: [] for name in looks.names}
-    return {column.name: [str(v) for v in column.values] for column in schema.features}
+    return {c.name: [str(v) for v in c.values] for c in schema_of(explored).features}
 
 
-def encoded(looks: Looks, typed: Mapping[str, str]) -> Tensor:
+def schema_of(explored: Explored) -> Schema:
+    """Return the columns of the table of a run.
+
+    Raises:
+        OptionError: A run on other data than a table.
+    """
+    spec = explored.run.spec
+    if spec.schema is None:
+        raise OptionError(
+            f"{spec.name!r} has {spec.support} data, whose entries are never missing: train on a "
+            "table"
+        )
+    return spec.schema
+
+
+def encoded(explored: Explored, typed: Mapping[str, str]) -> Tensor:
     """Return a row of typed cells as x, NaN for an empty cell, with shape (1, D).
 
     Arguments:
-        looks: The appearance of rows.
+        explored: The run and its data.
         typed: The cells by the names of their columns.
 
     Raises:
         DataError: A cell that is no value of its column.
     """
-    schema = looks.explored.run.spec.schema
+    schema = schema_of(explored)
     given = {name: text.strip() for name, text in typed.items() if text.strip()}
-    if schema is not None:
-        row = schema.encode_given(given) if given else np.full(len(schema.features), np.nan)
-        return torch.from_numpy(row).float()[None]
-    return torch.tensor([[_number(name, given.get(name)) for name in looks.names]])
-
-
-def _number(name: str, text: str | None) -> float:
-    """Return the number of a cell; NaN for an empty one."""
-    if text is None:
-        return nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = nan
-    if not isfinite(value):
-        raise DataError(f"{name} is {text!r}: type a number, or leave the cell empty")
-    return value
+    row = schema.encode_given(given) if given else np.full(len(schema.features), np.nan)
+    return torch.from_numpy(row).float()[None]
 
 
 def filled(looks: Looks, row: Tensor, c: Tensor | None) -> list[Cell]:
@@ -85,17 +82,15 @@ def filled(looks: Looks, row: Tensor, c: Tensor | None) -> list[Cell]:
         row: The row, with shape (1, D), NaN for an empty cell.
         c: Its condition, with shape (1, C).
     """
-    explored: Explored = looks.explored
+    explored = looks.explored
     found = explored.imputed(Batch(row, c=c))
     values, low, high = (looks.values(x[0]) for x in (found.x, found.low, found.high))
-    classes, cells = choices(looks), []
+    classes, cells = choices(explored), []
     for j, name in enumerate(looks.names):
         spread = ""
         if bool(row[0, j].isnan()):
-            drawn = found.draws[:, 0, j]
-            names = classes[name]
-            is_class = bool(names)
-            spread = _shares(drawn, names) if is_class else f"{low[j]} to {high[j]}"
+            names, drawn = classes[name], found.draws[:, 0, j]
+            spread = _shares(drawn, names) if names else f"{low[j]} to {high[j]}"
         cells.append(Cell(name, values[j], spread))
     return cells
 

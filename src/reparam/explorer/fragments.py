@@ -30,10 +30,11 @@ def beside(looks: Looks, examples: Sequence[tuple[str, Tensor]]) -> str:
         )
         return f'<div class="row-of-pictures">{figures}</div>'
     if looks.kind == "text":
-        return "".join(
-            f"<h4>{escape(caption)}</h4><pre>{escape(looks.text(x))}</pre>"
+        lines = "".join(
+            f"<span>{escape(caption)}</span><pre>{escape(looks.text(x))}</pre>"
             for caption, x in examples
         )
+        return f'<div class="texts">{lines}</div>'
     columns = [looks.values(x) for _, x in examples]
     rows = [[name, *values] for name, *values in zip(looks.names, *columns, strict=True)]
     more = len(rows) - N_SHOWN

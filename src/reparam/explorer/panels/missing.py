@@ -26,7 +26,7 @@ class MissingPanel:
             "90 % intervals.",
         ):
             with ui.element("div").classes("cells"):
-                for name, classes in cells.choices(desk.looks).items():
+                for name, classes in cells.choices(desk.explored).items():
                     if classes:
                         self.typed[name] = ui.select(classes, label=name, clearable=True)
                     else:
@@ -48,7 +48,7 @@ class MissingPanel:
         looks, c = self.desk.looks, self.desk.session.condition
         typed = {name: str(cell.value or "") for name, cell in self.typed.items()}
         with told(self.refused):
-            row = cells.encoded(looks, typed)
+            row = cells.encoded(self.desk.explored, typed)
             if not bool(row.isnan().any()):
                 self.refused.set_text("No cell is empty: clear one first.")
                 return

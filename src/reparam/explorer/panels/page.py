@@ -37,7 +37,7 @@ def build(looks: Looks, neighbors: Neighbors) -> None:
             PathPanel(desk)
         if spec.support in ("binary", "unit", "real"):
             NoisePanel(desk)
-        if spec.is_table and len(looks.names) <= MOST_COLUMNS:
+        if spec.schema is not None and len(looks.names) <= MOST_COLUMNS:
             MissingPanel(desk)
     ui.timer(0, desk.show, once=True)
 

@@ -20,7 +20,7 @@ N_AXES = 50
 
 PRINCIPAL, DIMENSIONS = "principal components", "two dimensions"
 
-_SHARE = "{} and {}: {:.0f} % of the variance of the codes lie in this plane."
+_SHARE = "{} and {}, which have {:.0f} % of the variance of the codes."
 
 
 class SpacePanel:

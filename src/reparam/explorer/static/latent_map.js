@@ -117,6 +117,7 @@ export default {
     },
     want(point) {
       this.serial += 1;
+      this.$refs.marks.dataset.serial = this.serial;
       this.wanted = this.here = point;
       this.mark();
       this.ask();
@@ -134,10 +135,13 @@ export default {
     // Show an answer: what is decoded, and where the marks are; serial 0 for what nobody asked.
     show(answer) {
       const { picture, text, rows } = this.$refs;
-      if (answer.picture) picture.src = answer.picture;
+      if (answer.picture) {
+        // The number says which movement is seen; benchmarks/contenders/explorer.py reads it.
+        picture.onload = () => (picture.dataset.serial = answer.serial);
+        picture.src = answer.picture;
+      }
       if (answer.text !== undefined) text.textContent = answer.text;
       if (answer.rows) this.list(rows, answer.rows, answer.more);
-      picture.dataset.serial = answer.serial;
       this.picked = answer.picked;
       this.before = answer.before;
       // The pointer is where it is, whatever was decoded last.
