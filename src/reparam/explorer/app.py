@@ -18,6 +18,8 @@ from reparam.utils.optional import optional_module
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """The addresses that only this machine reaches."""
 
+LAST_PORT = 65_535
+
 
 def explore(
     run: Run,
@@ -42,10 +44,9 @@ def explore(
 
     Raises:
         MissingPackageError: NiceGUI is not installed.
-        OptionError: A model without latent variables.
+        OptionError: A model without latent variables, or a port outside 0 to 65,535.
         RunError: A port that is in use, or an address that this machine does not have.
     """
-    as_int("port", port)
     optional_module("nicegui", "app", "the explorer")
     source = run.dataset() if data is None else run.prepared(data)
     explored = Explored(run, source, seed)
@@ -64,13 +65,15 @@ def listening(host: str, port: int) -> socket.socket:
         port: The port; 0 for any that is free.
 
     Raises:
+        OptionError: A port outside 0 to 65,535.
         RunError: A port that is in use, or an address that this machine does not have.
     """
+    as_int("port", port, maximum=LAST_PORT)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             raise RunError(f"port={port}: another program uses it; give another, or 0") from error
         raise RunError(f"host={host!r}, port={port}: cannot be listened at ({error})") from error
 

@@ -59,7 +59,7 @@ class Looks:
         if self.kind == "text":
             return "most likely text of p(x | z)"
         if spec.schema is not None:
-            return "decoded p(x | z): means, and the most probable class"
+            return "decoded p(x | z): mean or median of a quantity, most probable class"
         if spec.support in ("categorical", "tokens"):
             return "most probable values of p(x | z)"
         return "decoded mean of p(x | z)"
