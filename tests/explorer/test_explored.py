@@ -200,13 +200,13 @@ def test_the_parts_of_the_elbo_are_those_of_the_exact_model(shifted: bool) -> No
     expected = float(torch.distributions.kl_divergence(posterior, prior)[0])
     assert float(parts.kl) == pytest.approx(expected, abs=0.1)
     assert float(parts.elbo) == pytest.approx(exact, abs=0.1)
-    page = fragments.account(parts, 4000)
+    page = fragments.account(parts)
     assert f'<span class="number">{exact:.1f}</span>' in page
 
 
 def test_an_autoencoder_has_a_reconstruction_alone() -> None:
     found = explored("autoencoder")
-    page = fragments.account(found.account(found.example(0)), 200)
+    page = fragments.account(found.account(found.example(0)))
     assert "reconstruction" in page
     assert "ELBO" not in page
     assert "nan" not in page

@@ -15,12 +15,13 @@ N_BARS = 8
 """The largest number of dimensions whose KL is shown."""
 
 
-def beside(looks: Looks, examples: Sequence[tuple[str, Tensor]]) -> str:
+def beside(looks: Looks, examples: Sequence[tuple[str, Tensor]], *, large: bool = False) -> str:
     r"""Return examples beside each other: pictures, columns of one table, or texts.
 
     Arguments:
         looks: The appearance of examples.
         examples: Pairs of a caption and an example with shape (\*shape).
+        large: Whether pictures are large.
     """
     if looks.kind == "picture":
         figures = "".join(
@@ -28,7 +29,7 @@ def beside(looks: Looks, examples: Sequence[tuple[str, Tensor]]) -> str:
             f"<figcaption>{escape(caption)}</figcaption></figure>"
             for caption, x in examples
         )
-        return f'<div class="row-of-pictures">{figures}</div>'
+        return f'<div class="row-of-pictures{" large" if large else ""}">{figures}</div>'
     if looks.kind == "text":
         lines = "".join(
             f"<span>{escape(caption)}</span><pre>{escape(looks.text(x))}</pre>"
@@ -42,23 +43,23 @@ def beside(looks: Looks, examples: Sequence[tuple[str, Tensor]]) -> str:
     return table(["", *(caption for caption, _ in examples)], rows[:N_SHOWN]) + note
 
 
-def account(found: ImportanceSample, n_samples: int) -> str:
+def account(found: ImportanceSample) -> str:
     """Return log p(x) of one example and the parts of its ELBO, as tiles.
 
     Arguments:
         found: The figures of the example.
-        n_samples: The number of draws of z behind them.
     """
     why = found.decoder.unnormalized_because
     log_p = "log p(x)" if found.decoder.normalized else f"log p(x), no likelihood ({why}),"
     tiles = []
     if found.has_density:
-        at_least = float(found.log_likelihood)
+        n = found.n_samples or 1
+        draws = f"{n:,} draws of z" if n > 1 else "its single code"
         tiles += [
             (
                 f"{log_p} ≥",
-                at_least,
-                f"A bound on the log-likelihood, from {n_samples:,} draws of z.",
+                float(found.log_likelihood),
+                f"The bound of importance weights: {draws}.",
             ),
             ("ELBO", float(found.elbo), "The bound that training raises: reconstruction less KL."),
         ]

@@ -6,7 +6,6 @@ from nicegui import events, run, ui
 from torch import Tensor
 
 from reparam.explorer import fragments
-from reparam.explorer.explored import N_IMPORTANCE
 from reparam.explorer.panels.desk import Desk, button, complaint, downloads, section, told
 from reparam.explorer.uploads import MOST_BYTES, endings, read_upload
 
@@ -91,9 +90,9 @@ class ExamplePanel:
         picked = desk.session.picked
         example = picked.example
         pair = [(picked.name, example.x[0]), ("reconstruction", explored.reconstructed(example))]
-        parts = fragments.account(explored.account(example), N_IMPORTANCE)
+        parts = fragments.account(explored.account(example))
         near, distance = desk.neighbors.of(example, N_NEIGHBORS)
-        html = fragments.beside(desk.looks, pair) + parts
+        html = fragments.beside(desk.looks, pair, large=True) + parts
         if len(near) == 0:
             return html
         by = "entries" if desk.neighbors.by_entries else "codes"

@@ -47,4 +47,4 @@ class NoisePanel:
             noisy, cleaned = found
             self.cleaned = cleaned[None]
             shown = [("original", example.x[0]), ("with noise", noisy), ("reconstruction", cleaned)]
-            self.denoised.set_content(fragments.beside(self.desk.looks, shown))
+            self.denoised.set_content(fragments.beside(self.desk.looks, shown, large=True))
