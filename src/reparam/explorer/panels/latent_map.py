@@ -16,6 +16,7 @@ class LatentMap(Element, component="../static/latent_map.js"):
         points: The points of the examples.
         labels: Their classes, -1 for none; None without labels.
         colors: The colors of the classes, in turn.
+        axes: The names of the axes to the right and upwards; "" for none.
         kind: ``picture``, ``row`` or ``text``.
         meaning: What is shown beside the map.
         label: What the map is, for readers who do not see it.
@@ -26,6 +27,7 @@ class LatentMap(Element, component="../static/latent_map.js"):
         points: Sequence[Sequence[float]],
         labels: Sequence[int] | None,
         colors: Sequence[str],
+        axes: Sequence[str],
         kind: str,
         meaning: str,
         label: str,
@@ -34,12 +36,14 @@ class LatentMap(Element, component="../static/latent_map.js"):
         self.props["points"] = points
         self.props["labels"] = labels
         self.props["colors"] = colors
+        self.props["axes"] = axes
         self.props["kind"] = kind
         self.props["meaning"] = meaning
         self.props["label"] = label
 
-    def set_points(self, points: Sequence[Sequence[float]]) -> None:
-        """Show the examples at other points, as on another plane."""
+    def set_plane(self, points: Sequence[Sequence[float]], axes: Sequence[str]) -> None:
+        """Show the examples at their points on another plane, with the names of its axes."""
+        self.props["axes"] = axes
         self.props["points"] = points
 
     def set_labels(self, labels: Sequence[int] | None) -> None:

@@ -94,6 +94,7 @@ class SpacePanel:
             self._points(),
             self._first_colors()[1],
             PALETTE,
+            self.session.plane.names,
             looks.kind,
             looks.meaning,
             "Map of the latent space: arrow keys move the place, Enter picks an example",
@@ -205,7 +206,7 @@ class SpacePanel:
         with told(self.refused):
             self.session.show_plane(first, second)
             self._show_share()
-            self.map.set_points(self._points())
+            self.map.set_plane(self._points(), self.session.plane.names)
             await self.decode(0)
 
     def _show_share(self) -> None:

@@ -21,7 +21,7 @@ export default {
         <figcaption>{{ meaning }}</figcaption>
       </figure>
     </div>`,
-  props: { points: Array, labels: Array, colors: Array, kind: String, meaning: String, label: String },
+  props: { points: Array, labels: Array, colors: Array, kind: String, meaning: String, label: String, axes: Array },
   mounted() {
     this.serial = 0; // of the newest movement
     this.asked = 0; // of the question under way; 0 for none
@@ -78,6 +78,13 @@ export default {
         context.font = `600 ${13 * this.ratio}px system-ui, sans-serif`;
         context.fillText(name, x + 9 * this.ratio, y - 7 * this.ratio);
       }
+      context.fillStyle = style.getPropertyValue("--soft");
+      context.font = `${12 * this.ratio}px system-ui, sans-serif`;
+      const [right, up] = this.axes, edge = 10 * this.ratio;
+      if (up) context.fillText(`↑ ${up}`, edge, 2 * edge);
+      context.textAlign = "right";
+      if (right) context.fillText(`${right} →`, marks.width - edge, marks.height - edge);
+      context.textAlign = "left";
       if (this.here) this.map.ring(this.here, accent, 3 * this.ratio, 6 * this.ratio, context);
     },
     pixel(event) {
