@@ -61,6 +61,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py frontier $(BENCH)
 	$(BIN)/python benchmarks/run.py memory $(BENCH)
 	$(BIN)/python benchmarks/run.py serving $(BENCH)
+	$(BIN)/python benchmarks/run.py explorer $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -52,7 +52,7 @@ def measure_all(options: argparse.Namespace) -> None:
         threads=options.threads,
         work=out.parent.resolve() / ".work" / out.stem,
         pythae=None
-        if alone in ("scaling", "memory", "serving")
+        if alone in ("scaling", "memory", "serving", "explorer")
         else interpreter(options, facts["machine"]["torch"]),
         quick=options.quick,
         images=options.images,

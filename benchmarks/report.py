@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.jobs import JOBS, frontier, memory, scaling, serving
+from benchmarks.jobs import JOBS, explorer, frontier, memory, scaling, serving
 from benchmarks.jobs.to_elbo import RECIPE, in_words
 from experiments.ledger.provenance import words
 from experiments.ledger.rows import Row, markdown, verdict
@@ -88,6 +88,19 @@ def served(results: Results | None) -> str:
 """
 
 
+def in_browser(results: Results | None) -> str:
+    """Return the section on the explorer; empty where it was not measured."""
+    if results is None:
+        return ""
+    return f"""
+## From the pointer to the image
+
+{explorer.section(results["records"])}
+
+{source(results, "explorer")}
+"""
+
+
 def bought(results: Results | None) -> str:
     """Return the section on what a time buys; empty where it was not measured."""
     if results is None:
@@ -160,7 +173,7 @@ Medians over repetitions.
 ## Noise
 
 {noise(results, rows)}
-{bought(found.get("frontier"))}{growth(found.get("scaling"))}{on_disk(found.get("memory"))}{served(found.get("serving"))}
+{bought(found.get("frontier"))}{growth(found.get("scaling"))}{on_disk(found.get("memory"))}{served(found.get("serving"))}{in_browser(found.get("explorer"))}
 ## What is compared
 
 The network is 784-400-20 and back, the pixels are gray and scored by cross-entropy, as in the

@@ -2,6 +2,7 @@
 
 from benchmarks.jobs import (
     cifar,
+    explorer,
     frontier,
     imports,
     likelihood,
@@ -15,18 +16,11 @@ from benchmarks.jobs import (
 JOBS = {
     module.JOB.name: module.JOB
     for module in (
-        imports,
-        throughput,
-        to_elbo,
-        frontier,
-        likelihood,
-        cifar,
-        scaling,
-        memory,
-        serving,
+        *(imports, throughput, to_elbo, frontier, likelihood, cifar, scaling, memory),
+        *(serving, explorer),
     )
 }
 """Every job by its name, in the order in which they run."""
 
-ALONE = ("scaling", "frontier", "memory", "serving")
+ALONE = ("scaling", "frontier", "memory", "serving", "explorer")
 """The jobs that are run by themselves, each stored in a file of its own."""

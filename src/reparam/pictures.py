@@ -112,6 +112,25 @@ def side_by_side(
     return _compose(rows.swapaxes(0, 1).reshape(-1, *tile), n_columns, min_side, band=2)
 
 
+def tile(image: Tensor) -> "Image":
+    """Return one image of its own size, without a frame.
+
+    Arguments:
+        image: The image with values in [0, 1], with shape (C, H, W), where C is 1 or 3.
+
+    Raises:
+        ShapeError: Another shape.
+
+    Example:
+        >>> tile(torch.rand(3, 8, 6)).size
+        (6, 8)
+    """
+    from PIL import Image
+
+    shades = _shades(image[None])[0]
+    return Image.fromarray(shades[..., 0] if shades.shape[-1] == 1 else shades)
+
+
 def save(image: "Image", path: str | Path) -> None:
     """Write a picture, complete or not at all; missing folders are created.
 

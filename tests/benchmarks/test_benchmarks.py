@@ -23,6 +23,7 @@ import reparam as rp
 from benchmarks import measure, process, report, settings
 from benchmarks.jobs import (
     ALONE,
+    explorer,
     frontier,
     likelihood,
     memory,
@@ -526,3 +527,19 @@ def test_a_server_is_asked(
         assert found["n_errors"] == 0
         assert found["n_requests"] > 0
         assert min(found["memory_kib"]) > 1000
+
+
+def test_the_times_of_the_explorer_are_held_to_their_target() -> None:
+    result = {"p50_ms": 20.0, "n_images": 300, "seconds": 10.0}
+    records = [
+        {
+            "job": "explorer",
+            "contender": "images of MNIST",
+            "repetition": number,
+            "result": {**result, "p95_ms": time},
+        }
+        for number, time in enumerate((30.0, 60.0, 40.0))
+    ]
+    (row,) = explorer.rows(records)
+    assert (row.ours, row.spread, row.met) == (40.0, (30.0, 60.0), True)
+    assert "| images of MNIST | 20 ms | 40 ms | 30 |" in explorer.section(records)

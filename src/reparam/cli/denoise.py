@@ -11,9 +11,8 @@ from reparam.cli.parse import verb
 from reparam.errors import OptionError
 from reparam.evaluation.figure import mean_and_stderr
 from reparam.evaluation.samples import psnr
-from reparam.objectives.corruption import Corruption, Kind
+from reparam.objectives.corruption import Kind, corruption_of
 from reparam.pictures import grid
-from reparam.runs.run import Run
 from reparam.utils.seeding import seeded
 
 SEEN = "bands of inputs, the same corrupted, and their reconstructions"
@@ -53,7 +52,7 @@ def main(options: Options) -> None:
             f"{run.spec.name!r} has categorical values, which cannot be corrupted by small noise"
         )
     batch = options.examples.of(run, options.run.seed)
-    noise = noise_of(run, options.corruption, options.level)
+    noise = corruption_of(run.config, options.corruption, options.level)
     with seeded(torch.device("cpu"), options.run.seed):
         noisy = noise(batch.x)
     cleaned = run.denoise(replace(batch, x=noisy))
@@ -72,11 +71,3 @@ def main(options: Options) -> None:
         lambda: grid(bands, n_columns=width),
         f"{SEEN}; {noise.kind} noise of level {noise.level:g}",
     )
-
-
-def noise_of(run: Run, kind: Kind | None, level: float | None) -> Corruption:
-    """Return the noise of the options; by default that of the training of the run."""
-    own = (run.config.get("corruption"), run.config.get("level"))
-    kind = kind or own[0] or "gaussian"
-    level = own[1] if level is None and kind == own[0] else level
-    return Corruption(kind, 0.5 if level is None else level)

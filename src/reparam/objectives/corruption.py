@@ -1,8 +1,9 @@
 """The noise that a denoising autoencoder learns to remove."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -55,3 +56,25 @@ class Corruption:
         if self.kind == "masking":
             return x.masked_fill(changed, 0.0)
         return torch.where(changed, (torch.rand_like(x) < 0.5).to(x), x)
+
+
+def corruption_of(
+    config: Mapping[str, Any], kind: Kind | None = None, level: float | None = None
+) -> Corruption:
+    """Return the noise of the training of a run, or another one.
+
+    Arguments:
+        config: The options of the run.
+        kind: The kind of noise; None for that of the training, else ``gaussian``.
+        level: Its level; None for that of the training where the kind is the same, else 0.5.
+
+    Example:
+        >>> corruption_of({"corruption": "masking", "level": 0.3})
+        Corruption(kind='masking', level=0.3)
+        >>> corruption_of({}, level=0.2)
+        Corruption(kind='gaussian', level=0.2)
+    """
+    own = (config.get("corruption"), config.get("level"))
+    kind = kind or own[0] or "gaussian"
+    level = own[1] if level is None and kind == own[0] else level
+    return Corruption(kind, 0.5 if level is None else level)

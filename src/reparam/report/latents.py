@@ -16,6 +16,7 @@ from torch import Tensor
 from reparam.pictures import grid, is_picturable
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.decoder import plain_decoder
+from reparam.report.plane import Plane, principal_plane
 from reparam.report.rows import names_of
 from reparam.report.section import Section, data_uri, picture, svg
 from reparam.report.view import View
@@ -45,11 +46,11 @@ def latent_map(view: View) -> Iterator[Section]:
     if codes is None or len(codes) < 3 or float(codes.var(0).sum()) == 0:
         return
     codes = codes[:N_POINTS]
-    axes, share = _plane(codes)
-    known = _map_data(view, codes, axes)
+    plane = principal_plane(codes)
+    known = _map_data(view, codes, plane)
     shown = "the codes"
     if codes.shape[1] > 2:
-        shown = f"the first two principal components ({100 * share:.0f} % of their variance)"
+        shown = f"the first two principal components ({100 * plane.share:.0f} % of their variance)"
     data = json.dumps(known, allow_nan=False).replace("<", "\\u003c")
     yield Section(
         "map",
@@ -62,19 +63,18 @@ def latent_map(view: View) -> Iterator[Section]:
     )
 
 
-def _map_data(view: View, codes: Tensor, axes: Tensor) -> dict[str, Any]:
+def _map_data(view: View, codes: Tensor, plane: Plane) -> dict[str, Any]:
     """Return what the script gets: points, labels, thumbnails or rows, and a small decoder."""
-    held, mean = view.held, codes.mean(0)
+    held = view.held
     y = None if held.y is None else held.y[: len(codes)]
-    numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
     known: dict[str, Any] = {
-        "points": ((codes - mean) @ axes.T).round(decimals=4).tolist(),
+        "points": plane.project(codes).round(decimals=4).tolist(),
         "labels": None if y is None else y.tolist(),
-        "classes": list(view.data.class_names) or numbered,
+        "classes": view.class_names,
         "colors": list(PALETTE),
         "shape": list(view.run.spec.shape),
-        "mean": mean.tolist(),
-        "axes": axes.tolist(),
+        "mean": plane.origin.tolist(),
+        "axes": plane.axes.tolist(),
     }
     if view.run.spec.is_table:
         known["columns"] = names_of(view)[:N_NAMED]
@@ -105,17 +105,6 @@ def _legend(classes: Sequence[str]) -> str:
         for name, color in zip(classes[:N_NAMED_CLASSES], cycle(PALETTE), strict=False)
     )
     return f'<div class="legend">{"".join(parts)}</div>'
-
-
-def _plane(codes: Tensor) -> tuple[Tensor, float]:
-    """Return two directions of codes, with shape (2, D), and their share of the variance."""
-    centred = codes - codes.mean(0)
-    dim = codes.shape[1]
-    if dim <= 2:
-        return torch.eye(2, dim, dtype=codes.dtype), 1.0
-    _, scales, directions = torch.linalg.svd(centred, full_matrices=False)
-    variance = scales.square()
-    return directions[:2], float(variance[:2].sum() / variance.sum())
 
 
 def _sprite(x: Tensor) -> str:

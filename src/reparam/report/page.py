@@ -117,7 +117,7 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         summary="" if len(runs) == 1 else _summary(views),
         parts=parts,
         style=_file("style.css"),
-        script=_file("script.js"),
+        script=_file("map.js") + _file("script.js"),
     )
     return Report(title, page)
 

@@ -60,10 +60,15 @@ def picture(image: Image, text: str, css: str = "picture") -> str:
     return f'<img class="{css}" alt="{escape(text, quote=True)}" src="{data_uri(image)}">'
 
 
-def data_uri(image: Image) -> str:
-    """Return an image as a PNG in a ``data:`` address."""
+def data_uri(image: Image, *, optimize: bool = True) -> str:
+    """Return an image as a PNG in a ``data:`` address.
+
+    Arguments:
+        image: The image.
+        optimize: Whether the PNG is as small as possible; otherwise it is made fast.
+    """
     stream = io.BytesIO()
-    image.save(stream, format="PNG", optimize=True)
+    image.save(stream, format="PNG", optimize=optimize, compress_level=9 if optimize else 1)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

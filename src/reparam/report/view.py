@@ -81,6 +81,13 @@ class View:
         """Random training examples."""
         return self.some("train")
 
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The names of the classes of the labels, or their numbers; empty without labels."""
+        y = self.held.y
+        numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
+        return list(self.data.class_names) or numbered
+
     def some(self, split: str) -> Batch:
         """Return random examples of a split."""
         if not isinstance(self.data, Dataset):

@@ -94,42 +94,8 @@ function fit(canvas, image, left, top, width, height) {
 function explore(explorer) {
   const known = JSON.parse(explorer.querySelector("script").textContent);
   const canvas = explorer.querySelector("canvas.map");
-  const xs = known.points.map((p) => p[0]), ys = known.points.map((p) => p[1]);
-  const range = (v) => [Math.min(...v), Math.max(...v)];
-  const [left, right] = range(xs), [bottom, top] = range(ys);
-  const unit = Math.max(right - left, (top - bottom) * (canvas.width / canvas.height), 1e-9) * 1.08;
-  const middle = [(left + right) / 2, (bottom + top) / 2];
-  const scale = canvas.width / unit;
-  const place = ([x, y]) => [
-    canvas.width / 2 + scale * (x - middle[0]), canvas.height / 2 - scale * (y - middle[1])];
-  const back = (px, py) => [
-    middle[0] + (px - canvas.width / 2) / scale, middle[1] - (py - canvas.height / 2) / scale];
-  const color = (i) => {
-    const label = known.labels ? known.labels[i] : -1;
-    return label < 0 ? "#6f7a90" : known.colors[label % known.colors.length];
-  };
-  const context = canvas.getContext("2d");
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const draw = (chosen) => {
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    known.points.forEach((point, i) => {
-      const [x, y] = place(point);
-      context.fillStyle = color(i);
-      context.globalAlpha = 0.75;
-      context.beginPath();
-      context.arc(x, y, 3.2, 0, 2 * Math.PI);
-      context.fill();
-    });
-    context.globalAlpha = 1;
-    if (chosen >= 0) {
-      const [x, y] = place(known.points[chosen]);
-      context.strokeStyle = dark ? "#ffffff" : "#000000";
-      context.lineWidth = 2;
-      context.beginPath();
-      context.arc(x, y, 7, 0, 2 * Math.PI);
-      context.stroke();
-    }
-  };
+  const map = latentMap(canvas, known);
+  const ink = matchMedia("(prefers-color-scheme: dark)").matches ? "#ffffff" : "#000000";
   const under = explorer.querySelector(".example"), said = explorer.querySelector(".said");
   const decoded = explorer.querySelector(".decoded");
   const decode = known.decoder ? makeDecoder(known.decoder) : null;
@@ -137,13 +103,9 @@ function explore(explorer) {
   if (sprite) sprite.src = known.thumbnails;
   const columns = 40;
   const show = (px, py) => {
-    let chosen = -1, best = Infinity;
-    known.points.forEach((point, i) => {
-      const [x, y] = place(point);
-      const distance = (x - px) ** 2 + (y - py) ** 2;
-      if (distance < best) [best, chosen] = [distance, i];
-    });
-    draw(chosen);
+    const [chosen] = map.nearest([px, py]);
+    map.draw();
+    map.ring(known.points[chosen], ink);
     const label = known.labels ? known.labels[chosen] : -1;
     const name = label >= 0 ? ` of class ${known.classes[label]}` : "";
     said.textContent = `the nearest example${name}`;
@@ -158,7 +120,7 @@ function explore(explorer) {
         width, height);
     }
     if (decode && decoded) {
-      const [a, b] = back(px, py);
+      const [a, b] = map.back([px, py]);
       const z = known.mean.map((m, k) => m + a * known.axes[0][k] + b * known.axes[1][k]);
       drawImage(decoded, decode(z), known.shape);
     }
@@ -168,7 +130,7 @@ function explore(explorer) {
     show((event.clientX - box.left) * (canvas.width / box.width),
       (event.clientY - box.top) * (canvas.height / box.height));
   });
-  draw(-1);
+  map.draw();
   const start = () => show(canvas.width / 2, canvas.height / 2);
   if (sprite) sprite.addEventListener("load", start);
   else start();
