@@ -1,0 +1,285 @@
+"use strict";
+
+// Numbers in base 64 -> Float32Array, from half or from single precision.
+function numbersOf(coded) {
+  const text = coded.half ?? coded.single;
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  if (coded.single !== undefined) return new Float32Array(bytes.buffer);
+  const halves = new Uint16Array(bytes.buffer);
+  const found = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    const sign = halves[i] & 0x8000 ? -1 : 1;
+    const exponent = (halves[i] >> 10) & 31;
+    const fraction = halves[i] & 1023;
+    if (exponent === 0) found[i] = sign * fraction * 2 ** -24;
+    else if (exponent === 31) found[i] = fraction ? NaN : sign * Infinity;
+    else found[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return found;
+}
+
+const softplus = (v) => (v > 30 ? v : Math.log1p(Math.exp(v)));
+const sigmoid = (v) => 1 / (1 + Math.exp(-v));
+
+// The Gaussian distribution function, by Abramowitz & Stegun 7.1.26, to 1e-7.
+function gaussianCdf(v) {
+  const x = Math.abs(v) / Math.SQRT2, t = 1 / (1 + 0.3275911 * x);
+  const series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741
+    + t * (-1.453152027 + t * 1.061405429))));
+  const erf = 1 - series * Math.exp(-x * x);
+  return 0.5 * (1 + (v < 0 ? -erf : erf));
+}
+
+// The mean of a logistic distribution that is clipped to [0, 1].
+function clippedMean(loc, scale) {
+  const mean = scale * (softplus(loc / scale) - softplus((loc - 1) / scale));
+  return Math.min(1, Math.max(0, mean));
+}
+
+const entrywise = (f) => () => (input) => input.map(f);
+
+// A softmax of n logits that lie `apart` from each other in a vector, from a place on.
+function softmax(values, first, n, apart) {
+  let largest = -Infinity, total = 0;
+  for (let k = 0; k < n; k++) largest = Math.max(largest, values[first + k * apart]);
+  const found = new Float32Array(n);
+  for (let k = 0; k < n; k++) total += found[k] = Math.exp(values[first + k * apart] - largest);
+  return found.map((v) => v / total);
+}
+
+function concatenated(parts) {
+  const whole = new Float32Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+// T^-1 of report/links.py: the units of a heavy-tailed entry.
+function expanded(y, origin, width) {
+  if (!(width > 0)) return y;
+  return origin + width * Math.sinh(Math.min(80, Math.max(-80, y / width)));
+}
+
+// Each kind of step of report/steps.py: a function from its plain values to a function of a vector.
+const steps = {
+  relu: entrywise((v) => Math.max(0, v)),
+  "leaky-relu": entrywise((v) => (v > 0 ? v : 0.2 * v)),
+  tanh: entrywise(Math.tanh),
+  silu: entrywise((v) => v * sigmoid(v)),
+  softplus: entrywise(softplus),
+  sigmoid: entrywise(sigmoid),
+  gelu: entrywise((v) => v * gaussianCdf(v)),
+  elu: entrywise((v) => (v > 0 ? v : Math.expm1(v))),
+  "continuous-bernoulli": entrywise(
+    (v) => (Math.abs(v) < 0.1 ? 0.5 + v / 12 : 1 / (1 - Math.exp(-v)) - 1 / v)),
+
+  gate: () => (input) => {
+    const n = input.length / 2;
+    return input.slice(0, n).map((v, i) => v * sigmoid(input[n + i]));
+  },
+  sequence: ({ inner = [] }) => {
+    const functions = inner.map(makeStep);
+    return (input) => functions.reduce((h, f) => f(h), input);
+  },
+  join: ({ inner }) => {
+    const functions = inner.map(makeStep);
+    return (input) => concatenated(functions.map((f) => f(input)));
+  },
+  residual: ({ inner }) => {
+    const functions = inner.map(makeStep);
+    return (input) => functions.reduce((h, f) => f(h), input).map((v, i) => v + input[i]);
+  },
+  pick: ({ places }) => (input) => Float32Array.from(places, (place) => input[place]),
+  shift: ({ by }) => {
+    const values = numbersOf(by);
+    return (input) => input.map((v, i) => v + values[i]);
+  },
+  crop: ({ size, outSize }) => (input) => {
+    const [height, width] = size, [rows, columns] = outSize;
+    const n = input.length / (height * width);
+    return Float32Array.from({ length: n * rows * columns }, (_, i) => {
+      const channel = Math.floor(i / (rows * columns)), place = i % (rows * columns);
+      const y = Math.floor(place / columns);
+      return input[(channel * height + y) * width + (place % columns)];
+    });
+  },
+  pyramid: ({ sizes, inner }) => {
+    const functions = inner.map(makeStep);
+    return (input) => {
+      let h = null, at = 0;
+      sizes.forEach((n, i) => {
+        const maps = functions[2 * i](input.slice(at, at + n));
+        h = functions[2 * i + 1](h === null ? maps : maps.map((v, j) => v + h[j]));
+        at += n;
+      });
+      return h;
+    };
+  },
+  linear: (layer) => {
+    const weight = numbersOf(layer.weight), bias = numbersOf(layer.bias);
+    return (input) => {
+      const output = new Float32Array(bias.length), n = input.length;
+      for (let i = 0, k = 0; i < output.length; i++) {
+        let sum = bias[i];
+        for (let j = 0; j < n; j++, k++) sum += weight[k] * input[j];
+        output[i] = sum;
+      }
+      return output;
+    };
+  },
+  convolution: (layer) => {
+    const weight = numbersOf(layer.weight), bias = numbersOf(layer.bias);
+    const { size: [height, width], kernel } = layer, side = (kernel - 1) / 2, n = height * width;
+    return (input) => {
+      const nIn = input.length / n, output = new Float32Array(bias.length * n);
+      for (let o = 0, k = 0; o < bias.length; o++) {
+        output.fill(bias[o], o * n, (o + 1) * n);
+        for (let i = 0; i < nIn; i++) {
+          for (let dy = -side; dy <= side; dy++) {
+            for (let dx = -side; dx <= side; dx++, k++) {
+              const w = weight[k];
+              const last = Math.min(width, width - dx);
+              for (let y = Math.max(0, -dy); y < Math.min(height, height - dy); y++) {
+                const to = o * n + y * width, from = i * n + (y + dy) * width + dx;
+                for (let x = Math.max(0, -dx); x < last; x++) output[to + x] += w * input[from + x];
+              }
+            }
+          }
+        }
+      }
+      return output;
+    };
+  },
+  transposed: (layer) => {
+    const weight = numbersOf(layer.weight), bias = numbersOf(layer.bias);
+    const { size: [height, width], outSize: [rows, columns], kernel, stride, padding } = layer;
+    const n = height * width, nOut = rows * columns;
+    return (input) => {
+      const nIn = input.length / n, output = new Float32Array(bias.length * nOut);
+      for (let o = 0, k = 0; o < bias.length; o++) {
+        output.fill(bias[o], o * nOut, (o + 1) * nOut);
+        for (let i = 0; i < nIn; i++) {
+          for (let dy = -padding; dy < kernel - padding; dy++) {
+            for (let dx = -padding; dx < kernel - padding; dx++, k++) {
+              const w = weight[k];
+              const first = Math.max(0, Math.ceil(-dx / stride));
+              const last = Math.min(width, Math.floor((columns - 1 - dx) / stride) + 1);
+              for (let y = 0; y < height; y++) {
+                const row = y * stride + dy;
+                if (row < 0 || row >= rows) continue;
+                let to = o * nOut + row * columns + first * stride + dx;
+                const end = i * n + y * width + last;
+                for (let from = end - last + first; from < end; from++, to += stride) {
+                  output[to] += w * input[from];
+                }
+              }
+            }
+          }
+        }
+      }
+      return output;
+    };
+  },
+
+  // What happens to z and to the condition before the decoder.
+  sphere: ({ n }) => (input) => {
+    let square = 0;
+    for (let i = 0; i < n; i++) square += input[i] ** 2;
+    const norm = Math.sqrt(square) || 1;
+    return input.map((v, i) => (i < n ? v / norm : v));
+  },
+  condition: (given) => {
+    const loc = numbersOf(given.loc), scale = numbersOf(given.scale);
+    const origin = given.origin && numbersOf(given.origin);
+    const width = given.linear_width && numbersOf(given.linear_width);
+    return (input) => input.map((v, i) => {
+      const j = i - given.first;
+      if (j < 0) return v;
+      const bent = width && width[j] > 0;
+      return ((bent ? width[j] * Math.asinh((v - origin[j]) / width[j]) : v) - loc[j]) / scale[j];
+    });
+  },
+
+  // Likelihoods: from raw parameters, one after the other for all entries, to x.
+  logistic: (given) => {
+    const loc = numbersOf(given.loc), scale = numbersOf(given.scale), n = loc.length;
+    return (raw) => loc.map((l, i) => {
+      const s = scale[i] * Math.exp(Math.min(0.5 * raw[n + i], 7)) + given.leastScale;
+      return clippedMean(l + scale[i] * raw[i], s);
+    });
+  },
+  "logistic-mixture": ({ nComponents: K, nChannels: C, nPixels: n }) => (raw) => {
+    const x = new Float32Array(C * n), nPairs = (C * (C - 1)) / 2;
+    for (let p = 0; p < n; p++) {
+      const share = softmax(raw, p, K, n);
+      for (let k = 0; k < K; k++) {
+        const means = [];
+        for (let c = 0; c < C; c++) {
+          let middle = 0.5 + 0.5 * raw[(K + k * C + c) * n + p];
+          for (let j = 0; j < c; j++) {
+            const place = K + 2 * K * C + k * nPairs + (c * (c - 1)) / 2 + j;
+            middle += Math.tanh(raw[place * n + p]) * (means[j] - 0.5);
+          }
+          const scale = 0.5 * Math.exp(Math.max(raw[(K + K * C + k * C + c) * n + p], -7));
+          means.push(clippedMean(middle, scale));
+          x[c * n + p] += share[k] * means[c];
+        }
+      }
+    }
+    return x;
+  },
+  gaussian: (given) => {
+    const { nComponents, nFirst, hasSpikes } = given;
+    const part = (name) => given[name] && numbersOf(given[name]);
+    const loc = part("loc"), scale = part("scale"), n = loc.length;
+    const outliers = part("outliers"), origin = part("origin"), width = part("linear_width");
+    const spike = part("spike"), spikeWidth = part("spike_width");
+    return (raw) => loc.map((l, i) => {
+      let y = raw[i];
+      if (nComponents > 1) {
+        let total = 1, sum = 0;  // the first component has the logit 0 and no offset
+        for (let k = 0; k < nComponents - 1; k++) {
+          const at = (nFirst + 3 * k) * n + i, weight = Math.exp(Math.min(80, raw[at + 2 * n]));
+          total += weight;
+          sum += weight * raw[at];
+        }
+        y += sum / total;
+      }
+      if (outliers) y *= 1 - outliers[i];
+      let x = l + scale[i] * y;
+      if (width) x = expanded(x, origin[i], width[i]);
+      if (!hasSpikes || !(spikeWidth[i] > 0)) return x;
+      const share = sigmoid(raw[(nFirst - 1) * n + i]);
+      return x + share * (spike[i] - x);
+    });
+  },
+  counts: ({ n, total }) => (raw) => {
+    const log = raw.slice(0, n).map((v) => {
+      const over = Math.max(0, Math.abs(v) - 15);
+      return Math.max(-15, Math.min(15, v)) + Math.sign(v) * Math.log1p(over);
+    });
+    if (total === undefined) return log.map(Math.exp);
+    return softmax(log, 0, n, 1).map((share) => share * total);
+  },
+  mode: ({ nClasses }) => (raw) => {
+    const n = raw.length / nClasses;
+    return Float32Array.from({ length: n }, (_, i) => {
+      let best = 0;
+      for (let k = 1; k < nClasses; k++) if (raw[k * n + i] > raw[best * n + i]) best = k;
+      return best;
+    });
+  },
+  "mean-level": ({ nLevels }) => (raw) => {
+    const n = raw.length / nLevels;
+    return Float32Array.from({ length: n }, (_, i) =>
+      softmax(raw, i, nLevels, n).reduce((sum, share, k) => sum + share * k, 0) / (nLevels - 1));
+  },
+};
+
+// A function from z, and the condition after it, to x: see report/decoder.py.
+function makeStep(plain) {
+  return steps[plain.kind](plain);
+}
