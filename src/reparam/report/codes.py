@@ -87,18 +87,20 @@ def effects(view: View) -> Iterator[Section]:
     ends = (
         view.decoded(z.flatten(0, 1), c).double()[:, places].unflatten(0, (len(order), 2)).numpy()
     )
-    change = ends[:, 1] - ends[:, 0]
     scale = np.nanstd(held.x.double().numpy()[:, places], 0)
-    for i, column in enumerate(columns):
-        # Of classes it is seen only whether the most probable one is another.
-        change[:, i] = change[:, i] != 0 if column.classes else change[:, i] / max(scale[i], 1e-9)
+    change = (ends[:, 1] - ends[:, 0]) / np.maximum(scale, 1e-9)
+    shares = view.class_probabilities(z.flatten(0, 1), c)
+    for i, place in enumerate(places):
+        if place in shares:
+            first, last = shares[place].unflatten(0, (len(order), 2)).unbind(1)
+            change[:, i] = 0.5 * (last - first).abs().sum(-1).numpy()
     given = "" if c is None else " The condition is that of the example nearest to the mean code."
     yield Section(
         "traversals",
         "What single dimensions do",
         f"The change of each column, in its standard deviations, from -{REACH} to {REACH} standard "
-        "deviations of one dimension of the mean code; of classes, 1 where the most probable one "
-        f"becomes another. A row of white is a dimension that changes nothing.{given}",
+        "deviations of one dimension of the mean code; of classes, half the sum of the changes of "
+        f"their probabilities. A row of white is a dimension that changes nothing.{given}",
         _heatmap(change, [f"z{j}" for j in order], [column.name for column in columns]),
     )
     places = places[:N_COLUMNS]
@@ -123,7 +125,7 @@ def _heatmap(change: Values, dimensions: Sequence[str], names: Sequence[str]) ->
     """Return a picture of changes, with shape (dimensions, columns)."""
     figure = new_figure(max(5.0, min(11.0, 2.0 + 0.45 * len(names))), 1.8 + 0.32 * len(dimensions))
     axes = new_axes(figure)
-    most = max(1.0, float(np.nanmax(np.abs(change), initial=0.0)))
+    most = max(0.25, float(np.nanmax(np.abs(change), initial=0.0)))
     image = axes.imshow(change, vmin=-most, vmax=most, cmap="RdBu", aspect="auto")
     short = [name[:14].replace("$", r"\$") for name in names]
     axes.set_xticks(range(len(names)), short, rotation=60, ha="right", fontsize=8)

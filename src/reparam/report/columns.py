@@ -52,7 +52,9 @@ class ShownColumn:
         if self.seconds:
             stamp = np.datetime64(round(quantity * self.seconds), "s")
             return str(stamp)[: 10 if self.seconds >= DATE_UNITS["D"] else 19].replace("T", " ")
-        return f"{quantity:.4g}" if self.decimals is None else f"{quantity:.{self.decimals}f}"
+        if self.decimals is not None:
+            return f"{quantity:.{self.decimals}f}"
+        return f"{float(f'{quantity:.4g}'):g}"  # four digits, with an exponent from a million on
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for the script."""
@@ -70,8 +72,7 @@ def shown_columns(view: View, places: Sequence[int] | None = None) -> list[Shown
     chosen = range(spec.dim) if places is None else places
     names = names_of(view)
     if spec.schema is None:
-        is_count = spec.support == "counts"
-        return [ShownColumn(names[i], i, decimals=0 if is_count else None) for i in chosen]
+        return [ShownColumn(names[i], i) for i in chosen]
     found = []
     for i in chosen:
         column = spec.schema.features[i]

@@ -9,7 +9,7 @@ from reparam.errors import DataError
 from reparam.evaluation.figure import formatted
 from reparam.evaluation.metric import quantities
 from reparam.plots import kl_per_dimension, loss_curves
-from reparam.report.section import Section, details, svg, table
+from reparam.report.section import Section, details, sentence, svg, table
 from reparam.report.view import View
 from reparam.version import __version__
 
@@ -104,7 +104,9 @@ def figures(view: View) -> Iterator[Section]:
         )
     n = f"{found.facts.n_examples:,}"
     seen = ", which training saw" if found.facts.split == "train" else ""
-    warnings = "".join(f'<p class="warning">{escape(w)}.</p>' for w in found.facts.warnings)
+    warnings = "".join(
+        f'<p class="warning">{escape(sentence(w))}</p>' for w in found.facts.warnings
+    )
     yield Section(
         "figures",
         "Figures",
@@ -165,7 +167,10 @@ def findings(view: View) -> Iterator[Section]:
     meaning = "What reparam doctor says of the run: problems first, each with what to change."
     if not isinstance(found, Diagnosis):
         yield Section(
-            "doctor", "Diagnosis", "The checks could not be made.", f"<p>{escape(found)}.</p>"
+            "doctor",
+            "Diagnosis",
+            "The checks could not be made.",
+            f"<p>{escape(sentence(found))}</p>",
         )
         return
     parts = []

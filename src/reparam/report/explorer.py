@@ -17,7 +17,7 @@ from reparam.pictures import is_picturable
 from reparam.report.columns import MOST_SHOWN, explained_columns, has_rows, shown_columns
 from reparam.report.decoder import MOST_WEIGHTS, plain_decoder
 from reparam.report.projections import Projection, neighborhoods, principal
-from reparam.report.section import Section, data_uri
+from reparam.report.section import Section, data_uri, sentence
 from reparam.report.steps import half
 from reparam.report.view import View
 
@@ -69,7 +69,8 @@ def latent_map(view: View) -> Iterator[Section]:
         '<canvas class="map" width="960" height="780" tabindex="0" role="application" '
         'aria-label="Map of the codes. The arrow keys move the place, Enter holds it.">'
         "A map of the codes of examples, which needs a script.</canvas>"
-        f'<p class="hint">{_hint(maps)}</p>{_legend(known["classes"])}</div>'
+        f'<p class="hint">{escape(sentence(first.meaning))}</p>'
+        f"{_legend(known['classes'])}</div>"
         f"{_under(known)}"
         f'<script type="application/json">{data}</script></div>'
         "<noscript><p>The map needs JavaScript, which is in this page.</p></noscript>",
@@ -164,11 +165,6 @@ def _rows(view: View, codes: Tensor) -> dict[str, Any]:
     columns = shown_columns(view, explained_columns(view, codes, c, MOST_SHOWN))
     rows = [[one.text(float(row[one.place])) for one in columns] for row in held.x[:n]]
     return {"columns": [one.to_dict() for one in columns], "rows": rows, "texts": texts}
-
-
-def _hint(maps: Sequence[Projection]) -> str:
-    """Return what the first map shows; the script changes it with the map."""
-    return f"{escape(maps[0].meaning.capitalize())}."
 
 
 def _under(known: dict[str, Any]) -> str:

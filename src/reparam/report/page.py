@@ -15,7 +15,7 @@ from reparam.errors import OptionError, ReparamError
 from reparam.evaluation.trained import TrainedRun
 from reparam.isolation import default_modes
 from reparam.report import codes, common, counts, explorer, images, memory, rows, several, texts
-from reparam.report.section import Section
+from reparam.report.section import Section, sentence
 from reparam.report.view import View
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, write_atomic
@@ -197,7 +197,7 @@ def _missing(view: View) -> Section:
 
 
 def _p(said: object) -> str:
-    return f"<p>{escape(str(said))}.</p>"
+    return f"<p>{escape(sentence(str(said)))}</p>"
 
 
 def _file(name: str) -> str:

@@ -98,6 +98,6 @@ def neighborhoods(codes: Tensor, seed: int) -> Projection | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of products of codes that do not vary
         points = method.fit_transform(x.numpy().astype(np.float32))
-    meaning = "t-SNE, which keeps near codes near; distances between groups have no meaning"
+    meaning = "by t-SNE near codes stay near; distances between groups have no meaning"
     found = torch.from_numpy(points).double()
     return Projection("t-SNE", found, meaning, False) if bool(found.isfinite().all()) else None

@@ -199,14 +199,19 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     classes = column.classes
     if classes:
         places = np.arange(len(classes))
-        for values, shift, color in ((real, -0.2, COLORS[4]), (drawn, 0.2, COLORS[0])):
-            axes.bar(places + shift, _shares(values, column), 0.4, color=color)
+        sides = (("real", real, -0.2, COLORS[4]), ("drawn", drawn, 0.2, COLORS[0]))
+        for label, values, shift, color in sides:
+            axes.bar(places + shift, _shares(values, column), 0.4, color=color, label=label)
         if len(classes) <= 8:
             axes.set_xticks(places, [_plain(name, 8) for name in classes], rotation=45)
+        axes.legend(fontsize=6, frameon=False)
         return
     both = np.concatenate([real, drawn])
     low, high = np.quantile(both, [0.005, 0.995]) if len(both) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, 31)
+    if column.seconds or column.origin:
+        axes.xaxis.set_major_formatter(lambda value, _: column.text(value))
+        axes.locator_params(axis="x", nbins=3)
     axes.hist(real, edges, density=True, color=COLORS[4], alpha=0.7, label="real")
     axes.hist(drawn, edges, density=True, histtype="step", color=COLORS[0], label="drawn")
     axes.set_yticks([])

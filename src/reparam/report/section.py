@@ -95,6 +95,15 @@ def captioned(body: str, caption: str) -> str:
     return f"<figure>{body}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def sentence(text: str) -> str:
+    """Return words as a sentence, with a capital and a full stop.
+
+    >>> sentence("the first two"), sentence("Done.")
+    ('The first two.', 'Done.')
+    """
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+
+
 def details(summary: str, body: str) -> str:
     """Return HTML that is hidden until its summary is chosen."""
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"

@@ -13,7 +13,7 @@ from reparam.pictures import is_picturable
 from reparam.plots import differences
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.images import sample_grid
-from reparam.report.section import Section, captioned, picture, svg, table
+from reparam.report.section import Section, captioned, picture, sentence, svg, table
 from reparam.report.view import View
 
 SHOWN = ("log_likelihood", "elbo", "reconstruction", "kl", "bits_per_dim", "active_units")
@@ -47,7 +47,7 @@ def figures(views: Sequence[View]) -> Iterator[Section]:
     compared_runs = _compared(views)
     if isinstance(compared_runs, str):
         meaning = "The runs are not compared example by example."
-        body = f"<p>{escape(compared_runs)}.</p>"
+        body = f"<p>{escape(sentence(compared_runs))}</p>"
         yield Section("differences", "Differences", meaning, body)
     elif compared_runs.differences:
         yield _differences(compared_runs)
@@ -85,7 +85,7 @@ def _differences(found: Comparison) -> Section:
             text = escape(str(one.figures[name])) if name in one.figures else ""
             cells.append(f"<td><b>{text}</b></td>" if name in one.clear else f"<td>{text}</td>")
         lines.append(f'<tr><th scope="row">{escape(one.name)}</th>{"".join(cells)}</tr>')
-    notes = "".join(f"<p>{escape(note)}.</p>" for note in found.notes)
+    notes = "".join(f"<p>{escape(sentence(note))}</p>" for note in found.notes)
     first = f'<th scope="col">minus {escape(reference)}</th>'
     return Section(
         "differences",

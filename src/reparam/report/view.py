@@ -5,12 +5,14 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.data.condition import conditions
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.diagnostics import Diagnosis, examine
+from reparam.distributions import MixedRow
 from reparam.errors import DataError, ReparamError
 from reparam.evaluation import Evaluation
 from reparam.evaluation.trained import TrainedRun
@@ -171,6 +173,19 @@ class View:
             given = None if c is None else c.to(device)
             found = model.decode(z.float().to(device), given).cpu()
         return found.reshape(-1, *self.run.spec.shape)
+
+    def class_probabilities(self, z: Tensor, c: Tensor | None = None) -> dict[int, Tensor]:
+        """Return p(x_j | z) of the columns j that are classes, each with shape (N, K)."""
+        model = as_latent(self.run.model)
+        with isolated(model, seed=self.seed) as device:
+            p = model.likelihood(z.float().to(device), None if c is None else c.to(device))
+            parts = p.parts if isinstance(p, MixedRow) else ()
+            return {
+                place: one.distribution.probs[..., i, :].double().cpu()
+                for one in parts
+                if isinstance(one.distribution, Categorical)
+                for i, place in enumerate(one.places.tolist())
+            }
 
     def sampled(self, n: int, *, mean: bool) -> Tensor:
         """Return examples that the model draws, with shape (N, *shape)."""
