@@ -113,6 +113,8 @@ def browser(width: int = 1280, *, dark: bool = False) -> Any:
     return driver
 
 
-def script(name: str) -> str:
-    """Return a script of a report."""
-    return (Path(rp.report.__file__).parent / "static" / name).read_text(encoding="utf-8")
+def decoder_script() -> str:
+    """Return the scripts that compute a decoder."""
+    folder = Path(rp.report.__file__).parent / "static"
+    names = ("decoder.js", "likelihoods.js")
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)

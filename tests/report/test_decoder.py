@@ -18,12 +18,12 @@ from tests.report.kinds import (
     browser,
     count_data,
     covariate_data,
+    decoder_script,
     digits,
     images,
     mixed_rows,
     needs_browser,
     rng,
-    script,
 )
 
 variants = rp.variants
@@ -95,7 +95,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, A
         given[name] = {"decoder": step.to_dict(), "inputs": inputs.tolist()}
     page = tmp_path_factory.mktemp("decoder") / "page.html"
     text = (
-        f"<script>{script('decoder.js')}\nconst found = {{}};\n"
+        f"<script>{decoder_script()}\nconst found = {{}};\n"
         f"for (const [name, one] of Object.entries({json.dumps(given)})) {{\n"
         "  const decode = makeStep(one.decoder);\n"
         "  found[name] = one.inputs.map((z) => Array.from(decode(Float32Array.from(z))));\n"
@@ -131,7 +131,7 @@ def test_the_pixels_of_convolutions_are_those_of_torch(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     given = json.dumps({"decoder": step.to_dict(), "z": z.tolist()})
     page.write_text(
-        f"<script>{script('decoder.js')}\nconst given = {given};\n"
+        f"<script>{decoder_script()}\nconst given = {given};\n"
         "const found = given.z.map((z) => Array.from(makeStep(given.decoder)(z)));</script>",
         encoding="utf-8",
     )

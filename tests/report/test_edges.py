@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 from reparam.data.tables import of_frame
@@ -141,3 +143,9 @@ def test_text_has_samples_and_walks(tmp_path: Path) -> None:
     page = page_of(rp.fit(rp.variants.text_vae, data, **FEW))
     found = set(re.findall(r'<section id="([a-z]+)-1"', page))
     assert found >= {"samples", "reconstructions", "interpolations", "map", "memory"}
+
+
+def test_a_loader_has_a_report() -> None:
+    x = torch.from_numpy(rng().normal(size=(60, 3))).float()
+    run = rp.fit(rp.variants.vae, DataLoader(TensorDataset(x), batch_size=20), **FEW)
+    assert "of the split &#39;train&#39;, which training saw" in page_of(run)

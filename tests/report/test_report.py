@@ -151,3 +151,21 @@ def test_the_command_line_writes_it_into_the_folder(tmp_path: Path) -> None:
     said = reparam("report", folder, "--n-samples 2").err
     assert f"wrote {folder / 'report.html'}" in said
     assert "<!doctype html>" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of a color, by WCAG 2.1."""
+    shades = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in shades)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_text_has_the_contrast_of_level_aa() -> None:
+    style = (Path(rp.report.__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
+    schemes = [dict(re.findall(r"--(\w+): (#\w{6})", one)) for one in style.split(":root")[1:]]
+    assert len(schemes) == 3  # light, dark and print
+    for colors in schemes:
+        for ink in ("ink", "soft", "accent", "problem", "advice"):
+            for paper in ("paper", "card"):
+                both = sorted(luminance(colors[name]) for name in (ink, paper))
+                assert (both[1] + 0.05) / (both[0] + 0.05) >= 4.5, (ink, paper)

@@ -2,7 +2,8 @@ r"""Likelihoods as steps: from raw parameters to the mean of x, or to its mode f
 
 .. math:: \mathrm{raw} \mapsto \mathbb E[x \mid \mathrm{raw}]
 
-They are the functions of ``distributions.mean_or_mode`` on the distributions of each family.
+They are what ``distributions.mean_or_mode`` returns of the distributions of each family, and are
+computed in ``static/likelihoods.js``.
 """
 
 import torch

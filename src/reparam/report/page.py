@@ -65,6 +65,9 @@ TOGETHER = (
 )
 """What makes the sections on several runs."""
 
+SCRIPTS = ("decoder.js", "likelihoods.js", "controls.js", "explorer.js", "page.js")
+"""The scripts of a page, in their order."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -146,7 +149,7 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         together=together,
         parts=[(name, _sections(view)) for name, view in zip(titles, views, strict=True)],
         style=_file("style.css"),
-        script="\n".join(_file(name) for name in ("decoder.js", "explorer.js", "page.js")),
+        script="\n".join(_file(name) for name in SCRIPTS),
     )
     return Report(title, page)
 

@@ -2,7 +2,7 @@ r"""A function of vectors as plain numbers, which the script of a report compute
 
 A ``Step`` is a node of a tree: a layer with its weights, or a composition of other steps. Each maps
 a vector to a vector; maps of features are flattened channel by channel, row by row.
-``static/decoder.js`` has one function for each kind.
+``static/decoder.js`` and ``likelihoods.js`` have one function for each kind.
 """
 
 import base64
