@@ -198,7 +198,12 @@ def channels_last(maps: Tensor) -> Tensor:
 
 
 class ChannelsFirst(nn.Module):
-    """Move the last axis, the channels, before the height and the width."""
+    """Move the last axis, the channels, before the height and the width.
+
+    Example:
+        >>> ChannelsFirst()(torch.zeros(2, 7, 5, 3)).shape
+        torch.Size([2, 3, 7, 5])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Return maps, with shape (\*, F, h, w), of x, with shape (\*, h, w, F)."""
@@ -210,6 +215,10 @@ class BatchNorm(nn.Module):
 
     Arguments:
         channels: The number of feature maps.
+
+    Example:
+        >>> BatchNorm(3)(torch.ones(1, 3, 1, 1)).shape
+        torch.Size([1, 3, 1, 1])
     """
 
     def __init__(self, channels: int) -> None:

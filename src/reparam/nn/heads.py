@@ -119,6 +119,10 @@ class ImageHead(nn.Module):
     Arguments:
         n_features: The number of feature maps.
         raw_shape: The shape of the raw parameters, (P, C, H, W).
+
+    Example:
+        >>> ImageHead(8, (2, 1, 5, 5))(torch.zeros(3, 8, 5, 5)).shape
+        torch.Size([3, 2, 1, 5, 5])
     """
 
     def __init__(self, n_features: int, raw_shape: Sequence[int]) -> None:

@@ -8,9 +8,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from reparam.nn import MLP, ConvDecoder, Dropout, IgnoreContext, Pyramid, Residual, TakeLast
-from reparam.nn.conv import BatchNorm, ChannelsFirst
-from reparam.nn.heads import ImageHead
+from reparam.nn import (
+    MLP,
+    BatchNorm,
+    ChannelsFirst,
+    ConvDecoder,
+    Dropout,
+    IgnoreContext,
+    ImageHead,
+    Pyramid,
+    Residual,
+    TakeLast,
+)
 from reparam.report.steps import (
     Step,
     convolution,
