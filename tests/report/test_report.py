@@ -1,103 +1,96 @@
-"""Reports on runs of every kind: self-contained, escaped, and right in a browser."""
+"""Reports on runs of every kind: self-contained, escaped, and with their parts."""
 
-import base64
-import json
 import re
-import shutil
-import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import spearmanr
 
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.report import report
-from reparam.report.decoder import PlainDecoder, plain_decoder
 from reparam.report.rows import _correlation
+from tests.report.kinds import QUICK, digits, fitted, rng
 from tests.support import reparam
 
-QUICK = {"steps": 30, "early_stopping": 0, "progress": False, "lr": 0.003}
-RNG = np.random.default_rng(0)
-
 MB = 1e6
-
-
-def fitted(kind: str) -> rp.Run:
-    """Return a run of a kind, trained for a few steps."""
-    variants, data = rp.variants, rp.data
-    match kind:
-        case "images":
-            return rp.fit(variants.vae, data.load("digits"), **QUICK)
-        case "grey":
-            return rp.fit(variants.vae, data.load("digits", binarize="none"), **QUICK)
-        case "two":
-            return rp.fit(variants.vae, data.load("digits"), latent_dim=2, **QUICK)
-        case "convolutions":
-            digits = data.load("digits")
-            return rp.fit(lambda spec: variants.conv_vae(spec, channels=(8, 8)), digits, **QUICK)
-        case "condition":
-            return rp.fit(variants.cvae, data.load("digits").conditioned("label"), **QUICK)
-        case "codes":
-            return rp.fit(lambda s: variants.vq_vae(s, n_codes=16), data.load("digits"), **QUICK)
-        case "autoencoder":
-            return rp.fit(variants.ae, data.load("digits"), **QUICK)
-        case "numbers":
-            return rp.fit(variants.vae, RNG.normal(size=(300, 4)), **QUICK)
-        case "mixed":
-            rows = pd.DataFrame({"age": RNG.integers(20, 60, 300), "pay": RNG.gamma(2, 9, 300)})
-            rows["sex"] = np.where(RNG.random(300) < 0.5, "F", "M")
-            rows.loc[::7, "pay"] = np.nan
-            return rp.fit(variants.vae, rows, **QUICK)
-        case "one whole column":
-            rows = pd.DataFrame(RNG.normal(size=(200, 3)), columns=["a", "b", "c"])
-            rows.loc[::5, "b"] = rows.loc[::3, "c"] = np.nan
-            return rp.fit(variants.vae, rows, **QUICK)
-        case "covariates":
-            c = RNG.normal(size=(200, 2))
-            rows = data.from_arrays(RNG.normal(size=(200, 3)), covariates=c)
-            return rp.fit(variants.cvae, rows.conditioned("covariates"), **QUICK)
-        case "counts":
-            x = RNG.poisson(3.0, (200, 6))
-            return rp.fit(variants.vae, data.from_arrays(x, support="counts"), **QUICK)
-        case _:
-            raise AssertionError(kind)
-
 
 EXPECTED = {
     "images": {"samples", "reconstructions", "map", "interpolations", "traversals", "memory"},
     "grey": {"samples", "reconstructions", "map", "interpolations", "traversals", "memory"},
     "two": {"samples", "map", "dimensions"},
     "convolutions": {"samples", "map", "traversals"},
-    "condition": {"samples", "reconstructions", "map"},
+    "condition": {"samples", "reconstructions", "map", "interpolations", "traversals"},
     "codes": {"samples"},
     "autoencoder": {"reconstructions", "map"},
-    "numbers": {"columns", "correlations", "map"},
-    "mixed": {"columns", "correlations", "map"},
+    "hierarchy": {"samples", "map", "layers"},
+    "numbers": {"columns", "correlations", "map", "traversals", "interpolations"},
+    "mixed": {"columns", "correlations", "map", "reconstructions", "traversals"},
     "one whole column": {"columns", "correlations", "map"},
-    "covariates": {"columns", "correlations", "map"},
-    "counts": {"counts", "map"},
+    "covariates": {"columns", "correlations", "map", "interpolations"},
+    "counts": {"counts", "map", "reconstructions"},
 }
+
+
+class Outline(HTMLParser):
+    """The tags of a page: headings, pictures without a text, ids, and what is left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.ids: list[str] = []
+        self.nameless: list[str] = []
+        self.frames: list[dict[str, Any]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        of = dict(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag in ("section", "article") or tag.startswith("h"):
+            self.ids += [str(of["id"])] if "id" in of else []
+        if (tag == "img" and not of.get("alt")) or (tag == "svg" and not of.get("aria-label")):
+            self.nameless.append(tag)
+        if tag == "canvas" and not of.get("aria-label"):
+            self.nameless.append(tag)
+        if tag == "iframe":
+            self.frames.append(of)
+
+
+def require_good_page(page: str) -> None:
+    """Require a page that needs nothing else, with texts for pictures and headings in order."""
+    assert len(page) < 6 * MB
+    for address in re.findall(r'(?:src|href)="([^"]*)"', page):
+        assert address.startswith(("data:", "#")), address
+    assert not re.search(r"url\(\s*['\"]?http|@import|fetch\(|XMLHttpRequest", page)
+    outline = Outline()
+    outline.feed(page)
+    assert not outline.nameless
+    assert outline.levels.count(1) == 1
+    steps = zip(outline.levels, outline.levels[1:], strict=False)
+    assert all(after <= before + 1 for before, after in steps)
+    assert len(set(outline.ids)) == len(outline.ids)
+    anchors = set(re.findall(r'<a href="#([^"]*)"', page))
+    assert anchors <= set(outline.ids)
 
 
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_a_page_needs_nothing_else_and_has_its_parts(kind: str) -> None:
     page = report(fitted(kind), n_samples=5).html
-    assert len(page) < 6 * MB
+    require_good_page(page)
     found = set(re.findall(r'<section id="([a-z]+)-1"', page))
     assert found >= EXPECTED[kind] | {"overview", "figures", "curves", "doctor"}
-    for address in re.findall(r'(?:src|href)="([^"]*)"', page):
-        assert address.startswith(("data:", "#"))
-    assert not re.search(r"url\(\s*['\"]?http|@import|fetch\(|XMLHttpRequest", page)
     assert "could not be made" not in page
+    for section in re.split("<section ", page)[1:]:
+        assert re.search(r'<p class="meaning">[^<]{20,}', section)
 
 
 def test_correlations_are_those_of_scipy_over_rows_with_both_values() -> None:
-    x = RNG.normal(size=(50, 3))
+    x = rng().normal(size=(50, 3))
     x[:, 1] += x[:, 0]
     x[::4, 1], x[:, 2] = np.nan, 1.0
     found = _correlation(x)
@@ -109,18 +102,42 @@ def test_correlations_are_those_of_scipy_over_rows_with_both_values() -> None:
 
 def test_names_are_escaped() -> None:
     name = "<script>alert(1)</script>"
-    rows = pd.DataFrame({name: RNG.normal(size=100), "b": RNG.normal(size=100)})
+    rows = pd.DataFrame({name: rng().normal(size=100), "b": rng().normal(size=100)})
     data = rp.data.from_arrays(rows, name=name)
     page = report(rp.fit(rp.variants.vae, data, **QUICK), n_samples=2).html
     assert "<script>alert" not in page
 
 
 def test_several_runs_are_compared() -> None:
-    found = report(fitted("images"), fitted("two"), n_samples=3)
+    runs = fitted("images"), fitted("two")
+    found = report(*runs, n_samples=3)
     assert found.title == "2 runs"
-    assert "All runs" in found.html
-    assert 'id="samples-2"' in found.html
-    assert found._repr_html_().startswith("<iframe srcdoc=")
+    require_good_page(found.html)
+    for anchor in ("all-0", "differences-0", "all-curves-0", "all-samples-0", "samples-2"):
+        assert f'id="{anchor}"' in found.html
+    # The difference is that of the pairs, by hand.
+    batch = runs[0].data.some("test", 2000, 0).examples("train", 0)
+    elbos = [run.evaluate(batch, n_samples=3)["elbo"].per_example for run in runs]
+    difference = (elbos[1] - elbos[0]).mean()
+    assert f"{float(difference):.2f}" in found.html
+
+
+def test_runs_on_other_data_are_not_compared() -> None:
+    page = report(fitted("images"), fitted("numbers"), n_samples=3).html
+    require_good_page(page)
+    assert "The runs are not compared example by example" in page
+    assert "compare runs on the same data" in page
+
+
+def test_a_frame_of_a_notebook_holds_the_page_exactly() -> None:
+    name = """a 'b' "c" <i> & &amp; </script> \N{GREEK SMALL LETTER MU}"""
+    data = rp.data.from_arrays(rng().normal(size=(60, 2)), name=name)
+    found = report(rp.fit(rp.variants.vae, data, **QUICK), n_samples=2)
+    outline = Outline()
+    outline.feed(found._repr_html_())
+    (frame,) = outline.frames
+    assert frame["srcdoc"] == found.html
+    assert frame["loading"] == "lazy"
 
 
 def test_no_run_is_refused() -> None:
@@ -130,69 +147,25 @@ def test_no_run_is_refused() -> None:
 
 def test_the_command_line_writes_it_into_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    rp.fit(rp.variants.vae, rp.data.load("digits"), out=folder, **QUICK)
+    rp.fit(rp.variants.vae, digits(), out=folder, **QUICK)
     said = reparam("report", folder, "--n-samples 2").err
     assert f"wrote {folder / 'report.html'}" in said
     assert "<!doctype html>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def numbers(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), np.float16).astype(np.float64)
+def luminance(color: str) -> float:
+    """Return the relative luminance of a color, by WCAG 2.1."""
+    shades = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in shades)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("kind", ["images", "grey", "two", "convolutions"])
-def test_only_small_perceptrons_travel(kind: str) -> None:
-    found = plain_decoder(fitted(kind).latent_model)
-    assert (found is None) == (kind == "convolutions")
-
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-
-
-def in_browser(page: Path) -> str:
-    """Return the text of a page after its script ran in a browser."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-    folder = f"--user-data-dir={page.parent / 'profile'}"
-    found = subprocess.run(
-        [str(BROWSER), *options, folder, "--dump-dom", page.as_uri()],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    return found.stdout.decode()
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-@pytest.mark.parametrize("kind", ["images", "grey", "skip"])
-def test_the_pixels_of_the_script_are_those_of_torch(kind: str, tmp_path: Path) -> None:
-    if kind == "skip":
-        data = rp.data.load("digits", binarize="none", dequantize=True)
-        options = {"activation": "silu", "skip": True, "hidden": (32, 16)}
-        run = rp.fit(lambda spec: rp.variants.vae(spec, **options), data, **QUICK)
-    else:
-        run = fitted(kind)
-    found = plain_decoder(run.latent_model)
-    assert isinstance(found, PlainDecoder)
-    n_latents = len(found.layers[0][0][0])
-    z = torch.randn(5, n_latents, generator=torch.Generator().manual_seed(0))
-    expected = run.decode(z).flatten(1).clamp(0, 1)
-    script = Path(rp.report.__file__).parent / "static" / "script.js"
-    given = json.dumps({"decoder": found.to_dict(), "z": z.tolist()})
-    page = tmp_path / "page.html"
-    page.write_text(
-        f"<pre id='out'></pre><script>{script.read_text(encoding='utf-8')}\n"
-        f"const given = {given}; const decode = makeDecoder(given.decoder);\n"
-        "document.getElementById('out').textContent = "
-        "JSON.stringify(given.z.map((z) => Array.from(decode(z))));</script>",
-        encoding="utf-8",
-    )
-    text = re.search(r"<pre id=.out.>(.*?)</pre>", in_browser(page), re.DOTALL)
-    assert text is not None
-    values: Any = json.loads(text[1])
-    assert np.abs(np.array(values) - expected.double().numpy()).max() < 0.01
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_the_map_decodes_in_a_browser(tmp_path: Path) -> None:
-    page = report(fitted("images"), n_samples=2).save(tmp_path / "page.html")
-    assert "the nearest example of class" in in_browser(page)
+def test_text_has_the_contrast_of_level_aa() -> None:
+    style = (Path(rp.report.__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
+    schemes = [dict(re.findall(r"--(\w+): (#\w{6})", one)) for one in style.split(":root")[1:]]
+    assert len(schemes) == 3  # light, dark and print
+    for colors in schemes:
+        for ink in ("ink", "soft", "accent", "problem", "advice"):
+            for paper in ("paper", "card"):
+                both = sorted(luminance(colors[name]) for name in (ink, paper))
+                assert (both[1] + 0.05) / (both[0] + 0.05) >= 4.5, (ink, paper)

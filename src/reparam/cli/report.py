@@ -18,8 +18,9 @@ from reparam.utils.terminal import note
 class Options:
     """Write a self-contained page on trained runs, which any browser opens offline.
 
-    It shows what was trained, the figures with their errors, samples and reconstructions, the
-    latent space, training, and what the doctor finds. Several runs are compared in a table.
+    It shows what was trained, the figures with their errors, samples and reconstructions, training,
+    and what the doctor finds. In the map of the latent space a small decoder computes what lies
+    under the pointer. Several runs are compared by paired differences.
 
     Arguments:
         folders: The folders of the runs.

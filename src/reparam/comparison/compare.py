@@ -127,11 +127,39 @@ def compare(
             )
             found = _without_free_draws(found)
         entries[i] = replace(entries[i], evaluation=found)
+    return _comparison(entries, wanted)
+
+
+def compare_evaluations(
+    runs: Sequence[TrainedRun], evaluations: Sequence[Evaluation], *, to: str | None = None
+) -> Comparison:
+    """Compare runs by evaluations that have been made, pair by pair: see ``compare``.
+
+    Arguments:
+        runs: Two runs or more.
+        evaluations: Their evaluations on the same examples.
+        to: The name of the run or group that the others are compared with; the first by default.
+
+    Raises:
+        OptionError: Runs or evaluations that are not comparable.
+    """
+    names = run_names(runs)
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        _require_same_data(runs[0], run, names[0], name)
+    found = map(_without_free_draws, evaluations)
+    entries = [_entry(*each) for each in zip(runs, names, found, strict=True)]
+    groups = _grouped(entries)
+    return _comparison(entries, reference_of(to, groups, group_names(groups), names[0]))
+
+
+def _comparison(entries: Sequence[Entry], reference: str) -> Comparison:
+    """Return the comparison of runs with the group of the reference, if they are comparable."""
     _require(entries, _differences_in_measure)
     _require(entries, _differences_in_kind)
-    made = tuple(map(Group, map(tuple, _grouped(entries)), labels))
-    reference = next(g for g in made if wanted in [entry.name for entry in g.entries])
-    return Comparison(made, reference)
+    groups = _grouped(entries)
+    made = tuple(map(Group, map(tuple, groups), group_names(groups)))
+    chosen = next(g for g in made if reference in [entry.name for entry in g.entries])
+    return Comparison(made, chosen)
 
 
 def _kept(run: TrainedRun, split: str, seed: int) -> Evaluation | None:

@@ -348,6 +348,7 @@ class Facts:
 class FactChanges(TypedDict, total=False):
     """The facts that are set after an evaluation: see ``Facts``."""
 
+    split: str
     note: str | None
     data: str | None
     binarize: str | None

@@ -3,13 +3,32 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.explorer.explored import Explored
-from reparam.report.latents import Scale
+
+
+class Scale:
+    """Examples as vectors whose distances can be compared; columns of a table are standardized.
+
+    Arguments:
+        train: The training examples.
+        is_table: Whether an example is a row of a table.
+    """
+
+    def __init__(self, train: Tensor, is_table: bool) -> None:
+        flat = train.flatten(1).double()
+        self.loc = flat.mean(0) if is_table else torch.zeros(flat.shape[1])
+        self.scale = flat.std(0).clamp(min=1e-9) if is_table else torch.ones(flat.shape[1])
+
+    def __call__(self, x: Tensor) -> NDArray[np.float64]:
+        """Return examples as vectors, with shape (N, D)."""
+        return ((x.flatten(1).double() - self.loc) / self.scale).numpy()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam.errors import OptionError
 from reparam.explorer.explored import Explored
 from reparam.pictures import grid, is_picturable, tile
-from reparam.report.rows import names_of
+from reparam.report.columns import names_of
 from reparam.report.section import data_uri
 
 Kind = Literal["picture", "row", "text"]

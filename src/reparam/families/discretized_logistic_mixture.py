@@ -53,7 +53,7 @@ class DiscretizedLogisticMixture(Family):
                 f"DiscretizedLogisticMixture over events of shape {tuple(self.event_shape)}: "
                 "its events are images (channels, height, width); use QuantizedGray for others"
             )
-        self.levels = levels
+        self.levels, self.n_components = levels, n_components
         c, k = self.event_shape[0], n_components
         self._parts = [k, k * c, k * c, k * c * (c - 1) // 2]
         # The head gives every channel the same number of outputs; the first ones are used.

@@ -1,10 +1,13 @@
 from reparam.nn.codebook import Codebook as Codebook
+from reparam.nn.conv import BatchNorm as BatchNorm
+from reparam.nn.conv import ChannelsFirst as ChannelsFirst
 from reparam.nn.conv import ConvDecoder as ConvDecoder
 from reparam.nn.conv import ConvEncoder as ConvEncoder
 from reparam.nn.conv import Downsample as Downsample
 from reparam.nn.conv import Pyramid as Pyramid
 from reparam.nn.conv import Residual as Residual
 from reparam.nn.dropout import Dropout as Dropout
+from reparam.nn.heads import ImageHead as ImageHead
 from reparam.nn.heads import head as head
 from reparam.nn.mlp import MLP as MLP
 from reparam.nn.mlp import LabelNetwork as LabelNetwork

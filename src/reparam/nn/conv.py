@@ -160,7 +160,7 @@ class ConvDecoder(nn.Module):
             size = in_features // self.n_places + context
             first = [
                 nn.Unflatten(-1, (height, width, size)),
-                _ChannelsFirst(),
+                ChannelsFirst(),
                 nn.Conv2d(size, stem, kernel_size, padding=kernel_size // 2),
             ]
         self.dense = nn.Sequential(*first, *normalized(norm, stem), make_activation(activation))
@@ -197,17 +197,36 @@ def channels_last(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last) if maps.dim() == 4 else maps
 
 
-class _ChannelsFirst(nn.Module):
+class ChannelsFirst(nn.Module):
+    """Move the last axis, the channels, before the height and the width.
+
+    Example:
+        >>> ChannelsFirst()(torch.zeros(2, 7, 5, 3)).shape
+        torch.Size([2, 3, 7, 5])
+    """
+
     def forward(self, x: Tensor) -> Tensor:
+        r"""Return maps, with shape (\*, F, h, w), of x, with shape (\*, h, w, F)."""
         return x.movedim(-1, -3)
 
 
-class _BatchNorm(nn.Module):
+class BatchNorm(nn.Module):
+    """Batch normalization of maps that also takes a single value of each channel.
+
+    Arguments:
+        channels: The number of feature maps.
+
+    Example:
+        >>> BatchNorm(3)(torch.ones(1, 3, 1, 1)).shape
+        torch.Size([1, 3, 1, 1])
+    """
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return maps of the shape (B, F, h, w) of x, with mean 0 and variance 1."""
         # A single value of each channel, as of a last batch of one, has no variance: it is
         # normalized by the moving averages.
         if self.training and x[:, 0].numel() == 1:
@@ -241,7 +260,7 @@ def normalized(norm: Norm | None, channels: int) -> list[nn.Module]:
         return []
     if norm not in get_args(Norm):
         raise unknown("norm", str(norm), get_args(Norm))
-    return [_BatchNorm(channels)]
+    return [BatchNorm(channels)]
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -41,7 +41,7 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
             f"features of shape {tuple(out_shape)} cannot describe an event of shape "
             f"{tuple(raw_shape[1:])}: build the network for the height and width of the event"
         )
-    return _ImageHead(out_shape[0], raw_shape)
+    return ImageHead(out_shape[0], raw_shape)
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
         >>> module(torch.zeros(400))[1].tolist()
         [5.0, 6.0, 7.0]
     """
-    if isinstance(module, _ImageHead):
+    if isinstance(module, ImageHead):
         bias = cast(Tensor, module.conv.bias).unflatten(0, (-1, len(raw)))[position]
         module.bias[position].copy_(raw - bias[:, None, None])
         return
@@ -113,7 +113,18 @@ def _weights(module: nn.Module, n: int) -> Tensor:
     return weight.unflatten(0, (-1, n))
 
 
-class _ImageHead(nn.Module):
+class ImageHead(nn.Module):
+    """A convolution from feature maps to raw parameters, with a bias for each of these.
+
+    Arguments:
+        n_features: The number of feature maps.
+        raw_shape: The shape of the raw parameters, (P, C, H, W).
+
+    Example:
+        >>> ImageHead(8, (2, 1, 5, 5))(torch.zeros(3, 8, 5, 5)).shape
+        torch.Size([3, 2, 1, 5, 5])
+    """
+
     def __init__(self, n_features: int, raw_shape: Sequence[int]) -> None:
         super().__init__()
         self.raw_shape = torch.Size(raw_shape)
@@ -121,6 +132,7 @@ class _ImageHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.raw_shape))
 
     def forward(self, features: Tensor) -> Tensor:
+        r"""Return raw parameters, with shape (\*, P, C, H, W), of features (\*, F, H, W)."""
         raw = self.conv(features.flatten(0, -4) if features.dim() > 4 else features)
         return raw.reshape(*features.shape[:-3], *self.raw_shape) + self.bias
 

@@ -61,6 +61,7 @@ def differences(found: Sequence[Difference], reference: str) -> "Figure":
         labels = [one.name for one in found] if i % columns == 0 else [""] * len(found)
         axes.set_yticks(range(len(found)), labels)
         axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.margins(x=0.15)  # for the numbers at the ends
         axes.set_title(name.replace("_", "-"))
         axes.set_xlabel("nats per example")
         axes.locator_params(axis="x", nbins=6)

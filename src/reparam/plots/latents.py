@@ -119,7 +119,7 @@ def quantile_grid(
     return grid(images.reshape(n * n, *shape), n_columns=n, min_side=600)
 
 
-def kl_per_dimension(values: Sequence[float]) -> "Figure":
+def kl_per_dimension(values: Sequence[float], errors: Sequence[float] | None = None) -> "Figure":
     """Plot the KL of each latent dimension, the largest first, in nats.
 
     A dimension that ``active_units`` counts has at least 0.005 nats, because under a standard
@@ -127,6 +127,7 @@ def kl_per_dimension(values: Sequence[float]) -> "Figure":
 
     Arguments:
         values: The mean KL of each dimension, as ``Evaluation.kl_per_dimension``.
+        errors: Their standard errors; None to draw none.
 
     Raises:
         DataError: No values.
@@ -151,6 +152,9 @@ def kl_per_dimension(values: Sequence[float]) -> "Figure":
         axes.bar(ranks[n:], heights[n:], color=COLORS[1], label=label)
         # Such bars are too low to be seen: mark their places.
         axes.plot(ranks[n:], [0.0] * len(ranks[n:]), "x", color=COLORS[1], clip_on=False)
+    if errors is not None:
+        bars = [errors[j] for j in order]
+        axes.errorbar(list(ranks), heights, yerr=bars, fmt="none", ecolor=COLORS[-1], elinewidth=1)
     if len(values) <= 64:
         axes.set_xticks(list(ranks), [str(j) for j in order], fontsize=8)
     axes.set_xlabel("latent dimension, largest KL first")

@@ -1,5 +1,6 @@
 """Sections that every run has: what was trained, the figures, the curves, and the findings."""
 
+import shlex
 from collections.abc import Iterator
 from html import escape
 
@@ -9,7 +10,7 @@ from reparam.evaluation.figure import formatted
 from reparam.evaluation.metric import quantities
 from reparam.plots import kl_per_dimension, loss_curves
 from reparam.report.facts import facts
-from reparam.report.section import Section, svg, table
+from reparam.report.section import Section, details, sentence, svg, table
 from reparam.report.view import View
 
 SHOWN = (
@@ -31,22 +32,31 @@ MEANING = {
 def overview(view: View) -> Iterator[Section]:
     """Yield what was trained, on what and how."""
     body = table(("", ""), facts(view.run), "facts")
-    command = _command(view)
-    body += f"<p>The command that repeats it:</p><pre>{escape(command)}</pre>"
-    meaning = "What was trained, on what, and how."
-    yield Section("overview", "The run", meaning, body)
+    commands = _commands(view)
+    if commands:
+        text = escape("\n".join(commands))
+        body += f'<p>This repeats it:</p><pre tabindex="0">{text}</pre>'
+    else:
+        body += "<p>It was trained in Python without a folder, so that no command repeats it.</p>"
+    yield Section("overview", "The run", "What was trained, on what, and how.", body)
 
 
-def _command(view: View) -> str:
-    folder = view.run.folder
-    if folder is None or not view.run.config.get("variant"):
-        return str(view.run.config.get("recorded", {}).get("command") or "trained in Python")
-    return f"reparam train {view.variant} --config {folder.path}/config.yaml"
+def _commands(view: View) -> list[str]:
+    """Return the commands that repeat the run; none for one without a folder or a variant."""
+    folder, config = view.run.folder, view.run.config
+    if folder is None or not config.get("variant"):
+        return []
+    out = folder.path.with_name(f"{folder.path.name}-again")
+    file = folder.path / "config.yaml"
+    command = ["reparam", "train", view.variant, "--config", str(file), "--out", str(out)]
+    return [shlex.join(command)]
 
 
 def figures(view: View) -> Iterator[Section]:
     """Yield the figures with their errors and their meaning."""
     found, known = view.evaluation, quantities()
+    if found is None:
+        return
     tiles = []
     for name in SHOWN:
         figure = found.figures.get(name)
@@ -55,18 +65,22 @@ def figures(view: View) -> Iterator[Section]:
         number = " ".join(formatted(figure.value, figure.stderr)).strip()
         meaning = MEANING.get(name) or known[name].described(found.facts, found.figures)
         tiles.append(
-            f'<div class="tile"><b>{escape(name.replace("_", " "))}</b>'
+            f'<div class="tile"><h3>{escape(name.replace("_", " "))}</h3>'
             f'<span class="number">{escape(number)}</span> '
             f'<span class="unit">{escape(figure.unit)}</span><p>{escape(meaning)}</p></div>'
         )
-    whole = f"<details><summary>All figures</summary>{found._repr_html_()}</details>"
     n = f"{found.facts.n_examples:,}"
+    seen = ", which training saw" if found.facts.split == "train" else ""
+    warnings = "".join(
+        f'<p class="warning">{escape(sentence(w))}</p>' for w in found.facts.warnings
+    )
     yield Section(
         "figures",
         "Figures",
-        f"Means over {n} examples of the split {found.facts.split!r}, which training did not see"
-        f" unless it is 'train', with their standard errors.",
-        f'<div class="tiles">{"".join(tiles)}</div>{whole}',
+        f"Means over {n} examples, of the split {found.facts.split!r}{seen}, with their standard "
+        "errors.",
+        f'<div class="tiles">{"".join(tiles)}</div>{warnings}'
+        + details("All figures", found._repr_html_()),
     )
 
 
@@ -86,34 +100,55 @@ def curves(view: View) -> Iterator[Section]:
 
 
 def dimensions(view: View) -> Iterator[Section]:
-    """Yield the KL of every latent dimension."""
-    values = view.evaluation.kl_per_dimension
-    if not values:
+    """Yield the KL of every latent dimension, and of every layer of a hierarchy."""
+    found = view.evaluation
+    if found is None:
         return
-    yield Section(
-        "dimensions",
-        "Latent dimensions",
-        "A dimension with a high KL carries much information about its example; one without KL is "
-        "not used.",
-        svg(kl_per_dimension(values), "The KL of each latent dimension"),
-    )
+    values, errors = found.facts.kl_per_dimension, found.facts.kl_per_dimension_stderr
+    if values:
+        some = [0.0 if v is None else v for v in values]
+        bars = None if errors is None else [0.0 if e is None else e for e in errors]
+        yield Section(
+            "dimensions",
+            "Latent dimensions",
+            "A dimension with a high KL carries much information about its example; one without "
+            "KL is not used. The lines are standard errors.",
+            svg(kl_per_dimension(some, bars), "The KL of each latent dimension"),
+        )
+    layers = found.facts.kl_groups
+    if layers and len(layers) > 1:
+        of = found.facts.kl_groups_stderr or {}
+        rows = [(k, " ".join(formatted(v, of.get(k))).strip()) for k, v in layers.items()]
+        yield Section(
+            "layers",
+            "Latent layers",
+            "The KL of each layer. A layer without KL is not used: it has the distribution that "
+            "the prior gives it.",
+            table(("layer", "KL in nats"), rows),
+        )
 
 
 def findings(view: View) -> Iterator[Section]:
     """Yield what the doctor finds."""
     found = view.diagnosis
+    meaning = "What reparam doctor says of the run: problems first, each with what to change."
     if not isinstance(found, Diagnosis):
-        yield Section("doctor", "Diagnosis", "The checks could not be made.", escape(found))
+        yield Section(
+            "doctor",
+            "Diagnosis",
+            "The checks could not be made.",
+            f"<p>{escape(sentence(found))}</p>",
+        )
         return
     parts = []
     for severity in ("problem", "advice"):
         for one in found.of(severity):
             fix = f"<p>Change: <code>{escape(one.fix)}</code></p>" if one.fix else ""
             parts.append(
-                f'<div class="finding {severity}"><b>{severity}: {escape(one.name)}</b>'
+                f'<div class="finding {severity}"><h3>{severity}: {escape(one.name)}</h3>'
                 f"<p>{escape(one.message)}.</p><p>{escape(one.evidence)}</p>{fix}</div>"
             )
     fine = ", ".join(f"{one.name} ({one.message})" for one in found.of("fine"))
     parts.append(f"<p>Fine: {escape(fine)}.</p>" if fine else "")
-    said = "No problem was found." if not found.of("problem") else "There are problems."
-    yield Section("doctor", "Diagnosis", said, "".join(parts))
+    said = "" if found.of("problem") else " No problem was found."
+    yield Section("doctor", "Diagnosis", meaning + said, "".join(parts))

@@ -4,6 +4,7 @@ from reparam.evaluation.trained import TrainedRun
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.priors import NoPrior
+from reparam.version import __version__
 
 
 def facts(run: TrainedRun) -> list[tuple[str, str]]:
@@ -15,16 +16,21 @@ def facts(run: TrainedRun) -> list[tuple[str, str]]:
     steps = max((int(row["step"]) for row in run.rows if "step" in row), default=0)
     seconds = max((float(row["seconds"]) for row in run.rows if "seconds" in row), default=0.0)
     shape = " × ".join(map(str, run.spec.shape))
+    reason = f" ({length['reason']})" if length.get("reason") else ""
+    torch_version = f", torch {recorded['torch']}" if recorded.get("torch") else ""
+    given = {"label": "the label", "label+covariates": "the label and covariates"}
+    condition = run.spec.condition
     rows = [
         ("model", f"{variant_of(run)}, {n_weights:,} weights"),
         ("data", f"{run.spec.name}: {run.spec.support} of shape {shape}"),
+        ("given", given.get(condition, condition) if condition else ""),
         ("training examples", f"{n_train:,}" if n_train else ""),
-        ("latent dimensions", str(config.get("latent_dim", ""))),
+        ("latent dimensions", str(config.get("latent_dim") or config.get("latent_dims") or "")),
         ("likelihood p(x | z)", str(config.get("likelihood") or "")),
         ("prior p(z)", _prior(run)),
-        ("training", f"{steps:,} steps in {seconds:,.0f} s ({length.get('reason', '')})"),
+        ("training", f"{steps:,} steps in {seconds:,.0f} s{reason}"),
         ("device", str(recorded.get("device_used", ""))),
-        ("version", f"reparam {recorded.get('reparam', '')}, torch {recorded.get('torch', '')}"),
+        ("version", f"reparam {recorded.get('reparam', __version__)}{torch_version}"),
     ]
     return [row for row in rows if row[1]]
 

@@ -1,9 +1,10 @@
-"""Sections of images and text: samples, reconstructions, walks through the latent space."""
+"""Sections of images: samples, reconstructions, walks through the latent space."""
 
 from collections.abc import Iterator
-from html import escape
 
 import torch
+from PIL.Image import Image
+from torch import Tensor
 
 from reparam.batch import in_chunks
 from reparam.evaluation.latents.activity import interpolate
@@ -20,15 +21,24 @@ N_DIMENSIONS, REACH = 8, 2.5
 
 def samples(view: View) -> Iterator[Section]:
     """Yield samples."""
-    if not view.generates or not is_picturable(view.run.spec):
+    spec = view.run.spec
+    if not view.generates or not is_picturable(spec):
         return
-    drawn = view.sampled(N_SAMPLES, mean=True)
+    if spec.given_covariates and view.source is None:
+        return  # covariates are those of examples
+    given = ", given the classes in turn" if spec.given_label else ""
     yield Section(
         "samples",
         "Samples",
-        "New images: the decoded means of codes that are drawn from the prior.",
-        picture(grid(drawn, min_side=480), f"{N_SAMPLES} samples of the model"),
+        f"New images: the decoded means of codes that are drawn from the prior{given}. They should "
+        "look like the data, and differ from each other as the data do.",
+        picture(sample_grid(view, N_SAMPLES), f"{N_SAMPLES} samples of the model"),
     )
+
+
+def sample_grid(view: View, n: int) -> Image:
+    """Return samples in a square."""
+    return grid(view.sampled(n, mean=True), min_side=480)
 
 
 def reconstructions(view: View) -> Iterator[Section]:
@@ -40,57 +50,74 @@ def reconstructions(view: View) -> Iterator[Section]:
     if codes is None:
         return
     pairs = side_by_side(some.x, view.decoded(codes, some.c), min_side=480)
+    unseen = "Training images" if view.held_name == "train" else "Images that training did not see"
     yield Section(
         "reconstructions",
         "Reconstructions",
-        "Images that training did not see, each beside what the decoder makes of its code.",
-        picture(pairs, "Inputs beside reconstructions"),
+        f"{unseen}, each above what the decoder makes of its code. What is lost is not in the "
+        "code.",
+        picture(pairs, "Inputs above their reconstructions"),
     )
 
 
-def walks(view: View) -> Iterator[Section]:
-    """Yield paths between two images, and steps along single dimensions."""
+def interpolations(view: View) -> Iterator[Section]:
+    """Yield paths between two images."""
     codes, held = view.codes, view.held
-    if codes is None or not is_picturable(view.run.spec) or held.c is not None or len(codes) < 2:
+    if codes is None or not view.reconstructs or not is_picturable(view.run.spec):
         return
     n = min(N_PATHS, len(codes) // 2)
     paths = interpolate(codes[:n], codes[n : 2 * n], N_STEPS)
-    images = view.decoded(paths.flatten(0, 1))
+    c = None if held.c is None else held.c[:n].repeat_interleave(N_STEPS, 0)
+    images = view.decoded(paths.flatten(0, 1), c)
+    given = "" if c is None else " The condition is that of the image on the left."
     yield Section(
         "interpolations",
         "From one image to another",
         "Each row goes along the straight line between the codes of two images. In a good latent "
-        "space every image on the way looks like one of the data.",
-        picture(grid(images, n_columns=N_STEPS, min_side=480), "Interpolations"),
+        f"space every image on the way looks like one of the data.{given}",
+        picture(grid(images, n_columns=N_STEPS, min_side=480), "Interpolations of pairs of images"),
     )
-    order = codes.var(0).argsort(descending=True)[:N_DIMENSIONS]
-    steps = torch.linspace(-REACH, REACH, N_STEPS, dtype=codes.dtype)
-    middle = codes.mean(0)
-    z = middle.repeat(len(order), N_STEPS, 1)
-    for row, j in enumerate(order.tolist()):
-        z[row, :, j] = middle[j] + steps * codes[:, j].std()
-    images = view.decoded(z.flatten(0, 1))
-    names = ", ".join(f"z{j}" for j in order.tolist())
+
+
+def traversals(view: View) -> Iterator[Section]:
+    """Yield steps along single dimensions."""
+    codes = view.codes
+    if codes is None or not view.reconstructs or not is_picturable(view.run.spec):
+        return
+    order = view.active[:N_DIMENSIONS]
+    z, c = traversal(view, codes, order, N_STEPS)
+    images = view.decoded(z.flatten(0, 1), c)
+    names = ", ".join(f"z{j}" for j in order)
+    given = "" if c is None else " The condition is that of the example nearest to the mean code."
     yield Section(
         "traversals",
         "What single dimensions do",
-        f"Each row changes one dimension of the mean code and leaves the others: {names}, those "
-        "whose codes vary most.",
-        picture(grid(images, n_columns=N_STEPS, min_side=480), "Traversals"),
+        f"Each row changes one dimension of the mean code from -{REACH} to {REACH} standard "
+        f"deviations and leaves the others: {names}, those whose codes vary most.{given}",
+        picture(grid(images, n_columns=N_STEPS, min_side=480), "Traversals of single dimensions"),
     )
 
 
-def texts(view: View) -> Iterator[Section]:
-    """Yield samples of text, and a walk between two passages."""
-    words = view.vocabulary
-    if words is None or not view.generates:
-        return
-    drawn = "".join(f"<pre>{escape(t)}</pre>" for t in words.texts(view.sampled(8, mean=False)))
-    yield Section("samples", "Samples", "New text, drawn from the model.", drawn)
-    codes = view.codes
-    if codes is None or len(codes) < 2 or view.held.c is not None:
-        return
-    walk = view.decoded(interpolate(codes[:1], codes[1:2], 6)[0])
-    lines = "".join(f"<pre>{escape(t)}</pre>" for t in words.texts(walk))
-    meaning = "The decoded points between the codes of two passages."
-    yield Section("interpolations", "From one passage to another", meaning, lines)
+def traversal(
+    view: View, codes: Tensor, order: list[int], n_steps: int
+) -> tuple[Tensor, Tensor | None]:
+    """Return the mean code with one dimension changed in steps, and a condition for each.
+
+    Arguments:
+        view: The run.
+        codes: The codes of the held-out examples, with shape (N, D).
+        order: The dimensions.
+        n_steps: The number of steps.
+
+    Returns:
+        Codes with shape (len(order), n_steps, D), and conditions (len(order) n_steps, C).
+    """
+    middle, c = codes.mean(0), view.held.c
+    steps = torch.linspace(-REACH, REACH, n_steps, dtype=codes.dtype)
+    z = middle.repeat(len(order), n_steps, 1)
+    for row, j in enumerate(order):
+        z[row, :, j] = middle[j] + steps * codes[:, j].std()
+    if c is None:
+        return z, None
+    nearest = (codes - middle).square().sum(1).argmin()
+    return z, c[nearest].expand(len(order) * n_steps, -1)

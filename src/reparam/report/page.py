@@ -1,43 +1,72 @@
 """The page of a report: its sections in one self-contained HTML file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, Template
 
 from reparam.errors import OptionError, ReparamError
 from reparam.evaluation.trained import TrainedRun
 from reparam.isolation import default_modes
-from reparam.report import common, images, latents, rows
-from reparam.report.section import Section, table
+from reparam.report import codes, common, counts, explorer, images, memory, rows, several, texts
+from reparam.report.section import Section, sentence
 from reparam.report.view import View
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, write_atomic
 from reparam.version import __version__
 
-PARTS: tuple[Callable[[View], Iterator[Section]], ...] = (
-    common.overview,
-    common.figures,
-    images.samples,
-    images.reconstructions,
-    images.texts,
-    rows.marginals,
-    rows.counts,
-    latents.latent_map,
-    images.walks,
-    common.curves,
-    common.dimensions,
-    latents.memory,
-    common.findings,
-)
-"""What makes the sections, in their order. Each yields those that apply to a run."""
 
-COMPARED = ("log_likelihood", "elbo", "reconstruction", "kl", "bits_per_dim", "active_units")
-"""The figures of the table of several runs."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a report.
+
+    Arguments:
+        make: A function of a view, or of several, that yields its sections, as far as they apply.
+        what: Its content, in a sentence on what is missing.
+        needs_data: Whether it needs the examples of the run.
+    """
+
+    make: Callable[[Any], Iterator[Section]]
+    what: str
+    needs_data: bool = True
+
+
+PARTS = (
+    Part(common.overview, "the run", needs_data=False),
+    Part(common.figures, "the figures", needs_data=False),
+    Part(images.samples, "samples", needs_data=False),
+    Part(images.reconstructions, "reconstructions"),
+    Part(texts.texts, "samples of text", needs_data=False),
+    Part(texts.passages, "passages"),
+    Part(rows.marginals, "columns"),
+    Part(counts.counts, "counts"),
+    Part(codes.reconstructed_rows, "reconstructed rows"),
+    Part(explorer.latent_map, "the latent space"),
+    Part(images.traversals, "traversals"),
+    Part(codes.effects, "effects of dimensions"),
+    Part(images.interpolations, "interpolations"),
+    Part(common.curves, "the curves", needs_data=False),
+    Part(common.dimensions, "latent dimensions", needs_data=False),
+    Part(memory.memory, "distances to training examples"),
+    Part(common.findings, "the diagnosis"),
+)
+"""What makes the sections, in their order."""
+
+TOGETHER = (
+    Part(several.figures, "all runs"),
+    Part(several.curves, "training of all runs"),
+    Part(several.samples, "samples of all runs"),
+)
+"""What makes the sections on several runs."""
+
+SCRIPTS = ("decoder.js", "likelihoods.js", "controls.js", "explorer.js", "page.js")
+"""The scripts of a page, in their order."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +99,12 @@ class Report:
         return place
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, for a notebook."""
+        """Return the page in a frame, for a notebook; it is loaded when it is scrolled to."""
+        # In single quotes, for the page has many double ones.
+        page = self.html.replace("&", "&amp;").replace("'", "&#39;")
         return (
-            f'<iframe srcdoc="{escape(self.html, quote=True)}" width="100%" height="800" '
-            'style="border:0"></iframe>'
+            f'<iframe srcdoc=\'{page}\' title="{escape(self.title, quote=True)}" loading="lazy" '
+            'sandbox="allow-scripts" width="100%" height="800" style="border:0"></iframe>'
         )
 
 
@@ -82,7 +113,8 @@ class Report:
 def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: int = 0) -> Report:
     """Return a report on trained runs: figures, pictures, the latent space, and findings.
 
-    Several runs have a table of their figures first, and then a part each.
+    Several runs are compared first, and then have a part each. Where the data of a run are gone, a
+    sentence stands in place of what needs them.
 
     Arguments:
         runs: The runs.
@@ -91,8 +123,7 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         seed: The seed of every draw.
 
     Raises:
-        OptionError: No run.
-        RunError: The data came from memory, and are not there any more.
+        OptionError: No run, or one that is given twice.
 
     Example:
         >>> from reparam import data, fit, variants
@@ -103,47 +134,73 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
     """
     if not runs:
         raise OptionError("report() got no run: give one run or more")
-    views = []
-    for run in runs:
-        source = run.dataset() if data is None else run.prepared(data)
-        views.append(View(run, source, n_samples, seed))
-    titles = [f"{view.name} on {view.run.spec.name}" for view in views]
-    title = titles[0] if len(runs) == 1 else f"{len(runs)} runs"
-    parts = [(name, _sections(view)) for name, view in zip(titles, views, strict=True)]
+    views = [_view(run, data, n_samples, seed, len(runs)) for run in runs]
+    if len(views) == 1:
+        titles = [f"{views[0].name} on {views[0].run.spec.name}"]
+        title, together = titles[0], []
+    else:
+        titles = several.run_titles(views)
+        title = f"{len(runs)} runs"
+        together = [one for part in TOGETHER for one in _made(part.make, views, part.what)]
     page = _template().render(
         title=title,
         version=__version__,
         date=date.today().isoformat(),
-        summary="" if len(runs) == 1 else _summary(views),
-        parts=parts,
+        together=together,
+        parts=[(name, _sections(view)) for name, view in zip(titles, views, strict=True)],
         style=_file("style.css"),
-        script=_file("map.js") + _file("script.js"),
+        script="\n".join(_file(name) for name in SCRIPTS),
     )
     return Report(title, page)
 
 
+def _view(run: TrainedRun, data: object, n_samples: int, seed: int, n_runs: int) -> View:
+    """Return the view of a run, with the data that are given or can be loaded."""
+    if data is not None:
+        source = run.prepared(data)
+        run = copy(run)  # the user's run keeps its own data
+        run.data = source
+        return View(run, source, "", n_samples, seed, n_runs)
+    try:
+        # Data in memory may be a stream, which ``dataset`` does not return.
+        source = run.dataset() if run.data is None else run.data
+    except ReparamError as error:
+        return View(run, None, str(error), n_samples, seed, n_runs)
+    return View(run, source, "", n_samples, seed, n_runs)
+
+
 def _sections(view: View) -> list[Section]:
-    """Return the sections of a run; one that fails says so in its place."""
-    found: list[Section] = []
-    for part in PARTS:
-        try:
-            found += part(view)
-        except ReparamError as error:
-            name = part.__name__.strip("_")
-            said = f"This part could not be made: {error}."
-            found.append(Section(name, name.capitalize(), said, ""))
+    """Return the sections of a run; where its data are gone, one says what is missing."""
+    parts = [part for part in PARTS if view.source is not None or not part.needs_data]
+    found = [one for part in parts for one in _made(part.make, view, part.what)]
+    if view.source is None:
+        found.insert(1, _missing(view))
     return found
 
 
-def _summary(views: Sequence[View]) -> str:
-    """Return a table of the figures of several runs."""
-    known = [name for name in COMPARED if any(name in v.evaluation.figures for v in views)]
-    lines = []
-    for view in views:
-        found = view.evaluation.figures
-        cells = [str(found[name]) if name in found else "" for name in known]
-        lines.append([view.name, view.run.spec.name, *cells])
-    return table(["run", "data", *(name.replace("_", " ") for name in known)], lines)
+def _made(make: Callable[[Any], Iterator[Section]], of: object, what: str) -> list[Section]:
+    """Return the sections of a part; one that fails says so in its place."""
+    try:
+        return list(make(of))
+    except ReparamError as error:
+        name = what.removeprefix("the ")
+        return [
+            Section(name.replace(" ", "-"), name.capitalize(), "It could not be made.", _p(error))
+        ]
+
+
+def _missing(view: View) -> Section:
+    """Return the section on the parts that need data which are gone."""
+    left_out = [part.what for part in PARTS if part.needs_data]
+    if view.evaluation is None:
+        left_out.insert(0, "the figures")
+    meaning = "The data of this run are gone, and with them the parts that need examples."
+    body = f"{_p(view.gone)}<p>Left out, as far as they apply: {', '.join(left_out)}.</p>"
+    return Section("missing", "What is missing", meaning, body)
+
+
+def _p(said: object) -> str:
+    return f"<p>{escape(sentence(str(said)))}</p>"
 
 
 def _file(name: str) -> str:

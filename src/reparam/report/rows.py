@@ -1,25 +1,26 @@
-"""Sections of tables and counts: columns of drawn rows beside those of real rows."""
+"""Sections of tables: columns of drawn rows, and their pairs, beside those of real rows."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement
+from math import sqrt
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.stats import ks_2samp, rankdata
 
 from reparam.plots.figure import COLORS, new_axes, new_figure
-from reparam.report.section import Section, svg, table
+from reparam.report.columns import ShownColumn, Values, shown_columns
+from reparam.report.section import Section, details, svg, table
 from reparam.report.view import View
 
-N_COLUMNS = 12
-"""The largest number of columns that are drawn, those that differ most first."""
+N_DRAWN = 500
+"""The smallest number of rows that are drawn."""
 
-MOST_PAIRED = 60
-"""The largest number of columns whose pairs are compared."""
+N_COLUMNS, N_PAIRS = 12, 15
+"""The largest numbers of columns, and of pairs, that are shown, those that differ most first."""
 
-Values = NDArray[Any]
+MOST_PAIRED = 40
+"""The largest number of columns whose pairs are compared, those that differ most."""
 
 
 def marginals(view: View) -> Iterator[Section]:
@@ -28,43 +29,56 @@ def marginals(view: View) -> Iterator[Section]:
     if not view.generates or not spec.is_table:
         return
     real = view.held.x
-    drawn = view.sampled(max(len(real), 500), mean=False)
-    names = names_of(view)
+    drawn = view.sampled(max(len(real), N_DRAWN), mean=False)
+    shown = shown_columns(view)
     columns = _columns(real.numpy()), _columns(drawn.numpy())
-    distance = [_distance(*pair) for pair in zip(*columns, strict=True)]
-    order = sorted(range(len(names)), key=lambda i: -distance[i])
+    distance = [_distance(*each) for each in zip(*columns, shown, strict=True)]
+    chance = [_by_chance(*each) for each in zip(*columns, shown, strict=True)]
+    order = sorted(range(len(shown)), key=lambda i: -distance[i])
+    n_beyond = sum(d > c for d, c in zip(distance, chance, strict=True))
     rows = [
-        (names[i], f"{distance[i]:.3f}", _summary(columns[0][i]), _summary(columns[1][i]))
+        (
+            shown[i].name,
+            f"{distance[i]:.3f}",
+            f"{chance[i]:.3f}",
+            *(_summary(values[i], shown[i]) for values in columns),
+        )
         for i in order
     ]
-    head = ("column", "distance", "real", "drawn")
-    shown = order[:N_COLUMNS]
-    width = min(4, len(shown))
-    height = -(-len(shown) // width)
-    figure = new_figure(2.9 * width, 2.2 * height + 0.4)
-    for place, i in enumerate(shown):
+    head = ("column", "distance", "by chance, up to", "real", "drawn")
+    first = order[:N_COLUMNS]
+    width = min(4, len(first))
+    height = -(-len(first) // width)
+    figure = new_figure(max(4.0, 2.9 * width), 2.2 * height + 0.4)
+    for place, i in enumerate(first):
         axes = new_axes(figure, height, width, place + 1)
-        _draw(axes, columns[0][i], columns[1][i], _classes(view, i))
-        axes.set_title(names[i][:24], fontsize=9)
+        _draw(axes, columns[0][i], columns[1][i], shown[i])
+        axes.set_title(_plain(shown[i].name, 24), fontsize=9)
         axes.tick_params(labelsize=7)
     yield Section(
         "columns",
         "Columns",
-        "Drawn rows beside rows that training did not see. The distance is the largest difference "
-        "of the two distribution functions (of classes: half the sum of the differences): 0 is "
-        "perfect, 1 is nothing in common.",
+        "Drawn rows beside rows of the data, the columns that differ most first. The distance is "
+        "the largest difference of the two distribution functions, of classes half the sum of the "
+        "differences of their shares: 0 is perfect, 1 is nothing in common. "
+        f"{n_beyond} of {len(shown)} columns differ by more than two samples of one "
+        "distribution do in 95 of 100 cases.",
         svg(figure, "Distributions of columns, real and drawn")
-        + f"<details><summary>All columns</summary>{table(head, rows)}</details>",
+        + details("All columns", table(head, rows)),
     )
-    yield from _correlations(names, real.double().numpy(), drawn.double().numpy())
+    paired = sorted(order[:MOST_PAIRED])
+    names = [shown[i].name for i in paired]
+    x, y = (values.double().numpy()[:, paired] for values in (real, drawn))
+    yield from _correlations(names, x, y, len(shown))
 
 
-def _correlations(names: Sequence[str], real: Values, drawn: Values) -> Iterator[Section]:
-    if not 2 <= len(names) <= MOST_PAIRED:
+def _correlations(
+    names: Sequence[str], real: Values, drawn: Values, n_columns: int
+) -> Iterator[Section]:
+    if len(names) < 2:
         return
     found = [_correlation(x) for x in (real, drawn)]
-    differences = np.abs(found[0] - found[1])
-    worst = float(differences[np.isfinite(differences)].max(initial=0.0))
+    differences = np.nan_to_num(np.abs(found[0] - found[1]))
     figure = new_figure(9.5, 4.2)
     for place, (title, values) in enumerate(zip(("real", "drawn"), found, strict=True)):
         axes = new_axes(figure, 1, 2, place + 1)
@@ -72,64 +86,43 @@ def _correlations(names: Sequence[str], real: Values, drawn: Values) -> Iterator
         axes.set_title(f"rank correlations, {title}")
         axes.grid(visible=False)
         if len(names) <= 20:
-            axes.set_xticks(range(len(names)), [n[:12] for n in names], rotation=90, fontsize=7)
-            axes.set_yticks(range(len(names)), [n[:12] for n in names], fontsize=7)
+            short = [_plain(name, 12) for name in names]
+            axes.set_xticks(range(len(names)), short, rotation=90, fontsize=7)
+            axes.set_yticks(range(len(names)), short, fontsize=7)
     figure.colorbar(image, ax=figure.axes, shrink=0.8)
+    of = "" if len(names) == n_columns else f" of the {len(names)} columns that differ most"
     yield Section(
         "correlations",
         "Pairs of columns",
-        f"The two pictures should look alike. The largest difference of a pair is {worst:.2f}.",
-        svg(figure, "Rank correlations of pairs of columns, real and drawn"),
+        f"The two pictures{of} should look alike. {_worst(names, found, differences, len(real))}",
+        svg(figure, "Rank correlations of pairs of columns, real and drawn")
+        + details("The pairs that differ most", _pairs(names, found, differences)),
     )
 
 
-def counts(view: View) -> Iterator[Section]:
-    """Yield the zeros and the dispersion of every entry, real and drawn."""
-    if not view.generates or view.run.spec.support != "counts":
-        return
-    real = view.held.x.flatten(1).double()
-    drawn = view.sampled(len(real), mean=False).flatten(1).double()
-    figure = new_figure(9.0, 4.0)
-    for place, (title, function) in enumerate(
-        (("share of zeros", _zeros), ("log10 variance", _log_variance))
-    ):
-        axes = new_axes(figure, 1, 2, place + 1)
-        x, y = (function(values).numpy() for values in (real, drawn))
-        axes.plot(x, y, ".", color=COLORS[0], markersize=3, alpha=0.5)
-        low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-        axes.plot([low, high], [low, high], color=COLORS[-1], linewidth=1)
-        axes.set_xlabel(f"{title}, real")
-        axes.set_ylabel(f"{title}, drawn")
-    yield Section(
-        "counts",
-        "Zeros and dispersion",
-        "A point for each entry. On the line, drawn counts have as many zeros, and vary as much, "
-        "as real ones.",
-        svg(figure, "Zeros and variances of counts, real and drawn"),
+def _worst(names: Sequence[str], found: Sequence[Values], differences: Values, n: int) -> str:
+    """Return a sentence on the pair that differs most, with the error of the real rows."""
+    i, j = divmod(int(differences.argmax()), len(names))
+    if differences[i, j] == 0:
+        return "No pair differs."
+    error = (1 - found[0][i, j] ** 2) / sqrt(max(n - 1, 1))
+    return (
+        f"The largest difference is {differences[i, j]:.2f} ± {error:.2f}, of {names[i]} and "
+        f"{names[j]}; the error is that of the correlation in {n:,} real rows."
     )
 
 
-def _zeros(values: torch.Tensor) -> torch.Tensor:
-    return (values == 0).double().mean(0)
-
-
-def _log_variance(values: torch.Tensor) -> torch.Tensor:
-    return values.var(0).clamp(min=1e-6).log10()
-
-
-def names_of(view: View) -> list[str]:
-    """Return the names of the columns of x."""
-    spec = view.run.spec
-    if spec.schema is not None:
-        return [column.name for column in spec.schema.features]
-    return list(spec.columns) or [f"column {i}" for i in range(spec.dim)]
-
-
-def _classes(view: View, i: int) -> tuple[str, ...]:
-    """Return the names of the classes of a column; none for a quantity."""
-    schema = view.run.spec.schema
-    column = None if schema is None else schema.features[i]
-    return () if column is None or not column.n_values else tuple(map(str, column.values))
+def _pairs(names: Sequence[str], found: Sequence[Values], differences: Values) -> str:
+    """Return a table of the pairs that differ most."""
+    above = np.triu(differences, 1)
+    order = np.argsort(-above, axis=None)[:N_PAIRS]
+    places = [divmod(int(k), len(names)) for k in order]
+    rows = [
+        (names[i], names[j], *(f"{values[i, j]:.2f}" for values in found))
+        for i, j in places
+        if above[i, j] > 0
+    ]
+    return table(("column", "and", "real", "drawn"), rows)
 
 
 def _columns(x: Values) -> list[Values]:
@@ -137,17 +130,52 @@ def _columns(x: Values) -> list[Values]:
     return [values[~np.isnan(values)] for values in x.astype(np.float64).T]
 
 
-def _distance(real: Values, drawn: Values) -> float:
+def _distance(real: Values, drawn: Values, column: ShownColumn) -> float:
+    """Return the distance of two distributions of one column, from 0 to 1."""
     if len(real) == 0 or len(drawn) == 0:
         return 0.0 if len(real) == len(drawn) else 1.0
+    if column.classes:
+        return float(0.5 * np.abs(_shares(real, column) - _shares(drawn, column)).sum())
     return float(ks_2samp(real, drawn).statistic)
 
 
-def _summary(values: Values) -> str:
+def _by_chance(real: Values, drawn: Values, column: ShownColumn) -> float:
+    """Return the distance that two samples of one distribution exceed in 5 of 100 cases.
+
+    References:
+        Smirnov, Annals of Mathematical Statistics 1948 (its asymptotic value, for quantities).
+    """
+    n, m = len(real), len(drawn)
+    if n == 0 or m == 0:
+        return 1.0
+    if not column.classes:
+        return min(1.0, 1.358 * sqrt(1 / n + 1 / m))
+    share = (n * _shares(real, column) + m * _shares(drawn, column)) / (n + m)
+    rng = np.random.default_rng(0)
+    apart = rng.multinomial(n, share, 400) / n - rng.multinomial(m, share, 400) / m
+    return float(np.quantile(0.5 * np.abs(apart).sum(1), 0.95))
+
+
+def _shares(values: Values, column: ShownColumn) -> Values:
+    n = len(column.classes)
+    return np.bincount(values.astype(int), minlength=n)[:n] / max(1, len(values))
+
+
+def _summary(values: Values, column: ShownColumn) -> str:
+    """Return the median and the middle 90 % of a quantity, or the most frequent classes."""
     if len(values) == 0:
         return "no values"
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-    return f"{middle:.4g} ({low:.4g} to {high:.4g})"
+    if column.classes:
+        places, n = np.unique(values, return_counts=True)
+        top = sorted(zip(n, places, strict=True), reverse=True)[:3]
+        return ", ".join(f"{column.text(k)} {100 * m / len(values):.0f} %" for m, k in top)
+    low, middle, high = (column.text(v) for v in np.quantile(values, [0.05, 0.5, 0.95]))
+    return f"{middle} ({low} to {high})"
+
+
+def _plain(name: str, length: int) -> str:
+    """Return a short name for a plot, in which a dollar sign begins no formula."""
+    return name[:length].replace("$", r"\$")
 
 
 def _correlation(x: Values) -> Values:
@@ -157,6 +185,8 @@ def _correlation(x: Values) -> Values:
     """
     n = x.shape[1]
     found = np.full((n, n), np.nan)
+    if not np.isnan(x).any() and len(x) > 1 and (np.ptp(x, 0) > 0).all():
+        return np.atleast_2d(np.corrcoef(rankdata(x, axis=0).T))
     for i, j in combinations_with_replacement(range(n), 2):
         both = x[~np.isnan(x[:, [i, j]]).any(1)][:, [i, j]]
         if len(both) > 1 and (np.ptp(both, 0) > 0).all():
@@ -164,19 +194,24 @@ def _correlation(x: Values) -> Values:
     return found
 
 
-def _draw(axes: Any, real: Values, drawn: Values, classes: Sequence[str]) -> None:
+def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     """Draw two distributions of one column."""
+    classes = column.classes
     if classes:
         places = np.arange(len(classes))
-        for values, shift, color in ((real, -0.2, COLORS[4]), (drawn, 0.2, COLORS[0])):
-            share = np.bincount(values.astype(int), minlength=len(classes)) / max(1, len(values))
-            axes.bar(places + shift, share[: len(classes)], 0.4, color=color)
+        sides = (("real", real, -0.2, COLORS[4]), ("drawn", drawn, 0.2, COLORS[0]))
+        for label, values, shift, color in sides:
+            axes.bar(places + shift, _shares(values, column), 0.4, color=color, label=label)
         if len(classes) <= 8:
-            axes.set_xticks(places, [name[:8] for name in classes], rotation=45)
+            axes.set_xticks(places, [_plain(name, 8) for name in classes], rotation=45)
+        axes.legend(fontsize=6, frameon=False)
         return
     both = np.concatenate([real, drawn])
     low, high = np.quantile(both, [0.005, 0.995]) if len(both) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, 31)
+    if column.seconds or column.origin:
+        axes.xaxis.set_major_formatter(lambda value, _: column.text(value))
+        axes.locator_params(axis="x", nbins=3)
     axes.hist(real, edges, density=True, color=COLORS[4], alpha=0.7, label="real")
     axes.hist(drawn, edges, density=True, histtype="step", color=COLORS[0], label="drawn")
     axes.set_yticks([])

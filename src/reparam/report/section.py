@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from PIL.Image import Image
 
@@ -60,25 +60,56 @@ def picture(image: Image, text: str, css: str = "picture") -> str:
     return f'<img class="{css}" alt="{escape(text, quote=True)}" src="{data_uri(image)}">'
 
 
-def data_uri(image: Image, *, optimize: bool = True) -> str:
-    """Return an image as a PNG in a ``data:`` address.
+def data_uri(image: Image, kind: Literal["PNG", "JPEG"] = "PNG", *, optimize: bool = True) -> str:
+    """Return an image in a ``data:`` address.
 
     Arguments:
         image: The image.
-        optimize: Whether the PNG is as small as possible; otherwise it is made fast.
+        kind: The format; as JPEG the image is smaller, and slightly changed.
+        optimize: Whether a PNG is as small as possible; otherwise it is made fast.
     """
     stream = io.BytesIO()
-    image.save(stream, format="PNG", optimize=optimize, compress_level=9 if optimize else 1)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    if kind == "JPEG":
+        image.save(stream, format=kind, quality=88)
+    else:
+        image.save(stream, format=kind, optimize=optimize, compress_level=9 if optimize else 1)
+    coded = base64.b64encode(stream.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{coded}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], css: str = "") -> str:
-    """Return a table of texts, which are escaped."""
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    """Return a table of texts, which are escaped. The first cell of a row is its title.
+
+    Arguments:
+        head: The titles of the columns; those without text for a table without a head.
+        rows: The cells.
+        css: Its class.
+    """
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    top = f"<thead><tr>{titles}</tr></thead>" if any(head) else ""
     lines = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
     )
-    return (
-        f'<div class="wide"><table class="{css}"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
-    )
+    return f'<div class="wide"><table class="{css}">{top}<tbody>{lines}</tbody></table></div>'
+
+
+def captioned(body: str, caption: str) -> str:
+    """Return a picture or a plot with a sentence below it, which is escaped."""
+    return f"<figure>{body}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def sentence(text: str) -> str:
+    """Return words as a sentence, with a capital and a full stop.
+
+    >>> sentence("the first two"), sentence("Done.")
+    ('The first two.', 'Done.')
+    """
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+
+
+def details(summary: str, body: str) -> str:
+    """Return HTML that is hidden until its summary is chosen."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"

@@ -5,13 +5,15 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.data.condition import conditions
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.diagnostics import Diagnosis, examine
-from reparam.errors import ReparamError
+from reparam.distributions import MixedRow
+from reparam.errors import DataError, ReparamError
 from reparam.evaluation import Evaluation
 from reparam.evaluation.trained import TrainedRun
 from reparam.isolation import isolated
@@ -30,15 +32,30 @@ class View:
 
     Arguments:
         run: The run.
-        data: Its data.
+        source: Its data; None where they are gone.
+        gone: Why the data are gone; "" where they are there.
         n_samples: The number of importance samples of the figures.
         seed: The seed of every draw.
+        n_runs: The number of runs that share the page.
     """
 
     run: TrainedRun
-    data: Dataset | Stream
+    source: Dataset | Stream | None
+    gone: str = ""
     n_samples: int = 100
     seed: int = 0
+    n_runs: int = 1
+
+    @property
+    def data(self) -> Dataset | Stream:
+        """The data of the run.
+
+        Raises:
+            DataError: They are gone.
+        """
+        if self.source is None:
+            raise DataError(self.gone)
+        return self.source
 
     @property
     def name(self) -> str:
@@ -95,18 +112,27 @@ class View:
         return self.data.some(split, N_EXAMPLES, self.seed).examples("train", self.seed)
 
     @cached_property
-    def evaluation(self) -> Evaluation:
-        """The figures: those that the folder keeps, or else those of the held-out examples."""
+    def evaluation(self) -> Evaluation | None:
+        """The figures: those that the folder keeps, or else those of the held-out examples.
+
+        None where no figures are kept and the data are gone.
+        """
         kept = self.run.kept_evaluation()
-        if kept is not None:
+        if kept is not None or self.source is None:
             return kept
-        return self.run.evaluate(
+        return self.measured
+
+    @cached_property
+    def measured(self) -> Evaluation:
+        """The figures of the held-out examples, measured now."""
+        found = self.run.evaluate(
             self.held,
             split=self.held_name,
             n_samples=self.n_samples,
             seed=self.seed,
             keep=False,
         )
+        return found.with_facts(split=self.held_name, data=self.data.name)
 
     @cached_property
     def diagnosis(self) -> Diagnosis | str:
@@ -131,6 +157,18 @@ class View:
             found = torch.cat([model.encode(part.x, part.c).cpu() for part in moved])
         return found.double() if found.dim() == 2 and found.is_floating_point() else None
 
+    @cached_property
+    def active(self) -> list[int]:
+        """The latent dimensions, those whose codes vary most first; none without codes."""
+        codes = self.codes
+        return [] if codes is None else codes.var(0).argsort(descending=True).tolist()
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether there are codes that vary, of three examples or more."""
+        codes = self.codes
+        return codes is not None and len(codes) > 2 and float(codes.var(0).sum()) > 0
+
     def decoded(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the means of p(x | z), with shape (N, *shape)."""
         model = as_latent(self.run.model)
@@ -139,13 +177,37 @@ class View:
             found = model.decode(z.float().to(device), given).cpu()
         return found.reshape(-1, *self.run.spec.shape)
 
+    def class_probabilities(self, z: Tensor, c: Tensor | None = None) -> dict[int, Tensor]:
+        """Return p(x_j | z) of the columns j that are classes, each with shape (N, K)."""
+        model = as_latent(self.run.model)
+        with isolated(model, seed=self.seed) as device:
+            p = model.likelihood(z.float().to(device), None if c is None else c.to(device))
+            parts = p.parts if isinstance(p, MixedRow) else ()
+            return {
+                place: one.distribution.probs[..., i, :].double().cpu()
+                for one in parts
+                if isinstance(one.distribution, Categorical)
+                for i, place in enumerate(one.places.tolist())
+            }
+
     def sampled(self, n: int, *, mean: bool) -> Tensor:
         """Return examples that the model draws, with shape (N, *shape)."""
         model = as_latent(self.run.model)
-        if self.run.spec.given_covariates and self.held.c is not None:
-            c: Tensor | None = self.held.c[torch.arange(n) % len(self.held.c)]
+        if self.run.spec.given_covariates:
+            c: Tensor | None = repeated(self.held.c, n)  # the covariates of the examples in turn
         else:
             c = conditions(self.run.spec, n)  # the labels in turn
         with isolated(model, seed=self.seed) as device:
             found = model.sample(n, None if c is None else c.to(device), mean=mean).cpu()
         return found.reshape(-1, *self.run.spec.shape)
+
+
+def repeated(c: Tensor | None, n: int) -> Tensor | None:
+    """Return the first n rows of conditions, which begin again at the end.
+
+    >>> repeated(torch.tensor([[1.0], [2.0]]), 3)
+    tensor([[1.],
+            [2.],
+            [1.]])
+    """
+    return None if c is None else c[torch.arange(n) % len(c)]

@@ -43,8 +43,8 @@ def build(looks: Looks, neighbors: Neighbors) -> None:
 
 
 def _head() -> None:
-    """Add the style and the script that the page shares with a report, and its own style."""
+    """Add the style that the page shares with a report, its own, and the script of the map."""
     report, own = files("reparam.report") / "static", files("reparam.explorer") / "static"
     style = (report / "style.css").read_text("utf-8") + (own / "style.css").read_text("utf-8")
-    script = (report / "map.js").read_text("utf-8")
+    script = (own / "map.js").read_text("utf-8")
     ui.add_head_html(f"<style>{style}</style><script>{script}</script>")

@@ -13,7 +13,7 @@ from reparam.explorer.panels.desk import Desk, button, complaint, downloads, sec
 from reparam.explorer.panels.latent_map import LatentMap
 from reparam.explorer.panels.newest import Newest
 from reparam.explorer.session import classes_of
-from reparam.report.latents import N_NAMED_CLASSES, PALETTE
+from reparam.report.explorer import N_NAMED_CLASSES, PALETTE
 
 N_AXES = 50
 """The largest number of dimensions that can be an axis."""

@@ -1,6 +1,6 @@
 "use strict";
 
-// The latent map: a point for each example, on a canvas. A report and the explorer draw it.
+// The latent map: a point for each example, on a canvas. The explorer draws it.
 //
 // known.points  coordinates in the plane, [a, b] for each example
 // known.labels  the class of each example, -1 for none; null without labels

@@ -1,0 +1,226 @@
+"""The map of a page in a browser: pointer, keys, sliders, conditions, and a clean console."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reparam.report import report
+from tests.report.kinds import browser, fitted, needs_browser
+
+pytestmark = needs_browser
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+
+@pytest.fixture
+def driver(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A browser of a width, in a color scheme."""
+    width, dark = getattr(request, "param", (1280, False))
+    made = browser(width, dark=dark)
+    yield made
+    made.quit()
+
+
+def opened(driver: Any, kind: str, folder: Path) -> Any:
+    """Return the run of a kind, with its page open in the browser at its map."""
+    run = fitted(kind)
+    page = report(run, n_samples=2).save(folder / "page.html")
+    driver.get(page.as_uri())
+    wait(driver, "return document.querySelector('.said').textContent.startsWith('the nearest')")
+    return run
+
+
+def wait(driver: Any, condition: str) -> None:
+    """Wait until a script returns true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 20).until(lambda one: one.execute_script(condition))
+
+
+def require_clean(driver: Any) -> None:
+    """Require a page that fits its window, and an empty console."""
+    sizes = "return [document.documentElement.scrollWidth, innerWidth]"
+    whole, window = driver.execute_script(sizes)
+    assert whole <= window
+    assert driver.get_log("browser") == []
+
+
+def point(driver: Any, x: float, y: float, kind: str = "pointermove", of: str = "mouse") -> None:
+    """Send an event of a pointer at a place of the map, in shares of its width and height."""
+    driver.execute_script(
+        "const [x, y, kind, of] = arguments, map = document.querySelector('canvas.map');"
+        "const box = map.getBoundingClientRect();"
+        "map.dispatchEvent(new PointerEvent(kind, { pointerType: of, bubbles: true,"
+        " clientX: box.left + x * box.width, clientY: box.top + y * box.height }));",
+        x,
+        y,
+        kind,
+        of,
+    )
+    settle(driver)
+
+
+def settle(driver: Any) -> None:
+    """Wait until the page has drawn twice."""
+    driver.execute_async_script(
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(() => done()));"
+    )
+
+
+def pixels(driver: Any, canvas: str) -> np.ndarray:
+    """Return the shades of a canvas, with its height and width."""
+    found = driver.execute_script(
+        "const canvas = document.querySelector(arguments[0]), copy = canvas.cloneNode();"
+        "const context = copy.getContext('2d', { willReadFrequently: true });"
+        "context.drawImage(canvas, 0, 0);"
+        "const of = context.getImageData(0, 0, canvas.width, canvas.height);"
+        "return [canvas.height, canvas.width, Array.from(of.data.filter((_, i) => i % 4 === 0))];",
+        canvas,
+    )
+    height, width, shades = found
+    return np.array(shades, float).reshape(height, width)
+
+
+@pytest.mark.parametrize(
+    "driver", [(w, d) for w in WIDTHS.values() for d in (False, True)], indirect=True
+)
+def test_a_page_fits_its_window_and_leaves_the_console_clean(driver: Any, tmp_path: Path) -> None:
+    opened(driver, "images", tmp_path)
+    point(driver, 0.3, 0.4)
+    require_clean(driver)
+
+
+@pytest.mark.parametrize("of", ["mouse", "touch"])
+def test_the_place_under_the_pointer_is_decoded(driver: Any, of: str, tmp_path: Path) -> None:
+    run = opened(driver, "images", tmp_path)
+    point(driver, 0.25, 0.3, "pointerdown", of)
+    known = driver.execute_script(
+        "return JSON.parse(document.querySelector('.explorer script').textContent)"
+    )
+    # The sliders show the code of the place; it lies in the plane of the map.
+    values = driver.execute_script(
+        "return Array.from(document.querySelectorAll('.sliders input'), (one) => +one.value)"
+    )
+    axes = np.array(known["axes"])
+    order = [one["index"] for one in known["sliders"]]
+    moved = np.array(values) - np.array(known["mean"])[order]
+    at, *_ = np.linalg.lstsq(axes[:, order].T, moved, rcond=None)
+    step = np.array([(one["high"] - one["low"]) / 200 for one in known["sliders"]])
+    assert np.abs(axes[:, order].T @ at - moved).max() <= step.max()
+    z = torch.tensor(np.array(known["mean"]) + at @ axes).float()
+    expected = 255 * run.decode(z)[0, 0].numpy()
+    shown = pixels(driver, "canvas.decoded")
+    side = len(shown) // len(expected)
+    found = shown[side // 2 :: side, side // 2 :: side][: len(expected), : len(expected)]
+    # The place is known to a step of the sliders only.
+    assert np.abs(found - expected).max() < 6
+
+
+def test_a_click_holds_a_place_and_another_releases_it(driver: Any, tmp_path: Path) -> None:
+    opened(driver, "two", tmp_path)
+    said = "return document.querySelector('.said').textContent"
+    point(driver, 0.3, 0.3, "pointerdown")
+    held, picture = driver.execute_script(said), pixels(driver, "canvas.decoded")
+    assert "held" in held
+    point(driver, 0.8, 0.8)
+    assert driver.execute_script(said) == held
+    assert np.array_equal(pixels(driver, "canvas.decoded"), picture)
+    point(driver, 0.8, 0.8, "pointerdown")
+    assert "held" not in driver.execute_script(said)
+    assert not np.array_equal(pixels(driver, "canvas.decoded"), picture)
+
+
+def test_the_arrow_keys_move_the_place(driver: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened(driver, "images", tmp_path)
+    before = pixels(driver, "canvas.decoded")
+    canvas = driver.find_element("css selector", "canvas.map")
+    for _ in range(12):
+        canvas.send_keys(Keys.ARROW_RIGHT)
+    settle(driver)
+    assert not np.array_equal(pixels(driver, "canvas.decoded"), before)
+    require_clean(driver)
+
+
+def test_a_slider_changes_what_is_decoded(driver: Any, tmp_path: Path) -> None:
+    opened(driver, "images", tmp_path)
+    before = pixels(driver, "canvas.decoded")
+    driver.execute_script(
+        "const one = document.querySelector('.sliders input');"
+        "one.value = one.max; one.dispatchEvent(new Event('input'));"
+    )
+    settle(driver)
+    assert not np.array_equal(pixels(driver, "canvas.decoded"), before)
+    require_clean(driver)
+
+
+def test_the_class_is_chosen_in_the_page(driver: Any, tmp_path: Path) -> None:
+    run = opened(driver, "condition", tmp_path)
+    driver.execute_script(
+        "document.querySelector('.reset').click();"
+        "const one = document.querySelector('.condition select');"
+        "one.value = 3; one.dispatchEvent(new Event('input'));"
+    )
+    settle(driver)
+    mean = driver.execute_script(
+        "return JSON.parse(document.querySelector('.explorer script').textContent).mean"
+    )
+    c = torch.nn.functional.one_hot(torch.tensor([3]), 10).float()
+    expected = 255 * run.decode(torch.tensor([mean]), c)[0, 0].numpy()
+    shown = pixels(driver, "canvas.decoded")
+    side = len(shown) // 8
+    found = shown[side // 2 :: side, side // 2 :: side][:8, :8]
+    assert np.abs(found - expected).max() < 3
+
+
+def test_rows_are_decoded_with_their_units_and_classes(driver: Any, tmp_path: Path) -> None:
+    run = opened(driver, "mixed", tmp_path)
+    driver.execute_script("document.querySelector('.reset').click()")
+    settle(driver)
+    mean = driver.execute_script(
+        "return JSON.parse(document.querySelector('.explorer script').textContent).mean"
+    )
+    cells = driver.execute_script(
+        "return Array.from(document.querySelectorAll('table.row tbody tr'),"
+        " (row) => Array.from(row.children, (cell) => cell.textContent))"
+    )
+    decoded = {name: text for name, _, text in cells}
+    rows = run.to_table(run.decode(torch.tensor([mean]))).to_pylist()
+    (row,) = rows
+    assert decoded["sex"] == row["sex"]
+    assert float(decoded["age"]) == pytest.approx(row["age"], abs=1)
+    assert float(decoded["pay"]) == pytest.approx(row["pay"], rel=0.01)
+    assert abs(np.datetime64(decoded["born"]) - np.datetime64(row["born"], "D")) < 5
+    require_clean(driver)
+
+
+def test_the_map_of_neighborhoods_decodes_examples(driver: Any, tmp_path: Path) -> None:
+    opened(driver, "images", tmp_path)
+    driver.execute_script(
+        "const one = document.querySelector('.choice');"
+        "one.value = 1; one.dispatchEvent(new Event('change'));"
+    )
+    point(driver, 0.5, 0.5)
+    assert "t-SNE" in driver.execute_script("return document.querySelector('.hint').textContent")
+    require_clean(driver)
+
+
+def test_links_of_a_frame_stay_in_the_frame(driver: Any, tmp_path: Path) -> None:
+    frame = report(fitted("numbers"), n_samples=2)._repr_html_()
+    page = tmp_path / "notebook.html"
+    page.write_text(f"<!doctype html><title>notebook</title>{frame}", encoding="utf-8")
+    driver.get(page.as_uri())
+    driver.switch_to.frame(0)
+    wait(driver, "return document.querySelector('.said')?.textContent.startsWith('the nearest')")
+    driver.execute_script("document.querySelector('nav a[href=\"#map-1\"]').click()")
+    wait(driver, "return scrollY > 100")
+    assert driver.execute_script("return document.querySelector('h1').textContent").startswith(
+        "vae"
+    )
+    require_clean(driver)
