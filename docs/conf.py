@@ -15,8 +15,9 @@ release = version = __version__
 
 extensions = [
     "mathml",
-    "written_pages",
     "outside_links",
+    "plain_docstrings",
+    "written_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -30,6 +31,8 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+# The chapters theory/ and zh/ are taken where they are there.
+suppress_warnings = ["toc.empty_glob"]
 # A line of a terminal has no language.
 highlight_language = "none"
 

@@ -1,21 +1,16 @@
 """The README: its code runs, and its tables, commands and links are those of the project."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from reparam.cli.main import main
 from reparam.variants import get, names
+from tests.documents import check_command, commands, python_blocks, shortened
 from tests.support import ROOT
 
 README = ROOT / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-FENCED = re.findall(r"^```(?:python)?\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
-COMMANDS = re.findall(
-    r"(?:^|&& )(reparam [^#&\n]+)", "\n".join(FENCED).replace("\\\n", " "), re.MULTILINE
-)
+BLOCKS = python_blocks(README.read_text())
 
 
 def test_code_begins_by_line_35() -> None:
@@ -29,8 +24,7 @@ def test_code_runs(
     block: str, length: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    short = re.sub(r"\b(epochs|n_samples)=\d+", r"\1=2", block)
-    exec(block if length == "whole" else short, {})  # noqa: S102
+    exec(block if length == "whole" else shortened(block), {})  # noqa: S102
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,11 +39,6 @@ def test_every_file_that_it_names_exists() -> None:
         assert (README.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("command", [" ".join(c.split()) for c in COMMANDS])
+@pytest.mark.parametrize("command", commands(README.read_text()))
 def test_every_option_of_a_command_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _, verb, *words = shlex.split(command)
-    variant = words[:1] if verb == "train" and not words[0].startswith("-") else []
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([verb, *variant, "--help"])
-    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    assert {word for word in words if word.startswith("--")} <= known
+    check_command(command, capsys)

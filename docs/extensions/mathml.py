@@ -40,7 +40,10 @@ def mathml(tex: str, *, as_block: bool) -> str:
         tex = re.sub(pattern, replacement, tex)
     if as_block and (r"\\" in tex or "&" in tex) and r"\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
-    return str(latex2mathml.tex2mathml(tex, as_block=as_block))
+    try:
+        return str(latex2mathml.tex2mathml(tex, as_block=as_block))
+    except AttributeError as error:  # from the converter, of a formula that lacks a brace
+        raise MathError("a brace or an argument is missing") from error
 
 
 def _written(translator: HTML5Translator, node: nodes.Element, as_block: bool) -> None:

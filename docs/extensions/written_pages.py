@@ -18,18 +18,38 @@ from reparam import comparison, errors, report, schema
 from reparam.variants import Variant, get, names, options_of
 from reparam.variants.description import Symbol
 
-NEED_LABELS = {"class-prior-vae", "cvae", "cvae-gan", "ss-vae", "ss-vae-stacked"}
 FIGURES = {
-    "vae": ("jaanli-samples.png", "Samples after a run on binarized MNIST"),
-    "iwae": ("better-bound-samples.png", "Samples of the VAE and of the IWAE"),
-    "gumbel-vae": ("gumbel-vae-samples.png", "Samples, decoded from drawn codes"),
-    "ladder-vae": ("ladder-vae-samples.png", "Samples"),
-    "cluster-vae": ("cluster-vae-clusters.png", "Samples of each cluster, one row for each"),
-    "conv-ladder-vae": ("cifar10-ladder-conv-pictures.png", "Samples on CIFAR-10"),
-    "dae": ("autoencoders-denoised.png", "Corrupted digits, and what the autoencoders make of them"),
-    "iaf-vae": ("flow-posterior-samples.png", "Samples"),
+    "vae": ("tutorial-mnist", "samples", "Test images of MNIST, their reconstructions, and samples"),
+    "iwae": ("iwae-hour", "samples", "Test images of MNIST, their reconstructions, and samples"),
+    "gumbel-vae": ("gumbel-vae", "samples", "Samples, decoded from drawn one-hot codes"),
+    "ladder-vae": ("ladder-vae", "samples", "Samples of a VAE (left) and of a ladder VAE (right)"),
+    "cluster-vae": (
+        "cluster-vae",
+        "clusters",
+        "Found without labels, a cluster in each row: test images (left), samples (right)",
+    ),
+    "vq-vae": ("vq-vae", "samples", "Test images, their reconstructions, and draws of codes, decoded"),
+    "vmf-vae": ("vmf-vae", "samples", "Samples with a learned κ (left) and with κ = 20 (right)"),
+    "ss-vae": ("ss-vae", "samples", "Samples of each class, from 100 labels"),
+    "ss-vae-stacked": ("ss-vae-stacked", "samples", "Samples of each class, from 100 labels"),
+    "cvae": ("tf-cvae", "samples", "Test images, their reconstructions, and samples under each label"),
+    "class-prior-vae": (
+        "labels-asked-for",
+        "samples",
+        "A digit in each row, from models that were asked for it: cvae and class-prior-vae",
+    ),
+    "vamp-vae": ("vampprior-mlp", "samples", "Samples with the standard normal prior, and with this one"),
+    "flow-prior-vae": ("learned-priors", "samples", "Samples of vae, vamp-vae and flow-prior-vae"),
+    "iaf-vae": ("flow-posterior", "samples", "Samples of a VAE (left) and of this one (right)"),
+    "conv-ladder-vae": (
+        "cifar10-mixture-ladder",
+        "pictures",
+        "Test images of CIFAR-10, their reconstructions, and samples",
+    ),
+    "naive-vae": ("kl-three-ways", "figure", "The penalty beside the KL that it resembles"),
+    "dae": ("autoencoders", "denoised", "Corrupted digits, and what autoencoders make of them"),
 }
-"""A figure of ``docs/reproduced`` for a variant, and what it shows."""
+"""For a variant an experiment of ``docs/reproduced``, the kind of its figure, and what that shows."""
 
 MODULES = (
     "reparam",
@@ -83,13 +103,8 @@ def data_of(name: str) -> str:
     return "people.csv" if name == "not-miwae" else "mnist"
 
 
-def variant_page(found: Variant, figures: Path) -> str:
-    """Return the page of a variant.
-
-    Arguments:
-        found: The variant.
-        figures: The folder of the figures of experiments.
-    """
+def variant_page(found: Variant) -> str:
+    """Return the page of a variant."""
     said, known, function = found.description, options_of(found.name), found.name.replace("-", "_")
     own = [
         (f"`{key}`", f"`{option.default}`", code(" ".join(known[key].help.split())).replace("|", r"\|"))
@@ -117,10 +132,13 @@ def variant_page(found: Variant, figures: Path) -> str:
         "## How to train it",
         f"```console\nreparam train {found.name} --data {data_of(found.name)}\n```",
     ]
-    name, words = FIGURES.get(found.name, ("", ""))
-    if name and (figures / name).exists():
-        where = name.rpartition("-")[0]
-        parts += ["## A figure", f"![{words}](../reproduced/{name})", f"*{words}; from an experiment.*"]
+    if found.name in FIGURES:
+        experiment, kind, words = FIGURES[found.name]
+        parts += [
+            "## A figure",
+            f"![{words}](../reproduced/{experiment}-{kind}.png)",
+            f"*{words}: [the experiment](../reproduced.md#{experiment}).*",
+        ]
     parts += [
         "## Options",
         table(("option", "default", "what it is"), own),
@@ -172,22 +190,29 @@ def exported(module: ModuleType) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def module_page(path: str) -> str:
-    """Return the page of a public module: a table of its names, then the entry of each."""
+def module_page(path: str, entered: set[int]) -> str:
+    """Return the page of a public module: a table of its names, then the entry of each.
+
+    Arguments:
+        path: The name of the module.
+        entered: What has an entry on another page; what gets one here is added.
+    """
     module = module_of(path)
     found = list(exported(module))
-    said = (inspect.getdoc(module) or "").replace("\n\n", "\n\n")
-    short = path.replace("reparam", "rp", 1)
+    said = inspect.getdoc(module) or ""
     lines = [path, "=" * len(path), "", said, "", f".. currentmodule:: {path}", ""]
     lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name, _ in found), ""]
     for name, value in found:
+        if id(value) in entered:
+            continue
+        entered.add(id(value))
         is_class = inspect.isclass(value)
         kind = "autoclass" if is_class else "autofunction" if inspect.isroutine(value) else "autodata"
         lines += [f".. {kind}:: {path}.{name}"]
         lines += ["   :members:"] if is_class else []
         lines += ["   :no-value:"] if kind == "autodata" else []
         lines += [""]
-    return "\n".join(lines).replace("``rp``", f"``{short}``")
+    return "\n".join(lines)
 
 
 def api_index() -> str:
@@ -224,9 +249,10 @@ def write(folder: Path, pages: dict[str, str]) -> None:
 def write_pages(app: Sphinx) -> None:
     """Write all of these pages into the source of the site."""
     source = Path(app.srcdir)
-    variants = {f"{name}.md": variant_page(get(name), source / "reproduced") for name in names()}
+    variants = {f"{name}.md": variant_page(get(name)) for name in names()}
     write(source / "variants", {"index.md": variants_index(), **variants})
-    modules = {f"{path}.rst": module_page(path) for path in MODULES}
+    entered: set[int] = set()
+    modules = {f"{path}.rst": module_page(path, entered) for path in MODULES}
     write(source / "api", {"index.md": api_index(), **modules})
 
 
