@@ -33,9 +33,9 @@ class OutsideLinks(SphinxPostTransform):
         found = [*self.document.findall(addnodes.pending_xref)]
         found += [*self.document.findall(addnodes.download_reference)]
         for link in found:
-            target = str(link.get("reftarget", "")).partition("#")[0]
-            is_outside = link.get("refdomain") in (None, "", "doc") and "/" in target or ".md" in target
-            if not target or not is_outside or "://" in target:
+            target, _, anchor = str(link.get("reftarget", "")).partition("#")
+            is_path = "/" in target or target.endswith(".md")
+            if not is_path or "://" in target or link.get("refdomain") in ("py", "std"):
                 continue
             # A page that is included keeps the paths of the folder that it comes from.
             places = [(here / target).resolve(), (root / target).resolve()]
@@ -48,7 +48,7 @@ class OutsideLinks(SphinxPostTransform):
                 link.replace_self(nodes.inline("", "", *words))
                 continue
             uri = self.app.builder.get_relative_uri(self.env.docname, page)
-            anchor = str(link.get("reftarget", "")).partition("#")[2] or link.get("reftargetid")
+            anchor = anchor or str(link.get("reftargetid") or "")
             uri = f"{uri}#{anchor}" if anchor else uri
             link.replace_self(nodes.reference("", "", *words, internal=True, refuri=uri))
 

@@ -1,6 +1,6 @@
 """Pages that are written at every build: one for each variant, and one for each public module.
 
-They follow from the registry of variants and from ``__all__`` of the modules, so that neither can be
+They follow from the registry of variants and from ``__all__`` of the modules, so that none can be
 forgotten. They are no part of the repository.
 """
 
@@ -19,7 +19,11 @@ from reparam.variants import Variant, get, names, options_of
 from reparam.variants.description import Symbol
 
 FIGURES = {
-    "vae": ("tutorial-mnist", "samples", "Test images of MNIST, their reconstructions, and samples"),
+    "vae": (
+        "tutorial-mnist",
+        "samples",
+        "Test images of MNIST, their reconstructions, and samples",
+    ),
     "iwae": ("iwae-hour", "samples", "Test images of MNIST, their reconstructions, and samples"),
     "gumbel-vae": ("gumbel-vae", "samples", "Samples, decoded from drawn one-hot codes"),
     "ladder-vae": ("ladder-vae", "samples", "Samples of a VAE (left) and of a ladder VAE (right)"),
@@ -28,17 +32,29 @@ FIGURES = {
         "clusters",
         "Found without labels, a cluster in each row: test images (left), samples (right)",
     ),
-    "vq-vae": ("vq-vae", "samples", "Test images, their reconstructions, and draws of codes, decoded"),
+    "vq-vae": (
+        "vq-vae",
+        "samples",
+        "Test images, their reconstructions, and draws of codes, decoded",
+    ),
     "vmf-vae": ("vmf-vae", "samples", "Samples with a learned κ (left) and with κ = 20 (right)"),
     "ss-vae": ("ss-vae", "samples", "Samples of each class, from 100 labels"),
     "ss-vae-stacked": ("ss-vae-stacked", "samples", "Samples of each class, from 100 labels"),
-    "cvae": ("tf-cvae", "samples", "Test images, their reconstructions, and samples under each label"),
+    "cvae": (
+        "tf-cvae",
+        "samples",
+        "Test images, their reconstructions, and samples under each label",
+    ),
     "class-prior-vae": (
         "labels-asked-for",
         "samples",
         "A digit in each row, from models that were asked for it: cvae and class-prior-vae",
     ),
-    "vamp-vae": ("vampprior-mlp", "samples", "Samples with the standard normal prior, and with this one"),
+    "vamp-vae": (
+        "vampprior-mlp",
+        "samples",
+        "Samples with the standard normal prior, and with this one",
+    ),
     "flow-prior-vae": ("learned-priors", "samples", "Samples of vae, vamp-vae and flow-prior-vae"),
     "iaf-vae": ("flow-posterior", "samples", "Samples of a VAE (left) and of this one (right)"),
     "conv-ladder-vae": (
@@ -49,7 +65,7 @@ FIGURES = {
     "naive-vae": ("kl-three-ways", "figure", "The penalty beside the KL that it resembles"),
     "dae": ("autoencoders", "denoised", "Corrupted digits, and what autoencoders make of them"),
 }
-"""For a variant an experiment of ``docs/reproduced``, the kind of its figure, and what that shows."""
+"""For a variant: an experiment of ``docs/reproduced``, the kind of its figure, what it shows."""
 
 MODULES = (
     "reparam",
@@ -107,7 +123,11 @@ def variant_page(found: Variant) -> str:
     """Return the page of a variant."""
     said, known, function = found.description, options_of(found.name), found.name.replace("-", "_")
     own = [
-        (f"`{key}`", f"`{option.default}`", code(" ".join(known[key].help.split())).replace("|", r"\|"))
+        (
+            f"`{key}`",
+            f"`{option.default}`",
+            code(" ".join(known[key].help.split())).replace("|", r"\|"),
+        )
         for key, option in found.options.items()
     ]
     parts = [
@@ -182,7 +202,9 @@ def exported(module: ModuleType) -> Iterator[tuple[str, object]]:
     """Yield the public functions, classes and constants of a module, with their names."""
     listed = getattr(module, "__all__", None)
     if listed is None:
-        own = (n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__)
+        own = (
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        )
         listed = [n for n in own if not n.startswith("_")]
     for name in listed:
         value = getattr(module, name)
@@ -207,7 +229,9 @@ def module_page(path: str, entered: set[int]) -> str:
             continue
         entered.add(id(value))
         is_class = inspect.isclass(value)
-        kind = "autoclass" if is_class else "autofunction" if inspect.isroutine(value) else "autodata"
+        kind = (
+            "autoclass" if is_class else "autofunction" if inspect.isroutine(value) else "autodata"
+        )
         lines += [f".. {kind}:: {path}.{name}"]
         lines += ["   :members:"] if is_class else []
         lines += ["   :no-value:"] if kind == "autodata" else []

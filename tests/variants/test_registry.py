@@ -52,13 +52,19 @@ def test_every_variant_tells_what_it_is(name: str) -> None:
         assert f"{option}: " in text
 
 
-GREEK = dict(
-    zip(
-        "αβγελμπστφκ",
-        "alpha beta gamma varepsilon lambda mu pi sigma tau phi kappa".split(),
-        strict=True,
-    )
-)
+GREEK = {
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "ε": "varepsilon",
+    "κ": "kappa",
+    "λ": "lambda",
+    "μ": "mu",
+    "π": "pi",
+    "σ": "sigma",
+    "τ": "tau",
+    "φ": "phi",
+}
 
 
 @pytest.mark.parametrize("name", names())
