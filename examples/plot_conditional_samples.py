@@ -15,8 +15,7 @@ from torch.nn import functional as F
 import reparam as rp
 
 data = rp.data.load("digits")
-recipe = rp.variants.cvae(data.spec, latent_dim=2, hidden=[200])
-run = rp.fit(recipe, data, epochs=60, lr=4e-3, seed=0)
+run = rp.fit(rp.variants.cvae, data, latent_dim=2, epochs=60, lr=4e-3, seed=0)
 
 # %%
 # A row for each digit that is asked for.
