@@ -39,7 +39,6 @@ highlight_language = "none"
 # Docstrings.
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"show-inheritance": False}
 autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [
@@ -60,6 +59,7 @@ html_css_files = ["site.css"]
 html_title = "reparam"
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
@@ -73,13 +73,16 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"changelog": [], "contributing": []}
+html_sidebars = {
+    page: [] for page in ("architecture", "changelog", "contributing", "get-started", "index")
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["examples"],
     "filename_pattern": r"/plot_",
     "download_all_examples": False,
+    "default_thumb_file": str(HERE / "images" / "overview.png"),
     "min_reported_time": 5,
     "show_memory": False,
     "show_signature": False,

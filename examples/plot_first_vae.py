@@ -17,7 +17,7 @@ from torch.nn import functional as F
 import reparam as rp
 
 data = rp.data.load("digits")
-run = rp.fit(rp.variants.vae, data, latent_dim=2, epochs=60, lr=4e-3, seed=0)
+run = rp.fit(rp.variants.vae, data, latent_dim=2, epochs=60, lr=4e-3, seed=0, progress=False)
 
 # %%
 # How good is it? Figures are means over test images, in nats, with their standard errors.

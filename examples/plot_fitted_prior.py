@@ -16,7 +16,7 @@ from torch.nn import functional as F
 import reparam as rp
 
 data = rp.data.load("digits")
-run = rp.fit(rp.variants.vae, data, latent_dim=2, epochs=60, lr=4e-3, seed=0)
+run = rp.fit(rp.variants.vae, data, latent_dim=2, epochs=60, lr=4e-3, seed=0, progress=False)
 
 # %%
 # Encoder and decoder stay as they are. A mixture of Gaussians is fitted to the codes of the

@@ -31,17 +31,16 @@ scores = detector.score_samples(people)
 is_outlier = detector.predict(people) == -1
 print(f"threshold {detector.offset_:.2f} nats, rows below it: {np.flatnonzero(is_outlier)}")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-points = left.scatter(people["height"], people["weight"], c=scores, s=14, cmap="viridis")
-left.scatter(*people[is_outlier].to_numpy().T, s=90, facecolors="none", edgecolors="tab:red")
-left.set(xlabel="height in m", ylabel="weight in kg", title="outliers are circled")
-figure.colorbar(points, ax=left, label="log p(x) in nats")
-
 # %%
 # How surprising is each value to one who knows the other?
 
 surprise = pd.DataFrame(detector.explain(people), columns=people.columns)
 print(surprise.loc[:2].round(1))
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+points = left.scatter(people["height"], people["weight"], c=scores, s=14, cmap="viridis")
+left.scatter(*people[is_outlier].to_numpy().T, s=90, facecolors="none", edgecolors="tab:red")
+left.set(xlabel="height in m", ylabel="weight in kg", title="outliers are circled")
+figure.colorbar(points, ax=left, label="log p(x) in nats")
 surprise.loc[:2].plot.barh(ax=right)
 right.set(xlabel="-log p(value | the other), in nats", ylabel="row", title="the rows made by hand")
 plt.show()

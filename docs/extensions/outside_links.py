@@ -34,8 +34,9 @@ class OutsideLinks(SphinxPostTransform):
         found += [*self.document.findall(addnodes.download_reference)]
         for link in found:
             target, _, anchor = str(link.get("reftarget", "")).partition("#")
-            is_path = "/" in target or target.endswith(".md")
-            if not is_path or "://" in target or link.get("refdomain") in ("py", "std"):
+            if link.get("refdomain") == "doc":  # a page, without its ending
+                target = "" if target in self.env.found_docs else f"{target}.md"
+            if not target or "://" in target or link.get("refdomain") in ("py", "std"):
                 continue
             # A page that is included keeps the paths of the folder that it comes from.
             places = [(here / target).resolve(), (root / target).resolve()]

@@ -5,6 +5,7 @@ forgotten. They are no part of the repository.
 """
 
 import inspect
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -58,14 +59,16 @@ FIGURES = {
     "flow-prior-vae": ("learned-priors", "samples", "Samples of vae, vamp-vae and flow-prior-vae"),
     "iaf-vae": ("flow-posterior", "samples", "Samples of a VAE (left) and of this one (right)"),
     "conv-ladder-vae": (
-        "cifar10-mixture-ladder",
-        "pictures",
+        "cifar10-mixture",
+        "ladder-pictures",
         "Test images of CIFAR-10, their reconstructions, and samples",
     ),
     "naive-vae": ("kl-three-ways", "figure", "The penalty beside the KL that it resembles"),
     "dae": ("autoencoders", "denoised", "Corrupted digits, and what autoencoders make of them"),
 }
 """For a variant: an experiment of ``docs/reproduced``, the kind of its figure, what it shows."""
+
+ACCENTS = {"\u0302": r"\hat", "\u0303": r"\tilde"}
 
 MODULES = (
     "reparam",
@@ -108,7 +111,8 @@ def formula(tex: str) -> str:
 def symbol_row(symbol: Symbol, known: Iterable[str]) -> tuple[str, str, str]:
     """Return the row of a symbol: its name, its meaning and its argument."""
     argument = f"`{symbol.argument}`" if symbol.argument in known else ""
-    name = symbol.name.replace("|", r"\mid ")
+    name = re.sub("(.)([\u0302\u0303])", lambda m: f"{ACCENTS[m[2]]} {m[1]}", symbol.name)
+    name = name.replace("|", r"\mid ")
     return f"${name}$", code(symbol.meaning).replace("|", r"\|"), argument
 
 
