@@ -9,13 +9,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Small networks gain nothing from several threads, and two test processes would fight for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install demo test test-slow lint types bench clean
+.PHONY: help install demo test test-slow lint types docs bench clean
 
 help:
 	@echo "make demo       train, measure and picture a VAE on embedded data"
 	@echo "make install    make $(VENV), with the command reparam in it"
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
 	@echo "make lint       ruff; make types: mypy"
+	@echo "make docs       the documentation, as a site that works offline: docs/_build/html/index.html"
 	@echo "make bench      measure reparam beside a tutorial's loop and pythae; two hours or so"
 
 install: $(VENV)/.installed
@@ -50,6 +51,11 @@ lint: $(VENV)/.developing
 types: $(VENV)/.developing
 	$(BIN)/mypy
 
+# Warnings are errors. Pages that have not changed are kept.
+docs: $(VENV)/.developing
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 # Stopped in between, it goes on with: make bench BENCH=--resume
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)
@@ -58,4 +64,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py memory $(BENCH)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache docs/_build docs/api docs/examples docs/variants

@@ -85,6 +85,7 @@ sphinx_gallery_conf = {
     "default_thumb_file": str(HERE / "images" / "overview.png"),
     "min_reported_time": 5,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "remove_config_comments": True,
     "notebook_images": False,

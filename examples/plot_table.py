@@ -23,7 +23,8 @@ table.loc[::9, "magnesium"] = None
 # ``fit`` takes it as it is. What each column is has been found, and is a part of the run.
 
 run = rp.fit(rp.variants.vae, table, steps=200, lr=5e-3, seed=0, progress=False)
-for column in run.spec.schema.columns[3:6] + run.spec.schema.columns[-1:]:
+columns = run.spec.schema.columns if run.spec.schema else ()
+for column in (*columns[3:6], columns[-1]):
     print(f"{column.name:20} {column.kind:12} {column.values or (column.low, column.high)}")
 
 # %%

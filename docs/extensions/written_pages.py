@@ -216,22 +216,23 @@ def exported(module: ModuleType) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def module_page(path: str, entered: set[int]) -> str:
+def module_page(path: str, entered: dict[int, str]) -> str:
     """Return the page of a public module: a table of its names, then the entry of each.
 
     Arguments:
         path: The name of the module.
-        entered: What has an entry on another page; what gets one here is added.
+        entered: Where what has an entry on another page has it; what gets one here is added.
     """
     module = module_of(path)
     found = list(exported(module))
     said = inspect.getdoc(module) or ""
     lines = [path, "=" * len(path), "", said, "", f".. currentmodule:: {path}", ""]
-    lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name, _ in found), ""]
-    for name, value in found:
-        if id(value) in entered:
-            continue
-        entered.add(id(value))
+    own = [(name, value) for name, value in found if id(value) not in entered]
+    entered |= {id(value): f"{path}.{name}" for name, value in own}
+    places = {name: entered[id(value)] for name, value in found}
+    rows = [f"   {name if at == f'{path}.{name}' else f'~{at}'}" for name, at in places.items()]
+    lines += [".. autosummary::", "   :nosignatures:", "", *rows, ""]
+    for name, value in own:
         is_class = inspect.isclass(value)
         kind = (
             "autoclass" if is_class else "autofunction" if inspect.isroutine(value) else "autodata"
@@ -279,7 +280,7 @@ def write_pages(app: Sphinx) -> None:
     source = Path(app.srcdir)
     variants = {f"{name}.md": variant_page(get(name)) for name in names()}
     write(source / "variants", {"index.md": variants_index(), **variants})
-    entered: set[int] = set()
+    entered: dict[int, str] = {}
     modules = {f"{path}.rst": module_page(path, entered) for path in MODULES}
     write(source / "api", {"index.md": api_index(), **modules})
 

@@ -52,13 +52,14 @@ def main() -> None:
     run = rp.fit(rp.variants.vae, data, latent_dim=2, epochs=120, lr=3e-3, seed=0)
     codes = run.encode(split="train").numpy()
     batch = data.examples("train")
-    labels = batch.y.numpy()
+    labels = np.asarray(batch.y)
     # The class that lies highest on the map gives the example, and the lowest one the new place.
     centers = np.array([np.median(codes[labels == k], axis=0) for k in range(10)])
     top = int(centers[:, 1].argmax())
     distance = np.linalg.norm(codes - centers[top], axis=1) + 10 * (labels != top)
     x = batch.x[[int(distance.argmin())]]
-    drawn = tuple(map(float, centers[centers[:, 1].argmin()] + (0.1, -0.1)))
+    lowest = centers[centers[:, 1].argmin()]
+    drawn = (float(lowest[0]) + 0.1, float(lowest[1]) - 0.1)
     with torch.no_grad():
         q = run.latent_model.posterior(x)
     mean, std = q.mean[0].numpy(), q.stddev[0].numpy()
@@ -79,7 +80,7 @@ def main() -> None:
     plane = figure.add_subplot(grid[:, 1])
     above, below = figure.add_subplot(grid[0, 2]), figure.add_subplot(grid[1, 2])
 
-    plane.scatter(*codes.T, c=labels, cmap="tab10", s=5, alpha=0.45, linewidths=0)
+    plane.scatter(codes[:, 0], codes[:, 1], c=labels, cmap="tab10", s=5, alpha=0.45, linewidths=0)
     for r in (1, 2):
         plane.add_patch(Ellipse((0, 0), 2 * r, 2 * r, fill=False, color="gray", linestyle=":"))
     plane.add_patch(Ellipse(tuple(mean), *(4 * std), color=BLUE, alpha=0.85))
