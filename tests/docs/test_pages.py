@@ -18,10 +18,7 @@ PAGES = {
 }
 SLOW = {
     "get-started.md",
-    "how-to/comparing-fairly.md",
     "how-to/imputing.md",
-    "how-to/notebooks.md",
-    "how-to/own-data.md",
     "how-to/reading-a-report.md",
 }
 """Pages whose code takes longer than 3 s."""
