@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Small networks gain nothing from several threads, and two test processes would fight for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install demo test test-slow lint types wheel bench clean
+.PHONY: help install demo test test-slow lint types wheel docs bench clean
 
 help:
 	@echo "make demo       train, measure and picture a VAE on embedded data"
@@ -17,6 +17,7 @@ help:
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
 	@echo "make lint       ruff; make types: mypy"
 	@echo "make wheel      build the wheel, install it into a new environment, and use it"
+	@echo "make docs       the documentation, as a site that works offline: docs/_build/html/index.html"
 	@echo "make bench      measure reparam beside a tutorial's loop and pythae; two hours or so"
 
 install: $(VENV)/.installed
@@ -54,6 +55,11 @@ types: $(VENV)/.developing
 wheel: $(VENV)/.developing
 	$(BIN)/python .ci/wheel.py
 
+# Warnings are errors. Pages that have not changed are kept.
+docs: $(VENV)/.developing
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 # Stopped in between, it goes on with: make bench BENCH=--resume
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)
@@ -64,4 +70,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py explorer $(BENCH)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache docs/_build docs/api docs/examples docs/variants

@@ -1,4 +1,7 @@
-"""A likelihood of your own in one file: the Student-t distribution, for data with outliers.
+"""A likelihood of your own
+========================
+
+A likelihood of your own in one file: the Student-t distribution, for data with outliers.
 
 A family turns features of a network into a distribution. It states how many raw numbers each entry
 of an event needs, and how they become the parameters of a ``torch.distributions.Distribution``:

@@ -1,4 +1,7 @@
-"""Training loops of your own around the models and objectives of reparam.
+"""Training loops of your own
+==========================
+
+Training loops of your own around the models and objectives of reparam.
 
 A model is an ``nn.Module`` and an objective is a function (model, batch) -> Terms, so that an
 ordinary loop trains them. ``plain_loop`` has everything in sight. ``step_loop`` uses

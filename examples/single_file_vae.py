@@ -1,4 +1,7 @@
-"""A variational autoencoder in one file, with nothing but PyTorch (and scikit-learn's digits).
+"""A VAE in one file
+=================
+
+A variational autoencoder in one file, with nothing but PyTorch (and scikit-learn's digits).
 
 A VAE is a latent-variable model and an approximation of its posterior:
 

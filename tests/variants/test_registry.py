@@ -1,6 +1,7 @@
 """The registry of variants, the errors' sentences and the data spec."""
 
 import inspect
+import re
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from reparam.variants import (
     build,
     get,
     names,
+    options_of,
     registry,
     replace,
     variant,
@@ -48,6 +50,39 @@ def test_every_variant_tells_what_it_is(name: str) -> None:
     assert "Limits:" in text
     for option in inspect.signature(found.builder).parameters:
         assert f"{option}: " in text
+
+
+GREEK = {
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "ε": "varepsilon",
+    "κ": "kappa",
+    "λ": "lambda",
+    "μ": "mu",
+    "π": "pi",
+    "σ": "sigma",
+    "τ": "tau",
+    "φ": "phi",
+}
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_variant_has_its_formulas_and_their_symbols(name: str) -> None:
+    found = get(name).description
+    assert found.use
+    assert found.limits
+    assert found.process
+    assert found.objective
+    formulas = " ".join((found.process, found.posterior, found.objective))
+    explained = " ".join(symbol.name for symbol in found.symbols)
+    for letter, command in GREEK.items():
+        assert bool(re.search(rf"\\{command}(?![a-z])", formulas)) == (letter in explained), letter
+    for symbol in found.symbols:
+        assert symbol.meaning.endswith(".")
+        # Of the shared symbols some are set by an option that only some variants have.
+        known = options_of(name).keys() | {"prior", "posterior", "likelihood", "latent_dim"}
+        assert symbol.argument in known | {""}
 
 
 @pytest.mark.parametrize("spelling", ["beta-vae", "beta_vae", "Beta-VAE", "BETA_VAE"])

@@ -1,6 +1,7 @@
 """``reparam models``: list the variants, or describe one."""
 
 import inspect
+import re
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -9,7 +10,7 @@ import tyro
 from reparam.cli.parse import verb
 from reparam.cli.table import print_table
 from reparam.families import LIKELIHOODS
-from reparam.variants import REFUSALS, Variant, get, names
+from reparam.variants import REFUSALS, Variant, get, names, options_of
 from reparam.variants.kinds import KINDS
 
 
@@ -18,7 +19,7 @@ class Options:
     """List the variants, each a name for a composition; or describe one of them.
 
     Arguments:
-        name: The variant to describe: its paper, its formula, its use and its limits.
+        name: The variant to describe: its paper, its use, its limits, its formulas and symbols.
     """
 
     name: tyro.conf.Positional[str | None] = None
@@ -45,7 +46,7 @@ def main(options: Options) -> None:
     print("\nNot together:")
     for what, reason in REFUSALS:
         print(f"  {what}: {reason}")
-    print("\nreparam models VARIANT describes one: its formula, its use and its limits.")
+    print("\nreparam models VARIANT describes one: its use, its limits and its formulas.")
     print("reparam train VARIANT --help shows its options.")
 
 
@@ -56,9 +57,15 @@ def described(variant: Variant) -> str:
     'beta-vae: Higgins et al., ICLR 2017'
     """
     text = inspect.getdoc(variant.builder) or ""
-    description = text.partition("\nArguments:")[0].rstrip().replace(".. math:: ", "    ")
+    text = re.split(r"\n(?:Symbols|Arguments):\n", text)[0].rstrip()
+    description = re.sub(r"\n +", "\n    ", text.replace(".. math:: ", "")).replace("``", "")
+    known = options_of(variant.name)
+    symbols = [
+        f"  {s.name}{f' (--{flag(s.argument)})' if s.argument in known else ''}: {s.meaning}"
+        for s in variant.description.symbols
+    ]
     options = [
-        f"  --{name.replace('_', '-')} {as_words(option.default)}".rstrip()
+        f"  --{flag(name)} {as_words(option.default)}".rstrip()
         for name, option in variant.options.items()
     ]
     return "\n".join(
@@ -67,10 +74,22 @@ def described(variant: Variant) -> str:
             "",
             indent(description, "  "),
             "",
+            "  Symbols:",
+            *(indent(symbol.replace("``", ""), "    ") for symbol in symbols),
+            "",
             "Its own options and their defaults:",
             *options,
         ]
     )
+
+
+def flag(name: str) -> str:
+    """Return the name of an option as it is typed.
+
+    >>> flag("latent_dim")
+    'latent-dim'
+    """
+    return name.replace("_", "-")
 
 
 def as_words(default: object) -> str:

@@ -74,15 +74,28 @@ def vae_gan(
 ) -> Specification:
     r"""The VAE with a discriminator, in whose features it reconstructs (VAE-GAN).
 
-    .. math:: \mathcal L_x = w \log p(x \mid z) - \tfrac\gamma2 \|h_D(x) - h_D(\hat x)\|^2, \quad
-              \mathcal L_{\mathrm{enc}} = \mathcal L_x - \mathrm{KL}, \quad
-              \mathcal L_{\mathrm{dec}} = \mathcal L_x + \log D(\hat x) + \log D(\hat x_p)
-
     Encoder, decoder and discriminator are trained as three players. Use it for sharper images than
     a likelihood of single pixels gives. Train it on grey values (binarize='none'), because decoded
     images are grey.
 
     Limits: the objective bounds no log p(x), and the game may not converge.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L_x = w \log p(x \mid z)
+                  - \tfrac\gamma2 \|h_D(x) - h_D(\hat x)\|^2, \quad
+                  \mathcal L_{\mathrm{enc}} = \mathcal L_x - \mathrm{KL}, \quad
+                  \mathcal L_{\mathrm{dec}} = \mathcal L_x + \log D(\hat x) + \log D(\hat x_p)
+
+    Symbols:
+        w (pixels): The weight of the likelihood of single pixels.
+        γ (gamma): The weight of the distance between features.
+        D (critic): The discriminator: the probability that an image is an example.
+        h_D: The features of its first layer.
+        x̂: The reconstruction of x, decoded from its code.
+        x̂_p: A sample, decoded from a draw of the prior.
 
     Arguments:
         spec: The shape and support of the data.
@@ -112,15 +125,29 @@ def cvae_gan(
 ) -> Specification:
     r"""The VAE-GAN given a label, with a classifier whose features are matched.
 
-    .. math:: \mathcal L_{\mathrm{dec}} = \log D(\hat x) + \log D(\hat x_p) + w \log p(x \mid z)
-              - \tfrac\gamma2 \bigl(
-              \|h_D(x) - h_D(\hat x)\|^2 + \|h_C(x) - h_C(\hat x)\|^2\bigr)
-              - \tfrac12 \|\mathbb E h_C(x) - \mathbb E h_C(\hat x_p)\|^2
-
     Encoder, decoder, discriminator and classifier are trained as four players. Use it to generate
     examples of one class that are sharper than those of ``cvae``: run.sample(label=2).
 
     Limits: as for ``vae-gan``; every example needs a label.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z, c)
+
+    Objective:
+        .. math:: \mathcal L_{\mathrm{dec}} = \log D(\hat x) + \log D(\hat x_p)
+                  + w \log p(x \mid z, c)
+                  - \tfrac\gamma2 \bigl(
+                  \|h_D(x) - h_D(\hat x)\|^2 + \|h_C(x) - h_C(\hat x)\|^2\bigr)
+                  - \tfrac12 \|\mathbb E h_C(x) - \mathbb E h_C(\hat x_p)\|^2
+
+    Symbols:
+        c: The one-hot label.
+        w (pixels): The weight of the likelihood of single pixels.
+        γ (gamma): The weight of the distances between features.
+        D (critic): The discriminator: the probability that an image is an example.
+        h_D, h_C: The features of the discriminator and of the classifier of labels.
+        x̂: The reconstruction of x, decoded from its code.
+        x̂_p: A sample, decoded from a draw of the prior.
 
     Arguments:
         spec: The shape and support of the data, with labels.

@@ -24,11 +24,18 @@ def autoencoder(latent_dim: int, **net: Unpack[Net]) -> Composition:
 def ae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The autoencoder: a deterministic code from which x is reconstructed.
 
-    .. math:: \mathcal L = \log p(x \mid z = f(x))
-
     Use it as a baseline, and to reduce dimensions.
 
     Limits: without a prior it has no likelihood of x and generates no examples.
+
+    Generative process:
+        .. math:: z = f(x), \qquad x \sim p(x \mid z) \qquad \text{(no prior)}
+
+    Objective:
+        .. math:: \mathcal L = \log p(x \mid z = f(x))
+
+    Symbols:
+        f (hidden): The encoder, without noise.
 
     Arguments:
         spec: The shape and support of the data.
@@ -53,11 +60,22 @@ def dae(
 ) -> Specification:
     r"""The denoising autoencoder, which reconstructs x from a corrupted x.
 
-    .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad \tilde x \sim C(\tilde x \mid x)
-
     Use it to remove noise from data, and for codes that noise does not change.
 
     Limits: it removes the kind of noise that it was trained on; there is no likelihood of x.
+
+    Generative process:
+        .. math:: z = f(\tilde x), \quad \tilde x \sim C(\tilde x \mid x), \qquad
+                  x \sim p(x \mid z) \qquad \text{(no prior)}
+
+    Objective:
+        .. math:: \mathcal L = \log p(x \mid z = f(\tilde x)), \qquad
+                  \tilde x \sim C(\tilde x \mid x)
+
+    Symbols:
+        f (hidden): The encoder, without noise.
+        C (corruption): The noise that corrupts x, of the strength ``level``.
+        x̃: The corrupted example.
 
     Arguments:
         spec: The shape and support of the data.
@@ -84,13 +102,21 @@ def cae(
 ) -> Specification:
     r"""The contractive autoencoder, whose code has a small derivative by x.
 
-    .. math:: \mathcal L = \log p(x \mid f(x))
-              - \lambda \Bigl\| \frac{\partial f(x)}{\partial x} \Bigr\|_F^2
-
     Use it for codes that small changes of x do not change.
 
     Limits: the exact norm takes a backward pass for each latent dimension; n_probes=1 estimates it
     from one; there is no likelihood of x.
+
+    Generative process:
+        .. math:: z = f(x), \qquad x \sim p(x \mid z) \qquad \text{(no prior)}
+
+    Objective:
+        .. math:: \mathcal L = \log p(x \mid z = f(x))
+                  - \lambda \Bigl\| \frac{\partial f(x)}{\partial x} \Bigr\|_F^2
+
+    Symbols:
+        f (hidden): The encoder, without noise.
+        λ (weight): The weight of the squared derivative, in nats.
 
     Arguments:
         spec: The shape and support of the data.

@@ -28,12 +28,22 @@ def vae(
 ) -> Specification:
     r"""The variational autoencoder: Gaussian posterior, standard normal prior, ELBO.
 
-    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
-              - \mathrm{KL}(q(z \mid x) \| p(z))
-
     Use it first: it is the simplest variant, and the baseline of the others.
 
     Limits: the posterior factorizes over dimensions, and the prior is fixed.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: q(z \mid x) = \mathcal N(\mu(x), \mathrm{diag}(\sigma^2(x)))
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        μ, σ (hidden): The mean and the standard deviation that the encoder gives for x.
 
     Arguments:
         spec: The shape and support of the data.
@@ -71,13 +81,21 @@ def beta_vae(
 ) -> Specification:
     r"""The VAE with a weight on its KL.
 
-    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \beta\, \mathrm{KL}(q \| p)
-
     Use β > 1 for latent dimensions that describe one factor each, at the cost of the
     reconstruction, and β < 1 for sharper reconstructions, at the cost of samples. Use it with care
     in comparisons: evaluation always reports β = 1.
 
     Limits: for β < 1 the objective is not a lower bound of log p(x).
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \beta\, \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        β (beta): The weight of the KL; 1 for the VAE.
 
     Arguments:
         spec: The shape and support of the data.
@@ -120,13 +138,17 @@ def conv_vae(
 ) -> Specification:
     r"""The VAE with convolutional networks, for images.
 
-    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
-              - \mathrm{KL}(q(z \mid x) \| p(z))
-
     The encoder has strided 3 × 3 convolutions, the decoder transposed ones, for images of any size.
     Use it for images, above all larger ones.
 
     Limits: images only; pixels are independent given z.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
 
     Arguments:
         spec: The shape and support of the data.
@@ -155,12 +177,19 @@ def iwae(
 ) -> Specification:
     r"""The VAE trained with the importance-weighted bound of K draws.
 
-    .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
-              \Bigl[\log \frac1K \sum_k \frac{p(x, z_k)}{q(z_k \mid x)}\Bigr]
-
     Use it for a better likelihood from the same networks.
 
     Limits: a step costs up to K times as much; the noise of the encoder's gradient grows with K.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
+                  \Bigl[\log \frac1K \sum_k \frac{p(x, z_k)}{q(z_k \mid x)}\Bigr]
+
+    Symbols:
+        K (n_importance): The number of draws of z for each x; with one draw the bound is the ELBO.
 
     Arguments:
         spec: The shape and support of the data.
@@ -181,13 +210,24 @@ def dreg(
 ) -> Specification:
     r"""The importance-weighted VAE with doubly reparameterized gradients for the encoder.
 
-    .. math:: \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
-              \frac{\partial \log w_k}{\partial z_k}
-              \frac{\partial z_k}{\partial \phi}\Bigr]
-
     Use it instead of ``iwae`` for K of ten or more: the same bound with a gradient of less noise.
 
     Limits: the encoder runs twice in each step; the posterior has to be reparameterized.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L_K = \mathbb E_{z_1 \dots z_K \sim q}
+                  \Bigl[\log \frac1K \sum_k w_k\Bigr], \qquad
+                  \nabla_\phi \mathcal L_K = \mathbb E \Bigl[\sum_k \tilde w_k^2\,
+                  \frac{\partial \log w_k}{\partial z_k}
+                  \frac{\partial z_k}{\partial \phi}\Bigr]
+
+    Symbols:
+        K (n_importance): The number of draws of z for each x.
+        w_k: The weight p(x, z_k) / q(z_k | x) of draw k; with a tilde divided by the sum of all.
+        φ (hidden): The parameters of the encoder.
 
     Arguments:
         spec: The shape and support of the data.

@@ -38,9 +38,6 @@ def cluster_vae(
 ) -> Specification:
     r"""The VAE with a mixture of Gaussians as prior, for clustering without labels (VaDE).
 
-    .. math:: p(y) = \pi_y, \quad p(z \mid y) = \mathcal N(\mu_y, \mathrm{diag}(\sigma_y^2)), \quad
-              q(y \mid x) = p(y \mid z)
-
     The model is trained as an autoencoder first. Then a mixture of Gaussians is fitted to its codes
     and becomes the prior, and the bound of Jiang et al. (VaDE) is trained. With jitter the encoder
     gets randomly rotated, shifted and deformed images in training, so that codes depend on shape
@@ -50,6 +47,23 @@ def cluster_vae(
 
     Limits: the number of clusters has to be known; clusters that the fit merges stay merged, and
     clusters need not be classes. With jitter samples are smooth.
+
+    Generative process:
+        .. math:: y \sim \pi, \quad z \sim \mathcal N(\mu_y, \mathrm{diag}(\sigma_y^2)), \qquad
+                  x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: q(y \mid x) = p(y \mid z), \qquad z \sim q(z \mid x)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \sum_k q(k \mid x)\, \mathrm{KL}(q(z \mid x) \| p(z \mid k))
+                  - \mathrm{KL}(q(y \mid x) \| p(y))
+
+    Symbols:
+        y (n_clusters): The cluster, one of so many.
+        π: The probabilities of the clusters.
+        μ_y, σ_y: The mean and the standard deviation of cluster y.
 
     Arguments:
         spec: The shape and support of the data.

@@ -32,15 +32,27 @@ def hierarchical_vae(
 ) -> Specification:
     r"""The VAE with a Markov chain of latent layers and a bottom-up posterior.
 
-    .. math:: p(x, z) = p(x \mid z_1) \prod_{l < L} p(z_l \mid z_{l+1})\, p(z_L), \qquad
-              q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
-
     Use it for the two-layer networks of the paper, whose sizes are the defaults: with
     activation='tanh', objective='iwae' and n_importance=50 it is their importance-weighted
     autoencoder.
 
     Limits: the upper layers depend on x through draws of the lower ones only, and can collapse to
     the prior; the KL is estimated from draws, as a whole and not layer by layer.
+
+    Generative process:
+        .. math:: z_L \sim \mathcal N(0, I), \quad z_l \sim p(z_l \mid z_{l+1}), \qquad
+                  x \sim p(x \mid z_1)
+
+    Posterior:
+        .. math:: q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        z_l (latent_dims): The latent variables of layer l, from the one next to the data upwards.
+        L: The number of layers.
 
     Arguments:
         spec: The shape and support of the data.
@@ -77,9 +89,6 @@ def ladder_vae(
 ) -> Specification:
     r"""The VAE with several latent layers and a top-down posterior (ladder VAE).
 
-    .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
-              q(z \mid x) = q(z_L \mid x) \prod_{l < L} q(z_l \mid z_{l+1 \dots L}, x)
-
     In every layer q is the normalized product of the prior's Gaussian and one from the data. The KL
     of each layer is logged by its name.
 
@@ -88,6 +97,21 @@ def ladder_vae(
 
     Limits: an upper layer can collapse to the prior (its KL is near 0); warm up the KL (kl_warmup)
     or use free bits (free_bits).
+
+    Generative process:
+        .. math:: z_L \sim \mathcal N(0, I), \quad
+                  z_l \sim p(z_l \mid z_{l+1 \dots L}), \qquad x \sim p(x \mid z_1, \dots, z_L)
+
+    Posterior:
+        .. math:: q(z \mid x) = q(z_L \mid x) \prod_{l < L} q(z_l \mid z_{l+1 \dots L}, x)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        z_l (latent_dims): The latent variables of layer l, from the one next to the data upwards.
+        L: The number of layers.
 
     Arguments:
         spec: The shape and support of the data.
@@ -124,9 +148,6 @@ def conv_ladder_vae(
 ) -> Specification:
     r"""The VAE with several convolutional latent layers, each of half the size of the one below.
 
-    .. math:: p(z) = p(z_L) \prod_{l < L} p(z_l \mid z_{l+1 \dots L}), \qquad
-              q(z \mid x) = \prod_l q(z_l \mid x)
-
     The networks are convolutional. z₁ has half the height and width of the image and describes the
     details; the layers above it are its learned prior. Given x the layers are independent: a
     posterior that starts at the prior, as that of ``ladder-vae``, is slow to use a layer of
@@ -137,6 +158,21 @@ def conv_ladder_vae(
 
     Limits: images only, of at least 2 × 2 pixels for each layer; the range of a layer is that of
     its convolutions, so that samples from few layers lack large shapes.
+
+    Generative process:
+        .. math:: z_L \sim \mathcal N(0, I), \quad
+                  z_l \sim p(z_l \mid z_{l+1 \dots L}), \qquad x \sim p(x \mid z_1, \dots, z_L)
+
+    Posterior:
+        .. math:: q(z \mid x) = \prod_l q(z_l \mid x)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        z_l (maps): The latent maps of layer l, from the one next to the data upwards; their number.
+        L: The number of layers.
 
     Arguments:
         spec: The shape and support of the data.

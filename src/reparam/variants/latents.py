@@ -18,11 +18,24 @@ from reparam.variants.specification import Specification
 def full_covariance_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE whose posterior has a full covariance matrix.
 
-    .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
-
     Use it for few latent dimensions that are dependent given x, as in a linear model.
 
     Limits: n(n + 1)/2 numbers for n latent dimensions; one mode.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: q(z \mid x) = \mathcal N(\mu, L L^\top), \qquad z = \mu + L \varepsilon
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        μ: The mean that the encoder gives for x.
+        L: A lower triangular matrix that the encoder gives for x.
+        ε: Standard normal noise.
 
     Arguments:
         spec: The shape and support of the data.
@@ -50,14 +63,29 @@ def iaf_vae(
 ) -> Specification:
     r"""The VAE whose posterior is an inverse autoregressive flow of a Gaussian.
 
-    .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
-              \log q(z \mid x) = \log \mathcal N(\varepsilon; 0, I) - \sum_j \log \sigma_j
-              - \sum_t \log \Bigl|\det \frac{\partial f_t}{\partial f_{t-1}}\Bigr|
-
     Use it where a diagonal posterior is too simple: for dependent dimensions and several modes.
 
     Limits: the density of a z that was not drawn from this posterior takes D passes; ``passes=2``
     (coupling layers) reduces them to two.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: z = f_T \circ \dots \circ f_1(\mu + \sigma \varepsilon; h), \qquad
+                  \log q(z \mid x) = \log \mathcal N(\varepsilon; 0, I) - \sum_j \log \sigma_j
+                  - \sum_t \log \Bigl|\det \frac{\partial f_t}{\partial f_{t-1}}\Bigr|
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        T (n_transforms): The number of transforms.
+        f_t (flow_width): An autoregressive transform, a network of this width.
+        h: Features of x, which every transform gets.
+        μ, σ: The mean and the standard deviation of the first Gaussian.
+        ε: Standard normal noise.
 
     Arguments:
         spec: The shape and support of the data.
@@ -93,14 +121,27 @@ def vmf_vae(
 ) -> Specification:
     r"""The VAE on the unit sphere: von Mises–Fisher posterior and uniform prior.
 
-    .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z), \qquad p(z) = 1 / |S^{D-1}|,
-              \quad \|z\| = 1
-
     Use it for few latent dimensions, where a Gaussian prior concentrates codes at the origin, and
     for data on a sphere. With a fixed κ the KL is a constant.
 
     Limits: one κ for all dimensions of a code; with about twenty or more coordinates a Gaussian is
     better.
+
+    Generative process:
+        .. math:: p(z) = 1 / |S^{D-1}|, \quad \|z\| = 1, \qquad x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: q(z \mid x) \propto \exp(\kappa(x)\, \mu(x)^\top z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        D (latent_dim): The number of coordinates of z.
+        κ (concentration): The concentration: the larger, the narrower is q.
+        μ: The mean direction, a vector of length one.
+        S: The unit sphere in D dimensions, and its area.
 
     Arguments:
         spec: The shape and support of the data.
@@ -142,14 +183,30 @@ def gumbel_vae(
 ) -> Specification:
     r"""The VAE with one-hot codes: N variables of K classes, relaxed in training.
 
-    .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau), \qquad
-              \mathrm{KL} = N \log K - \sum_n \mathrm H(\pi_n)
-
     Use it for discrete codes, such as categories, or compression to N log₂ K bits. Outside training
     codes are exactly one-hot, also in an evaluation.
 
     Limits: the relaxation biases the gradient at high temperatures, and the gradient is noisy at
     low ones.
+
+    Generative process:
+        .. math:: z_n \sim \mathrm{Categorical}(1/K), \quad n = 1, \dots, N, \qquad
+                  x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: z_n = \mathrm{softmax}((\log \pi_n + g) / \tau)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)] - \mathrm{KL}, \qquad
+                  \mathrm{KL} = N \log K - \sum_n \mathrm H(\pi_n)
+
+    Symbols:
+        N (n_variables): The number of discrete latent variables.
+        K (n_classes): The number of classes of each.
+        π_n: The probabilities of the classes of variable n, which the encoder gives for x.
+        g: Gumbel noise, which makes the softmax a draw.
+        τ (first_temperature): The temperature, which falls to ``last_temperature``.
+        H: The entropy.
 
     Arguments:
         spec: The shape and support of the data.
@@ -176,12 +233,21 @@ def vamp_vae(
 ) -> Specification:
     r"""The VAE whose prior is a mixture of the posteriors of learned pseudo-inputs.
 
-    .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
-
     Use it where the standard normal is too simple for the data: samples and likelihood improve, and
     fewer latent dimensions collapse. The pseudo-inputs start at training examples.
 
     Limits: every step encodes K more inputs; the KL is estimated from draws.
+
+    Generative process:
+        .. math:: z \sim p(z) = \frac1K \sum_k q(z \mid u_k), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        K (n_components): The number of pseudo-inputs.
+        u_k: A pseudo-input, a learned example.
 
     Arguments:
         spec: The shape and support of the data.
@@ -208,13 +274,21 @@ def flow_prior_vae(
 ) -> Specification:
     r"""The VAE whose prior is a masked autoregressive flow.
 
-    .. math:: \log p(z) = \log \mathcal N(f(z); 0, I)
-              + \log \Bigl|\det \frac{\partial f}{\partial z}\Bigr|
-
     Use it for the best likelihood of a model with one latent layer: the prior learns the mixture of
     all posteriors.
 
     Limits: a draw from the prior takes one pass for each latent dimension.
+
+    Generative process:
+        .. math:: z \sim p(z), \quad \log p(z) = \log \mathcal N(f(z); 0, I)
+                  + \log \Bigl|\det \frac{\partial f}{\partial z}\Bigr|, \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z))
+
+    Symbols:
+        f (n_transforms): The flow, so many masked autoregressive transforms after each other.
 
     Arguments:
         spec: The shape and support of the data.
@@ -239,14 +313,22 @@ def flow_prior_vae(
 def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE whose prior is a Gaussian for each label; encoder and decoder do not get the label.
 
-    .. math:: p(z \mid y) = \mathcal N(W \,\mathrm{onehot}(y), I), \qquad q(z \mid x), \quad
-              p(x \mid z)
-
     Use it to place the classes in the latent space, and to draw from one of them:
     run.sample(label=2).
 
     Limits: in two dimensions ten Gaussians of unit variance overlap, so that classes are confused;
     samples of ``cvae`` match the label more often.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(W \,\mathrm{onehot}(y), I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \mathrm{KL}(q(z \mid x) \| p(z \mid y))
+
+    Symbols:
+        y: The label of x.
+        W: A matrix whose columns are the means of the classes; it is learned.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -269,9 +351,6 @@ def class_prior_vae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) ->
 def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specification:
     r"""The VAE whose encoder and decoder get the label (conditional VAE).
 
-    .. math:: \log p(x \mid c) \ge \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
-              - \mathrm{KL}(q(z \mid x, c) \| p(z))
-
     The condition c is the one-hot label, unless the data are conditioned on covariates.
 
     Use it to generate examples of a class: run.sample(label=2). The code describes the rest, such
@@ -279,6 +358,16 @@ def cvae(spec: DataSpec, latent_dim: int = 20, **net: Unpack[Net]) -> Specificat
 
     Limits: every example needs a label; with many latent dimensions the decoder can read the class
     from z and ignore the label.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z, c)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x, c)}[\log p(x \mid z, c)]
+                  - \mathrm{KL}(q(z \mid x, c) \| p(z)) \le \log p(x \mid c)
+
+    Symbols:
+        c: The condition: the one-hot label, or the covariates.
 
     Arguments:
         spec: The shape and support of the data, with labels, or with a condition.

@@ -23,18 +23,30 @@ def not_miwae(
 ) -> Specification:
     r"""The importance-weighted VAE with a model of why values are missing.
 
-    .. math:: \mathcal L_K = \mathbb E\Bigl[\log \frac1K \sum_k
-              \frac{p(x_{\mathrm{obs}} \mid z_k)\, p(s \mid x_k)\, p(z_k)}
-              {q(z_k \mid x_{\mathrm{obs}})}\Bigr], \qquad
-              p(s_j = 0 \mid x) = \operatorname{sigmoid}(a_j + w_j y_j)
-
-    with the mask s, and y_j the standardized value of a quantity. Use it to fill in values that are
-    missing because of what they are, such as large ones. For data whose quantities lack no values
-    it is iwae.
+    Use it to fill in values that are missing because of what they are, such as large ones. For data
+    whose quantities lack no values it is iwae.
 
     Limits: whether values are missing at random cannot be seen in the data, so that the result
     depends on this model of the mask; classes are missing at random. Figures such as log p(x) are
     those of the observed values, without the mask.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \quad x \sim p(x \mid z), \qquad
+                  p(s_j = 0 \mid x) = \operatorname{sigmoid}(a_j + w_j y_j)
+
+    Objective:
+        .. math:: \mathcal L_K = \mathbb E\Bigl[\log \frac1K \sum_k
+                  \frac{p(x_{\mathrm{obs}} \mid z_k)\, p(s \mid x_k)\, p(z_k)}
+                  {q(z_k \mid x_{\mathrm{obs}})}\Bigr]
+
+    Symbols:
+        K (n_importance): The number of draws of z for each row.
+        s: The mask: 1 for a value that is observed, 0 for one that is missing.
+        a_j, w_j (masks): How the probability that column j lacks a value depends on the value; the
+            sign of w.
+        y_j: The standardized value of column j.
+        x_{obs}: The observed values of a row.
+        x_k: The row with its missing values drawn given z_k.
 
     Arguments:
         spec: The shape and support of the data.

@@ -42,11 +42,19 @@ def classifier(
 ) -> Specification:
     r"""A classifier, trained by maximum likelihood.
 
-    .. math:: p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
-
     Use it to classify where all examples have labels, and to evaluate samples of other models.
 
     Limits: no latent variable, and no model of p(x).
+
+    Generative process:
+        .. math:: y \sim p(y \mid x) = \mathrm{Categorical}(y; \mathrm{softmax}(f(x)))
+
+    Objective:
+        .. math:: \mathcal L = \log p(y \mid x)
+
+    Symbols:
+        y: The label of x.
+        f (hidden): The network.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -75,14 +83,23 @@ def directed(
 ) -> Specification:
     r"""A fully observed directed network of the label and of parts of the example.
 
-    .. math:: p(y, x) = p(y) \prod_{j=1}^M p(x_j \mid y, x_1, \dots, x_{j-1})
-
     The parts are consecutive entries of the flattened example, for images bands of rows. The
     log-likelihood is exact, and sampling is ancestral.
 
     Use it as a baseline: a likelihood without a bound, from networks of the same kind.
 
     Limits: the entries of a part are independent given the parts before it.
+
+    Generative process:
+        .. math:: p(y, x) = p(y) \prod_{j=1}^M p(x_j \mid y, x_1, \dots, x_{j-1})
+
+    Objective:
+        .. math:: \mathcal L = \log p(y, x)
+
+    Symbols:
+        y: The label of x.
+        M (n_parts): The number of parts of an example.
+        x_j: Part j: consecutive entries of the example.
 
     Arguments:
         spec: The shape and support of the data, with labels.

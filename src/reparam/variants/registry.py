@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reparam.objectives.recipe import Recipe
 from reparam.utils.registry import Registry
+from reparam.variants.description import Description, description_of
 from reparam.variants.networks import Net
 from reparam.variants.specification import Specification
 
@@ -35,6 +36,11 @@ class Variant:
     def summary(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.builder) or "").partition("\n")[0]
+
+    @property
+    def description(self) -> Description:
+        """Its use, its limits, its formulas and their symbols, as its docstring has them."""
+        return description_of(self.builder)
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:

@@ -28,14 +28,22 @@ def tc_vae(
 ) -> Specification:
     r"""The VAE with a weight on the total correlation of its latent dimensions (β-TC-VAE).
 
-    .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
-              \prod_j q(z_j)\Bigr)
-
     Use it for independent latent dimensions, at a lower cost to the reconstruction than
     ``beta-vae``.
 
     Limits: the total correlation is estimated from a batch, which should be large; independent
     dimensions need not be interpretable.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathrm{ELBO} - (\beta - 1)\, \mathrm{KL}\Bigl(q(z) \Big\|
+                  \prod_j q(z_j)\Bigr), \qquad q(z) = \mathbb E_x[q(z \mid x)]
+
+    Symbols:
+        β (beta): The weight of the total correlation; 1 for the VAE.
+        q(z): The aggregate posterior: the distribution of the codes of all examples.
 
     Arguments:
         spec: The shape and support of the data.
@@ -61,15 +69,24 @@ def factor_vae(
 ) -> Specification:
     r"""The VAE with a penalty on the total correlation, estimated by a discriminator.
 
-    .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
-              \log \frac{D(z)}{1 - D(z)}\Bigr]
-
     D learns to distinguish codes from codes whose dimensions were shuffled over the batch. Its
     logit estimates the total correlation.
 
     Use it in place of ``tc-vae`` where batches are too small for that estimate.
 
     Limits: the penalty is wrong while the discriminator learns more slowly than the encoder.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathrm{ELBO} - \gamma\, \mathbb E_{q(z)} \Bigl[
+                  \log \frac{D(z)}{1 - D(z)}\Bigr]
+
+    Symbols:
+        γ (gamma): The weight of the total correlation.
+        D (critic): The discriminator: the probability that z is a code and was not shuffled.
+        q(z): The aggregate posterior: the distribution of the codes of all examples.
 
     Arguments:
         spec: The shape and support of the data.
@@ -99,14 +116,24 @@ def info_vae(
 ) -> Specification:
     r"""The VAE with a maximum mean discrepancy between all codes and the prior (InfoVAE).
 
-    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)] - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z))
-              - \lambda\, \mathrm{MMD}^2(q(z), p(z))
-
     Use it for informative codes that can still be drawn from the prior. α here is 1 - α in the
     source.
 
     Limits: for α < 1 the objective is not a bound; the discrepancy is estimated from a batch, and
     with a large weight its noise dominates the gradient.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \alpha\, \mathrm{KL}(q(z \mid x) \| p(z)) - \lambda\, \mathrm{MMD}^2(q(z), p(z))
+
+    Symbols:
+        α (kl_weight): The weight of the KL.
+        λ (mmd_weight): The weight of the discrepancy, in nats.
+        q(z): The aggregate posterior: the distribution of the codes of all examples.
+        MMD: The maximum mean discrepancy between two distributions.
 
     Arguments:
         spec: The shape and support of the data.
@@ -128,13 +155,24 @@ def wae(
 ) -> Specification:
     r"""The Wasserstein autoencoder: deterministic codes whose distribution matches the prior.
 
-    .. math:: \mathcal L = \log p(x \mid f(x)) - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
-              q(z) = \mathbb E_x[\delta(z - f(x))]
-
     Use it for sharp reconstructions from a model that can generate.
 
     Limits: a deterministic code has no ELBO and no likelihood of x; with more latent dimensions
     than the data need, regions of the prior remain without codes.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \log p(x \mid z = f(x))
+                  - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad
+                  q(z) = \mathbb E_x[\delta(z - f(x))]
+
+    Symbols:
+        f (hidden): The encoder, without noise.
+        λ (mmd_weight): The weight of the discrepancy, in nats.
+        q(z): The distribution of the codes of all examples.
+        MMD: The maximum mean discrepancy between two distributions.
 
     Arguments:
         spec: The shape and support of the data.
@@ -156,12 +194,20 @@ def naive_vae(
 ) -> Specification:
     r"""The VAE with a penalty that resembles a KL and is none, for comparison.
 
-    .. math:: \mathcal L = \mathbb E_q[\log p(x \mid z)]
-              - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
-
     Use it to measure the effect of the KL: the same networks with the ELBO reach a better bound.
 
     Limits: it bounds no likelihood; its weight has to be tuned.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x \sim p(x \mid z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+                  - \lambda \bigl(\|\mu\|^2 + \|\log \sigma^2\|^2\bigr)
+
+    Symbols:
+        λ (weight): The weight of the penalty.
+        μ, σ: The mean and the standard deviation that the encoder gives for x.
 
     Arguments:
         spec: The shape and support of the data.

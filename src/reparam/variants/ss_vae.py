@@ -59,9 +59,6 @@ def ss_vae(
 ) -> Specification:
     r"""The semi-supervised VAE (M2), in which an unknown label is a latent variable.
 
-    .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
-              q(y, z \mid x) = q(y \mid x)\, q(z \mid x, y)
-
     Use it where few examples have labels; ``labels_per_class`` keeps few of them. Evaluation treats
     every label as unknown, and reports the accuracy of q(y | x).
 
@@ -70,6 +67,27 @@ def ss_vae(
 
     Limits: a step decodes an example once for each class; classes are assumed to be equally likely;
     the source has no jitter.
+
+    Generative process:
+        .. math:: y \sim \mathrm{Categorical}(1/K), \quad z \sim \mathcal N(0, I), \qquad
+                  x \sim p(x \mid y, z)
+
+    Posterior:
+        .. math:: q(y, z \mid x) = q(y \mid x)\, q(z \mid x, y)
+
+    Objective:
+        .. math:: \mathcal L(x, y) &= \mathbb E_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
+                  - \mathrm{KL}(q(z \mid x, y) \| p(z)) \\
+                  \mathcal U(x) &= \sum_y q(y \mid x)\, \mathcal L(x, y) + \mathrm H(q(y \mid x)) \\
+                  \mathcal J &= \overline{\mathcal L \text{ or } \mathcal U}
+                  + \alpha\, \overline{\log q(y \mid x)}
+
+    Symbols:
+        y: The label, one of K classes.
+        α (alpha): The weight of the classification of labeled examples.
+        𝒰: The bound of an example without a label.
+        𝒥: The objective: the mean over a batch, and that over its labeled examples.
+        H: The entropy.
 
     Arguments:
         spec: The shape and support of the data, with labels.
@@ -109,15 +127,30 @@ def ss_vae_stacked(
 ) -> Specification:
     r"""The semi-supervised VAE on the features of another VAE (M1 + M2).
 
-    .. math:: p(x, h, y, z) = p(y)\, p(z)\, p(h \mid y, z)\, p(x \mid h), \qquad
-              q(h, y, z \mid x) = q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
-
     Use it in place of ``ss-vae`` where a class has many shapes. M1 learns features h of all
     examples, M2 learns from draws of h, without a gradient to M1. In training M1's encoder gets
     deformed images, and its KL has a small weight, so that the features keep the shapes.
 
     Limits: M2 cannot use what the features lack; evaluation reports the bound of the whole model,
     which is not what was trained; the source has no jitter, and a weight of 1 on M1's KL.
+
+    Generative process:
+        .. math:: y \sim \mathrm{Categorical}(1/K), \quad z \sim \mathcal N(0, I), \quad
+                  h \sim p(h \mid y, z), \qquad x \sim p(x \mid h)
+
+    Posterior:
+        .. math:: q(h, y, z \mid x) = q(h \mid x)\, q(y \mid h)\, q(z \mid h, y)
+
+    Objective:
+        .. math:: \mathcal J = \overline{\mathbb E_{q(h \mid x)}[\log p(x \mid h)]
+                  - \beta\, \mathrm{KL}(q(h \mid x) \| \mathcal N(0, I))} + \mathcal J_{M2}(h, y)
+
+    Symbols:
+        h (feature_dim): The features of x, the latent variables of M1; the number of their
+            dimensions.
+        β (beta): The weight of M1's KL.
+        y: The label, one of K classes.
+        𝒥_{M2} (alpha): The objective of ``ss-vae`` for h in place of x, with its weight α.
 
     Arguments:
         spec: The shape and support of the data, with labels.

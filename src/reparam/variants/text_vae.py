@@ -45,15 +45,24 @@ def text_vae(
 ) -> Specification:
     r"""The VAE of text with an autoregressive decoder.
 
-    .. math:: \mathcal L = \mathbb E_{q(z \mid x)}\Bigl[\sum_t \log p(x_t \mid x_{<t}, z)\Bigr]
-              - \mathrm{KL}(q(z \mid x) \| p(z))
-
     An autoregressive decoder can ignore z. Dropout of its input tokens, free bits and a warm-up of
     the KL (kl_warmup) prevent that.
 
     Use it for short texts of one kind, to generate them and to interpolate between them.
 
     Limits: windows of one length; z describes the content coarsely.
+
+    Generative process:
+        .. math:: z \sim \mathcal N(0, I), \qquad x_t \sim p(x_t \mid x_{<t}, z)
+
+    Objective:
+        .. math:: \mathcal L = \mathbb E_{q(z \mid x)}\Bigl[\sum_t \log p(x_t \mid x_{<t}, z)\Bigr]
+                  - \sum_j \max(\mathrm{KL}_j, \lambda)
+
+    Symbols:
+        x_t: Token t of a text; x_{<t} are the tokens before it.
+        KL_j: The mean KL of latent dimension j.
+        λ (free_bits): The nats of KL that cost nothing, for each latent dimension.
 
     Arguments:
         spec: The shape and support of the data, which must be sequences of tokens.

@@ -36,10 +36,6 @@ def vq_vae(
 ) -> Specification:
     r"""The VAE with discrete codes from a learned codebook, and an autoregressive prior over them.
 
-    .. math:: \mathcal L = \log p(x \mid z) + \sum_{i=1}^P \log p(k_i \mid k_{<i})
-              - \beta \sum_i \|v_i - \mathrm{sg}[e_{k_i}]\|^2, \qquad
-              k_i = \arg\min_k \|v_i - e_k\|
-
     Convolutions reduce an image to a small map with a code at each place: 4 × 4 codes for 28 × 28
     pixels. Two layers, channels=(32, 64), give 7 × 7 codes, which are more informative and harder
     to sample. Codes are moving averages of the encoder's vectors. The prior, a small causal
@@ -49,6 +45,25 @@ def vq_vae(
     Use it to represent images by few symbols, for compression or for a sequence model.
 
     Limits: images only; the posterior is a point mass, so that more draws do not tighten the bound.
+
+    Generative process:
+        .. math:: k_i \sim p(k_i \mid k_{<i}), \quad z = (e_{k_1}, \dots, e_{k_P}), \qquad
+                  x \sim p(x \mid z)
+
+    Posterior:
+        .. math:: k_i = \arg\min_k \|v_i - e_k\|
+
+    Objective:
+        .. math:: \mathcal L = \log p(x \mid z) + \sum_{i=1}^P \log p(k_i \mid k_{<i})
+                  - \beta \sum_i \|v_i - \mathrm{sg}[e_{k_i}]\|^2
+
+    Symbols:
+        k_i (n_codes): The index of the code at place i, one of so many.
+        e_k (code_dim): Code k of the codebook; the number of its dimensions.
+        P (channels): The number of places; every layer of the encoder halves the image.
+        v_i: The vector that the encoder gives at place i.
+        β (commitment): The weight of the distance between the vectors and their codes.
+        sg: Stop gradient: e is a constant in this term.
 
     Arguments:
         spec: The shape and support of the data.
