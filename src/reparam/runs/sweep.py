@@ -25,6 +25,7 @@ from reparam.runs.options import DataOptions
 from reparam.spec import DataSpec
 from reparam.training.events import Event
 from reparam.training.options import MachineOptions, TrainingOptions
+from reparam.utils.extras import imported
 from reparam.utils.files import as_path
 from reparam.variants import get
 
@@ -109,7 +110,7 @@ def sweep(
         >>> [trial.state for trial in found], found[0].score >= found[1].score
         (['complete', 'complete'], True)
     """
-    optuna = _optuna()
+    optuna = imported("optuna", "sweep", "a sweep")
     if n_trials < 1:
         raise OptionError(f"n_trials={n_trials}: give at least 1")
     choices = checked_space(space, variant)
@@ -394,16 +395,3 @@ def _with_held_out(data: Any, seed: int) -> Dataset:
     if not isinstance(data, Dataset):
         raise DataError("a sweep holds out examples, which a stream cannot: give a data set")
     return data if "validation" in data.splits else data.with_validation(0.1, seed)
-
-
-def _optuna() -> Any:
-    """Return the module of Optuna.
-
-    Raises:
-        RunError: It is not installed.
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise RunError("a sweep needs Optuna: pip install 'reparam[sweep]'") from error
-    return optuna

@@ -19,6 +19,7 @@ from reparam.data.sources.array import TEST_SHARE, with_test
 from reparam.errors import DataError, unknown
 from reparam.spec import Support
 from reparam.utils.arguments import numbers
+from reparam.utils.extras import imported
 from reparam.utils.files import as_path, reason, stored_path
 from reparam.utils.memory import require_memory
 
@@ -58,12 +59,7 @@ def read_cells(
         OptionError: A layer or a column that does not exist.
     """
     file = as_path(path)
-    try:
-        import anndata
-    except ImportError as error:
-        raise DataError(
-            f"{file} is a file of AnnData, which needs anndata: pip install 'reparam[anndata]'"
-        ) from error
+    anndata = imported("anndata", "anndata", f"{file} is a file of AnnData, which", DataError)
     try:
         with warnings.catch_warnings():
             # Genes of one name are numbered below; old files are read with a remark of anndata.
