@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reparam.errors import RunError, WriteError, unknown
 from reparam.evaluation.trained import TrainedRun
@@ -142,26 +143,30 @@ def difference_of(program: Program) -> dict[str, float]:
     A value that is not a number in one of both counts as infinitely far.
     """
     graph, start = program.graph, 0
-    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in graph.outputs.tensors}
+    expected: dict[str, list[NDArray[Any]]] = {name: [] for name in graph.outputs.tensors}
     for size in BATCHES:
         inputs = {name: value[start : start + size] for name, value in graph.inputs.items()}
-        found, expected = program.run(inputs), graph.module(**inputs)
-        for name, value in expected.items():
-            pairs.setdefault(name, []).append((found[name], value.numpy()))
         start += size
-    differences = {}
-    for name, parts in pairs.items():
-        found, expected = (
-            np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True)
+        for name, value in program.run(inputs).items():
+            found[name].append(value)
+        for name, value in graph.module(**inputs).items():
+            expected[name].append(value.numpy())
+    one = torch.ones(())
+    return {
+        name: _largest(
+            np.concatenate(found[name]),
+            np.concatenate(expected[name]),
+            graph.outputs.units.get(name, one).numpy(),
         )
-        unit = graph.outputs.units.get(name)
-        differences[name] = _largest(found, expected, 1.0 if unit is None else unit.numpy())
-    return differences
+        for name in found
+    }
 
 
-def _largest(found: Any, expected: Any, unit: Any) -> float:
+def _largest(found: NDArray[Any], expected: NDArray[Any], unit: NDArray[Any]) -> float:
     if found.shape != expected.shape:
         return np.inf
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
     # Equal infinite values differ by nothing.
     away = np.where(found == expected, 0.0, np.abs(found - expected))
     size = np.maximum(unit, np.abs(np.where(np.isfinite(expected), expected, 0.0)).max(0))

@@ -20,7 +20,7 @@ from reparam.batch import weights_type
 from reparam.distributions import Autoregressive, Chain, Flow, base_distribution, mean_or_mode
 from reparam.distributions.chain import Reordered
 from reparam.errors import SupportError
-from reparam.export.noise import Fresh, Given, Noise, drawn, drawn_in_turn
+from reparam.export.noise import Fresh, Given, Noise, drawn, drawn_in_turn, joined
 from reparam.export.parameters import Parameters, parameters_of, unit_of_mean
 from reparam.models.directed import DirectedModel
 from reparam.models.latent import LatentModel, as_latent, is_latent
@@ -173,11 +173,12 @@ class Conditionals(nn.Module):
 
     def outputs(self, x: Tensor, y: Tensor | None) -> Outputs:
         """Return the outputs, each after the name of its variable."""
-        values, groups = self.model.variables(x, y), {}
+        values = self.model.variables(x, y)
+        groups: dict[str, Parameters] = {}
         for name in self.model.parents:
             p = self.model.distribution(name, values)
             p = p if p.batch_shape else p.expand(x.shape[:1])
-            groups |= {_joined(name, group): found for group, found in parameters_of(p).items()}
+            groups |= {joined(name, group): found for group, found in parameters_of(p).items()}
         return _of_groups(groups)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -297,8 +298,8 @@ def _of_posterior(q: Distribution, noise: Noise) -> Outputs:
     if isinstance(single, Chain | Reordered):
         z, given = drawn_in_turn(single, noise)
         groups = {
-            _joined(name, group): found
-            for name, (p, _) in given.items()
+            joined(name, group): found
+            for name, p in given.items()
             for group, found in parameters_of(p).items()
         }
         return _of_groups(groups, {"z": z})
@@ -315,10 +316,11 @@ def _of_groups(
     groups: Mapping[str, Parameters], others: Mapping[str, Tensor] | None = None
 ) -> Outputs:
     """Return the parameters of all groups as outputs, after others."""
-    tensors, units = dict(others or {}), {}
+    tensors: dict[str, Tensor] = dict(others or {})
+    units: dict[str, Tensor] = {}
     for group, found in groups.items():
-        tensors |= {_joined(group, name): value for name, value in found.tensors.items()}
-        units |= {_joined(group, name): value for name, value in found.units.items()}
+        tensors |= {joined(group, name): value for name, value in found.tensors.items()}
+        units |= {joined(group, name): value for name, value in found.units.items()}
     return Outputs(tensors, groups, units)
 
 
@@ -326,7 +328,3 @@ def _with_mean(p: Distribution, found: Outputs) -> Outputs:
     """Return outputs with the mean of a distribution, or its mode where the mean is no value."""
     tensors = {**found.tensors, "mean": mean_or_mode(p)}
     return Outputs(tensors, found.groups, {**found.units, "mean": unit_of_mean(p)})
-
-
-def _joined(group: str, name: str) -> str:
-    return f"{group}_{name}" if group and name else group or name

@@ -204,34 +204,37 @@ def drawn(p: Distribution, noise: Noise) -> Tensor:
     )
 
 
-def drawn_in_turn(
-    p: Chain | Reordered, noise: Noise
-) -> tuple[Tensor, dict[str, tuple[Distribution, Tensor]]]:
-    """Return a draw of a chain, and the distribution and the value of every group.
+def drawn_in_turn(p: Distribution, noise: Noise) -> tuple[Tensor, dict[str, Distribution]]:
+    """Return a draw of a chain, and the distribution of every group given the values before it.
 
     Arguments:
-        p: The chain, with batch shape (B,) or ().
+        p: The chain, with batch shape (B,) or (); any other distribution is a group without a name.
         noise: The noise.
 
     Returns:
-        The draw, with shape (B, D), and by the name of the group its distribution given the values
-        before it. The groups of a chain inside are named after both.
+        The draw, with shape (B, D), and the distributions by the names of the groups. The groups of
+        a chain inside another are named after both.
     """
     if isinstance(p, Reordered):
         z, given = drawn_in_turn(p.base, noise)
         return z[..., p.index], given
-    given = {}
-    z = noise.empty()
+    if not isinstance(p, Chain):
+        return drawn(p, noise), {"": p}
+    z, given = noise.empty(), {}
     for name, factor in p.factors.items():
-        single = factor(z)
-        if isinstance(single, Chain | Reordered):
-            value, inner = drawn_in_turn(single, noise)
-            given |= {f"{name}_{own}": pair for own, pair in inner.items()}
-        else:
-            value = drawn(single, noise)
-            given[name] = (single, value)
+        value, inner = drawn_in_turn(factor(z), noise)
+        given |= {joined(name, own): single for own, single in inner.items()}
         z = torch.cat([z, value], -1)
     return z, given
+
+
+def joined(group: str, name: str) -> str:
+    """Return the name of an output of a group.
+
+    >>> joined("z1", "loc"), joined("", "loc"), joined("z1", "")
+    ('z1_loc', 'loc', 'z1')
+    """
+    return "_".join(part for part in (group, name) if part)
 
 
 def chosen(logits: Tensor, uniform: Tensor) -> Tensor:

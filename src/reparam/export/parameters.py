@@ -173,9 +173,8 @@ def _of_columns(row: MixedRow) -> Iterator[tuple[str, Parameters]]:
     for places, part in row.parts:
         single = base_distribution(part)
         found = _of_entries(single)
-        is_class = isinstance(single, Categorical)
-        group = f"classes_{single.logits.shape[-1]}" if is_class else "quantities"
-        yield group, _at(found, places)
+        n_classes = single.logits.shape[-1] if isinstance(single, Categorical) else 0
+        yield f"classes_{n_classes}" if n_classes else "quantities", _at(found, places)
     if row.missing_logits is not None:
         flags = {"logits": row.missing_logits}
         draw = "value = nan instead where uniform < sigmoid(logits)"

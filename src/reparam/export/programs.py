@@ -127,6 +127,7 @@ def onnx_program(graph: Graph, metadata: Callable[[Graph], Mapping[str, str]]) -
                 output_names=outputs,
                 opset_version=OPSET,
                 dynamo=True,
+                custom_translation_table=_translations(),
                 external_data=False,
                 verbose=False,
             )
@@ -147,6 +148,24 @@ def onnx_program(graph: Graph, metadata: Callable[[Graph], Mapping[str, str]]) -
     return Program(graph, content, run)
 
 
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Return operations of torch in those of ONNX, where torch has no translation of its own."""
+    from onnxscript import opset18 as op
+
+    def hypot(a: Any, b: Any) -> Any:
+        return op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
+
+    def distances(a: Any, b: Any, p: float, compute_mode: int | None = None) -> Any:
+        if p != 2.0:
+            raise SupportError(f"distances with p={p}: only those with p=2 are known in ONNX")
+        first, second = op.Constant(value_ints=[-2]), op.Constant(value_ints=[-3])
+        away = op.Sub(op.Unsqueeze(a, first), op.Unsqueeze(b, second))
+        return op.ReduceL2(away, op.Constant(value_ints=[-1]), keepdims=0)
+
+    aten = torch.ops.aten
+    return {aten.hypot.default: hypot, aten._cdist_forward.default: distances}
+
+
 def _some(graph: Graph) -> dict[str, Tensor]:
     return {name: value[:_N_TRACED] for name, value in graph.inputs.items()}
 
@@ -161,7 +180,10 @@ def _program(graph: Graph) -> ExportedProgram:
 
 
 def _refused(graph: Graph, error: Exception) -> SupportError:
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    last: BaseException = error
+    while last.__cause__ is not None:  # what torch says first is how to report it
+        last = last.__cause__
+    first = next((line for line in str(last).splitlines() if line.strip()), type(last).__name__)
     return SupportError(
         f"the {graph.name} of this model cannot be exported, because torch says: {first.strip()}"
     )
@@ -225,7 +247,9 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     with warnings.catch_warnings():
-        # torch's own trees, as they are copied.
+        # torch's own list of the weights of a recurrent network, and its own trees in a copy.
+        weights = r"The tensor attributes? self\.[\w.]*\._flat_weights\[0\]"
+        warnings.filterwarnings("ignore", weights, UserWarning)
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         logger.setLevel(logging.ERROR)  # torchvision is not needed
         try:
