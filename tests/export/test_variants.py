@@ -1,4 +1,4 @@
-"""Every registered variant as files of ONNX, run by onnxruntime and compared with its own methods."""
+"""Every registered variant as files of ONNX, run by onnxruntime and compared with its methods."""
 
 import json
 from pathlib import Path
@@ -50,9 +50,7 @@ OWN: dict[str, dict[str, Any]] = {
 FAST = ("vae", "cvae", "hierarchical-vae", "gumbel-vae", "text-vae", "classifier")
 """The variants of the fast suite, each of another kind of graph."""
 
-VARIANTS = [
-    pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in names()
-]
+VARIANTS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in names()]
 
 
 def small_run(name: str, **options: Any) -> rp.Run:

@@ -247,14 +247,15 @@ def _latent_graphs(model: LatentModel, spec: DataSpec) -> list[Graph]:
 
 def _conditionals(model: DirectedModel, spec: DataSpec) -> Graph:
     dtype, n = _dtype(model), N_EXAMPLES
-    x = torch.rand(n, *spec.shape)
-    x = _as_given(x.round() if spec.support == "binary" else x, spec, dtype)
-    inputs = {"x": x}
+    # A model of x draws it; of a classifier x is any input.
+    drawn_x = model.assemble(model.sample(n), spec.shape) if model.columns else None
+    x = torch.rand(n, *spec.shape).round() if drawn_x is None else drawn_x
+    inputs = {"x": _as_given(x, spec, dtype)}
     if any("y" in parents for parents in model.parents.values()):
         inputs["y"] = torch.randint(spec.n_classes or 1, (n,))
     module = Conditionals(model)
     variables = ", ".join(name for name in model.parents)
-    outputs = module.outputs(x, inputs.get("y"))
+    outputs = module.outputs(inputs["x"], inputs.get("y"))
     # The conditionals are all those of p(variables); what is given is not modeled.
     given = [name for name in ("x", "y") if name not in model.parents and name in inputs]
     given = given if not model.columns else []

@@ -23,6 +23,7 @@ from torch.export.graph_signature import InputKind
 from reparam.errors import SupportError
 from reparam.export.graphs import Graph
 from reparam.utils.extras import imported
+from reparam.version import __version__
 
 OPSET = 18
 """The version of the operators of ONNX: the oldest that torch writes, which most runtimes have."""
@@ -135,6 +136,7 @@ def onnx_program(graph: Graph, metadata: Callable[[Graph], Mapping[str, str]]) -
         raise _refused(graph, error) from error
     model: Any = made.model  # type: ignore[union-attr]
     _forget_places(model)
+    model.producer_name, model.producer_version = "reparam", __version__
     model.metadata_props.update(metadata(graph))
     content = made.model_proto.SerializeToString(deterministic=True)  # type: ignore[union-attr]
     options = runtime.SessionOptions()
