@@ -110,7 +110,12 @@ def test_a_chain_is_drawn_in_turn() -> None:
     require(chain, torch.zeros(2), covariance, atol=0.08)
     turned = Reordered(chain, torch.tensor([1, 0]))
     require(turned, torch.zeros(2), covariance.flip(0, 1), atol=0.08)
-    outer = Chain({"c": first, "d": lambda z: chain.expand(z.shape[:-1])}, [1, 2])
+
+    def inner(z: Tensor) -> Distribution:
+        groups = {"a": first.expand(z.shape[:-1]), "b": chain.factors["b"]}
+        return Chain(groups, [1, 1])
+
+    outer = Chain({"c": first, "d": inner}, [1, 2])
     z, given = drawn_in_turn(outer, Fresh(7))
     assert z.shape == (7, 3)
     assert list(given) == ["c", "d_a", "d_b"]

@@ -167,10 +167,10 @@ def _largest(found: NDArray[Any], expected: NDArray[Any], unit: NDArray[Any]) ->
     if found.shape != expected.shape:
         return np.inf
     found, expected = found.astype(np.float64), expected.astype(np.float64)
-    # Equal infinite values differ by nothing.
-    away = np.where(found == expected, 0.0, np.abs(found - expected))
+    with np.errstate(invalid="ignore"):  # equal infinite values differ by nothing
+        away = np.where(found == expected, 0.0, np.abs(found - expected))
     size = np.maximum(unit, np.abs(np.where(np.isfinite(expected), expected, 0.0)).max(0))
-    return float(np.nan_to_num(away / size, nan=np.inf).max(initial=0.0))
+    return float(np.nan_to_num(away / size, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _written(

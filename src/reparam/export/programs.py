@@ -65,9 +65,8 @@ def traced(graph: Graph) -> tuple[Graph, ExportedProgram]:
         SupportError: A graph that cannot be traced.
     """
     program = _program(graph)
-    names = [spec.arg.name for spec in program.graph_signature.input_specs]
-    nodes = dict(zip(names, _placeholders(program), strict=True))
-    unused = {name for name in graph.inputs if not nodes[name].users}
+    needed = {node.name for node in _needed(program)}
+    unused = [name for name in graph.inputs if name not in needed]
     if unused:
         graph = graph.without(unused)
         program = _program(graph)
@@ -189,6 +188,17 @@ def _refused(graph: Graph, error: Exception) -> SupportError:
     return SupportError(
         f"the {graph.name} of this model cannot be exported, because torch says: {first.strip()}"
     )
+
+
+def _needed(program: ExportedProgram) -> set[torch.fx.Node]:
+    """Return the operations and inputs that the outputs depend on, and no mere checks."""
+    waiting = [node for node in program.graph.nodes if node.op == "output"]
+    found = set(waiting)
+    while waiting:
+        new = [node for node in waiting.pop().all_input_nodes if node not in found]
+        found.update(new)
+        waiting += new
+    return found
 
 
 def _placeholders(program: ExportedProgram) -> list[torch.fx.Node]:
