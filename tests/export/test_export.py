@@ -271,7 +271,7 @@ def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
 # The files themselves
 
 
-@pytest.mark.parametrize("to", ["torch", "onnx"])
+@pytest.mark.parametrize("to", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_files_are_the_same_again_and_have_no_places(to: Any, tmp_path: Path) -> None:
     run = small_run("vae")
     for folder in ("one", "two"):

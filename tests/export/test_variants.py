@@ -47,7 +47,7 @@ OWN: dict[str, dict[str, Any]] = {
     "vmf-vae": {"latent_dim": 3},
 }
 
-FAST = ("vae", "cvae", "hierarchical-vae", "gumbel-vae", "text-vae", "classifier")
+FAST = ("vae", "gumbel-vae", "classifier")
 """The variants of the fast suite, each of another kind of graph."""
 
 VARIANTS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in names()]

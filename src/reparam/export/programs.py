@@ -159,9 +159,9 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     def distances(a: Any, b: Any, p: float, compute_mode: int | None = None) -> Any:
         if p != 2.0:
             raise SupportError(f"distances with p={p}: only those with p=2 are known in ONNX")
-        first, second = op.Constant(value_ints=[-2]), op.Constant(value_ints=[-3])
-        away = op.Sub(op.Unsqueeze(a, first), op.Unsqueeze(b, second))
-        return op.ReduceL2(away, op.Constant(value_ints=[-1]), keepdims=0)
+        axes: list[Any] = [op.Constant(value_ints=[axis]) for axis in (-2, -3, -1)]
+        away = op.Sub(op.Unsqueeze(a, axes[0]), op.Unsqueeze(b, axes[1]))
+        return op.ReduceL2(away, axes[2], keepdims=0)
 
     aten = torch.ops.aten
     return {aten.hypot.default: hypot, aten._cdist_forward.default: distances}

@@ -175,7 +175,7 @@ class DirectedModel(nn.Module):
     def _as_input(self, name: str, value: Tensor) -> Tensor:
         """Return the value of a parent as a network's input: flat floats, or one-hot classes."""
         if value.is_floating_point():
-            return value.flatten(1)
+            return value.reshape(value.shape[0], -1)
         family = family_of(self.conditionals[name]) if name in self.parents else None
         if not isinstance(family, Categorical):
             raise OptionError(
