@@ -15,6 +15,9 @@ from reparam.distributions.autoregressive import Autoregressive
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.errors import OptionError, SupportError
 
+_FEW = 25
+"""The number of codes up to which distances are computed one by one, and not by a product."""
+
 
 class OneHotCodes(DeclaredDistribution):
     r"""N independent classes out of K, each a one-hot vector; the event has shape (N·K,).
@@ -141,7 +144,12 @@ def nearest_code(vectors: Tensor, codes: Tensor) -> Tensor:
         tensor([1, 0])
     """
     flat = vectors.reshape(-1, vectors.shape[-1])
-    return torch.cdist(flat, codes.to(flat)).argmin(-1).reshape(vectors.shape[:-1])
+    # By the number of codes alone: torch chooses by that of vectors too, so that a nearest code
+    # could depend on the batch.
+    mode = f"{'use' if len(codes) > _FEW else 'donot_use'}_mm_for_euclid_dist"
+    return (
+        torch.cdist(flat, codes.to(flat), compute_mode=mode).argmin(-1).reshape(vectors.shape[:-1])
+    )
 
 
 class CodeVectors(constraints.Constraint):

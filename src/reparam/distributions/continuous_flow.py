@@ -58,7 +58,10 @@ class ContinuousFlow(DeclaredDistribution):
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         r"""Draw z, with shape (\*sample_shape, \*, D)."""
         shape = self._extended_shape(torch.Size(sample_shape))
-        noise = torch.randn(shape, dtype=self.like.dtype, device=self.like.device)
+        return self.of_noise(torch.randn(shape, dtype=self.like.dtype, device=self.like.device))
+
+    def of_noise(self, noise: Tensor) -> Tensor:
+        r"""Return the z that standard normal noise moves to, with shape (\*, D)."""
         return self._moved(noise, 0.0, 1.0)[0]
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -105,17 +105,24 @@ class DirectedModel(nn.Module):
         Raises:
             DataError: The label is modeled, and some labels are unknown (-1).
         """
-        x = in_type_of(self, batch.x)
+        if batch.y is not None and "y" in self.parents and bool((batch.y < 0).any()):
+            raise DataError(
+                "some labels are not known (-1), and this model needs every label: leave these "
+                "examples out, or train ss-vae"
+            )
+        return self.variables(batch.x, batch.y)
+
+    def variables(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the values of all variables, without a look at the labels.
+
+        Arguments:
+            x: The examples, with shape (B, *shape).
+            y: Their labels, with shape (B,); None without labels.
+        """
+        x = in_type_of(self, x)
         flat = x.flatten(1)
         values = {name: flat[:, indices] for name, indices in self.columns.items()} | {"x": x}
-        if batch.y is not None:
-            if "y" in self.parents and bool((batch.y < 0).any()):
-                raise DataError(
-                    "some labels are not known (-1), and this model needs every label: leave these "
-                    "examples out, or train ss-vae"
-                )
-            values["y"] = batch.y
-        return values
+        return values if y is None else {**values, "y": y}
 
     def log_prob(self, values: Mapping[str, Tensor]) -> Tensor:
         """Return log p of the modeled variables given the others, in nats with shape (B,).
@@ -168,7 +175,7 @@ class DirectedModel(nn.Module):
     def _as_input(self, name: str, value: Tensor) -> Tensor:
         """Return the value of a parent as a network's input: flat floats, or one-hot classes."""
         if value.is_floating_point():
-            return value.reshape(len(value), -1)
+            return value.reshape(value.shape[0], -1)
         family = family_of(self.conditionals[name]) if name in self.parents else None
         if not isinstance(family, Categorical):
             raise OptionError(

@@ -56,7 +56,7 @@ class Diffusion(Prior):
 
     def forward(self, c: Tensor | None = None) -> ContinuousFlow:
         """Return p(z | c) for c with shape (B, C)."""
-        shape = (self.latent_dim,) if c is None else (len(c), self.latent_dim)
+        shape = (self.latent_dim,) if c is None else (c.shape[0], self.latent_dim)
         field = partial(self.velocity, shift=self.velocity.shift(c))
         like = self.velocity.first.weight.new_zeros(())
         return ContinuousFlow(field, like.expand(shape), self.n_steps)

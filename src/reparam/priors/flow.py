@@ -59,7 +59,7 @@ class Flow(Prior):
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c) for c with shape (B, C)."""
-        batch = (1,) if c is None else (len(c), 1)
+        batch = (1,) if c is None else (c.shape[0], 1)
         loc = self.noise.loc.repeat(batch)
         noise = diagonal_normal(loc, torch.ones_like(loc))
         return FlowDistribution(noise, self.transforms(c), inverted=True)

@@ -66,6 +66,7 @@ class RunFolder:
         self.model_file = self.path / "model.safetensors"
         self.evaluation_file = self.path / "evaluation.json"
         self.report_file = self.path / "report.html"
+        self.exports = self.path / "export"
         self.lock_file = self.path / "lock"
 
     @property

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Evaluation
     from reparam.evaluation.conditionals import Imputation
     from reparam.evaluation.samples import Features
+    from reparam.export import Export, Format
     from reparam.report import Report
 
 
@@ -760,6 +761,37 @@ class Run:
 
         made = card(self, license=license, repository=repository, evaluation=evaluation)
         return made.save(folder)
+
+    def export(self, path: str | Path, to: "Format" = "onnx") -> "Export":
+        """Write the model as files that run without this library, such as ``encoder.onnx``.
+
+        The files are an encoder, a decoder and a sampler of the prior, and ``model.json``, which
+        describes their inputs and outputs. Each is compared with the model before it is written.
+
+        Arguments:
+            path: The folder; files of an earlier export are replaced.
+            to: ``onnx``, or ``torch`` for ``torch.export.load``.
+
+        Raises:
+            OptionError: Another format.
+            SupportError: A model that cannot be exported.
+            RunError: A file that differs from the model, a package that is not installed, or a file
+                that cannot be written. Nothing is left behind.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> from reparam import data, fit, variants
+            >>> digits = data.load("digits")
+            >>> run = fit(variants.vae, digits, epochs=1, progress=False)
+            >>> with TemporaryDirectory() as folder:
+            ...     exported = run.export(folder, to="torch")
+            >>> exported.difference < 1e-4
+            True
+        """
+        # Imported here: slow, and not needed for training.
+        from reparam.export import export
+
+        return export(self, path, to)
 
     def with_prior(
         self,

@@ -21,6 +21,7 @@ from reparam.errors import DataError, unknown
 from reparam.schema import Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, reason, stored_path
+from reparam.utils.optional import optional_module
 
 if TYPE_CHECKING:
     import datasets
@@ -72,8 +73,9 @@ def load_hub(
         seed: The seed of the choice of examples.
 
     Raises:
-        DataError: datasets is not installed, a data set that does not exist or cannot be reached,
-            images of several sizes, or a table that cannot be understood.
+        MissingPackageError: datasets is not installed.
+        DataError: A data set that does not exist or cannot be reached, images of several sizes, or
+            a table that cannot be understood.
         OptionError: A column that does not exist, or a fraction out of range.
     """
     if missing not in get_args(Missing):
@@ -109,15 +111,13 @@ def _downloaded(path: str) -> Parts:
     """Return the splits of a data set of the hub.
 
     Raises:
-        DataError: datasets is not installed, or a data set that cannot be loaded.
+        MissingPackageError: datasets is not installed.
+        DataError: A data set that cannot be loaded.
     """
     named = _NAME.fullmatch(path)
     if named is None:
         raise DataError(f"{path!r} is no name of a data set of the hub: give hf:OWNER/NAME")
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(f"{path} needs datasets: pip install 'reparam[datasets]'") from error
+    datasets = optional_module("datasets", "datasets", path)
     progress, level = datasets.is_progress_bar_enabled(), datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
