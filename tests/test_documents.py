@@ -1,22 +1,14 @@
-"""The documents beside the code: their versions, their code and their links are those of today."""
+"""The documents beside the code: their versions, counts and links are those of today."""
 
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from reparam.training.checkpoint import FORMAT
 from reparam.version import __version__
 from tests.support import ROOT
 from tests.test_architecture import FLOORS
-
-GUIDES = [
-    ROOT / "docs" / "policy.md",
-    ROOT / "SECURITY.md",
-    *(ROOT / "docs" / "how-to").glob("*.md"),
-]
 
 
 def test_the_citation_is_that_of_the_format_and_the_version() -> None:
@@ -44,14 +36,7 @@ def test_the_guide_of_contributors_counts_the_floors() -> None:
         assert f"has {words[len(FLOORS)]} floors" in (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
-def test_links_lead_somewhere(guide: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", guide.read_text(encoding="utf-8")):
-        assert (guide.parent / target).exists(), target
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
-def test_code_runs(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for block in re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL):
-        exec(re.sub(r"\b(epochs|n_samples)=\d+", r"\1=2", block), {})  # noqa: S102
+def test_links_of_the_security_policy_lead_somewhere() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.distributions import MixedRow
-from reparam.errors import OptionError, RunError, SupportError
+from reparam.errors import MissingPackageError, OptionError, RunError, SupportError
 from reparam.export import export, files, programs
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
@@ -160,7 +160,8 @@ def test_counts_have_the_masses_of_the_model(likelihood: str, tmp_path: Path) ->
 # Priors that were fitted, and networks of images
 
 
-@pytest.mark.parametrize("to", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["torch", "onnx"])
 @pytest.mark.parametrize("kind", ["flow", "mixture", "vamp", "diffusion"])
 def test_a_fitted_prior_is_drawn_from(kind: Any, to: Any, tmp_path: Path) -> None:
     digits = rp.data.load("digits")
@@ -240,7 +241,9 @@ def test_a_missing_package_is_named_with_the_extra(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(RunError, match=rf"needs {package}: pip install 'reparam\[export\]'"):
+    with pytest.raises(
+        MissingPackageError, match=rf"needs {package}: pip install 'reparam\[export\]'"
+    ):
         export(small_run("vae"), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -25,7 +25,7 @@ np.savez("found.npz", x=x, codes=codes, z=z, mean=p["mean"], images=images)
 
 @pytest.mark.slow
 def test_its_code_encodes_and_samples_as_the_run_does(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python no-run\n(.*?)```", PAGE, re.DOTALL)
     digits = rp.data.load("digits")
     run = rp.fit(rp.variants.vae, digits, latent_dim=4, steps=60, progress=False, early_stopping=0)
     run = run.with_prior("mixture", n_components=3, steps=5)

@@ -57,6 +57,7 @@ _ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_")
 _ATTRIBUTES: Mapping[str, Any] = {
     "n_features_in_": int,
     "offset_": float,
+    "latent_weight_": float,
     "_columns": tuple[str, ...],
     "_is_mixed": bool,
     "_backend": str | None,

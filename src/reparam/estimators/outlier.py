@@ -1,7 +1,7 @@
 """``VAEOutlier``: outlier scores of rows, and of each value in a row."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -168,9 +168,6 @@ class VAEOutlier(OutlierMixin, Estimator):
         if self.scoring == "auto":
             return "log_likelihood" if self.novelty else "combined"
         return self.scoring
-
-    def _attributes(self) -> dict[str, Any]:
-        return {**super()._attributes(), "latent_weight_": self.latent_weight_}
 
     @torch.no_grad()
     def explain(self, X: ArrayLike | Frame) -> NDArray[np.float64]:

@@ -79,8 +79,9 @@ def export(run: TrainedRun, path: str | Path, to: Format = "onnx") -> Export:
     Raises:
         OptionError: Another format.
         SupportError: A model that cannot be exported.
-        RunError: A file that differs from the model, a package that is not installed, or a file
-            that cannot be written. Nothing is left behind.
+        MissingPackageError: A package that is not installed.
+        RunError: A file that differs from the model, or a file that cannot be written. Nothing is
+            left behind.
 
     Example:
         >>> from tempfile import TemporaryDirectory

@@ -111,7 +111,7 @@ def onnx_program(graph: Graph, metadata: Callable[[Graph], Mapping[str, str]]) -
 
     Raises:
         SupportError: A graph that cannot be traced, or has an operation that ONNX lacks.
-        RunError: onnx, onnxscript or onnxruntime is not installed.
+        MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript"):
         optional_module(package, "export", "an export to ONNX")

@@ -775,8 +775,9 @@ class Run:
         Raises:
             OptionError: Another format.
             SupportError: A model that cannot be exported.
-            RunError: A file that differs from the model, a package that is not installed, or a file
-                that cannot be written. Nothing is left behind.
+            MissingPackageError: A package that is not installed.
+            RunError: A file that differs from the model, or that cannot be written. Nothing is left
+                behind.
 
         Example:
             >>> from tempfile import TemporaryDirectory
