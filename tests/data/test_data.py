@@ -332,7 +332,7 @@ def test_unknown_split_names_the_nearest() -> None:
 def test_registry_says_what_load_gives() -> None:
     assert set(rd.SOURCES) == {
         *("digits", "mnist", "fashion-mnist", "cifar10"),
-        *("text", "images", "table", "array", "anndata"),
+        *("text", "images", "table", "array", "anndata", "hub"),
     }
     entry, data = rd.SOURCES["digits"], rd.load("digits", validation=0)
     assert isinstance(entry, rd.ImageSet)

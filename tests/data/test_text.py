@@ -103,7 +103,7 @@ def test_bytes_hold_any_text() -> None:
         (b"x" * 999, {"window": 0}, "window=0"),
         (b"x" * 999, {"test_share": 1.0}, "test_share=1.0"),
         (b"x" * 999, {"binarize": "dynamic"}, "binarize='dynamic': .*and not of 'text'"),
-        (b"x" * 999, {"size": 8}, "size=8: an option of data 'images' and not of 'text'"),
+        (b"x" * 999, {"size": 8}, "size=8: an option of data 'images', 'hub' and not of 'text'"),
     ],
 )
 def test_bad_files_and_options_are_refused_in_a_sentence(

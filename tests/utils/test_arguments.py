@@ -127,6 +127,7 @@ GIVEN_TO: dict[str, dict[str, Any]] = {
     "VonMisesFisher": {"event_shape": (4,), "concentration": 2.0},
     "Gaussian": {"event_shape": (8,), "places": (2, 2), "scale": 0.5, "n_components": 1},
     "Mixture": {"n_components": 2},
+    "ImageHead": {"n_features": 4, "raw_shape": (2, 1, 5, 5)},
     "TakeLast": {"network": lambda: networks.MLP(2, 4)},
     "Stacked": {"start": 0.5},
     "MaximumLikelihood": {},

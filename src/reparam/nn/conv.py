@@ -210,6 +210,7 @@ class ChannelsFirst(nn.Module):
         return x.movedim(-1, -3)
 
 
+@numbers(channels=1)
 class BatchNorm(nn.Module):
     """Batch normalization of maps that also takes a single value of each channel.
 

@@ -113,6 +113,7 @@ def _weights(module: nn.Module, n: int) -> Tensor:
     return weight.unflatten(0, (-1, n))
 
 
+@numbers(n_features=1, raw_shape=1)
 class ImageHead(nn.Module):
     """A convolution from feature maps to raw parameters, with a bias for each of these.
 
