@@ -257,6 +257,15 @@ def test_a_label_as_condition_decides_what_is_written() -> None:
         assert (drawn == x[label]).all(-1).float().mean() > 0.8
 
 
+@pytest.mark.parametrize(("given", "found"), [(None, 1.0), (7.0, 7.0)])
+def test_the_gradient_of_text_is_clipped_more(
+    tmp_path: Path, given: float | None, found: float
+) -> None:
+    data = rp.data.load_text(write(tmp_path), window=12)
+    recipe = rp.variants.text_vae(data.spec, latent_dim=2, width=8)
+    assert quick_fit(recipe, data, epochs=1, clip_norm=given).config["clip_norm"] == found
+
+
 def test_free_bits_keep_the_code_in_use() -> None:
     x = torch.randint(4, (256, 8))
     data = rp.data.from_arrays(x, support="tokens")

@@ -53,6 +53,7 @@ from reparam.training.metrics import MetricsFile
 from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import (
     BATCH_SIZE,
+    CLIP_NORM_OF_TEXT,
     EMA,
     HELD_OUT,
     LENGTHS,
@@ -148,7 +149,8 @@ def fit(
         lr_schedule: ``linear``, which is the default, ``cosine``, ``constant`` or ``stages``: see
             ``TrainingOptions``.
         weight_decay: The decoupled weight decay of the optimizer; 0 for none.
-        clip_norm: The largest norm of the gradient; 0 for no limit, and None for 100.
+        clip_norm: The largest norm of the gradient; 0 for no limit. None for 100, and for 1 on
+            text.
         kl_warmup: The number of epochs in which the weight of the KL rises from 0.
         ema: The decay of a moving average of the weights, which becomes the model; 0 for none. None
             is 0.99 where held-out examples choose the number of steps, and 0 in other runs.
@@ -213,6 +215,7 @@ def fit(
     lr = stored.get("lr") if lr is None else lr
     lr_schedule = stored.get("lr_schedule") if lr_schedule is None else lr_schedule
     clip_norm = stored.get("clip_norm") if clip_norm is None else clip_norm
+    has_usual_clip_norm = clip_norm is None
     ema = stored.get("ema") if ema is None else ema
     if budget is not None and batch_size is None:
         batch_size = stored.get("batch_size")
@@ -252,7 +255,7 @@ def fit(
         def train(choice: Choice, part: Dataset, length: Mapping[str, Any]) -> LatentModel:
             how: dict[str, Any] = {**asdict(options), **length, **choice, "optimizer": optimizer}
             how |= {"scheduler": scheduler, "device": device, "precision": precision}
-            how |= {"devices": devices, "nodes": nodes}
+            how |= {"devices": devices, "nodes": nodes, "clip_norm": clip_norm}
             run = fit(model, part, objective, capture=capture, progress=False, **how)
             return run.latent_model
 
@@ -282,6 +285,8 @@ def fit(
                 f"early_stopping={HELD_OUT!r}: {source.name!r} was loaded without a validation "
                 "split; load it with one, such as validation=0.1 for a tenth of the training data"
             )
+    if has_usual_clip_norm and source.spec.support == "tokens":
+        options = with_changes(options, clip_norm=CLIP_NORM_OF_TEXT)
     if options.ema is None:
         options = with_changes(options, ema=EMA if is_chosen else 0.0)
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
