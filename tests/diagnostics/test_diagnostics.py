@@ -731,6 +731,12 @@ class TestData:
         sample = data_checks.Sample(x, "real", has_model=True)
         assert vars(data_checks)[check](sample).severity == expected
 
+    def test_missing_values_of_a_table_are_no_problem(self) -> None:
+        columns = {"a": np.append(np.arange(50.0) % 7, np.nan), "b": np.arange(51.0) % 5}
+        table = data.Table("t", columns, {"a": "float", "b": "int"}, {"b": 0})
+        found = examine_data(data.from_table(table))["finite"]
+        assert found.severity == "fine"
+
     def test_kinds_of_columns_are_named(self) -> None:
         n, rng = 400, np.random.default_rng(0)
         table = pd.DataFrame(

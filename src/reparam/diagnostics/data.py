@@ -122,15 +122,19 @@ def sample_of(data: Dataset, x: Tensor) -> Sample:
 
 @check("finite")
 def not_finite(sample: Sample) -> Finding:
-    """Check for NaN and infinite values."""
+    """Check for NaN and infinite values; NaN in a table of several kinds is a missing value."""
     if not sample.x.is_floating_point():
         raise NotApplicable("whole numbers are finite")
     x = sample.x if sample.whole is None else sample.whole
-    bad = ~x.isfinite()
+    may_lack = sample.support == "mixed"
+    bad = x.isinf() if may_lack else ~x.isfinite()
     n = int(bad.sum())
     share = n / max(bad.numel(), 1)
     if n == 0:
-        return Evidence("no NaN", n_not_finite=0, share=0.0).fine("every value is finite")
+        said = "every value is finite" + (" or missing" if may_lack else "")
+        return Evidence(
+            "no infinite value" if may_lack else "no NaN", n_not_finite=0, share=0.0
+        ).fine(said)
     text = f"{n:,} NaN or infinite values ({share:.2%}) in {len(x):,} examples, the first at index"
     return Evidence(f"{text} {checks.first(bad)}", n_not_finite=n, share=share).problem(
         "There are values that are no numbers, and one of them makes every loss NaN",
