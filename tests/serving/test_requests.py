@@ -94,6 +94,13 @@ def header(shape: str, descr: str = "'<f4'", version: int = 1) -> bytes:
         (header("(" + "1," * 40 + ")") + bytes(4), "shape"),
         (header("(1,)", "'<f4'", version=9), "version"),
         (header("[1]"), "NumPy"),
+        (header("(1,")[:-3], "NumPy"),  # a bracket that is not closed
+        (header("(" * 9000), "NumPy"),
+        (header("(1,)", "()") + bytes(4), "NumPy"),
+        (header("(1,)", "('<f4',)") + bytes(4), "NumPy"),
+        (header(f"(0, {2**62})"), "shape"),
+        (header(f"(0, {10**30})"), "shape"),
+        (header("(True, True)") + bytes(4), "shape"),
         (header("__import__('os').getpid()"), "NumPy"),
         (npy(np.zeros((2, 64), np.float32))[:-10], "follow"),
     ],

@@ -14,6 +14,7 @@ from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.estimators.scores import codes_of
 from reparam.schema import Schema
 from reparam.spec import Support
+from reparam.utils.arguments import as_int
 
 PARTS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 """The parameters of a fitted mixture of scikit-learn."""
@@ -125,6 +126,7 @@ class VAECluster(ClusterMixin, Estimator):
             X: The rows: an array with shape (N, D), a sparse matrix or a DataFrame.
             y: Ignored.
         """
+        as_int("n_clusters", self.n_clusters, minimum=1)
         data = self._fit_data(X, self.support)
         if self.n_clusters > len(data.images):
             raise ValueError(

@@ -79,6 +79,8 @@ def save(
         torch.Size([2, 1, 8, 8])
     """
     place = RunFolder(as_path(folder, "folder"))
+    if place.holds_run:
+        raise RunError(f"{place.path} holds a model already: give another folder")
     place.require_free()
     weights, values = _weights(run)
     config = without_places(run.config)
