@@ -75,7 +75,7 @@ def account(found: ImportanceSample) -> str:
 def _tile(name: str, value: float, meaning: str) -> str:
     number = f"{value:.1f}" if isfinite(value) else "not finite"
     return (
-        f'<div class="tile"><b>{escape(name)}</b><span class="number">{number}</span> '
+        f'<div class="tile"><h3>{escape(name)}</h3><span class="number">{number}</span> '
         f'<span class="unit">nats</span><p>{escape(meaning)}</p></div>'
     )
 
