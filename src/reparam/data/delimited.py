@@ -550,7 +550,7 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     """
     words, name, notes = cells.distinct, cells.name, list[str]()
     if cells.numbers is not None and not is_text and (decimal == "." or not cells.decimals):
-        return _plain_numbers(cells, cells.numbers)
+        return _numbers(cells, cells.numbers, cells.decimals)
     text = cells.spread(np.array(words, object), None)
     if is_text:
         return Values(name, text, "text")
@@ -576,17 +576,12 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     read = [number_of(word, decimal) for word in words]
     is_number = [number is not None for number in read]
     if words and all(is_number) and not any(map(_ZEROS.fullmatch, words)):
-        is_whole = all(word.lstrip("+-").isdigit() for word in words)
-        rounded = next(filter(is_rounded, words), None) if is_whole else None
-        if rounded is not None:
-            return Values(name, text, "text", notes=[ROUNDED.format(name=name, value=rounded)])
-        numbers = cells.spread(np.array(read, float), np.nan)
         written = next((word for word in words if not _PLAIN.fullmatch(word)), None)
         if written is not None:
             number = number_of(written, decimal)
             notes.append(f"{written!r} in column {name!r} is read as {number:.10g}")
-        few = _few(decimals_of(words, decimal))
-        return Values(name, numbers, "int" if is_whole else "float", few, notes)
+        found = np.array(read, float)
+        return _numbers(cells, found, decimals_of(words, decimal), notes)
     misfits = _misfits(cells, is_number, "numbers")
     if misfits is not None and _are_names(cells, is_number, misfits):
         notes.append(
@@ -597,26 +592,26 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     return Values(name, text, "text", notes=notes, misfits=misfits)
 
 
-def _plain_numbers(cells: Cells, numbers: NDArray[np.float64]) -> Values:
-    """Return a column whose numbers are written plainly; as text if double precision rounds them.
+def _numbers(
+    cells: Cells, numbers: NDArray[np.float64], n_decimals: int, notes: Sequence[str] = ()
+) -> Values:
+    """Return a column of numbers; as text if it has whole numbers that double precision rounds.
 
     Arguments:
         cells: The column.
         numbers: The number of each distinct cell.
+        n_decimals: The largest number of decimals.
+        notes: Remarks on how they were understood.
     """
     name, words = cells.name, cells.distinct
-    is_whole = not any("." in word or "e" in word or "E" in word for word in words)
+    is_whole = all(word.lstrip("+-").isdigit() for word in words)
     rounded = next(filter(is_rounded, words), None) if is_whole else None
     if rounded is not None:
         text = cells.spread(np.array(words, object), None)
         return Values(name, text, "text", notes=[ROUNDED.format(name=name, value=rounded)])
+    few = n_decimals if n_decimals <= MOST_DECIMALS else None
     values = cells.spread(numbers, np.nan)
-    return Values(name, values, "int" if is_whole else "float", _few(cells.decimals))
-
-
-def _few(n_decimals: int) -> int | None:
-    """Return a number of decimals; None where there are as many as rounding errors have."""
-    return n_decimals if n_decimals <= MOST_DECIMALS else None
+    return Values(name, values, "int" if is_whole else "float", few, list(notes))
 
 
 def _are_names(cells: Cells, is_number: Sequence[bool], misfits: Misfits) -> bool:

@@ -4,8 +4,9 @@ A column of text or of few numbers is one of several classes, another column of 
 Columns that say nothing about the next table, such as identifiers, are ignored, with the reason.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from reparam.data.columns import FEW_VALUES, kind_of
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value
-from reparam.utils.files import read_yaml, reason
+from reparam.utils.files import as_path, read_yaml, reason, stored_path
 
 NO_VALUE = "all values are missing"
 """The reason why a column without any value is ignored."""
@@ -227,6 +228,37 @@ def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "O":
         return np.array([value is None for value in values], bool)
     return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
+
+
+@dataclass(frozen=True)
+class GivenSchema:
+    """What a user gives as the schema of a table.
+
+    Arguments:
+        known: All columns; None where a file says what some are, or nothing is given.
+        overrides: What a file says of columns; None without one.
+        place: The file, as it is stored; None without one.
+    """
+
+    known: Schema | None = None
+    overrides: Mapping[str, Override] | None = None
+    place: str | None = None
+
+
+def given_schema(schema: Schema | str | os.PathLike[str] | None) -> GivenSchema:
+    """Return a schema that is given: all columns, a YAML file on some, or nothing.
+
+    Raises:
+        OptionError: A file that cannot be read, or is no schema.
+
+    Example:
+        >>> given_schema(None).known is None
+        True
+    """
+    if schema is None or isinstance(schema, Schema):
+        return GivenSchema(schema)
+    place = as_path(schema, "schema")
+    return GivenSchema(None, read_schema(place), stored_path(place.absolute()))
 
 
 def read_schema(path: str | Path) -> dict[str, Override]:

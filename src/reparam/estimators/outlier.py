@@ -17,11 +17,8 @@ from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.specification import OptionValue
 
-Scoring = Literal["auto", "combined", "log_likelihood", "elbo", "reconstruction", "latent"]
+Scoring = Literal["auto", "combined", ScoreName]
 """What ``VAEOutlier`` scores rows by."""
-
-COMBINED: tuple[ScoreName, ScoreName] = ("log_likelihood", "latent")
-"""The two scores whose weighted sum is ``combined``."""
 
 
 class VAEOutlier(OutlierMixin, Estimator):
@@ -137,12 +134,14 @@ class VAEOutlier(OutlierMixin, Estimator):
         }
         self._train(data, variant_of(self.variant, options), steps=STEPS)
         self.latent_weight_ = 0.0
-        if self._score == "combined":
-            likelihood, latent = (self._scores(name, X) for name in COMBINED)
+        scores = self._scores(self._name, X)
+        if self._is_combined:
+            latent = self._scores("latent", X)
             width = iqr(latent)
-            self.latent_weight_ = float(iqr(likelihood) / width) if width > 0 else 0.0
+            self.latent_weight_ = float(iqr(scores) / width) if width > 0 else 0.0
+            scores = scores + self.latent_weight_ * latent
         share = NOVELTY_SHARE if self.novelty else share
-        self.offset_ = float(np.quantile(self.score_samples(X), share))
+        self.offset_ = float(np.quantile(scores, share))
         return self
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
@@ -150,10 +149,10 @@ class VAEOutlier(OutlierMixin, Estimator):
 
         Those that are ``combined`` are a log-likelihood and a weighted log-density of the code.
         """
-        if self._score != "combined":
-            return self._scores(self._score, X)
-        likelihood, latent = (self._scores(name, X) for name in COMBINED)
-        return likelihood + self.latent_weight_ * latent
+        scores = self._scores(self._name, X)
+        if self._is_combined:
+            scores = scores + self.latent_weight_ * self._scores("latent", X)
+        return scores
 
     def decision_function(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores minus the threshold, negative for an outlier, with shape (N,)."""
@@ -164,9 +163,14 @@ class VAEOutlier(OutlierMixin, Estimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     @property
-    def _score(self) -> ScoreName | Literal["combined"]:
-        if self.scoring == "auto":
-            return "log_likelihood" if self.novelty else "combined"
+    def _is_combined(self) -> bool:
+        return self.scoring == "combined" or (self.scoring == "auto" and not self.novelty)
+
+    @property
+    def _name(self) -> ScoreName:
+        """The score; of ``combined`` its first part."""
+        if self.scoring == "auto" or self.scoring == "combined":
+            return "log_likelihood"
         return self.scoring
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ or the token that ``hf auth login`` has stored.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,7 +88,7 @@ def push(
 
 def pull(
     repository: str,
-    out: str | Path | Callable[[], Path] | None = None,
+    out: str | Path | None = None,
     *,
     revision: str | None = None,
 ) -> Path:
@@ -99,8 +99,7 @@ def pull(
 
     Arguments:
         repository: The repository: ``OWNER/NAME``.
-        out: The folder, or a function that makes it, which is called after the files have come;
-            ``runs/NAME-N`` by default.
+        out: The folder; ``runs/NAME-N`` by default.
         revision: The branch, tag or commit; the newest commit by default.
 
     Raises:
@@ -113,7 +112,7 @@ def pull(
     _check_name(repository)
     from huggingface_hub import HfApi
 
-    if isinstance(out, str | Path):
+    if out is not None:
         RunFolder(as_path(out, "out")).require_free()
     with TemporaryDirectory() as place:
         fetched = RunFolder(place)
@@ -133,7 +132,7 @@ def pull(
         if out is None:
             folder = next_free("runs", repository.rpartition("/")[2])
         else:
-            folder = as_path(out() if callable(out) else out, "out")
+            folder = as_path(out, "out")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for file in FILES:

@@ -65,6 +65,9 @@ TOGETHER = (
 )
 """What makes the sections on several runs."""
 
+STYLES = ("style.css", "report.css")
+"""The style that other pages share, and that of reports."""
+
 SCRIPTS = ("decoder.js", "likelihoods.js", "controls.js", "explorer.js", "page.js")
 """The scripts of a page, in their order."""
 
@@ -148,7 +151,7 @@ def report(*runs: TrainedRun, data: object = None, n_samples: int = 100, seed: i
         date=date.today().isoformat(),
         together=together,
         parts=[(name, _sections(view)) for name, view in zip(titles, views, strict=True)],
-        style=_file("style.css"),
+        style="\n".join(_file(name) for name in STYLES),
         script="\n".join(_file(name) for name in SCRIPTS),
     )
     return Report(title, page)

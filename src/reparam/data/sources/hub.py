@@ -12,24 +12,22 @@ from numpy.typing import NDArray
 
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.in_memory import from_arrays
-from reparam.data.infer import read_schema
+from reparam.data.infer import GivenSchema, given_schema
 from reparam.data.mixed import from_table
 from reparam.data.registry import SOURCES, Missing, OwnFiles, told
+from reparam.data.sources.array import TEST_SHARE
 from reparam.data.sources.images import in_color, squared
 from reparam.data.tables import of_arrow
 from reparam.errors import DataError, unknown
 from reparam.schema import Schema
 from reparam.utils.arguments import numbers
-from reparam.utils.files import as_path, reason, stored_path
+from reparam.utils.files import reason
 from reparam.utils.optional import optional_module
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
     from PIL.Image import Image
-
-TEST_SHARE = 0.1
-"""The default fraction of the examples that is the test split, where the data set has none."""
 
 _NAME = re.compile(r"hf:(?P<path>[^@:]+)(:(?P<config>[^@:]+))?(@(?P<revision>[^@:]+))?")
 
@@ -82,6 +80,7 @@ def load_hub(
         raise unknown("missing", str(missing), get_args(Missing))
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
+    given = given_schema(schema)
     parts = _with_held(_downloaded(path), validation, share, seed)
     columns = parts["train"].features
     if target is not None and target not in columns:
@@ -91,14 +90,13 @@ def load_hub(
     if image is not None:
         data = _images(path, name, parts, image, target, size)
     else:
-        data = _table(name, parts, target, schema, missing == "as-value")
-    given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
+        data = _table(name, parts, target, given, missing == "as-value")
     options = {
         "name": "hub",
         "path": path,
         "target": target,
         "size": size,
-        "schema": None if given is None else stored_path(given.absolute()),
+        "schema": given.place,
         "missing": missing,
         "validation": validation,
         "test_share": share,
@@ -166,25 +164,19 @@ def _with_held(parts: Parts, validation: int | float | None, share: float, seed:
 
 
 def _table(
-    name: str,
-    parts: Parts,
-    target: str | None,
-    schema: Schema | str | os.PathLike[str] | None,
-    missing_as_value: bool,
+    name: str, parts: Parts, target: str | None, given: GivenSchema, missing_as_value: bool
 ) -> Dataset:
     """Return the rows of all splits as a table."""
     import pyarrow as pa
 
-    known = schema if isinstance(schema, Schema) else None
-    given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
     whole = pa.concat_tables([_rows(part) for part in parts.values()])
     ends = np.cumsum([len(part) for part in parts.values()])
     places = np.split(np.arange(ends[-1]), ends[:-1])
     return from_table(
         of_arrow(whole, name),
         target=target,
-        schema=known,
-        overrides=None if given is None else read_schema(given),
+        schema=given.known,
+        overrides=given.overrides,
         missing_as_value=missing_as_value,
         splits=dict(zip(parts, places, strict=True)),
         name=name,

@@ -9,18 +9,16 @@ import numpy as np
 
 from reparam.data.dataset import Dataset, check_share, validation_size, with_few_held
 from reparam.data.encoded import Batched, batched, encoded_table
-from reparam.data.infer import read_schema
+from reparam.data.infer import given_schema
 from reparam.data.mapped import is_large
 from reparam.data.mixed import from_table
 from reparam.data.registry import SOURCES, Missing, OwnFiles, told
+from reparam.data.sources.array import TEST_SHARE
 from reparam.data.tables import COLUMNAR, read_table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
-
-TEST_SHARE = 0.1
-"""The default fraction of the rows that is the test split."""
 
 
 @numbers(seed=0)
@@ -89,9 +87,8 @@ def load_table(
         raise unknown("missing", str(missing), get_args(Missing))
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
-    file, known = as_path(path), schema if isinstance(schema, Schema) else None
-    given = None if schema is None or isinstance(schema, Schema) else as_path(schema, "schema")
-    overrides = None if given is None else read_schema(given)
+    file, given = as_path(path), given_schema(schema)
+    known, overrides = given.known, given.overrides
     texts = [column.name for column in known.columns if column.stored == "text"] if known else []
     options: dict[str, Any] = {
         "na_values": list(na_values),
@@ -108,7 +105,7 @@ def load_table(
         "name": "table",
         "path": stored_path(file.absolute()),
         "target": target,
-        "schema": None if given is None else stored_path(given.absolute()),
+        "schema": given.place,
         "missing": missing,
         "test_share": share,
         "seed": seed,
