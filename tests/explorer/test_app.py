@@ -223,8 +223,10 @@ def test_a_slice_a_slider_and_the_noise_change_what_is_shown(
         ActionChains(tab.driver).move_to_element_with_offset(slider, 60, 0).click().perform()
         tab.wait(lambda: not np.array_equal(tab.picture(), before))
         tab.find("#space .q-select").click()
-        options = tab.wait(lambda: tab.driver.find_elements(By.CSS_SELECTOR, ".q-menu .q-item"))
-        next(option for option in options if option.text == "two dimensions").click()
+        # An option has no text until the menu is open.
+        options = lambda: tab.driver.find_elements(By.CSS_SELECTOR, ".q-menu .q-item")  # noqa: E731
+        named = lambda: [each for each in options() if each.text == "two dimensions"]  # noqa: E731
+        tab.wait(named)[0].click()
         tab.wait(lambda: re.search(r"z\d and z\d, which have", tab.text("#space")))
         noisy = "#noise figure:nth-of-type(2) img"
         shown = tab.find(noisy).get_attribute("src")
