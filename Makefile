@@ -9,12 +9,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Small networks gain nothing from several threads, and two test processes would fight for them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install demo test test-slow lint types wheel docs bench clean
+.PHONY: help install demo test test-slow test-gpu lint types wheel docs bench clean
 
 help:
 	@echo "make demo       train, measure and picture a VAE on embedded data"
 	@echo "make install    make $(VENV), with the command reparam in it"
 	@echo "make test       the test suite; make test-slow: the long tests, on real data"
+	@echo "make test-gpu   the tests of a GPU, on a machine that has one"
 	@echo "make lint       ruff; make types: mypy"
 	@echo "make wheel      build the wheel, install it into a new environment, and use it"
 	@echo "make docs       the documentation, as a site that works offline: docs/_build/html/index.html"
@@ -38,6 +39,9 @@ $(VENV)/.developing: $(VENV)/.installed
 
 demo: install
 	@$(BIN)/reparam demo
+
+test-gpu: $(VENV)/.developing
+	REPARAM_TEST_GPU=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/gpu
 
 test: $(VENV)/.developing
 	$(PYTEST)

@@ -530,19 +530,6 @@ def test_no_batch_is_smaller_than_half_of_the_others(n: int, sizes: list[int]) -
     assert torch.equal(torch.cat([b.x for b in found]).sort().values, torch.arange(float(n)))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_batches_on_the_gpu_do_not_synchronize() -> None:
-    batches = digits_batches(device="cuda")
-    epoch = batches.epoch(0)
-    next(epoch)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for batch in epoch:
-            assert batch.x.is_cuda
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 # ---------------------------------------------------------------- the real MNIST
 
 

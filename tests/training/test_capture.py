@@ -73,18 +73,13 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"),
-        ),
-    ],
-)
-def test_is_the_plain_step(digits: Dataset, case: str, device: str) -> None:
+def test_is_the_plain_step(digits: Dataset, case: str) -> None:
     """Weights, averages and what is logged agree with training step by step."""
+    agrees_with_plain_steps(digits, case, "cpu")
+
+
+def agrees_with_plain_steps(digits: Dataset, case: str, device: str) -> None:
+    """Train with and without ``capture``, and compare."""
     objective, parts, options = CASES[case]
     plain, told = trained(digits, recipe_of(digits, objective, **parts), False, device, **options)
     recipe = recipe_of(digits, objective, **parts)

@@ -306,11 +306,11 @@ def _sample_angle(kappa: Tensor, dim: int) -> Tensor:
     flat = kappa.detach().flatten()
     angle = torch.empty_like(flat)
     half = (dim - 1) / 2
-    proposal = Beta(flat.new_tensor(half), flat.new_tensor(half), validate_args=False)
+    proposal = Beta(flat.new_full((), half), flat.new_full((), half), validate_args=False)
     waiting = torch.arange(len(flat), device=flat.device)
     while len(waiting) > 0:
         k = flat[waiting]
-        b = (dim - 1) / (2 * k + torch.hypot(2 * k, k.new_tensor(dim - 1)))
+        b = (dim - 1) / (2 * k + torch.hypot(2 * k, k.new_full((), dim - 1)))
         w0 = (1 - b) / (1 + b)
         beta = proposal.sample(k.shape)
         t = 2 * torch.atan2((b * beta).sqrt(), (1 - beta).sqrt())
@@ -346,7 +346,7 @@ def _interval(kappa: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     The density exp(κ cos t) sin^(D-2) t has its mode at cos t = κ/r, where the second derivative of
     its logarithm is about -(κ²/r + r), with r = ((D-2) + √((D-2)² + 4κ²)) / 2.
     """
-    r = (dim - 2 + torch.hypot(2 * kappa, kappa.new_tensor(dim - 2))) / 2
+    r = (dim - 2 + torch.hypot(2 * kappa, kappa.new_full((), dim - 2))) / 2
     # On the circle r is κ itself, which may underflow to zero.
     r = r.clamp(min=torch.finfo(r.dtype).tiny)
     mode = (kappa / r).clamp(max=1).acos()

@@ -212,7 +212,7 @@ class Gaussian(Family):
         if self.scale == "shared":
             return self.log_scale.exp().to(loc) + self.min_scale
         if self.scale != "learned":
-            fixed = loc.new_tensor(self.scale)
+            fixed = loc.new_full((), float(self.scale))
             return fixed if layer is None or layer.per_entry else fixed / layer.scale
         log_scale = 0.5 * rest[0]
         if self.max_scale < inf:

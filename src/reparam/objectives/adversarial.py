@@ -75,7 +75,7 @@ class DensityRatio(ModelObjective):
     def terms(self, model: LatentModel, batch: Batch) -> Terms:
         """Return the terms of one batch."""
         with torch.no_grad():
-            z = model.posterior(model.as_event(batch.x), batch.c).sample()
+            z = model.posterior(model.as_event(batch.x), batch.c).rsample()
             # Shuffled dimension by dimension: draws from the product of the marginals.
             shuffled = z.gather(0, torch.rand_like(z).argsort(0))
         return discrimination(logits(model, z), logits(model, shuffled))
@@ -168,7 +168,7 @@ class Generator(_Perceptual):
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
-            z = model.posterior(x, c).sample()
+            z = model.posterior(x, c).rsample()
             z_prior = model.draw_prior(len(x), c)
         p = model.likelihood(z, c)
         rebuilt, drawn = mean_or_mode(p), model.decode(z_prior, c)
@@ -209,7 +209,7 @@ class Discriminator(ModelObjective):
         """Return the terms of one batch."""
         x, c = model.as_event(batch.x), batch.c
         with torch.no_grad():
-            z = model.posterior(x, c).sample()
+            z = model.posterior(x, c).rsample()
             decoded = model.decode(z, c), model.decode(model.draw_prior(len(x), c), c)
         fake = torch.stack([logits(model, value, c) for value in decoded])
         return discrimination(logits(model, x, c), fake)

@@ -402,7 +402,7 @@ class Run:
         mean: bool = False,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw examples from the model, with shape (n, *shape).
+        """Draw examples from the model, with shape (n, *shape), on the CPU.
 
         Arguments:
             n_samples: The number of examples.
@@ -429,7 +429,7 @@ class Run:
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             images = self._draw(n_samples, None if c is None else c.to(device), mean, temperature)
             # A mean may be one row expanded, or a parameter itself.
-            return images.clone(memory_format=torch.contiguous_format)
+            return images.to("cpu", copy=True, memory_format=torch.contiguous_format)
 
     def _draw(self, n: int, c: Tensor | None, mean: bool, temperature: float) -> Tensor:
         """Return examples as the model, or its own ``sample``, draws them."""
@@ -637,7 +637,7 @@ class Run:
             raise OptionError(
                 f"to_table: this run was trained on {self.spec.support} data without a schema"
             )
-        rows = fitted(as_tensor(x, "x"), self.spec.shape).double().numpy()
+        rows = fitted(as_tensor(x, "x"), self.spec.shape).double().cpu().numpy()
         return to_frame(self.spec.schema.decode(rows), backend_of(like))
 
     @default_modes()

@@ -1,12 +1,14 @@
 """A whole step of training as one CUDA graph, which a GPU replays without the host.
 
 Everything that changes from step to step lies on the device: the order of the epoch, the number of
-the batch and of the step, the learning rates. A step that reads a number from the device, as a
-schedule, an objective or an optimizer with a condition in it does, cannot be a graph. The first
-step is watched for that, and training then goes on without graphs.
+the batch and of the step, the learning rates. A step that waits for the device cannot be a graph: a
+schedule, an objective or an optimizer with a condition on a tensor does, and so does a copy of a
+number of the host. The first step is watched for that, and training then goes on without graphs.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import Any
 
@@ -46,6 +48,31 @@ class Watch(TorchDispatchMode):
         if func.name() in _READS:
             self.reads.append(func.name())
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def waits(device: torch.device) -> Iterator[list[str]]:
+    """Collect what torch says of operations that wait for a GPU, after the context.
+
+    Unlike ``Watch``, it also knows those within an operation. Elsewhere the list is empty.
+    """
+    found: list[str] = []
+    if device.type != "cuda":
+        yield found
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield found
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    for each in caught:
+        if "called a synchronizing" in str(each.message):
+            found.append(str(each.message))
+        elif "prototype feature" not in str(each.message):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 class CapturedStep:
@@ -125,22 +152,41 @@ class CapturedStep:
         if self._graph is not None:
             self._graph.replay()
         elif self._n_warm == 0:
-            with Watch() as watch:
+            with waits(self.device) as waited, Watch() as watch:
                 self._run_beside()
-            if watch.reads:
-                self.is_possible = False
-                for group in (group for turn in self.step.turns for group in turn.groups):
-                    group["lr"] = float(group["lr"])
+            if watch.reads or waited:
+                self._give_up()
         elif self.device.type != "cuda":
             self._run()
         elif self._n_warm < WARM_UP:
             self._run_beside()
         else:
-            graph = torch.cuda.CUDAGraph()
+            self._graph = self._recorded()
+            if self._graph is None:
+                self._give_up()
+                self._run()
+            else:
+                self._graph.replay()
+
+    def _recorded(self) -> torch.cuda.CUDAGraph | None:
+        """Return a step as a graph, which is not taken yet; None where it cannot be recorded."""
+        graph = torch.cuda.CUDAGraph()
+        generator = torch.cuda.default_generators[self.device.index or 0]
+        state = generator.clone_state()
+        try:
             with torch.cuda.graph(graph):
                 self._run()
-            self._graph = graph
-            graph.replay()
+        except RuntimeError:
+            # The generator would go on to draw as within a recording.
+            generator.graphsafe_set_state(state)
+            return None
+        return graph
+
+    def _give_up(self) -> None:
+        """Go on without graphs, with learning rates that the host sets."""
+        self.is_possible = False
+        for group in (group for turn in self.step.turns for group in turn.groups):
+            group["lr"] = float(group["lr"])
 
     def _run_beside(self) -> None:
         """Take a step on another stream than the main one, as a recording requires before it."""
