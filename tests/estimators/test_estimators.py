@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,9 @@ from reparam.estimators import (
     VAEOutlier,
     VAESampler,
 )
+from reparam.estimators.base import images_of
+from reparam.nn import RandomAffine
+from tests.support import quick_fit
 
 X, Y = load_iris(return_X_y=True)
 
@@ -241,3 +245,51 @@ def test_it_is_saved_and_loaded_without_pickle(estimator: Any, tmp_path: Path) -
         np.testing.assert_allclose(getattr(other, method)(X), getattr(found, method)(X), rtol=1e-6)
     with pytest.raises(RunError, match="holds no estimator"):
         type(found).load(tmp_path)
+
+
+class TestImages:
+    """Rows that are images, with the channels last."""
+
+    def colored(self) -> np.ndarray:
+        """Return four rows of 2 x 3 pixels in three colors, all values different."""
+        return np.arange(4 * 18, dtype=np.uint8).reshape(4, 18)
+
+    def test_come_back_as_they_were_given(self) -> None:
+        x = self.colored()
+        vae = VAE(latent_dim=2, image_shape=(2, 3, 3), steps=2, random_state=0).fit(x)
+        assert vae.run_.spec.shape == (3, 2, 3)
+        pictures = images_of(torch.from_numpy(x), (2, 3, 3))
+        assert np.array_equal(pictures.movedim(1, -1), x.reshape(4, 2, 3, 3))
+        assert np.array_equal(vae._as_given(pictures), x)
+        assert vae.sample(5).shape == vae.inverse_transform(np.zeros((5, 2))).shape == (5, 18)
+
+    def test_have_the_codes_of_a_run_on_images(self) -> None:
+        x = load_digits().images
+        options = {"steps": 20, "latent_dim": 2}
+        vae = VAE("conv-vae", image_shape=(8, 8), random_state=0, **options)
+        codes = vae.fit_transform(x.reshape(-1, 64))
+        expected = quick_fit(
+            rp.variants.conv_vae, torch.from_numpy(x)[:, None], epochs=None, **options
+        )
+        np.testing.assert_allclose(codes, expected.encode(split="train"), atol=1e-5)
+
+    def test_are_kept_with_the_estimator(self, tmp_path: Path) -> None:
+        x = load_digits().data
+        found = VAECluster(3, image_shape=(8, 8), steps=5, random_state=0).fit(x)
+        found.save(tmp_path / "clusters")
+        again = VAECluster.load(tmp_path / "clusters")
+        assert again.image_shape == (8, 8)
+        assert np.array_equal(again.predict(x[:9]), found.predict(x[:9]))
+
+    def test_of_another_size_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"a row of X has 64 values"):
+            VAE(image_shape=(8, 9)).fit(load_digits().data)
+        with pytest.raises(ValueError, match="give whole images"):
+            VAE(image_shape=(2, 9)).fit(np.full((4, 18), np.nan))
+        with pytest.raises(ValueError, match="a table of several kinds"):
+            VAE(image_shape=(1, 3)).fit(frame())
+
+    def test_are_deformed_for_the_classifier(self) -> None:
+        x, y = load_digits(return_X_y=True)
+        found = VAEClassifier(image_shape=(8, 8), hidden=(16,), steps=5).fit(x, y)
+        assert any(isinstance(m, RandomAffine) for m in found.run_.model.modules())

@@ -5,9 +5,10 @@ A subclass declares its parameters in its own constructor, as scikit-learn needs
 """
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
@@ -37,7 +38,7 @@ from reparam.runs.search import Auto
 from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
 from reparam.training.options import EarlyStopping
-from reparam.utils.arguments import as_declared
+from reparam.utils.arguments import as_declared, as_int
 from reparam.utils.files import as_path, has_type, read_json, reason, write_json
 from reparam.utils.terminal import note
 from reparam.variants import build
@@ -115,7 +116,11 @@ class Estimator(BaseEstimator, ABC):
         return model
 
     def _fit_data(
-        self, X: ArrayLike | Frame, support: Support | None = None, may_lack: bool = False
+        self,
+        X: ArrayLike | Frame,
+        support: Support | None = None,
+        may_lack: bool = False,
+        image_shape: Sequence[int] | None = None,
     ) -> Dataset:
         """Return the training data of X, after scikit-learn's checks.
 
@@ -123,6 +128,10 @@ class Estimator(BaseEstimator, ABC):
             X: An array with shape (N, D), a sparse matrix or a DataFrame.
             support: The set that contains every entry; None to find it.
             may_lack: Whether later rows may lack values in any column.
+            image_shape: (H, W) or (H, W, C) of the images that rows are; None for other rows.
+
+        Raises:
+            ValueError: Rows that are no images of this shape.
         """
         self._seed = self._drawn_seed()
         frame, self._backend = of_frame(X, "X"), backend_of(X)
@@ -134,8 +143,12 @@ class Estimator(BaseEstimator, ABC):
             if len(frame) < 2:
                 raise ValueError(f"X has {len(frame)} sample, and at least 2 are needed")
             self._columns = list(frame.columns)
+            if image_shape is not None:
+                raise ValueError(f"image_shape={image_shape}: X is a table of several kinds")
             return self._of_table(frame, self.schema or schema_of(frame), may_lack)
         x = self._checked(X, reset=True)
+        if image_shape is not None and np.isnan(x).any():
+            raise ValueError(f"X contains NaN: with image_shape={image_shape} give whole images")
         self._columns = list(getattr(self, "feature_names_in_", numbered(x.shape[1])))
         if may_lack or np.isnan(x).any():
             table = self._table(x)
@@ -144,6 +157,8 @@ class Estimator(BaseEstimator, ABC):
             kinds = {name: {"kind": "real"} for name in varied}
             return self._of_table(table, self.schema or schema_of(table, kinds), may_lack)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
+        if image_shape is not None:
+            values = images_of(values, image_shape)
         return from_arrays(values, support=support, name="X")
 
     def _of_table(self, table: Table, schema: Schema, may_lack: bool) -> Dataset:
@@ -241,6 +256,9 @@ class Estimator(BaseEstimator, ABC):
         frame = of_frame(X, "X") if self._is_mixed else None
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
+            if spec.is_image:
+                channels, height, width = spec.shape
+                x = images_of(x, (height, width, channels))
             if x.dtype == torch.uint8:
                 x = self.run_.preparation.dataset(x).examples().x
             elif bool(x.isnan().any()):
@@ -279,7 +297,8 @@ class Estimator(BaseEstimator, ABC):
         """Return rows x, with shape (N, *shape), in the form of X: an array or a DataFrame."""
         schema = self.run_.spec.schema
         if schema is None:
-            return x.double().flatten(1).numpy()
+            rows = x.movedim(1, -1) if self.run_.spec.is_image else x
+            return rows.double().flatten(1).numpy()
         columns = schema.decode(x.double().numpy())
         if self._is_mixed:
             return to_frame(columns, self._backend)
@@ -363,6 +382,30 @@ class Estimator(BaseEstimator, ABC):
         return {
             k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
         }
+
+
+def images_of(x: Tensor, image_shape: Sequence[int]) -> Tensor:
+    """Return rows of pixels as images, with shape (N, C, H, W).
+
+    Arguments:
+        x: The rows, with shape (N, D).
+        image_shape: (H, W), or (H, W, C) where the channels of a pixel are next to each other.
+
+    Raises:
+        ValueError: Rows of another length than H × W × C.
+
+    Example:
+        >>> images_of(torch.arange(12)[None], (2, 2, 3)).shape
+        torch.Size([1, 3, 2, 2])
+    """
+    sizes = [as_int("image_shape", size, minimum=1) for size in image_shape]
+    if len(sizes) not in (2, 3) or prod(sizes) != x.shape[1]:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)}: a row of X has {x.shape[1]} values; give (height, "
+            "width) or (height, width, channels) with this product"
+        )
+    height, width, *channels = sizes
+    return x.reshape(-1, height, width, *(channels or [1])).movedim(-1, 1).contiguous()
 
 
 def variant_of(name: str, options: Mapping[str, OptionValue]) -> Callable[..., Recipe]:

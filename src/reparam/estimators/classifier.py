@@ -36,6 +36,8 @@ class VAEClassifier(ClassifierMixin, Estimator):
             share of rows that have labels.
         likelihood: p(x | y, z) by name; None for the one that fits the data.
         support: The set that contains every entry of X, such as ``counts``; found when None.
+        image_shape: (height, width) of the images that the rows of X are, or (height, width,
+            channels) with the channels last; None for other rows.
         schema: The columns of a DataFrame; inferred when None.
         steps: The number of optimizer steps; found when None.
         budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
@@ -68,6 +70,7 @@ class VAEClassifier(ClassifierMixin, Estimator):
         alpha: float | None = None,
         likelihood: str | None = None,
         support: Support | None = None,
+        image_shape: Sequence[int] | None = None,
         schema: Schema | None = None,
         steps: int | None = None,
         budget: str | float | None = None,
@@ -82,6 +85,7 @@ class VAEClassifier(ClassifierMixin, Estimator):
         self.alpha = alpha
         self.likelihood = likelihood
         self.support = support
+        self.image_shape = image_shape
         self.schema = schema
         self.steps = steps
         self.budget = budget
@@ -104,7 +108,7 @@ class VAEClassifier(ClassifierMixin, Estimator):
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
         labels, self.classes_ = known_classes(y)
-        data = self._fit_data(X, self.support)
+        data = self._fit_data(X, self.support, image_shape=self.image_shape)
         check_consistent_length(X, labels)
         if len(self.classes_) < 2:
             raise ValueError(

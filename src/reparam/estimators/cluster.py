@@ -67,6 +67,8 @@ class VAECluster(ClusterMixin, Estimator):
         hidden: The sizes of the encoder's layers; None for the default of the data.
         likelihood: p(x | z) by name; None for the one that fits the data.
         support: The set that contains every entry of X, such as ``counts``; found when None.
+        image_shape: (height, width) of the images that the rows of X are, or (height, width,
+            channels) with the channels last; None for other rows.
         schema: The columns of a DataFrame; inferred when None.
         steps: The number of optimizer steps; found when None.
         budget: The wall-clock time of a fit, such as ``30s``; None for no limit.
@@ -96,6 +98,7 @@ class VAECluster(ClusterMixin, Estimator):
         hidden: Sequence[int] | None = None,
         likelihood: str | None = None,
         support: Support | None = None,
+        image_shape: Sequence[int] | None = None,
         schema: Schema | None = None,
         steps: int | None = None,
         budget: str | float | None = None,
@@ -110,6 +113,7 @@ class VAECluster(ClusterMixin, Estimator):
         self.hidden = hidden
         self.likelihood = likelihood
         self.support = support
+        self.image_shape = image_shape
         self.schema = schema
         self.steps = steps
         self.budget = budget
@@ -127,7 +131,7 @@ class VAECluster(ClusterMixin, Estimator):
             y: Ignored.
         """
         as_int("n_clusters", self.n_clusters, minimum=1)
-        data = self._fit_data(X, self.support)
+        data = self._fit_data(X, self.support, image_shape=self.image_shape)
         if self.n_clusters > len(data.images):
             raise ValueError(
                 f"n_clusters={self.n_clusters} is larger than the {len(data.images)} rows of X"

@@ -35,6 +35,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         prior: A prior that is fitted to the codes after training: ``flow``, ``mixture``, ``vamp``
             or ``diffusion``; None for the prior of the variant.
         support: The set that contains every entry of X, such as ``counts``; found when None.
+        image_shape: (height, width) of the images that the rows of X are, or (height, width,
+            channels) with the channels last; None for other rows.
         schema: The columns of a DataFrame; inferred when None.
         steps: The number of optimizer steps; found when None.
         budget: The wall-clock time of a fit, such as ``30s`` or ``5m``; None for no limit.
@@ -68,6 +70,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         likelihood: str | None = None,
         prior: FittedKind | None = None,
         support: Support | None = None,
+        image_shape: Sequence[int] | None = None,
         schema: Schema | None = None,
         steps: int | None = None,
         budget: str | float | None = None,
@@ -83,6 +86,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self.likelihood = likelihood
         self.prior = prior
         self.support = support
+        self.image_shape = image_shape
         self.schema = schema
         self.steps = steps
         self.budget = budget
@@ -99,7 +103,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             X: The rows: an array with shape (N, D), a sparse matrix of counts, or a DataFrame.
             y: Ignored.
         """
-        data = self._fit_data(X, self.support)
+        data = self._fit_data(X, self.support, image_shape=self.image_shape)
         options = {
             "latent_dim": self.latent_dim,
             "hidden": self.hidden,

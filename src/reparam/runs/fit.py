@@ -405,7 +405,9 @@ def fit(
                 for line in summary(recipe, source, trainer, resolved, reasons, *users):
                     say(line)
         if is_chosen and isinstance(source, Dataset) and not stored:
-            trainer.length = fitted_length(trainer, recipe, source, own_optimizer, scheduler)
+            trainer.length = fitted_length(
+                trainer, recipe, source, own_optimizer, scheduler, say if progress else None
+            )
             if progress and trainer.length.stop is not None:
                 note(trainer.length.reason)
         config["recorded"] |= {

@@ -15,7 +15,8 @@ References:
     Early stopping, but when?, 1998.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
@@ -49,8 +50,12 @@ SPLIT_FROM = 500
 SHARE, MOST = 0.1, 2_000
 """The share of the training examples that is held out, and the largest number of them."""
 
-LEAST_PATIENCE = 0.05
-"""The least share of all steps after which cross-fitting ends without a better score."""
+LEAST_PATIENCE, LEAST_STEPS = 0.05, 350
+"""The least share of all steps, and the least number of steps, after which cross-fitting ends
+without a better score: in the first steps of a short run the learning rate has not risen yet."""
+
+SECONDS_BETWEEN = 5.0
+"""The seconds between two messages on the progress of cross-fitting."""
 
 FOLDS = {100: 3, 20: 5}
 """The number of folds by the least number of examples; fewer have one for every two of them.
@@ -145,17 +150,19 @@ class Fold:
 def patience(best_step: int, n_steps: int) -> float:
     """Return the number of steps without a better score after which cross-fitting ends.
 
-    They are as many as before the best step, but at least a twentieth and at most a quarter of all.
+    They are as many as before the best step, but at least a twentieth and at most a quarter of all,
+    and never fewer than 350.
 
     Arguments:
         best_step: The step with the best score so far.
         n_steps: The number of steps of the whole run.
 
     Example:
-        >>> patience(0, 7000), patience(700, 7000), patience(5000, 7000)
-        (350.0, 700, 1750.0)
+        >>> patience(0, 7000), patience(700, 7000), patience(5000, 7000), patience(30, 300)
+        (350.0, 700, 1750.0, 350)
     """
-    return min(PATIENCE * n_steps, max(LEAST_PATIENCE * n_steps, best_step))
+    usual = min(PATIENCE * n_steps, max(LEAST_PATIENCE * n_steps, best_step))
+    return max(usual, LEAST_STEPS)
 
 
 def fitted_length(
@@ -164,6 +171,7 @@ def fitted_length(
     source: Dataset,
     optimizer: OptimizerFactory | None = None,
     scheduler: SchedulerFactory | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> Length:
     """Return the length of a run on few examples, which ends after the best step by cross-fitting.
 
@@ -177,6 +185,7 @@ def fitted_length(
         source: The data.
         optimizer: See ``fit``.
         scheduler: See ``fit``.
+        show: A function that receives a message every few seconds.
     """
     options, length, runtime = trainer.options, trainer.length, trainer.runtime.alone()
     k = n_folds_of(source)
@@ -213,7 +222,7 @@ def fitted_length(
         draws = to_device(repeated(held, n_trained, N_DRAWS // k), runtime.device)
         return Fold(step, endless, draws, len(held))
 
-    best, best_step, taken = -inf, length.steps, 0
+    best, best_step, taken, told = -inf, length.steps, 0, time.monotonic()
     with seeded(runtime.device, options.seed):
         folds = [fold(number % k == i) for i in range(k)]
         while True:
@@ -221,6 +230,10 @@ def fitted_length(
                 score = sum(each.score() for each in folds)
                 if score > best:
                     best, best_step = score, taken
+                if show is not None and time.monotonic() - told >= SECONDS_BETWEEN:
+                    place = f"step {taken:,}/{length.steps:,}"
+                    show(f"{k}-fold cross-fitting: {place}  loss {-score / len(train):.2f}")
+                    told = time.monotonic()
                 if taken >= length.steps or taken - best_step >= patience(best_step, length.steps):
                     break
                 for each in folds:
@@ -233,8 +246,10 @@ def fitted_length(
     best, best_step = trainer.runtime.first((best, best_step))
     if best == -inf:
         return length  # training itself explains the error
-    return with_changes(
-        length,
-        stop=min(best_step, length.steps),
-        reason=f"stopped at step {best_step:,}, chosen by {k}-fold cross-fitting",
-    )
+    reason = f"stopped at step {best_step:,}, chosen by {k}-fold cross-fitting"
+    if best_step == 0:
+        reason = (
+            f"the first weights are kept: by {k}-fold cross-fitting, training makes examples that "
+            "it has not seen less probable; give more examples, fewer latents or a smaller network"
+        )
+    return with_changes(length, stop=min(best_step, length.steps), reason=reason)
