@@ -21,6 +21,9 @@ from experiments.ledger.records import Records
 from experiments.ledger.rows import markdown
 from reparam.errors import DataError
 
+STORED = ("cpu", *ALONE, "cuda")
+"""The files of results that the page is written from."""
+
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "pictures" / "frontier.png"
 
@@ -65,7 +68,7 @@ def measure_all(options: argparse.Namespace) -> None:
         measure(name, options.repeats, settings, records)
     print("\n".join(markdown(rows_of(records.values))))
     if not options.quick and not options.no_page:
-        found = {name: stored(name) for name in ("cpu", *ALONE)}
+        found = {name: stored(name) for name in STORED}
         found[alone or "cpu"] = records.values
         if found["cpu"] is not None:
             PAGE.write_text(page(found), encoding="utf-8")

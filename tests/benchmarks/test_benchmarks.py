@@ -22,7 +22,6 @@ from torch.nn import functional as F
 import reparam as rp
 from benchmarks import measure, process, report, settings
 from benchmarks.jobs import (
-    ALONE,
     explorer,
     frontier,
     likelihood,
@@ -321,7 +320,7 @@ def test_page_names_what_was_missed() -> None:
 
 
 def test_page_is_made_of_the_stored_records() -> None:
-    page = report.page({name: measure.stored(name) for name in ("cpu", *ALONE)})
+    page = report.page({name: measure.stored(name) for name in measure.STORED})
     assert page == (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
 

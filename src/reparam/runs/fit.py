@@ -65,7 +65,14 @@ from reparam.training.options import (
     ScheduleName,
     TrainingOptions,
 )
-from reparam.training.range_test import FEWEST, for_batches, found_lr, steps_of_test
+from reparam.training.range_test import (
+    FEWEST,
+    SAFETY,
+    SAFETY_OF_TEXT,
+    for_batches,
+    found_lr,
+    steps_of_test,
+)
 from reparam.training.runtime import Runtime, make_runtime, resolve_device, resolve_precision
 from reparam.training.trainer import Trainer
 from reparam.utils.arguments import known_options, numbers
@@ -341,7 +348,8 @@ def fit(
         with allocating(batch_size=batch_size, **sizes):
             # Each process tests the same steps, and the first one decides.
             few = batches_of(min(batch_size, BATCH_SIZE), rank=0, world_size=1)
-            lr = found_lr(recipe, few, options, runtime.alone(), length.steps, n_tested)
+            safety = SAFETY_OF_TEXT if source.spec.support == "tokens" else SAFETY
+            lr = found_lr(recipe, few, options, runtime.alone(), length.steps, n_tested, safety)
         if lr is not None:
             lr = for_batches(lr, batch_size)
             reasons["lr"] = f"found by a range test of {n_tested} steps"

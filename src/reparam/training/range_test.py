@@ -53,6 +53,10 @@ LOWEST, HIGHEST = 1e-3, 0.1
 SAFETY, LEAST_SAFETY = 2.5, 1.5
 """The rate that the test takes over that of the run, for long runs and for the shortest."""
 
+SAFETY_OF_TEXT = 5.0
+"""The first of them for a recurrent network on text. On the characters of Shakespeare 7,000 steps
+end at a held-out ELBO of -103.8, -102.6, -103.0 and -104.6 with 0.0072, 0.004, 0.002, 0.001."""
+
 MOST = 0.02
 """The highest rate, with batches as large as those of the test. A test of some tens of steps may
 end before a high rate does harm."""
@@ -74,6 +78,7 @@ def found_lr(
     runtime: Runtime,
     n_steps: int,
     n_tested: int,
+    safety: float = SAFETY,
 ) -> float | None:
     """Return the learning rate that a range test finds, with two digits.
 
@@ -87,6 +92,7 @@ def found_lr(
         runtime: The device and the precision.
         n_steps: The number of all steps of the run.
         n_tested: The number of steps of the test.
+        safety: The rate that the test takes over that of a long run.
     """
     if recipe.players or not len(batches):
         return None
@@ -96,7 +102,7 @@ def found_lr(
         step = Step(deepcopy(recipe), options, n_steps, runtime, FirstEpoch(batches))
         endless = chain.from_iterable(map(batches.epoch, count()))
         losses = losses_by_rate(step, endless, n_tested)
-    return best_rate(losses, n_tested, safety_of(n_steps))
+    return best_rate(losses, n_tested, safety_of(n_steps, safety))
 
 
 def steps_of_test(n_steps: int, fewest: int = STEPS) -> int:
@@ -114,13 +120,18 @@ def steps_of_test(n_steps: int, fewest: int = STEPS) -> int:
     return n if n >= fewest else 0
 
 
-def safety_of(n_steps: int) -> float:
+def safety_of(n_steps: int, safety: float = SAFETY) -> float:
     """Return the rate that a test takes over that of a run: a shorter run bears a higher rate.
 
-    >>> safety_of(7000), safety_of(700)
-    (2.5, 1.5)
+    Arguments:
+        n_steps: The number of all steps of the run.
+        safety: The result for a long run.
+
+    Example:
+        >>> safety_of(7000), safety_of(700)
+        (2.5, 1.5)
     """
-    return min(SAFETY, max(LEAST_SAFETY, SAFETY * (n_steps / DEFAULT_STEPS) ** (1 / 3)))
+    return min(safety, max(LEAST_SAFETY, safety * (n_steps / DEFAULT_STEPS) ** (1 / 3)))
 
 
 def for_batches(lr: float, batch_size: int) -> float:
