@@ -140,8 +140,16 @@ def codes(data_dir: Path, seed: int) -> Iterator[Case]:
         x, new = (part.x.flatten(1).numpy() for part in (train, test))
         return Digits(x, np.asarray(train.y), new, np.asarray(test.y))
 
-    yield Case("mnist", "VAE", lambda: _codes(read(), seed))
-    yield Case("mnist", "VAEClassifier, 100 labels", lambda: _few_labels(read(), seed))
+    images: dict[str, Any] = {"image_shape": (28, 28)}
+    convolutions = {"variant": "conv-vae", **images}
+    yield Case("mnist", "VAE", lambda: _codes(read(), seed, {}))
+    yield Case("mnist", "conv-vae on images", lambda: _codes(read(), seed, convolutions))
+    yield Case("mnist", "VAEClassifier, 100 labels", lambda: _few_labels(read(), seed, {}))
+    yield Case(
+        "mnist",
+        "VAEClassifier on images, 100 labels",
+        lambda: _few_labels(read(), seed, images),
+    )
 
 
 class Digits(NamedTuple):
@@ -160,7 +168,7 @@ class Digits(NamedTuple):
     labels: NDArray[Any]
 
 
-def _codes(digits: Digits, seed: int) -> Figures:
+def _codes(digits: Digits, seed: int, options: dict[str, Any]) -> Figures:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
@@ -168,7 +176,7 @@ def _codes(digits: Digits, seed: int) -> Figures:
 
     x, y, new, labels = digits
     began = time.perf_counter()
-    vae = VAE(latent_dim=20, random_state=seed).fit(x)
+    vae = VAE(latent_dim=20, random_state=seed, **options).fit(x)
     seconds = time.perf_counter() - began
     seen, other = vae.transform(x), vae.transform(new)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(seen, y)
@@ -180,7 +188,7 @@ def _codes(digits: Digits, seed: int) -> Figures:
     }
 
 
-def _few_labels(digits: Digits, seed: int) -> Figures:
+def _few_labels(digits: Digits, seed: int, options: dict[str, Any]) -> Figures:
     x, y, new, labels = digits
     rng = np.random.default_rng(seed)
     few = np.full(len(y), -1)
@@ -188,7 +196,7 @@ def _few_labels(digits: Digits, seed: int) -> Figures:
         kept = rng.choice(np.flatnonzero(y == k), 10, replace=False)
         few[kept] = k
     began = time.perf_counter()
-    found = VAEClassifier(random_state=seed).fit(x, few)
+    found = VAEClassifier(random_state=seed, **options).fit(x, few)
     seconds = time.perf_counter() - began
     return {"accuracy": 100 * float((found.predict(new) == labels).mean()), "seconds": seconds}
 

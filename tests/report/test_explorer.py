@@ -224,3 +224,32 @@ def test_links_of_a_frame_stay_in_the_frame(driver: Any, tmp_path: Path) -> None
         "vae"
     )
     require_clean(driver)
+
+
+def test_points_of_a_table_have_the_colors_of_a_column(driver: Any, tmp_path: Path) -> None:
+    opened(driver, "mixed", tmp_path)
+    names = driver.execute_script(
+        "return Array.from(document.querySelector('.shade').options, (one) => one.text)"
+    )
+    assert {"age", "pay", "sex"} <= set(names)
+
+    def colored_by(name: str) -> tuple[np.ndarray, list[str]]:
+        driver.execute_script(
+            "const choice = document.querySelector('.shade');"
+            "choice.value = Array.from(choice.options).find((o) => o.text === arguments[0]).value;"
+            "choice.dispatchEvent(new Event('change'));",
+            name,
+        )
+        settle(driver)
+        entries = driver.execute_script(
+            "return Array.from(document.querySelectorAll('.legend span'), (one) => one.textContent)"
+        )
+        return pixels(driver, "canvas.map"), entries
+
+    by_sex, classes = colored_by("sex")
+    by_pay, ends = colored_by("pay")
+    assert classes == ["F", "M"]
+    assert len(ends) == 4
+    assert ends[1::2] == ["middle", "missing"]
+    assert not np.array_equal(by_sex, by_pay)
+    require_clean(driver)

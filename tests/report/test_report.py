@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.report import report
-from reparam.report.rows import _correlation
+from reparam.report.rows import _correlation, _edges
 from tests.report.kinds import QUICK, digits, fitted, rng
 from tests.support import reparam
 
@@ -169,3 +169,13 @@ def test_text_has_the_contrast_of_level_aa() -> None:
             for paper in ("paper", "card"):
                 both = sorted(luminance(colors[name]) for name in (ink, paper))
                 assert (both[1] + 0.05) / (both[0] + 0.05) >= 4.5, (ink, paper)
+
+
+def test_bars_leave_out_the_extremes() -> None:
+    values = np.r_[np.linspace(0, 1, 999), 1e6]
+    edges, is_logarithmic = _edges(values)
+    assert 0.9 < edges[-1] < 1.1
+    assert not is_logarithmic
+    edges, is_logarithmic = _edges(np.geomspace(1, 1e6, 1000))
+    assert is_logarithmic
+    np.testing.assert_allclose(edges[1:] / edges[:-1], edges[1] / edges[0])

@@ -133,3 +133,18 @@ def test_the_command_line_refuses(folder: Path, tmp_path: Path) -> None:
         refused(f"serve {folder} --port {taken.getsockname()[1]}", "cannot be listened on")
     assert "--api-key-file" in reparam("serve --help").out
     assert "--api-key " not in reparam("serve --help").out
+
+
+class TestWithoutPackages:
+    """Where the packages of a server are not installed."""
+
+    @pytest.fixture(autouse=True)
+    def _without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    def test_help_needs_none(self) -> None:
+        out, _ = reparam("serve --help", code=0)
+        assert "max-seconds" in out
+
+    def test_the_command_that_installs_them_is_told(self, folder: Path) -> None:
+        refused(f"serve {folder}", "a server needs uvicorn", "pip install 'reparam[serve]'")

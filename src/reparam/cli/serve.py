@@ -11,7 +11,6 @@ from reparam.cli.parse import verb
 from reparam.errors import OptionError
 from reparam.runs.load import load
 from reparam.serving.limits import Limits
-from reparam.serving.server import serve
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,9 @@ def named(folders: Iterable[Path]) -> dict[str, Path]:
 @verb
 def main(options: Options) -> None:
     """Serve the runs."""
+    # Imported here: --help needs none of the packages of a server.
+    from reparam.serving import serve
+
     folders = named(options.folders)
     serve(
         {name: load(folder, device=options.device) for name, folder in folders.items()},

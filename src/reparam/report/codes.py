@@ -37,7 +37,7 @@ def reconstructed_rows(view: View) -> Iterator[Section]:
     kept = [_kept(real[:, i], made[:, i], column) for i, column in enumerate(columns)]
     order = sorted(range(len(columns)), key=lambda i: -kept[i][0])
     rows = [(columns[i].name, kept[i][1]) for i in order]
-    shown = explained_columns(view, codes, held.c, N_COLUMNS)
+    shown = sorted(explained_columns(view, codes, held.c)[:N_COLUMNS])
     lines = []
     for before, after in zip(real[:N_ROWS], made[:N_ROWS], strict=False):
         for name, x in (("row", before), ("reconstruction", after)):
@@ -81,7 +81,7 @@ def effects(view: View) -> Iterator[Section]:
     if codes is None or not has_rows(view) or not view.reconstructs:
         return
     order = view.active[:N_DIMENSIONS]
-    places = explained_columns(view, codes, held.c, MOST_COLUMNS)
+    places = sorted(explained_columns(view, codes, held.c)[:MOST_COLUMNS])
     columns = shown_columns(view, places)
     z, c = traversal(view, codes, order, 2)
     ends = (

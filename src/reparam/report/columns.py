@@ -96,19 +96,15 @@ def has_rows(view: View) -> bool:
     return spec.is_table or (spec.support == "counts" and len(spec.shape) == 1)
 
 
-def explained_columns(view: View, codes: Tensor, c: Tensor | None, n: int) -> list[int]:
-    """Return the places of the columns that depend most on the code, in the order of the table.
+def explained_columns(view: View, codes: Tensor, c: Tensor | None) -> list[int]:
+    """Return the places of all columns, those that depend most on the code first.
 
     Arguments:
         view: The run.
         codes: Codes, with shape (N, D).
         c: Their conditions.
-        n: The number of columns.
     """
-    dim = view.run.spec.dim
-    if dim <= n:
-        return list(range(dim))
     decoded = view.decoded(codes, c).double()
     scale = torch.tensor(np.nanstd(view.held.x.double().numpy(), 0)).clamp(min=1e-9)
     share = (decoded.std(0) / scale).nan_to_num(0.0)
-    return sorted(share.argsort(descending=True)[:n].tolist())
+    return share.argsort(descending=True, stable=True).tolist()

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from scipy.stats import rankdata
 from torch import Tensor
 
 from reparam.families import Family
 from reparam.models.conditional import family_of
 from reparam.pictures import is_picturable
-from reparam.report.columns import MOST_SHOWN, explained_columns, has_rows, shown_columns
+from reparam.report.columns import (
+    MOST_SHOWN,
+    ShownColumn,
+    Values,
+    explained_columns,
+    has_rows,
+    shown_columns,
+)
 from reparam.report.decoder import MOST_WEIGHTS, plain_decoder
 from reparam.report.projections import Projection, neighborhoods, principal
 from reparam.report.section import Section, data_uri, sentence
@@ -58,6 +66,7 @@ def latent_map(view: View) -> Iterator[Section]:
     data = json.dumps(known, allow_nan=False).replace("<", "\\u003c")
     choice = "".join(f'<option value="{i}">{escape(m.name)}</option>' for i, m in enumerate(maps))
     many = f'<label>map <select class="choice">{choice}</select></label>' if second else ""
+    many += _color_choice(known)
     can = ", and the decoder computes what is there" if known["decoder"] else ""
     yield Section(
         "map",
@@ -161,9 +170,46 @@ def _rows(view: View, codes: Tensor) -> dict[str, Any]:
     if not has_rows(view):
         return {"columns": [], "rows": None, "texts": texts}
     c = None if held.c is None else held.c[:n]
-    columns = shown_columns(view, explained_columns(view, codes, c, MOST_SHOWN))
+    order = explained_columns(view, codes, c)
+    columns = shown_columns(view, sorted(order[:MOST_SHOWN]))
     rows = [[one.text(float(row[one.place])) for one in columns] for row in held.x[:n]]
-    return {"columns": [one.to_dict() for one in columns], "rows": rows, "texts": texts}
+    shades = [_shades(one, held.x[:n, one.place].double().numpy()) for one in columns]
+    return {
+        "columns": [one.to_dict() for one in columns],
+        "rows": rows,
+        "texts": texts,
+        "shades": shades,
+        "shaded": next(i for i, one in enumerate(columns) if one.place == order[0]),
+    }
+
+
+def _shades(column: ShownColumn, values: Values) -> dict[str, Any]:
+    """Return the colors of points by a column: classes, or ranks of a quantity from 0 to 1.
+
+    A missing value has the color -1.
+    """
+    is_known = ~np.isnan(values)
+    known = values[is_known]
+    if column.classes:
+        shades = known
+    else:
+        shades = ((rankdata(known) - 1) / max(1, len(known) - 1)).round(2)
+    found = np.full(len(values), -1.0)
+    found[is_known] = shades
+    low, high = (float(v) for v in np.quantile(known, [0, 1])) if len(known) else (0.0, 0.0)
+    return {"values": found.tolist(), "ends": [column.text(low), column.text(high)]}
+
+
+def _color_choice(known: dict[str, Any]) -> str:
+    """Return the choice of what the colors of the points stand for; empty where there is none."""
+    names = [column["name"] for column in known["columns"]]
+    chosen = None if known["labels"] else known.get("shaded")
+    parts = ['<option value="-1">class</option>'] if known["labels"] else []
+    for i, name in enumerate(names):
+        selected = " selected" if i == chosen else ""
+        parts.append(f'<option value="{i}"{selected}>{escape(name)}</option>')
+    options = "".join(parts)
+    return f'<label>color <select class="shade">{options}</select></label>' if names else ""
 
 
 def _under(known: dict[str, Any]) -> str:
@@ -201,7 +247,7 @@ def _legend(classes: Sequence[str]) -> str:
         f'<span><i style="background:{color}"></i>{escape(name)}</span>'
         for name, color in zip(classes[:N_NAMED_CLASSES], cycle(PALETTE), strict=False)
     )
-    return f'<div class="legend">{"".join(parts)}</div>' if classes else ""
+    return f'<div class="legend">{"".join(parts)}</div>'
 
 
 def _sprite(x: Tensor) -> str:

@@ -206,13 +206,30 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
             axes.set_xticks(places, [_plain(name, 8) for name in classes], rotation=45)
         axes.legend(fontsize=6, frameon=False)
         return
-    both = np.concatenate([real, drawn])
-    low, high = np.quantile(both, [0.005, 0.995]) if len(both) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 31)
+    edges, is_logarithmic = _edges(real if len(real) else drawn)
+    if is_logarithmic:
+        axes.set_xscale("log")
     if column.seconds or column.origin:
         axes.xaxis.set_major_formatter(lambda value, _: column.text(value))
         axes.locator_params(axis="x", nbins=3)
-    axes.hist(real, edges, density=True, color=COLORS[4], alpha=0.7, label="real")
-    axes.hist(drawn, edges, density=True, histtype="step", color=COLORS[0], label="drawn")
+    # Shares of all values: with a logarithmic axis the area of a bar is not its share.
+    sides = (
+        ("real", real, {"color": COLORS[4], "alpha": 0.7}),
+        ("drawn", drawn, {"color": COLORS[0], "histtype": "step"}),
+    )
+    for label, values, style in sides:
+        weights = np.full(len(values), 1 / max(1, len(values)))
+        axes.hist(values, edges, weights=weights, label=label, **style)
     axes.set_yticks([])
     axes.legend(fontsize=6, frameon=False)
+
+
+def _edges(values: Values) -> tuple[Values, bool]:
+    """Return the edges of the bars of a quantity, without its outer 1 %, and whether they grow.
+
+    They grow by equal factors where the values are positive and span three orders of magnitude.
+    """
+    low, high = np.quantile(values, [0.005, 0.995]) if len(values) else (0.0, 1.0)
+    if low > 0 and high > 1000 * low:
+        return np.geomspace(low, high, 31), True
+    return np.linspace(low, high if high > low else low + 1, 31), False

@@ -1,5 +1,13 @@
 "use strict";
 
+// The color of a rank from 0 to 1: blue, violet, orange.
+function ofRank(rank) {
+  const colors = [[57, 182, 216], [143, 107, 255], [228, 87, 46]];
+  const low = rank < 0.5 ? 0 : 1, share = 2 * rank - low;
+  const mixed = colors[low].map((a, k) => Math.round(a + share * (colors[low + 1][k] - a)));
+  return `rgb(${mixed})`;
+}
+
 // The map of a section: see report/explorer.py.
 function explore(explorer) {
   const known = JSON.parse(explorer.querySelector("script").textContent);
@@ -11,11 +19,34 @@ function explore(explorer) {
   const sprite = known.thumbnails ? new Image() : null;
   const style = getComputedStyle(document.documentElement);
   const state = { z: Float32Array.from(known.mean), at: [0, 0], near: 0, held: false, waits: false };
+  const shade = find(".shade"), legend = find(".legend");
   let map, scale, backdrop;
 
+  const ofClass = (k) => (k < 0 ? "#6f7a90" : known.colors[k % known.colors.length]);
   const color = (i) => {
-    const label = known.labels ? known.labels[i] : -1;
-    return label < 0 ? "#6f7a90" : known.colors[label % known.colors.length];
+    const j = shade ? Number(shade.value) : -1;
+    if (j < 0) return ofClass(known.labels ? known.labels[i] : -1);
+    const value = known.shades[j].values[i];
+    return known.columns[j].classes.length || value < 0 ? ofClass(value) : ofRank(value);
+  };
+  // The names of the colors: classes, or the ends of a quantity.
+  const showLegend = () => {
+    const j = Number(shade.value);
+    const names = j < 0 ? known.classes : known.columns[j].classes;
+    const entry = (background, text) => {
+      const span = element("span", {}, legend);
+      element("i", {}, span).style.background = background;
+      span.append(text);
+    };
+    legend.replaceChildren();
+    names.slice(0, 20).forEach((name, k) => entry(ofClass(k), name));
+    if (j >= 0 && !names.length) {
+      const [low, high] = known.shades[j].ends;
+      entry(ofRank(0), low);
+      entry(ofRank(0.5), "middle");
+      entry(ofRank(1), high);
+    }
+    if (j >= 0 && known.shades[j].values.includes(-1)) entry(ofClass(-1), "missing");
   };
   const drawPoints = () => {
     backdrop = document.createElement("canvas");
@@ -169,6 +200,10 @@ function explore(explorer) {
   });
   const choice = find(".choice");
   if (choice) choice.addEventListener("change", () => choose(Number(choice.value)));
+  if (shade) {
+    shade.addEventListener("change", () => { showLegend(); drawPoints(); later(); });
+    showLegend();
+  }
   find(".reset").addEventListener("click", () => {
     state.held = true;
     go(map.linear ? [0, 0] : map.points[state.near]);
