@@ -147,14 +147,12 @@ class DataSpec:
         return with_changes(self, condition=condition)
 
     def listed(self, places: Sequence[int]) -> str:
-        """Return the numbers of columns, and their names where they have some.
+        """Return the names of columns, or their numbers where they have none.
 
         >>> DataSpec((2,), "real", columns=("age", "pay")).listed([1])
-        '1 (pay)'
+        'pay'
         """
-        return listed_names(
-            [f"{i} ({self.columns[i]})" if self.columns else f"{i}" for i in places]
-        )
+        return listed_names([self.columns[i] if self.columns else f"{i}" for i in places])
 
     @property
     def is_image(self) -> bool:

@@ -754,8 +754,8 @@ class TestData:
         found = examine_data(data.from_arrays(table))["columns"]
         assert found.severity == "advice"
         for said in (
-            *("identifier: column 1 (id)", "binary: column 2 (flag)", "count: column 4 (visits)"),
-            *("category: column 3 (group)", "spike: column 5 (rain)", "constant: column 6 (unit)"),
+            *("identifier: column id", "binary: column flag", "count: column visits"),
+            *("category: column group", "spike: column rain", "constant: column unit"),
         ):
             assert said in found.evidence
         assert "height" not in found.evidence

@@ -55,6 +55,7 @@ def marginals(view: View) -> Iterator[Section]:
         _draw(axes, columns[0][i], columns[1][i], shown[i])
         axes.set_title(_plain(shown[i].name, 24), fontsize=9)
         axes.tick_params(labelsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=7)
     yield Section(
         "columns",
         "Columns",
@@ -204,7 +205,6 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
             axes.bar(places + shift, _shares(values, column), 0.4, color=color, label=label)
         if len(classes) <= 8:
             axes.set_xticks(places, [_plain(name, 8) for name in classes], rotation=45)
-        axes.legend(fontsize=6, frameon=False)
         return
     edges, is_logarithmic = _edges(real if len(real) else drawn)
     if is_logarithmic:
@@ -212,16 +212,14 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     if column.seconds or column.origin:
         axes.xaxis.set_major_formatter(lambda value, _: column.text(value))
         axes.locator_params(axis="x", nbins=3)
-    # Shares of all values: with a logarithmic axis the area of a bar is not its share.
-    sides = (
-        ("real", real, {"color": COLORS[4], "alpha": 0.7}),
-        ("drawn", drawn, {"color": COLORS[0], "histtype": "step"}),
+    looks: tuple[dict[str, Any], ...] = (
+        {"label": "real", "color": COLORS[4], "alpha": 0.7},
+        {"label": "drawn", "color": COLORS[0], "histtype": "step"},
     )
-    for label, values, style in sides:
-        weights = np.full(len(values), 1 / max(1, len(values)))
-        axes.hist(values, edges, weights=weights, label=label, **style)
+    for values, look in zip((real, drawn), looks, strict=True):
+        # Shares of all values: with a logarithmic axis the area of a bar is not its share.
+        axes.hist(values, edges, weights=np.full(len(values), 1 / max(1, len(values))), **look)
     axes.set_yticks([])
-    axes.legend(fontsize=6, frameon=False)
 
 
 def _edges(values: Values) -> tuple[Values, bool]:

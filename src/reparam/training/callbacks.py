@@ -147,7 +147,7 @@ class Parts:
         before = self.number
         self.number = event.epoch
         if self.length.epochs is None:
-            self.number = event.step * self.n // self.length.steps
+            self.number = event.step * self.n // (self.length.stop or self.length.steps)
         return self.number != before
 
 
