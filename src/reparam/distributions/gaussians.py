@@ -16,6 +16,7 @@ from torch.types import _size
 from reparam.distributions.declared import DeclaredDistribution, Parametric
 from reparam.distributions.last_draw import LastDraw
 from reparam.distributions.precision import upcast
+from reparam.utils.autocast import without_autocast
 
 
 class GaussianMixture(DeclaredDistribution):
@@ -52,7 +53,7 @@ class GaussianMixture(DeclaredDistribution):
         The squared distances are two matrix products in place of (\*, K, D) differences. They are
         computed in float64, because their terms cancel.
         """
-        with torch.autocast(value.device.type, enabled=False):
+        with without_autocast(value.device):
             z, loc, scale = value.double(), self.loc.double(), self.scale.double()
             precision = scale.square().reciprocal()
             distance = (
@@ -200,7 +201,7 @@ class TriangularNormal(MultivariateNormal):
             return last
         loc, scale_tril = upcast(self.loc), upcast(self.scale_tril)
         wide = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
-        with torch.autocast(value.device.type, enabled=False):
+        with without_autocast(value.device):
             return wide.log_prob(upcast(value)).to(value.dtype)
 
     def _density(self, noise: Tensor) -> Tensor:

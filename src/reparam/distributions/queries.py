@@ -12,6 +12,7 @@ from torch.distributions import Categorical, Distribution, Independent, OneHotCa
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.last_draw import LastDraw
 from reparam.utils.arguments import as_int
+from reparam.utils.autocast import without_autocast
 
 
 def base_distribution(distribution: Distribution) -> Distribution:
@@ -101,5 +102,5 @@ def rsample(distribution: Distribution, n_samples: int, device: torch.device) ->
     torch.Size([3, 5, 2])
     """
     draw = distribution.rsample if distribution.has_rsample else distribution.sample
-    with torch.autocast(device.type, enabled=False):
+    with without_autocast(device):
         return draw(torch.Size([as_int("n_samples", n_samples)]))

@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from reparam.errors import OptionError, ShapeError
 from reparam.utils.arguments import numbers
+from reparam.utils.autocast import without_autocast
 
 
 @numbers(n_codes=1, code_dim=1)
@@ -93,7 +94,7 @@ class Codebook(nn.Module):
         flat = self._flat(vectors)
         members = one_hot(indices.reshape(-1), len(self.codes)).to(flat)
         self.counts.lerp_(members.sum(0), 1 - self.decay)
-        with torch.autocast(flat.device.type, enabled=False):
+        with without_autocast(flat.device):
             self.sums.lerp_(members.T @ flat, 1 - self.decay)
         even = self.counts.mean()
         # A random vector for every code, used or not, so that nothing waits for the device.

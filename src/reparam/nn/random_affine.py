@@ -15,6 +15,7 @@ from reparam.nn.context import with_condition
 from reparam.nn.conv import image_shape
 from reparam.nn.features import features_shape
 from reparam.utils.arguments import numbers
+from reparam.utils.autocast import without_autocast
 
 _KNOTS = 4
 """The control points of the elastic displacement along each axis."""
@@ -84,7 +85,7 @@ class RandomAffine(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return features, with shape (\*, F), of images x, with shape (\*, C, H, W)."""
         if self.training:
-            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            with torch.no_grad(), without_autocast(x.device):
                 x = self.jittered(x.to(self.bumps).reshape(-1, *self.in_shape)).reshape(x.shape)
         return with_condition(self.network, x, c)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reparam.errors import ShapeError
 from reparam.utils.arguments import numbers
+from reparam.utils.autocast import without_autocast
 
 _N_WAVES = 4
 
@@ -85,7 +86,7 @@ class Velocity(nn.Module):
         Returns:
             The velocity, with shape (\*, B, D), and the divergence, with shape (\*, B).
         """
-        with torch.autocast(z.device.type, enabled=False):
+        with without_autocast(z.device):
             angles = torch.pi * t[..., None] * torch.arange(1, _N_WAVES + 1, device=z.device)
             features = torch.cat([t[..., None], angles.sin(), angles.cos()], -1).to(z)
             e = self.of_time(features)
