@@ -53,7 +53,7 @@ def numbers_of(x: Tensor) -> list[int]:
 def numbered_batches(folder: Path, size: int = 16, **options: Any) -> Batches:
     file = folder / "x.npy"
     data = load_array(
-        file if file.exists() else saved(folder, numbered()), mapped=True, test_share=0.0
+        file if file.exists() else saved(folder, numbered()), mapped=True, test_share=0.0, validation=0
     )
     return Batches(data.split("train"), data.transform, size, **options)
 
@@ -148,7 +148,7 @@ def test_processes_share_the_batches_of_one_process(tmp_path: Path, world_size: 
 
 def test_labels_and_labeled_extras_stay_beside_their_rows(tmp_path: Path) -> None:
     y = torch.where(torch.arange(N) % 50 == 0, torch.arange(N), -1)
-    data = load_array(saved(tmp_path, numbered()), mapped=True, test_share=0.0)
+    data = load_array(saved(tmp_path, numbered()), mapped=True, test_share=0.0, validation=0)
     split = replace(data.split("train"), y=y)
     plain = Batches(split, data.transform, 20)
     extra = Batches(split, data.transform, 20, repeat_labeled=True)
@@ -235,7 +235,7 @@ KINDS: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mapped_file_is_described_as_its_values_in_memory(tmp_path: Path, kind: str) -> None:
     x, options = KINDS[kind]
-    data = load_array(saved(tmp_path, x), mapped=True, test_share=0.0, **options)
+    data = load_array(saved(tmp_path, x), mapped=True, test_share=0.0, validation=0, **options)
     known = from_arrays(x, name="x", **options)
     assert data.spec == known.spec
     assert data.split("train").mapped is not None

@@ -623,3 +623,12 @@ def test_delimiters_and_headers() -> None:
     assert delimiter_of(["name", "Anna Maria", "Otto"]) == ","
     assert is_header([["a", "a"], ["1", "2"]])
     assert not is_header([["a", "a"], ["b", "c"]])
+
+
+@pytest.mark.parametrize(("n", "held"), [(400, 0), (1000, 90), (30_000, 2000)])
+def test_a_tenth_of_the_training_rows_is_held_out(n: int, held: int, tmp_path: Path) -> None:
+    """By default, so that a run on a file stops as one on an array does."""
+    np.savetxt(tmp_path / "rows.csv", np.random.default_rng(0).normal(size=(n, 2)), delimiter=",")
+    data = rp.data.read(tmp_path / "rows.csv")
+    assert len(data.splits.get("validation", ())) == held
+    assert "validation" not in rp.data.read(tmp_path / "rows.csv", validation=0).splits

@@ -419,7 +419,7 @@ def with_few_held(
     Arguments:
         data: The data, with the split ``train`` alone, in a mapped file.
         validation: The number of validation examples, or as a float their fraction of those outside
-            test; none when None.
+            test; see ``validation_size`` for None.
         test_share: The fraction of the examples that is the test split.
         seed: The seed of the choice of examples.
 
@@ -432,7 +432,8 @@ def with_few_held(
     splits = {"train": train}
     if n_test:
         splits["train"], splits["test"] = train.apart(random_rows(len(train), n_test, seed))
-    data = replace(data, splits=splits).with_validation(validation or 0, seed)
+    n_validation = validation_size(validation, len(splits["train"]))
+    data = replace(data, splits=splits).with_validation(n_validation, seed)
     held = [f"{len(s):,} for {name}" for name, s in data.splits.items() if name != "train"]
     place = "" if train.mapped is None else f"{train.mapped.path} is mapped: "
     told = (
@@ -443,16 +444,27 @@ def with_few_held(
     return replace(data, notes=(*data.notes, told))
 
 
-def validation_size(size: int | float, n_train: int) -> int:
+HELD_FROM, HELD_SHARE, MOST_HELD = 500, 0.1, 2_000
+"""The least number of training examples of which some are held out for validation by default, the
+share of them, and the largest number."""
+
+
+def validation_size(size: int | float | None, n_train: int) -> int:
     """Return the number of validation examples that a size or fraction of ``n_train`` is.
+
+    Arguments:
+        size: The number or the fraction; None for a tenth of 500 examples or more, at most 2,000.
+        n_train: The number of examples that they are taken from.
 
     Raises:
         OptionError: A size that is negative or leaves nothing to train on.
 
     Example:
-        >>> validation_size(0.05, 60000), validation_size(100, 60000)
-        (3000, 100)
+        >>> validation_size(0.05, 60000), validation_size(100, 60000), validation_size(None, 720)
+        (3000, 100, 72)
     """
+    if size is None:
+        return min(int(HELD_SHARE * n_train), MOST_HELD) if n_train >= HELD_FROM else 0
     number = scalar(size)
     n = int(number * n_train) if isinstance(number, float) and 0 <= number < 1 else number
     # 1.0 is ambiguous: all examples, or one of them.

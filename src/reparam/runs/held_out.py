@@ -28,6 +28,7 @@ from torch import Tensor
 
 from reparam.batch import Batch, to_device
 from reparam.data import Dataset, Stream
+from reparam.data.dataset import HELD_FROM, validation_size
 from reparam.data.given import training_batches
 from reparam.errors import OptionError
 from reparam.objectives import ModelObjective
@@ -43,12 +44,6 @@ from reparam.utils.seeding import seeded
 
 FEWER_THAN = 20_000
 """The number of training examples from which the default number of steps over-fits little."""
-
-SPLIT_FROM = 500
-"""The least number of training examples of which a tenth is held out."""
-
-SHARE, MOST = 0.1, 2_000
-"""The share of the training examples that is held out, and the largest number of them."""
 
 LEAST_PATIENCE, LEAST_STEPS = 0.05, 350
 """The least share of all steps, and the least number of steps, after which cross-fitting ends
@@ -96,16 +91,15 @@ def chooses_length(recipe: Recipe, source: Dataset | Stream, options: TrainingOp
 def with_held_out(source: Dataset, seed: int) -> Dataset:
     """Return data with a validation split of a tenth of train; too small or named data unchanged.
 
-    Named data have a validation split by default, so those without one are meant to have none.
+    Data that are loaded have a validation split by default, so that those without one are meant to
+    have none.
 
     Arguments:
         source: Data without a validation split.
         seed: The seed of the choice.
     """
-    n = len(source.split("train"))
-    if n < SPLIT_FROM or source.options is not None:
-        return source
-    return source.with_validation(min(int(SHARE * n), MOST), seed)
+    n_held = 0 if source.options is not None else validation_size(None, len(source.split("train")))
+    return source.with_validation(n_held, seed) if n_held else source
 
 
 def n_folds_of(source: Dataset | Stream) -> int:
@@ -115,8 +109,8 @@ def n_folds_of(source: Dataset | Stream) -> int:
     >>> [n_folds_of(from_arrays(torch.randn(n, 2))) for n in (1000, 100, 12, 3)]
     [0, 3, 6, 2]
     """
-    n = len(source.split("train")) if isinstance(source, Dataset) else SPLIT_FROM
-    if n >= SPLIT_FROM or "validation" in source.splits:
+    n = len(source.split("train")) if isinstance(source, Dataset) else HELD_FROM
+    if n >= HELD_FROM or "validation" in source.splits:
         return 0
     return next((k for least, k in FOLDS.items() if n >= least), max(2, n // 2))
 

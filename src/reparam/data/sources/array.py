@@ -250,7 +250,7 @@ def with_test(
     """
     order = np.random.default_rng(seed).permutation(len(x))
     n_test = int(len(x) * test_share)
-    n_validation = validation_size(validation or 0, len(x) - n_test)
+    n_validation = validation_size(validation, len(x) - n_test)
 
     def rows(places: NDArray[Any]) -> dict[str, Any]:
         beside = None if covariates is None else {k: v[places] for k, v in covariates.items()}

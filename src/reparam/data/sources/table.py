@@ -53,7 +53,8 @@ def load_table(
         missing: ``left-out``: missing values are left out of the likelihood, as if they were not
             known. ``as-value``: a missing value is a value, which samples have too.
         validation: The number of rows that are held out for validation, or as a float their
-            fraction of the rows outside test; none when None, so that ``fit`` chooses.
+            fraction of the rows outside test; when None a tenth of them, at most 2,000, and none of
+            fewer than 500, where ``fit`` chooses the number of steps by cross-fitting.
         test_share: The fraction of the rows that is the test split; 0.1 when None.
         seed: The seed of the choice of rows.
         na_values: Further cells of text that are missing values, such as ``unknown``.
@@ -128,7 +129,7 @@ def load_table(
     table = read_table(path, **options, text_columns=texts, mixed_columns=mixed)
     order = np.random.default_rng(seed).permutation(len(table))
     n_test = int(len(table) * share)
-    n_validation = validation_size(validation or 0, len(table) - n_test)
+    n_validation = validation_size(validation, len(table) - n_test)
     parts = np.split(order, [n_test, n_test + n_validation])
     splits = dict(zip(("test", "validation", "train"), map(np.sort, parts), strict=True))
     if not len(splits["train"]):
