@@ -53,7 +53,10 @@ def numbers_of(x: Tensor) -> list[int]:
 def numbered_batches(folder: Path, size: int = 16, **options: Any) -> Batches:
     file = folder / "x.npy"
     data = load_array(
-        file if file.exists() else saved(folder, numbered()), mapped=True, test_share=0.0, validation=0
+        file if file.exists() else saved(folder, numbered()),
+        mapped=True,
+        test_share=0.0,
+        validation=0,
     )
     return Batches(data.split("train"), data.transform, size, **options)
 

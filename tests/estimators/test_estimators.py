@@ -260,11 +260,11 @@ class TestImages:
         assert vae.run_.spec.shape == (3, 2, 3)
         pictures = images_of(torch.from_numpy(x), (2, 3, 3))
         assert np.array_equal(pictures.movedim(1, -1), x.reshape(4, 2, 3, 3))
-        assert np.array_equal(vae._as_given(pictures), x)
+        assert np.array_equal(vae._as_given(pictures / 255), x)
         assert vae.sample(5).shape == vae.inverse_transform(np.zeros((5, 2))).shape == (5, 18)
 
     def test_have_the_codes_of_a_run_on_images(self) -> None:
-        x = load_digits().images
+        x = load_digits().images.astype(np.uint8)
         options = {"steps": 20, "latent_dim": 2}
         vae = VAE("conv-vae", image_shape=(8, 8), random_state=0, **options)
         codes = vae.fit_transform(x.reshape(-1, 64))
@@ -292,3 +292,37 @@ class TestImages:
         x, y = load_digits(return_X_y=True)
         found = VAEClassifier(image_shape=(8, 8), hidden=(16,), steps=5).fit(x, y)
         assert any(isinstance(m, RandomAffine) for m in found.run_.model.modules())
+
+    @pytest.mark.parametrize("levels", [2, 17, 256])
+    def test_of_bytes_come_back_as_bytes(self, levels: int) -> None:
+        """In the scale of X, whose type in later calls does not matter."""
+        x = np.random.default_rng(0).integers(0, levels, (80, 12)).astype(np.uint8)
+        vae = VAE(latent_dim=2, image_shape=(3, 4), steps=5, random_state=0).fit(x)
+        drawn = vae.sample(50)
+        assert set(np.unique(drawn)) <= set(range(256))
+        assert drawn.max() > 0.8 * (levels - 1)
+        score = vae.score(x)
+        assert np.isfinite(score)
+        assert vae.score(x.astype(int)) == vae.score(x.astype(float)) == score
+        if levels > 2:
+            with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
+                vae.transform(x / 255)
+
+    def test_of_whole_numbers_are_bytes(self) -> None:
+        x = load_digits().data.astype(int) * 15
+        options = {"latent_dim": 2, "image_shape": (8, 8), "steps": 5, "random_state": 0}
+        codes = VAE(**options).fit_transform(x)
+        assert np.array_equal(codes, VAE(**options).fit_transform(x.astype(np.uint8)))
+
+
+def test_dates_of_text_are_dates_and_what_is_left_out_is_told() -> None:
+    rng = np.random.default_rng(0)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, 90), "D")
+    rows = pd.DataFrame({"joined": days.strftime("%Y-%m-%d"), "v": rng.normal(size=90)})
+    rows.loc[::9, "joined"] = None
+    filled = VAEImputer(n_samples=5, steps=5, random_state=0).fit_transform(rows)
+    assert filled["joined"].notna().all()
+    assert str(filled["joined"].iloc[1])[:10] == rows["joined"].iloc[1]
+    rows["name"] = [f"P{i}" for i in range(90)]
+    with pytest.warns(UserWarning, match=r"left out: name \(text with 90 different values"):
+        VAESampler(prior=None, steps=5, random_state=0).fit(rows)

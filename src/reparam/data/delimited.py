@@ -758,6 +758,25 @@ def number_of(word: str, decimal: str = ".") -> float | None:
     return float(found) if _PLAIN.fullmatch(found) else None
 
 
+def dates_of(texts: Sequence[str | None]) -> NDArray[Any] | None:
+    """Return texts as dates, NaT for None; None where some are no dates, or their order is unclear.
+
+    >>> dates_of(["2024-01-31", None, "2024-03-02"]).astype("datetime64[D]").tolist()[::2]
+    [datetime.date(2024, 1, 31), datetime.date(2024, 3, 2)]
+    >>> dates_of(["2024-01-31", "unknown"]) is dates_of(["1/2/2024"]) is None
+    True
+    """
+    words = list(dict.fromkeys(text for text in texts if text is not None))
+    if not words or not all(_DATE.fullmatch(word) for word in words):
+        return None
+    dates = _dates(words)
+    if dates is None:
+        return None
+    places: dict[str | None, Any] = dict(zip(words, dates, strict=True))
+    places[None] = np.datetime64("NaT")
+    return np.array([places[text] for text in texts], "datetime64[us]")
+
+
 def _dates(words: Sequence[str]) -> NDArray[Any] | None:
     """Return dates, in the only order of year, month and day in which all of them exist; else None.
 

@@ -337,7 +337,11 @@ def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _floats(column), "float"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return np.array(column.to_pylist(), object), "text"
+        from reparam.data.delimited import dates_of  # it imports this module
+
+        texts = column.to_pylist()
+        dates = dates_of(texts)
+        return (np.array(texts, object), "text") if dates is None else (dates, "date")
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         moments = pc.cast(column, pa.timestamp("us")) if pa.types.is_date(kind) else column
         if pa.types.is_timestamp(kind):

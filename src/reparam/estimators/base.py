@@ -4,6 +4,7 @@ A subclass declares its parameters in its own constructor, as scikit-learn needs
 ``reparam.fit``, whose options are found by it unless they are given.
 """
 
+import warnings
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -22,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
-from reparam.data.infer import schema_of
+from reparam.data.infer import NO_VALUE, schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import backend_of, table_of_numbers, to_frame
 from reparam.errors import OptionError, RunError, named
@@ -36,7 +37,7 @@ from reparam.runs.load import load
 from reparam.runs.run import Run
 from reparam.runs.search import Auto
 from reparam.schema import Schema
-from reparam.spec import DataSpec, Support
+from reparam.spec import DataSpec, Support, listed_names
 from reparam.training.options import EarlyStopping
 from reparam.utils.arguments import as_declared, as_int
 from reparam.utils.files import as_path, has_type, read_json, reason, write_json
@@ -48,6 +49,9 @@ from reparam.variants.specification import OptionValue
 SMALL, STEPS_OF_SMALL = 500, 2000
 """With fewer rows training has this number of steps, and no rows are held out: a fit takes seconds.
 ``reparam.fit`` chooses the number by cross-fitting, which takes a minute."""
+
+BYTE = 255
+"""The largest value of a byte."""
 
 N_DRAWS = 64
 """The number of draws of z behind a score of a row."""
@@ -61,6 +65,7 @@ _ATTRIBUTES: Mapping[str, Any] = {
     "latent_weight_": float,
     "_columns": tuple[str, ...],
     "_is_mixed": bool,
+    "_has_bytes": bool,
     "_backend": str | None,
     "_seed": int,
     **dict.fromkeys(_ARRAYS, tuple[str | float | bool | None, ...]),
@@ -133,7 +138,7 @@ class Estimator(BaseEstimator, ABC):
         Raises:
             ValueError: Rows that are no images of this shape.
         """
-        self._seed = self._drawn_seed()
+        self._seed, self._has_bytes = self._drawn_seed(), False
         frame, self._backend = of_frame(X, "X"), backend_of(X)
         self._is_mixed = frame is not None and (
             self.schema is not None or any(v.dtype.kind != "f" for v in frame.columns.values())
@@ -158,7 +163,12 @@ class Estimator(BaseEstimator, ABC):
             return self._of_table(table, self.schema or schema_of(table, kinds), may_lack)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
         if image_shape is not None:
+            # Pixels of other libraries are often bytes in another type.
+            is_bytes = bool((values > 1).any() and (values == values.round()).all())
+            if is_bytes and 0 <= float(values.min()) <= float(values.max()) <= BYTE:
+                values = values.to(torch.uint8)
             values = images_of(values, image_shape)
+        self._has_bytes = values.dtype == torch.uint8
         return from_arrays(values, support=support, name="X")
 
     def _of_table(self, table: Table, schema: Schema, may_lack: bool) -> Dataset:
@@ -171,6 +181,11 @@ class Estimator(BaseEstimator, ABC):
         if self.verbose:
             for text in data.notes:
                 note(text)
+        # A column with one value is not learned, and comes back with this value.
+        ignored = [c for c in schema.columns if c.kind == "ignored" and not c.values]
+        lost = [f"{c.name} ({c.reason})" for c in ignored if c.reason != NO_VALUE]
+        if lost:
+            warnings.warn(f"columns of X are left out: {listed_names(lost)}", stacklevel=4)
         return data
 
     def _drawn_seed(self) -> int:
@@ -256,6 +271,8 @@ class Estimator(BaseEstimator, ABC):
         frame = of_frame(X, "X") if self._is_mixed else None
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
+            if self._has_bytes:
+                x = _bytes(x)
             if spec.is_image:
                 channels, height, width = spec.shape
                 x = images_of(x, (height, width, channels))
@@ -290,6 +307,11 @@ class Estimator(BaseEstimator, ABC):
         n_latents = self.latent_model.posterior(self._one_row()).event_shape[0]
         return shared_noise(n_draws, n_latents)
 
+    @property
+    def _has_scaled_bytes(self) -> bool:
+        """Whether x is a byte over 255, which a byte of 0 or 1 alone is not."""
+        return self._has_bytes and self.run_.spec.support == "unit"
+
     def _one_row(self) -> Tensor:
         return torch.zeros(1, *self.run_.spec.shape, dtype=torch.float64)
 
@@ -298,7 +320,9 @@ class Estimator(BaseEstimator, ABC):
         schema = self.run_.spec.schema
         if schema is None:
             rows = x.movedim(1, -1) if self.run_.spec.is_image else x
-            return rows.double().flatten(1).numpy()
+            found: NDArray[np.float64] = rows.double().flatten(1).numpy()
+            # Levels are multiples of 1/255 in single precision.
+            return (BYTE * found).round(4) if self._has_scaled_bytes else found
         columns = schema.decode(x.double().numpy())
         if self._is_mixed:
             return to_frame(columns, self._backend)
@@ -382,6 +406,20 @@ class Estimator(BaseEstimator, ABC):
         return {
             k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
         }
+
+
+def _bytes(x: Tensor) -> Tensor:
+    """Return rows for a model of bytes as bytes, whatever their type.
+
+    Raises:
+        ValueError: Values that are no whole numbers from 0 to 255.
+    """
+    if not bool(((x >= 0) & (x <= BYTE) & (x == x.round())).all()):
+        raise ValueError(
+            "X has values that are no whole numbers from 0 to 255, and the estimator was fitted on "
+            "such numbers: give X on the same scale"
+        )
+    return x.to(torch.uint8)
 
 
 def images_of(x: Tensor, image_shape: Sequence[int]) -> Tensor:
