@@ -6,7 +6,7 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
-from reparam.data.tables import to_frame, write_frame
+from reparam.data.tables import write_frame
 from reparam.errors import OptionError
 
 
@@ -47,6 +47,10 @@ def main(options: Options) -> None:
         found |= {f"log p({name})": each[:, i] for i, name in enumerate(names)}
     if not run.is_main:
         return
+    import pyarrow as pa  # slow to import, and not needed for --help
+
     with elsewhere(options.out):
-        write_frame(path, to_frame({name: values.numpy() for name, values in found.items()}))
+        # An entry that is not known has no score, and its cell is empty.
+        parts = {k: pa.array(v.numpy(), from_pandas=True) for k, v in found.items()}
+        write_frame(path, pa.table(parts))
     print(path)

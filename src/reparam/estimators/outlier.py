@@ -180,13 +180,14 @@ class VAEOutlier(OutlierMixin, Estimator):
         .. math:: -\log p(x_j \mid x_{-j}) \approx \log \sum_k \frac{w_k}{p(x_j \mid z_k)},
                   \qquad w_k \propto \frac{p(x, z_k)}{q(z_k \mid x)}
 
-        The columns are those of the model: ``run_.spec.columns`` where it has a schema.
+        A column that is left out of the model, as identifiers are, has NaN, and a value that is
+        not known 0.
 
         Raises:
             SupportError: A likelihood whose entries are not independent given z.
         """
         model, noise = self.latent_model, self._noise()
-        found = []
+        parts = []
         rows = self._rows(X)
         size = max(1, N_ENTRIES // (len(noise) * entries_of(model, rows)))
         for part in rows.split(size):
@@ -195,9 +196,15 @@ class VAEOutlier(OutlierMixin, Estimator):
             of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))
             weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
             weight = weight - weight.logsumexp(0)
-            found.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
-        unusual = torch.cat(found)
-        return unusual.masked_fill(unusual.isnan(), torch.inf).numpy()
+            parts.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
+        unusual = torch.cat(parts)
+        found: NDArray[np.float64] = unusual.masked_fill(unusual.isnan(), torch.inf).numpy()
+        schema = self.run_.spec.schema
+        if schema is None:
+            return found
+        whole = np.full((len(found), len(self._columns)), np.nan)
+        whole[:, [self._columns.index(column.name) for column in schema.features]] = found
+        return whole
 
 
 STEPS, FIXED = 1000, "gaussian-fixed"

@@ -153,7 +153,7 @@ def log_conditionals(
     .. math:: \log p(x_j \mid x_{-j}) \approx \log \sum_k w_k
               - \log \sum_k \frac{w_k}{p(x_j \mid z_k)}
 
-    An entry that is NaN has 0.
+    An entry that is not known, and left out of the likelihood, has NaN.
 
     Arguments:
         model: The model.
@@ -168,7 +168,10 @@ def log_conditionals(
     for part, of_part in _parts(model, x, c, n_samples):
         draws = weighted_draws(model, part, of_part, n_samples)
         of_entries = log_prob_of_entries(draws.likelihood, model.as_event(part))
-        found.append(-(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0))
+        # A missing value that is a value of its column has a probability.
+        is_left_out = part.isnan() & (of_entries == 0).all(0) if part.is_floating_point() else None
+        log_p = -(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0)
+        found.append(log_p if is_left_out is None else log_p.masked_fill(is_left_out, nan))
     return torch.cat(found)
 
 
