@@ -713,3 +713,23 @@ def test_the_deep_convolutional_vae_of_faces_trains_from_the_command_line(tmp_pa
     model = rp.load(run).latent_model
     assert model.sample(2).shape == (2, 3, 64, 64)
     assert sum(layer.weight.dim() == 4 for layer in model.encoder.network.layers[::3]) == 5
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "told"),
+    [
+        ((32, 32), 32, ""),
+        ((30, 40), 30, "40 × 30"),
+        ((200, 90), 64, "90 × 200"),
+        ((4, 4), 8, "4 × 4"),
+    ],
+)
+def test_the_default_size_is_that_of_the_images(
+    sides: tuple[int, int], size: int, told: str, tmp_path: Path
+) -> None:
+    for number in range(5):
+        Image.new("L", sides, 20 * number).save(tmp_path / f"{number}.png")
+    data = rp.data.load("images", path=tmp_path)
+    assert data.shape == (1, size, size)
+    assert any("cropped and resized" in note for note in data.notes) == bool(told)
+    assert told in "".join(data.notes)

@@ -13,6 +13,7 @@ from reparam.runs.load import load
 from reparam.runs.run import Run
 from reparam.utils.arguments import as_int, numbers
 from reparam.utils.launch import check_launch
+from reparam.utils.terminal import note
 
 Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 """A number of examples, as -n."""
@@ -92,6 +93,11 @@ class ExampleOptions:
         """Return the run with the data set that is named; the run as it is where none is named."""
         is_other = any(place is not None for place in (self.data, self.data_dir, self.path))
         return replace(run, data=self.dataset(run)) if is_other else run
+
+    def tell(self, n: int) -> None:
+        """Say which rows of the run's own data were used, where no file is named."""
+        if self.data is None:
+            note(f"{n:,} rows of the split {self.split!r}; --data FILE takes all rows of a file")
 
     def of(self, run: Run, seed: int, limit: int | None = None) -> Batch:
         """Return the examples for a run, from the first, under one frozen draw."""

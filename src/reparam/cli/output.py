@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
+from reparam.data import Dataset
 from reparam.data.mixed import filled
 from reparam.data.tables import Table, to_frame, write_frame
 from reparam.errors import OptionError, WriteError
@@ -178,7 +179,9 @@ def print_next(run: Run) -> None:
     if run.folder is None or not run.is_main:
         return
     path, reparam, variant = run.folder.path, command(), run.config["variant"]
-    next_verbs = [f"evaluate {path}", f"doctor {path}"]
+    # Very few examples have no test split.
+    has_test = not isinstance(run.data, Dataset) or "test" in run.data.splits
+    next_verbs = [f"evaluate {path}{'' if has_test else ' --split train'}", f"doctor {path}"]
     if variant == "dae":
         next_verbs.append(f"denoise {path}")
     if variant not in ("classifier", "ae", "dae", "cae"):

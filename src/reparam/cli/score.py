@@ -54,3 +54,4 @@ def main(options: Options) -> None:
         parts = {k: pa.array(v.numpy(), from_pandas=True) for k, v in found.items()}
         write_frame(path, pa.table(parts))
     print(path)
+    options.examples.tell(len(batch))

@@ -133,7 +133,8 @@ def load(
         stride: The distance from one training window to the next; ``window`` by default.
         symbols: The characters of the vocabulary; those of the training part by default.
         test_share: The fraction of the user's own data that is the test split; 0.1 by default.
-        size: The height and width of the images of a folder; 64 by default.
+        size: The height and width of the images of a folder; their usual shorter side by default,
+            at most 64.
         image_channels: 1 for grey and 3 for RGB images of a folder; the images' own by default.
         target: The column of a table, or of ``obs`` of AnnData, that holds the labels; none by
             default.

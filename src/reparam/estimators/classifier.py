@@ -157,19 +157,30 @@ def known_classes(y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[Any]]:
         (array([ 0, -1,  1]), array(['a', 'b'], dtype=object))
         >>> known_classes([-1, 1, 1])[1], known_classes([-1, 0, 1])[1]
         (array([-1,  1]), array([0, 1]))
+        >>> known_classes(np.array([1, None, 0], object))
+        (array([ 1, -1,  0]), array([0, 1]))
     """
     given = column_or_1d(y, warn=True)
-    missing = np.array([value is None or value != value for value in given], bool)
+    missing = np.array([_is_unknown(value) for value in given], bool)
     there = given[~missing]
+    if there.dtype.kind == "O" and not any(isinstance(value, str) for value in there):
+        there = np.array(there.tolist())  # numbers or booleans beside None
     check_classification_targets(there)
     is_number = there.dtype.kind in "iuf"
     if is_number and set(np.unique(there)) != {-1, 1}:
         missing[~missing] = there == -1
-        there = given[~missing]
+        there = there[there != -1]
     classes, codes = np.unique(there, return_inverse=True)
     found = np.full(len(given), -1)
     found[~missing] = codes
     return found, classes
+
+
+def _is_unknown(label: object) -> bool:
+    """Return whether a label is None, NaN or the NA of pandas, which cannot be compared."""
+    if label is None or type(label).__name__ == "NAType":
+        return True
+    return isinstance(label, float | np.floating) and bool(np.isnan(label))
 
 
 DIMENSIONS = 0.1

@@ -223,12 +223,14 @@ def _joint(first: float | None, second: float | None) -> float | None:
 def formatted(value: float | None, *errors: float | None) -> tuple[str, ...]:
     """Return a number and its errors as text, to two digits of the smallest error.
 
-    A number or an error that is None is empty.
+    A number or an error that is None is empty, and so is an error of the size of rounding.
 
-    >>> formatted(-97.0612, 0.283), formatted(2.4567, 0.047, 0.3)
-    (('-97.06', '± 0.28'), ('2.457', '± 0.047', '± 0.300'))
+    >>> formatted(-97.0612, 0.283), formatted(2.4567, 0.047, 0.3), formatted(54.43, 1e-9)
+    (('-97.06', '± 0.28'), ('2.457', '± 0.047', '± 0.300'), ('54.4', ''))
     """
     none = ("",) * len(errors)
+    rounding = 0.0 if value is None else 1e-7 * max(1.0, abs(value))
+    errors = tuple(None if e is not None and 0 < e < rounding else e for e in errors)
     if value is None:
         return "", *none
     if isinstance(value, int):

@@ -47,6 +47,9 @@ PALETTE = (
 SIDE, N_SPRITE_COLUMNS = 28, 40
 """The largest height and width of a thumbnail, and the number of them in a row."""
 
+FULL = 0.5
+"""The least share of known values of the column whose colors points have at first."""
+
 N_NAMED_CLASSES = 20
 """The largest number of classes in the legend."""
 
@@ -179,8 +182,17 @@ def _rows(view: View, codes: Tensor) -> dict[str, Any]:
         "rows": rows,
         "texts": texts,
         "shades": shades,
-        "shaded": next(i for i, one in enumerate(columns) if one.place == order[0]),
+        "shaded": _first_shaded(columns, shades, order),
     }
+
+
+def _first_shaded(
+    columns: Sequence[ShownColumn], shades: Sequence[dict[str, Any]], order: Sequence[int]
+) -> int:
+    """Return the number of the column that depends most on the code, of those with few gaps."""
+    share = [sum(value >= 0 for value in one["values"]) / len(one["values"]) for one in shades]
+    full = [i for i in range(len(columns)) if share[i] >= min(FULL, max(share))]
+    return min(full, key=lambda i: order.index(columns[i].place))
 
 
 def _shades(column: ShownColumn, values: Values) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Part:
 
 PARTS = (
     Part(common.overview, "the run", needs_data=False),
+    Part(common.findings, "the diagnosis"),
     Part(common.figures, "the figures", needs_data=False),
     Part(images.samples, "samples", needs_data=False),
     Part(images.reconstructions, "reconstructions"),
@@ -54,7 +55,6 @@ PARTS = (
     Part(common.curves, "the curves", needs_data=False),
     Part(common.dimensions, "latent dimensions", needs_data=False),
     Part(memory.memory, "distances to training examples"),
-    Part(common.findings, "the diagnosis"),
 )
 """What makes the sections, in their order."""
 

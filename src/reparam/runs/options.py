@@ -54,7 +54,8 @@ class DataOptions:
             none overlap.
         test_share: The share of the user's own file or folder that is held out as test; 0.1 by
             default.
-        size: The height and width that images of a folder are resized to; 64 by default.
+        size: The height and width that images of a folder are resized to; their usual shorter side
+            by default, at most 64.
         image_channels: The channels of images of a folder: 1 for grey, 3 for RGB; those of the
             files by default.
         target: The column of a table, or of obs of AnnData, that holds the labels; it is then no

@@ -30,6 +30,9 @@ N_SAMPLES = 64
 """The number of samples in a picture."""
 
 
+LONGEST_SILENCE = 10.0
+"""The seconds after which the next row of a run that is not measured in epochs is printed."""
+
 N_PICTURES, N_LINES = 10, 20
 """The approximate number of pictures and of lines of a run that is not measured in epochs."""
 
@@ -104,7 +107,8 @@ class ProgressBar(Callback):
 class ProgressLines(Callback):
     """A line for every epoch, or about twenty where the run is not measured in epochs.
 
-    A line has the validation score or, without one, that of the training.
+    A line has the validation score or, without one, that of the training. A slow run has further
+    lines, ten seconds or more after the last.
 
     Arguments:
         length: The length of the run.
@@ -114,18 +118,23 @@ class ProgressLines(Callback):
         self.length = length
         self._parts = Parts(length, N_LINES)
         self._training = ""
-        self._began = time.perf_counter()
+        self._began = self._told = time.perf_counter()
 
     def on_log(self, event: Event) -> None:
-        """Keep the score of the last row."""
+        """Keep the score of the last row, and print it if nothing was printed for long."""
         self._training = f"  training {_score(event)}"
+        if self.length.epochs is None and time.perf_counter() - self._told >= LONGEST_SILENCE:
+            self._print(event, self._training)
 
     def on_epoch(self, event: Event) -> None:
         """Print the line, if one is due."""
-        if not self._parts.begins(event):
-            return
-        score = f"  validation {_score(event)}" if event.row else self._training
-        seconds = time.perf_counter() - self._began
+        if self._parts.begins(event):
+            score = f"  validation {_score(event)}" if event.row else self._training
+            self._print(event, score)
+
+    def _print(self, event: Event, score: str) -> None:
+        self._told = time.perf_counter()
+        seconds = self._told - self._began
         label = self.length.place(event.epoch, event.step, seconds)
         print(f"{label}{score}  ({seconds:.1f} s)", file=stderr(), flush=True)
 

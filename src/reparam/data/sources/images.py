@@ -4,9 +4,11 @@ import os
 import struct
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache as once
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 TEST_SHARE, VALIDATION = 0.1, 0.05
 """The default fractions of all images, and of the others, for splits that the folder lacks."""
+
+SMALLEST, LARGEST, N_OPENED = 8, 64, 100
+"""The limits of the default height and width, and the number of images whose sizes decide it."""
 
 WHITE_OF_16_BITS = 65535
 """The largest level of a pixel with 16 bits."""
@@ -313,6 +318,29 @@ def _lab_to_rgb() -> "ImageCmsTransform":
     return ImageCms.buildTransform(lab, rgb, "LAB", "RGB")
 
 
+def usual_size(files: Sequence[ImageFile]) -> tuple[int, int]:
+    """Return the median height and width of some of the images; the largest where none can be read.
+
+    Arguments:
+        files: The images, of which at most 100 are opened, without their pixels.
+    """
+    from PIL import Image
+
+    sizes = []
+    for file in files[:: -(-len(files) // N_OPENED)]:
+        # What cannot be read is an error, or left out, when pixels are read.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            suppress(Exception),
+            Image.open(file.path) as image,
+        ):
+            sizes.append((image.height, image.width))
+    if not sizes:
+        return LARGEST, LARGEST
+    height, width = (int(median(lengths)) for lengths in zip(*sizes, strict=True))
+    return height, width
+
+
 def _pixels(
     file: ImageFile, size: int, mode: str
 ) -> tuple["np.ndarray[Any, np.dtype[np.uint8]]", bool]:
@@ -359,7 +387,7 @@ def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
 @numbers(size=1)
 def load_images(
     path: str | os.PathLike[str],
-    size: int = 64,
+    size: int | None = None,
     *,
     image_channels: int | None = None,
     validation: int | float | None = None,
@@ -397,7 +425,8 @@ def load_images(
 
     Arguments:
         path: The folder.
-        size: The height and width of each x.
+        size: The height and width of each x; when None the usual shorter side of the images, at
+            least 8 and at most 64.
         image_channels: 1 for grey, 3 for RGB; the images' own when None.
         validation: The number of images that are held out for validation, or as a float their
             fraction of the images outside test; 5 % when None. Only 0 or None if the folder has
@@ -440,6 +469,15 @@ def load_images(
             f"each of validation and test, so give another folder{omissions}"
         )
     parts, division = _divided(folder, validation, test_share)
+    height, width = usual_size(folder.images)
+    of_size = []
+    if size is None:
+        size = min(LARGEST, max(SMALLEST, min(height, width)))
+        if height != width or size != height:
+            of_size = [
+                f"images of {height} × {width} pixels are cropped and resized to {size} × {size}: "
+                "size=... keeps another size"
+            ]
     read = cached_images if cache else read_images
     found = read(parts, size, image_channels, skip_damaged)
     classes = folder.classes
@@ -472,7 +510,7 @@ def load_images(
     }
     transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
-    notes = (*folder.notes, *found.notes)
+    notes = (*folder.notes, *found.notes, *of_size)
     data = Dataset(folder.name, spec, splits, transform, class_names, notes=notes)
     return told(data, options)
 

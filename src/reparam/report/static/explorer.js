@@ -22,7 +22,7 @@ function explore(explorer) {
   const shade = find(".shade"), legend = find(".legend");
   let map, scale, backdrop;
 
-  const ofClass = (k) => (k < 0 ? "#6f7a90" : known.colors[k % known.colors.length]);
+  const ofClass = (k) => (k < 0 ? "#b9c0cc" : known.colors[k % known.colors.length]);
   const color = (i) => {
     const j = shade ? Number(shade.value) : -1;
     if (j < 0) return ofClass(known.labels ? known.labels[i] : -1);
@@ -40,6 +40,7 @@ function explore(explorer) {
     };
     legend.replaceChildren();
     names.slice(0, 20).forEach((name, k) => entry(ofClass(k), name));
+    if (names.length > 20) legend.append(`and ${names.length - 20} more`);
     if (j >= 0 && !names.length) {
       const [low, high] = known.shades[j].ends;
       entry(ofRank(0), low);
