@@ -92,9 +92,9 @@ def test_fit_names_the_columns_with_heavy_tails(capsys: pytest.CaptureFixture[st
         rp.fit(partial(rp.variants.vae, likelihood=likelihood), x, epochs=1)
         said.append(capsys.readouterr().err)
     assert "1 of 2 columns have heavy tails" in said[0]
-    assert "1 of 2 columns have heavy tails (1 (wide)): the model describes a * asinh" in said[0]
+    assert "1 of 2 columns have heavy tails (wide): the model describes a * asinh" in said[0]
     assert "span more than six" not in said[0]
-    assert "columns span more than six orders of magnitude: 1 (wide)" in said[1]
+    assert "columns span more than six orders of magnitude: wide" in said[1]
     assert "heavy tails" not in said[1]
 
 
@@ -254,7 +254,7 @@ def test_fit_names_collinear_columns(capsys: pytest.CaptureFixture[str]) -> None
     for name, total in (("sum", parts.sum(1)), ("noise", RNG.standard_normal(100))):
         rp.fit(rp.variants.vae, table.assign(**{name: np.float32(total)}), steps=2)
         said = capsys.readouterr().err
-        is_said = "4 of 4 columns are nearly linear functions of others (0 (rent), 1 (food)" in said
+        is_said = "4 of 4 columns are nearly linear functions of others (rent, food" in said
         assert is_said == (name == "sum")
     data = rp.data.from_arrays(table.assign(sum=np.float32(parts.sum(1))))
     rp.fit(build("vae", data.spec, start_at_mean=False), data, steps=2)
