@@ -308,6 +308,14 @@ class TestImages:
             with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
                 vae.transform(x / 255)
 
+    @pytest.mark.parametrize("channels", [2, 4])
+    def test_may_have_any_number_of_channels(self, channels: int) -> None:
+        x = np.random.default_rng(0).integers(0, 256, (60, 12 * channels)).astype(np.uint8)
+        vae = VAE(latent_dim=2, image_shape=(3, 4, channels), steps=5, random_state=0)
+        pictures = torch.from_numpy(x).reshape(60, 3, 4, channels).movedim(-1, 1)
+        expected = vae.fit(x).run_.encode(pictures.contiguous())
+        np.testing.assert_allclose(vae.transform(x), expected, atol=1e-5)
+
     def test_of_whole_numbers_are_bytes(self) -> None:
         x = load_digits().data.astype(int) * 15
         options = {"latent_dim": 2, "image_shape": (8, 8), "steps": 5, "random_state": 0}
@@ -326,3 +334,10 @@ def test_dates_of_text_are_dates_and_what_is_left_out_is_told() -> None:
     rows["name"] = [f"P{i}" for i in range(90)]
     with pytest.warns(UserWarning, match=r"left out: name \(text with 90 different values"):
         VAESampler(prior=None, steps=5, random_state=0).fit(rows)
+
+
+def test_later_counts_may_be_larger_than_a_byte() -> None:
+    x = np.random.default_rng(0).poisson(4.0, (60, 6))
+    vae = VAE(latent_dim=2, support="counts", steps=5, random_state=0).fit(x.astype(np.uint8))
+    assert np.isfinite(vae.score_samples(x * 100)).all()
+    assert vae.score(x) == vae.score(x.astype(np.uint8))

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
+import reparam as rp
 from reparam.evaluation.conditionals import impute, log_conditionals, weighted_draws
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
+from tests.support import quick_fit
 
 LOADING = torch.tensor([[1.0, 0.5], [-0.7, 1.2], [0.3, 0.9]], dtype=torch.float64)
 NOISE = torch.tensor([0.6, 0.5, 0.8], dtype=torch.float64)
@@ -105,3 +107,12 @@ def test_the_effective_sample_size_of_an_exact_posterior_is_all_draws() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 3)))
     draws = weighted_draws(model, x, None, 100, from_prior=0.0)
     torch.testing.assert_close(draws.effective_sample_size, torch.full((3,), 100.0).double())
+
+
+def test_log_conditionals_of_images_have_a_value_for_each_pixel() -> None:
+    digits = rp.data.load("digits")
+    run = quick_fit(lambda spec: rp.variants.vae(spec, latent_dim=2, hidden=(4,)), digits)
+    x = run.examples().x[:5]
+    found = log_conditionals(run.latent_model, x, n_samples=4)
+    assert found.shape == (5, 64)
+    assert bool(found.isfinite().all())

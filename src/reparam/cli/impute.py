@@ -52,8 +52,7 @@ def main(options: Options) -> None:
     )
     if not run.is_main:
         return None
-    if table is None:
-        options.examples.tell(len(found.x))
+    options.examples.tell(len(found.x))
     default = options.run.folder / "imputed.csv"
     if not options.n_draws:
         return write_table(options.out, default, found.x, run, table)

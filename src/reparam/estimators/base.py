@@ -26,6 +26,7 @@ from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
 from reparam.data.infer import NO_VALUE, schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import backend_of, table_of_numbers, to_frame
+from reparam.data.transforms import Pixels
 from reparam.errors import OptionError, RunError, named
 from reparam.estimators.scores import SCORES, scored, shared_noise
 from reparam.models.latent import LatentModel
@@ -65,7 +66,6 @@ _ATTRIBUTES: Mapping[str, Any] = {
     "latent_weight_": float,
     "_columns": tuple[str, ...],
     "_is_mixed": bool,
-    "_has_bytes": bool,
     "_backend": str | None,
     "_seed": int,
     **dict.fromkeys(_ARRAYS, tuple[str | float | bool | None, ...]),
@@ -138,7 +138,7 @@ class Estimator(BaseEstimator, ABC):
         Raises:
             ValueError: Rows that are no images of this shape.
         """
-        self._seed, self._has_bytes = self._drawn_seed(), False
+        self._seed = self._drawn_seed()
         frame, self._backend = of_frame(X, "X"), backend_of(X)
         self._is_mixed = frame is not None and (
             self.schema is not None or any(v.dtype.kind != "f" for v in frame.columns.values())
@@ -168,8 +168,8 @@ class Estimator(BaseEstimator, ABC):
             if is_bytes and 0 <= float(values.min()) <= float(values.max()) <= BYTE:
                 values = values.to(torch.uint8)
             values = images_of(values, image_shape)
-        self._has_bytes = values.dtype == torch.uint8
-        return from_arrays(values, support=support, name="X")
+        # The shape is declared, so that it is not taken for one with the channels last.
+        return from_arrays(values, support=support, shape=tuple(values.shape[1:]), name="X")
 
     def _of_table(self, table: Table, schema: Schema, may_lack: bool) -> Dataset:
         """Return a table as data, in which any column may lack values if ``may_lack``."""
@@ -271,9 +271,9 @@ class Estimator(BaseEstimator, ABC):
         frame = of_frame(X, "X") if self._is_mixed else None
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
-            if self._has_bytes:
+            if self._n_levels is not None:
                 x = _bytes(x)
-            if spec.is_image:
+            if self._has_images:
                 channels, height, width = spec.shape
                 x = images_of(x, (height, width, channels))
             if x.dtype == torch.uint8:
@@ -308,9 +308,15 @@ class Estimator(BaseEstimator, ABC):
         return shared_noise(n_draws, n_latents)
 
     @property
-    def _has_scaled_bytes(self) -> bool:
-        """Whether x is a byte over 255, which a byte of 0 or 1 alone is not."""
-        return self._has_bytes and self.run_.spec.support == "unit"
+    def _n_levels(self) -> int | None:
+        """The number of levels of the bytes that rows are; None for other rows."""
+        transform = self.run_.preparation.transform
+        return transform.levels if isinstance(transform, Pixels) else None
+
+    @property
+    def _has_images(self) -> bool:
+        """Whether rows are images, of any number of channels."""
+        return len(self.run_.spec.shape) == 3
 
     def _one_row(self) -> Tensor:
         return torch.zeros(1, *self.run_.spec.shape, dtype=torch.float64)
@@ -319,10 +325,10 @@ class Estimator(BaseEstimator, ABC):
         """Return rows x, with shape (N, *shape), in the form of X: an array or a DataFrame."""
         schema = self.run_.spec.schema
         if schema is None:
-            rows = x.movedim(1, -1) if self.run_.spec.is_image else x
+            rows = x.movedim(1, -1) if self._has_images else x
             found: NDArray[np.float64] = rows.double().flatten(1).numpy()
-            # Levels are multiples of 1/255 in single precision.
-            return (BYTE * found).round(4) if self._has_scaled_bytes else found
+            # The steps between levels are those of single precision.
+            return found if self._n_levels is None else ((self._n_levels - 1) * found).round(4)
         columns = schema.decode(x.double().numpy())
         if self._is_mixed:
             return to_frame(columns, self._backend)

@@ -169,9 +169,9 @@ def log_conditionals(
         draws = weighted_draws(model, part, of_part, n_samples)
         of_entries = log_prob_of_entries(draws.likelihood, model.as_event(part))
         # A missing value that is a value of its column has a probability.
-        is_left_out = part.isnan() & (of_entries == 0).all(0) if part.is_floating_point() else None
+        is_left_out = part.flatten(1).isnan() & (of_entries == 0).all(0)
         log_p = -(draws.log_weight.unsqueeze(-1) - of_entries).logsumexp(0)
-        found.append(log_p if is_left_out is None else log_p.masked_fill(is_left_out, nan))
+        found.append(log_p.masked_fill(is_left_out, nan))
     return torch.cat(found)
 
 

@@ -229,12 +229,12 @@ def formatted(value: float | None, *errors: float | None) -> tuple[str, ...]:
     (('-97.06', '± 0.28'), ('2.457', '± 0.047', '± 0.300'), ('54.4', ''))
     """
     none = ("",) * len(errors)
-    rounding = 0.0 if value is None else 1e-7 * max(1.0, abs(value))
-    errors = tuple(None if e is not None and 0 < e < rounding else e for e in errors)
     if value is None:
         return "", *none
     if isinstance(value, int):
         return str(value), *none
+    rounding = 1e-7 * max(1.0, abs(value))
+    errors = tuple(None if e is not None and 0 < e < rounding else e for e in errors)
     smallest = min((error for error in errors if error is not None and error > 0), default=None)
     if smallest is None:
         return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}", *none

@@ -208,8 +208,8 @@ def _shades(column: ShownColumn, values: Values) -> dict[str, Any]:
         shades = ((rankdata(known) - 1) / max(1, len(known) - 1)).round(2)
     found = np.full(len(values), -1.0)
     found[is_known] = shades
-    low, high = (float(v) for v in np.quantile(known, [0, 1])) if len(known) else (0.0, 0.0)
-    return {"values": found.tolist(), "ends": [column.text(low), column.text(high)]}
+    ends = [column.text(float(v)) for v in (known.min(), known.max())] if len(known) else ["", ""]
+    return {"values": found.tolist(), "ends": ends}
 
 
 def _color_choice(known: dict[str, Any]) -> str:

@@ -156,8 +156,7 @@ def _with_held(parts: Parts, validation: int | float | None, share: float, seed:
     train = parts["train"]
     held = {k: v for k, v in parts.items() if k == "test" or (k in _HELD and validation is None)}
     n_test = 0 if "test" in parts else int(len(train) * share)
-    is_given = validation is None and "validation" in parts
-    n_validation = 0 if is_given else validation_size(validation, len(train) - n_test)
+    n_validation = 0 if "validation" in held else validation_size(validation, len(train) - n_test)
     order = np.random.default_rng(seed).permutation(len(train))
     chosen = np.split(order, [n_test, n_test + n_validation])
     rows = dict(zip(("test", "validation", "train"), map(np.sort, chosen), strict=True))

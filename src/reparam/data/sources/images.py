@@ -469,11 +469,11 @@ def load_images(
             f"each of validation and test, so give another folder{omissions}"
         )
     parts, division = _divided(folder, validation, test_share)
-    height, width = usual_size(folder.images)
     of_size = []
     if size is None:
+        height, width = usual_size(folder.images)
         size = min(LARGEST, max(SMALLEST, min(height, width)))
-        if height != width or size != height:
+        if {height, width} != {size}:
             of_size = [
                 f"images of {height} × {width} pixels are cropped and resized to {size} × {size}: "
                 "size=... keeps another size"
