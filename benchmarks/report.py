@@ -118,11 +118,11 @@ def on_gpu(results: Results | None) -> str:
 {missed(rows)}
 
 `mnist-job` is the training of 784-400-20 to the tutorial's ELBO with its first epoch, in which a
-graph is captured. In a process that has not used the GPU before this epoch takes {max(firsts):.1f}
-s, most of which is the import of packages and the start of CUDA, and later {min(firsts):.2f} s.
-`step-time` is a step of the same network with 128 images, one CUDA graph of about 130 kernels,
-whose starts are the most of its time; `flow-prior` has a flow as the prior. `iwae-protocol`
-projects the 9.77 million steps of 20 images of Burda et al. from three epochs.
+graph is captured. In a process that has not used the GPU before, this epoch takes
+{max(firsts):.1f} s, most of it for the import of packages and the start of CUDA; later it takes
+{min(firsts):.2f} s. `step-time` is a step of the same network with 128 images: one CUDA graph of
+about 130 small kernels, whose launches take most of the time. `flow-prior` has a flow as the prior.
+`iwae-protocol` projects the 9.77 million steps of 20 images of Burda et al. from three epochs.
 
 Measured on {results["machine"]["device"]}, {words(results)}. Every record is in
 `benchmarks/results/cuda.json`. The command:
