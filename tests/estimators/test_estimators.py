@@ -191,7 +191,7 @@ def test_missing_values_of_a_line_are_found() -> None:
     lacking = x.copy()
     lacking[rng.random(x.shape) < 0.2] = np.nan
     lacking[np.isnan(lacking).all(1), 0] = 0.0
-    imputer = VAEImputer(steps=1500, random_state=0).fit(lacking)
+    imputer = VAEImputer(steps=500, random_state=0).fit(lacking)
     missing = np.isnan(lacking) & (np.isnan(lacking).sum(1, keepdims=True) == 1)
     error = (imputer.transform(lacking) - x)[missing]
     assert np.abs(error).mean() < 0.4 * np.abs(x[missing]).mean()
