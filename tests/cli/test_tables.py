@@ -67,6 +67,16 @@ def test_scores_are_a_row_for_each_row(folder: Path) -> None:
     assert scores["log_likelihood"].notna().all()
 
 
+def test_scores_have_the_names_of_their_rows(folder: Path) -> None:
+    people = pd.read_csv(folder / "people.csv").assign(name=[f"person {i}" for i in range(150)])
+    people.to_csv(folder / "named.csv", index=False)
+    reparam(f"train vae --data {folder}/named.csv --steps 2 --no-report --out", folder / "named")
+    reparam(f"score {folder}/named --data {folder}/named.csv --out", folder / "names.csv")
+    scores = pd.read_csv(folder / "names.csv")
+    assert list(scores.columns) == ["name", "log_likelihood"]
+    assert scores["name"].tolist() == people["name"].tolist()
+
+
 def test_a_sweep_prints_its_trials(folder: Path) -> None:
     (folder / "space.yaml").write_text("latent_dim: [1, 2]\n")
     (folder / "fixed.yaml").write_text("steps: 10\nhidden: [4]\n")

@@ -26,7 +26,8 @@ from pyarrow import parquet
 
 import reparam as rp
 from reparam.data import Dataset
-from reparam.data.tables import Table, of_frame, read_table
+from reparam.data.frames import of_frame
+from reparam.data.tables import Table, read_table
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.estimators import VAEImputer
 from tests.support import contents, refused, reparam, sentence

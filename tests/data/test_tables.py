@@ -16,10 +16,11 @@ from pyarrow import feather, parquet
 import reparam as rp
 from reparam.data.delimited import delimiter_of, is_header
 from reparam.data.files import kind_of_file
+from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import read_schema, schema_of
 from reparam.data.inspect import inspect
 from reparam.data.mixed import filled, from_table, rows_of
-from reparam.data.tables import Table, of_frame, read_table, to_frame
+from reparam.data.tables import Table, read_table
 from reparam.errors import DataError, OptionError, ReparamError
 from reparam.schema import Column, Schema
 
@@ -92,7 +93,9 @@ def test_decoding_returns_the_table(tmp_path: Path) -> None:
     table = of_frame(frame)
     assert table is not None
     schema = schema_of(table)
-    found = to_frame(schema.decode(rows_of(table, schema).double().numpy()), "pandas")
+    kept = FrameType.of(frame)
+    assert kept is not None
+    found = kept.frame(schema.decode(rows_of(table, schema).double().numpy()))
     assert list(found.columns) == list(frame.columns)
     assert found["age"].tolist() == frame["age"].tolist()
     assert found["sex"].tolist() == frame["sex"].tolist()
@@ -437,7 +440,9 @@ def test_known_cells_keep_their_values() -> None:
     new = frame.assign(age=120, note="kept")
     other = of_frame(new)
     assert other is not None
-    full = to_frame(filled(other, schema, torch.zeros(ROWS, 6)), "pandas", new)
+    kept = FrameType.of(new)
+    assert kept is not None
+    full = kept.frame(filled(other, schema, torch.zeros(ROWS, 6)), new)
     assert full["age"].tolist() == [120] * ROWS
     assert full["note"].tolist() == ["kept"] * ROWS
     known = frame["height"].notna()

@@ -223,6 +223,34 @@ def test_clusters_of_separated_blobs_are_found() -> None:
     assert all(len(set(found[y == k])) == 1 for k in range(3))
 
 
+def test_rows_of_numbers_alone_come_back_as_the_frame_they_were() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"n": rng.integers(0, 9, 80).astype(np.int16)})
+    rows["x"] = (rows["n"] + rng.normal(size=80)).round(2)
+    sampler = VAESampler(prior=None, steps=20, random_state=0).fit(rows)
+    drawn = sampler.sample(20, given={"n": 3})
+    pd.testing.assert_series_equal(drawn.dtypes, rows.dtypes)
+    assert set(drawn["n"]) == {3}
+    assert drawn["x"].between(rows["x"].min(), rows["x"].max()).all()
+    np.testing.assert_array_equal(drawn["x"], drawn["x"].round(2))
+    with pytest.raises(ValueError, match="steps=0: must be at least 1"):
+        VAESampler(steps=0).fit(rows)
+
+
+def test_types_of_columns_survive_a_file(tmp_path: Path) -> None:
+    kinds = pd.Categorical(["S", "M", "L"] * 20, ["S", "M", "L", "XL"], ordered=True)
+    times = pd.date_range("2024-03-30", periods=60, freq="D", tz="Europe/Berlin")
+    rows = pd.DataFrame(
+        {"size": kinds, "time": times, "n": pd.array([*range(5), None] * 10, "Int64")}
+    )
+    imputer = VAEImputer(steps=5, random_state=0).fit(rows)
+    imputer.save(tmp_path / "imputer")
+    filled = VAEImputer.load(tmp_path / "imputer").transform(rows)
+    pd.testing.assert_frame_equal(filled[:5], rows[:5])
+    assert filled["n"].dtype == "Int64"
+    assert filled["n"].between(0, 4).all()
+
+
 def test_it_lives_in_a_pipeline_and_in_a_search() -> None:
     pipeline = make_pipeline(StandardScaler(), VAE(latent_dim=2, steps=20, random_state=0))
     assert pipeline.fit_transform(X).shape == (150, 2)
@@ -283,6 +311,8 @@ class TestImages:
     def test_of_another_size_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"a row of X has 64 values"):
             VAE(image_shape=(8, 9)).fit(load_digits().data)
+        with pytest.raises(ValueError, match=r"image_shape=8: give \(height, width\)"):
+            VAE(image_shape=8).fit(load_digits().data)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="give whole images"):
             VAE(image_shape=(2, 9)).fit(np.full((4, 18), np.nan))
         with pytest.raises(ValueError, match="a table of several kinds"):

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
-from reparam.data.tables import of_frame
+from reparam.data.frames import of_frame
 from reparam.errors import SupportError
 from reparam.report import report
 from reparam.variants import build, names

@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
+from reparam.data.files import is_place
 from reparam.data.tables import write_frame
 from reparam.errors import OptionError
+from reparam.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,8 @@ class Options:
     """Write the log-likelihood of every example in nats, in the order of the examples.
 
     Low values are unusual examples. With --columns the table has log p(x_j | the others) of each
-    entry too, which names the unusual value of a row.
+    entry too, which names the unusual value of a row. Columns of a file that are no part of x, such
+    as names, are written beside the scores.
 
     Arguments:
         n_samples: The number of importance samples for each example.
@@ -29,6 +35,21 @@ class Options:
     n_samples: int = 100
     columns: bool = False
     out: Path | None = None
+
+
+def beside(run: Run, path: str) -> dict[str, NDArray[Any]]:
+    """Return the columns of a file that are no part of x, by name.
+
+    Arguments:
+        run: The run.
+        path: The file.
+    """
+    schema = run.spec.schema
+    if schema is None:
+        return {}
+    columns = run.table(path).columns
+    ignored = [c.name for c in schema.columns if c.kind == "ignored" and not c.values]
+    return {name: columns[name] for name in ignored if name in columns}
 
 
 @verb
@@ -52,6 +73,9 @@ def main(options: Options) -> None:
     with elsewhere(options.out):
         # An entry that is not known has no score, and its cell is empty.
         parts = {k: pa.array(v.numpy(), from_pandas=True) for k, v in found.items()}
+        if options.examples.data is not None and is_place(options.examples.data):
+            others = {k: pa.array(v) for k, v in beside(run, options.examples.data).items()}
+            parts = {**others, **parts}
         write_frame(path, pa.table(parts))
     print(path)
     options.examples.tell(len(batch))

@@ -4,6 +4,7 @@ from reparam.data.dataset import Split as Split
 from reparam.data.download import Remote as Remote
 from reparam.data.download import find as find
 from reparam.data.files import read as read
+from reparam.data.frames import of_frame as of_frame
 from reparam.data.image_set import ImageSet as ImageSet
 from reparam.data.in_memory import as_dataset as as_dataset
 from reparam.data.in_memory import from_arrays as from_arrays
@@ -19,7 +20,6 @@ from reparam.data.sources.text import load_text as load_text
 from reparam.data.stream import Stream as Stream
 from reparam.data.stream import StreamBatches as StreamBatches
 from reparam.data.tables import Table as Table
-from reparam.data.tables import of_frame as of_frame
 from reparam.data.tables import read_table as read_table
 from reparam.data.transforms import Identity as Identity
 from reparam.data.transforms import Pixels as Pixels

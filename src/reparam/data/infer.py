@@ -129,6 +129,11 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     if kind is None:
         kind, reason = inferred(there, distinct, stored, len(values))
         column = replace(column, reason=reason)
+        declared = table.declared.get(name)
+        if declared is not None and kind != "ignored":
+            override = {"values": declared.values, **override}
+            is_binary = len(declared.values) == 2
+            kind = "ordinal" if declared.is_ordered else "binary" if is_binary else "categorical"
     elif kind not in get_args(Kind):
         raise unknown(f"kind of column {name!r}", str(kind), get_args(Kind))
     elif kind == "ignored":

@@ -12,6 +12,7 @@ from torch import Tensor
 from reparam.data.arrays import as_tensor
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
 from reparam.data.dataset import Dataset, Split
+from reparam.data.frames import of_frame
 from reparam.data.infer import (
     MOST_LISTED,
     Override,
@@ -22,7 +23,7 @@ from reparam.data.infer import (
     schema_of,
     with_classes,
 )
-from reparam.data.tables import Table, of_frame, read_table, table_of_numbers
+from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema
 from reparam.spec import DataSpec

@@ -1,18 +1,17 @@
-"""Tables from files and from DataFrames: columns of numbers, text and dates, by name.
+"""Tables from files: columns of numbers, text and dates, by name.
 
-Parquet, Arrow and DataFrames have types; the types of delimited text are found.
+Parquet and Arrow have types; the types of delimited text are found.
 """
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.arrays import table_of
 from reparam.data.delimited import (
     LARGEST_EXACT,
     MOST_DECIMALS,
@@ -21,7 +20,7 @@ from reparam.data.delimited import (
     read_delimited,
 )
 from reparam.errors import DataError
-from reparam.schema import Stored
+from reparam.schema import Stored, Value
 from reparam.utils.files import as_path, reason, write_whole
 
 if TYPE_CHECKING:
@@ -38,6 +37,19 @@ READING = ("na_values", "delimiter", "header", "encoding", "skip_damaged", "deci
 
 
 @dataclass(frozen=True)
+class Classes:
+    """The classes that the type of a column declares, as a column of categories does.
+
+    Arguments:
+        values: The classes that rows have, in their order.
+        is_ordered: Whether their order means something.
+    """
+
+    values: tuple[Value, ...]
+    is_ordered: bool
+
+
+@dataclass(frozen=True)
 class Table:
     """The columns of a table.
 
@@ -47,6 +59,7 @@ class Table:
             name, each with shape (N,).
         stored: The type of each column in the user's table.
         decimals: The decimals of columns of numbers, where there are few.
+        declared: The classes of columns of categories.
         notes: Remarks on how the table was understood.
         decimal: The mark before decimals in a file of text.
     """
@@ -55,6 +68,7 @@ class Table:
     columns: Mapping[str, NDArray[Any]]
     stored: Mapping[str, Stored]
     decimals: Mapping[str, int | None]
+    declared: Mapping[str, Classes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     decimal: str | None = None
 
@@ -130,54 +144,9 @@ def read_table(
         {column.name: column.values for column in text.columns},
         {column.name: column.stored for column in text.columns},
         {c.name: c.decimals for c in text.columns if c.stored in ("int", "float")},
-        (*text.notes, *(note for column in text.columns for note in column.notes)),
-        text.decimal,
+        notes=(*text.notes, *(note for column in text.columns for note in column.notes)),
+        decimal=text.decimal,
     )
-
-
-def of_frame(frame: object, name: str = "x") -> Table | None:
-    """Return a DataFrame as a table; None for anything else.
-
-    Arguments:
-        frame: A DataFrame of pandas, polars or Arrow.
-        name: The name of the table in messages.
-
-    Raises:
-        DataError: A column of mixed or nested values.
-    """
-    table = table_of(frame, name)
-    if table is None:
-        return None
-    check_names([str(column) for column in table.columns], name)
-    try:
-        arrow = _arrow_of(table)
-    except Exception as error:  # Arrow has several classes of errors for values of mixed types
-        raise _mixed(table, name, error) from error
-    return of_arrow(arrow, name)
-
-
-def _mixed(table: Any, name: str, error: Exception) -> DataError:
-    """Return the error for a frame of narwhals that has a column of mixed values."""
-    for column in table.iter_columns():
-        kinds = sorted({type(v).__name__ for v in column.to_list() if v is not None})
-        try:
-            column.to_arrow()
-        except Exception:  # as above
-            return DataError(
-                f"column {column.name!r} of {name} holds values of several types "
-                f"({', '.join(kinds)}): give it one type"
-            )
-    return DataError(f"{name} is a table that cannot be read ({reason(error)}): convert it")
-
-
-def _arrow_of(table: Any) -> "pa.Table":
-    """Return a frame of narwhals as a table of Arrow, without the index of pandas."""
-    import pyarrow as pa
-
-    native = table.to_native()
-    if table.implementation.is_pandas():
-        return pa.Table.from_pandas(native, preserve_index=False)
-    return table.to_arrow()
 
 
 def of_arrow(table: "pa.Table", name: str) -> Table:
@@ -202,18 +171,21 @@ def of_arrow(table: "pa.Table", name: str) -> Table:
     columns: dict[str, NDArray[Any]] = {}
     stored: dict[str, Stored] = {}
     decimals: dict[str, int | None] = {}
-    for field in table.schema:
-        what = f"column {field.name!r} of {name}"
-        column = table.column(field.name)
+    declared: dict[str, Classes] = {}
+    for named in table.schema:
+        what = f"column {named.name!r} of {name}"
+        column = table.column(named.name)
         rounded = _rounded(column)
         if rounded is not None:
-            notes.append(ROUNDED.format(name=field.name, value=rounded))
+            notes.append(ROUNDED.format(name=named.name, value=rounded))
             column = column.cast(pa.string())
         values, kind = _values(column, what)
-        columns[field.name], stored[field.name] = values, kind
+        columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float"):
-            decimals[field.name] = 0 if kind == "int" else _decimals(values)
-    return Table(name, columns, stored, decimals, tuple(notes))
+            decimals[named.name] = 0 if kind == "int" else _decimals(values)
+        if pa.types.is_dictionary(named.type) and kind in ("text", "int", "float"):
+            declared[named.name] = _classes(column, named)
+    return Table(name, columns, stored, decimals, declared, tuple(notes))
 
 
 def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
@@ -226,46 +198,6 @@ def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
     decimals = {key: _decimals(values) for key, values in columns.items()}
     kinds: dict[str, Stored] = {k: "int" if n == 0 else "float" for k, n in decimals.items()}
     return Table(name, columns, kinds, decimals)
-
-
-def backend_of(frame: object) -> str | None:
-    """Return the name of the library of a DataFrame; None for anything else.
-
-    >>> backend_of(np.zeros(3)) is None
-    True
-    """
-    table = table_of(frame, "x")
-    return None if table is None else str(table.implementation.value)
-
-
-def to_frame(
-    columns: Mapping[str, NDArray[Any]], backend: str | None = None, like: object = None
-) -> Any:
-    """Return columns as a DataFrame, or as a table of Arrow.
-
-    Arguments:
-        columns: The columns by name, as ``Schema.decode`` returns them.
-        backend: The library, such as ``pandas`` or ``polars``; None for Arrow.
-        like: A DataFrame of pandas with as many rows, whose index the result gets.
-
-    Example:
-        >>> to_frame({"age": np.array([40, 32])}).to_pylist()
-        [{'age': 40}, {'age': 32}]
-    """
-    import pyarrow as pa
-
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
-    if backend is None:
-        return table
-    import narwhals as nw
-
-    library: Any = backend
-    found: Any = nw.from_arrow(table, backend=library).to_native()
-    other: Any = table_of(like, "x")
-    index = None if other is None else nw.maybe_get_index(other)
-    if index is not None:
-        found.index = index
-    return found
 
 
 def write_frame(path: Path, table: "pa.Table") -> None:
@@ -292,11 +224,11 @@ def _without_times(table: "pa.Table") -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for i, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
+    for i, named in enumerate(table.schema):
+        if pa.types.is_timestamp(named.type):
             days = table.column(i).cast(pa.date32(), safe=False)
-            if pc.all(pc.equal(days.cast(field.type), table.column(i))).as_py():
-                table = table.set_column(i, field.name, days)
+            if pc.all(pc.equal(days.cast(named.type), table.column(i))).as_py():
+                table = table.set_column(i, named.name, days)
     return table
 
 
@@ -355,6 +287,21 @@ def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]
         f"{what} holds values of type {kind}: a column of numbers, text, booleans or dates is "
         "needed, so convert it or leave it out"
     )
+
+
+def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:
+    """Return the classes that rows of a column of categories have.
+
+    Arguments:
+        column: The column.
+        named: Its field, whose metadata say whether it is an ``Enum`` of polars, which has an order
+            that means nothing.
+    """
+    used = set(column.cast(column.type.value_type).drop_null().unique().to_pylist())
+    listed = column.unify_dictionaries().chunk(0).dictionary.to_pylist()
+    is_enum = any(key.startswith(b"_PL_ENUM") for key in named.metadata or ())
+    values = tuple(value for value in listed if value in used)
+    return Classes(values, column.type.ordered and not is_enum)
 
 
 def _rounded(column: "pa.ChunkedArray") -> int | None:

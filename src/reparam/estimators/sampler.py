@@ -83,7 +83,7 @@ class VAESampler(Estimator):
             X: The rows: a DataFrame, or an array with shape (N, D).
             y: Ignored.
         """
-        data = self._fit_data(X)
+        data = self._fit_data(X, as_table=True)
         options = {"latent_dim": self.latent_dim, "hidden": self.hidden}
         made = variant_of("vae", {**options, "prior": "standard-normal"})
         self._train(data, made)

@@ -273,8 +273,8 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise OptionError(
             f"shape {tuple(shape)}: a convolutional network takes images of shape "
-            "(channels, height, width); give grey images as x[:, None], and use an MLP for other "
-            "data"
+            "(channels, height, width); give grey images as x[:, None], or an estimator "
+            "image_shape=(height, width), and use an MLP for other data"
         )
     return int(shape[0]), int(shape[1]), int(shape[2])
 

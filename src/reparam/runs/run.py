@@ -17,11 +17,12 @@ from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
 from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
+from reparam.data.frames import FrameType, to_arrow
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import labels_of, read_arrays
-from reparam.data.tables import READING, Table, backend_of, read_table, to_frame
+from reparam.data.tables import READING, Table, read_table
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.errors import OptionError, RunError, WriteError
 from reparam.isolation import Progress, default_modes, isolated
@@ -628,7 +629,7 @@ class Run:
 
         Arguments:
             x: The rows, with shape (N, D), such as ``sample`` returns.
-            like: A DataFrame, whose library makes the table; a table of Arrow when None.
+            like: A DataFrame, whose library and types the table gets; a table of Arrow when None.
 
         Raises:
             OptionError: Data without a schema.
@@ -638,7 +639,8 @@ class Run:
                 f"to_table: this run was trained on {self.spec.support} data without a schema"
             )
         rows = fitted(as_tensor(x, "x"), self.spec.shape).double().cpu().numpy()
-        return to_frame(self.spec.schema.decode(rows), backend_of(like))
+        columns, kept = self.spec.schema.decode(rows), FrameType.of(like)
+        return to_arrow(columns) if kept is None else kept.frame(columns)
 
     @default_modes()
     @numbers()

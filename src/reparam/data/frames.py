@@ -1,0 +1,220 @@
+"""DataFrames of pandas, polars and Arrow: as tables, and back with the types of their columns."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.arrays import table_of
+from reparam.data.delimited import check_names
+from reparam.data.tables import Table, of_arrow
+from reparam.errors import DataError
+from reparam.utils.files import reason
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def of_frame(frame: object, name: str = "x") -> Table | None:
+    """Return a DataFrame as a table; None for anything else.
+
+    Arguments:
+        frame: A DataFrame of pandas, polars or Arrow.
+        name: The name of the table in messages.
+
+    Raises:
+        DataError: A column of mixed or nested values.
+    """
+    arrow = _arrow_of(frame, name)
+    return None if arrow is None else of_arrow(arrow, name)
+
+
+@dataclass(frozen=True)
+class FrameType:
+    """The library of a DataFrame, and the types of its columns.
+
+    Arguments:
+        backend: The library, such as ``pandas`` or ``polars``.
+        empty: A table of Arrow with the columns and no rows. Its metadata hold the types that Arrow
+            does not have, its dictionaries the classes of columns of categories.
+
+    Example:
+        >>> import pandas
+        >>> sizes = pandas.Categorical(["S", "L"], ["S", "M", "L"], ordered=True)
+        >>> kept = FrameType.of(pandas.DataFrame({"size": sizes}))
+        >>> kept.frame({"size": np.array(["L", None], object)})["size"].cat.categories.tolist()
+        ['S', 'M', 'L']
+    """
+
+    backend: str
+    empty: "pa.Table"
+
+    @classmethod
+    def of(cls, frame: object, name: str = "x") -> Self | None:
+        """Return the type of a DataFrame; None for anything else.
+
+        Arguments:
+            frame: A DataFrame of pandas, polars or Arrow.
+            name: The name of the table in messages.
+
+        Raises:
+            DataError: A column of mixed values.
+        """
+        import pyarrow as pa
+
+        arrow = _arrow_of(frame, name)
+        if arrow is None:
+            return None
+        arrow = arrow.unify_dictionaries()
+        # A slice of a column of categories keeps its dictionary, an empty array has none.
+        columns = [
+            column.chunk(0).slice(0, 0) if column.num_chunks else pa.array([], column.type)
+            for column in arrow.columns
+        ]
+        table: Any = table_of(frame, name)
+        return cls(str(table.implementation.value), pa.table(columns, schema=arrow.schema))
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all columns are numbers or booleans."""
+        from pyarrow import types
+
+        tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
+        return all(any(test(field.type) for test in tests) for field in self.empty.schema)
+
+    def frame(self, columns: Mapping[str, NDArray[Any]], like: object = None) -> Any:
+        """Return columns as a DataFrame of this type.
+
+        Arguments:
+            columns: The columns by name, as ``Schema.decode`` returns them. One that the type does
+                not have gets the type of its values.
+            like: A DataFrame of pandas with as many rows, whose index the result gets.
+        """
+        import narwhals as nw
+
+        table = to_arrow(columns, self.empty)
+        library: Any = self.backend
+        found: Any = nw.from_arrow(table, backend=library).to_native()
+        other: Any = table_of(like, "x")
+        index = None if other is None else nw.maybe_get_index(other)
+        if index is not None:
+            found.index = index
+        return found
+
+    def to_text(self) -> str:
+        """Return the type as text: see ``from_text``."""
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.empty.schema) as stream:
+            # Of a table without rows no dictionary would be written.
+            arrays = [column.chunk(0) for column in self.empty.columns]
+            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self.empty.schema))
+        encoded = b64encode(sink.getvalue().to_pybytes()).decode("ascii")
+        return f"{self.backend}:{encoded}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the type that ``to_text`` wrote.
+
+        Raises:
+            ValueError: Another text.
+        """
+        import pyarrow as pa
+
+        backend, _, encoded = text.partition(":")
+        return cls(backend, pa.ipc.open_stream(b64decode(encoded, validate=True)).read_all())
+
+
+def to_arrow(columns: Mapping[str, NDArray[Any]], empty: "pa.Table | None" = None) -> "pa.Table":
+    """Return columns as a table of Arrow.
+
+    Arguments:
+        columns: The columns by name, as ``Schema.decode`` returns them.
+        empty: A table with the types of the columns; those of their values when None.
+
+    Example:
+        >>> to_arrow({"age": np.array([40, 32])}).to_pylist()
+        [{'age': 40}, {'age': 32}]
+    """
+    import pyarrow as pa
+
+    if empty is None:
+        return pa.table({name: pa.array(values) for name, values in columns.items()})
+    fields, arrays = [], []
+    for name, values in columns.items():
+        place = empty.schema.get_field_index(name)
+        if place < 0 or pa.types.is_null(empty.schema.field(place).type):
+            array = pa.array(values)
+            field = pa.field(name, array.type)
+        else:
+            field = empty.schema.field(place)
+            array = _typed(values, empty.column(place))
+        fields.append(field)
+        arrays.append(array)
+    return pa.table(arrays, schema=pa.schema(fields, empty.schema.metadata))
+
+
+def _typed(values: NDArray[Any], like: "pa.ChunkedArray") -> "pa.Array":
+    """Return values, as ``Column.decode`` returns them, in the type of a column of Arrow."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = like.type
+    if pa.types.is_dictionary(kind):
+        classes = like.chunk(0).dictionary
+        plain = _typed(values, pa.chunked_array([], kind.value_type))
+        places = pc.index_in(plain, value_set=classes).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(places, classes, ordered=kind.ordered)
+    if pa.types.is_duration(kind):
+        missing = np.isnan(values.astype(float))
+        steps = np.where(missing, 0, values.astype(float) * 1e6).round().astype(np.int64)
+        return pa.array(steps, pa.duration("us"), mask=missing).cast(kind, safe=False)
+    array = pa.array(values, from_pandas=True)
+    if pa.types.is_timestamp(kind):
+        # Times of a zone are counted in UTC.
+        return array.cast(pa.int64()).cast(pa.timestamp("us", tz=kind.tz)).cast(kind, safe=False)
+    if pa.types.is_timestamp(array.type) and not pa.types.is_date(kind):
+        days = array.cast(pa.date32(), safe=False)
+        is_days = bool(pc.all(pc.equal(days.cast(array.type), array)).as_py())
+        array = days if is_days else array.cast(pa.timestamp("s"), safe=False)
+    if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
+        array = pc.round(array)
+    return array.cast(kind, safe=False)
+
+
+def _arrow_of(frame: object, name: str) -> "pa.Table | None":
+    """Return a DataFrame as a table of Arrow, without the index of pandas; None for other data."""
+    import pyarrow as pa
+
+    table = table_of(frame, name)
+    if table is None:
+        return None
+    check_names([str(column) for column in table.columns], name)
+    try:
+        if table.implementation.is_pandas():
+            # The metadata have the labels of columns only beside those of an index of numbers.
+            return pa.Table.from_pandas(table.to_native().reset_index(drop=True))
+        return table.to_arrow()
+    except Exception as error:  # Arrow has several classes of errors for values of mixed types
+        raise _mixed(table, name, error) from error
+
+
+def _mixed(table: Any, name: str, error: Exception) -> DataError:
+    """Return the error for a frame of narwhals that has a column that Arrow has no type for."""
+    for column in table.iter_columns():
+        kinds = sorted({type(v).__name__ for v in column.to_list() if v is not None})
+        try:
+            column.to_arrow()
+        except Exception as own:  # as above
+            what = f"column {column.name!r} of {name} holds values"
+            if len(kinds) > 1:
+                return DataError(f"{what} of several types ({', '.join(kinds)}): give it one type")
+            return DataError(
+                f"{what} of type {', '.join(kinds)} that are not read ({reason(own)}): convert it, "
+                "for example to float"
+            )
+    return DataError(f"{name} is a table that cannot be read ({reason(error)}): convert it")

@@ -1,0 +1,127 @@
+"""DataFrames come back with the library and the types of their columns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from reparam.data.frames import FrameType, of_frame
+from reparam.data.infer import schema_of
+from reparam.data.mixed import rows_of
+from reparam.errors import DataError
+
+N = 60
+RNG = np.random.default_rng(0)
+NUMBERS = RNG.integers(0, 90, N)
+WORDS = RNG.choice(["S", "M", "L"], N)
+TIMES = pd.date_range("2021-03-27 21:00", periods=N, freq="h", tz="Europe/Berlin")
+
+PANDAS: dict[str, Any] = {
+    "int8": NUMBERS.astype(np.int8),
+    "Int64 with missing values": pd.array([None, *NUMBERS[1:].tolist()], "Int64"),
+    "float32": RNG.normal(size=N).astype(np.float32),
+    "float with missing values": [None, *RNG.normal(size=N - 1).tolist()],
+    "boolean with missing values": pd.array([None, *(NUMBERS[1:] > 40).tolist()], "boolean"),
+    "bool": NUMBERS > 40,
+    "text": pd.array(WORDS, "string"),
+    "ordered": pd.Categorical(WORDS, ["S", "M", "L", "XL"], ordered=True),
+    "unordered": pd.Categorical([None, *WORDS[1:]]),
+    "classes that are numbers": pd.Categorical(NUMBERS % 3 + 7),
+    "times of a zone": TIMES,
+    "nanoseconds": pd.Series(TIMES.tz_localize(None)).astype("datetime64[ns]"),
+    "days as text": [f"2021-{1 + n % 12:02}-{1 + n % 28:02}" for n in NUMBERS],
+    "lengths of time": pd.to_timedelta(NUMBERS, unit="s"),
+}
+
+
+def there_and_back(frame: Any) -> Any:
+    """Return a frame after it was x of a model, by a type that was written as text."""
+    table, kept = of_frame(frame), FrameType.of(frame)
+    assert table is not None
+    assert kept is not None
+    kept = FrameType.from_text(kept.to_text())
+    schema = schema_of(table)
+    x = rows_of(table, schema).double().numpy()
+    assert len(kept.frame(schema.decode(x[:7]))) == 7
+    return kept.frame(schema.decode(x))
+
+
+@pytest.mark.parametrize("name", PANDAS)
+def test_a_column_of_pandas_keeps_its_type_and_its_values(name: str) -> None:
+    frame = pd.DataFrame({"other": NUMBERS, name: PANDAS[name]})
+    pd.testing.assert_frame_equal(there_and_back(frame), frame, check_exact=False, atol=1e-5)
+
+
+def test_names_that_are_no_text_come_back() -> None:
+    frame = pd.DataFrame(RNG.normal(size=(N, 2)).round(2), columns=[3, 7])
+    pd.testing.assert_frame_equal(there_and_back(frame), frame)
+    levels = pd.MultiIndex.from_tuples([("size", "width"), ("size", "height")])
+    frame.columns = levels
+    pd.testing.assert_frame_equal(there_and_back(frame), frame)
+
+
+def test_columns_of_polars_keep_their_types_and_their_values() -> None:
+    frame = pl.DataFrame(
+        {
+            "count": pl.Series(NUMBERS, dtype=pl.UInt16),
+            "part": pl.Series(["S", None, *WORDS[2:]], dtype=pl.Categorical),
+            "size": pl.Series(WORDS, dtype=pl.Enum(["L", "M", "S", "XL"])),
+            "day": pl.Series(TIMES.date.tolist()),
+            "time": pl.Series(TIMES.tz_localize(None)).dt.replace_time_zone("UTC"),
+            "missing": pl.Series([None, *NUMBERS[1:].tolist()], dtype=pl.Int32),
+        }
+    )
+    found = there_and_back(frame)
+    assert found.schema == frame.schema
+    assert found.equals(frame)
+
+
+def test_a_table_of_arrow_keeps_its_types() -> None:
+    frame = pa.table({"n": pa.array(NUMBERS, pa.int16()), "day": pa.array(TIMES.date)})
+    found = there_and_back(frame)
+    assert found.schema == frame.schema
+    assert found.equals(frame)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_the_order_of_a_class_is_that_of_its_type(make: Callable[..., Any]) -> None:
+    ordered = pd.Categorical(WORDS, ["S", "M", "L", "XL"], ordered=True)
+    values = ordered if make is pd.DataFrame else pl.Series(WORDS, dtype=pl.Enum(["S", "M", "L"]))
+    table = of_frame(make({"size": values, "other": NUMBERS}))
+    assert table is not None
+    column = schema_of(table).column("size")
+    # XL is in no row. An Enum of polars has an order that means nothing.
+    assert column.values == ("S", "M", "L")
+    assert column.kind == ("ordinal" if make is pd.DataFrame else "categorical")
+
+
+def test_classes_of_identifiers_are_left_out() -> None:
+    names = pd.Categorical([f"person {i}" for i in range(N)])
+    table = of_frame(pd.DataFrame({"name": names, "other": NUMBERS}))
+    assert table is not None
+    assert [column.kind for column in schema_of(table).columns] == ["ignored", "count"]
+
+
+def test_a_column_that_the_frame_does_not_have_gets_the_type_of_its_values() -> None:
+    kept = FrameType.of(pl.DataFrame({"a": [1, 2]}))
+    assert kept is not None
+    found = kept.frame({"a": np.array([3.0]), "b": np.array([0.5])})
+    assert nw.from_native(found).schema == {"a": nw.Int64(), "b": nw.Float64()}
+
+
+def test_numbers_without_a_type_are_refused_by_their_own_reason() -> None:
+    with pytest.raises(DataError, match=r"'a' of x holds values of type int that are not read"):
+        of_frame(pd.DataFrame({"a": [2**70, 1]}))
+
+
+def test_damaged_text_is_refused() -> None:
+    kept = FrameType.of(pd.DataFrame({"a": [1, 2]}))
+    assert kept is not None
+    for text in ("", "pandas", "pandas:####", kept.to_text()[:60]):
+        with pytest.raises(ValueError, match=r".+"):
+            FrameType.from_text(text)
