@@ -66,7 +66,8 @@ def default_modes() -> Iterator[None]:
         (False, True)
     """
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(kind):
@@ -198,10 +199,12 @@ def _put_back(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _full_precision(model: nn.Module, device: torch.device) -> Iterator[None]:
     half = [p for p in model.parameters() if p.dtype in (torch.float16, torch.bfloat16)]
+    is_elsewhere = any(t.device != device for t in (*model.parameters(), *model.buffers()))
     precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
         with _put_back(model):
-            model.to(device, dtype=torch.float32 if half else None)
+            if half or is_elsewhere:
+                model.to(device, dtype=torch.float32 if half else None)
             # TensorFloat-32 has a mantissa of ten bits, too few for a log-likelihood.
             torch.set_float32_matmul_precision("highest")
             torch.backends.cudnn.allow_tf32 = False

@@ -85,6 +85,42 @@ def test_the_error_of_one_is_not_that_of_the_others() -> None:
     assert isinstance(error, OptionError)
 
 
+def test_short_works_pass_a_long_one_after_its_parts() -> None:
+    order: list[str] = []
+
+    def long(check: Callable[[], None]) -> str:
+        for part in range(3):
+            order.append(f"part {part}")
+            check()
+        return "long"
+
+    def short(name: str) -> Joinable:
+        return Joinable(name, lambda b: (order.append(name), 2 * b.x)[1], Batch(torch.ones(1, 1)))
+
+    found = results([long, short("a"), short("a"), short("b"), lambda check: order.append("last")])
+    assert found[0] == "long"
+    assert [result.item() for result in found[1:4]] == [2.0] * 3
+    assert order == ["part 0", "a", "part 1", "b", "part 2", "last"]
+
+
+def test_requests_are_joined_as_long_as_they_come() -> None:
+    sizes: list[int] = []
+
+    async def asked() -> None:
+        batcher = Batcher(Limits(window_ms=400), Metrics())
+        batcher.start()
+        jobs = []
+        for _ in range(4):  # the last comes after the window of the first
+            job = Joinable("key", doubled(sizes), Batch(torch.ones(1, 1)))
+            jobs.append(asyncio.create_task(batcher.result("job", job)))
+            await asyncio.sleep(0.15)
+        await asyncio.gather(*jobs)
+        batcher.close(5)
+
+    asyncio.run(asked())
+    assert sizes == [4]
+
+
 def test_conditions_are_joined_with_their_rows() -> None:
     jobs = [
         Joinable("key", lambda b: b.x + b.c, Batch(torch.zeros(2, 1), c=torch.full((2, 1), i)))

@@ -3,7 +3,8 @@
 The thread takes the request that waits longest, and with it those that have the same key, until
 there are enough rows or a short time has passed. The rows are computed together, and every request
 gets its own rows back. Only computations whose rows do not depend on each other, and that draw
-nothing, have a key. All others are computed alone, under their own seed. So a result does not
+nothing, have a key. All others are computed alone, under their own seed, and let those with a key
+pass after every part, so that a short request does not wait for a long one. So a result does not
 depend on which requests were joined, up to the rounding of float32.
 """
 
@@ -22,6 +23,9 @@ from reparam.isolation import Progress
 from reparam.serving.limits import Limits
 from reparam.serving.metrics import Metrics
 from reparam.serving.problems import overload, unavailable
+
+MOST_WINDOWS = 5
+"""The number of windows that a request waits at most for others that are joined with it."""
 
 Alone = Callable[[Progress], Any]
 """A computation that is not joined. It calls its argument after every part, which may end it."""
@@ -78,7 +82,7 @@ class Work:
         """Whether nobody waits for the result."""
         return self.future.done() or monotonic() > self.until
 
-    def check(self, done: int = 0, of: int = 0) -> None:
+    def check(self) -> None:
         """End a computation that nobody waits for.
 
         Raises:
@@ -154,12 +158,53 @@ class Batcher:
 
     def _work(self) -> None:
         while works := self._next():
-            started = [work for work in works if not work.is_over]
-            if started:
-                self.metrics.batch_size.labels(started[0].operation).observe(
-                    sum(work.rows for work in started)
-                )
-                _deliver(started, _computed(started))
+            self._compute(works)
+
+    def _compute(self, works: list[Work]) -> None:
+        """Compute works that can be joined, and give each its result."""
+        started = [work for work in works if not work.is_over]
+        if started:
+            self.metrics.batch_size.labels(started[0].operation).observe(
+                sum(work.rows for work in started)
+            )
+            _deliver(started, self._computed(started))
+
+    def _computed(self, works: list[Work]) -> list[Any]:
+        """Return the result, or the error, of each of several works that can be joined."""
+        first, *others = works
+        try:
+            if not isinstance(first.job, Joinable):
+                return [first.job(self._after_part(first))]
+            batches = [work.job.batch for work in works if isinstance(work.job, Joinable)]
+            joint = concatenated(batches, sum(map(len, batches))) if others else first.job.batch
+            return list(first.job.compute(joint).split([len(batch) for batch in batches]))
+        except Exception as error:
+            # Of several, only some may be to blame.
+            return [self._computed([work])[0] for work in works] if others else [error]
+
+    def _after_part(self, work: Work) -> Progress:
+        """Return what a computation calls after every part of it.
+
+        It ends the computation if nobody waits for it, and computes what waits and can be joined.
+        """
+
+        def check(done: int = 0, of: int = 0) -> None:
+            work.check()
+            with self._changed:
+                short = [w for w in self._waiting if isinstance(w.job, Joinable)]
+                passing = self._taken(short[0]) if short else []
+            self._compute(passing)
+
+        return check
+
+    def _window(self, first: Work) -> float:
+        """Return until when others can be joined: as long as requests keep coming, up to a limit.
+
+        So a request alone waits for one window, and many requests make few large batches.
+        """
+        window = self.limits.window_ms / 1000
+        last = max(work.since for work in self._waiting if work.is_like(first))
+        return min(last + window, first.since + MOST_WINDOWS * window)
 
     def _next(self) -> list[Work]:
         """Wait, and return works to compute together; none when the queue is closed and empty."""
@@ -172,33 +217,22 @@ class Batcher:
             first = self._waiting[0]
             if not isinstance(first.job, Joinable):
                 return [self._waiting.popleft()]
-            until = first.since + self.limits.window_ms / 1000
-            while (left := until - monotonic()) > 0 and not self._is_closed:
+            while not self._is_closed and (left := self._window(first) - monotonic()) > 0:
                 if sum(work.rows for work in self._waiting if work.is_like(first)) >= most:
                     break
                 self._changed.wait(left)
-            works: list[Work] = []
-            others: deque[Work] = deque()
-            for work in self._waiting:
-                n = sum(taken.rows for taken in works)
-                fits = work is first or (work.is_like(first) and n + work.rows <= most)
-                (works if fits else others).append(work)
-            self._waiting = others
-            return works
+            return self._taken(first)
 
-
-def _computed(works: list[Work]) -> list[Any]:
-    """Return the result, or the error, of each of several works that can be joined."""
-    first, *others = works
-    try:
-        if not isinstance(first.job, Joinable):
-            return [first.job(first.check)]
-        batches = [work.job.batch for work in works if isinstance(work.job, Joinable)]
-        joint = concatenated(batches, sum(map(len, batches))) if others else first.job.batch
-        return list(first.job.compute(joint).split([len(batch) for batch in batches]))
-    except Exception as error:
-        # Of several, only some may be to blame.
-        return [_computed([work])[0] for work in works] if others else [error]
+    def _taken(self, first: Work) -> list[Work]:
+        """Take a work out of the queue, and those that fit into one batch with it."""
+        works: list[Work] = []
+        others: deque[Work] = deque()
+        for work in self._waiting:
+            n = sum(taken.rows for taken in works)
+            fits = work.is_like(first) and n + work.rows <= self.limits.batch_size
+            (works if fits or work is first else others).append(work)
+        self._waiting = others
+        return works
 
 
 def _deliver(works: list[Work], results: list[Any]) -> None:

@@ -18,8 +18,8 @@ class Limits:
         max_seconds: The time that a request may take, waiting included, in seconds.
         max_waiting: The number of requests that may wait; others are refused until some are done.
         batch_size: The number of examples from which on no further requests are joined.
-        window_ms: The time that a request waits for others that can be joined with it, in
-            milliseconds.
+        window_ms: The time that a request waits for another one that can be joined with it, in
+            milliseconds. Each that comes begins the time again, at most five times.
 
     Raises:
         OptionError: A number out of its range.

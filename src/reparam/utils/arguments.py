@@ -340,19 +340,31 @@ def numbers(**minimum: int) -> Callable[[Checked], Checked]:
     return decorated
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    about = {n: p for n, p in signature.parameters.items() if is_about_numbers(p.annotation)}
+    parameters = inspect.signature(function).parameters
+    about = {n: p for n, p in parameters.items() if is_about_numbers(p.annotation)}
+    names = [n for n, p in parameters.items() if p.kind in _POSITIONAL]
+    kind = inspect.Parameter.VAR_POSITIONAL
+    several = next((p for p in about.values() if p.kind is kind), None)
+
+    def converted(name: str, value: Any) -> Any:
+        parameter = about.get(name)
+        if parameter is None or value is parameter.default:
+            return value
+        return _argument(parameter, value, minimum)
 
     @functools.wraps(function)
     def converting(*args: Any, **kwargs: Any) -> Any:
-        try:
-            given = signature.bind(*args, **kwargs)
-        except TypeError:
-            return function(*args, **kwargs)  # it raises the error with its own name
-        for name in about.keys() & given.arguments.keys():
-            given.arguments[name] = _argument(about[name], given.arguments[name], minimum)
-        return function(*given.args, **given.kwargs)
+        # Arguments that do not exist are an error of the function, with its own name.
+        first = map(converted, names, args)
+        others: tuple[Any, ...] = args[len(names) :]
+        if others and several is not None:
+            others = _argument(several, others, minimum)
+        named = {name: converted(name, value) for name, value in kwargs.items()}
+        return function(*first, *others, **named)
 
     return converting
 
