@@ -165,6 +165,25 @@ class DataSpec:
         return self.support in ("real", "mixed") and len(self.shape) == 1
 
     @property
+    def has_rows(self) -> bool:
+        """Whether one example is a row of columns: of a table, or of counts."""
+        return self.is_table or (self.support == "counts" and len(self.shape) == 1)
+
+    @property
+    def words(self) -> str:
+        """What the examples are, in words.
+
+        >>> DataSpec((13,), "real").words, DataSpec((1, 28, 28), "binary").words
+        ('rows of 13 columns of numbers', 'binary examples of shape 1 × 28 × 28')
+        """
+        if self.has_rows:
+            kind = {"mixed": "columns of several kinds", "counts": "counts"}
+            return f"rows of {self.dim} {kind.get(self.support, 'columns of numbers')}"
+        if self.support == "tokens":
+            return f"texts of {self.dim} tokens"
+        return f"{self.support} examples of shape {' × '.join(map(str, self.shape))}"
+
+    @property
     def quantities(self) -> list[int]:
         """The places of the entries of a row that are quantities, in order."""
         if self.schema is None:

@@ -125,6 +125,8 @@ def test_imputed_rows_keep_what_is_known(client: TestClient, runs: dict[str, rp.
             k: v for k, v in row.items() if v is not None
         }
         assert full["sex"] in ("F", "M")
+        assert low["sex"] is None
+        assert high["sex"] is None
         if row["height"] is None:
             assert low["height"] <= full["height"] <= high["height"]
     # The same, when a column is left out of a row, and with the numbers of x.

@@ -4,7 +4,7 @@ import torch
 
 from reparam.data import Dataset, Stream
 from reparam.data.arrays import as_tensor
-from reparam.diagnostics import encoder, latents, likelihood, training
+from reparam.diagnostics import encoder, latents, likelihood, samples, training
 from reparam.diagnostics.context import N_EXAMPLES, DiagnosticContext, diagnostic_context
 from reparam.diagnostics.data import DATA_CHECKS, Sample, grey, sample_of
 from reparam.diagnostics.finding import Check, Diagnosis
@@ -27,6 +27,7 @@ RUN_CHECKS: tuple[Check[DiagnosticContext], ...] = (
     encoder.lagging_encoder,
     latents.far_aggregate,
     encoder.too_few_draws,
+    samples.copied,
     training.overfitting,
     training.learning_rate,
     training.stopped_early,

@@ -3,13 +3,13 @@ r"""Rows of a table whose columns are of several kinds, some of them missing.
 .. math:: \log p(x_{\mathrm{obs}} \mid z) = \sum_{j \in \mathrm{obs}} \log p_j(x_j \mid z)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import nan
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Categorical, Distribution, constraints
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
@@ -23,10 +23,13 @@ class MixedPart(NamedTuple):
     Arguments:
         places: The places of the columns in x, int64 with shape (n,).
         distribution: Their distributions, independent of each other, with batch shape (\*, n).
+        sizes: The number of classes of each column of a ``Categorical``, whose further logits are
+            -inf; () where all columns have as many.
     """
 
     places: Tensor
     distribution: Distribution
+    sizes: tuple[int, ...] = ()
 
 
 class MixedRow(DeclaredDistribution):
@@ -63,13 +66,18 @@ class MixedRow(DeclaredDistribution):
         missing_logits: Tensor | None = None,
         missing_places: Tensor | None = None,
     ) -> None:
-        self.parts = tuple(MixedPart(*part) for part in parts)
+        self._joint = tuple(MixedPart(*part) for part in parts)
         self.missing_logits, self.missing_places = missing_logits, missing_places
-        batches = [part.distribution.batch_shape[:-1] for part in self.parts]
-        n_columns = sum(len(part.places) for part in self.parts)
+        batches = [part.distribution.batch_shape[:-1] for part in self._joint]
+        n_columns = sum(len(part.places) for part in self._joint)
         super().__init__(
             torch.broadcast_shapes(*batches), torch.Size([n_columns]), validate_args=False
         )
+
+    @property
+    def parts(self) -> tuple[MixedPart, ...]:
+        """The distributions of the columns, in parts whose columns have as many classes."""
+        return tuple(single for part in self._joint for single in _by_size(part))
 
     @property
     def support(self) -> constraints.Constraint:
@@ -79,19 +87,19 @@ class MixedRow(DeclaredDistribution):
     @property
     def observed(self) -> "MixedRow":
         """The distribution of rows of which NaN is not known, and no value of its own."""
-        return MixedRow(self.parts)
+        return MixedRow(self._joint)
 
     @property
     def mean(self) -> Tensor:
         """The mean of each quantity, and the most probable of classes; no value is missing."""
-        return self._joined([mean_or_mode(part.distribution) for part in self.parts])
+        return self._joined([mean_or_mode(part.distribution) for part in self._joint])
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "MixedRow":
         """Return the distribution over a larger batch."""
         shape = torch.Size(batch_shape)
         parts = [
-            MixedPart(places, p.expand(torch.Size([*shape, p.batch_shape[-1]])))
-            for places, p in self.parts
+            MixedPart(places, p.expand(torch.Size([*shape, p.batch_shape[-1]])), sizes)
+            for places, p, sizes in self._joint
         ]
         logits = self.missing_logits
         logits = None if logits is None else logits.expand(*shape, logits.shape[-1])
@@ -103,7 +111,7 @@ class MixedRow(DeclaredDistribution):
         # Zero is a class, and a quantity that the result does not depend on.
         filled = torch.where(missing, 0.0, value)
         found = self._joined(
-            [part.distribution.log_prob(filled[..., part.places]) for part in self.parts]
+            [part.distribution.log_prob(filled[..., part.places]) for part in self._joint]
         )
         found = torch.where(missing, 0.0, found)
         if self.missing_logits is None or self.missing_places is None:
@@ -120,6 +128,7 @@ class MixedRow(DeclaredDistribution):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, in which values are missing as often as where that is a value."""
         with torch.no_grad():
+            # In the order in which parts of one size each draw.
             x = self._joined([part.distribution.sample(sample_shape) for part in self.parts])
             if self.missing_logits is not None and self.missing_places is not None:
                 share = self.missing_logits.sigmoid()
@@ -130,6 +139,18 @@ class MixedRow(DeclaredDistribution):
 
     def _joined(self, values: Sequence[Tensor]) -> Tensor:
         r"""Return the values of all parts as rows, with shape (\*, D)."""
-        order = torch.cat([part.places for part in self.parts]).argsort()
+        order = torch.cat([part.places for part in self._joint]).argsort()
         dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
         return torch.cat([v.to(dtype) for v in values], -1)[..., order]
+
+
+def _by_size(part: MixedPart) -> Iterator[MixedPart]:
+    """Yield the columns of a part that have as many classes each."""
+    p = part.distribution
+    if not part.sizes or not isinstance(p, Categorical):
+        yield part
+        return
+    for size in dict.fromkeys(part.sizes):
+        columns = [i for i, n in enumerate(part.sizes) if n == size]
+        logits = p.logits[..., columns, :size]
+        yield MixedPart(part.places[columns], Categorical(logits=logits, validate_args=False))

@@ -307,7 +307,7 @@ def _point(p: Distribution, log_weight: Tensor) -> Tensor:
     if not isinstance(p, MixedRow):
         return (weights * mean_or_mode(p).flatten(2)).sum(0)
     found = torch.empty(*log_weight.shape[1:], *p.event_shape).to(log_weight)
-    for places, part in p.parts:
+    for places, part, _ in p.parts:
         if isinstance(part, Categorical):
             found[:, places] = (weights.unsqueeze(-1) * part.probs).sum(0).argmax(-1).to(found)
         else:

@@ -10,33 +10,15 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from reparam.batch import Batch
+from reparam.evaluation.copies import vectors
 from reparam.explorer.explored import Explored
-
-
-class Scale:
-    """Examples as vectors whose distances can be compared; columns of a table are standardized.
-
-    Arguments:
-        train: The training examples.
-        is_table: Whether an example is a row of a table.
-    """
-
-    def __init__(self, train: Tensor, is_table: bool) -> None:
-        flat = train.flatten(1).double()
-        self.loc = flat.mean(0) if is_table else torch.zeros(flat.shape[1])
-        self.scale = flat.std(0).clamp(min=1e-9) if is_table else torch.ones(flat.shape[1])
-
-    def __call__(self, x: Tensor) -> NDArray[np.float64]:
-        """Return examples as vectors, with shape (N, D)."""
-        return ((x.flatten(1).double() - self.loc) / self.scale).numpy()
 
 
 @dataclass(frozen=True)
 class Neighbors:
     """The search for near training examples.
 
-    Images, counts and complete rows of numbers are compared by their entries, where columns of a
-    table are standardized. Text and rows of several kinds are compared by their codes.
+    Text is compared by its codes, other examples as ``evaluation.copies`` compares them.
 
     Arguments:
         explored: The run and its data.
@@ -53,21 +35,19 @@ class Neighbors:
 
     explored: Explored
 
-    @cached_property
+    @property
     def by_entries(self) -> bool:
         """Whether examples are compared by their entries, and not by their codes."""
-        spec, x = self.explored.run.spec, self.explored.view.train.x
-        return spec.support not in ("tokens", "mixed") and not bool(x.isnan().any())
+        return self.explored.run.spec.support != "tokens"
 
-    @cached_property
-    def _scale(self) -> Scale:
-        return Scale(self.explored.view.train.x, self.explored.run.spec.is_table)
+    def _vectors(self, x: Tensor) -> NDArray[np.float64]:
+        return vectors(x, self.explored.run.spec, self.explored.view.latent)
 
     @cached_property
     def _tree(self) -> KDTree | None:
         train = self.explored.view.train
         if self.by_entries:
-            return KDTree(self._scale(train.x))
+            return KDTree(self._vectors(train.x))
         codes = self.explored.view.encoded(train)
         return None if codes is None else KDTree(codes.numpy())
 
@@ -89,7 +69,7 @@ class Neighbors:
         if tree is None:
             return train[:0], torch.zeros(0)
         if self.by_entries:
-            place = self._scale(example.x)[0]
+            place = self._vectors(example.x)[0]
         else:
             place = self.explored.encoded(example).double().numpy()
         distance, index = tree.query(place, k=range(1, min(n, len(train)) + 1))

@@ -158,7 +158,7 @@ def unit_of_mean(p: Distribution) -> Tensor:
     match base_distribution(p):
         case MixedRow() as row:
             unit = torch.ones(row.event_shape)
-            for places, part in row.parts:
+            for places, part, _ in row.parts:
                 unit[places] = unit_of_mean(part)
             return unit
         case Spiked(base=base):
@@ -170,7 +170,7 @@ def unit_of_mean(p: Distribution) -> Tensor:
 
 def _of_columns(row: MixedRow) -> Iterator[tuple[str, Parameters]]:
     """Yield the parameters of the columns of a row, in groups of one kind."""
-    for places, part in row.parts:
+    for places, part, _ in row.parts:
         single = base_distribution(part)
         found = _of_entries(single)
         n_classes = single.logits.shape[-1] if isinstance(single, Categorical) else 0

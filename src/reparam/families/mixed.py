@@ -1,10 +1,13 @@
 """The likelihood of the rows of a table whose columns are of several kinds: see ``schema``."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
 from reparam.distributions import MixedPart, MixedRow, base_distribution
@@ -18,6 +21,19 @@ from reparam.spec import DataSpec
 
 QUANTITY = "gaussian-mixture"
 """The likelihood of quantities."""
+
+PADDING, FREE = 4, 4096
+"""Columns of classes are computed together where the logits, padded to the most classes of a
+column, are at most so many times those of all columns, and so many more."""
+
+
+def is_class(family: object) -> bool:
+    """Return whether a family is of columns of classes.
+
+    >>> is_class(Categorical(3))
+    True
+    """
+    return isinstance(family, Categorical)
 
 
 @as_likelihood("mixed")
@@ -72,6 +88,37 @@ class Mixed(Family):
             self.register_buffer(f"places_{i}", torch.tensor(places), persistent=False)
         optional = torch.tensor(schema.optional, dtype=torch.long)
         self.register_buffer("optional", optional, persistent=False)
+        self._lay_out_classes([(f.n_classes, at) for f, at in groups if isinstance(f, Categorical)])
+
+    def _lay_out_classes(self, groups: Sequence[tuple[int, Sequence[int]]]) -> None:
+        """Lay out the columns of classes, so that one pass computes all of them.
+
+        Arguments:
+            groups: The number of classes, and the places of the columns, of each family.
+        """
+        columns = [(size, place) for size, places in groups for place in places]
+        most = max((size for size, _ in columns), default=0)
+        n_logits = sum(size for size, _ in columns)
+        self.sizes = tuple(size for size, _ in columns)
+        self.is_joint = len(groups) > 1 and len(columns) * most <= PADDING * n_logits + FREE
+        # Of each one-hot entry that the encoder reads, its column and its class.
+        entries = [(place, k) for size, place in columns for k in range(size)]
+        # Of each logit of the heads, its place among those that are padded to the most classes.
+        firsts = accumulate((len(places) for _, places in groups), initial=0)
+        slots = [
+            (first + j) * most + k
+            for first, (size, places) in zip(firsts, groups, strict=False)
+            for k in range(size)
+            for j in range(len(places))
+        ]
+        found = {
+            "class_places": [place for _, place in columns],
+            "entry_places": [place for place, _ in entries],
+            "entry_classes": [k for _, k in entries],
+            "slots": slots,
+        }
+        for name, values in found.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.long), persistent=False)
 
     @classmethod
     def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> "Mixed":
@@ -108,26 +155,53 @@ class Mixed(Family):
 
     def forward(self, features: Tensor) -> MixedRow:
         r"""Return the distribution of rows that features of shape (\*, F) describe."""
-        return self._row([self._family(i)(features) for i in range(len(self.families))])
+        if not self.is_joint:
+            return self._row([self._family(i)(features) for i in range(len(self.families))])
+        # One product of matrices for all heads of classes.
+        heads: list[Any] = [family.head for family in self.families if is_class(family)]
+        weight, bias = (
+            torch.cat([getattr(head[0], name) for head in heads]) for name in ("weight", "bias")
+        )
+        raw = nn.functional.linear(features, weight, bias)
+        others = [family(features) for family in self.families if not is_class(family)]
+        return self._joint_row(others, raw if raw.dtype == torch.float64 else raw.float())
 
     def distribution(self, raw: Tensor) -> MixedRow:
         r"""Return the distribution with the raw parameters of all families, side by side."""
         shapes = [self._family(i).raw_shape for i in range(len(self.families))]
         parts = raw.split([shape.numel() for shape in shapes], -1)
-        return self._row(
-            [
-                self._family(i).distribution(part.unflatten(-1, shape))
-                for i, (part, shape) in enumerate(zip(parts, shapes, strict=True))
-            ]
+        families = list(zip(map(self._family, range(len(parts))), parts, shapes, strict=True))
+        if not self.is_joint:
+            return self._row([f.distribution(each.unflatten(-1, to)) for f, each, to in families])
+        others = [
+            f.distribution(each.unflatten(-1, to)) for f, each, to in families if not is_class(f)
+        ]
+        return self._joint_row(
+            others, torch.cat([each for f, each, _ in families if is_class(f)], -1)
         )
+
+    def _joint_row(self, others: Sequence[Distribution], raw: Tensor) -> MixedRow:
+        r"""Return the distribution with the logits of all classes, with shape (\*, n)."""
+        n, most = len(self.sizes), max(self.sizes)
+        padded = raw.new_full((*raw.shape[:-1], n * most), -inf)
+        padded = padded.index_copy(-1, self.get_buffer("slots"), raw).unflatten(-1, (n, most))
+        classes = TorchCategorical(logits=padded, validate_args=False)
+        joint = MixedPart(self.get_buffer("class_places"), classes, self.sizes)
+        single = [base_distribution(each) for each in others]
+        quantities = [MixedPart(self.get_buffer("places_0"), single[0])] if self.quantities else []
+        return self._with_flags([*quantities, joint], single)
 
     def _row(self, found: Sequence[Distribution]) -> MixedRow:
         single = [base_distribution(each) for each in found]
         parts = [MixedPart(places, p) for (_, places), p in zip(self.groups, single, strict=False)]
+        return self._with_flags(parts, single)
+
+    def _with_flags(self, parts: Sequence[MixedPart], single: Sequence[Distribution]) -> MixedRow:
+        """Return the distribution of rows; the last single one is that of missing values."""
         if not self.has_flags:
             return MixedRow(parts)
         flags: Any = single[-1]
-        return MixedRow(parts, flags.logits, self.get_buffer(f"places_{len(parts)}"))
+        return MixedRow(parts, flags.logits, self.get_buffer(f"places_{len(self.families) - 1}"))
 
     def as_input(self, x: Tensor) -> Tensor:
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).
@@ -138,17 +212,15 @@ class Mixed(Family):
         Arguments:
             x: The rows, with shape (B, D).
         """
-        missing = x.isnan()
-        found = []
-        for family, places in self.groups:
-            part, absent = x[..., places], missing[..., places]
-            if isinstance(family, Categorical):
-                codes = torch.arange(family.n_classes, device=x.device)
-                # A missing value is no class: NaN equals none.
-                found.append((part.unsqueeze(-1) == codes).to(x).flatten(-2))
-            else:
-                seen = family.as_input(torch.where(absent, 0.0, part))
-                found.append(torch.where(absent, 0.0, seen))
+        missing, found = x.isnan(), []
+        if self.quantities is not None:
+            family, places = self.quantities
+            absent = missing[..., places]
+            seen = family.as_input(torch.where(absent, 0.0, x[..., places]))
+            found.append(torch.where(absent, 0.0, seen))
+        # A missing value is no class: NaN equals none.
+        of_entries = x[..., self.get_buffer("entry_places")]
+        found.append((of_entries == self.get_buffer("entry_classes")).to(x))
         found.append(missing[..., self.get_buffer("optional")].to(x))
         return torch.cat(found, -1)
 

@@ -118,7 +118,9 @@ def pull(
         fetched = RunFolder(place)
         with _in_a_sentence(repository, revision):
             api = HfApi(library_name="reparam", library_version=__version__)
-            names = api.list_repo_files(repository, revision=revision)
+            # A list of the files would be asked for again and again, for half a minute.
+            about = api.model_info(repository, revision=revision)
+            names = [file.rfilename for file in about.siblings or ()]
             missing = [name for name in MODEL_FILES if name not in names]
             if missing:
                 raise RunError(

@@ -12,7 +12,6 @@ from reparam.report.columns import (
     ShownColumn,
     Values,
     explained_columns,
-    has_rows,
     shown_columns,
 )
 from reparam.report.images import N_DIMENSIONS, REACH, traversal
@@ -29,7 +28,7 @@ MOST_COLUMNS = 30
 def reconstructed_rows(view: View) -> Iterator[Section]:
     """Yield how well each column is kept by the code, and rows beside their reconstructions."""
     codes, held = view.codes, view.held
-    if codes is None or not has_rows(view) or len(codes) < 3:
+    if codes is None or not view.run.spec.has_rows or len(codes) < 3:
         return
     columns = shown_columns(view)
     real = held.x.double().numpy()
@@ -78,7 +77,7 @@ def _kept(real: Values, made: Values, column: ShownColumn) -> tuple[float, str]:
 def effects(view: View) -> Iterator[Section]:
     """Yield how much single dimensions change each column, and a walk between two rows."""
     codes, held = view.codes, view.held
-    if codes is None or not has_rows(view) or not view.reconstructs:
+    if codes is None or not view.run.spec.has_rows or not view.reconstructs:
         return
     order = view.active[:N_DIMENSIONS]
     places = sorted(explained_columns(view, codes, held.c)[:MOST_COLUMNS])

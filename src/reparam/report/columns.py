@@ -90,12 +90,6 @@ def names_of(view: View) -> list[str]:
     return list(spec.columns) or [f"column {i}" for i in range(spec.dim)]
 
 
-def has_rows(view: View) -> bool:
-    """Return whether an example is a row of columns: of a table, or of counts."""
-    spec = view.run.spec
-    return spec.is_table or (spec.support == "counts" and len(spec.shape) == 1)
-
-
 def explained_columns(view: View, codes: Tensor, c: Tensor | None) -> list[int]:
     """Return the places of all columns, those that depend most on the code first.
 

@@ -20,7 +20,6 @@ from reparam.report.columns import (
     ShownColumn,
     Values,
     explained_columns,
-    has_rows,
     shown_columns,
 )
 from reparam.report.decoder import MOST_WEIGHTS, plain_decoder
@@ -170,7 +169,7 @@ def _rows(view: View, codes: Tensor) -> dict[str, Any]:
     """Return the columns that are shown, and the rows or texts of the examples."""
     held, n, words = view.held, len(codes), view.vocabulary
     texts = words.texts(held.x[:n]) if words is not None else None
-    if not has_rows(view):
+    if not view.run.spec.has_rows:
         return {"columns": [], "rows": None, "texts": texts}
     c = None if held.c is None else held.c[:n]
     order = explained_columns(view, codes, c)

@@ -15,14 +15,13 @@ def facts(run: TrainedRun) -> list[tuple[str, str]]:
     n_train = recorded.get("n_train")
     steps = max((int(row["step"]) for row in run.rows if "step" in row), default=0)
     seconds = max((float(row["seconds"]) for row in run.rows if "seconds" in row), default=0.0)
-    shape = " × ".join(map(str, run.spec.shape))
     reason = f" ({length['reason']})" if length.get("reason") else ""
     torch_version = f", torch {recorded['torch']}" if recorded.get("torch") else ""
     given = {"label": "the label", "label+covariates": "the label and covariates"}
     condition = run.spec.condition
     rows = [
         ("model", f"{variant_of(run)}, {n_weights:,} weights"),
-        ("data", f"{run.spec.name}: {run.spec.support} of shape {shape}"),
+        ("data", f"{run.spec.name}: {run.spec.words}"),
         ("given", given.get(condition, condition) if condition else ""),
         ("training examples", f"{n_train:,}" if n_train else ""),
         ("latent dimensions", str(config.get("latent_dim") or config.get("latent_dims") or "")),

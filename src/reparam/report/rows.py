@@ -19,6 +19,9 @@ N_DRAWN = 500
 N_COLUMNS, N_PAIRS = 12, 15
 """The largest numbers of columns, and of pairs, that are shown, those that differ most first."""
 
+MANY_DAYS, DAY_LENGTH = 5 * 86_400, 10
+"""The seconds of a range of dates that is shown without times, and the length of such a date."""
+
 MOST_PAIRED = 40
 """The largest number of columns whose pairs are compared, those that differ most."""
 
@@ -47,15 +50,15 @@ def marginals(view: View) -> Iterator[Section]:
     ]
     head = ("column", "distance", "by chance, up to", "real", "drawn")
     first = order[:N_COLUMNS]
-    width = min(4, len(first))
+    width = min(3, len(first))
     height = -(-len(first) // width)
-    figure = new_figure(max(4.0, 2.9 * width), 2.2 * height + 0.4)
+    figure = new_figure(max(4.0, 3.4 * width), 2.3 * height + 0.4)
     for place, i in enumerate(first):
         axes = new_axes(figure, height, width, place + 1)
         _draw(axes, columns[0][i], columns[1][i], shown[i])
-        axes.set_title(_plain(shown[i].name, 24), fontsize=9)
-        axes.tick_params(labelsize=7)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=7)
+        axes.set_title(_plain(shown[i].name, 24), fontsize=11)
+        axes.tick_params(labelsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
     yield Section(
         "columns",
         "Columns",
@@ -88,8 +91,8 @@ def _correlations(
         axes.grid(visible=False)
         if len(names) <= 20:
             short = [_plain(name, 12) for name in names]
-            axes.set_xticks(range(len(names)), short, rotation=90, fontsize=7)
-            axes.set_yticks(range(len(names)), short, fontsize=7)
+            axes.set_xticks(range(len(names)), short, rotation=90, fontsize=8)
+            axes.set_yticks(range(len(names)), short, fontsize=8)
     figure.colorbar(image, ax=figure.axes, shrink=0.8)
     of = "" if len(names) == n_columns else f" of the {len(names)} columns that differ most"
     yield Section(
@@ -210,8 +213,10 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     if is_logarithmic:
         axes.set_xscale("log")
     if column.seconds or column.origin:
-        axes.xaxis.set_major_formatter(lambda value, _: column.text(value))
-        axes.locator_params(axis="x", nbins=3)
+        # Over many days the time of the day says nothing.
+        length = DAY_LENGTH if column.seconds * (edges[-1] - edges[0]) > MANY_DAYS else None
+        axes.xaxis.set_major_formatter(lambda value, _: column.text(value)[:length])
+        axes.locator_params(axis="x", nbins=2)
     looks: tuple[dict[str, Any], ...] = (
         {"label": "real", "color": COLORS[4], "alpha": 0.7},
         {"label": "drawn", "color": COLORS[0], "histtype": "step"},

@@ -9,12 +9,12 @@ from torch.distributions import Categorical
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
-from reparam.data.condition import conditions
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.diagnostics import Diagnosis, examine
 from reparam.distributions import MixedRow
 from reparam.errors import DataError, ReparamError
 from reparam.evaluation import Evaluation
+from reparam.evaluation.copies import drawn_like
 from reparam.evaluation.trained import TrainedRun
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel, as_latent
@@ -193,21 +193,4 @@ class View:
     def sampled(self, n: int, *, mean: bool) -> Tensor:
         """Return examples that the model draws, with shape (N, *shape)."""
         model = as_latent(self.run.model)
-        if self.run.spec.given_covariates:
-            c: Tensor | None = repeated(self.held.c, n)  # the covariates of the examples in turn
-        else:
-            c = conditions(self.run.spec, n)  # the labels in turn
-        with isolated(model, seed=self.seed) as device:
-            found = model.sample(n, None if c is None else c.to(device), mean=mean).cpu()
-        return found.reshape(-1, *self.run.spec.shape)
-
-
-def repeated(c: Tensor | None, n: int) -> Tensor | None:
-    """Return the first n rows of conditions, which begin again at the end.
-
-    >>> repeated(torch.tensor([[1.0], [2.0]]), 3)
-    tensor([[1.],
-            [2.],
-            [1.]])
-    """
-    return None if c is None else c[torch.arange(n) % len(c)]
+        return drawn_like(model, self.run.spec, n, self.held.c, mean=mean, seed=self.seed)

@@ -632,14 +632,17 @@ class Run:
             like: A DataFrame, whose library and types the table gets; a table of Arrow when None.
 
         Raises:
-            OptionError: Data without a schema.
+            OptionError: Data without columns.
         """
-        if self.spec.schema is None:
+        schema, names = self.spec.schema, self.spec.columns
+        if schema is None and not names:
             raise OptionError(
-                f"to_table: this run was trained on {self.spec.support} data without a schema"
+                f"to_table: this run was trained on {self.spec.words} without names of columns; "
+                "train on a DataFrame or a file of a table"
             )
         rows = fitted(as_tensor(x, "x"), self.spec.shape).double().cpu().numpy()
-        columns, kept = self.spec.schema.decode(rows), FrameType.of(like)
+        columns = dict(zip(names, rows.T, strict=True)) if schema is None else schema.decode(rows)
+        kept = FrameType.of(like)
         return to_arrow(columns) if kept is None else kept.frame(columns)
 
     @default_modes()

@@ -98,7 +98,8 @@ OPERATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "impute": (
         "Values for missing cells",
         "Rows of a table with a value in every cell: the mean of a quantity, the most probable "
-        "class. `low` and `high` are the ends of the interval of every missing value.",
+        "class. `low` and `high` are the ends of the interval of every missing quantity; a class "
+        "has `null` there.",
         ("x", "rows", "y", "covariates"),
     ),
 }

@@ -331,9 +331,14 @@ class ServedRun:
         return Found(fields, array)
 
     def imputation_found(self, found: Imputation, table: Table | None) -> Found:
-        """Return an imputation as an answer, with the ends of the intervals."""
+        """Return an imputation as an answer, with the ends of the intervals of quantities."""
+        schema = self.run.spec.schema
+        classes = {c.name for c in schema.features if c.is_class} if schema else set()
         ends = {
-            name: self.examples_found(values).fields["rows"]
+            name: [
+                {k: None if k in classes else v for k, v in row.items()}
+                for row in self.examples_found(values).fields["rows"]
+            ]
             for name, values in (("low", found.low), ("high", found.high))
         }
         rows = self.examples_found(found.x, table)

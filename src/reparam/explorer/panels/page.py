@@ -27,8 +27,7 @@ def build(looks: Looks, neighbors: Neighbors) -> None:
     spec, view = looks.explored.run.spec, looks.explored.view
     _head()
     with ui.element("main").classes("explore"):
-        shape = " × ".join(map(str, spec.shape))
-        text = f"{view.variant} on {spec.name}: {spec.support} data of shape {shape}"
+        text = f"{view.variant} on {spec.name}: {spec.words}"
         ui.html(f"<h1>{escape(view.name)}</h1><p>{escape(text)}</p>", sanitize=False, tag="header")
         if desk.session.has_map:
             SpacePanel(desk)

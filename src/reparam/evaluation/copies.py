@@ -1,0 +1,157 @@
+"""Whether drawn examples copy training examples: whether they are nearer to them than unseen ones.
+
+Without copies a drawn example is as near to the training examples as an unseen one is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import betabinom
+from torch import Tensor
+
+from reparam.data.condition import conditions
+from reparam.isolation import isolated
+from reparam.models.latent import LatentModel
+from reparam.spec import DataSpec
+
+N_COMPARED, FEWEST = 300, 10
+"""The largest number of samples that are compared, and the least of unseen examples."""
+
+NEAREST = 0.01
+"""The share of unseen examples whose distance is near."""
+
+CHANCE, LEAST = 0.99, 0.05
+"""The probability with which chance makes a smaller share of near samples, and the least share of
+them that is one of copies."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How near samples are to training examples, beside how near unseen examples are.
+
+    Arguments:
+        of_samples: The distance of each sample to the nearest training example, with shape (N,).
+        of_unseen: That of each unseen example, with shape (M,).
+        nearest: The place of the training example that is nearest to each sample, with shape (N,).
+        n_near: The number of unseen examples that are near.
+        share: The share of samples that are as near.
+        by_chance: The share that samples without copies exceed in one case of a hundred.
+    """
+
+    of_samples: NDArray[np.float64]
+    of_unseen: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+    n_near: int
+    share: float
+    by_chance: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether most unseen examples are no copies of training examples themselves."""
+        return float(np.median(self.of_unseen)) > 0
+
+    @property
+    def are_likely(self) -> bool:
+        """Whether some samples may be copies."""
+        return self.is_known and self.share > max(LEAST, self.by_chance)
+
+
+def copies(
+    drawn: Tensor, unseen: Tensor, train: Tensor, spec: DataSpec, model: LatentModel | None = None
+) -> Copies:
+    r"""Return how near drawn examples are to training examples.
+
+    The r nearest of M unseen examples give a distance. Of N samples from the distribution of the
+    data the number within it is beta-binomial, with parameters N, r and M - r + 1.
+
+    Arguments:
+        drawn: The samples, with shape (N, \*shape).
+        unseen: Examples that the model was not trained on, with shape (M, \*shape).
+        train: The training examples, with shape (T, \*shape).
+        spec: The properties of the data.
+        model: The model that reads rows of a table; None for other data.
+
+    Example:
+        >>> x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+        >>> train, unseen, other = x.chunk(3)
+        >>> spec = DataSpec((2,), "real")
+        >>> copies(other, unseen, train, spec).are_likely
+        False
+        >>> copies(train + 1e-4, unseen, train, spec).are_likely
+        True
+    """
+    to_train = distances(drawn, train, spec, model)
+    of_unseen = distances(unseen, train, spec, model).min(1)
+    n, m = len(drawn), len(unseen)
+    r = max(1, round(NEAREST * m))
+    share = float((to_train.min(1) <= np.sort(of_unseen)[r - 1]).mean())
+    by_chance = float(betabinom.ppf(CHANCE, n, r, m - r + 1)) / n
+    return Copies(to_train.min(1), of_unseen, to_train.argmin(1), r, share, by_chance)
+
+
+def distances(
+    x: Tensor, others: Tensor, spec: DataSpec, model: LatentModel | None = None
+) -> NDArray[np.float64]:
+    r"""Return the distances of examples from others, with shape (N, M).
+
+    Rows of a table are compared as the encoder reads them, standardized and with classes one-hot,
+    and counts on a logarithmic scale. Of tokens it is the share that differs.
+
+    Arguments:
+        x: The examples, with shape (N, \*shape).
+        others: The other examples, with shape (M, \*shape).
+        spec: The properties of the data.
+        model: The model that reads rows of a table; None for other data.
+    """
+    if spec.support == "tokens":
+        return np.asarray(cdist(x.flatten(1).numpy(), others.flatten(1).numpy(), "hamming"))
+    return np.asarray(cdist(vectors(x, spec, model), vectors(others, spec, model)))
+
+
+def vectors(x: Tensor, spec: DataSpec, model: LatentModel | None = None) -> NDArray[np.float64]:
+    r"""Return examples as vectors whose distances can be compared, with shape (N, D).
+
+    Arguments:
+        x: The examples, with shape (N, \*shape).
+        spec: The properties of the data.
+        model: The model that reads rows of a table; None for other data.
+    """
+    if model is not None and spec.has_rows:
+        with torch.no_grad():
+            x = model.as_input(x.to(next(model.parameters(), x).device)).cpu()
+    return np.asarray(x.flatten(1).double().nan_to_num(0.0).numpy())
+
+
+def drawn_like(
+    model: LatentModel, spec: DataSpec, n: int, c: Tensor | None, *, mean: bool, seed: int
+) -> Tensor:
+    r"""Return examples that a model draws under the conditions of data, with shape (N, \*shape).
+
+    The classes come in turn, and covariates are those of examples in turn.
+
+    Arguments:
+        model: The model.
+        spec: The properties of the data.
+        n: The number of examples.
+        c: The conditions of examples, with shape (M, C); None without a condition.
+        mean: Whether the means of p(x | z) are returned, as pictures show them.
+        seed: The seed of all draws.
+    """
+    given = repeated(c, n) if spec.given_covariates else conditions(spec, n)
+    with isolated(model, seed=seed) as device:
+        found = model.sample(n, None if given is None else given.to(device), mean=mean).cpu()
+    return found.reshape(-1, *spec.shape)
+
+
+def repeated(c: Tensor | None, n: int) -> Tensor | None:
+    """Return the first n rows of conditions, which begin again at the end.
+
+    >>> repeated(torch.tensor([[1.0], [2.0]]), 3)
+    tensor([[1.],
+            [2.],
+            [1.]])
+    """
+    return None if c is None else c[torch.arange(n) % len(c)]
