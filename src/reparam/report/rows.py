@@ -19,8 +19,8 @@ N_DRAWN = 500
 N_COLUMNS, N_PAIRS = 12, 15
 """The largest numbers of columns, and of pairs, that are shown, those that differ most first."""
 
-MANY_DAYS, DAY_LENGTH = 5 * 86_400, 10
-"""The seconds of a range of dates that is shown without times, and the length of such a date."""
+MOST_LABELS, MOST_LETTERS = 9, 30
+"""The largest number of classes that are named below their bars, and of letters of level names."""
 
 MOST_PAIRED = 40
 """The largest number of columns whose pairs are compared, those that differ most."""
@@ -58,7 +58,7 @@ def marginals(view: View) -> Iterator[Section]:
         _draw(axes, columns[0][i], columns[1][i], shown[i])
         axes.set_title(_plain(shown[i].name, 24), fontsize=11)
         axes.tick_params(labelsize=9)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=9)
     yield Section(
         "columns",
         "Columns",
@@ -206,17 +206,25 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         sides = (("real", real, -0.2, COLORS[4]), ("drawn", drawn, 0.2, COLORS[0]))
         for label, values, shift, color in sides:
             axes.bar(places + shift, _shares(values, column), 0.4, color=color, label=label)
-        if len(classes) <= 8:
-            axes.set_xticks(places, [_plain(name, 8) for name in classes], rotation=45)
+        labeled = places[:: -(-len(places) // MOST_LABELS)]
+        names = [_plain(classes[k], 8) for k in labeled]
+        is_long = max(map(len, names)) * len(names) > MOST_LETTERS
+        axes.set_xticks(labeled, names, rotation=45 if is_long else 0)
         return
+    if column.seconds:
+        import matplotlib.dates
+
+        dates: Any = matplotlib.dates
+        # matplotlib counts dates in days since 1970.
+        real, drawn = ((x + column.origin) * column.seconds / 86_400 for x in (real, drawn))
+        locator = dates.AutoDateLocator(minticks=2, maxticks=5)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=True))
+    elif column.origin:
+        real, drawn = real + column.origin, drawn + column.origin
     edges, is_logarithmic = _edges(real if len(real) else drawn)
     if is_logarithmic:
         axes.set_xscale("log")
-    if column.seconds or column.origin:
-        # Over many days the time of the day says nothing.
-        length = DAY_LENGTH if column.seconds * (edges[-1] - edges[0]) > MANY_DAYS else None
-        axes.xaxis.set_major_formatter(lambda value, _: column.text(value)[:length])
-        axes.locator_params(axis="x", nbins=2)
     looks: tuple[dict[str, Any], ...] = (
         {"label": "real", "color": COLORS[4], "alpha": 0.7},
         {"label": "drawn", "color": COLORS[0], "histtype": "step"},
