@@ -169,14 +169,21 @@ def test_every_score_finds_a_far_row() -> None:
         VAEOutlier(contamination=0.7).fit(x)
 
 
-def test_the_combined_score_gives_both_parts_one_spread(tmp_path: Path) -> None:
+def test_the_combined_score_is_that_of_the_most_unusual_part(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(300, 5))
     found = VAEOutlier(steps=100, random_state=0).fit(x)
-    parts = [found._scores(name, x) for name in ("log_likelihood", "latent")]
-    low, high = (np.percentile(part, [25, 75]) for part in parts)
-    weight = (low[1] - low[0]) / (high[1] - high[0])
-    np.testing.assert_allclose(found.score_samples(x), parts[0] + weight * parts[1])
+    names = ("log_likelihood", "latent", "reconstruction")
+    parts = [found._scores(name, x) for name in names]  # type: ignore[arg-type]
+    quartiles = [np.percentile(part, [25, 50, 75]) for part in parts]
+    usual = [(t - q[1]) / (q[2] - q[0]) for t, q in zip(parts, quartiles, strict=True)]
+    unit = quartiles[0][2] - quartiles[0][0]
+    scores = (found.score_samples(x) - quartiles[0][1]) / unit
+    # A soft minimum of three is at most log 3 below the minimum.
+    least = np.min(usual, 0)
+    assert (scores <= least + 1e-9).all()
+    assert (scores >= least - np.log(3) - 1e-9).all()
+    np.testing.assert_allclose(np.exp(-scores), np.exp(-np.array(usual)).sum(0))
     found.save(tmp_path / "it")
     again = VAEOutlier.load(tmp_path / "it")
     np.testing.assert_allclose(again.score_samples(x), found.score_samples(x))

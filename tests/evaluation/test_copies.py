@@ -77,8 +77,6 @@ def test_covariates_of_draws_are_those_of_examples_in_turn() -> None:
     data = rp.data.from_arrays(x, covariates=x[:, :1] * 2).conditioned("covariates")
     run = rp.fit(rp.variants.cvae(data.spec, latent_dim=1), data, steps=2, progress=False)
     c = data.examples().c
-    drawn = [
-        drawn_like(run.latent_model, data.spec, n, c, mean=True, seed=0) for n in (60, 120)
-    ]
+    drawn = [drawn_like(run.latent_model, data.spec, n, c, mean=True, seed=0) for n in (60, 120)]
     assert drawn[0].shape == (60, 3)
     assert drawn[1].shape == (120, 3)

@@ -58,13 +58,12 @@ BYTE = 255
 N_DRAWS = 64
 """The number of draws of z behind a score of a row."""
 
-_ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_")
+_ARRAYS = ("feature_names_in_", "classes_", "labels_", "levels_", "medians_", "spreads_")
 """The fitted attributes that are arrays."""
 
 _ATTRIBUTES: Mapping[str, Any] = {
     "n_features_in_": int,
     "offset_": float,
-    "latent_weight_": float,
     "_columns": tuple[str, ...],
     "_is_mixed": bool,
     "_frame_type": str | None,

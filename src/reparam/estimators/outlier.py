@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 from scipy.stats import iqr
 from sklearn.base import OutlierMixin
 
@@ -24,12 +25,15 @@ Scoring = Literal["auto", "combined", ScoreName]
 class VAEOutlier(OutlierMixin, Estimator):
     r"""Outlier detection by a variational autoencoder.
 
-    .. math:: \mathrm{score\_samples}(x) = \log p(x) + w \log p(\mu(x)), \qquad
+    .. math:: \mathrm{score\_samples}(x) = \log p(x) \quad \text{or} \quad
+              m_1 - s_1 \log \sum_{k=1}^3 \exp\Bigl(\frac{m_k - t_k(x)}{s_k}\Bigr), \qquad
               \mathrm{explain}(x)_j = -\log p(x_j \mid x_{-j})
 
-    With w > 0 the score is ``combined``: w gives the second part, the log-density of the prior at
-    the code, the spread of the first over the training rows. A model that has learned outliers too
-    gives them a likelihood, and codes far from all others.
+    The second is ``combined``, a soft minimum of t₁ = log p(x), t₂ = log p(μ(x)), the log-density
+    of the prior at the code, and t₃ = log p(x | z), the reconstruction. m and s are medians and
+    interquartile ranges over the training rows. So a row is as unusual as the most unusual of the
+    three: a model that has learned outliers too gives them a likelihood, and codes far from all
+    others.
 
     Train it on all rows, outliers among them; or with ``novelty=True`` on normal rows alone. Rows
     may lack values (NaN), and a DataFrame may have columns of text and dates.
@@ -60,7 +64,9 @@ class VAEOutlier(OutlierMixin, Estimator):
 
     Attributes:
         offset_: The threshold: ``decision_function`` is the score minus it.
-        latent_weight_: The weight w of log p(z) in the score; 0 for a score without it.
+        medians_: m of ``combined``, with shape (3,); empty for another score.
+        spreads_: s of ``combined``, with shape (3,), 0 for a part that is constant and left out;
+            empty for another score.
         n_features_in_: The number of columns of X.
 
     Raises:
@@ -133,13 +139,13 @@ class VAEOutlier(OutlierMixin, Estimator):
             "likelihood": self.likelihood or usual,
         }
         self._train(data, variant_of(self.variant, options), steps=STEPS)
-        self.latent_weight_ = 0.0
-        scores = self._scores(self._name, X)
+        parts = self._parts(X)
+        self.medians_ = np.zeros(0)
+        self.spreads_ = np.zeros(0)
         if self._is_combined:
-            latent = self._scores("latent", X)
-            width = iqr(latent)
-            self.latent_weight_ = float(iqr(scores) / width) if width > 0 else 0.0
-            scores = scores + self.latent_weight_ * latent
+            self.medians_ = np.median(parts, 1)
+            self.spreads_ = iqr(parts, axis=1)
+        scores = self._joined(parts)
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(scores, share))
         return self
@@ -147,12 +153,26 @@ class VAEOutlier(OutlierMixin, Estimator):
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores of rows in nats, lower for an outlier, with shape (N,).
 
-        Those that are ``combined`` are a log-likelihood and a weighted log-density of the code.
+        Those that are ``combined`` have the scale of the log-likelihood.
         """
-        scores = self._scores(self._name, X)
-        if self._is_combined:
-            scores = scores + self.latent_weight_ * self._scores("latent", X)
-        return scores
+        return self._joined(self._parts(X))
+
+    def _parts(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return the parts of the score, with shape (3, N) of ``combined`` and else (1, N)."""
+        names = PARTS if self._is_combined else (self._name,)
+        return np.stack([self._scores(name, X) for name in names])
+
+    def _joined(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores with these parts, with shape (N,)."""
+        if not self._is_combined:
+            return parts[0]
+        spreads = self.spreads_[:, None]
+        # A part that is constant over the training rows says nothing.
+        usual = np.zeros_like(parts)
+        np.divide(parts - self.medians_[:, None], spreads, out=usual, where=spreads > 0)
+        unit = float(self.spreads_[0]) or 1.0
+        found: NDArray[np.float64] = self.medians_[0] - unit * logsumexp(-usual, axis=0)
+        return found
 
     def decision_function(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the scores minus the threshold, negative for an outlier, with shape (N,)."""
@@ -168,7 +188,7 @@ class VAEOutlier(OutlierMixin, Estimator):
 
     @property
     def _name(self) -> ScoreName:
-        """The score; of ``combined`` its first part."""
+        """The score that is not ``combined``."""
         if self.scoring == "auto" or self.scoring == "combined":
             return "log_likelihood"
         return self.scoring
@@ -206,6 +226,9 @@ class VAEOutlier(OutlierMixin, Estimator):
         whole[:, [self._columns.index(column.name) for column in schema.features]] = found
         return whole
 
+
+PARTS: tuple[ScoreName, ...] = ("log_likelihood", "latent", "reconstruction")
+"""The parts of the combined score."""
 
 STEPS, FIXED = 1000, "gaussian-fixed"
 """The default number of steps, and the default likelihood of real numbers."""
