@@ -18,7 +18,7 @@ from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.variants.specification import OptionValue
 
-Scoring = Literal["auto", "combined", ScoreName]
+Scoring = Literal["combined", ScoreName]
 """What ``VAEOutlier`` scores rows by."""
 
 
@@ -43,9 +43,8 @@ class VAEOutlier(OutlierMixin, Estimator):
             the threshold of ``predict`` follows from; ``auto`` for 0.1.
         novelty: Whether all training rows are normal. The threshold is then the lowest score but
             for one row in a hundred, and new rows are compared with it.
-        scoring: ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone; ``latent``,
-            log p(z) at the code; ``combined``; or ``auto``, which is ``log_likelihood`` with
-            ``novelty``, and else ``combined``. Their figures are in docs/own-data.md.
+        scoring: ``combined``; ``log_likelihood``; ``elbo``; ``reconstruction``, log p(x | z) alone;
+            or ``latent``, log p(z) at the code. Their figures are in docs/own-data.md.
         variant: The variant.
         latent_dim: The number of dimensions of z; None for the default of the data.
         hidden: The sizes of the encoder's layers; None for the default of the data.
@@ -85,7 +84,7 @@ class VAEOutlier(OutlierMixin, Estimator):
         contamination: float | str = "auto",
         *,
         novelty: bool = False,
-        scoring: Scoring = "auto",
+        scoring: Scoring = "combined",
         variant: str = "vae",
         latent_dim: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -140,11 +139,9 @@ class VAEOutlier(OutlierMixin, Estimator):
         }
         self._train(data, variant_of(self.variant, options), steps=STEPS)
         parts = self._parts(X)
-        self.medians_ = np.zeros(0)
-        self.spreads_ = np.zeros(0)
-        if self._is_combined:
-            self.medians_ = np.median(parts, 1)
-            self.spreads_ = iqr(parts, axis=1)
+        is_combined = self.scoring == "combined"
+        self.medians_ = np.median(parts, 1) if is_combined else np.zeros(0)
+        self.spreads_ = iqr(parts, axis=1) if is_combined else np.zeros(0)
         scores = self._joined(parts)
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(scores, share))
@@ -159,12 +156,12 @@ class VAEOutlier(OutlierMixin, Estimator):
 
     def _parts(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the parts of the score, with shape (3, N) of ``combined`` and else (1, N)."""
-        names = PARTS if self._is_combined else (self._name,)
+        names = PARTS if self.scoring == "combined" else (self.scoring,)
         return np.stack([self._scores(name, X) for name in names])
 
     def _joined(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores with these parts, with shape (N,)."""
-        if not self._is_combined:
+        if self.scoring != "combined":
             return parts[0]
         spreads = self.spreads_[:, None]
         # A part that is constant over the training rows says nothing.
@@ -181,17 +178,6 @@ class VAEOutlier(OutlierMixin, Estimator):
     def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:
         """Return -1 for an outlier and 1 for another row, with shape (N,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
-
-    @property
-    def _is_combined(self) -> bool:
-        return self.scoring == "combined" or (self.scoring == "auto" and not self.novelty)
-
-    @property
-    def _name(self) -> ScoreName:
-        """The score that is not ``combined``."""
-        if self.scoring == "auto" or self.scoring == "combined":
-            return "log_likelihood"
-        return self.scoring
 
     @torch.no_grad()
     def explain(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
