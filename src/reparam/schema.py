@@ -121,6 +121,12 @@ class Column:
             DataError: A class that is not in the schema, or values of another type.
         """
         what = f"column {self.name!r} of {where}"
+        is_number, is_date = values.dtype.kind == "f", values.dtype.kind == "M"
+        # A column without values has no type.
+        if is_number and np.isnan(values).all():
+            return np.full(len(values), np.nan)
+        if not is_number and not is_date and all(value is None for value in values):
+            return np.full(len(values), np.nan)
         if self.is_class:
             return self._encode_classes(values, what)
         if self.kind == "date":
@@ -130,9 +136,7 @@ class Column:
             numbers = seconds.astype(np.int64) / (1e6 * DATE_UNITS[self.unit])
             return np.where(np.isnat(values), np.nan, numbers - self.origin)
         if values.dtype.kind == "O":
-            text = next((v for v in values if v is not None), None)
-            if text is None:
-                return np.full(len(values), np.nan)
+            text = next(v for v in values if v is not None)
             row = next(i for i, v in enumerate(values) if v is not None)
             raise DataError(
                 f"{what} is {text!r} in row {row}: a number is needed, as in the training data"
@@ -150,9 +154,11 @@ class Column:
 
     def _encode_classes(self, values: NDArray[Any], what: str) -> NDArray[np.float64]:
         number_of: dict[Any, float] = {plain(v): float(i) for i, v in enumerate(self.values)}
-        is_number = values.dtype.kind == "f"
         if values.dtype.kind == "M":
             raise DataError(f"{what} holds dates: give classes, as in the training data")
+        if self.stored == "bool":
+            values = _truths(values)
+        is_number = values.dtype.kind == "f"
         missing = np.isnan(values) if is_number else np.array([v is None for v in values], bool)
         known, inverse = np.unique(values[~missing], return_inverse=True)
         codes = np.array([number_of.get(plain(v), np.nan) for v in known])
@@ -186,7 +192,7 @@ class Column:
         try:
             if self.kind == "date":
                 return np.array([np.datetime64(str(value), "us")])
-            words = {"true": 1.0, "false": 0.0} if self.stored == "bool" else {}
+            words = _TRUTHS if self.stored == "bool" else {}
             return np.array([words.get(str(value).lower(), value)], np.float64)
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"column {self.name!r} is {value!r}: {rule} is needed") from None
@@ -243,7 +249,7 @@ class Column:
             return dates
         if self.decimals is not None:
             quantity = quantity.round(self.decimals)
-        if self.stored == "int" and not missing.any():
+        if self.stored == "int" and not missing.any() and (np.abs(quantity) < 2**63).all():
             return quantity.astype(np.int64)
         return quantity
 
@@ -281,6 +287,11 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The names of the columns of x."""
         return tuple(column.name for column in self.features)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The names of the columns that are text in the user's table."""
+        return tuple(column.name for column in self.columns if column.stored == "text")
 
     @property
     def has_missing(self) -> bool:
@@ -422,6 +433,18 @@ _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     "values": (list, tuple),
 }
 """The types of the fields of a column in a file."""
+
+
+_TRUTHS = {"true": 1.0, "false": 0.0}
+"""The words of a column of booleans."""
+
+
+def _truths(values: NDArray[Any]) -> NDArray[Any]:
+    """Return booleans as numbers; a file with one of the two words alone has them as text."""
+    words = {str(value).lower() for value in values if value is not None}
+    if values.dtype.kind == "f" or not words <= set(_TRUTHS):
+        return values
+    return np.array([np.nan if v is None else _TRUTHS[str(v).lower()] for v in values])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,10 +9,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 
+import reparam as rp
 from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
-from reparam.data.mixed import rows_of
+from reparam.data.mixed import filled, rows_of
 from reparam.errors import DataError
 
 N = 60
@@ -125,3 +127,119 @@ def test_damaged_text_is_refused() -> None:
     for text in ("", "pandas", "pandas:####", kept.to_text()[:60]):
         with pytest.raises(ValueError, match=r".+"):
             FrameType.from_text(text)
+
+
+def test_classes_that_a_column_lacks_are_added_to_it() -> None:
+    few = pd.DataFrame({"size": pd.Categorical(["S", None], ["S"])})
+    kept = FrameType.of(few)
+    assert kept is not None
+    found = kept.frame({"size": np.array(["S", "L"], object)})
+    assert found["size"].tolist() == ["S", "L"]
+    assert found["size"].cat.categories.tolist() == ["S", "L"]
+    enum = FrameType.of(pl.DataFrame({"size": pl.Series(["S"], dtype=pl.Enum(["S"]))}))
+    assert enum is not None
+    assert enum.frame({"size": np.array(["S", "L"], object)})["size"].to_list() == ["S", "L"]
+
+
+@pytest.mark.parametrize(
+    ("like", "values"),
+    [
+        (pl.Series([1], dtype=pl.Int8), [731.0, -3.0]),
+        (pl.Series([1], dtype=pl.UInt8), [2.0, -0.6]),
+        (pl.Series([True]), [2.0, -0.6]),
+        (pl.Series(["a"]), [2.0, -0.6]),
+    ],
+)
+def test_values_that_a_type_cannot_hold_keep_their_own(
+    like: pl.Series, values: list[float]
+) -> None:
+    kept = FrameType.of(pl.DataFrame({"a": like}))
+    assert kept is not None
+    found = [float(v) for v in kept.frame({"a": np.array(values)})["a"]]
+    assert np.allclose(found, values, atol=0.5)
+
+
+def test_categories_of_dates_as_text_are_classes() -> None:
+    days = pd.Categorical([f"2024-01-{1 + n % 9:02}" for n in NUMBERS])
+    frame = pd.DataFrame({"day": days, "other": NUMBERS})
+    pd.testing.assert_frame_equal(there_and_back(frame), frame)
+
+
+def test_categories_of_dates_come_back_as_dates() -> None:
+    days = pd.to_datetime([f"2024-01-{1 + n % 9:02}" for n in NUMBERS])
+    found = there_and_back(pd.DataFrame({"day": pd.Categorical(days), "other": NUMBERS}))
+    assert found["day"].tolist() == days.tolist()
+
+
+def test_decimals_of_float32_are_found() -> None:
+    frame = pd.DataFrame({"a": (NUMBERS / 10 + 20).astype(np.float32), "b": WORDS})
+    table = of_frame(frame)
+    assert table is not None
+    assert table.decimals["a"] == 1
+    assert set(there_and_back(frame)["a"]) == set(frame["a"])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pd.cut(NUMBERS, 4), r"'a' of x holds values of type .*interval.*: a column of numbers"),
+        (pd.arrays.SparseArray(NUMBERS * 1.0), r"'a' of x is sparse: give x\.sparse\.to_dense"),
+        (np.array(["300000-01-01"], "datetime64[s]"), "'a' of x has dates more than 290,000 years"),
+    ],
+)
+def test_types_that_are_not_read_are_refused(values: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        of_frame(pd.DataFrame({"a": values}))
+
+
+def test_a_declared_order_holds_for_the_kind_that_a_user_names() -> None:
+    sizes = pd.Categorical(WORDS, ["S", "M", "L"], ordered=True)
+    table = of_frame(pd.DataFrame({"size": sizes, "other": NUMBERS}))
+    assert table is not None
+    found = schema_of(table, {"size": {"kind": "categorical"}}).column("size")
+    assert (found.kind, found.values) == ("categorical", ("S", "M", "L"))
+
+
+def test_many_numbers_in_categories_are_a_quantity() -> None:
+    rng = np.random.default_rng(0)
+    table = of_frame(pd.DataFrame({"code": pd.Categorical(rng.integers(0, 2000, 20_000) * 3.5)}))
+    assert table is not None
+    assert not schema_of(table).column("code").is_class
+
+
+def test_text_stays_text_whatever_a_part_of_it_looks_like() -> None:
+    words = ["2020-01-05", "unknown", "2020-02-01", "unknown"] * 15
+    frame = pd.DataFrame({"when": words, "n": NUMBERS})
+    run = rp.fit(rp.variants.vae, frame, steps=2, progress=False)
+    x = run.examples(frame.iloc[[0, 2]]).x
+    assert torch.equal(x, run.examples(frame).x[[0, 2]])
+
+
+def test_numbers_in_categories_are_classes_of_a_fit() -> None:
+    frame = pd.DataFrame({"c": pd.Categorical(NUMBERS % 4), "n": NUMBERS})
+    run = rp.fit(rp.variants.vae, frame, steps=2, progress=False)
+    assert run.spec.schema is not None
+    assert run.spec.schema.column("c").values == (0, 1, 2, 3)
+
+
+def test_columns_without_values_are_missing() -> None:
+    frame = pd.DataFrame({"c": WORDS, "day": TIMES.tz_localize(None), "ok": NUMBERS > 40})
+    table = of_frame(frame)
+    assert table is not None
+    schema = schema_of(table)
+    lacking = of_frame(pd.DataFrame({"c": [None], "day": [None], "ok": [None]}))
+    assert lacking is not None
+    assert bool(rows_of(lacking, schema).isnan().all())
+    whole = filled(lacking, schema, rows_of(table, schema)[:1])
+    assert whole["c"].tolist() == [WORDS[0]]
+    # A file with one of the words alone has text.
+    truths = schema.column("ok").encode(np.array(["True", None, "false"], object), "x")
+    np.testing.assert_array_equal(truths, [1.0, np.nan, 0.0])
+
+
+def test_a_column_of_one_date_is_left_out() -> None:
+    days = np.array(["2020-02-02"] * N, "datetime64[us]")
+    table = of_frame(pd.DataFrame({"day": days, "n": NUMBERS}))
+    assert table is not None
+    column = schema_of(table).columns[0]
+    assert (column.kind, column.values) == ("ignored", ())

@@ -897,3 +897,8 @@ def test_spec_of_a_model_by_hand() -> None:
     context = replace(linear_gaussian(), objective=None)
     assert isinstance(context.run.spec, DataSpec)
     assert severity(likelihood.kl_weight(context)) == "skipped"
+
+
+def test_a_model_that_gives_the_data_back_exactly_is_no_error() -> None:
+    run = quick_fit(variants.vae, np.full((60, 2), 0.5))
+    assert examine(run)["decoder-scale"].severity in ("fine", "skipped", "advice")

@@ -230,6 +230,30 @@ def test_clusters_of_separated_blobs_are_found() -> None:
     assert all(len(set(found[y == k])) == 1 for k in range(3))
 
 
+def test_the_combined_score_tells_rows_where_most_are_equal() -> None:
+    x = np.zeros((400, 3))
+    x[:70] = np.random.default_rng(0).normal(size=(70, 3))
+    x[0] = 50.0
+    scores = VAEOutlier(steps=50, random_state=0).fit(x).score_samples(x)
+    assert scores.argmin() == 0
+    assert len(np.unique(scores)) > 20
+
+
+def test_a_value_that_is_missing_explains_nothing() -> None:
+    rows = frame(60)
+    found = VAEOutlier(steps=10, random_state=0).fit(rows).explain(rows)
+    assert np.isnan(found[2, 1])
+    assert np.isfinite(found[3]).all()
+
+
+def test_classes_that_new_rows_do_not_have_are_filled_in() -> None:
+    known = pd.Categorical(["a"] * 25 + ["b"] * 25 + [None] * 10)
+    rows = pd.DataFrame({"c": known, "x": [0.0] * 25 + [9.0] * 25 + [9.0] * 10})
+    imputer = VAEImputer(steps=300, random_state=0).fit(rows)
+    new = pd.DataFrame({"c": pd.Categorical([None, "a"], ["a"]), "x": [9.0, 0.0]})
+    assert imputer.transform(new)["c"].tolist() == ["b", "a"]
+
+
 def test_rows_of_numbers_alone_come_back_as_the_frame_they_were() -> None:
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"n": rng.integers(0, 9, 80).astype(np.int16)})

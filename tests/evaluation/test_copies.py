@@ -80,3 +80,25 @@ def test_covariates_of_draws_are_those_of_examples_in_turn() -> None:
     drawn = [drawn_like(run.latent_model, data.spec, n, c, mean=True, seed=0) for n in (60, 120)]
     assert drawn[0].shape == (60, 3)
     assert drawn[1].shape == (120, 3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_equal_distances_are_no_copies(share: float) -> None:
+    """Rows of which some are of a few values have many equal distances, some of them zero."""
+
+    def some(n: int, seed: int) -> Tensor:
+        draw = torch.Generator().manual_seed(seed)
+        is_discrete = torch.rand(n, 1, generator=draw) < share
+        x = normal(n, seed)
+        return torch.where(is_discrete, (2 * x).round(), x)
+
+    found = [
+        copies(some(200, 3 * k), some(100, 3 * k + 1), some(300, 3 * k + 2), NUMBERS)
+        for k in range(60)
+    ]
+    assert sum(one.are_likely for one in found) <= 3
+    letters = torch.Generator().manual_seed(0)
+    texts = torch.randint(3, (60, 600, 12), generator=letters)
+    tokens = DataSpec((12,), "tokens")
+    likely = [copies(t[:200], t[200:300], t[300:], tokens).are_likely for t in texts]
+    assert sum(likely) <= 3

@@ -88,10 +88,10 @@ def test_the_error_of_one_is_not_that_of_the_others() -> None:
 def test_short_works_pass_a_long_one_after_its_parts() -> None:
     order: list[str] = []
 
-    def long(check: Callable[[], None]) -> str:
+    def long(check: Callable[[int, int], None]) -> str:
         for part in range(3):
             order.append(f"part {part}")
-            check()
+            check(part + 1, 3)
         return "long"
 
     def short(name: str) -> Joinable:
@@ -101,6 +101,29 @@ def test_short_works_pass_a_long_one_after_its_parts() -> None:
     assert found[0] == "long"
     assert [result.item() for result in found[1:4]] == [2.0] * 3
     assert order == ["part 0", "a", "part 1", "b", "part 2", "last"]
+
+
+def test_a_request_that_is_gone_while_others_could_join_it_ends_nothing() -> None:
+    async def asked() -> float:
+        batcher = Batcher(Limits(window_ms=300, max_waiting=2), Metrics())
+        batcher.start()
+
+        def ask() -> "asyncio.Task[Any]":
+            job = Joinable("key", lambda b: 2 * b.x, Batch(torch.ones(1, 1)))
+            return asyncio.create_task(batcher.result("job", job))
+
+        gone, other = ask(), ask()
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        other.cancel()
+        await asyncio.sleep(0.05)
+        last = ask()  # the queue is full of those that are gone, and is cleared
+        found = await asyncio.wait_for(last, 5)
+        assert batcher.is_alive
+        batcher.close(5)
+        return float(found.item())
+
+    assert asyncio.run(asked()) == 2.0
 
 
 def test_requests_are_joined_as_long_as_they_come() -> None:

@@ -48,7 +48,7 @@ def beside(run: Run, path: str) -> dict[str, NDArray[Any]]:
     if schema is None:
         return {}
     columns = run.table(path).columns
-    ignored = [c.name for c in schema.columns if c.kind == "ignored" and not c.values]
+    ignored = [column.name for column in schema.columns if column.kind == "ignored"]
     return {name: columns[name] for name in ignored if name in columns}
 
 
@@ -74,8 +74,10 @@ def main(options: Options) -> None:
         # An entry that is not known has no score, and its cell is empty.
         parts = {k: pa.array(v.numpy(), from_pandas=True) for k, v in found.items()}
         if options.examples.data is not None and is_place(options.examples.data):
-            others = {k: pa.array(v) for k, v in beside(run, options.examples.data).items()}
-            parts = {**others, **parts}
+            others = beside(run, options.examples.data)
+            # A column of the file can have the name of a score.
+            named = {f"{k} (data)" if k in parts else k: pa.array(v) for k, v in others.items()}
+            parts = {**named, **parts}
         write_frame(path, pa.table(parts))
     print(path)
     options.examples.tell(len(batch))

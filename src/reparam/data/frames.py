@@ -1,11 +1,10 @@
 """DataFrames of pandas, polars and Arrow: as tables, and back with the types of their columns."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
@@ -18,18 +17,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def of_frame(frame: object, name: str = "x") -> Table | None:
+def of_frame(frame: object, name: str = "x", text_columns: Collection[str] = ()) -> Table | None:
     """Return a DataFrame as a table; None for anything else.
 
     Arguments:
         frame: A DataFrame of pandas, polars or Arrow.
         name: The name of the table in messages.
+        text_columns: The columns of text that stay text, although their cells look like dates.
 
     Raises:
         DataError: A column of mixed or nested values.
     """
     arrow = _arrow_of(frame, name)
-    return None if arrow is None else of_arrow(arrow, name)
+    return None if arrow is None else of_arrow(arrow, name, text_columns)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,11 @@ class FrameType:
 
         table = to_arrow(columns, self.empty)
         library: Any = self.backend
-        found: Any = nw.from_arrow(table, backend=library).to_native()
+        try:
+            found: Any = nw.from_arrow(table, backend=library).to_native()
+        except TypeError:  # pandas has no names for some of its types, such as dictionary[pyarrow]
+            plain = table.replace_schema_metadata(None)
+            found = nw.from_arrow(plain, backend=library).to_native()
         other: Any = table_of(like, "x")
         index = None if other is None else nw.maybe_get_index(other)
         if index is not None:
@@ -123,9 +127,12 @@ class FrameType:
         Raises:
             ValueError: Another text.
         """
+        import narwhals as nw
         import pyarrow as pa
 
         backend, _, encoded = text.partition(":")
+        library: Any = backend
+        nw.Implementation.from_backend(library)
         return cls(backend, pa.ipc.open_stream(b64decode(encoded, validate=True)).read_all())
 
 
@@ -147,43 +154,84 @@ def to_arrow(columns: Mapping[str, NDArray[Any]], empty: "pa.Table | None" = Non
     fields, arrays = [], []
     for name, values in columns.items():
         place = empty.schema.get_field_index(name)
-        if place < 0 or pa.types.is_null(empty.schema.field(place).type):
-            array = pa.array(values)
-            field = pa.field(name, array.type)
-        else:
-            field = empty.schema.field(place)
-            array = _typed(values, empty.column(place))
+        array = None if place < 0 else _typed(values, empty.column(place))
+        if array is None:
+            array = pa.array(values, from_pandas=True)
+        field = pa.field(name, array.type)
+        known = place >= 0 and empty.schema.field(place)
+        # An Enum of polars has its classes in its metadata, and other classes do not fit it.
+        if known and known.type == array.type and not _has_more_classes(array, empty, place):
+            field = known
         fields.append(field)
         arrays.append(array)
     return pa.table(arrays, schema=pa.schema(fields, empty.schema.metadata))
 
 
-def _typed(values: NDArray[Any], like: "pa.ChunkedArray") -> "pa.Array":
-    """Return values, as ``Column.decode`` returns them, in the type of a column of Arrow."""
+def _has_more_classes(array: "pa.Array", empty: "pa.Table", place: int) -> bool:
+    import pyarrow as pa
+
+    return isinstance(array, pa.DictionaryArray) and len(array.dictionary) > len(
+        empty.column(place).chunk(0).dictionary
+    )
+
+
+def _typed(values: NDArray[Any], like: "pa.ChunkedArray") -> "pa.Array | None":
+    """Return values, as ``Column.decode`` returns them, in the type of a column of Arrow.
+
+    None stands for a type that cannot hold them: the values then keep their own.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = like.type
-    if pa.types.is_dictionary(kind):
-        classes = like.chunk(0).dictionary
-        plain = _typed(values, pa.chunked_array([], kind.value_type))
-        places = pc.index_in(plain, value_set=classes).cast(kind.index_type)
-        return pa.DictionaryArray.from_arrays(places, classes, ordered=kind.ordered)
-    if pa.types.is_duration(kind):
-        missing = np.isnan(values.astype(float))
-        steps = np.where(missing, 0, values.astype(float) * 1e6).round().astype(np.int64)
-        return pa.array(steps, pa.duration("us"), mask=missing).cast(kind, safe=False)
-    array = pa.array(values, from_pandas=True)
-    if pa.types.is_timestamp(kind):
-        # Times of a zone are counted in UTC.
-        return array.cast(pa.int64()).cast(pa.timestamp("us", tz=kind.tz)).cast(kind, safe=False)
-    if pa.types.is_timestamp(array.type) and not pa.types.is_date(kind):
-        days = array.cast(pa.date32(), safe=False)
-        is_days = bool(pc.all(pc.equal(days.cast(array.type), array)).as_py())
-        array = days if is_days else array.cast(pa.timestamp("s"), safe=False)
-    if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
-        array = pc.round(array)
-    return array.cast(kind, safe=False)
+    kind, array = like.type, pa.array(values, from_pandas=True)
+    try:
+        if pa.types.is_dictionary(kind):
+            return _as_classes(array, like)
+        if pa.types.is_null(kind) or pa.types.is_boolean(kind) != pa.types.is_boolean(array.type):
+            return None
+        if pa.types.is_duration(kind):
+            steps = pc.round(pc.multiply(array.cast(pa.float64()), 1e6)).cast(pa.int64())
+            return steps.cast(pa.duration("us")).cast(kind)
+        if pa.types.is_timestamp(kind) and pa.types.is_timestamp(array.type):
+            # Times of a zone are counted in UTC.
+            return array.cast(pa.int64()).cast(pa.timestamp("us", tz=kind.tz)).cast(kind)
+        if pa.types.is_date(kind):
+            return array.cast(pa.date32(), safe=False).cast(kind)
+        if pa.types.is_timestamp(array.type):
+            array = _as_text(array)
+        if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
+            array = pc.round(array)
+        return array.cast(kind, safe=not pa.types.is_floating(kind))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def _as_classes(array: "pa.Array", like: "pa.ChunkedArray") -> "pa.Array | None":
+    """Return values as the classes of a column of categories, with those that it lacks."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_timestamp(array.type) and not pa.types.is_temporal(like.type.value_type):
+        array = _as_text(array)
+    plain, classes = array.cast(like.type.value_type), like.chunk(0).dictionary
+    is_new = pc.invert(pc.is_in(plain.drop_null(), value_set=classes))
+    classes = pa.concat_arrays([classes, plain.drop_null().filter(is_new).unique()])
+    places = pc.index_in(plain, value_set=classes)
+    index = like.type.index_type
+    if len(classes) > 2 ** min(index.bit_width - 1, 31):
+        index = pa.int32()
+    return pa.DictionaryArray.from_arrays(places.cast(index), classes, ordered=like.type.ordered)
+
+
+def _as_text(moments: "pa.Array") -> "pa.Array":
+    """Return times as text, without the time of the day where all are midnight."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = moments.cast(pa.date32(), safe=False)
+    is_days = pc.all(pc.equal(days.cast(moments.type), moments)).as_py()
+    found = days if is_days else moments.cast(pa.timestamp("s"), safe=False)
+    return found.cast(pa.string())
 
 
 def _arrow_of(frame: object, name: str) -> "pa.Table | None":
@@ -194,9 +242,13 @@ def _arrow_of(frame: object, name: str) -> "pa.Table | None":
     if table is None:
         return None
     check_names([str(column) for column in table.columns], name)
+    if table.implementation.is_pandas():
+        for column, kind in table.to_native().dtypes.items():
+            if str(kind).startswith("Sparse"):
+                raise DataError(f"column {column!r} of {name} is sparse: give x.sparse.to_dense()")
     try:
         if table.implementation.is_pandas():
-            # The metadata have the labels of columns only beside those of an index of numbers.
+            # Without an index Arrow would forget labels of columns that are no text.
             return pa.Table.from_pandas(table.to_native().reset_index(drop=True))
         return table.to_arrow()
     except Exception as error:  # Arrow has several classes of errors for values of mixed types

@@ -126,12 +126,13 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     column = Column(name, "ignored", stored=stored, has_missing=bool(missing.any()))
     distinct = np.unique(there)
     kind = override.get("kind")
+    declared = table.declared.get(name)
+    if declared is not None and len(declared.values) > MOST_CLASSES:
+        declared = None
     if kind is None:
         kind, reason = inferred(there, distinct, stored, len(values))
         column = replace(column, reason=reason)
-        declared = table.declared.get(name)
         if declared is not None and kind != "ignored":
-            override = {"values": declared.values, **override}
             is_binary = len(declared.values) == 2
             kind = "ordinal" if declared.is_ordered else "binary" if is_binary else "categorical"
     elif kind not in get_args(Kind):
@@ -139,8 +140,8 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     elif kind == "ignored":
         return replace(column, reason="by the schema")
     if kind == "ignored":
-        only = (plain_value(distinct[0], stored),) if len(distinct) == 1 else ()
-        return replace(column, values=() if stored == "date" else only)
+        is_one = len(distinct) == 1 and stored != "date"
+        return replace(column, values=(plain_value(distinct[0], stored),) if is_one else ())
     classes: Any = override.get("values")
     if classes is not None and not isinstance(classes, list | tuple):
         raise OptionError(f"values of column {name!r}: give a list of classes")
@@ -153,7 +154,9 @@ def column_of(table: Table, name: str, override: Override) -> Column:
         column = replace(column, kind=str(kind), values=tuple(classes or ()))  # type: ignore[arg-type]
         _check_quantity(there, str(kind), what)
         return _quantity(column, there, table.decimals.get(name))
-    if classes is None:
+    if classes is None and declared is not None:
+        classes = declared.values
+    elif classes is None:
         classes = [plain_value(v, stored) for v in distinct]
     if stored == "date":
         raise DataError(f"{what} holds dates, which are no classes: make it date, or ignore it")

@@ -1,6 +1,6 @@
 """Data sets of tables whose columns are of several kinds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import Any
 
@@ -56,7 +56,7 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
         DataError: A table without one of the columns, or values that no training data have.
         ShapeError: An array of another shape.
     """
-    table = as_table(values, name)
+    table = as_table(values, name, schema.text_columns)
     if table is not None:
         return rows_of(table, schema)
     rows = as_tensor(values, name).float()
@@ -65,13 +65,19 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
     return rows
 
 
-def as_table(values: object, name: str = "x") -> Table | None:
-    """Return a table, a DataFrame or a file of a table as a ``Table``; None for anything else."""
+def as_table(values: object, name: str = "x", text_columns: Collection[str] = ()) -> Table | None:
+    """Return a table, a DataFrame or a file of a table as a ``Table``; None for anything else.
+
+    Arguments:
+        values: The table.
+        name: Its name in messages.
+        text_columns: The columns that stay text, whatever their cells.
+    """
     if isinstance(values, Table):
         return values
     if isinstance(values, str | PathLike):
-        return read_table(values)
-    return of_frame(values, name)
+        return read_table(values, text_columns=text_columns)
+    return of_frame(values, name, text_columns)
 
 
 def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]]:
@@ -90,8 +96,11 @@ def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]
     for name, values in table.columns.items():
         missing = missing_in(values)
         if name in drawn and (name in names or missing.any()):
-            new = drawn[name] if values.dtype.kind in "OM" else drawn[name].astype(float)
-            values = np.where(missing, new, values)
+            if missing.all():  # a column without values has no type
+                values = drawn[name]
+            else:
+                new = drawn[name] if values.dtype.kind in "OM" else drawn[name].astype(float)
+                values = np.where(missing, new, values)
         kind = table.stored[name]
         if kind in ("int", "bool") and not missing_in(values).any():
             values = values.astype(np.int64 if kind == "int" else bool)
@@ -277,7 +286,7 @@ def of_rows(x: object, y: object = None, name: str = "data") -> Dataset | None:
             return None
         columns = dict(zip(numbered(values.shape[1]), values.double().numpy().T, strict=True))
         table = table_of_numbers(columns, name)
-    elif not isinstance(x, Table) and not any(_is_other(v) for v in table.columns.values()):
+    elif not isinstance(x, Table) and not _has_others(table):
         return None
     data = from_table(table, y=y, name=name)
     for text in data.notes:
@@ -294,6 +303,9 @@ def numbered(n: int) -> list[str]:
     return [f"x{i}" for i in range(n)]
 
 
-def _is_other(values: NDArray[Any]) -> bool:
-    """Return whether a column is no numbers, or lacks some."""
-    return values.dtype.kind != "f" or bool(np.isnan(values).any())
+def _has_others(table: Table) -> bool:
+    """Return whether a table has columns of other values than numbers, or lacks some."""
+    return bool(table.declared) or any(
+        values.dtype.kind != "f" or bool(np.isnan(values).any())
+        for values in table.columns.values()
+    )

@@ -41,7 +41,7 @@ class Classes:
     """The classes that the type of a column declares, as a column of categories does.
 
     Arguments:
-        values: The classes that rows have, in their order.
+        values: The classes that rows of the whole table have, in their order.
         is_ordered: Whether their order means something.
     """
 
@@ -149,12 +149,13 @@ def read_table(
     )
 
 
-def of_arrow(table: "pa.Table", name: str) -> Table:
+def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -> Table:
     """Return a table of Arrow.
 
     Arguments:
         table: The table.
         name: Its name in messages.
+        text_columns: The columns of text that stay text, although their cells look like dates.
 
     Raises:
         DataError: No rows, columns of one name, or a column of nested values.
@@ -179,11 +180,11 @@ def of_arrow(table: "pa.Table", name: str) -> Table:
         if rounded is not None:
             notes.append(ROUNDED.format(name=named.name, value=rounded))
             column = column.cast(pa.string())
-        values, kind = _values(column, what)
+        values, kind = _values(column, what, named.name not in text_columns)
         columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float"):
             decimals[named.name] = 0 if kind == "int" else _decimals(values)
-        if pa.types.is_dictionary(named.type) and kind in ("text", "int", "float"):
+        if pa.types.is_dictionary(named.type) and _declares(named.type.value_type):
             declared[named.name] = _classes(column, named)
     return Table(name, columns, stored, decimals, declared, tuple(notes))
 
@@ -220,15 +221,18 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 
 
 def _without_times(table: "pa.Table") -> "pa.Table":
-    """Return a table with dates in place of times that are all midnight."""
+    """Return a table with dates in place of times that are all midnight, and without zeros."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for i, named in enumerate(table.schema):
         if pa.types.is_timestamp(named.type):
             days = table.column(i).cast(pa.date32(), safe=False)
-            if pc.all(pc.equal(days.cast(named.type), table.column(i))).as_py():
-                table = table.set_column(i, named.name, days)
+            seconds = table.column(i).cast(pa.timestamp("s", named.type.tz), safe=False)
+            for short in (days, seconds):
+                if pc.all(pc.equal(short.cast(named.type), table.column(i))).as_py():
+                    table = table.set_column(i, named.name, short)
+                    break
     return table
 
 
@@ -252,41 +256,82 @@ def _columnar(path: Path) -> "pa.Table":
         ) from error
 
 
-def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]:
-    """Return the values of a column of Arrow, and their type."""
+def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[NDArray[Any], Stored]:
+    """Return the values of a column of Arrow, and their type.
+
+    Arguments:
+        column: The column.
+        what: The column in messages.
+        finds_dates: Whether text is dates where all of it looks like dates.
+
+    Raises:
+        DataError: Values of a type that is not read, or dates too far from 1970.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _values(column.cast(kind.value_type), what)
+        try:
+            plain = column.cast(kind.value_type)
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            raise _unread(what, kind.value_type) from None
+        # Classes stay text, also where they look like dates.
+        return _values(plain, what, finds_dates=False)
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan), "float"
     if pa.types.is_boolean(kind):
         return _floats(column.cast(pa.int8())), "bool"
     if pa.types.is_integer(kind):
         return _floats(column), "int"
+    if pa.types.is_float32(kind):
+        # The shortest decimal, such as 26.4, and not the number that float32 holds in its place.
+        return _floats(column.cast(pa.string())), "float"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _floats(column), "float"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if _is_text(kind):
         from reparam.data.delimited import dates_of  # it imports this module
 
         texts = column.to_pylist()
-        dates = dates_of(texts)
+        dates = dates_of(texts) if finds_dates else None
         return (np.array(texts, object), "text") if dates is None else (dates, "date")
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         moments = pc.cast(column, pa.timestamp("us")) if pa.types.is_date(kind) else column
         if pa.types.is_timestamp(kind):
-            moments = pc.cast(column, pa.timestamp("us", tz=kind.tz), safe=False)
+            try:
+                moments = pc.cast(column, pa.timestamp("us", tz=kind.tz), safe=kind.unit != "ns")
+            except pa.ArrowInvalid:
+                raise DataError(
+                    f"{what} has dates more than 290,000 years from 1970: leave these cells empty"
+                ) from None
             moments = moments.cast(pa.int64()).cast(pa.timestamp("us"))
         return moments.to_numpy().astype("datetime64[us]"), "date"
     if pa.types.is_duration(kind):
         seconds = _floats(pc.cast(column, pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
         return seconds, "float"
-    raise DataError(
+    raise _unread(what, kind)
+
+
+def _unread(what: str, kind: "pa.DataType") -> DataError:
+    """Return the error for a column of a type that is not read."""
+    return DataError(
         f"{what} holds values of type {kind}: a column of numbers, text, booleans or dates is "
         "needed, so convert it or leave it out"
     )
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
+
+
+def _declares(kind: "pa.DataType") -> bool:
+    """Return whether categories of a type are classes: text and numbers are, dates are not."""
+    import pyarrow as pa
+
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:
@@ -300,7 +345,7 @@ def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:
     used = set(column.cast(column.type.value_type).drop_null().unique().to_pylist())
     listed = column.unify_dictionaries().chunk(0).dictionary.to_pylist()
     is_enum = any(key.startswith(b"_PL_ENUM") for key in named.metadata or ())
-    values = tuple(value for value in listed if value in used)
+    values = tuple(dict.fromkeys(value for value in listed if value in used))
     return Classes(values, column.type.ordered and not is_enum)
 
 

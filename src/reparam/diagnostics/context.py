@@ -1,7 +1,8 @@
 """The context of the checks of a run: examples, and the figures of its model on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ class DiagnosticContext:
         sample: A sample of the data.
         last_phase: The share of all steps at which the last phase of its training began.
         seed: The seed of every draw.
+        more: A function from a number to as many training examples.
     """
 
     run: TrainedRun
@@ -59,6 +61,7 @@ class DiagnosticContext:
     sample: Sample
     last_phase: float = 0.0
     seed: int = 0
+    more: Callable[[int], Batch] | None = None
 
     @cached_property
     def latent(self) -> LatentModel:
@@ -191,10 +194,10 @@ def diagnostic_context(
     """
     held_name = next((name for name in ("validation", "test") if name in data.splits), "")
 
-    def examples(split: str) -> Batch:
+    def examples(split: str, n: int = n_examples) -> Batch:
         if isinstance(data, Dataset):
-            return run.examples(data.some(split, n_examples, seed), "train", seed)
-        return run.examples(data, split, seed, limit=n_examples)
+            return run.examples(data.some(split, n, seed), "train", seed)
+        return run.examples(data, split, seed, limit=n)
 
     train, held = examples("train"), examples(held_name) if held_name else None
     last_phase = 0.0
@@ -211,4 +214,6 @@ def diagnostic_context(
     if isinstance(data, Dataset):
         sample = sample_of(data, train.x)
     sample = replace(sample, has_model=True, layer=standardization_of(run.model))
-    return DiagnosticContext(run, train, held, held_name, objective, sample, last_phase, seed)
+    return DiagnosticContext(
+        run, train, held, held_name, objective, sample, last_phase, seed, partial(examples, "train")
+    )

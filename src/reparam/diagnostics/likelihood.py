@@ -122,6 +122,8 @@ def _root(square: Figure) -> Figure:
 
 def _one_scale(family: Family | None, square: Tensor, sigma: float) -> Finding:
     """Return the finding about one σ for all entries."""
+    if not bool((square > 0).any()):
+        raise NotApplicable("the decoder gives the data back without any error")
     best = _root(Figure.mean(square.mean(1)))
     ratio = sigma / best.value
     beta, plain = ratio**2, 2 * sigma**2

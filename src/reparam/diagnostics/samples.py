@@ -2,7 +2,7 @@
 
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
-from reparam.evaluation.copies import FEWEST, N_COMPARED, copies, drawn_like
+from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like
 from reparam.pictures import is_picturable
 from reparam.priors import NoPrior
 
@@ -17,14 +17,15 @@ def copied(context: DiagnosticContext) -> Finding:
         raise NotApplicable("there are too few held-out examples to compare with")
     # Pictures of images are means, as a report compares them.
     n, mean = context.affordable(N_COMPARED, 1), is_picturable(spec)
-    drawn = drawn_like(model, spec, n, context.train.c, mean=mean, seed=context.seed)
-    found = copies(drawn, held.x[:N_COMPARED], context.train.x, spec, model)
+    drawn = drawn_like(model, spec, n, held.c, mean=mean, seed=context.seed)
+    train = context.train if context.more is None else context.more(N_TRAIN)
+    found = copies(drawn, held.x[:N_COMPARED], train.x, spec, model)
     if not found.is_known:
         raise NotApplicable("unseen examples are copies of training examples too")
     text = (
-        f"{found.share:.1%} of {n} samples are as near to one of {len(context.train):,} training "
-        f"examples as the nearest {found.n_near} of {len(found.of_unseen)} unseen ones are; by "
-        f"chance it would be up to {found.by_chance:.1%}"
+        f"{found.share:.1%} of {n} samples are as near to one of {len(train):,} training examples "
+        f"as {found.n_near} of {len(found.of_unseen)} unseen ones are; by chance it would be up to "
+        f"{found.by_chance:.1%}"
     )
     evidence = Evidence(text, share=found.share, by_chance=found.by_chance)
     if not found.are_likely:

@@ -270,8 +270,7 @@ class Estimator(BaseEstimator, ABC):
     def _rows(self, X: ArrayLike | Frame) -> Tensor:
         """Return X as the x of the model, in double precision, with shape (N, *shape)."""
         check_is_fitted(self)
-        spec = self.run_.spec
-        frame = of_frame(X, "X") if self._is_mixed else None
+        spec, frame = self.run_.spec, self._frame(X)
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
             if self._n_levels is not None:
@@ -291,6 +290,13 @@ class Estimator(BaseEstimator, ABC):
             validate_data(self, X, reset=False, skip_check_array=True)
             return rows_of(frame, spec.schema).double()
         return rows_of(self._table(self._checked(X, reset=False)), spec.schema).double()
+
+    def _frame(self, X: ArrayLike | Frame) -> Table | None:
+        """Return X as a table, where the estimator was fitted on one; else None."""
+        schema = self.run_.spec.schema
+        if not self._is_mixed or schema is None:
+            return None
+        return of_frame(X, "X", schema.text_columns)
 
     def _scores(self, name: ScoreName, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return a score of rows in nats, with shape (N,).

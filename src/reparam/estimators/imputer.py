@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
-from reparam.data import Dataset, Split, of_frame
+from reparam.data import Dataset, Split
 from reparam.data.damaged import listed
 from reparam.data.frames import FrameType
 from reparam.data.infer import NO_VALUE
@@ -179,7 +179,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         Cells that are known keep their values. A column without any value in training stays empty.
         """
         rows = self.impute(X).x
-        frame = of_frame(X, "X") if self._is_mixed else None
+        frame = self._frame(X)
         schema, kept = self.run_.spec.schema, FrameType.of(X, "X")
         if frame is not None and kept is not None and schema is not None:
             return kept.frame(filled(frame, schema, rows), X)

@@ -141,7 +141,7 @@ class VAEOutlier(OutlierMixin, Estimator):
         parts = self._parts(X)
         is_combined = self.scoring == "combined"
         self.medians_ = np.median(parts, 1) if is_combined else np.zeros(0)
-        self.spreads_ = iqr(parts, axis=1) if is_combined else np.zeros(0)
+        self.spreads_ = np.array([_spread(part) for part in parts]) if is_combined else np.zeros(0)
         scores = self._joined(parts)
         share = NOVELTY_SHARE if self.novelty else share
         self.offset_ = float(np.quantile(scores, share))
@@ -163,10 +163,11 @@ class VAEOutlier(OutlierMixin, Estimator):
         """Return the scores with these parts, with shape (N,)."""
         if self.scoring != "combined":
             return parts[0]
-        spreads = self.spreads_[:, None]
         # A part that is constant over the training rows says nothing.
-        usual = np.zeros_like(parts)
-        np.divide(parts - self.medians_[:, None], spreads, out=usual, where=spreads > 0)
+        kept = self.spreads_ > 0
+        if not kept.any():
+            return parts[0]
+        usual = (parts - self.medians_[:, None])[kept] / self.spreads_[kept, None]
         unit = float(self.spreads_[0]) or 1.0
         found: NDArray[np.float64] = self.medians_[0] - unit * logsumexp(-usual, axis=0)
         return found
@@ -186,8 +187,8 @@ class VAEOutlier(OutlierMixin, Estimator):
         .. math:: -\log p(x_j \mid x_{-j}) \approx \log \sum_k \frac{w_k}{p(x_j \mid z_k)},
                   \qquad w_k \propto \frac{p(x, z_k)}{q(z_k \mid x)}
 
-        A column that is left out of the model, as identifiers are, has NaN, and a value that is
-        not known 0.
+        A column that is left out of the model, as identifiers are, and a value that is not known
+        have NaN.
 
         Raises:
             SupportError: A likelihood whose entries are not independent given z.
@@ -204,13 +205,28 @@ class VAEOutlier(OutlierMixin, Estimator):
             weight = weight - weight.logsumexp(0)
             parts.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
         unusual = torch.cat(parts)
-        found: NDArray[np.float64] = unusual.masked_fill(unusual.isnan(), torch.inf).numpy()
+        unusual = unusual.masked_fill(unusual.isnan(), torch.inf)
+        missing = rows.flatten(1).isnan()
+        found: NDArray[np.float64] = unusual.masked_fill(missing, torch.nan).numpy()
         schema = self.run_.spec.schema
         if schema is None:
             return found
         whole = np.full((len(found), len(self._columns)), np.nan)
         whole[:, [self._columns.index(column.name) for column in schema.features]] = found
         return whole
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Return the interquartile range; that of more values where the middle half is equal.
+
+    >>> _spread(np.arange(5.0)), _spread(np.array([0.0] * 9 + [3.0])) > 0
+    (2.0, True)
+    """
+    for low, high in ((25, 75), (5, 95), (0, 100)):
+        width = float(iqr(values, rng=(low, high)))
+        if width > 0:
+            return width
+    return 0.0
 
 
 PARTS: tuple[ScoreName, ...] = ("log_likelihood", "latent", "reconstruction")

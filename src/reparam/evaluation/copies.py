@@ -12,13 +12,13 @@ from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 from torch import Tensor
 
-from reparam.data.condition import conditions
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
 
-N_COMPARED, FEWEST = 300, 10
-"""The largest number of samples that are compared, and the least of unseen examples."""
+N_COMPARED, FEWEST, N_TRAIN = 300, 10, 20_000
+"""The largest number of samples that are compared, the least of unseen examples, and the largest of
+training examples."""
 
 NEAREST = 0.01
 """The share of unseen examples whose distance is near."""
@@ -64,8 +64,9 @@ def copies(
 ) -> Copies:
     r"""Return how near drawn examples are to training examples.
 
-    The r nearest of M unseen examples give a distance. Of N samples from the distribution of the
-    data the number within it is beta-binomial, with parameters N, r and M - r + 1.
+    The distance of the nearest hundredth of the unseen examples is a threshold, which s of M unseen
+    examples reach. Of N samples from the distribution of the data the number that does is at most
+    beta-binomial, with parameters N, s + 1 and M - s, also where distances are equal.
 
     Arguments:
         drawn: The samples, with shape (N, \*shape).
@@ -83,13 +84,15 @@ def copies(
         >>> copies(train + 1e-4, unseen, train, spec).are_likely
         True
     """
-    to_train = distances(drawn, train, spec, model)
-    of_unseen = distances(unseen, train, spec, model).min(1)
     n, m = len(drawn), len(unseen)
-    r = max(1, round(NEAREST * m))
-    share = float((to_train.min(1) <= np.sort(of_unseen)[r - 1]).mean())
-    by_chance = float(betabinom.ppf(CHANCE, n, r, m - r + 1)) / n
-    return Copies(to_train.min(1), of_unseen, to_train.argmin(1), r, share, by_chance)
+    both = distances(torch.cat([drawn, unseen]), train, spec, model)
+    nearest = both.min(1)
+    of_unseen = nearest[n:]
+    threshold = np.sort(of_unseen)[max(1, round(NEAREST * m)) - 1]
+    s = int((of_unseen <= threshold).sum())
+    share = float((nearest[:n] <= threshold).mean())
+    by_chance = 1.0 if s == m else float(betabinom.ppf(CHANCE, n, s + 1, m - s)) / n
+    return Copies(nearest[:n], of_unseen, both[:n].argmin(1), s, share, by_chance)
 
 
 def distances(
@@ -128,19 +131,17 @@ def vectors(x: Tensor, spec: DataSpec, model: LatentModel | None = None) -> NDAr
 def drawn_like(
     model: LatentModel, spec: DataSpec, n: int, c: Tensor | None, *, mean: bool, seed: int
 ) -> Tensor:
-    r"""Return examples that a model draws under the conditions of data, with shape (N, \*shape).
-
-    The classes come in turn, and covariates are those of examples in turn.
+    r"""Return examples that a model draws under given conditions, with shape (N, \*shape).
 
     Arguments:
         model: The model.
         spec: The properties of the data.
         n: The number of examples.
-        c: The conditions of examples, with shape (M, C); None without a condition.
+        c: Conditions, with shape (M, C), which are taken in turn; None without a condition.
         mean: Whether the means of p(x | z) are returned, as pictures show them.
         seed: The seed of all draws.
     """
-    given = repeated(c, n) if spec.given_covariates else conditions(spec, n)
+    given = repeated(c, n)
     with isolated(model, seed=seed) as device:
         found = model.sample(n, None if given is None else given.to(device), mean=mean).cpu()
     return found.reshape(-1, *spec.shape)

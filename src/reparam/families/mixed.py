@@ -16,24 +16,41 @@ from reparam.families.bernoulli import Bernoulli
 from reparam.families.categorical import Categorical
 from reparam.families.family import LIKELIHOODS, Family, as_likelihood
 from reparam.families.gaussian import Gaussian
+from reparam.nn.heads import joint_linear
 from reparam.schema import QUANTITIES, Schema
 from reparam.spec import DataSpec
 
 QUANTITY = "gaussian-mixture"
 """The likelihood of quantities."""
 
-PADDING, FREE = 4, 4096
+PADDING, FREE = 1.5, 16
 """Columns of classes are computed together where the logits, padded to the most classes of a
-column, are at most so many times those of all columns, and so many more."""
+column, are at most so many times those of these columns, and so many more."""
 
 
-def is_class(family: object) -> bool:
-    """Return whether a family is of columns of classes.
+SizedPlaces = tuple[int, Sequence[int]]
+"""A number of classes, and the places of the columns that have as many."""
 
-    >>> is_class(Categorical(3))
-    True
+
+def joined(groups: Sequence[SizedPlaces]) -> list[list[SizedPlaces]]:
+    """Return which columns of classes are computed together.
+
+    Arguments:
+        groups: The columns by their numbers of classes, in ascending order.
+
+    Example:
+        >>> joined([(2, [0, 1, 5]), (3, [4]), (40, [2, 3])])
+        [[(2, [0, 1, 5]), (3, [4])], [(40, [2, 3])]]
     """
-    return isinstance(family, Categorical)
+    found: list[list[SizedPlaces]] = []
+    for size, places in groups:
+        last = [*(found[-1] if found else []), (size, places)]
+        padded = size * sum(len(at) for _, at in last)
+        if found and padded <= PADDING * sum(k * len(at) for k, at in last) + FREE:
+            found[-1] = last
+        else:
+            found.append([(size, places)])
+    return found
 
 
 @as_likelihood("mixed")
@@ -85,40 +102,38 @@ class Mixed(Family):
         self.has_flags = bool(schema.valued_missing)
         self.families = nn.ModuleList(family for family, _ in groups)
         for i, (_, places) in enumerate(groups):
-            self.register_buffer(f"places_{i}", torch.tensor(places), persistent=False)
-        optional = torch.tensor(schema.optional, dtype=torch.long)
-        self.register_buffer("optional", optional, persistent=False)
+            self._constant(f"places_{i}", places)
+        self._constant("optional", schema.optional)
         self._lay_out_classes([(f.n_classes, at) for f, at in groups if isinstance(f, Categorical)])
 
-    def _lay_out_classes(self, groups: Sequence[tuple[int, Sequence[int]]]) -> None:
-        """Lay out the columns of classes, so that one pass computes all of them.
+    def _lay_out_classes(self, groups: Sequence[SizedPlaces]) -> None:
+        """Lay out the columns of classes, so that one pass computes those of similar sizes.
 
         Arguments:
             groups: The number of classes, and the places of the columns, of each family.
         """
-        columns = [(size, place) for size, places in groups for place in places]
-        most = max((size for size, _ in columns), default=0)
-        n_logits = sum(size for size, _ in columns)
-        self.sizes = tuple(size for size, _ in columns)
-        self.is_joint = len(groups) > 1 and len(columns) * most <= PADDING * n_logits + FREE
+        self.sizes: list[tuple[int, ...]] = []
+        for i, several in enumerate(joined(groups)):
+            columns = [(size, place) for size, places in several for place in places]
+            most = max(size for size, _ in columns)
+            self.sizes.append(tuple(size for size, _ in columns))
+            # Of each logit of the heads, its place among those that are padded to the most classes.
+            firsts = accumulate((len(places) for _, places in several), initial=0)
+            slots = [
+                (first + j) * most + k
+                for first, (size, places) in zip(firsts, several, strict=False)
+                for k in range(size)
+                for j in range(len(places))
+            ]
+            self._constant(f"class_places_{i}", [place for _, place in columns])
+            self._constant(f"slots_{i}", slots)
         # Of each one-hot entry that the encoder reads, its column and its class.
-        entries = [(place, k) for size, place in columns for k in range(size)]
-        # Of each logit of the heads, its place among those that are padded to the most classes.
-        firsts = accumulate((len(places) for _, places in groups), initial=0)
-        slots = [
-            (first + j) * most + k
-            for first, (size, places) in zip(firsts, groups, strict=False)
-            for k in range(size)
-            for j in range(len(places))
-        ]
-        found = {
-            "class_places": [place for _, place in columns],
-            "entry_places": [place for place, _ in entries],
-            "entry_classes": [k for _, k in entries],
-            "slots": slots,
-        }
-        for name, values in found.items():
-            self.register_buffer(name, torch.tensor(values, dtype=torch.long), persistent=False)
+        entries = [(at, k) for size, places in groups for at in places for k in range(size)]
+        self._constant("entry_places", [place for place, _ in entries])
+        self._constant("entry_classes", [k for _, k in entries])
+
+    def _constant(self, name: str, values: Sequence[int]) -> None:
+        self.register_buffer(name, torch.tensor(values, dtype=torch.long), persistent=False)
 
     @classmethod
     def for_data(cls, spec: DataSpec, options: Mapping[str, Any]) -> "Mixed":
@@ -155,45 +170,42 @@ class Mixed(Family):
 
     def forward(self, features: Tensor) -> MixedRow:
         r"""Return the distribution of rows that features of shape (\*, F) describe."""
-        if not self.is_joint:
-            return self._row([self._family(i)(features) for i in range(len(self.families))])
-        # One product of matrices for all heads of classes.
-        heads: list[Any] = [family.head for family in self.families if is_class(family)]
-        weight, bias = (
-            torch.cat([getattr(head[0], name) for head in heads]) for name in ("weight", "bias")
-        )
-        raw = nn.functional.linear(features, weight, bias)
-        others = [family(features) for family in self.families if not is_class(family)]
-        return self._joint_row(others, raw if raw.dtype == torch.float64 else raw.float())
+        families = [self._family(i) for i in range(len(self.families))]
+        others = [family(features) for family in families if not isinstance(family, Categorical)]
+        raw = joint_linear([f.head for f in families if isinstance(f, Categorical)], features)
+        # A density with parameters in half precision is not accurate enough.
+        return self._row(others, raw if raw.dtype == torch.float64 else raw.float())
 
     def distribution(self, raw: Tensor) -> MixedRow:
         r"""Return the distribution with the raw parameters of all families, side by side."""
-        shapes = [self._family(i).raw_shape for i in range(len(self.families))]
-        parts = raw.split([shape.numel() for shape in shapes], -1)
-        families = list(zip(map(self._family, range(len(parts))), parts, shapes, strict=True))
-        if not self.is_joint:
-            return self._row([f.distribution(each.unflatten(-1, to)) for f, each, to in families])
-        others = [
-            f.distribution(each.unflatten(-1, to)) for f, each, to in families if not is_class(f)
-        ]
-        return self._joint_row(
-            others, torch.cat([each for f, each, _ in families if is_class(f)], -1)
-        )
+        families = [self._family(i) for i in range(len(self.families))]
+        parts = raw.split([family.raw_shape.numel() for family in families], -1)
+        classes, others = [raw[..., :0]], []
+        for family, part in zip(families, parts, strict=True):
+            if isinstance(family, Categorical):
+                classes.append(part)
+            else:
+                others.append(family.distribution(part.unflatten(-1, family.raw_shape)))
+        return self._row(others, torch.cat(classes, -1))
 
-    def _joint_row(self, others: Sequence[Distribution], raw: Tensor) -> MixedRow:
-        r"""Return the distribution with the logits of all classes, with shape (\*, n)."""
-        n, most = len(self.sizes), max(self.sizes)
-        padded = raw.new_full((*raw.shape[:-1], n * most), -inf)
-        padded = padded.index_copy(-1, self.get_buffer("slots"), raw).unflatten(-1, (n, most))
-        classes = TorchCategorical(logits=padded, validate_args=False)
-        joint = MixedPart(self.get_buffer("class_places"), classes, self.sizes)
+    def _row(self, others: Sequence[Distribution], raw: Tensor) -> MixedRow:
+        r"""Return the distribution of rows.
+
+        Arguments:
+            others: The distributions of the families that are not of classes.
+            raw: The logits of all classes, with shape (\*, n).
+        """
         single = [base_distribution(each) for each in others]
-        quantities = [MixedPart(self.get_buffer("places_0"), single[0])] if self.quantities else []
-        return self._with_flags([*quantities, joint], single)
-
-    def _row(self, found: Sequence[Distribution]) -> MixedRow:
-        single = [base_distribution(each) for each in found]
-        parts = [MixedPart(places, p) for (_, places), p in zip(self.groups, single, strict=False)]
+        parts = [MixedPart(self.get_buffer("places_0"), single[0])] if self.quantities else []
+        logits = iter(raw.split([sum(sizes) for sizes in self.sizes], -1))
+        for i, (sizes, part) in enumerate(zip(self.sizes, logits, strict=True)):
+            n, most = len(sizes), max(sizes)
+            padded = part.new_full((*part.shape[:-1], n * most), -inf)
+            padded = padded.index_copy(-1, self.get_buffer(f"slots_{i}"), part)
+            classes = TorchCategorical(logits=padded.unflatten(-1, (n, most)), validate_args=False)
+            is_one = len(set(sizes)) == 1
+            places = self.get_buffer(f"class_places_{i}")
+            parts.append(MixedPart(places, classes, () if is_one else sizes))
         return self._with_flags(parts, single)
 
     def _with_flags(self, parts: Sequence[MixedPart], single: Sequence[Distribution]) -> MixedRow:

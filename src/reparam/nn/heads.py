@@ -44,6 +44,28 @@ def head(out_shape: Sequence[int], raw_shape: Sequence[int]) -> nn.Module:
     return ImageHead(out_shape[0], raw_shape)
 
 
+def joint_linear(heads: Sequence[nn.Module | None], features: Tensor) -> Tensor:
+    r"""Return the raw parameters of several heads of flat features, by one product of matrices.
+
+    Arguments:
+        heads: The heads, which were made by ``head``.
+        features: The features, with shape (\*, F).
+
+    Returns:
+        The raw parameters of all heads side by side, with shape (\*, n).
+
+    Example:
+        >>> heads = [head((4,), (2, 3)), head((4,), (5, 1))]
+        >>> joint_linear(heads, torch.zeros(7, 4)).shape
+        torch.Size([7, 11])
+    """
+    linear: list[Any] = [cast(nn.Sequential, each)[0] for each in heads]
+    if not linear:
+        return features[..., :0]
+    weight, bias = (torch.cat([getattr(each, k) for each in linear]) for k in ("weight", "bias"))
+    return nn.functional.linear(features, weight, bias)
+
+
 @torch.no_grad()
 def set_bias(module: nn.Module, position: int, raw: Tensor) -> None:
     """Set the bias of a head: one raw parameter of every entry where the features are zero.

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.evaluation.copies import FEWEST, N_COMPARED, Copies, copies
+from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, Copies, copies, drawn_like
+from reparam.models.latent import as_latent
 from reparam.pictures import grid, is_picturable
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.columns import shown_columns
@@ -22,8 +23,9 @@ def memory(view: View) -> Iterator[Section]:
     spec = view.run.spec
     if not view.generates or view.held_name == "train" or len(view.held) < FEWEST:
         return
-    drawn = view.sampled(N_COMPARED, mean=is_picturable(spec))
-    train, held = view.train.x, view.held.x[:N_COMPARED]
+    model, mean = as_latent(view.run.model), is_picturable(spec)
+    drawn = drawn_like(model, spec, N_COMPARED, view.held.c, mean=mean, seed=view.seed)
+    train, held = view.some("train", N_TRAIN).x, view.held.x[:N_COMPARED]
     found = copies(drawn, held, train, spec, view.latent)
     figure = new_figure(7.0, 3.2)
     axes = new_axes(figure)
@@ -48,8 +50,8 @@ def memory(view: View) -> Iterator[Section]:
         "memory",
         "Does it copy its training examples?",
         f"{100 * found.share:.1f} ± {100 * error:.1f} % of the samples are as near to a training "
-        f"example as the nearest {found.n_near} of {len(held)} unseen examples are; by chance it "
-        f"would be up to {100 * found.by_chance:.0f} %: {_verdict(found)}."
+        f"example as {found.n_near} of {len(held)} unseen examples are; by chance it would be up "
+        f"to {100 * found.by_chance:.1f} %: {_verdict(found)}."
         + (smooth if is_picturable(spec) else ""),
         body,
     )

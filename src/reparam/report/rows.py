@@ -211,7 +211,7 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         is_long = max(map(len, names)) * len(names) > MOST_LETTERS
         axes.set_xticks(labeled, names, rotation=45 if is_long else 0)
         return
-    if column.seconds:
+    if column.seconds and _has_calendar(column, real, drawn):
         import matplotlib.dates
 
         dates: Any = matplotlib.dates
@@ -220,10 +220,13 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         locator = dates.AutoDateLocator(minticks=2, maxticks=5)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=True))
+    elif column.seconds:
+        axes.xaxis.set_major_formatter(lambda value, _: column.text(value)[:10])
+        axes.locator_params(axis="x", nbins=2)
     elif column.origin:
         real, drawn = real + column.origin, drawn + column.origin
     edges, is_logarithmic = _edges(real if len(real) else drawn)
-    if is_logarithmic:
+    if is_logarithmic and not column.seconds:
         axes.set_xscale("log")
     looks: tuple[dict[str, Any], ...] = (
         {"label": "real", "color": COLORS[4], "alpha": 0.7},
@@ -233,6 +236,12 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         # Shares of all values: with a logarithmic axis the area of a bar is not its share.
         axes.hist(values, edges, weights=np.full(len(values), 1 / max(1, len(values))), **look)
     axes.set_yticks([])
+
+
+def _has_calendar(column: ShownColumn, *sides: Values) -> bool:
+    """Return whether dates are in the years 100 to 9900, which matplotlib has an axis of."""
+    days = [(x + column.origin) * column.seconds / 86_400 for x in sides]
+    return all(len(d) == 0 or (d.min() > -683_000 and d.max() < 2_896_000) for d in days)
 
 
 def _edges(values: Values) -> tuple[Values, bool]:

@@ -9,6 +9,7 @@ from torch.distributions import Categorical
 
 from reparam.batch import Batch, in_chunks, to_device
 from reparam.data import Dataset, Stream
+from reparam.data.condition import conditions
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.diagnostics import Diagnosis, examine
 from reparam.distributions import MixedRow
@@ -105,11 +106,11 @@ class View:
         numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
         return list(self.data.class_names) or numbered
 
-    def some(self, split: str) -> Batch:
-        """Return random examples of a split."""
+    def some(self, split: str, n: int = N_EXAMPLES) -> Batch:
+        """Return n random examples of a split, or all."""
         if not isinstance(self.data, Dataset):
-            return self.data.examples(split, self.seed, limit=N_EXAMPLES)
-        return self.data.some(split, N_EXAMPLES, self.seed).examples("train", self.seed)
+            return self.data.examples(split, self.seed, limit=n)
+        return self.data.some(split, n, self.seed).examples("train", self.seed)
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
@@ -193,4 +194,7 @@ class View:
     def sampled(self, n: int, *, mean: bool) -> Tensor:
         """Return examples that the model draws, with shape (N, *shape)."""
         model = as_latent(self.run.model)
-        return drawn_like(model, self.run.spec, n, self.held.c, mean=mean, seed=self.seed)
+        spec = self.run.spec
+        # The covariates of the examples, or the classes, in turn.
+        c = self.held.c if spec.given_covariates else conditions(spec, n)
+        return drawn_like(model, spec, n, c, mean=mean, seed=self.seed)

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from reparam.report import Report
 
 
+FEW_DRAWS = 10
+"""The effective number of draws of an imputation below which its intervals are too narrow."""
+
 CHUNK = 500
 """The number of examples that are encoded at once, and that one of several processes takes."""
 
@@ -206,8 +209,7 @@ class Run:
         # Of other rows none is left out: results are in their order.
         known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
         schema = self.spec.schema
-        columns = () if schema is None else schema.columns
-        texts = [column.name for column in columns if column.stored == "text"]
+        texts = () if schema is None else schema.text_columns
         return read_table(path, text_columns=texts, **known)
 
     @property
@@ -622,7 +624,15 @@ class Run:
             parts = each_chunk(
                 imputed, batch, size, device, seed=seed, processes=runtime, progress=progress
             )
-            return Imputation.joined(parts)
+        found = Imputation.joined(parts)
+        few = found.effective_sample_size.cpu()[batch.x.isnan().any(1).cpu()]
+        if len(few) and float(few.median()) < FEW_DRAWS:
+            note(
+                f"impute: in half of the rows with gaps at most {float(few.median()):.1f} of "
+                f"n_samples={n_samples} draws count, so that intervals are too narrow; draw more, "
+                "or use reparam.estimators.VAEImputer, which is trained to fill in"
+            )
+        return found
 
     def to_table(self, x: object, like: object = None) -> Any:
         """Return rows x as a table with the columns, types and classes of the training data.

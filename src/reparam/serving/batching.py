@@ -3,9 +3,9 @@
 The thread takes the request that waits longest, and with it those that have the same key, until
 there are enough rows or a short time has passed. The rows are computed together, and every request
 gets its own rows back. Only computations whose rows do not depend on each other, and that draw
-nothing, have a key. All others are computed alone, under their own seed, and let those with a key
-pass after every part, so that a short request does not wait for a long one. So a result does not
-depend on which requests were joined, up to the rounding of float32.
+nothing, have a key. All others are computed alone, under their own seed; one of several parts, as
+of a thousand examples, lets those with a key pass after every part. So a result does not depend on
+which requests were joined, up to the rounding of float32.
 """
 
 import asyncio
@@ -157,11 +157,11 @@ class Batcher:
         return await work.future
 
     def _work(self) -> None:
-        while works := self._next():
+        while (works := self._next()) is not None:
             self._compute(works)
 
     def _compute(self, works: list[Work]) -> None:
-        """Compute works that can be joined, and give each its result."""
+        """Compute one work, or several that can be joined, and give each its result."""
         started = [work for work in works if not work.is_over]
         if started:
             self.metrics.batch_size.labels(started[0].operation).observe(
@@ -170,7 +170,7 @@ class Batcher:
             _deliver(started, self._computed(started))
 
     def _computed(self, works: list[Work]) -> list[Any]:
-        """Return the result, or the error, of each of several works that can be joined."""
+        """Return the result, or the error, of one work, or of each of several of one kind."""
         first, *others = works
         try:
             if not isinstance(first.job, Joinable):
@@ -188,11 +188,13 @@ class Batcher:
         It ends the computation if nobody waits for it, and computes what waits and can be joined.
         """
 
-        def check(done: int = 0, of: int = 0) -> None:
+        def check(done: int, of: int) -> None:
             work.check()
+            if done >= of:
+                return
             with self._changed:
-                short = [w for w in self._waiting if isinstance(w.job, Joinable)]
-                passing = self._taken(short[0]) if short else []
+                short = next((w for w in self._waiting if isinstance(w.job, Joinable)), None)
+                passing = [] if short is None else self._taken(short)
             self._compute(passing)
 
         return check
@@ -203,17 +205,17 @@ class Batcher:
         So a request alone waits for one window, and many requests make few large batches.
         """
         window = self.limits.window_ms / 1000
-        last = max(work.since for work in self._waiting if work.is_like(first))
+        last = max((w.since for w in self._waiting if w.is_like(first)), default=first.since)
         return min(last + window, first.since + MOST_WINDOWS * window)
 
-    def _next(self) -> list[Work]:
-        """Wait, and return works to compute together; none when the queue is closed and empty."""
+    def _next(self) -> list[Work] | None:
+        """Wait, and return works to compute together; None when the queue is closed and empty."""
         most = self.limits.batch_size
         with self._changed:
             while not self._waiting and not self._is_closed:
                 self._changed.wait()
             if not self._waiting:
-                return []
+                return None
             first = self._waiting[0]
             if not isinstance(first.job, Joinable):
                 return [self._waiting.popleft()]
@@ -227,10 +229,14 @@ class Batcher:
         """Take a work out of the queue, and those that fit into one batch with it."""
         works: list[Work] = []
         others: deque[Work] = deque()
+        n = 0
         for work in self._waiting:
-            n = sum(taken.rows for taken in works)
             fits = work.is_like(first) and n + work.rows <= self.limits.batch_size
-            (works if fits or work is first else others).append(work)
+            if fits or work is first:
+                works.append(work)
+                n += work.rows
+            else:
+                others.append(work)
         self._waiting = others
         return works
 

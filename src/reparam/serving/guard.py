@@ -64,6 +64,10 @@ class Guard:
                     await self._app(scope, receive, counted)
             except Problem as problem:
                 await answer_of(problem)(scope, receive, counted)
+            except asyncio.CancelledError:
+                # A server that stops waits for so long, and then ends what is not answered.
+                if status == 0:
+                    await answer_of(unavailable("the server is stopping"))(scope, receive, counted)
             except TimeoutError:
                 late = unavailable(f"a request takes at most {self._max_seconds:g} seconds")
                 if status == 0:

@@ -341,30 +341,29 @@ def numbers(**minimum: int) -> Callable[[Checked], Checked]:
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def _converting(function: Callable[..., Any], minimum: Mapping[str, int]) -> Callable[..., Any]:
     parameters = inspect.signature(function).parameters
     about = {n: p for n, p in parameters.items() if is_about_numbers(p.annotation)}
     names = [n for n, p in parameters.items() if p.kind in _POSITIONAL]
-    kind = inspect.Parameter.VAR_POSITIONAL
-    several = next((p for p in about.values() if p.kind is kind), None)
+    of_keywords = {n: p for n, p in about.items() if p.kind in _KEYWORD}
+    of_rest = next((p for p in about.values() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
 
-    def converted(name: str, value: Any) -> Any:
-        parameter = about.get(name)
-        if parameter is None or value is parameter.default:
-            return value
-        return _argument(parameter, value, minimum)
+    def converted(given: Mapping[str, inspect.Parameter], name: str, value: Any) -> Any:
+        parameter = given.get(name)
+        return value if parameter is None else _argument(parameter, value, minimum)
 
     @functools.wraps(function)
     def converting(*args: Any, **kwargs: Any) -> Any:
         # Arguments that do not exist are an error of the function, with its own name.
-        first = map(converted, names, args)
-        others: tuple[Any, ...] = args[len(names) :]
-        if others and several is not None:
-            others = _argument(several, others, minimum)
-        named = {name: converted(name, value) for name, value in kwargs.items()}
-        return function(*first, *others, **named)
+        first = [converted(about, name, value) for name, value in zip(names, args, strict=False)]
+        rest: tuple[Any, ...] = args[len(names) :]
+        if rest and of_rest is not None:
+            rest = _argument(of_rest, rest, minimum)
+        named = {name: converted(of_keywords, name, value) for name, value in kwargs.items()}
+        return function(*first, *rest, **named)
 
     return converting
 

@@ -321,7 +321,7 @@ def write_json(path: str | Path, values: Any) -> Path:
     """
     try:
         text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise WriteError(f"cannot write {path} as JSON: {error}") from error
     # Names of files may contain bytes that are not Unicode; JSON escapes them.
     return write_atomic(path, f"{text}\n".encode("utf-8", "backslashreplace"))
