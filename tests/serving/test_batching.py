@@ -16,8 +16,10 @@ import reparam as rp
 from reparam.batch import Batch
 from reparam.errors import OptionError
 from reparam.serving import Limits, application
+from reparam.serving.app import unless_gone
 from reparam.serving.batching import Alone, Batcher, Joinable
 from reparam.serving.metrics import Metrics
+from reparam.serving.problems import Problem
 from tests.serving.conftest import HOST
 
 
@@ -124,6 +126,33 @@ def test_a_request_that_is_gone_while_others_could_join_it_ends_nothing() -> Non
         return float(found.item())
 
     assert asyncio.run(asked()) == 2.0
+
+
+def test_work_is_ended_when_the_client_is_gone() -> None:
+    async def asked(is_leaving: bool) -> tuple[str, bool]:
+        was_ended = False
+
+        async def work() -> str:
+            nonlocal was_ended
+            try:
+                await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                was_ended = True
+                raise
+            return "done"
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0.05 if is_leaving else 60)
+            return {"type": "http.disconnect"}
+
+        try:
+            return await unless_gone(work(), receive), was_ended
+        except Problem as problem:
+            await asyncio.sleep(0)
+            return problem.rule, was_ended
+
+    assert asyncio.run(asked(is_leaving=False)) == ("done", False)
+    assert asyncio.run(asked(is_leaving=True)) == ("the client is gone", True)
 
 
 def test_requests_are_joined_as_long_as_they_come() -> None:

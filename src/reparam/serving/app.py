@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.types import Receive
 
 from reparam.errors import OptionError, ReparamError, nearest
 from reparam.runs.run import Run
@@ -23,7 +24,7 @@ from reparam.serving.guard import Guard
 from reparam.serving.limits import Limits
 from reparam.serving.metrics import Metrics
 from reparam.serving.page import page
-from reparam.serving.problems import Problem, overload, problem_of, shown
+from reparam.serving.problems import Problem, malformed, overload, problem_of, shown
 from reparam.serving.served import Found, ServedRun
 from reparam.utils.arguments import LARGEST
 from reparam.version import __version__
@@ -115,9 +116,15 @@ class Service:
         finally:
             self._n_bodies -= 1
 
-    async def result(self, operation: str, job: Joinable | Alone) -> Any:
-        """Return the result of a computation, in its turn."""
-        return await self.batcher.result(operation, job)
+    async def result(self, operation: str, job: Joinable | Alone, request: Request) -> Any:
+        """Return the result of a computation, in its turn.
+
+        A long one is ended after its next part when the client is gone.
+        """
+        waiting = self.batcher.result(operation, job)
+        if isinstance(job, Joinable):
+            return await waiting
+        return await unless_gone(waiting, request.receive)
 
 
 def answered(request: Request, found: Found) -> Response:
@@ -125,6 +132,32 @@ def answered(request: Request, found: Found) -> Response:
     if wants_npy(request.headers.get("accept")):
         return as_npy(found.array)
     return as_json(found.fields)
+
+
+async def unless_gone(work: Coroutine[Any, Any, Any], receive: Receive) -> Any:
+    """Return the result of some work, which is ended when the client is gone.
+
+    Arguments:
+        work: The work.
+        receive: Returns the next message of the connection, whose body was read.
+
+    Raises:
+        Problem: The client is gone.
+    """
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    waiting, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise malformed("the client is gone", "wait for the answer")
+        return waiting.result()
+    finally:
+        waiting.cancel()
+        leaving.cancel()
 
 
 async def _aside(n_bytes: int, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -273,21 +306,21 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
     async def encode(request: Request, name: Name, seed: SeedOfBytes = 0) -> Response:
         run = service.run(name, "encode")
         batch, _ = await examples(request, run, seed)
-        z = (await service.result("encode", run.encoding(batch))).numpy()
+        z = (await service.result("encode", run.encoding(batch), request)).numpy()
         return answered(request, Found({"z": plain_numbers(z)}, z))
 
     @app.post("/runs/{name}/decode", **about.of("decode"))
     async def decode(request: Request, name: Name) -> Response:
         run = service.run(name, "decode")
         body = await service.body(request)
-        x = await service.result("decode", run.decoding(run.given_codes(body)))
+        x = await service.result("decode", run.decoding(run.given_codes(body)), request)
         return answered(request, run.examples_found(x))
 
     @app.post("/runs/{name}/reconstruct", **about.of("reconstruct"))
     async def reconstruct(request: Request, name: Name, seed: SeedOfBytes = 0) -> Response:
         run = service.run(name, "reconstruct")
         batch, _ = await examples(request, run, seed)
-        x = await service.result("reconstruct", run.reconstruction(batch))
+        x = await service.result("reconstruct", run.reconstruction(batch), request)
         return answered(request, run.examples_found(x))
 
     @app.post("/runs/{name}/sample", **about.of("sample"))
@@ -320,7 +353,7 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
         body = await service.body(request)
         run.check_sample(body, n_samples, label)
         options = (n_samples, seed, label, mean, temperature)
-        x = await service.result("sample", lambda check: run.samples(body, *options))
+        x = await service.result("sample", lambda check: run.samples(body, *options), request)
         return answered(request, run.examples_found(x))
 
     @app.post("/runs/{name}/score", **about.of("score"))
@@ -331,7 +364,7 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
         service.check_samples(n_samples)
         batch, _ = await examples(request, run, seed)
         found = await service.result(
-            "score", lambda check: run.scores(batch, n_samples, seed, check)
+            "score", lambda check: run.scores(batch, n_samples, seed, check), request
         )
         fields = {"log_likelihood": plain_numbers(found.numpy()), "unit": "nats"}
         return answered(request, Found(fields, found.numpy()))
@@ -350,7 +383,9 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
         service.check_samples(n_samples)
         batch, table = await examples(request, run, seed)
         found = await service.result(
-            "impute", lambda check: run.imputation(batch, n_samples, interval, seed, check)
+            "impute",
+            lambda check: run.imputation(batch, n_samples, interval, seed, check),
+            request,
         )
         return answered(request, run.imputation_found(found, table))
 
