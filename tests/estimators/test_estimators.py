@@ -129,8 +129,9 @@ def test_a_dataframe_of_numbers_with_missing_values_is_filled() -> None:
     rows.iloc[::5, 1] = np.nan
     rows.iloc[::7, 4] = np.nan
     found = VAEImputer(n_samples=20, steps=20, random_state=0).fit_transform(rows)
-    assert not np.isnan(found).any()
-    assert (found[:, 4] == 3.0).all()
+    assert found.notna().all().all()
+    assert found.index.equals(rows.index)
+    assert (found[4] == 3.0).all()
 
 
 def test_missing_values_may_be_values_and_are_not_what_is_asked() -> None:
@@ -252,6 +253,20 @@ def test_classes_that_new_rows_do_not_have_are_filled_in() -> None:
     imputer = VAEImputer(steps=300, random_state=0).fit(rows)
     new = pd.DataFrame({"c": pd.Categorical([None, "a"], ["a"]), "x": [9.0, 0.0]})
     assert imputer.transform(new)["c"].tolist() == ["b", "a"]
+    several = imputer.complete(new, n_draws=3)
+    assert [table["c"].tolist() for table in several] == [["b", "a"]] * 3
+
+
+def test_an_imputer_returns_numbers_in_the_types_of_the_frame() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"n": pd.array([None, *rng.integers(0, 90, 79).tolist()], "Int16")})
+    rows["x"] = rng.normal(size=80).astype(np.float32).round(1)
+    rows.loc[::9, "x"] = np.nan
+    filled = VAEImputer(steps=20, random_state=0).fit_transform(rows)
+    pd.testing.assert_series_equal(filled.dtypes, rows.dtypes)
+    assert filled.notna().all().all()
+    np.testing.assert_array_equal(filled["x"], filled["x"].round(1))
+    pd.testing.assert_frame_equal(filled[1:9], rows[1:9])
 
 
 def test_rows_of_numbers_alone_come_back_as_the_frame_they_were() -> None:

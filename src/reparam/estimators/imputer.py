@@ -20,6 +20,7 @@ from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
 from reparam.models.missingness import Masks
 from reparam.schema import Schema
+from reparam.utils.arguments import as_int
 from reparam.utils.terminal import note
 from reparam.variants.specification import OptionValue
 
@@ -116,7 +117,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             X: The rows, with shape (N, D), NaN for missing values; or a DataFrame.
             y: Ignored.
         """
-        data = self._fit_data(X, may_lack=True)
+        data = self._fit_data(X, may_lack=True, as_table=True)
         columns = () if data.spec.schema is None else data.spec.schema.columns
         empty = [column.name for column in columns if column.reason == NO_VALUE]
         if empty:
@@ -178,7 +179,30 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
 
         Cells that are known keep their values. A column without any value in training stays empty.
         """
-        rows = self.impute(X).x
+        return self._completed(X, self.impute(X).x)
+
+    def complete(self, X: ArrayLike | Frame, n_draws: int = 5, random_state: int = 0) -> list[Any]:
+        """Return complete tables for multiple imputation, each in the form of X.
+
+        Arguments:
+            X: The rows.
+            n_draws: The number of tables, in each of which the missing cells are drawn.
+            random_state: The seed of the draws.
+
+        References:
+            Rubin, Multiple Imputation for Nonresponse in Surveys, 1987.
+
+        Example:
+            >>> x = np.array([[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.2]] * 20)
+            >>> imputer = VAEImputer(steps=20, random_state=0).fit(x)
+            >>> [table.shape for table in imputer.complete(x, n_draws=2)]
+            [(80, 2), (80, 2)]
+        """
+        found = self.impute(X, as_int("n_draws", n_draws, minimum=1), random_state=random_state)
+        return [self._completed(X, rows) for rows in found.draws]
+
+    def _completed(self, X: ArrayLike | Frame, rows: torch.Tensor) -> Any:
+        """Return X with the values of rows x in the cells that are missing."""
         frame = self._frame(X)
         schema, kept = self.run_.spec.schema, FrameType.of(X, "X")
         if frame is not None and kept is not None and schema is not None:
