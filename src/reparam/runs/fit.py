@@ -351,7 +351,7 @@ def fit(
             safety = SAFETY_OF_TEXT if source.spec.support == "tokens" else SAFETY
             lr = found_lr(recipe, few, options, runtime.alone(), length.steps, n_tested, safety)
         if lr is not None:
-            lr = for_batches(lr, batch_size)
+            lr = for_batches(lr, batch_size, length.steps)
             reasons["lr"] = f"found by a range test of {n_tested} steps"
         if length.seconds is not None:
             left = length.seconds - (time.perf_counter() - before)
