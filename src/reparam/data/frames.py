@@ -42,7 +42,7 @@ class FrameType:
             does not have, its dictionaries the classes of columns of categories.
 
     Example:
-        >>> import pandas
+        >>> import numpy as np, pandas
         >>> sizes = pandas.Categorical(["S", "L"], ["S", "M", "L"], ordered=True)
         >>> kept = FrameType.of(pandas.DataFrame({"size": sizes}))
         >>> kept.frame({"size": np.array(["L", None], object)})["size"].cat.categories.tolist()
@@ -144,6 +144,7 @@ def to_arrow(columns: Mapping[str, NDArray[Any]], empty: "pa.Table | None" = Non
         empty: A table with the types of the columns; those of their values when None.
 
     Example:
+        >>> import numpy as np
         >>> to_arrow({"age": np.array([40, 32])}).to_pylist()
         [{'age': 40}, {'age': 32}]
     """
