@@ -441,8 +441,9 @@ _TRUTHS = {"true": 1.0, "false": 0.0}
 
 def _truths(values: NDArray[Any]) -> NDArray[Any]:
     """Return booleans as numbers; a file with one of the two words alone has them as text."""
-    words = {str(value).lower() for value in values if value is not None}
-    if values.dtype.kind == "f" or not words <= set(_TRUTHS):
+    if values.dtype.kind == "f":
+        return values
+    if not {str(value).lower() for value in values if value is not None} <= set(_TRUTHS):
         return values
     return np.array([np.nan if v is None else _TRUTHS[str(v).lower()] for v in values])
 
