@@ -121,11 +121,8 @@ class Column:
             DataError: A class that is not in the schema, or values of another type.
         """
         what = f"column {self.name!r} of {where}"
-        is_number, is_date = values.dtype.kind == "f", values.dtype.kind == "M"
-        # A column without values has no type.
-        if is_number and np.isnan(values).all():
-            return np.full(len(values), np.nan)
-        if not is_number and not is_date and all(value is None for value in values):
+        # A column without values has no type, unless it is one of dates.
+        if values.dtype.kind != "M" and missing_in(values).all():
             return np.full(len(values), np.nan)
         if self.is_class:
             return self._encode_classes(values, what)
@@ -158,8 +155,7 @@ class Column:
             raise DataError(f"{what} holds dates: give classes, as in the training data")
         if self.stored == "bool":
             values = _truths(values)
-        is_number = values.dtype.kind == "f"
-        missing = np.isnan(values) if is_number else np.array([v is None for v in values], bool)
+        missing = missing_in(values)
         known, inverse = np.unique(values[~missing], return_inverse=True)
         codes = np.array([number_of.get(plain(v), np.nan) for v in known])
         found = np.full(len(values), np.nan)
@@ -433,6 +429,17 @@ _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     "values": (list, tuple),
 }
 """The types of the fields of a column in a file."""
+
+
+def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether values are missing, with shape (N,).
+
+    >>> missing_in(np.array(["a", None], object)).tolist()
+    [False, True]
+    """
+    if values.dtype.kind == "O":
+        return np.array([value is None for value in values], bool)
+    return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
 
 
 _TRUTHS = {"true": 1.0, "false": 0.0}

@@ -35,6 +35,15 @@ def test_the_log_probability_is_the_sum_of_the_observed_columns() -> None:
         torch.testing.assert_close(row().log_prob(lacking), rest)
 
 
+def test_columns_of_several_sizes_are_drawn_in_their_places() -> None:
+    """The sizes of the columns of a part may come in any order."""
+    never = -torch.inf
+    logits = torch.tensor([[0.0, never, never], [never, never, 0.0], [never, 0.0, never]])
+    p = MixedRow([MixedPart(torch.tensor([2, 0, 1]), Categorical(logits=logits), (2, 3, 2))])
+    assert p.sample().tolist() == p.mean.tolist() == [2.0, 1.0, 0.0]
+    assert [part.places.tolist() for part in p.parts] == [[2, 1], [0]]
+
+
 def test_missing_values_have_no_gradient() -> None:
     loc = torch.zeros(2, requires_grad=True)
     p = MixedRow([MixedPart(torch.tensor([0, 1]), Normal(loc, 1.0))])

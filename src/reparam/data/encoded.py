@@ -25,14 +25,13 @@ from reparam.data.infer import (
     MOST_CLASSES,
     Override,
     column_of,
-    missing_in,
     refuse_infinite,
     schema_of,
 )
 from reparam.data.mixed import labels_of, remarks
 from reparam.data.tables import Table, of_arrow
 from reparam.errors import DataError
-from reparam.schema import Schema
+from reparam.schema import Schema, missing_in
 from reparam.spec import DataSpec
 from reparam.utils.files import reason, stored_path
 

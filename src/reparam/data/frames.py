@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
 from reparam.data.delimited import check_names
-from reparam.data.tables import Table, of_arrow
+from reparam.data.tables import Table, of_arrow, without_zeros
 from reparam.errors import DataError
 from reparam.utils.files import reason
 
@@ -28,8 +28,27 @@ def of_frame(frame: object, name: str = "x", text_columns: Collection[str] = ())
     Raises:
         DataError: A column of mixed or nested values.
     """
+    found = read_frame(frame, name, text_columns)
+    return None if found is None else found[0]
+
+
+def read_frame(
+    frame: object, name: str = "x", text_columns: Collection[str] = ()
+) -> "tuple[Table, FrameType] | None":
+    """Return a DataFrame as a table, and its type; None for anything else.
+
+    Arguments:
+        frame: A DataFrame of pandas, polars or Arrow.
+        name: The name of the table in messages.
+        text_columns: The columns of text that stay text, although their cells look like dates.
+
+    Raises:
+        DataError: A column of mixed or nested values.
+    """
     arrow = _arrow_of(frame, name)
-    return None if arrow is None else of_arrow(arrow, name, text_columns)
+    if arrow is None:
+        return None
+    return of_arrow(arrow, name, text_columns), FrameType.of_arrow(arrow, _library_of(frame))
 
 
 @dataclass(frozen=True)
@@ -63,19 +82,26 @@ class FrameType:
         Raises:
             DataError: A column of mixed values.
         """
+        arrow = _arrow_of(frame, name)
+        return None if arrow is None else cls.of_arrow(arrow, _library_of(frame))
+
+    @classmethod
+    def of_arrow(cls, arrow: "pa.Table", backend: str) -> Self:
+        """Return the type of a DataFrame that was converted to Arrow.
+
+        Arguments:
+            arrow: The table of Arrow.
+            backend: The library of the DataFrame.
+        """
         import pyarrow as pa
 
-        arrow = _arrow_of(frame, name)
-        if arrow is None:
-            return None
         arrow = arrow.unify_dictionaries()
         # A slice of a column of categories keeps its dictionary, an empty array has none.
         columns = [
             column.chunk(0).slice(0, 0) if column.num_chunks else pa.array([], column.type)
             for column in arrow.columns
         ]
-        table: Any = table_of(frame, name)
-        return cls(str(table.implementation.value), pa.table(columns, schema=arrow.schema))
+        return cls(backend, pa.table(columns, schema=arrow.schema))
 
     @property
     def is_numeric(self) -> bool:
@@ -199,7 +225,7 @@ def _typed(values: NDArray[Any], like: "pa.ChunkedArray") -> "pa.Array | None":
         if pa.types.is_date(kind):
             return array.cast(pa.date32(), safe=False).cast(kind)
         if pa.types.is_timestamp(array.type):
-            array = _as_text(array)
+            array = without_zeros(array).cast(pa.string())
         if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
             array = pc.round(array)
         return array.cast(kind, safe=not pa.types.is_floating(kind))
@@ -213,7 +239,7 @@ def _as_classes(array: "pa.Array", like: "pa.ChunkedArray") -> "pa.Array | None"
     import pyarrow.compute as pc
 
     if pa.types.is_timestamp(array.type) and not pa.types.is_temporal(like.type.value_type):
-        array = _as_text(array)
+        array = without_zeros(array).cast(pa.string())
     plain, classes = array.cast(like.type.value_type), like.chunk(0).dictionary
     is_new = pc.invert(pc.is_in(plain.drop_null(), value_set=classes))
     classes = pa.concat_arrays([classes, plain.drop_null().filter(is_new).unique()])
@@ -224,15 +250,10 @@ def _as_classes(array: "pa.Array", like: "pa.ChunkedArray") -> "pa.Array | None"
     return pa.DictionaryArray.from_arrays(places.cast(index), classes, ordered=like.type.ordered)
 
 
-def _as_text(moments: "pa.Array") -> "pa.Array":
-    """Return times as text, without the time of the day where all are midnight."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    days = moments.cast(pa.date32(), safe=False)
-    is_days = pc.all(pc.equal(days.cast(moments.type), moments)).as_py()
-    found = days if is_days else moments.cast(pa.timestamp("s"), safe=False)
-    return found.cast(pa.string())
+def _library_of(frame: object) -> str:
+    """Return the name of the library of a DataFrame."""
+    table: Any = table_of(frame, "x")
+    return str(table.implementation.value)
 
 
 def _arrow_of(frame: object, name: str) -> "pa.Table | None":
@@ -249,7 +270,7 @@ def _arrow_of(frame: object, name: str) -> "pa.Table | None":
                 raise DataError(f"column {column!r} of {name} is sparse: give x.sparse.to_dense()")
     try:
         if table.implementation.is_pandas():
-            # Without an index Arrow would forget labels of columns that are no text.
+            # With preserve_index=False Arrow drops the labels of columns that are not text.
             return pa.Table.from_pandas(table.to_native().reset_index(drop=True))
         return table.to_arrow()
     except Exception as error:  # Arrow has several classes of errors for values of mixed types

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reparam.data.columns import FEW_VALUES, kind_of
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
-from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value
+from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 
 NO_VALUE = "all values are missing"
@@ -225,17 +225,6 @@ def inferred(
     if distinct[0] >= 0 and (distinct == distinct.round()).all():
         return "count", ""
     return ("positive" if distinct[0] > 0 else "real"), ""
-
-
-def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether values are missing, with shape (N,).
-
-    >>> missing_in(np.array(["a", None], object)).tolist()
-    [False, True]
-    """
-    if values.dtype.kind == "O":
-        return np.array([value is None for value in values], bool)
-    return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.infer import missing_in, plain_value
+from reparam.data.infer import plain_value
 from reparam.data.tables import Table
 from reparam.errors import unknown
-from reparam.schema import Column, Schema
+from reparam.schema import Column, Schema, missing_in
 
 N_FOR_LEAKS = 5_000
 """The number of rows that columns which reveal the target are looked for in."""

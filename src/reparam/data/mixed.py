@@ -17,7 +17,6 @@ from reparam.data.infer import (
     MOST_LISTED,
     Override,
     column_of,
-    missing_in,
     plain_value,
     refuse_infinite,
     schema_of,
@@ -25,7 +24,7 @@ from reparam.data.infer import (
 )
 from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
-from reparam.schema import Column, Schema
+from reparam.schema import Column, Schema, missing_in
 from reparam.spec import DataSpec
 from reparam.utils.terminal import note
 

@@ -223,17 +223,32 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 def _without_times(table: "pa.Table") -> "pa.Table":
     """Return a table with dates in place of times that are all midnight, and without zeros."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     for i, named in enumerate(table.schema):
         if pa.types.is_timestamp(named.type):
-            days = table.column(i).cast(pa.date32(), safe=False)
-            seconds = table.column(i).cast(pa.timestamp("s", named.type.tz), safe=False)
-            for short in (days, seconds):
-                if pc.all(pc.equal(short.cast(named.type), table.column(i))).as_py():
-                    table = table.set_column(i, named.name, short)
-                    break
+            table = table.set_column(i, named.name, without_zeros(table.column(i)))
     return table
+
+
+def without_zeros(moments: "pa.Array | pa.ChunkedArray") -> "pa.Array | pa.ChunkedArray":
+    """Return times as dates where all are midnight, as seconds where none has a part of one.
+
+    Arguments:
+        moments: The times, of an Arrow type of time stamps.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> without_zeros(pa.array([0, 86_400_000], pa.timestamp("ms"))).type
+        DataType(date32[day])
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for kind in (pa.date32(), pa.timestamp("s", moments.type.tz)):
+        short = moments.cast(kind, safe=False)
+        if pc.all(pc.equal(short.cast(moments.type), moments)).as_py():
+            return short
+    return moments
 
 
 def _columnar(path: Path) -> "pa.Table":

@@ -92,7 +92,7 @@ class MixedRow(DeclaredDistribution):
     @property
     def mean(self) -> Tensor:
         """The mean of each quantity, and the most probable of classes; no value is missing."""
-        return self._joined([mean_or_mode(part.distribution) for part in self._joint])
+        return _joined(self._joint, [mean_or_mode(part.distribution) for part in self._joint])
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "MixedRow":
         """Return the distribution over a larger batch."""
@@ -110,8 +110,9 @@ class MixedRow(DeclaredDistribution):
         missing = value.isnan()
         # Zero is a class, and a quantity that the result does not depend on.
         filled = torch.where(missing, 0.0, value)
-        found = self._joined(
-            [part.distribution.log_prob(filled[..., part.places]) for part in self._joint]
+        found = _joined(
+            self._joint,
+            [part.distribution.log_prob(filled[..., part.places]) for part in self._joint],
         )
         found = torch.where(missing, 0.0, found)
         if self.missing_logits is None or self.missing_places is None:
@@ -128,8 +129,9 @@ class MixedRow(DeclaredDistribution):
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, in which values are missing as often as where that is a value."""
         with torch.no_grad():
-            # In the order in which parts of one size each draw.
-            x = self._joined([part.distribution.sample(sample_shape) for part in self.parts])
+            # Columns of one size are drawn together, so that a seed draws the same as ever.
+            parts = self.parts
+            x = _joined(parts, [part.distribution.sample(sample_shape) for part in parts])
             if self.missing_logits is not None and self.missing_places is not None:
                 share = self.missing_logits.sigmoid()
                 is_missing = torch.rand(*sample_shape, *share.shape).to(share) < share
@@ -137,11 +139,12 @@ class MixedRow(DeclaredDistribution):
                 x[..., self.missing_places] = torch.where(is_missing, nan, kept)
             return x
 
-    def _joined(self, values: Sequence[Tensor]) -> Tensor:
-        r"""Return the values of all parts as rows, with shape (\*, D)."""
-        order = torch.cat([part.places for part in self._joint]).argsort()
-        dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
-        return torch.cat([v.to(dtype) for v in values], -1)[..., order]
+
+def _joined(parts: Sequence[MixedPart], values: Sequence[Tensor]) -> Tensor:
+    r"""Return the values of all parts as rows, with shape (\*, D)."""
+    order = torch.cat([part.places for part in parts]).argsort()
+    dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
+    return torch.cat([v.to(dtype) for v in values], -1)[..., order]
 
 
 def _by_size(part: MixedPart) -> Iterator[MixedPart]:

@@ -22,8 +22,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from reparam.data import Dataset, Table, from_arrays, from_table, of_frame
-from reparam.data.frames import FrameType
+from reparam.data import Dataset, Table, from_arrays, from_table
+from reparam.data.frames import FrameType, read_frame
 from reparam.data.infer import NO_VALUE, schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import table_of_numbers
@@ -141,7 +141,7 @@ class Estimator(BaseEstimator, ABC):
             ValueError: Rows that are no images of this shape.
         """
         self._seed = self._drawn_seed()
-        frame, kept = of_frame(X, "X"), FrameType.of(X, "X")
+        frame, kept = read_frame(X, "X") or (None, None)
         self._frame_type = None if kept is None else kept.to_text()
         self._is_mixed = kept is not None and (
             as_table or self.schema is not None or not kept.is_numeric
@@ -270,7 +270,8 @@ class Estimator(BaseEstimator, ABC):
     def _rows(self, X: ArrayLike | Frame) -> Tensor:
         """Return X as the x of the model, in double precision, with shape (N, *shape)."""
         check_is_fitted(self)
-        spec, frame = self.run_.spec, self._frame(X)
+        spec = self.run_.spec
+        frame, _ = self._frame(X) or (None, None)
         if spec.schema is None:
             x = torch.from_numpy(self._checked(X, reset=False))
             if self._n_levels is not None:
@@ -291,12 +292,12 @@ class Estimator(BaseEstimator, ABC):
             return rows_of(frame, spec.schema).double()
         return rows_of(self._table(self._checked(X, reset=False)), spec.schema).double()
 
-    def _frame(self, X: ArrayLike | Frame) -> Table | None:
-        """Return X as a table, where the estimator was fitted on one; else None."""
+    def _frame(self, X: ArrayLike | Frame) -> tuple[Table, FrameType] | None:
+        """Return X as a table, and its type, where the estimator was fitted on one; else None."""
         schema = self.run_.spec.schema
         if not self._is_mixed or schema is None:
             return None
-        return of_frame(X, "X", schema.text_columns)
+        return read_frame(X, "X", schema.text_columns)
 
     def _scores(self, name: ScoreName, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return a score of rows in nats, with shape (N,).

@@ -1,6 +1,6 @@
 """``VAEImputer``: values for missing cells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, get_args
 
@@ -11,7 +11,6 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from reparam.data import Dataset, Split
 from reparam.data.damaged import listed
-from reparam.data.frames import FrameType
 from reparam.data.infer import NO_VALUE
 from reparam.data.mixed import filled
 from reparam.errors import unknown
@@ -179,7 +178,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
 
         Cells that are known keep their values. A column without any value in training stays empty.
         """
-        return self._completed(X, self.impute(X).x)
+        return self._completed(X, [self.impute(X).x])[0]
 
     def complete(self, X: ArrayLike | Frame, n_draws: int = 5, random_state: int = 0) -> list[Any]:
         """Return complete tables for multiple imputation, each in the form of X.
@@ -199,16 +198,16 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             [(80, 2), (80, 2)]
         """
         found = self.impute(X, as_int("n_draws", n_draws, minimum=1), random_state=random_state)
-        return [self._completed(X, rows) for rows in found.draws]
+        return self._completed(X, found.draws)
 
-    def _completed(self, X: ArrayLike | Frame, rows: torch.Tensor) -> Any:
-        """Return X with the values of rows x in the cells that are missing."""
-        frame = self._frame(X)
-        schema, kept = self.run_.spec.schema, FrameType.of(X, "X")
-        if frame is not None and kept is not None and schema is not None:
-            return kept.frame(filled(frame, schema, rows), X)
+    def _completed(self, X: ArrayLike | Frame, several: Iterable[torch.Tensor]) -> list[Any]:
+        """Return X with the values of each of several rows x in the cells that are missing."""
+        found, schema = self._frame(X), self.run_.spec.schema
+        if found is not None and schema is not None:
+            table, kept = found
+            return [kept.frame(filled(table, schema, rows), X) for rows in several]
         known: NDArray[np.float64] = self._checked(X, reset=False).astype(np.float64)
-        return np.where(np.isnan(known), self._as_given(rows), known)
+        return [np.where(np.isnan(known), self._as_given(rows), known) for rows in several]
 
     def impute(
         self,

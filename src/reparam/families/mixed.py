@@ -197,7 +197,7 @@ class Mixed(Family):
         """
         single = [base_distribution(each) for each in others]
         parts = [MixedPart(self.get_buffer("places_0"), single[0])] if self.quantities else []
-        logits = iter(raw.split([sum(sizes) for sizes in self.sizes], -1))
+        logits = raw.split([sum(sizes) for sizes in self.sizes], -1)
         for i, (sizes, part) in enumerate(zip(self.sizes, logits, strict=True)):
             n, most = len(sizes), max(sizes)
             padded = part.new_full((*part.shape[:-1], n * most), -inf)
@@ -224,9 +224,9 @@ class Mixed(Family):
         Arguments:
             x: The rows, with shape (B, D).
         """
-        missing, found = x.isnan(), []
-        if self.quantities is not None:
-            family, places = self.quantities
+        missing, found, quantities = x.isnan(), [], self.quantities
+        if quantities is not None:
+            family, places = quantities
             absent = missing[..., places]
             seen = family.as_input(torch.where(absent, 0.0, x[..., places]))
             found.append(torch.where(absent, 0.0, seen))

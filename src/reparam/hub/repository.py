@@ -118,7 +118,7 @@ def pull(
         fetched = RunFolder(place)
         with _in_a_sentence(repository, revision):
             api = HfApi(library_name="reparam", library_version=__version__)
-            # A list of the files would be asked for again and again, for half a minute.
+            # Without a network list_repo_files retries for half a minute, and model_info does not.
             about = api.model_info(repository, revision=revision)
             names = [file.rfilename for file in about.siblings or ()]
             missing = [name for name in MODEL_FILES if name not in names]

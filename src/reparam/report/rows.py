@@ -211,12 +211,13 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         is_long = max(map(len, names)) * len(names) > MOST_LETTERS
         axes.set_xticks(labeled, names, rotation=45 if is_long else 0)
         return
-    if column.seconds and _has_calendar(column, real, drawn):
+    # matplotlib counts dates in days since 1970.
+    days = [(x + column.origin) * column.seconds / 86_400 for x in (real, drawn)]
+    if column.seconds and _has_calendar(np.concatenate(days)):
         import matplotlib.dates
 
         dates: Any = matplotlib.dates
-        # matplotlib counts dates in days since 1970.
-        real, drawn = ((x + column.origin) * column.seconds / 86_400 for x in (real, drawn))
+        real, drawn = days
         locator = dates.AutoDateLocator(minticks=2, maxticks=5)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=True))
@@ -238,10 +239,13 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     axes.set_yticks([])
 
 
-def _has_calendar(column: ShownColumn, *sides: Values) -> bool:
-    """Return whether dates are in the years 100 to 9900, which matplotlib has an axis of."""
-    days = [(x + column.origin) * column.seconds / 86_400 for x in sides]
-    return all(len(d) == 0 or (d.min() > -683_000 and d.max() < 2_896_000) for d in days)
+def _has_calendar(days: Values) -> bool:
+    """Return whether days since 1970 are in the years 100 to 9900, as an axis of dates needs.
+
+    >>> _has_calendar(np.array([0.0, 19_000.0])), _has_calendar(np.array([2_932_896.0]))
+    (True, False)
+    """
+    return bool(((days > -683_000) & (days < 2_896_000)).all())
 
 
 def _edges(values: Values) -> tuple[Values, bool]:

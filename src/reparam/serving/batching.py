@@ -3,9 +3,9 @@
 The thread takes the request that waits longest, and with it those that have the same key, until
 there are enough rows or a short time has passed. The rows are computed together, and every request
 gets its own rows back. Only computations whose rows do not depend on each other, and that draw
-nothing, have a key. All others are computed alone, under their own seed; one of several parts, as
-of a thousand examples, lets those with a key pass after every part. So a result does not depend on
-which requests were joined, up to the rounding of float32.
+nothing, have a key. All others are computed alone, under their own seed. A long one is computed in
+parts of some hundred examples, and after each part the waiting requests with a key are computed. So
+a result does not depend on which requests were joined, up to the rounding of float32.
 """
 
 import asyncio

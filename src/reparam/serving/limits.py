@@ -19,7 +19,8 @@ class Limits:
         max_waiting: The number of requests that may wait; others are refused until some are done.
         batch_size: The number of examples from which on no further requests are joined.
         window_ms: The time that a request waits for another one that can be joined with it, in
-            milliseconds. Each that comes begins the time again, at most five times.
+            milliseconds. Each further request restarts this time; in all it is at most five times
+            as long.
 
     Raises:
         OptionError: A number out of its range.
