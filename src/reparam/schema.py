@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from reparam.errors import DataError, OptionError, unknown
 
-Kind = Literal["real", "positive", "count", "date", "binary", "categorical", "ordinal", "ignored"]
+Kind = Literal[
+    "real", "positive", "count", "date", "binary", "categorical", "ordinal", "dependent", "ignored"
+]
 Stored = Literal["float", "int", "bool", "text", "date"]
 Value = str | int | float | bool
 
@@ -41,9 +43,10 @@ class Column:
         name: Its name.
         kind: ``real``, ``positive`` and ``count`` are quantities: any real number, one above zero,
             and a whole number from 0 on. ``date`` is a date or a time. ``binary``, ``categorical``
-            and ``ordinal`` are one of several classes, the last in an order. ``ignored`` is no part
-            of x.
-        values: The classes in their order; () for a quantity. Of an ignored column its only value,
+            and ``ordinal`` are one of several classes, the last in an order. ``dependent`` is a
+            function of a column of classes. This and ``ignored`` are no part of x.
+        values: The classes in their order; () for a quantity. Of a dependent column its value for
+            each class of its source, None for a missing one. Of an ignored column its only value,
             where it has one.
         stored: The type of the values in the user's table.
         has_missing: Whether training rows lack a value.
@@ -52,9 +55,12 @@ class Column:
         decimals: The decimals of a quantity; None for any number of them.
         low: The least training value of a quantity, in its own unit.
         high: The largest.
+        atoms: The values of a quantity that are much more frequent than those beside them, each
+            with a probability of its own, in its own unit.
         origin: The number that x counts from. float32 would round values far from zero.
         unit: The unit of a date, as NumPy writes it.
-        reason: Why the column is ignored.
+        source: The name of the column that a dependent one is a function of.
+        reason: Why the column is no part of x.
 
     Raises:
         OptionError: A kind that does not exist, or classes where none, or two or more, are needed.
@@ -66,15 +72,17 @@ class Column:
 
     name: str
     kind: Kind
-    values: tuple[Value, ...] = ()
+    values: tuple[Value | None, ...] = ()
     stored: Stored = "float"
     has_missing: bool = False
     missing_as_value: bool = False
     decimals: int | None = None
     low: float | None = None
     high: float | None = None
+    atoms: tuple[float, ...] = ()
     origin: float = 0.0
     unit: str = "s"
+    source: str = ""
     reason: str = ""
 
     def __post_init__(self) -> None:
@@ -95,7 +103,19 @@ class Column:
                 f"column {self.name!r} is {self.kind} and has the classes {list(self.values)}: a "
                 "quantity has none, so make it categorical, or drop them"
             )
-        if len(set(self.values)) < len(self.values):
+        if self.kind not in QUANTITIES and self.atoms:
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} and has the atoms {list(self.atoms)}: only a "
+                "quantity has some, so drop them"
+            )
+        if len(set(self.atoms)) < len(self.atoms):
+            raise OptionError(f"column {self.name!r} has an atom twice: give each once")
+        if (self.kind == "dependent") != bool(self.source):
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} with the source {self.source!r}: a dependent "
+                "column has one, and no other column"
+            )
+        if self.is_class and len(set(self.values)) < len(self.values):
             raise OptionError(f"column {self.name!r} has a class twice: name each once")
         if self.unit not in DATE_UNITS:
             raise unknown(f"unit of column {self.name!r}", self.unit, DATE_UNITS)
@@ -221,6 +241,48 @@ class Column:
             )
         return float(number)
 
+    def of_classes(self, numbers: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the values of a dependent column, with shape (N,), None or NaN for a missing one.
+
+        Arguments:
+            numbers: The numbers of the classes of its source, NaN for a missing one.
+
+        Example:
+            >>> values = ("CH", "IT", "IT")
+            >>> country = Column("country", "dependent", values, "text", source="city")
+            >>> country.of_classes(np.array([2.0, np.nan, 0.0])).tolist()
+            ['IT', None, 'CH']
+        """
+        codes = np.where(np.isnan(numbers), -1, numbers).astype(int)
+        found = np.array([*self.values, None], object)[codes]
+        missing = missing_in(found)
+        kind = _TYPES.get(self.stored, object)
+        if kind in (int, float) and missing.any():
+            kind = float
+        return found if kind is bool and missing.any() else found.astype(kind)
+
+    def classes_of(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the numbers of the classes of its source that a dependent column tells.
+
+        Arguments:
+            values: The values of the column, with shape (N,).
+
+        Returns:
+            The numbers, with shape (N,), NaN where no class or several have the value.
+
+        Example:
+            >>> values = ("CH", "IT", "IT")
+            >>> country = Column("country", "dependent", values, "text", source="city")
+            >>> country.classes_of(np.array(["CH", "IT", None], object)).tolist()
+            [0.0, nan, nan]
+        """
+        known = [None if value is None else plain(value) for value in self.values]
+        number_of = {v: float(known.index(v)) for v in known if known.count(v) == 1}
+        number_of[None] = np.nan
+        if self.stored == "bool":
+            values = _truths(values)
+        return np.array([number_of.get(plain(v), np.nan) for v in values], np.float64)
+
     def decode(self, numbers: NDArray[np.float64]) -> NDArray[Any]:
         """Return the values of numbers of a sample, with shape (N,), in the type of the table.
 
@@ -273,11 +335,23 @@ class Schema:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise OptionError(f"the schema has two columns {twice!r}: give each its own name")
+        for column in self.dependent:
+            if len(column.values) != self.column(column.source).n_values:
+                raise OptionError(
+                    f"column {column.name!r} has {len(column.values)} values, and its source "
+                    f"{column.source!r} has {self.column(column.source).n_values} classes: give "
+                    "one value for each"
+                )
 
     @property
     def features(self) -> tuple[Column, ...]:
         """The columns of x."""
-        return tuple(column for column in self.columns if column.kind != "ignored")
+        return tuple(column for column in self.columns if column.kind in (*QUANTITIES, *CLASSES))
+
+    @property
+    def dependent(self) -> tuple[Column, ...]:
+        """The columns that are functions of columns of x."""
+        return tuple(column for column in self.columns if column.kind == "dependent")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -311,8 +385,8 @@ class Schema:
     @property
     def input_size(self) -> int:
         """The number of entries that an encoder reads for one row."""
-        n_classes = sum(column.n_values for column in self.features)
-        return len(self.places(QUANTITIES)) + n_classes + len(self.optional)
+        one_hot = sum(column.n_values + len(column.atoms) for column in self.features)
+        return len(self.places(QUANTITIES)) + one_hot + len(self.optional)
 
     def column(self, name: str) -> Column:
         """Return the column of x with a name.
@@ -341,7 +415,13 @@ class Schema:
                 f"{where} lacks the column {lacking[0]!r}, and has {_some(list(table))}: "
                 "give a table with the columns of the training data"
             )
-        return np.stack([c.encode(table[c.name], where) for c in self.features], axis=1)
+        x = np.stack([c.encode(table[c.name], where) for c in self.features], axis=1)
+        for column in self.dependent:
+            place = self.names.index(column.source)
+            lacks = np.isnan(x[:, place])
+            if column.name in table and lacks.any():
+                x[lacks, place] = column.classes_of(table[column.name][lacks])
+        return x
 
     def encode_given(self, given: Mapping[str, object]) -> NDArray[np.float64]:
         """Return a row with the given values, and NaN in the other columns, with shape (D,).
@@ -358,16 +438,31 @@ class Schema:
                 f"given={{}}: name the value of one column or more, of {', '.join(self.names)}"
             )
         row = np.full(len(self.features), np.nan)
+        dependent = {column.name: column for column in self.dependent}
         for name, value in given.items():
-            column = self.column(name)
-            row[self.names.index(name)] = column.encode_given(value)
+            if name in dependent:
+                column = dependent[name]
+                (number,) = column.classes_of(column.as_array(value))
+                if np.isnan(number):
+                    raise DataError(
+                        f"{name}={value!r}: the column is a function of {column.source!r}, and no "
+                        f"class, or several, have this value; give {column.source!r}"
+                    )
+                row[self.names.index(column.source)] = number
+            else:
+                row[self.names.index(name)] = self.column(name).encode_given(value)
         return row
 
     def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        """Return the columns of x, with shape (N, D), by name, with those of a single value."""
+        """Return the columns of x, with shape (N, D), by name.
+
+        Dependent columns, and those with a single value, are among them.
+        """
         found, place = {}, 0
         for column in self.columns:
-            if column.kind != "ignored":
+            if column.kind == "dependent":
+                found[column.name] = column.of_classes(x[:, self.names.index(column.source)])
+            elif column.kind != "ignored":
                 found[column.name] = column.decode(x[:, place])
                 place += 1
             elif column.values:
@@ -411,22 +506,28 @@ class Schema:
                 raise OptionError(f"column {given!r}: needs a name and a kind")
             if not all(isinstance(given[key], _STORED_TYPES[key]) for key in given):
                 raise OptionError(f"column {given!r}: a value has another type than it needs")
-            columns.append(Column(**{**given, "values": tuple(given.get("values", ()))}))
+            several = {name: tuple(given.get(name, ())) for name in _SEVERAL}
+            if not all(isinstance(atom, int | float) for atom in several["atoms"]):
+                raise OptionError(f"column {given!r}: an atom is no number")
+            columns.append(Column(**{**given, **several}))
         return cls(tuple(columns))
 
 
+_SEVERAL = ("values", "atoms")
+"""The fields of a column that are tuples, and lists in a file."""
+
 _DEFAULTS: dict[str, Any] = {
-    f.name: [] if f.name == "values" else f.default for f in fields(Column)
+    f.name: [] if f.name in _SEVERAL else f.default for f in fields(Column)
 }
 
 _NUMBER = (int, float, NoneType)
 
 _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("name", "kind", "stored", "unit", "reason"), str),
+    **dict.fromkeys(("name", "kind", "stored", "unit", "source", "reason"), str),
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
     **dict.fromkeys(("low", "high", "origin"), _NUMBER),
     "decimals": (int, NoneType),
-    "values": (list, tuple),
+    **dict.fromkeys(_SEVERAL, (list, tuple)),
 }
 """The types of the fields of a column in a file."""
 

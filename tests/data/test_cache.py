@@ -1,6 +1,7 @@
 """Images and tables that are encoded once into a file of the cache, and mapped."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -180,7 +181,12 @@ def test_an_encoded_table_is_that_in_memory(tmp_path: Path, kind: str) -> None:
     assert known.spec.schema is not None
     assert data.spec.schema is not None
     assert [c.kind for c in data.spec.schema.columns] == [c.kind for c in known.spec.schema.columns]
-    assert data.spec.schema.features == known.spec.schema.features
+    # How frequent a value is, is known of the first rows alone.
+    one_has, other_has = (
+        [replace(c, atoms=()) for c in schema.features]
+        for schema in (data.spec.schema, known.spec.schema)
+    )
+    assert one_has == other_has
     assert (data.class_names, data.spec.n_classes) == (("u", "v", "w"), 3)
     one, other = data.split("train"), known.split("train")
     assert torch.equal(one.x.nan_to_num(-99), other.x.nan_to_num(-99))

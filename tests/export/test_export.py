@@ -120,6 +120,35 @@ def test_parameters_of_a_table_are_in_its_units(table: rp.Run, tmp_path: Path) -
     )
 
 
+@torch.no_grad()
+def test_atoms_have_the_probability_of_the_model(tmp_path: Path) -> None:
+    """Two atoms of one column, and one of another, beside a smooth column."""
+    hours = np.where(RNG.random(1000) < 0.6, RNG.choice([20, 40], 1000), RNG.integers(1, 99, 1000))
+    gain = np.where(RNG.random(1000) < 0.5, 0, RNG.integers(1, 5000, 1000))
+    rows = pd.DataFrame({"age": RNG.normal(40, 9, 1000).round(), "hours": hours, "gain": gain})
+    rows["sex"] = RNG.choice(["F", "M"], 1000)
+    run = quick_fit(rp.variants.vae, rows, latent_dim=2, epochs=3)
+    assert run.spec.schema is not None
+    assert [column.atoms for column in run.spec.schema.features] == [
+        *((), (20.0, 40.0), (0.0,), ())
+    ]
+    file, about = described(run, tmp_path)
+    quantities = about["distributions"][0]
+    assert quantities["distribution"] == "Heaped"
+    fixed = quantities["constants"]
+    assert (fixed["atom_places"], fixed["atoms"]) == ([1, 2], [[20.0, 40.0], [0.0, 0.0]])
+    z = torch.randn(6, 2)
+    shares = _softmax(called(file, z=z)["quantities_atom_logits"].double().numpy())
+    assert shares[:, 1, 2].max() == 0  # the second column has one atom
+    p = run.latent_model.likelihood(z)
+    assert isinstance(p, MixedRow)
+    draws = p.sample(torch.Size([4000]))
+    for place, (column, k, value) in enumerate(((0, 1, 20.0), (0, 2, 40.0), (1, 1, 0.0))):
+        found = (draws[..., 1 + column] == value).double().mean(0).numpy()
+        # Other values that are equal by chance are a few in a hundred.
+        assert np.allclose(found, shares[:, column, k], atol=0.06), place
+
+
 def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True))

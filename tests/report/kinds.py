@@ -37,6 +37,16 @@ def mixed_rows(n: int = 300) -> pd.DataFrame:
     return rows
 
 
+def heaped_rows(n: int = 1000) -> pd.DataFrame:
+    """Return rows with two columns of frequent values, and a smooth one."""
+    random = rng()
+    weight = random.normal(75, 12, n).round()
+    hours = np.where(random.random(n) < 0.4, random.integers(1, 99, n), 40)
+    rows = pd.DataFrame({"weight": weight, "sex": random.choice(["F", "M"], n), "hours": hours})
+    rows["pay"] = np.where(random.random(n) < 0.5, random.choice([0, 950, 1200], n), 20 * weight)
+    return rows
+
+
 def images(side: int, channels: int = 1, n: int = 60) -> np.ndarray:
     """Return smooth images as bytes."""
     at = np.arange(side) / side

@@ -10,8 +10,10 @@ import tyro
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
 from reparam.data import SOURCES, ImageSet, read_table
+from reparam.data.dependencies import with_dependencies
 from reparam.data.infer import read_schema, schema_of
 from reparam.data.inspect import inspect
+from reparam.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ def print_report(options: InspectOptions) -> None:
         na_values=options.na_values,
         decimal=options.decimal,
     )
-    schema = schema_of(table, None if options.schema is None else read_schema(options.schema))
+    overrides = None if options.schema is None else read_schema(options.schema)
+    schema = schema_of(table, overrides)
+    # The target is no part of x.
+    features = Schema(tuple(c for c in schema.columns if c.name != options.target))
+    found = with_dependencies(features, table, overrides)
+    schema = schema.with_columns({column.name: column for column in found.columns})
     report = inspect(table, schema, options.target)
     print_table(
         ("column", "kind", "values", "missing", "remarks"),

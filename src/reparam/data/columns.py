@@ -68,6 +68,23 @@ SPIKE, SPIKE_RATIO = 0.2, 3.0
 """The least share of a spike in all values, and how many times as frequent as any other value it
 has to be to get a probability of its own."""
 
+FEW_ATOMS, ROWS_PER_ATOM = 32, 100
+"""The largest number of distinct values that are all atoms where they are frequent, and the least
+number of rows for each of them."""
+
+MOST_ATOMS = 128
+"""The largest number of atoms of a column."""
+
+ATOM, ATOM_ROWS = 5e-4, 10
+"""The least share of an atom in all values, and the least number of its rows."""
+
+ATOM_RATIO, ATOM_ERRORS = 2.0, 5.0
+"""How many times as frequent as expected from the values beside it an atom is, and by how many
+standard errors more."""
+
+ATOM_WINDOW = 4
+"""The number of distinct values on each side that tell how frequent a value is expected to be."""
+
 _FLOAT32 = float(np.finfo(np.float32).eps)
 
 
@@ -358,6 +375,59 @@ def spike_of(values: NDArray[Any]) -> tuple[float, float]:
         not len(others) or counts[first] > SPIKE_RATIO * others.max()
     )
     return (float(distinct[first]), float(counts[first] / len(values))) if is_spike else (0.0, 0.0)
+
+
+def atoms_of(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the places in a column of its atoms: one row of each value that is a heap.
+
+    A heap is much more frequent than the values beside it are, for each cell of the column: 40
+    hours beside 39 and 41, or a price that is asked for many times. Of a column of few values each
+    is one. A continuous column has none.
+
+    Arguments:
+        values: The values of the column in the precision of float32, with shape (N,).
+
+    References:
+        Heitjan & Rubin, Journal of the American Statistical Association 1990 (heaping).
+
+    Example:
+        >>> hours = np.random.default_rng(0).binomial(80, 0.5, 1000)
+        >>> hours[:300] = 45
+        >>> hours[atoms_of(hours)]
+        array([45])
+    """
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    n, k = len(values), len(distinct)
+    width = resolution(values)[0]
+    if k < 2 or not width:
+        return first[:0]
+    is_frequent = counts >= max(ATOM_ROWS, ATOM * n)
+    if k > FEW_ATOMS or n < ROWS_PER_ATOM * k:
+        expected = _beside(distinct / width, counts)
+        excess = counts - expected
+        is_frequent &= counts > ATOM_RATIO * expected
+        is_frequent &= excess > ATOM_ERRORS * np.sqrt(expected)
+    found = np.flatnonzero(is_frequent)
+    found = np.sort(found[np.argsort(-counts[found], kind="stable")[:MOST_ATOMS]])
+    return first[found]
+
+
+def _beside(places: NDArray[Any], counts: NDArray[Any]) -> NDArray[Any]:
+    """Return how many rows one cell is expected to have, from the values beside it.
+
+    It is the median over these values of their rows for each cell, so that a heap among them does
+    not count.
+
+    Arguments:
+        places: The distinct values in cells, in ascending order, with shape (K,).
+        counts: Their numbers of rows, with the same shape.
+    """
+    distances = np.diff(places)
+    n_cells = 0.5 * (np.append(distances[0], distances) + np.append(distances, distances[-1]))
+    rates = np.pad(counts / n_cells.clip(1), ATOM_WINDOW, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(rates, 2 * ATOM_WINDOW + 1)
+    beside: NDArray[Any] = np.nanmedian(np.delete(windows, ATOM_WINDOW, axis=1), axis=1)
+    return beside
 
 
 def rounding_error(distinct: NDArray[Any]) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from reparam.data.cache import cached, write_rows
 from reparam.data.checks import UNLABELED
 from reparam.data.columns import FEW_VALUES
 from reparam.data.dataset import Dataset, Split
+from reparam.data.dependencies import with_dependencies
 from reparam.data.infer import (
     MOST_CLASSES,
     Override,
@@ -289,7 +290,8 @@ def _inferred(few: Table, overrides: Mapping[str, Override], missing_as_value: b
         if column.kind == "ignored":
             alone[name] = column
     ignored = {name: {"kind": "ignored"} for name in alone}
-    return schema_of(few, {**overrides, **ignored}, missing_as_value).with_columns(alone)
+    found = schema_of(few, {**overrides, **ignored}, missing_as_value).with_columns(alone)
+    return with_dependencies(found, few, overrides)
 
 
 def _encoded(source: Batched, schema: Schema) -> Iterator[NDArray[np.float64]]:

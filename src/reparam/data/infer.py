@@ -8,15 +8,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.columns import FEW_VALUES, kind_of
+from reparam.data.columns import FEW_VALUES, N_ROWS, atoms_of, kind_of
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
-from reparam.schema import DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
+from reparam.schema import CLASSES, DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
 
 NO_VALUE = "all values are missing"
@@ -135,8 +135,8 @@ def column_of(table: Table, name: str, override: Override) -> Column:
         if declared is not None and kind != "ignored":
             is_binary = len(declared.values) == 2
             kind = "ordinal" if declared.is_ordered else "binary" if is_binary else "categorical"
-    elif kind not in get_args(Kind):
-        raise unknown(f"kind of column {name!r}", str(kind), get_args(Kind))
+    elif kind not in (*QUANTITIES, *CLASSES, "ignored"):
+        raise unknown(f"kind of column {name!r}", str(kind), (*QUANTITIES, *CLASSES, "ignored"))
     elif kind == "ignored":
         return replace(column, reason="by the schema")
     if kind == "ignored":
@@ -311,7 +311,8 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
             unit = [*DATE_UNITS][[*DATE_UNITS].index(unit) - 1]
         numbers = seconds / DATE_UNITS[unit]
         low, high = float(numbers.min()), float(numbers.max())
-        return replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
+        column = replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
+        return _with_atoms(column, numbers)
     low, high = float(there.min()), float(there.max())
     if max(abs(low), abs(high)) > LARGEST_NUMBER:
         raise DataError(
@@ -323,7 +324,21 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
     is_exact = is_whole and max(abs(low), abs(high)) <= EXACT
     origin = 0.0 if is_exact or error <= DIGITS * float(there.std()) else float(np.median(there))
     decimals = 0 if is_whole else decimals
-    return replace(column, decimals=decimals, low=low, high=high, origin=origin)
+    column = replace(column, decimals=decimals, low=low, high=high, origin=origin)
+    return _with_atoms(column, there)
+
+
+def _with_atoms(column: Column, numbers: NDArray[Any]) -> Column:
+    """Return a quantity with its atoms.
+
+    Arguments:
+        column: The column.
+        numbers: Its values in its own unit, with shape (N,).
+    """
+    # Rows all over the table: the first ones may be of one day.
+    seen = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), N_ROWS)).astype(int)]
+    places = atoms_of((seen - column.origin).astype(np.float32).astype(np.float64))
+    return replace(column, atoms=tuple(float(number) for number in seen[places]))
 
 
 def plain_value(value: Any, stored: str) -> Value:

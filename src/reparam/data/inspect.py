@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.infer import plain_value
-from reparam.data.tables import Table
+from reparam.data.tables import Table, codes_of
 from reparam.errors import unknown
-from reparam.schema import Column, Schema, missing_in
+from reparam.schema import CLASSES, QUANTITIES, Column, Schema, missing_in
 
 N_FOR_LEAKS = 5_000
 """The number of rows that columns which reveal the target are looked for in."""
@@ -87,8 +87,10 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
         if column.name in leaks:
             remarks.append(f"reveals {target} (balanced accuracy {leaks[column.name]:.3f})")
         n_missing = int(missing_in(values).sum())
-        if n_missing > len(table) / 2 and column.kind != "ignored":
+        if n_missing > len(table) / 2 and column.kind in (*CLASSES, *QUANTITIES):
             remarks.append("mostly missing")
+        if column.atoms:
+            remarks.append(_atoms(column))
         kind = "target" if column.name == target else column.kind
         found.append(
             ColumnReport(column.name, kind, _values(column, values), n_missing, tuple(remarks))
@@ -101,7 +103,7 @@ def duplicates(table: Table) -> int:
     found = np.zeros(len(table), np.int64)
     for values in table.columns.values():
         # The number of each distinct beginning of a row, extended by one column.
-        codes = _codes(values) + 1
+        codes = codes_of(values) + 1
         _, found = np.unique(found * (codes.max() + 1) + codes, return_inverse=True)
     return len(table) - len(np.unique(found))
 
@@ -117,7 +119,7 @@ def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:
     from sklearn.model_selection import cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
-    y = _codes(table.columns[target])
+    y = codes_of(table.columns[target])
     rows = np.flatnonzero(~missing_in(table.columns[target]))
     if len(rows) > N_FOR_LEAKS:
         rows = np.sort(np.random.default_rng(0).choice(rows, N_FOR_LEAKS, replace=False))
@@ -128,7 +130,7 @@ def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:
     for column in schema.columns:
         if column.name == target or column.kind == "ignored":
             continue
-        x = _codes(table.columns[column.name])[rows, None]
+        x = codes_of(table.columns[column.name])[rows, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=64, random_state=0)
         scores = cross_val_score(tree, x, y[rows], cv=n_folds, scoring="balanced_accuracy")
         if scores.mean() >= LEAK:
@@ -136,12 +138,16 @@ def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:
     return found
 
 
-def _codes(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Return values as numbers in their order, -1 for missing ones, with shape (N,)."""
-    missing = missing_in(values)
-    found = np.full(len(values), -1)
-    found[~missing] = np.unique(values[~missing], return_inverse=True)[1]
-    return found
+def _atoms(column: Column) -> str:
+    """Return the atoms of a quantity in words."""
+    listed = column.atoms[:MOST_LISTED]
+    if column.kind == "date":
+        moments = column.decode(np.array(listed) - column.origin).astype("datetime64[s]")
+        shown = ", ".join(str(moment).replace("T00:00:00", "") for moment in moments)
+    else:
+        shown = ", ".join(f"{number:.6g}" for number in listed)
+    more = len(column.atoms) - len(listed)
+    return "frequent: " + shown + (f" and {more:,} more" if more else "")
 
 
 def _values(column: Column, values: NDArray[np.generic]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from reparam.data.arrays import as_tensor
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
 from reparam.data.dataset import Dataset, Split
+from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import of_frame
 from reparam.data.infer import (
     MOST_LISTED,
@@ -155,9 +156,10 @@ def from_table(
     places = {"train": np.arange(len(table))} if splits is None else splits
     # Kinds and ranges are those of training rows; a class may be in other rows alone.
     trained = table.take(places["train"])
-    found = schema or with_classes(
-        schema_of(trained, overrides, missing_as_value), table, overrides
-    )
+    found = schema
+    if found is None:
+        found = with_classes(schema_of(trained, overrides, missing_as_value), table, overrides)
+        found = with_dependencies(found, table, overrides)
     x = rows_of(table, found)
     spec = DataSpec(
         (x.shape[1],),
@@ -240,7 +242,7 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
         kinds[column.kind] = kinds.get(column.kind, 0) + 1
     said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     notes = [*table.notes, f"columns: {said}"]
-    ignored = [column for column in schema.columns if column.kind == "ignored"]
+    ignored = [column for column in schema.columns if column.kind in ("dependent", "ignored")]
     if ignored:
         listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:MOST_LISTED])
         n_more = len(ignored) - MOST_LISTED

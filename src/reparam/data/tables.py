@@ -20,7 +20,7 @@ from reparam.data.delimited import (
     read_delimited,
 )
 from reparam.errors import DataError
-from reparam.schema import Stored, Value
+from reparam.schema import Stored, Value, missing_in
 from reparam.utils.files import as_path, reason, write_whole
 
 if TYPE_CHECKING:
@@ -249,6 +249,18 @@ def without_zeros(moments: "pa.Array | pa.ChunkedArray") -> "pa.Array | pa.Chunk
         if pc.all(pc.equal(short.cast(moments.type), moments)).as_py():
             return short
     return moments
+
+
+def codes_of(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return values as numbers in their order, -1 for missing ones, with shape (N,).
+
+    >>> codes_of(np.array(["b", None, "a", "b"], object)).tolist()
+    [1, -1, 0, 1]
+    """
+    missing = missing_in(values)
+    found = np.full(len(values), -1)
+    found[~missing] = np.unique(values[~missing], return_inverse=True)[1]
+    return found
 
 
 def _columnar(path: Path) -> "pa.Table":

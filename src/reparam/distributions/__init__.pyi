@@ -19,6 +19,7 @@ from reparam.distributions.gaussians import GaussianMixture as GaussianMixture
 from reparam.distributions.gaussians import OptimalNormal as OptimalNormal
 from reparam.distributions.gaussians import TriangularNormal as TriangularNormal
 from reparam.distributions.given_total import GivenTotal as GivenTotal
+from reparam.distributions.heaped import Heaped as Heaped
 from reparam.distributions.hypersphere import (
     HypersphericalUniform as HypersphericalUniform,
 )

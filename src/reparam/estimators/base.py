@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Self, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_type_hints
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reparam.data import Dataset, Table, from_arrays, from_table
+from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import FrameType, read_frame
 from reparam.data.infer import NO_VALUE, schema_of
 from reparam.data.mixed import numbered, rows_of
@@ -92,6 +93,9 @@ class Estimator(BaseEstimator, ABC):
         feature_names_in_: Their names, where X is a DataFrame with names.
     """
 
+    leaves_out_dependent: ClassVar[bool] = True
+    """Whether a column that is a function of a column of classes is no part of x."""
+
     # The parameters that every subclass has.
     steps: int | None
     budget: str | float | None
@@ -153,7 +157,10 @@ class Estimator(BaseEstimator, ABC):
             self._columns = list(frame.columns)
             if image_shape is not None:
                 raise ValueError(f"image_shape={image_shape}: X is a table of several kinds")
-            return self._of_table(frame, self.schema or schema_of(frame), may_lack)
+            schema = self.schema or schema_of(frame)
+            if self.schema is None and self.leaves_out_dependent:
+                schema = with_dependencies(schema, frame)
+            return self._of_table(frame, schema, may_lack)
         x = self._checked(X, reset=True)
         if image_shape is not None and np.isnan(x).any():
             raise ValueError(f"X contains NaN: with image_shape={image_shape} give whole images")

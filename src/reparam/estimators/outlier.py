@@ -79,6 +79,8 @@ class VAEOutlier(OutlierMixin, Estimator):
         0
     """
 
+    leaves_out_dependent = False  # a row that breaks the rule is an outlier
+
     def __init__(
         self,
         contamination: float | str = "auto",

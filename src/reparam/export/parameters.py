@@ -27,6 +27,7 @@ from reparam.distributions import (
     ContaminatedNormal,
     Delta,
     GivenTotal,
+    Heaped,
     MixedRow,
     OneHotCodes,
     QuantizedCodes,
@@ -120,6 +121,10 @@ _ASINH = (
 )
 _CELLS = "value = origin + width * round((value - origin) / width) where width > 0"
 _SPIKE = "with probability sigmoid(spike_logits): value = spike instead, where spike_width > 0"
+_ATOMS = (
+    "k ~ softmax(atom_logits); value[atom_places] = atoms[k - 1] instead, where k > 0 and "
+    "atom_width > 0"
+)
 _ZERO = "with probability sigmoid(zero_logits): value = 0 instead"
 _TOTAL = "add the logarithm of the total of the row, such as one of totals, to log_mean; "
 
@@ -161,7 +166,7 @@ def unit_of_mean(p: Distribution) -> Tensor:
             for places, part, _ in row.parts:
                 unit[places] = unit_of_mean(part)
             return unit
-        case Spiked(base=base):
+        case Spiked(base=base) | Heaped(base=base):
             return unit_of_mean(base)
         case Standardized(scale=scale):
             return scale
@@ -203,6 +208,17 @@ def _of_entries(p: Distribution) -> Parameters:
                 f"{others.draw}; {_SPIKE}",
                 {**others.tensors, "spike_logits": logits},
                 {**others.constants, "spike": spike, "spike_width": width},
+                others.units,
+            )
+        case Heaped(base=rest, which=which, atoms=atoms, width=width, entries=entries):
+            others = _of_entries(rest)
+            # Where a column has fewer atoms than another one, the others have no probability.
+            known = {"atoms": atoms.nan_to_num(), "atom_width": width, "atom_places": entries}
+            return Parameters(
+                name,
+                f"{others.draw}; {_ATOMS}",
+                {**others.tensors, "atom_logits": which.logits},
+                {**others.constants, **known},
                 others.units,
             )
         case GivenTotal():

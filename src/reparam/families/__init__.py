@@ -29,6 +29,7 @@ from reparam.families.flow import Flow as Flow
 from reparam.families.gaussian import FullCovarianceGaussian as FullCovarianceGaussian
 from reparam.families.gaussian import Gaussian as Gaussian
 from reparam.families.gumbel_softmax import GumbelSoftmax as GumbelSoftmax
+from reparam.families.heaps import Heaps as Heaps
 from reparam.families.likelihoods import default_likelihood as default_likelihood
 from reparam.families.likelihoods import likelihood as likelihood
 from reparam.families.mixed import Mixed as Mixed

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,10 @@ from reparam.families.bernoulli import Bernoulli
 from reparam.families.categorical import Categorical
 from reparam.families.family import LIKELIHOODS, Family, as_likelihood
 from reparam.families.gaussian import Gaussian
+from reparam.families.heaps import Heaps
 from reparam.nn.heads import joint_linear
-from reparam.schema import QUANTITIES, Schema
+from reparam.nn.standardize import Standardize
+from reparam.schema import QUANTITIES, Column, Schema
 from reparam.spec import DataSpec
 
 QUANTITY = "gaussian-mixture"
@@ -53,6 +55,19 @@ def joined(groups: Sequence[SizedPlaces]) -> list[list[SizedPlaces]]:
     return found
 
 
+def _heaps(quantities: Sequence[Column]) -> Heaps | None:
+    """Return which atoms quantities are; None where no quantity has some."""
+    entries = [i for i, column in enumerate(quantities) if column.atoms]
+    # float32 holds the differences from the origin, as it does of x.
+    atoms = [[a - quantities[i].origin for a in quantities[i].atoms] for i in entries]
+    return Heaps(entries, atoms) if entries else None
+
+
+def standardize_of(family: Gaussian) -> Standardize:
+    """Return the location, the scale and the cells of the quantities of a table."""
+    return cast(Standardize, family.standardize)
+
+
 @as_likelihood("mixed")
 class Mixed(Family):
     r"""Columns of several kinds: quantities, classes, and missing values.
@@ -60,9 +75,9 @@ class Mixed(Family):
     .. math:: \log p(x \mid z) = \sum_{j \in \mathrm{obs}} \log p_j(x_j \mid z)
 
     A quantity is a mixture of Gaussians with a share of outliers, with cells where it is rounded, a
-    transform where it has heavy tails, and a spike where many values are one number: see
-    ``Gaussian``. Another column is a categorical variable. What is missing is left out, or is a
-    value of its own: see ``distributions.MixedRow``.
+    transform where it has heavy tails, and a probability for each value that is frequent: see
+    ``Gaussian`` and ``distributions.Heaped``. Another column is a categorical variable. What is
+    missing is left out, or is a value of its own: see ``distributions.MixedRow``.
 
     Arguments:
         schema: The columns.
@@ -97,7 +112,10 @@ class Mixed(Family):
         if schema.valued_missing:
             groups.append((Bernoulli((len(schema.valued_missing),)), schema.valued_missing))
         super().__init__((len(sizes),), 1)
-        self.raw_shape = torch.Size([sum(family.raw_shape.numel() for family, _ in groups)])
+        self.heaps = _heaps([schema.features[i] for i in quantities])
+        n_raw = 0 if self.heaps is None else self.heaps.raw_shape.numel()
+        n_raw += sum(family.raw_shape.numel() for family, _ in groups)
+        self.raw_shape = torch.Size([n_raw])
         self.schema = schema
         self.has_flags = bool(schema.valued_missing)
         self.families = nn.ModuleList(family for family, _ in groups)
@@ -166,38 +184,49 @@ class Mixed(Family):
         """Create a head for each family, and return the family itself."""
         for i in range(len(self.families)):
             self._family(i).attach(out_shape)
+        if self.heaps is not None:
+            self.heaps.attach(out_shape)
         return self
 
     def forward(self, features: Tensor) -> MixedRow:
         r"""Return the distribution of rows that features of shape (\*, F) describe."""
         families = [self._family(i) for i in range(len(self.families))]
         others = [family(features) for family in families if not isinstance(family, Categorical)]
-        raw = joint_linear([f.head for f in families if isinstance(f, Categorical)], features)
+        softmaxes = [f for f in [*families, self.heaps] if isinstance(f, Categorical | Heaps)]
+        raw = joint_linear([family.head for family in softmaxes], features)
         # A density with parameters in half precision is not accurate enough.
         return self._row(others, raw if raw.dtype == torch.float64 else raw.float())
 
     def distribution(self, raw: Tensor) -> MixedRow:
         r"""Return the distribution with the raw parameters of all families, side by side."""
         families = [self._family(i) for i in range(len(self.families))]
-        parts = raw.split([family.raw_shape.numel() for family in families], -1)
+        sizes = [family.raw_shape.numel() for family in families]
+        *parts, last = raw.split([*sizes, raw.shape[-1] - sum(sizes)], -1)
         classes, others = [raw[..., :0]], []
         for family, part in zip(families, parts, strict=True):
             if isinstance(family, Categorical):
                 classes.append(part)
             else:
                 others.append(family.distribution(part.unflatten(-1, family.raw_shape)))
-        return self._row(others, torch.cat(classes, -1))
+        return self._row(others, torch.cat([*classes, last], -1))
 
     def _row(self, others: Sequence[Distribution], raw: Tensor) -> MixedRow:
         r"""Return the distribution of rows.
 
         Arguments:
             others: The distributions of the families that are not of classes.
-            raw: The logits of all classes, with shape (\*, n).
+            raw: The logits of all classes and then those of atoms, with shape (\*, n).
         """
         single = [base_distribution(each) for each in others]
-        parts = [MixedPart(self.get_buffer("places_0"), single[0])] if self.quantities else []
-        logits = raw.split([sum(sizes) for sizes in self.sizes], -1)
+        sizes_of = [sum(sizes) for sizes in self.sizes]
+        *logits, of_atoms = raw.split([*sizes_of, raw.shape[-1] - sum(sizes_of)], -1)
+        parts = []
+        if self.quantities is not None:
+            family, places = self.quantities
+            quantities = single[0]
+            if self.heaps is not None:
+                quantities = self.heaps.over(quantities, of_atoms, standardize_of(family).width)
+            parts.append(MixedPart(places, quantities))
         for i, (sizes, part) in enumerate(zip(self.sizes, logits, strict=True)):
             n, most = len(sizes), max(sizes)
             padded = part.new_full((*part.shape[:-1], n * most), -inf)
@@ -219,7 +248,8 @@ class Mixed(Family):
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).
 
         They are the standardized quantities, 0 where missing; the one-hot classes, zeros where
-        missing; and whether each value is missing, of columns that training rows lack.
+        missing; whether a quantity is each of its atoms; and whether each value is missing, of
+        columns that training rows lack.
 
         Arguments:
             x: The rows, with shape (B, D).
@@ -233,11 +263,14 @@ class Mixed(Family):
         # A missing value is no class: NaN equals none.
         of_entries = x[..., self.get_buffer("entry_places")]
         found.append((of_entries == self.get_buffer("entry_classes")).to(x))
+        if quantities is not None and self.heaps is not None:
+            family, places = quantities
+            found.append(self.heaps.indicators(x[..., places], standardize_of(family).width))
         found.append(missing[..., self.get_buffer("optional")].to(x))
         return torch.cat(found, -1)
 
     def start_classes(self, x: Tensor) -> None:
-        """Start classes and missing values at their frequencies in training rows.
+        """Start classes, atoms and missing values at their frequencies in training rows.
 
         Arguments:
             x: The rows, with shape (N, D).
@@ -245,6 +278,9 @@ class Mixed(Family):
         for family, places in self.groups:
             if isinstance(family, Categorical):
                 family.start_at_values(x[:, places])
+        if self.quantities is not None and self.heaps is not None:
+            family, places = self.quantities
+            self.heaps.start_at_values(x[:, places], standardize_of(family).width)
         if self.has_flags:
             flags = self._family(len(self.families) - 1)
             places = self.get_buffer(f"places_{len(self.families) - 1}")

@@ -16,7 +16,8 @@ from reparam.families.discretized_logistic import DiscretizedLogistic
 from reparam.families.discretized_logistic_mixture import DiscretizedLogisticMixture
 from reparam.families.family import Family
 from reparam.families.gaussian import Gaussian
-from reparam.families.mixed import Mixed
+from reparam.families.heaps import Heaps
+from reparam.families.mixed import Mixed, standardize_of
 from reparam.nn.standardize import Standardize
 from reparam.report.layers import head_step
 from reparam.report.steps import Step, joined, pick, sequence
@@ -33,13 +34,38 @@ def likelihood_steps(family: Family) -> Step | None:
         'sigmoid'
     """
     if isinstance(family, Mixed):
-        parts = [likelihood_steps(one) for one, _ in family.groups]
+        parts = [_columns(one, family.heaps) for one, _ in family.groups]
         known = [part for part in parts if part is not None]
         order = torch.cat([places for _, places in family.groups]).argsort()
         every = len(known) == len(parts)
         return sequence(joined(*known), pick(order.tolist())) if every else None
     first, last = head_step(family.head), _link(family)
     return None if first is None or last is None else sequence(first, last)
+
+
+def _columns(family: Family, heaps: Heaps | None) -> Step | None:
+    """Return some columns of a row as a step from features to their mean or mode.
+
+    Arguments:
+        family: Their family.
+        heaps: Which atoms the quantities of the row are; None where none has some.
+    """
+    found = likelihood_steps(family)
+    if heaps is None or found is None or not isinstance(family, Gaussian):
+        return found
+    which = head_step(heaps.head)
+    if which is None:
+        return None
+    # A column that is not rounded has no atoms.
+    is_rounded = standardize_of(family).width[heaps.entries] > 0
+    numbers = {
+        "n": family.event_shape.numel(),
+        "entries": heaps.entries.tolist(),
+        "sizes": heaps.sizes,
+        "isRounded": is_rounded.tolist(),
+    }
+    values = {"atoms": heaps.atoms[~heaps.atoms.isnan()]}
+    return sequence(joined(found, which), Step("heaped", numbers, values=values))
 
 
 def _link(family: Family) -> Step | None:

@@ -98,6 +98,8 @@ def _data(recipe: Recipe, source: Dataset | Stream, trainer: Trainer, rows: str)
         said += f", {n_rounded} columns rounded (cells), {int(is_constant.sum())} constant"
         n_spikes = int((layer.spike_width > 0).sum())
         said += f", {n_spikes} with a spike (one value of many rows)" if n_spikes else ""
+        n_heaped = 0 if spec.schema is None else sum(bool(c.atoms) for c in spec.schema.features)
+        said += f", {n_heaped} with atoms (values of many rows each)" if n_heaped else ""
     given = f", given {spec.condition}" if spec.condition else ""
     held = source.splits.get("validation")
     return f"{said}{given}; {'none' if held is None else f'{len(held):,} {rows}'} held out"

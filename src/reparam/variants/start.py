@@ -6,6 +6,7 @@ their codes. A model of a table with a column that is nearly a linear function o
 is, starts at factor analysis: training needs thousands of steps to find such columns.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace as with_changes
 from typing import cast
 
@@ -123,7 +124,9 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
     _set_dropout(model, len(examples.x), examples.x.shape[1])
     if family.quantities is not None:
         quantity, places = family.quantities
-        _start_quantities(quantity, examples.x[:, places].double(), examples.x.shape[1])
+        heaped = () if family.heaps is None else family.heaps.entries
+        x = examples.x[:, places].double()
+        _start_quantities(quantity, x, examples.x.shape[1], heaped)
     family.start_classes(examples.x)
     masking = missingness_of(model)
     if masking is not None:
@@ -137,16 +140,20 @@ def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
             module.set_examples(n, n_columns)
 
 
-def _start_quantities(family: Family, x: Tensor, n_columns: int) -> None:
+def _start_quantities(
+    family: Family, x: Tensor, n_columns: int, heaped: Sequence[int] | Tensor = ()
+) -> None:
     """Set location, scale and resolution of the columns of a likelihood.
 
     Arguments:
         family: The family.
         x: The rows, with shape (N, D).
         n_columns: The number of all columns of the table.
+        heaped: The places of columns with atoms, which have no spike beside them.
     """
     found = columns(x, transform=family.transform)
     spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
+    spike_width[torch.as_tensor(heaped, dtype=torch.long)] = 0.0
     given = (found.loc, found.scale, found.width, found.origin, found.linear_width)
     cast(Standardize, family.standardize).set(*given, found.spike, spike_width)
     if isinstance(family, Gaussian):

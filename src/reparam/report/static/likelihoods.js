@@ -77,6 +77,24 @@ Object.assign(steps, {
       return x + share * (spike[i] - x);
     });
   },
+  // The means of n quantities, and the logits of the atoms that some of them have.
+  heaped: ({ n, entries, sizes, isRounded, atoms }) => {
+    const values = numbersOf(atoms);
+    return (input) => {
+      const x = input.slice(0, n);
+      let firstLogit = n, firstAtom = 0;
+      entries.forEach((place, i) => {
+        const share = softmax(input, firstLogit, sizes[i], 1);
+        if (isRounded[i]) {
+          x[place] *= share[0];
+          for (let k = 1; k < sizes[i]; k++) x[place] += share[k] * values[firstAtom + k - 1];
+        }
+        firstLogit += sizes[i];
+        firstAtom += sizes[i] - 1;
+      });
+      return x;
+    };
+  },
   counts: ({ n, total }) => (raw) => {
     const log = raw.slice(0, n).map((v) => {
       const over = Math.max(0, Math.abs(v) - 15);
