@@ -27,6 +27,7 @@ class Options:
         prior: The prior: a masked autoregressive flow; a mixture of Gaussians; vamp, a mixture of
             posteriors of learned inputs; or a diffusion.
         steps: The largest number of optimizer steps; fewer where held-out codes stop to gain.
+        budget: The largest wall-clock time, such as 30s, in place of the number of steps.
         n_components: The number of components of mixture or vamp.
         n_samples: The number of draws of z for each example that is measured.
         out: The folder of the new run; RUN-PRIOR-N beside the run by default.
@@ -36,6 +37,7 @@ class Options:
     examples: ExampleOptions
     prior: FittedKind = "flow"
     steps: int | None = None
+    budget: str | None = None
     n_components: int | None = None
     n_samples: int = 10
     out: Path | None = None
@@ -50,6 +52,7 @@ def main(options: Options) -> None:
     new = run.with_prior(
         options.prior,
         steps=options.steps,
+        budget=options.budget,
         n_components=options.n_components,
         out=options.out or partial(next_free, place.parent, f"{place.name}-{options.prior}"),
         seed=seed,

@@ -86,7 +86,7 @@ class VAESampler(Estimator):
         data = self._fit_data(X, as_table=True)
         options = {"latent_dim": self.latent_dim, "hidden": self.hidden}
         made = variant_of("vae", {**options, "prior": "standard-normal"})
-        self._train(data, made)
+        self._train(data, made, prior=self.prior)
         return self._refit(self.prior, data)
 
     def sample(

@@ -110,7 +110,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             "likelihood": self.likelihood,
         }
         searched: Auto | None = "auto" if self.latent_dim == "auto" else None
-        self._train(data, variant_of(self.variant, options), latent_dim=searched)
+        self._train(data, variant_of(self.variant, options), latent_dim=searched, prior=self.prior)
         return self._refit(self.prior, data)
 
     def transform(self, X: ArrayLike | Frame) -> NDArray[np.float64]:

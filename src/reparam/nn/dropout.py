@@ -4,6 +4,8 @@ A network of a hundred rows over-fits within seconds, and one of ten thousand ha
 columns, the sooner. The share of features that are set to 0 for n rows of d columns is therefore
 
 .. math:: p(n, d) = p \min(1, 32 d / n)^3
+
+and 0 where that is below a thousandth.
 """
 
 from typing import Any
@@ -15,6 +17,9 @@ from reparam.utils.arguments import numbers
 
 FEW = 32
 """The number of training examples for each column up to which the share is the highest."""
+
+LEAST = 1e-3
+"""Smaller shares are 0: their noise costs time in every step and changes nothing."""
 
 
 @numbers(highest=0)
@@ -51,7 +56,8 @@ class Dropout(nn.Module):
             n: The number of training examples.
             n_columns: The number of entries of an example.
         """
-        self.share.fill_(self.highest * min(1.0, FEW * n_columns / n) ** 3)
+        share = self.highest * min(1.0, FEW * n_columns / n) ** 3
+        self.share.fill_(share if share >= LEAST else 0.0)
         self._share = float(self.share)
 
     def forward(self, x: Tensor) -> Tensor:

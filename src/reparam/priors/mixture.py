@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as Fitted
 
 # The number of fits, of which the likeliest is kept.
+MOST_WORSE = 2
+"""The number of larger mixtures in a row that are worse after which none is tried."""
+
 _N_FITS = 30
 
 
@@ -144,7 +147,7 @@ def best_size(
 ) -> tuple[int, float]:
     """Return the number of components that fits held-out codes best, and their mean log density.
 
-    Larger mixtures are not tried after one that is worse than a smaller one.
+    Larger mixtures are not tried after two in a row that are worse than a smaller one.
 
     Arguments:
         pairs: Codes to fit, with shape (N, D), and held-out ones, with shape (M, D); several pairs
@@ -162,12 +165,14 @@ def best_size(
             f"n_components={sizes[0]}: must be at most {n}, the number of codes that the mixture "
             "is fitted to"
         )
-    best, most, began = sizes[0], -np.inf, time.perf_counter()
+    best, most, n_worse, began = sizes[0], -np.inf, 0, time.perf_counter()
     for size in (size for size in sizes if size <= n):
         if size > sizes[0] and time.perf_counter() - began > seconds:
             break
         score = np.mean([fitted_by_em(codes, size, seed).score(held) for codes, held in pairs])
-        if score < most:
+        n_worse = n_worse + 1 if score < most else 0
+        if n_worse == MOST_WORSE:
             break
-        best, most = size, float(score)
+        if not n_worse:
+            best, most = size, float(score)
     return best, most

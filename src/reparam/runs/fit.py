@@ -37,6 +37,7 @@ from reparam.runs.config import (
     flat,
     recorded,
 )
+from reparam.runs.divergence import begins_again, diverging
 from reparam.runs.folder import RunFolder
 from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, with_held_out
 from reparam.runs.load import load
@@ -87,6 +88,7 @@ from reparam.variants.start import started
 @known_options
 @default_modes()
 @numbers()
+@begins_again
 def fit(
     model: Recipe | nn.Module | Callable[[DataSpec], Recipe],
     data: object,
@@ -397,7 +399,8 @@ def fit(
     run = Run(recipe.model, source.spec, config, source, folder, is_main=runtime.rank == 0)
     keeping = trainer.checkpointing
     keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
-    with ExitStack() as stack:
+    is_found = "lr" in reasons and runtime.world_size == 1
+    with diverging(options.lr if is_found else None, folder), ExitStack() as stack:
         stack.enter_context(allocating(batch_size=batch_size, **sizes))
         # Training draws from torch's global state, which is put back: activation checkpointing,
         # compiled functions, graphs and a user's torch.manual_seed use no other. Other threads use

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from torch import Tensor
@@ -129,6 +130,14 @@ class RunFolder:
         self.require_free()
         self.remove_unfinished()
         self.write_config(config)
+
+    def clear(self) -> None:
+        """Remove what training wrote, of a run that begins again; the folder is empty then."""
+        for file in (self.config_file, self.metrics_file):
+            file.unlink(missing_ok=True)
+        for folder in (self.events, self.checkpoints, self.pictures):
+            rmtree(folder, ignore_errors=True)
+        self.remove_unfinished()
 
     def write_config(self, config: Mapping[str, object]) -> None:
         """Write the configuration of a run, in place of the one that is there."""

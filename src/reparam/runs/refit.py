@@ -7,6 +7,7 @@ A prior that is as close as possible to the aggregate posterior q(z) therefore h
 all priors of this encoder and decoder.
 """
 
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Prior, Standardized, StandardNormal
 from reparam.priors.mixture import best_size, fitted_by_em
 from reparam.spec import DataSpec
+from reparam.training.length import Length, seconds_of
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import make_runtime
 from reparam.training.trainer import Trainer
@@ -58,6 +60,8 @@ FIRST_CODES = 20_000
 """The codes that location and scale come from, and that expectation maximization fits."""
 COUPLING = 64
 """From this number of dimensions on a flow has coupling layers, whose draws take two passes."""
+EM_SHARE = 0.3
+"""The share of a budget in which the number of components is chosen."""
 _CODES_PER_ROW = 8
 _ROWS = 500
 
@@ -174,6 +178,7 @@ def refit(
     kind: FittedKind,
     *,
     steps: int | None = None,
+    budget: str | float | None = None,
     n_components: int | None = None,
     seed: int = 0,
 ) -> tuple[LatentModel, FittedPrior]:
@@ -185,15 +190,19 @@ def refit(
         source: The data, whose training split is encoded.
         kind: ``flow``, ``mixture``, ``vamp`` or ``diffusion``.
         steps: The largest number of optimizer steps; None for a default.
+        budget: The largest wall-clock time, as ``fit`` takes it, in place of ``steps``.
         n_components: The number of components of ``mixture`` and ``vamp``; None to choose it.
         seed: The seed of all draws.
 
     Raises:
-        OptionError: An unknown prior, or an option that it does not have.
+        OptionError: An unknown prior, an option that it does not have, or both steps and a budget.
         SupportError: Codes that no density of real vectors describes.
     """
     if kind not in get_args(FittedKind):
         raise unknown("prior", str(kind), get_args(FittedKind))
+    if budget is not None and steps is not None:
+        raise OptionError(f"steps={steps} and budget={budget!r}: give one of them")
+    began, seconds = time.perf_counter(), None if budget is None else seconds_of(budget)
     steps = STEPS[kind] if steps is None else as_int("steps", steps)
     n_checks = max(1, min(CHECKS, steps // FEWEST_STEPS))
     found = as_latent(deepcopy(model)).eval()
@@ -216,7 +225,7 @@ def refit(
             scaled, held_codes = (
                 moments.standardized(part.x).double().cpu().numpy() for part in (first, validation)
             )
-            n, _ = best_size([(scaled, held_codes)], sizes, seed)
+            n, _ = best_size([(scaled, held_codes)], sizes, seed, EM_SHARE * (seconds or inf))
             em = fitted_by_em(scaled, n, seed)
         options = _options(kind, spec, first.x.shape[-1], n)
         described = FittedPrior(kind, first.x.shape[-1], options, seed)
@@ -229,7 +238,9 @@ def refit(
                 cast(Mixture, prior.prior).start_at(em)
         else:
             start_prior(found, next(iter(training_batches(rest, n, device=device).epoch(0))))
-        taken = _train(prior, kind, codes, validation, n_checks, seed) if steps else 0
+        if seconds is not None:
+            seconds = max(0.0, seconds - (time.perf_counter() - began))
+        taken = _train(prior, kind, codes, validation, steps, seed, seconds) if steps else 0
     for parameter in trained:
         parameter.requires_grad_(True)
     return found.eval(), with_changes(described, steps=taken)
@@ -283,15 +294,30 @@ def _options(
 
 
 def _train(
-    prior: Prior, kind: FittedKind, codes: Codes, held: Batch, n_checks: int, seed: int
+    prior: Prior,
+    kind: FittedKind,
+    codes: Codes,
+    held: Batch,
+    steps: int,
+    seed: int,
+    seconds: float | None,
 ) -> int:
     """Train a prior on codes, keep its best weights by held-out codes, and return their step.
 
     The weights that it started with are kept where no others are better.
+
+    Arguments:
+        prior: The prior, which changes.
+        kind: Its kind.
+        codes: The codes.
+        held: Codes that are held out.
+        steps: The largest number of steps.
+        seed: The seed of the order of the codes.
+        seconds: The time that ends the training and moves its schedules; None where steps do.
     """
     precision = "float64" if weights_type(prior) == torch.float64 else "float32"
     options = TrainingOptions(
-        epochs=n_checks,
+        steps=steps,
         batch_size=codes.batch_size,
         lr=LR[kind],
         lr_warmup=0.05,
@@ -301,15 +327,17 @@ def _train(
         seed=seed,
         checkpoint_every=inf,
     )
+    length = Length(steps, "a prior", every=len(codes), seconds=seconds)
     objective = FlowMatching() if kind == "diffusion" else PriorLikelihood()
     runtime = make_runtime(str(codes.device), precision)
-    trainer = Trainer(Recipe(prior, objective), codes, options, runtime, validation=held)
+    trainer = Trainer(
+        Recipe(prior, objective), codes, options, runtime, validation=held, length=length
+    )
     trainer.checkpointing.how_to_resume = "nothing was saved"
     before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
     at_start = float(trainer.validation.row()["reconstruction"])
     trainer.fit()
-    progress = trainer.progress
-    if at_start >= progress.best:
+    if at_start >= trainer.progress.best:
         prior.load_state_dict(before)
         return 0
-    return (progress.epoch - progress.epochs_since_best) * len(codes)
+    return trainer.progress.best_step

@@ -815,6 +815,7 @@ class Run:
         *,
         data: object = None,
         steps: int | None = None,
+        budget: str | float | None = None,
         n_components: int | None = None,
         out: str | Path | Callable[[], Path] | None = None,
         seed: int = 0,
@@ -837,6 +838,7 @@ class Run:
             data: The data that the run was trained on, where they are not loaded by name.
             steps: The largest number of optimizer steps; None for a default. Fewer are taken where
                 the density of held-out codes stops rising.
+            budget: The largest wall-clock time, as ``fit`` takes it, in place of ``steps``.
             n_components: The number of components of ``mixture`` or ``vamp``; None for the best by
                 held-out codes, and for 500.
             out: The folder of the new run, or a function that makes it, which is called after the
@@ -871,6 +873,7 @@ class Run:
             self.dataset() if source is None else source,
             kind,
             steps=steps,
+            budget=budget,
             n_components=n_components,
             seed=seed,
         )

@@ -1,0 +1,107 @@
+"""A run whose learning rate was found, and whose training diverges, begins again at half of it.
+
+A range test of a hundred steps cannot see what happens after thousands.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, ParamSpec, TypeVar, cast
+
+from torch import nn
+
+from reparam.errors import NonFiniteError
+from reparam.objectives.recipe import Recipe
+from reparam.runs.folder import RunFolder
+from reparam.training.length import seconds_of
+from reparam.utils.terminal import note
+
+MOST_AGAIN = 3
+"""How often a run begins again."""
+
+LEAST_LEFT = 0.1
+"""The least share of a budget in which a run begins again."""
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+class Diverged(Exception):
+    """A run whose loss is not finite at a learning rate that was found.
+
+    Arguments:
+        lr: The learning rate.
+        folder: The folder that was begun; None for a run in memory.
+    """
+
+    def __init__(self, lr: float, folder: RunFolder | None) -> None:
+        super().__init__(f"the loss is not finite at the learning rate {lr:g}")
+        self.lr, self.folder = lr, folder
+
+
+@contextmanager
+def diverging(lr: float | None, folder: RunFolder | None) -> Iterator[None]:
+    """Raise ``Diverged`` in place of an error of a loss that is not finite.
+
+    Arguments:
+        lr: The learning rate that was found; None for one that is given, whose error stays.
+        folder: The folder of the run; None for a run in memory.
+    """
+    try:
+        yield
+    except NonFiniteError as error:
+        if lr is None:
+            raise
+        raise Diverged(lr, folder) from error
+
+
+def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Return ``fit`` as a function that begins again where it raises ``Diverged``.
+
+    The model gets back the weights that it was given with, and what was written is removed. A
+    budget counts from the first beginning on.
+
+    Arguments:
+        fit: The function, whose first argument is ``model``.
+    """
+
+    @functools.wraps(fit)
+    def again(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        options: dict[str, Any] = dict(kwargs)
+        began, budget = time.perf_counter(), options.get("budget")
+        model = args[0] if args else options.get("model")
+        module = model.model if isinstance(model, Recipe) else model
+        first = None
+        if isinstance(module, nn.Module) and options.get("lr") is None:
+            first = deepcopy(module.state_dict())
+        try:
+            return fit(*args, **kwargs)
+        except Diverged as diverged:
+            lr, folder, error = diverged.lr, diverged.folder, diverged.__cause__
+        for _ in range(MOST_AGAIN):
+            share = 0.0
+            if budget is not None:
+                share = (time.perf_counter() - began) / seconds_of(budget)
+                options["budget"] = (1 - share) * seconds_of(budget)
+            if share > 1 - LEAST_LEFT:
+                break
+            half = float(f"{lr / 2:.2g}")
+            note(
+                f"the loss is not finite at the learning rate {lr:g}, which was found: training "
+                f"begins again at {half:g}"
+            )
+            lr = options["lr"] = half
+            if first is not None:
+                cast(nn.Module, module).load_state_dict(first)
+            if folder is not None:
+                folder.clear()
+                options["out"] = folder.path
+            try:
+                return cast(Callable[..., Found], fit)(*args, **options)
+            except NonFiniteError as other:
+                error = other
+        raise cast(NonFiniteError, error)
+
+    return again

@@ -1,0 +1,77 @@
+"""A run whose learning rate was found begins again at half of it where training diverges."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import reparam as rp
+from reparam.errors import NonFiniteError
+from reparam.training import Event
+
+X = torch.randn(600, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def rate(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The learning rate that the range test finds."""
+    monkeypatch.setattr("reparam.runs.fit.found_lr", lambda *given: 0.04)
+    monkeypatch.setattr("reparam.runs.fit.steps_of_test", lambda *given: 1)
+    return 0.04
+
+
+def breaking(model: torch.nn.Module, highest: float) -> Callable[[Event], None]:
+    """Return a callback that breaks a model as a rate above this one does, in the middle."""
+
+    def watch(event: Event) -> None:
+        if event.step >= 40 and event.row and event.row.get("lr", 0.0) > highest:
+            with torch.no_grad():
+                next(model.parameters()).fill_(torch.nan)
+
+    return watch
+
+
+def fitted(recipe: Any, highest: float, **options: Any) -> rp.Run:
+    given = {"steps": 300, "batch_size": 64, "log_every": 20, "early_stopping": 0, **options}
+    return rp.fit(recipe, X, callbacks=[breaking(recipe.model, highest)], **given)
+
+
+def weights(run: rp.Run) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+def small() -> Any:
+    return rp.variants.vae(rp.data.from_arrays(X).spec, latent_dim=2, hidden=[4])
+
+
+def test_the_run_is_that_of_the_smaller_rate(
+    rate: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, other = small(), small()
+    other.model.load_state_dict(recipe.model.state_dict())
+    run = fitted(recipe, rate / 3, out=tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "not finite at the learning rate 0.04, which was found" in said
+    assert "begins again at 0.02" in said
+    assert "begins again at 0.01" in said
+    assert run.config["lr"] == 0.01
+    known = fitted(other, rate, lr=0.01)
+    one, two = weights(run), weights(known)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    steps = [row["step"] for row in rp.load(tmp_path / "run").rows if row["split"] == "train"]
+    assert steps == sorted({*steps})  # nothing is left of what was begun before
+
+
+@pytest.mark.usefixtures("rate")
+def test_a_run_that_diverges_at_any_rate_says_so() -> None:
+    with pytest.raises(NonFiniteError, match="not finite"):
+        fitted(small(), 0.0)
+
+
+def test_a_rate_that_is_given_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NonFiniteError):
+        fitted(small(), 0.001, lr=0.02)
+    assert "begins again" not in capsys.readouterr().err
