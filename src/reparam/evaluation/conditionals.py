@@ -6,18 +6,20 @@ r"""What a model says of some entries of x given others, by self-normalized impo
           \quad z_k \sim r
 
 The proposal r is a mixture of the posterior and, with a small weight, of the prior, so that no
-weight is without a bound.
+weight is without a bound. Where there are many draws, a third part is a Gaussian with the moments
+of earlier weighted draws, which are not used again.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log, nan
+from math import inf, log, nan
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent
+from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from reparam.distributions import MixedRow, mean_or_mode
+from reparam.divergence import is_real
 from reparam.errors import OptionError, SupportError
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
@@ -26,6 +28,21 @@ from reparam.utils.arguments import numbers
 
 FROM_PRIOR = 0.1
 """The share of draws from the prior among those from the posterior."""
+
+ADAPTED_FROM = 500
+"""The number of draws from which on a Gaussian is adapted; fewer say too little of its moments."""
+
+ROUNDS, ROUND_SHARE = 4, 0.25
+"""How often the Gaussian is adapted, and the number of draws for it, as a share of all draws."""
+
+ADAPTED, WIDER = 0.8, 1.3
+"""The share of the Gaussian in draws that are not of the prior, and the factor of its variance."""
+
+FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 16, 0.1
+"""The least effective number of draws that moments are taken of, and its share of these draws."""
+
+N_HALVINGS = 12
+"""The number of halvings of the interval of the power of weights."""
 
 N_ENTRIES, LEAST_ENTRIES = 20_000_000, 256
 """The largest number of numbers that are computed at once, and the least number for one draw: the
@@ -94,19 +111,17 @@ def weighted_draws(
     if not 0 <= from_prior < 1:
         raise OptionError(f"from_prior={from_prior}: must be at least 0 and below 1")
     q, p = model.posterior(x, c), model.prior_distribution(c)
-    n_prior = round(from_prior * n_samples)
-    shape = torch.Size([n_samples - n_prior])
-    z = q.sample(shape)
-    if n_prior:
-        rows = torch.Size([n_prior]) if p.batch_shape else torch.Size([n_prior, len(x)])
-        z = torch.cat([z, p.sample(rows).to(z)])
-    log_p, log_q = p.log_prob(z), q.log_prob(z)
-    if n_prior:
-        share = n_prior / n_samples
-        log_q = torch.logaddexp(log_q + log(1 - share), log_p + log(share))
+    event = model.as_event(x)
+    proposal = _Proposal(q, p, from_prior)
+    if n_samples >= ADAPTED_FROM and is_real(q):
+        n_first = round(ROUND_SHARE * n_samples)
+        for _ in range(ROUNDS):
+            z = proposal.sample(n_first, len(x))
+            log_weight = _likelihood(model, z, c).log_prob(event) + proposal.log_ratio(z)
+            proposal = _Proposal(q, p, from_prior, _adapted(z, log_weight))
+    z, whole = proposal.sample(n_samples, len(x)), None
     likelihood = _likelihood(model, z, c)
-    event, whole = model.as_event(x), None
-    log_weight = likelihood.log_prob(event) + log_p - log_q
+    log_weight = likelihood.log_prob(event) + proposal.log_ratio(z)
     if given_mask:
         whole, log_mask = completed(model, likelihood, event)
         log_weight = log_weight + log_mask
@@ -117,6 +132,75 @@ def weighted_draws(
     evidence = log_weight.logsumexp(0)
     log_evidence = (evidence - log(n_samples)).masked_fill(~is_possible, -torch.inf)
     return Weighted(z, log_weight - evidence, log_evidence, likelihood, whole)
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """The distribution that draws of z come from: each part gives a fixed number of them.
+
+    Arguments:
+        q: The posterior, with batch shape (B,).
+        p: The prior, with batch shape (B,) or ().
+        from_prior: The share of draws from the prior.
+        adapted: The Gaussian that is adapted to draws before; None without one.
+    """
+
+    q: Distribution
+    p: Distribution
+    from_prior: float
+    adapted: Distribution | None = None
+
+    def _parts(self, n: int) -> list[tuple[int, Distribution]]:
+        """Return the number of draws of each part, of n draws; parts without draws are left out."""
+        n_prior = round(self.from_prior * n)
+        n_adapted = 0 if self.adapted is None else round(ADAPTED * (n - n_prior))
+        parts = [(n - n_prior - n_adapted, self.q), (n_prior, self.p)]
+        parts += [] if self.adapted is None else [(n_adapted, self.adapted)]
+        return [(k, part) for k, part in parts if k]
+
+    def sample(self, n: int, n_examples: int) -> Tensor:
+        """Return n draws for each of B examples, with shape (n, B, L)."""
+        z = [
+            part.sample(torch.Size([k] if part.batch_shape else [k, n_examples]))
+            for k, part in self._parts(n)
+        ]
+        return torch.cat([each.to(z[0]) for each in z])
+
+    def log_ratio(self, z: Tensor) -> Tensor:
+        """Return log p(z) - log r(z) in nats, with shape (n, B)."""
+        log_r = [part.log_prob(z) + log(k / len(z)) for k, part in self._parts(len(z))]
+        return self.p.log_prob(z) - torch.stack([r.expand(z.shape[:2]) for r in log_r]).logsumexp(0)
+
+
+def _adapted(z: Tensor, log_weight: Tensor) -> Distribution:
+    r"""Return the diagonal Gaussians with the moments of weighted draws, a little wider.
+
+    Where few draws have all of the weight, the weights are raised to a power below 1 that leaves a
+    least effective number of draws.
+
+    Arguments:
+        z: The draws, with shape (K, B, L).
+        log_weight: The logarithms of their weights, with shape (K, B).
+
+    References:
+        Cappé, Guillin, Marin & Robert, Population Monte Carlo, Journal of Computational and
+        Graphical Statistics 2004; Ionides, Truncated importance sampling, ibid. 2008.
+    """
+    least = max(FEWEST_EFFECTIVE, EFFECTIVE_SHARE * len(z))
+    log_weight = log_weight.nan_to_num(nan=-inf, posinf=inf).clamp(min=-1e30)
+    low, high = torch.zeros_like(log_weight[0]), torch.ones_like(log_weight[0])
+    for power in (high, *[None] * N_HALVINGS):
+        tried = 0.5 * (low + high) if power is None else power
+        weight = (tried * log_weight).softmax(0)
+        is_enough = weight.square().sum(0).reciprocal() >= least
+        low = torch.where(is_enough, tried, low)
+        high = torch.where(is_enough, high, tried)
+    weight = (low * log_weight).softmax(0).unsqueeze(-1)
+    loc = (weight * z).sum(0)
+    variance = (weight * (z - loc).square()).sum(0)
+    # A posterior of no width at all would have no density.
+    scale = (WIDER * variance).sqrt().clamp(min=1e-4)
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
 def log_prob_of_entries(p: Distribution, x: Tensor) -> Tensor:
