@@ -61,9 +61,11 @@ def with_dependencies(
         n_known = len(changes)
         # The last ones first: of two columns that are functions of each other the first one stays.
         for name in reversed(schema.names):
+            if name in given or name in changes:
+                continue
             others = [k for k in sources if k != name and k not in changes]
             known = [k for k in others if depends(codes[name], sources[k])]
-            if name in given or name in changes or not known:
+            if not known:
                 continue
             # The one with the most classes: the others may be functions of it.
             source = max(known, key=lambda k: sources[k].max())

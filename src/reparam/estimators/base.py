@@ -90,10 +90,10 @@ Frame = Any
 """A DataFrame of pandas, polars or Arrow."""
 
 
-def of_prior(prior: FittedKind | None) -> float:
+def share_of_prior(prior: FittedKind | None) -> float:
     """Return the share of a budget in which a prior is fitted to the codes.
 
-    >>> of_prior(None), of_prior("mixture"), of_prior("flow")
+    >>> share_of_prior(None), share_of_prior("mixture"), share_of_prior("flow")
     (0.0, 0.05, 0.2)
     """
     return 0.0 if prior is None else SHARES.get(prior, PRIOR_SHARE)
@@ -267,7 +267,7 @@ class Estimator(BaseEstimator, ABC):
             recipe_of,
             data,
             steps=steps,
-            budget=self._share_of_budget(1 - of_prior(prior)),
+            budget=self._share_of_budget(1 - share_of_prior(prior)),
             batch_size=self.batch_size,
             lr=self.lr,
             early_stopping=early,
@@ -290,7 +290,7 @@ class Estimator(BaseEstimator, ABC):
         """Fit a prior to the codes of the training data; None leaves that of the variant."""
         if prior is None:
             return self
-        budget = self._share_of_budget(of_prior(prior))
+        budget = self._share_of_budget(share_of_prior(prior))
         return self._keep(
             self.run_.with_prior(
                 prior,
