@@ -10,8 +10,10 @@ from torch.distributions import Distribution
 
 from reparam.distributions import Heaped
 from reparam.distributions.heaped import atom_of
+from reparam.errors import OptionError
 from reparam.families.family import Family
 from reparam.nn.heads import set_bias
+from reparam.schema import Column
 
 NEVER = -1e4
 """The logit of an atom that a quantity lacks: finite, so that a graph with it can be compared."""
@@ -26,11 +28,14 @@ class Heaps(Family):
     It is a part of the likelihood ``mixed``: see ``distributions.Heaped``.
 
     Arguments:
-        entries: The places of these quantities among all.
-        atoms: The atoms of each of them.
+        quantities: The columns of the quantities, of which one or more has atoms.
+
+    Raises:
+        OptionError: No column with atoms.
 
     Example:
-        >>> family = Heaps([0], [[40.0, 50.0]]).attach((8,))
+        >>> hours = Column("hours", "count", atoms=(40.0, 50.0))
+        >>> family = Heaps([Column("pay", "real"), hours]).attach((8,))
         >>> family(torch.zeros(5, 8)).logits.shape
         torch.Size([5, 1, 3])
     """
@@ -41,7 +46,12 @@ class Heaps(Family):
     columns: Tensor
     numbers: Tensor
 
-    def __init__(self, entries: Sequence[int], atoms: Sequence[Sequence[float]]) -> None:
+    def __init__(self, quantities: Sequence[Column]) -> None:
+        entries = [i for i, column in enumerate(quantities) if column.atoms]
+        if not entries:
+            raise OptionError("quantities: no column has atoms; give one that has some")
+        # float32 holds the differences from the origin, as it does of x.
+        atoms = [[a - quantities[i].origin for a in quantities[i].atoms] for i in entries]
         super().__init__((len(atoms),), 1)
         self.sizes = [1 + len(each) for each in atoms]
         self.raw_shape = torch.Size([sum(self.sizes)])

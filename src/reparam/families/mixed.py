@@ -19,7 +19,7 @@ from reparam.families.gaussian import Gaussian
 from reparam.families.heaps import Heaps
 from reparam.nn.heads import joint_linear
 from reparam.nn.standardize import Standardize
-from reparam.schema import QUANTITIES, Column, Schema
+from reparam.schema import QUANTITIES, Schema
 from reparam.spec import DataSpec
 
 QUANTITY = "gaussian-mixture"
@@ -53,14 +53,6 @@ def joined(groups: Sequence[SizedPlaces]) -> list[list[SizedPlaces]]:
         else:
             found.append([(size, places)])
     return found
-
-
-def _heaps(quantities: Sequence[Column]) -> Heaps | None:
-    """Return which atoms quantities are; None where no quantity has some."""
-    entries = [i for i, column in enumerate(quantities) if column.atoms]
-    # float32 holds the differences from the origin, as it does of x.
-    atoms = [[a - quantities[i].origin for a in quantities[i].atoms] for i in entries]
-    return Heaps(entries, atoms) if entries else None
 
 
 def standardize_of(family: Gaussian) -> Standardize:
@@ -112,7 +104,8 @@ class Mixed(Family):
         if schema.valued_missing:
             groups.append((Bernoulli((len(schema.valued_missing),)), schema.valued_missing))
         super().__init__((len(sizes),), 1)
-        self.heaps = _heaps([schema.features[i] for i in quantities])
+        columns = [schema.features[i] for i in quantities]
+        self.heaps = Heaps(columns) if any(column.atoms for column in columns) else None
         n_raw = 0 if self.heaps is None else self.heaps.raw_shape.numel()
         n_raw += sum(family.raw_shape.numel() for family, _ in groups)
         self.raw_shape = torch.Size([n_raw])
