@@ -8,6 +8,7 @@ the value f(x_i).
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,17 @@ def with_dependencies(
     """
     if len(schema.features) > MOST_COLUMNS:
         return schema
-    codes = {c.name: codes_of(table.columns[c.name]) for c in schema.features}
+    head = table.take(np.arange(min(N_FIRST, len(table))))
+    first = {name: codes_of(head.columns[name]) for name in schema.names}
+
+    @cache
+    def codes(name: str) -> NDArray[np.int64]:
+        """Return the numbers of the values of a column; few columns need those of all rows."""
+        return codes_of(table.columns[name])
+
     given = {name for name, override in (overrides or {}).items() if "kind" in override}
     given |= {c.name for c in schema.features if c.missing_as_value or c.stored == "date"}
-    sources = {c.name: codes[c.name] for c in schema.features if c.is_class}
+    sources = [c.name for c in schema.features if c.is_class]
     changes: dict[str, Column] = {}
     n_known = -1
     while len(changes) > n_known:
@@ -64,15 +72,16 @@ def with_dependencies(
             if name in given or name in changes:
                 continue
             others = [k for k in sources if k != name and k not in changes]
-            known = [k for k in others if depends(codes[name], sources[k])]
+            likely = [k for k in others if is_function(first[name], first[k])]
+            known = [k for k in likely if depends(codes(name), codes(k))]
             if not known:
                 continue
             # The one with the most classes: the others may be functions of it.
-            source = max(known, key=lambda k: sources[k].max())
+            source = max(known, key=lambda k: codes(k).max())
             changes[name] = _dependent(schema.column(name), schema.column(source), table)
             # Where the source is missing, the column may tell its class.
-            lacks = sources[source] < 0
-            sources[source][lacks] = _told(codes[name], sources[source])[lacks]
+            lacks = codes(source) < 0
+            codes(source)[lacks] = _told(codes(name), codes(source))[lacks]
     changes = {k: column for k, column in changes.items() if column.source not in changes}
     return schema.with_columns(changes)
 
@@ -89,15 +98,12 @@ def depends(codes: NDArray[np.int64], source: NDArray[np.int64]) -> bool:
         >>> depends(source // 2, source), depends(source, source // 2)
         (True, False)
     """
-    if codes.max() > source.max():
+    if not is_function(codes, source):
         return False
     there = (codes >= 0) & (source >= 0)
-    for rows in (slice(0, N_FIRST), slice(None)):
-        seen, at = codes[rows][there[rows]], source[rows][there[rows]]
-        value = np.full(source.max() + 1, -1)
-        value[at] = seen
-        if (value[at] != seen).any():
-            return False
+    seen, at = codes[there], source[there]
+    value = np.full(source.max() + 1, -1)
+    value[at] = seen
     # Where the source is missing, its class must be known from the value.
     lost = np.unique(codes[(codes >= 0) & (source < 0)])
     if not len(seen) or any((value == code).sum() != 1 for code in lost):
@@ -105,6 +111,23 @@ def depends(codes: NDArray[np.int64], source: NDArray[np.int64]) -> bool:
     share = np.bincount(seen) / len(seen)
     n_again = len(seen) - len(np.unique(at))
     return bool(-n_again * np.log((share**2).sum()) > NATS)
+
+
+def is_function(codes: NDArray[np.int64], source: NDArray[np.int64]) -> bool:
+    """Return whether all rows with a value of a column have one value of another.
+
+    Arguments:
+        codes: The numbers of the distinct values of the column, -1 for a missing one.
+        source: The same of the column that it may be a function of.
+
+    Example:
+        >>> is_function(np.array([0, 0, 1]), np.array([0, 1, 2]))
+        True
+    """
+    there = (codes >= 0) & (source >= 0)
+    value = np.full(source.max() + 1, -1)
+    value[source[there]] = codes[there]
+    return bool((value[source[there]] == codes[there]).all())
 
 
 def _told(codes: NDArray[np.int64], source: NDArray[np.int64]) -> NDArray[np.int64]:

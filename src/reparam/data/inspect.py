@@ -142,12 +142,17 @@ def _atoms(column: Column) -> str:
     """Return the atoms of a quantity in words."""
     listed = column.atoms[:MOST_LISTED]
     if column.kind == "date":
-        moments = column.decode(np.array(listed) - column.origin).astype("datetime64[s]")
-        shown = ", ".join(str(moment).replace("T00:00:00", "") for moment in moments)
+        moments = column.decode(np.array(listed) - column.origin)
+        shown = ", ".join(map(_as_text, moments))
     else:
         shown = ", ".join(f"{number:.6g}" for number in listed)
     more = len(column.atoms) - len(listed)
     return "frequent: " + shown + (f" and {more:,} more" if more else "")
+
+
+def _as_text(moment: np.datetime64) -> str:
+    """Return a date, with its time where that is not midnight."""
+    return str(moment.astype("datetime64[s]")).replace("T00:00:00", "")
 
 
 def _values(column: Column, values: NDArray[np.generic]) -> str:
@@ -156,8 +161,7 @@ def _values(column: Column, values: NDArray[np.generic]) -> str:
     if not len(there):
         return ""
     if there.dtype.kind == "M":
-        first, last = (str(moment.astype("datetime64[s]")) for moment in (there.min(), there.max()))
-        return f"{first} to {last}".replace("T00:00:00", "")
+        return f"{_as_text(there.min())} to {_as_text(there.max())}"
     if column.is_class or there.dtype.kind == "O":
         distinct, counts = np.unique(there, return_counts=True)
         order = counts.argsort()[::-1][:MOST_LISTED]

@@ -31,6 +31,12 @@ class DeclaredDistribution(Distribution, ABC):
     """Whether the mean is a value of the distribution; where it is not, ``mode`` is one."""
 
 
+def support_of(rest: Distribution) -> constraints.Constraint:
+    """Return the support of a part of a mixture; the real numbers where it declares none."""
+    found: constraints.Constraint | None = rest.support
+    return constraints.real if found is None else found
+
+
 class Parametric(DeclaredDistribution, ABC):
     """Abstract: a distribution that is given by tensors, and checks the values that it is given.
 

@@ -8,19 +8,19 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, constraints
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import DeclaredDistribution, support_of
 
 
 class Heaped(DeclaredDistribution):
     r"""Mixtures of other values and of atoms, which are values with a probability of their own.
 
     Only some entries have atoms. These entries are rounded, so that both parts are probabilities of
-    cells. ``Spiked`` is the case of one atom.
+    cells. ``Spiked`` is the case of one atom in each entry.
 
     Arguments:
         base: The distribution of other values, of independent entries, with batch shape (\*, n).
         which: Which value an entry is: 0 for another one, and k for the k-th atom, with batch shape
-            (\*, m) and K + 1 classes. An entry with fewer atoms has logits of -inf.
+            (\*, m) and K + 1 classes. The atoms that an entry lacks have no probability.
         atoms: a, with shape (m, K), NaN where an entry has fewer.
         width: The width of the cell around an atom, with shape (m,); 0 for entries that are not
             rounded, whose atoms are left out.
@@ -50,8 +50,7 @@ class Heaped(DeclaredDistribution):
     @property
     def support(self) -> constraints.Constraint:
         """The values of the rest."""
-        found: constraints.Constraint | None = self.base.support
-        return constraints.real if found is None else found
+        return support_of(self.base)
 
     @property
     def share(self) -> Tensor:

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
-from reparam.distributions.declared import DeclaredDistribution
+from reparam.distributions.declared import DeclaredDistribution, support_of
 
 
 class Spiked(DeclaredDistribution):
@@ -42,8 +42,7 @@ class Spiked(DeclaredDistribution):
     @property
     def support(self) -> constraints.Constraint:
         """The values of the rest."""
-        found: constraints.Constraint | None = self.base.support
-        return constraints.real if found is None else found
+        return support_of(self.base)
 
     @property
     def share(self) -> Tensor:

@@ -12,7 +12,7 @@ of earlier weighted draws, which are not used again.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, log, nan
+from math import log, nan
 
 import torch
 from torch import Tensor
@@ -43,6 +43,9 @@ FEWEST_EFFECTIVE, EFFECTIVE_SHARE = 16, 0.1
 
 N_HALVINGS = 12
 """The number of halvings of the interval of the power of weights."""
+
+NO_WEIGHT = -1e30
+"""The logarithm of no weight, which a power of 0 does not make NaN."""
 
 N_ENTRIES, LEAST_ENTRIES = 20_000_000, 256
 """The largest number of numbers that are computed at once, and the least number for one draw: the
@@ -187,14 +190,15 @@ def _adapted(z: Tensor, log_weight: Tensor) -> Distribution:
         Graphical Statistics 2004; Ionides, Truncated importance sampling, ibid. 2008.
     """
     least = max(FEWEST_EFFECTIVE, EFFECTIVE_SHARE * len(z))
-    log_weight = log_weight.nan_to_num(nan=-inf, posinf=inf).clamp(min=-1e30)
+    log_weight = log_weight.nan_to_num(nan=NO_WEIGHT, neginf=NO_WEIGHT)
     low, high = torch.zeros_like(log_weight[0]), torch.ones_like(log_weight[0])
-    for power in (high, *[None] * N_HALVINGS):
-        tried = 0.5 * (low + high) if power is None else power
+    tried = high
+    for _ in range(1 + N_HALVINGS):
         weight = (tried * log_weight).softmax(0)
         is_enough = weight.square().sum(0).reciprocal() >= least
         low = torch.where(is_enough, tried, low)
         high = torch.where(is_enough, high, tried)
+        tried = 0.5 * (low + high)
     weight = (low * log_weight).softmax(0).unsqueeze(-1)
     loc = (weight * z).sum(0)
     variance = (weight * (z - loc).square()).sum(0)

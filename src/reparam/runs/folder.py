@@ -132,7 +132,7 @@ class RunFolder:
         self.write_config(config)
 
     def clear(self) -> None:
-        """Remove what training wrote, of a run that begins again; the folder is empty then."""
+        """Remove what training wrote, of a run that begins again; the lock stays."""
         for file in (self.config_file, self.metrics_file):
             file.unlink(missing_ok=True)
         for folder in (self.events, self.checkpoints, self.pictures):

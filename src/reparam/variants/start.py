@@ -124,7 +124,7 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
     _set_dropout(model, len(examples.x), examples.x.shape[1])
     if family.quantities is not None:
         quantity, places = family.quantities
-        heaped = () if family.heaps is None else family.heaps.entries
+        heaped = [] if family.heaps is None else family.heaps.entries.tolist()
         x = examples.x[:, places].double()
         _start_quantities(quantity, x, examples.x.shape[1], heaped)
     family.start_classes(examples.x)
@@ -141,7 +141,7 @@ def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
 
 
 def _start_quantities(
-    family: Family, x: Tensor, n_columns: int, heaped: Sequence[int] | Tensor = ()
+    family: Family, x: Tensor, n_columns: int, heaped: Sequence[int] = ()
 ) -> None:
     """Set location, scale and resolution of the columns of a likelihood.
 
@@ -153,7 +153,7 @@ def _start_quantities(
     """
     found = columns(x, transform=family.transform)
     spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
-    spike_width[torch.as_tensor(heaped, dtype=torch.long)] = 0.0
+    spike_width[list(heaped)] = 0.0
     given = (found.loc, found.scale, found.width, found.origin, found.linear_width)
     cast(Standardize, family.standardize).set(*given, found.spike, spike_width)
     if isinstance(family, Gaussian):
