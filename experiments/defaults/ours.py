@@ -6,9 +6,10 @@ from functools import partial
 from itertools import product
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas
 from scipy.sparse import csr_array
 
 import reparam as rp
@@ -51,13 +52,16 @@ their full length."""
 def on_table(contender: str, data: Table, seed: int) -> tuple[Floats, Stored]:
     """Return the scores of the test rows in nats, with shape (M,), and what else was found.
 
+    The table goes in as a DataFrame, as a file does.
+
     Arguments:
         contender: ``ours``; ``ours-scaled``, on columns of mean 0 and variance 1; or ``oracle``.
         data: The table.
         seed: The seed of the fit.
 
     Raises:
-        DataError: The model has found other cells than the competitors are scored by.
+        DataError: The model has found other cells than the competitors are scored by, or has left
+            columns out.
     """
     mean, scale = np.zeros_like(data.widths), np.ones_like(data.widths)
     if contender == "ours-scaled":
@@ -65,24 +69,43 @@ def on_table(contender: str, data: Table, seed: int) -> tuple[Floats, Stored]:
     best: dict[str, Any] = {}
     more: Stored = {}
     if contender == "oracle":
-        best, scores = oracle(data.train, seed)
+        best, scores = oracle(data, seed)
         more = {"chosen": best, "held_out": scores}
     began = time.perf_counter()
-    run = fit(rp.variants.vae, (data.train - mean) / scale, seed, **best)
+    run = fit(
+        rp.variants.vae,
+        dataset((data.train - mean) / scale, (data.test - mean) / scale),
+        seed,
+        **best,
+    )
     more |= {"fit_seconds": time.perf_counter() - began, **facts(run)}
     correction = cell_correction(run, data.widths / scale, data.train.std(0) / scale)
-    test = (data.test - mean) / scale
-    found = run.evaluate(test, n_samples=N_TABLE_SAMPLES, seed=seed, train=False)
+    found = run.evaluate(split="test", n_samples=N_TABLE_SAMPLES, seed=seed, train=False)
     # Cells have probabilities, which are the same in any units.
     log_jacobian = np.log(scale[data.widths == 0]).sum()
     return found.per_example["log_likelihood"].numpy() - log_jacobian + correction, more
+
+
+def dataset(train: Floats, test: Floats) -> rp.data.Dataset:
+    """Return training and test rows as the data set of a DataFrame.
+
+    Arguments:
+        train: The training rows, with shape (N, D).
+        test: The test rows, with shape (M, D).
+    """
+    rows = np.concatenate([train, test])
+    names = [f"x{i}" for i in range(rows.shape[1])]
+    table = cast(rp.data.Table, rp.data.of_frame(pandas.DataFrame(rows, columns=names)))
+    places = np.split(np.arange(len(rows)), [len(train)])
+    return rp.data.from_table(table, splits=dict(zip(("train", "test"), places, strict=True)))
 
 
 def cell_correction(run: rp.Run, widths: Floats, spread: Floats) -> float:
     """Return what the scores of a run lack for cells of these widths, in nats.
 
     The probability of a narrow cell is a density times its width. The resolution that is found may
-    depend on the units, near the precision of float32.
+    depend on the units, near the precision of float32. The value of a column of classes has a
+    probability already.
 
     Arguments:
         run: The run.
@@ -90,10 +113,21 @@ def cell_correction(run: rp.Run, widths: Floats, spread: Floats) -> float:
         spread: The standard deviations of the columns in these units.
 
     Raises:
-        DataError: The model has other cells, which are not narrow.
+        DataError: The model has other cells, which are not narrow, classes in place of a continuous
+            column, or fewer columns.
     """
+    spec = run.spec
+    schema = cast(rp.data.Schema, spec.schema)
+    lacking = [column.name for column in schema.columns if column.name not in schema.names]
+    if lacking:
+        raise DataError(f"columns {lacking} are left out, and have no score")
     layer = standardization_of(run.model)
-    found = np.zeros_like(widths) if layer is None else layer.width.double().numpy()
+    found = widths.copy()
+    if layer is not None:
+        found[spec.quantities] = layer.width.double().numpy()
+    classes = np.setdiff1d(np.arange(len(widths)), spec.quantities)
+    if (widths[classes] == 0).any():
+        raise DataError(f"columns {classes.tolist()} are classes, with cells of {widths[classes]}")
     others = ~np.isclose(found, widths, rtol=1e-2, atol=0)
     wide = np.flatnonzero(others & (np.maximum(found, widths) > NARROW * spread))
     if len(wide):
@@ -102,16 +136,16 @@ def cell_correction(run: rp.Run, widths: Floats, spread: Floats) -> float:
     return float(np.log(widths / found).sum())
 
 
-def oracle(rows: Floats, seed: int) -> tuple[dict[str, Any], list[float]]:
+def oracle(table: Table, seed: int) -> tuple[dict[str, Any], list[float]]:
     """Return the settings of the grid with the best likelihood of held-out rows, and all scores.
 
     All settings are trained for a few steps, and the best of them to their full length.
 
     Arguments:
-        rows: The training rows, some of which are held out.
+        table: The table, of whose training rows some are held out.
         seed: The seed of the choice of these rows, and of the fits.
     """
-    data = rp.data.from_arrays(rows).with_validation(HELD_OUT, seed)
+    data = dataset(table.train, table.test).with_validation(HELD_OUT, seed)
 
     def held_out(options: Mapping[str, Any], **length: Any) -> float:
         run = fit(rp.variants.vae, data, seed, **options, **length)

@@ -364,6 +364,11 @@ class Schema:
         return tuple(column.name for column in self.columns if column.stored == "text")
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether all columns of the user's table are numbers or booleans."""
+        return all(column.stored in ("int", "float", "bool") for column in self.columns)
+
+    @property
     def has_missing(self) -> bool:
         """Whether training rows lack values."""
         return any(column.has_missing for column in self.features)

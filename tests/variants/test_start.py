@@ -89,7 +89,8 @@ def test_fit_names_the_columns_with_heavy_tails(capsys: pytest.CaptureFixture[st
     x = pd.DataFrame({"plain": TABLE[:, 0], "wide": np.exp(9 * TABLE[:, 1] / TABLE[:, 1].std())})
     said = []
     for likelihood in ("gaussian-mixture", "gaussian"):
-        rp.fit(partial(rp.variants.vae, likelihood=likelihood), x, epochs=1)
+        data = rp.data.from_arrays(x)
+        rp.fit(partial(rp.variants.vae, likelihood=likelihood), data, epochs=1)
         said.append(capsys.readouterr().err)
     assert "1 of 2 columns have heavy tails" in said[0]
     assert "1 of 2 columns have heavy tails (wide): the model describes a * asinh" in said[0]

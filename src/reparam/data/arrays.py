@@ -208,6 +208,25 @@ def table_of(values: object, name: str) -> Any | None:
     return None
 
 
+def is_frame(values: object) -> bool:
+    """Return whether data are a DataFrame, or a Series.
+
+    >>> is_frame(np.zeros((2, 3)))
+    False
+    """
+    return table_of(values, "x") is not None
+
+
+def is_of_bytes(values: object) -> bool:
+    """Return whether data are a DataFrame whose columns all have the type of bytes.
+
+    >>> is_of_bytes(np.zeros((2, 3), np.uint8))
+    False
+    """
+    frame = table_of(values, "x")
+    return frame is not None and all(str(kind) == "UInt8" for kind in frame.schema.values())
+
+
 def columns_of(values: object, name: str) -> dict[str, NDArray[Any]] | None:
     """Return the columns of a table, float64 or objects that are text; None for other data.
 

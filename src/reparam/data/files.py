@@ -1,13 +1,20 @@
-"""``read``: data of the user's own by their place, whatever their kind."""
+"""``read``: data of the user's own, whatever their kind."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
+from reparam.data.arrays import is_frame
 from reparam.data.dataset import Dataset
-from reparam.data.registry import SOURCES, current_name, load
+from reparam.data.download import StrPath
+from reparam.data.image_set import Binarize
+from reparam.data.registry import SOURCES, Frame, Missing, current_name, load
 from reparam.data.tables import COLUMNAR, DELIMITED
+from reparam.data.vocabulary import Unit
 from reparam.errors import DataError
+from reparam.schema import Schema
+from reparam.spec import Support
 from reparam.utils.files import as_path
 
 ARRAYS = (".npy", ".npz")
@@ -93,15 +100,50 @@ def is_place(name: str) -> bool:
     )
 
 
-def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
-    """Return a data set of a file or folder: a table, arrays, cells, images or text.
+class ReadOptions(TypedDict, total=False):
+    """The options of own data: those of ``load`` that some kind of file has."""
+
+    binarize: Binarize | None
+    dequantize: bool | None
+    validation: int | float | None
+    labels_per_class: int | None
+    seed: int | None
+    unit: Unit | None
+    window: int | None
+    stride: int | None
+    symbols: str | None
+    test_share: float | None
+    size: int | None
+    image_channels: int | None
+    target: str | None
+    schema: Schema | StrPath | None
+    missing: Missing | None
+    support: Support | None
+    na_values: Sequence[str] | None
+    delimiter: str | None
+    header: bool | None
+    encoding: str | None
+    skip_damaged: bool | None
+    decimal: str | None
+    mapped: bool | None
+    cache: bool | None
+    layer: str | None
+    covariates: Sequence[str] | None
+
+
+def read(data: str | os.PathLike[str] | Frame, **options: Unpack[ReadOptions]) -> Dataset:
+    """Return a data set of a file or folder, or of a DataFrame.
+
+    A file holds a table, arrays, cells or text, and a folder holds images. A tenth of the examples
+    is the test split, as ``test_share`` says.
 
     Arguments:
-        path: The file or folder, whose ending tells its kind.
+        data: The file or folder, whose ending tells its kind; or a DataFrame of pandas, polars or
+            Arrow.
         options: The options of its kind: see ``load``.
 
     Raises:
-        DataError: A place that does not exist, or a file that cannot be understood.
+        DataError: A place that does not exist, or data that cannot be understood.
         OptionError: An option that this kind of data does not have.
 
     Example:
@@ -111,8 +153,12 @@ def read(path: str | os.PathLike[str], **options: Any) -> Dataset:
         ...     _ = file.write_text("a,b\\n" + "".join(f"{n / 7},{n % 5}\\n" for n in range(60)))
         ...     read(file)
         Dataset('numbers', mixed of shape (2,): train 54, test 6)
+        >>> import pandas
+        >>> people = pandas.DataFrame({"age": [*range(20, 50)] * 2, "sex": ["F", "M"] * 30})
+        >>> read(people, target="sex")
+        Dataset('data', mixed of shape (1,): train 54, test 6)
     """
-    return load(kind_of_file(path), path=path, **options)
+    return load("table" if is_frame(data) else kind_of_file(data), path=data, **options)
 
 
 def _is_table(path: Path) -> bool:

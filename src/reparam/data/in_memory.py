@@ -156,16 +156,21 @@ def _names(covariates: object) -> list[str]:
     return list(named) if is_named else []  # type: ignore[call-overload]
 
 
-def as_dataset(data: object, support: Support | None = None) -> Dataset | Stream:
+def as_dataset(
+    data: object, support: Support | None = None, *, numbers_as_table: bool = True
+) -> Dataset | Stream:
     """Return any data that ``fit`` takes as a data set or a stream of batches.
 
     Arguments:
         data: A ``Dataset`` or ``Stream``; the path of a file or folder, which ``data.read`` reads;
-            an array or table x with shape (N, *shape), a tuple
-            (x, y) or (x, y, covariates), or a mapping with these keys; a torch ``Dataset`` of such
+            an array or DataFrame x with N examples, a tuple (x, y) or (x, y, covariates), or a
+            mapping with these keys; a torch ``Dataset`` of such
             items, which is read into memory once; or a torch ``DataLoader`` of such batches, which
             is iterated in every epoch, so that its augmentation counts.
         support: The support of arrays, which have none of their own; found when None.
+        numbers_as_table: Whether a DataFrame of numbers alone is a table, whose columns have a kind
+            each, as the file of it would be. One of at least 64 columns of bytes, or of levels
+            k / 255, holds pixels, and is an array.
 
     Raises:
         DataError: Anything else, or data that ``from_arrays`` refuses.
@@ -184,9 +189,10 @@ def as_dataset(data: object, support: Support | None = None) -> Dataset | Stream
     if isinstance(data, DataLoader):
         return Stream.from_loader(data)
     x, y, covariates = read(data)
-    rows = of_rows(x, y) if covariates is None and support is None else None
-    if rows is not None:
-        return rows
+    if covariates is None and support is None:
+        rows = of_rows(x, y, numbers_as_table=numbers_as_table)
+        if rows is not None:
+            return rows
     return from_arrays(x, y, covariates=covariates, support=support)
 
 

@@ -96,6 +96,24 @@ def schema_of(
     return schema
 
 
+def as_quantities(table: Table) -> dict[str, Override]:
+    """Return that the columns of an array are quantities, but for those of one value.
+
+    Whether numbers of an array are classes is not declared, and an array has no types that say it.
+
+    Arguments:
+        table: The columns of the array.
+
+    Example:
+        >>> columns = {"a": np.array([0.0, 1.0, np.nan]), "b": np.ones(3)}
+        >>> as_quantities(Table("x", columns, {"a": "int", "b": "int"}, {"a": 0, "b": 0}))
+        {'a': {'kind': 'real'}}
+    """
+    columns = table.columns.items()
+    varied = [name for name, v in columns if len(np.unique(v[~missing_in(v)])) > 1]
+    return {name: {"kind": "real"} for name in varied}
+
+
 def refuse_infinite(table: Table) -> None:
     """Refuse infinite numbers in a table.
 

@@ -9,20 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.data.arrays import as_tensor
-from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted
+from reparam.data.arrays import as_tensor, is_of_bytes
+from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted, is_on_grid
 from reparam.data.dataset import Dataset, Split
 from reparam.data.dependencies import with_dependencies
+from reparam.data.facts import N_LEVELS
 from reparam.data.frames import of_frame
 from reparam.data.infer import (
     MOST_LISTED,
     Override,
+    as_quantities,
     column_of,
     plain_value,
     refuse_infinite,
     schema_of,
     with_classes,
 )
+from reparam.data.preparation import FEWEST_PIXELS
 from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema, missing_in
@@ -47,8 +50,9 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
     """Return the rows of any data of a table as x, float32 with shape (N, D).
 
     Arguments:
-        values: A ``Table``, a DataFrame, the path of a file, or an array with shape (N, D) of the
-            numbers of x, NaN for missing values.
+        values: A ``Table``, a DataFrame, the path of a file; an array of NumPy with the columns of
+            the user's table in their order, where all are numbers; or a tensor of x itself, with
+            shape (N, D). NaN is a missing value.
         schema: The columns of x.
         name: The name of the rows in messages.
 
@@ -57,12 +61,24 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
         ShapeError: An array of another shape.
     """
     table = as_table(values, name, schema.text_columns)
+    if table is None and isinstance(values, np.ndarray) and schema.is_numeric:
+        table = _of_array(values, schema, name)
     if table is not None:
         return rows_of(table, schema)
     rows = as_tensor(values, name).float()
     rows = fitted(rows, (len(schema.features),), name)
     check_row_values(rows, schema, name)
     return rows
+
+
+def _of_array(values: NDArray[Any], schema: Schema, name: str) -> Table:
+    """Return an array as a table; its columns are those of the training table, or those of x."""
+    rows = as_tensor(values, name).double().numpy()
+    listed = [column.name for column in schema.columns]
+    if rows.shape[-1:] == (len(schema.features),):
+        listed = list(schema.names)
+    rows = fitted(torch.from_numpy(rows), (len(listed),), name).numpy()
+    return table_of_numbers(dict(zip(listed, rows.T, strict=True)), name)
 
 
 def as_table(values: object, name: str = "x", text_columns: Collection[str] = ()) -> Table | None:
@@ -262,13 +278,18 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def of_rows(x: object, y: object = None, name: str = "data") -> Dataset | None:
-    """Return a data set of a table with text, dates or missing values; None for other data.
+def of_rows(
+    x: object, y: object = None, name: str = "data", numbers_as_table: bool = True
+) -> Dataset | None:
+    """Return a data set of a table, or of an array with missing values; None for other data.
 
     Arguments:
-        x: A ``Table``, a DataFrame, or an array with shape (N, D), in which NaN is a missing value.
+        x: A ``Table``; a DataFrame, if it does not hold the pixels of images; or an array with
+            shape (N, D), in which NaN is a missing value.
         y: The labels; None without any.
         name: The name of the data in messages.
+        numbers_as_table: Whether a DataFrame of numbers alone, of which none is missing, is a table
+            too.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(50, 2))
@@ -278,7 +299,7 @@ def of_rows(x: object, y: object = None, name: str = "data") -> Dataset | None:
         >>> of_rows(x).spec.schema.columns[1].has_missing
         True
     """
-    table = as_table(x, name)
+    table, kinds = as_table(x, name), None
     if table is None:
         if not isinstance(x, np.ndarray | Tensor) or x.ndim != 2:
             return None
@@ -287,9 +308,12 @@ def of_rows(x: object, y: object = None, name: str = "data") -> Dataset | None:
             return None
         columns = dict(zip(numbered(values.shape[1]), values.double().numpy().T, strict=True))
         table = table_of_numbers(columns, name)
-    elif not isinstance(x, Table) and not _has_others(table):
-        return None
-    data = from_table(table, y=y, name=name)
+        kinds = as_quantities(table)
+    elif not isinstance(x, Table) and not _has_others(table):  # numbers alone
+        is_table = numbers_as_table and not _is_of_pixels(x, table)
+        if not is_table:
+            return None
+    data = from_table(table, y=y, overrides=kinds, name=name)
     for text in data.notes:
         note(text)
     return data
@@ -302,6 +326,18 @@ def numbered(n: int) -> list[str]:
     ['x0', 'x1', 'x2']
     """
     return [f"x{i}" for i in range(n)]
+
+
+def _is_of_pixels(frame: object, table: Table) -> bool:
+    """Return whether a DataFrame of numbers holds pixels: many columns of bytes, or of k / 255."""
+    if len(table.columns) < FEWEST_PIXELS:
+        return False
+    if is_of_bytes(frame):
+        return True
+    return all(
+        0 <= values.min() <= values.max() <= 1 and is_on_grid(torch.from_numpy(values), N_LEVELS)
+        for values in table.columns.values()
+    )
 
 
 def _has_others(table: Table) -> bool:

@@ -7,7 +7,7 @@ its arguments which of the options of ``reparam.data.load`` it takes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from reparam.data.dataset import Dataset
 from reparam.data.download import StrPath
@@ -20,6 +20,9 @@ from reparam.spec import Support
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
 from reparam.utils.terminal import note
+
+Frame = Any
+"""A DataFrame of pandas, polars or Arrow."""
 
 Missing = Literal["left-out", "as-value"]
 """What missing values of a table are: left out of the likelihood, or values of their own."""
@@ -84,7 +87,7 @@ def load(
     validation: int | float | None = None,
     labels_per_class: int | None = None,
     seed: int | None = None,
-    path: StrPath | None = None,
+    path: StrPath | Frame | None = None,
     unit: Unit | None = None,
     window: int | None = None,
     stride: int | None = None,
@@ -127,7 +130,8 @@ def load(
             to learn from few labels; all by default. Those of other splits stay.
         seed: The seed of the choice of validation images and labels, and of static binarization;
             0 by default.
-        path: The file or folder of the data, for sources of own files.
+        path: The file or folder of the data, for sources of own files; or a DataFrame for
+            ``table``.
         unit: The token of a text: ``characters`` (default) or ``bytes``.
         window: The number of tokens of one example of a text; 64 by default.
         stride: The distance from one training window to the next; ``window`` by default.

@@ -25,7 +25,7 @@ from torch import Tensor
 from reparam.data import Dataset, Table, from_arrays, from_table
 from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import FrameType, read_frame
-from reparam.data.infer import NO_VALUE, schema_of
+from reparam.data.infer import NO_VALUE, as_quantities, schema_of
 from reparam.data.mixed import numbered, rows_of
 from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Pixels
@@ -183,10 +183,8 @@ class Estimator(BaseEstimator, ABC):
         self._columns = list(getattr(self, "feature_names_in_", numbered(x.shape[1])))
         if may_lack or np.isnan(x).any():
             table = self._table(x)
-            # Numbers of an array are quantities: whether they are classes is not declared.
-            varied = [k for k, v in table.columns.items() if len(np.unique(v[~np.isnan(v)])) > 1]
-            kinds = {name: {"kind": "real"} for name in varied}
-            return self._of_table(table, self.schema or schema_of(table, kinds), may_lack)
+            schema = self.schema or schema_of(table, as_quantities(table))
+            return self._of_table(table, schema, may_lack)
         values = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float64))
         if image_shape is not None:
             # Pixels of other libraries are often bytes in another type.

@@ -24,6 +24,8 @@ _FIXES = {
     ),
 }
 
+_AS_ARRAY = ", or give columns that are all quantities as an array"
+
 _DEFAULTS = {
     "binary": "bernoulli",
     "unit": "continuous-bernoulli",
@@ -85,7 +87,8 @@ def likelihood(spec: DataSpec, name: str | Family | None = None) -> Family:
         label = default_likelihood(spec) if name is None else name
         supports = LIKELIHOODS[label].kind.supports
     if spec.support not in supports:
-        fix = _FIXES.get((spec.support, label.lower()), "use likelihood={default!r}")
+        usual = "use likelihood={default!r}" + (_AS_ARRAY if spec.schema is not None else "")
+        fix = _FIXES.get((spec.support, label.lower()), usual)
         suited = " or ".join(_IN_WORDS[support] for support in supports)
         raise SupportError(
             f"likelihood {label!r} is for {suited} data, but {spec.name!r} is "

@@ -133,8 +133,9 @@ def fit(
             modules too. All parameters of such a module are trained. Objectives and figures get a
             ``LatentModel`` of its parts, and ``Run.sample`` calls the ``sample`` of the module
             where it has one.
-        data: A ``Dataset``, a tensor or array x, a pair (x, y) of them, a torch ``Dataset`` or
-            ``DataLoader``.
+        data: A ``Dataset``, the path of a file, a DataFrame, a tensor or array x, a pair (x, y) of
+            them, a torch ``Dataset`` or ``DataLoader``. A variant learns a DataFrame as the table
+            that it is, column by column; a model that was built for an array learns its numbers.
         objective: The objective; None for the recipe's, and the ELBO for a bare model.
         latent_dim: The number of dimensions of z of a variant that is given itself; ``auto`` for
             the smallest with the best likelihood of held-out rows: see ``runs.search``. None for
@@ -515,9 +516,13 @@ def _recipe_and_data(
             f"model of type {type(model).__name__}: give a recipe, such as "
             "variants.vae(data.spec), a variant itself or a torch module"
         )
-    # Whole numbers could be counts, categories or quantities: a model of counts says which.
-    is_of_counts = isinstance(model, Recipe) and model.spec and model.spec.support == "counts"
-    source = as_dataset(data, "counts" if is_of_counts else None)
+    # A model that is built already says whether x is the rows of a table, and whether whole numbers
+    # are counts, which could be categories or quantities.
+    is_built = isinstance(model, Recipe | nn.Module)
+    built_for = model.spec if isinstance(model, Recipe) else None
+    is_of_counts = built_for is not None and built_for.support == "counts"
+    is_of_rows = not is_built or (built_for is not None and built_for.schema is not None)
+    source = as_dataset(data, "counts" if is_of_counts else None, numbers_as_table=is_of_rows)
     if not isinstance(model, Recipe | nn.Module):
         with seeded(torch.device("cpu"), seed):
             built = model(source.spec)

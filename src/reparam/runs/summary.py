@@ -32,6 +32,7 @@ from reparam.training.kl_warmup import WeightsKL
 from reparam.training.trainer import Trainer
 from reparam.training.validation import PATIENCE
 from reparam.variants.networks import with_data_defaults
+from reparam.variants.start import standardized_quantities
 
 _WHY = {
     "bernoulli": "values 0 or 1",
@@ -233,7 +234,10 @@ def _collinear(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
     if isinstance(source, Stream):
         return
     x = source.examples("train", limit=rows_seen(source.spec.dim)).x
-    places = collinear_columns(as_latent(model).as_input(x.to(next(model.parameters()).device)))
+    x = x.to(next(model.parameters()).device)
+    y = standardized_quantities(as_latent(model), x)
+    y = y[~y.isnan().any(1)]
+    places = [source.spec.quantities[place] for place in collinear_columns(y)] if len(y) else []
     if places:
         yield (
             f"{len(places)} of {source.spec.dim} columns are nearly linear functions of others "

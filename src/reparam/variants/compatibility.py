@@ -147,7 +147,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "a mixed table with denoising or contractive",
         "noise cannot be added to a class, and a class has no derivative",
-        "use objective='reconstruction'",
+        "use objective='reconstruction', or give columns that are all quantities as an array",
         ("objective",),
         lambda s, given: s.data.schema is not None and s.objective.needs_gradient_of_x,
     ),

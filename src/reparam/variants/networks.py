@@ -133,8 +133,9 @@ def refuse_mixed(spec: DataSpec) -> None:
     """
     if spec.schema is not None:
         raise SupportError(
-            f"{spec.name!r} is a table of several kinds, and this variant has a network that takes "
-            "x as numbers: use a variant such as 'vae', or 'ss-vae' for labels"
+            f"{spec.name!r} is a table whose columns have kinds, and this variant has a network "
+            "that takes x as numbers: use a variant such as 'vae', or 'ss-vae' for labels, or give "
+            "columns that are all quantities as an array"
         )
 
 

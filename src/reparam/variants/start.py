@@ -213,55 +213,84 @@ def _variance(x: Tensor) -> Tensor:
 def start_linear(model: LatentModel, examples: Batch) -> None:
     """Start a model of a collinear table at factor analysis; other models are not changed.
 
-    Encoder and decoder are linear then, and the ELBO of rows that are Gaussian given the condition
-    is their log-likelihood. The number of factors is chosen by cross-validation. On held-out rows
-    of tables that are not collinear, such as iris and wine, this start costs up to 0.5 nats: factor
-    analysis has one cluster.
+    Encoder and decoder of the quantities are linear then, and the ELBO of rows that are Gaussian
+    given the condition is their log-likelihood. The number of factors is chosen by
+    cross-validation. On held-out rows of tables that are not collinear, such as iris and wine, this
+    start costs up to 0.5 nats: factor analysis has one cluster.
     """
     parts = _linear_parts(model)
-    # On the CPU: other devices lack float64, or the solver of least squares below.
-    y = model.as_input(examples.x).cpu().double()
-    if parts is None or not collinear_columns(y):
+    if parts is None:
         return
-    encoder, decoder = parts
+    rows = standardized_quantities(model, examples.x)
+    is_whole = ~rows.isnan().any(1)
+    # On the CPU: other devices lack float64, or the solver of least squares below.
+    y = rows[is_whole].cpu().double()
+    if not len(y) or not collinear_columns(y):
+        return
+    encoder, decoder, family = parts
     one, c = y.new_ones(len(y), 1), model.as_condition(examples.c)
-    given = one if c is None else torch.cat([c.cpu().double(), one], 1)
+    given = one if c is None else torch.cat([c[is_whole].cpu().double(), one], 1)
     # The mean of y is linear in the condition: the last row is its constant.
     effect = torch.linalg.lstsq(given, y, driver="gelsd").solution
     rest = y - given @ effect
     n_latents = encoder.family.event_shape[0]
     # The noise is at least that of rounding.
-    layer = cast(Standardize, decoder.family.standardize)
+    layer = cast(Standardize, family.standardize)
     cell = torch.where(layer.linear_width > 0, 0, layer.width / layer.scale).cpu().double()
     least = torch.where(cell > 0, cell.square() / 12, LEAST_NOISE)
     found = cross_validated(rest, min(y.shape[1], n_latents), least)
     loading = pad(found.loading, (0, n_latents - found.loading.shape[1]))
     found = FactorAnalysis(loading, found.noise)
     mean, variance = found.posterior()
+    # Of a table of several kinds the encoder also reads classes, after the quantities.
+    n_others = model.as_input(examples.x[:1]).shape[1] - y.shape[1]
+    seen = torch.cat([pad(mean, (0, n_others)), -mean @ effect[:-1].T], 1)
     starts = (
-        (encoder, torch.cat([mean, -mean @ effect[:-1].T], 1), -mean @ effect[-1], variance),
-        (decoder, torch.cat([loading, effect[:-1].T], 1), effect[-1], found.noise),
+        (encoder.network, cast(Gaussian, encoder.family), seen, -mean @ effect[-1], variance),
+        (decoder.network, family, torch.cat([loading, effect[:-1].T], 1), effect[-1], found.noise),
     )
-    for part, weight, loc, noise in starts:
+    for network, gaussian, weight, loc, noise in starts:
         # The last features are the input itself.
-        n_features = features_shape(part.network)[0]
-        family = cast(Gaussian, part.family)
-        family.start_at_linear(pad(weight, (n_features - weight.shape[1], 0)), loc, noise)
+        n_features = features_shape(network)[0]
+        gaussian.start_at_linear(pad(weight, (n_features - weight.shape[1], 0)), loc, noise)
 
 
-def _linear_parts(model: LatentModel) -> tuple[Conditional, Conditional] | None:
-    """Return the encoder and decoder of a table's model that can be linear; else None."""
+def standardized_quantities(model: LatentModel, x: Tensor) -> Tensor:
+    """Return the quantities of rows as the encoder reads them, with shape (N, Q), NaN if missing.
+
+    Arguments:
+        model: The model of a table.
+        x: The rows, with shape (N, D).
+    """
+    family = family_of(model.decoder)
+    if not isinstance(family, Mixed):
+        return model.as_input(x)
+    if family.quantities is None:
+        return x[:, :0]
+    places = family.quantities[1].to(x.device)
+    seen = model.as_input(x)[:, : len(places)]
+    return torch.where(x[:, places].isnan(), torch.nan, seen)
+
+
+def _linear_parts(model: LatentModel) -> tuple[Conditional, Conditional, Gaussian] | None:
+    """Return the encoder and decoder of a table's model that can be linear, and the family of the
+    quantities; None for other models."""
     encoder, decoder = model.encoder, model.decoder
     if not (isinstance(encoder, Conditional) and isinstance(decoder, Conditional)):
         return None
-    layer, n_columns = decoder.family.standardize, decoder.family.event_shape.numel()
+    family: Family = decoder.family
+    if isinstance(family, Mixed):
+        if family.quantities is None:
+            return None
+        family = family.quantities[0]
+    layer, n_columns = family.standardize, family.event_shape.numel()
     is_table = layer is not None and layer.per_entry and n_columns <= WIDEST
     can_be = all(
         isinstance(part.network, MLP)
         and part.network.skip
-        and isinstance(part.family, Gaussian)
-        and part.family.scale == "learned"
-        for part in (encoder, decoder)
+        and isinstance(each, Gaussian)
+        and each.scale == "learned"
+        for part, each in ((encoder, encoder.family), (decoder, family))
     )
     is_normal = isinstance(model.prior, StandardNormal)
-    return (encoder, decoder) if is_table and can_be and is_normal else None
+    return (encoder, decoder, cast(Gaussian, family)) if is_table and can_be and is_normal else None

@@ -1,29 +1,32 @@
 """A table of the user's own: a file of delimited text, Parquet or Arrow."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
+from reparam.data.arrays import is_frame
 from reparam.data.dataset import Dataset, check_share, validation_size, with_few_held
 from reparam.data.encoded import Batched, batched, encoded_table
-from reparam.data.infer import given_schema
+from reparam.data.frames import of_frame
+from reparam.data.infer import GivenSchema, given_schema
 from reparam.data.mapped import is_large
 from reparam.data.mixed import from_table
-from reparam.data.registry import SOURCES, Missing, OwnFiles, told
+from reparam.data.registry import SOURCES, Frame, Missing, OwnFiles, told
 from reparam.data.sources.array import TEST_SHARE
-from reparam.data.tables import COLUMNAR, read_table
+from reparam.data.tables import COLUMNAR, Table, read_table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
+from reparam.utils.terminal import note
 
 
 @numbers(seed=0)
 def load_table(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Frame,
     *,
     target: str | None = None,
     schema: Schema | str | os.PathLike[str] | None = None,
@@ -39,14 +42,15 @@ def load_table(
     decimal: str | None = None,
     cache: bool | None = None,
 ) -> Dataset:
-    """Return a data set of the rows of a table in a file.
+    """Return a data set of the rows of a table in a file, or of a DataFrame.
 
     The kind of each column is inferred: see ``data.infer``. Columns that say nothing about other
     tables, such as identifiers and constants, are no part of x. Everything that was understood is
     in the ``notes`` of the data set, and is printed.
 
     Arguments:
-        path: The file: delimited text such as CSV, Parquet or Arrow.
+        path: The file: delimited text such as CSV, Parquet or Arrow; or a DataFrame of pandas,
+            polars or Arrow, which has no options of files.
         target: The column that holds the labels, which is then no part of x; None for none.
         schema: The columns of x; or a YAML file with the kinds of some columns, such as
             ``age: count``, or ``size: {kind: ordinal, values: [S, M, L]}``.
@@ -72,7 +76,8 @@ def load_table(
 
     Raises:
         DataError: A file that cannot be understood; the message names row and column.
-        OptionError: A column or kind that does not exist, or a fraction out of range.
+        OptionError: A column or kind that does not exist, a fraction out of range, or an option of
+            files for a DataFrame.
 
     Example:
         >>> from pathlib import Path
@@ -88,9 +93,7 @@ def load_table(
         raise unknown("missing", str(missing), get_args(Missing))
     share = TEST_SHARE if test_share is None else test_share
     check_share(share)
-    file, given = as_path(path), given_schema(schema)
-    known, overrides = given.known, given.overrides
-    texts = [column.name for column in known.columns if column.stored == "text"] if known else []
+    given = given_schema(schema)
     options: dict[str, Any] = {
         "na_values": list(na_values),
         "delimiter": delimiter,
@@ -99,9 +102,16 @@ def load_table(
         "skip_damaged": skip_damaged,
         "decimal": decimal,
     }
-    mixed = (
-        [] if overrides is None else [k for k, v in overrides.items() if v.get("kind") in CLASSES]
-    )
+    if is_frame(path):
+        _refuse_options_of_files(options | {"cache": cache})
+        frame = of_frame(path, "the DataFrame", _texts(given))
+        data = _in_memory(
+            cast(Table, frame), "data", target, given, missing, validation, share, seed
+        )
+        for text in data.notes:
+            note(text)
+        return data
+    file = as_path(path)
     recorded = {
         "name": "table",
         "path": stored_path(file.absolute()),
@@ -118,33 +128,75 @@ def load_table(
         data = encoded_table(
             source,
             target=target,
-            schema=known,
-            overrides=overrides,
+            schema=given.known,
+            overrides=given.overrides,
             missing_as_value=missing == "as-value",
             name=file.stem,
         )
         data = with_few_held(data, validation, share, seed)
         n_validation = len(data.splits["validation"]) if "validation" in data.splits else 0
         return told(data, recorded | {"validation": n_validation, "cache": True})
-    table = read_table(path, **options, text_columns=texts, mixed_columns=mixed)
+    said = given.overrides or {}
+    mixed = [name for name, fields in said.items() if fields.get("kind") in CLASSES]
+    table = read_table(path, **options, text_columns=_texts(given), mixed_columns=mixed)
+    data = _in_memory(table, file.stem, target, given, missing, validation, share, seed)
+    n_validation = len(data.splits["validation"]) if "validation" in data.splits else 0
+    recorded |= {"validation": n_validation, "decimal": table.decimal, "cache": False}
+    return told(data, recorded)
+
+
+def _in_memory(
+    table: Table,
+    name: str,
+    target: str | None,
+    given: GivenSchema,
+    missing: Missing,
+    validation: int | float | None,
+    test_share: float,
+    seed: int,
+) -> Dataset:
+    """Return a data set of a table in memory, split at random: see ``load_table``.
+
+    Raises:
+        DataError: A table without rows to train on.
+    """
     order = np.random.default_rng(seed).permutation(len(table))
-    n_test = int(len(table) * share)
+    n_test = int(len(table) * test_share)
     n_validation = validation_size(validation, len(table) - n_test)
     parts = np.split(order, [n_test, n_test + n_validation])
     splits = dict(zip(("test", "validation", "train"), map(np.sort, parts), strict=True))
     if not len(splits["train"]):
-        raise DataError(f"{file} has {len(table)} rows, and none is left to train on: give more")
-    data = from_table(
+        raise DataError(
+            f"{table.name} has {len(table)} rows, and none is left to train on: give more"
+        )
+    return from_table(
         table,
         target=target,
-        schema=known,
-        overrides=overrides,
+        schema=given.known,
+        overrides=given.overrides,
         missing_as_value=missing == "as-value",
         splits=splits,
-        name=file.stem,
+        name=name,
     )
-    recorded |= {"validation": n_validation, "decimal": table.decimal, "cache": False}
-    return told(data, recorded)
+
+
+def _texts(given: GivenSchema) -> list[str]:
+    """Return the columns that are text in a schema that is known."""
+    return [] if given.known is None else list(given.known.text_columns)
+
+
+def _refuse_options_of_files(options: Mapping[str, object]) -> None:
+    """Refuse options of files for a DataFrame.
+
+    Raises:
+        OptionError: An option that is given.
+    """
+    for name, value in options.items():
+        if value:
+            raise OptionError(
+                f"{name}={value!r}: an option of files, and a DataFrame has typed columns; leave "
+                "it out, and convert the columns where needed"
+            )
 
 
 def _to_encode(file: Path, cache: bool | None) -> Batched | None:
