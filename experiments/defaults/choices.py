@@ -19,6 +19,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 
 import reparam as rp
+from experiments.defaults.ours import dataset
 from experiments.defaults.rows import Stored, rows_of
 from experiments.defaults.sets import table
 from experiments.ledger.provenance import ROOT, provenance, words
@@ -82,9 +83,9 @@ def measure(name: str, option: str, value: Any, folder: Path) -> Stored:
     of_training = {option: value} if option in OF_TRAINING else {}
     began = time.perf_counter()
     model = partial(rp.variants.vae, **of_model) if of_model else rp.variants.vae
-    run = rp.fit(model, rows, seed=0, progress=False, **of_training)
+    run = rp.fit(model, dataset(rows, held), seed=0, progress=False, **of_training)
     seconds = time.perf_counter() - began
-    found = run.evaluate(held, n_samples=500, seed=0, train=False)
+    found = run.evaluate(split="test", n_samples=500, seed=0, train=False)
     return {
         "set": name,
         "option": option,

@@ -1,6 +1,7 @@
 """DataFrames come back with the library and the types of their columns."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import narwhals as nw
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.data.files import ReadOptions
 from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import filled, rows_of
-from reparam.errors import DataError
+from reparam.errors import DataError, OptionError
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -243,3 +245,81 @@ def test_a_column_of_one_date_is_left_out() -> None:
     assert table is not None
     column = schema_of(table).columns[0]
     assert (column.kind, column.values) == ("ignored", ())
+
+
+FRAMES = (pd.DataFrame, pl.DataFrame, pa.table)
+
+
+@pytest.mark.parametrize("make", FRAMES)
+def test_numbers_of_a_frame_are_a_table(make: Callable[..., Any]) -> None:
+    """As the file of them would be: each column has a kind."""
+    columns = {"age": NUMBERS.astype(float), "rooms": np.arange(N) % 3, "rent": RNG.normal(size=N)}
+    data = rp.data.as_dataset(make(columns))
+    assert data.spec.support == "mixed"
+    assert [column.kind for column in data.spec.schema.columns] == ["count", "ordinal", "real"]
+    labels = rp.data.as_dataset((make(columns), np.arange(N) % 2))
+    assert labels.spec.n_classes == 2
+
+
+@pytest.mark.parametrize("as_levels", [False, True])
+def test_pixels_of_a_frame_are_levels(as_levels: bool) -> None:
+    pixels = RNG.integers(0, 256, (N, 64)).astype(np.uint8)
+    frame = pd.DataFrame(np.float32(pixels / 255) if as_levels else pixels)
+    assert rp.data.as_dataset(frame.set_axis(map(str, range(64)), axis=1)).spec.levels == 256
+    few = pd.DataFrame(pixels[:, :5], columns=list("abcde"))
+    assert rp.data.as_dataset(few).spec.support == "mixed"
+
+
+def test_a_model_of_an_array_learns_the_numbers_of_a_frame() -> None:
+    frame = pd.DataFrame({"a": RNG.normal(size=N), "b": RNG.normal(size=N)})
+    recipe = rp.variants.vae(rp.data.from_arrays(frame).spec)
+    assert rp.fit(recipe, frame, steps=1, progress=False).spec.support == "real"
+
+
+def test_arrays_given_to_a_run_have_the_numbers_of_its_table() -> None:
+    """Classes of an array are the numbers of the user, and not their places."""
+    rooms = np.arange(N) % 3 + 5
+    frame = pd.DataFrame({"rent": RNG.normal(size=N), "one": 4.0, "rooms": rooms})
+    run = rp.fit(rp.variants.vae, frame, steps=1, progress=False)
+    expected = run.examples(frame).x
+    assert expected[:, 1].tolist() == (rooms - 5).tolist()
+    assert torch.equal(run.examples(frame.to_numpy()).x, expected)
+    assert torch.equal(run.examples(frame[["rent", "rooms"]].to_numpy()).x, expected)
+    assert torch.equal(run.examples(expected).x, expected)  # a tensor is x itself
+    with pytest.raises(DataError, match="column 'rooms' of x"):
+        run.examples(frame.to_numpy() + 100)
+
+
+def test_numbers_of_an_array_that_lacks_some_are_quantities() -> None:
+    x = np.column_stack([RNG.normal(size=N), np.arange(N) % 3 + 5.0, np.full(N, 2.0)])
+    x[3, 0] = np.nan
+    run = rp.fit(rp.variants.vae, x, steps=1, progress=False)
+    assert [column.kind for column in run.spec.schema.columns] == ["real", "real", "ignored"]
+    assert run.examples(x).x[:, 1].tolist() == x[:, 1].tolist()
+
+
+@pytest.mark.parametrize("make", FRAMES)
+def test_a_frame_is_read_as_its_file_is(make: Callable[..., Any], tmp_path: Any) -> None:
+    columns = {"age": NUMBERS + 0.5, "size": WORDS, "label": np.arange(N) % 2}
+    pd.DataFrame(columns).to_csv(tmp_path / "data.csv", index=False)
+    options = {"target": "label", "test_share": 0.25, "validation": 5, "seed": 3}
+    frame, file = (
+        rp.data.read(given, **options) for given in (make(columns), tmp_path / "data.csv")
+    )
+    assert frame.spec == file.spec
+    for split in ("train", "validation", "test"):
+        assert torch.equal(frame.split(split).x, file.split(split).x)
+        assert torch.equal(frame.split(split).y, file.split(split).y)
+
+
+def test_options_of_files_are_refused_for_a_frame() -> None:
+    with pytest.raises(OptionError, match="delimiter=';': an option of files"):
+        rp.data.read(pd.DataFrame({"a": NUMBERS}), delimiter=";")
+    with pytest.raises(OptionError, match="did you mean 'target'"):
+        rp.data.read(pd.DataFrame({"a": NUMBERS}), taget="a")
+
+
+def test_read_has_the_options_of_load() -> None:
+    """Those that name the place of data apart."""
+    options = set(signature(rp.data.load).parameters) - {"name", "data_dir", "path"}
+    assert set(ReadOptions.__annotations__) == options

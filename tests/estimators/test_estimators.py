@@ -240,6 +240,21 @@ def test_the_combined_score_tells_rows_where_most_are_equal() -> None:
     assert len(np.unique(scores)) > 20
 
 
+@pytest.mark.parametrize("distance", [1e6, 1e30])
+def test_a_value_beyond_all_reason_is_what_explains_its_row(distance: float) -> None:
+    """The other values of the row are those of a training row."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 2))
+    x = z @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(300, 5))
+    model = VAEOutlier(steps=100, random_state=0).fit(x)
+    rows = x[:5].copy()
+    rows[range(5), range(5)] += distance * x.std(0)
+    found = model.explain(rows)
+    assert found.argmax(1).tolist() == [0, 1, 2, 3, 4]
+    assert np.isfinite(np.delete(found.ravel(), range(0, 25, 6))).all()
+    assert (model.score_samples(rows) < model.score_samples(x).min()).all()
+
+
 def test_a_value_that_is_missing_explains_nothing() -> None:
     rows = frame(60)
     found = VAEOutlier(steps=10, random_state=0).fit(rows).explain(rows)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -143,11 +144,14 @@ def test_splits_follow_from_the_seed(tmp_path: Path) -> None:
 class Gaussian:
     """A run of one Gaussian, in whatever units it gets."""
 
-    def __init__(self, variant: object, x: np.ndarray, seed: int) -> None:
+    def __init__(self, variant: object, data: rp.data.Dataset, seed: int) -> None:
+        self.data = data
+        x = data.split("train").x.double().numpy()
         self.known = stats.multivariate_normal(x.mean(0), np.cov(x.T, ddof=0))
 
-    def evaluate(self, x: np.ndarray, **options: object) -> SimpleNamespace:
-        return SimpleNamespace(per_example={"log_likelihood": torch.tensor(self.known.logpdf(x))})
+    def evaluate(self, split: str, **options: object) -> SimpleNamespace:
+        scores = self.known.logpdf(self.data.split(split).x.double().numpy())
+        return SimpleNamespace(per_example={"log_likelihood": torch.tensor(scores)})
 
 
 def test_ours_is_scored_in_the_units_of_the_columns(
@@ -160,14 +164,16 @@ def test_ours_is_scored_in_the_units_of_the_columns(
     data = Table(x[:200], x[200:], np.zeros(2), {})
     raw, _ = ours.on_table("ours", data, 0)
     scaled, _ = ours.on_table("ours-scaled", data, 0)
-    np.testing.assert_allclose(raw, scaled, atol=1e-6)
+    np.testing.assert_allclose(raw, scaled, atol=1e-4)
     known = stats.multivariate_normal(x[:200].mean(0), np.cov(x[:200].T, ddof=0))
-    np.testing.assert_allclose(raw, known.logpdf(x[200:]), atol=1e-6)
+    np.testing.assert_allclose(raw, known.logpdf(x[200:]), atol=1e-4)
 
 
 def test_other_cells_are_corrected_where_they_are_narrow() -> None:
     data = table("iris", 0, Path())
-    run = rp.fit(rp.variants.vae, data.train, steps=2, progress=False)
+    given = ours.dataset(data.train, data.test)
+    assert [len(given.split(name)) for name in ("train", "test")] == [105, 45]
+    run = rp.fit(rp.variants.vae, given, steps=2, progress=False)
     assert ours.cell_correction(run, data.widths, data.train.std(0)) == 0
     half = data.widths * [0.5, 1, 1, 1]
     with pytest.raises(DataError, match=r"columns \[0\]: cells of"):
@@ -176,6 +182,23 @@ def test_other_cells_are_corrected_where_they_are_narrow() -> None:
     assert ours.cell_correction(run, half, wide) == pytest.approx(np.log(0.5))
     none = data.widths * [0, 1, 1, 1]
     assert ours.cell_correction(run, none, wide) == pytest.approx(-np.log(0.1))
+
+
+def test_a_column_of_classes_is_scored_by_their_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=400), rng.integers(0, 3, 400)])
+    run = rp.fit(rp.variants.vae, ours.dataset(x[:300], x[300:]), steps=2, progress=False)
+    assert run.spec.quantities == [0]
+    assert ours.cell_correction(run, np.array([0.0, 1.0]), x.std(0)) == 0
+    with pytest.raises(DataError, match=r"columns \[1\] are classes"):
+        ours.cell_correction(run, np.zeros(2), x.std(0))
+    schema = rp.data.Schema((*run.spec.schema.columns, rp.data.Column("x2", "ignored")))
+    left_out = rp.data.from_table(
+        rp.data.of_frame(pd.DataFrame({"x0": x[:, 0], "x1": x[:, 1], "x2": 0.0})), schema=schema
+    )
+    run = rp.fit(rp.variants.vae, left_out, steps=2, progress=False)
+    with pytest.raises(DataError, match=r"x2.* left out"):
+        ours.cell_correction(run, np.array([0.0, 1.0, 0.0]), np.ones(3))
 
 
 def test_the_plain_command_has_no_options_and_is_examined() -> None:

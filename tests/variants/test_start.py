@@ -231,6 +231,28 @@ def test_a_collinear_table_starts_at_factor_analysis_given_covariates() -> None:
     assert found == pytest.approx(expected, abs=0.2)
 
 
+def test_the_quantities_of_a_mixed_table_start_at_factor_analysis() -> None:
+    """The class is independent of them, and its entropy is what the likelihood lacks besides.
+
+    The mixture of a table keeps a share for outliers. Without the start it is 8 nats lower.
+    """
+    sex = RNG.integers(0, 2, 600)
+    frame = pd.DataFrame(COLLINEAR, columns=list("abcdef")).assign(sex=np.array(["F", "M"])[sex])
+    lacking = frame.mask(RNG.random(frame.shape) < 0.03)
+    share = sex.mean()
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    expected = FactorAnalysis(2, tol=1e-6, max_iter=5000).fit(COLLINEAR).score(COLLINEAR) - entropy
+    for given in (frame, lacking):
+        data = rp.data.from_table(rp.data.of_frame(given))
+        recipe = build("vae", data.spec, latent_dim=4)
+        model, batch = recipe.model.eval(), data.examples("train", 0)
+        for milestone in recipe.milestones:
+            milestone.action(model, batch)
+        whole = batch.x[~batch.x.isnan().any(1)]
+        found = model.log_likelihood(whole, n_samples=200).mean().item()
+        assert found == pytest.approx(expected, abs=0.9)
+
+
 def test_a_table_that_is_not_collinear_starts_at_no_linear_model() -> None:
     x = torch.from_numpy(np.float32(RNG.standard_normal((600, 2)) @ np.ones((2, 2))))
     x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 
 from reparam.errors import OptionError, unknown
 from reparam.estimators.base import Estimator, Frame, ScoreName, variant_of
-from reparam.estimators.scores import draws_of
+from reparam.estimators.scores import draws_of, posterior_of
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
@@ -200,9 +200,11 @@ class VAEOutlier(OutlierMixin, Estimator):
         rows = self._rows(X)
         size = max(1, N_ENTRIES // (len(noise) * entries_of(model, rows)))
         for part in rows.split(size):
-            q, p = model.posterior(part), model.prior_distribution()
+            q, p = posterior_of(model, part), model.prior_distribution()
             z = draws_of(q, noise)
             of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))
+            # An impossible value under all draws leaves the rest of its row as it is.
+            of_entries = of_entries.clamp(min=IMPOSSIBLE)
             weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
             weight = weight - weight.logsumexp(0)
             parts.append((weight.unsqueeze(-1) - of_entries).logsumexp(0))
@@ -236,6 +238,9 @@ PARTS: tuple[ScoreName, ...] = ("log_likelihood", "latent", "reconstruction")
 
 STEPS, FIXED = 1000, "gaussian-fixed"
 """The default number of steps, and the default likelihood of real numbers."""
+
+IMPOSSIBLE = -1e300
+"""The least log p(x_j | z) in nats: a sum of several is finite in double precision."""
 
 AUTO_SHARE = 0.1
 """The share of outliers of ``contamination='auto'``."""

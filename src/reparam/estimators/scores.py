@@ -14,11 +14,40 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.quasirandom import SobolEngine
 
+from reparam.distributions import mean_or_mode
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of
-from reparam.models.latent import LatentModel
+from reparam.families import Mixed
+from reparam.models.conditional import family_of
+from reparam.models.latent import LatentModel, standardization_of
 
 ROWS_AT_ONCE = 10_000
 """The number of rows that are encoded at once."""
+
+
+FARTHEST = 1000.0
+"""How far from its mean a quantity is that the encoder reads, in standard deviations, at most."""
+
+
+def posterior_of(model: LatentModel, x: Tensor) -> Distribution:
+    """Return q(z | x) of rows, from quantities that are no farther from their means than usual.
+
+    The estimates from its draws have the same expectation for any q. Of a number a million standard
+    deviations away the encoder makes a scale that overflows.
+
+    Arguments:
+        model: The model.
+        x: The rows, with shape (B, D).
+    """
+    layer, family = standardization_of(model), family_of(model.decoder)
+    if layer is None or not layer.per_entry:
+        return model.posterior(x)
+    all_entries = torch.arange(x.shape[-1], device=x.device)
+    quantities = family.quantities if isinstance(family, Mixed) else None
+    places = all_entries if quantities is None else quantities[1]
+    seen = x[:, places]
+    y = layer(seen)
+    near = torch.where(y.abs() > FARTHEST, layer.inverse(y.clamp(-FARTHEST, FARTHEST)), seen)
+    return model.posterior(x.index_copy(1, places, near))
 
 
 def shared_noise(n_draws: int, n_latents: int) -> Tensor:
@@ -60,13 +89,13 @@ def elbo(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
 
 def reconstruction(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
     """Return the mean log p(x | z) over the posterior in nats, with shape (B,)."""
-    z = draws_of(model.posterior(x), noise)
+    z = draws_of(posterior_of(model, x), noise)
     return model.likelihood(z).log_prob(model.as_event(x)).mean(0)
 
 
 def latent(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
     """Return the log-density of the prior at the posterior mean in nats, with shape (B,)."""
-    return model.prior_distribution().log_prob(model.encode(x))
+    return model.prior_distribution().log_prob(mean_or_mode(posterior_of(model, x)))
 
 
 Score = Callable[[LatentModel, Tensor, Tensor], Tensor]
@@ -96,6 +125,6 @@ def codes_of(model: LatentModel, x: Tensor) -> Tensor:
 
 
 def _log_weight(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:
-    q, p = model.posterior(x), model.prior_distribution()
+    q, p = posterior_of(model, x), model.prior_distribution()
     z = draws_of(q, noise)
     return model.likelihood(z).log_prob(model.as_event(x)) + p.log_prob(z) - q.log_prob(z)
