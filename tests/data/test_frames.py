@@ -319,6 +319,11 @@ def test_options_of_files_are_refused_for_a_frame() -> None:
         rp.data.read(pd.DataFrame({"a": NUMBERS}), taget="a")
 
 
+def test_arrays_are_not_read_but_told_where_to_go() -> None:
+    with pytest.raises(DataError, match=r"data of type ndarray .* arrays to data.from_arrays"):
+        rp.data.read(NUMBERS)
+
+
 def test_read_has_the_options_of_load() -> None:
     """Those that name the place of data apart."""
     options = set(signature(rp.data.load).parameters) - {"name", "data_dir", "path"}

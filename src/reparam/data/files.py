@@ -158,7 +158,14 @@ def read(data: str | os.PathLike[str] | Frame, **options: Unpack[ReadOptions]) -
         >>> read(people, target="sex")
         Dataset('data', mixed of shape (1,): train 54, test 6)
     """
-    return load("table" if is_frame(data) else kind_of_file(data), path=data, **options)
+    if is_frame(data):
+        return load("table", path=data, **options)
+    if not isinstance(data, str | os.PathLike):
+        raise DataError(
+            f"data of type {type(data).__name__} cannot be read: give a path or a DataFrame, and "
+            "arrays to data.from_arrays"
+        )
+    return load(kind_of_file(data), path=data, **options)
 
 
 def _is_table(path: Path) -> bool:
