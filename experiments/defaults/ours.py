@@ -52,10 +52,9 @@ their full length."""
 def on_table(contender: str, data: Table, seed: int) -> tuple[Floats, Stored]:
     """Return the scores of the test rows in nats, with shape (M,), and what else was found.
 
-    The table goes in as a DataFrame, as a file does.
-
     Arguments:
-        contender: ``ours``; ``ours-scaled``, on columns of mean 0 and variance 1; or ``oracle``.
+        contender: ``ours``, on a DataFrame, as a file goes in; ``ours-array``; ``ours-scaled``, on
+            an array of columns of mean 0 and variance 1; or ``oracle``.
         data: The table.
         seed: The seed of the fit.
 
@@ -71,13 +70,11 @@ def on_table(contender: str, data: Table, seed: int) -> tuple[Floats, Stored]:
     if contender == "oracle":
         best, scores = oracle(data, seed)
         more = {"chosen": best, "held_out": scores}
+    train, test = (data.train - mean) / scale, (data.test - mean) / scale
+    is_frame = contender in ("ours", "oracle")
+    given = dataset(train, test) if is_frame else rp.data.from_arrays(train, test=test)
     began = time.perf_counter()
-    run = fit(
-        rp.variants.vae,
-        dataset((data.train - mean) / scale, (data.test - mean) / scale),
-        seed,
-        **best,
-    )
+    run = fit(rp.variants.vae, given, seed, **best)
     more |= {"fit_seconds": time.perf_counter() - began, **facts(run)}
     correction = cell_correction(run, data.widths / scale, data.train.std(0) / scale)
     found = run.evaluate(split="test", n_samples=N_TABLE_SAMPLES, seed=seed, train=False)
@@ -117,10 +114,11 @@ def cell_correction(run: rp.Run, widths: Floats, spread: Floats) -> float:
             column, or fewer columns.
     """
     spec = run.spec
-    schema = cast(rp.data.Schema, spec.schema)
-    lacking = [column.name for column in schema.columns if column.name not in schema.names]
-    if lacking:
-        raise DataError(f"columns {lacking} are left out, and have no score")
+    if spec.schema is not None:
+        names = spec.schema.names
+        lacking = [column.name for column in spec.schema.columns if column.name not in names]
+        if lacking:
+            raise DataError(f"columns {lacking} are left out, and have no score")
     layer = standardization_of(run.model)
     found = widths.copy()
     if layer is not None:
