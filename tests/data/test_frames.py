@@ -256,7 +256,7 @@ def test_numbers_of_a_frame_are_a_table(make: Callable[..., Any]) -> None:
     columns = {"age": NUMBERS.astype(float), "rooms": np.arange(N) % 3, "rent": RNG.normal(size=N)}
     data = rp.data.as_dataset(make(columns))
     assert data.spec.support == "mixed"
-    assert [column.kind for column in data.spec.schema.columns] == ["count", "ordinal", "real"]
+    assert [column.kind for column in data.spec.schema.columns] == ["count", "count", "real"]
     labels = rp.data.as_dataset((make(columns), np.arange(N) % 2))
     assert labels.spec.n_classes == 2
 
@@ -276,13 +276,23 @@ def test_a_model_of_an_array_learns_the_numbers_of_a_frame() -> None:
     assert rp.fit(recipe, frame, steps=1, progress=False).spec.support == "real"
 
 
+def test_few_numbers_leave_a_probability_to_others() -> None:
+    """A later row may have a number that no training row had."""
+    frame = pd.DataFrame({"rent": RNG.normal(size=N), "rooms": np.arange(N) % 3 + 1})
+    run = rp.fit(rp.variants.vae, frame, steps=50, progress=False)
+    assert run.spec.schema.column("rooms").atoms == (1.0, 2.0, 3.0)
+    usual, other = (run.log_likelihood(frame.assign(rooms=k).head()) for k in (2, 4))
+    assert bool(other.isfinite().all())
+    assert bool((other < usual).all())
+
+
 def test_arrays_given_to_a_run_have_the_numbers_of_its_table() -> None:
     """Classes of an array are the numbers of the user, and not their places."""
-    rooms = np.arange(N) % 3 + 5
+    rooms = np.arange(N) % 2 * 3 + 5
     frame = pd.DataFrame({"rent": RNG.normal(size=N), "one": 4.0, "rooms": rooms})
     run = rp.fit(rp.variants.vae, frame, steps=1, progress=False)
     expected = run.examples(frame).x
-    assert expected[:, 1].tolist() == (rooms - 5).tolist()
+    assert expected[:, 1].tolist() == (rooms > 5).tolist()
     assert torch.equal(run.examples(frame.to_numpy()).x, expected)
     assert torch.equal(run.examples(frame[["rent", "rooms"]].to_numpy()).x, expected)
     assert torch.equal(run.examples(expected).x, expected)  # a tensor is x itself

@@ -61,8 +61,8 @@ SPAN = 1e6
 SMALLEST = 0.01
 """The share of the magnitudes that are smaller than the one that a span begins at."""
 
-FEW_VALUES, MANY = 10, 20
-"""The largest number of categories, and the least number of identifiers."""
+FEW_VALUES, ROWS_PER_CLASS, MANY = 10, 10, 20
+"""The largest number of categories, the least number of rows for each, and that of identifiers."""
 
 SPIKE, SPIKE_RATIO = 0.2, 3.0
 """The least share of a spike in all values, and how many times as frequent as any other value it
@@ -382,7 +382,7 @@ def atoms_of(values: NDArray[Any]) -> NDArray[np.int64]:
 
     A heap is much more frequent than the values beside it are, for each cell of the column: 40
     hours beside 39 and 41, or a price that is asked for many times. Of a column of few values each
-    is one. A continuous column has none.
+    is one: all of at most ten, and the frequent ones of at most 32. A continuous column has none.
 
     Arguments:
         values: The values of the column in the precision of float32, with shape (N,).
@@ -401,6 +401,8 @@ def atoms_of(values: NDArray[Any]) -> NDArray[np.int64]:
     width = resolution(values)[0]
     if k < 2 or not width:
         return first[:0]
+    if k <= FEW_VALUES and n >= ROWS_PER_CLASS * k:
+        return first
     is_frequent = counts >= max(ATOM_ROWS, ATOM * n)
     if k > FEW_ATOMS or n < ROWS_PER_ATOM * k:
         expected = _beside(distinct / width, counts)
@@ -558,7 +560,7 @@ def kind_of(values: NDArray[Any]) -> str | None:
     n, n_distinct = len(values), len(distinct)
     if n_distinct <= 2:
         return ("constant", "binary")[n_distinct - 1]
-    if n_distinct <= min(FEW_VALUES, n // 10):
+    if n_distinct <= min(FEW_VALUES, n // ROWS_PER_CLASS):
         return "category"
     is_whole = bool((distinct == distinct.round()).all())
     spread = distinct[-1] - distinct[0]

@@ -1,7 +1,9 @@
 """The schema of a table, inferred from its rows.
 
-A column of text or of few numbers is one of several classes, another column of numbers a quantity.
-Columns that say nothing about the next table, such as identifiers, are ignored, with the reason.
+A column of text, or of two numbers, is one of several classes, and another column of numbers is a
+quantity, so that a number that is not among the training rows has a probability too: see ``Column``
+for the values that are frequent. Columns that say nothing about the next table, such as
+identifiers, are ignored, with the reason.
 """
 
 import os
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.columns import FEW_VALUES, N_ROWS, atoms_of, kind_of
+from reparam.data.columns import N_ROWS, ROWS_PER_CLASS, atoms_of, kind_of
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
@@ -28,9 +30,6 @@ MOST_CLASSES = 1000
 FREE_TEXT, FEWEST_TEXTS = 0.5, 50
 """A column of text with more distinct values than this share of its rows, and this number, is
 identifiers or free text."""
-
-ROWS_PER_CLASS = 10
-"""The least number of rows for each class of a column of few numbers."""
 
 EXACT = 2**24
 """The largest whole number that float32 holds exactly."""
@@ -238,8 +237,6 @@ def inferred(
         return "date", ""
     if kind_of(there) == "identifier":
         return "ignored", "numbers its rows"
-    if k <= min(FEW_VALUES, n // ROWS_PER_CLASS):
-        return "ordinal", ""
     if distinct[0] >= 0 and (distinct == distinct.round()).all():
         return "count", ""
     return ("positive" if distinct[0] > 0 else "real"), ""

@@ -75,7 +75,7 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
         >>> table = Table("people", columns, {"age": "int", "sex": "text"}, {"age": 0})
         >>> report = inspect(table, schema_of(table))
         >>> report.n_duplicates, [column.kind for column in report.columns]
-        (50, ['ordinal', 'binary'])
+        (50, ['count', 'binary'])
     """
     if target is not None and target not in table.columns:
         raise unknown(f"column of {table.name}", target, table.columns)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reparam.data.arrays import as_tensor, is_of_bytes
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted, is_on_grid
+from reparam.data.columns import kind_of
 from reparam.data.dataset import Dataset, Split
 from reparam.data.dependencies import with_dependencies
 from reparam.data.facts import N_LEVELS
@@ -210,8 +211,11 @@ def labels_of(
     """
     if target not in table.columns:
         raise unknown(f"column of {table.name}", target, table.columns)
-    column: Column = column_of(table, target, override or {})
-    values = table.columns[target]
+    values, said = table.columns[target], override or {}
+    if values.dtype.kind == "f" and kind_of(values[~missing_in(values)]) == "category":
+        # Few numbers are a quantity among the columns of x, and classes as labels.
+        said = {"kind": "ordinal", **said}
+    column: Column = column_of(table, target, said)
     if not column.is_class:
         n = len(np.unique(values[~missing_in(values)]))
         fix = (
