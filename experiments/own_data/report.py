@@ -34,8 +34,8 @@ PUBLISHED: dict[str, str] = {
         "In nats for a held-out cell, with 200 draws. SCVI, of scvi-tools, has 10 latents, "
         "zero-inflated negative binomials and its other defaults, which are 400 epochs; `early "
         "stopping` looks at the held-out cells themselves. Its figures are of the counts given the "
-        "total of the cell, which our model has to explain too. Published for scDeepCluster: ARI "
-        "78.4."
+        "total of their cell, as those of `VAE, given the total`; those of `VAE` are of the counts "
+        "and their total, and so lower for the same model. Published for scDeepCluster: ARI 78.4."
     ),
     "generation": (
         "`shape` and `trend` of sdmetrics 0.24.0; `c2st_*` is 2 - 2 AUC of a classifier that tells "

@@ -14,6 +14,7 @@ import pytest
 import torch
 from scipy import sparse
 
+import reparam as rp
 from benchmarks import environments
 from benchmarks.environments import PYOD, SCVI, Environment
 from benchmarks.settings import CONTENDERS
@@ -101,6 +102,16 @@ def test_scvi_gets_the_cells_and_its_codes_are_clustered(
     assert figures.pop("ARI of k-means") == pytest.approx(100.0)
     assert figures == {"elbo": -7.0, "log_likelihood": -6.0, "epochs": 400, "seconds": 1.0}
     assert asked == [(SCVI, "0", "3"), (SCVI, "1", "3")]
+
+
+def test_counts_given_their_total_are_beside_scvi(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(protocols, "_cells", lambda _: None)
+    monkeypatch.setattr(protocols, "_fitted_to_counts", lambda *words: asked.append(words[2]))
+    case_of("counts", Path(), "VAE, given the total").measure()
+    spec = rp.DataSpec((5,), "counts")
+    recipe = rp.variants.vae(spec, latent_dim=2, likelihood=asked[0])
+    assert recipe.model.decoder.family.library_size == "observed"
 
 
 @pytest.mark.filterwarnings("ignore:.*Early stopping criterion not reached")
