@@ -6,6 +6,10 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
+from benchmarks import process
+
 HERE = Path(__file__).parent
 WORK = HERE / "results" / ".work"
 """The folder of the environments."""
@@ -82,6 +86,16 @@ TABULAR_ARGN = Environment(
 )
 """TabularARGN, an autoregressive network over the columns of a table."""
 
+PYOD = Environment("pyod", ("pyod==3.6.7", "tqdm"))
+"""PyOD, detectors of outliers; its VAE also needs tqdm, which it does not list."""
+
+SCVI = Environment(
+    "scvi",
+    # Releases of lightning from before the two that stole credentials (GHSA-w37p-236h-pfx3).
+    ("scvi-tools==1.4.2", "lightning==2.5.6", "pytorch-lightning==2.5.6"),
+)
+"""scvi-tools, models of the counts of cells."""
+
 
 def make(environment: Environment, torch_version: str) -> Path:
     """Return the interpreter of an environment, which is made if it is not there.
@@ -107,3 +121,22 @@ def make(environment: Environment, torch_version: str) -> Path:
     subprocess.run([*pip, torch, *environment.needs], check=True)  # noqa: S603
     done.write_text(wanted, "utf-8")
     return python
+
+
+def versions(environment: Environment, torch_version: str) -> dict[str, str]:
+    """Return the versions of torch and of the packages that an environment names, as installed.
+
+    Arguments:
+        environment: Its packages.
+        torch_version: The version of torch, as in ``make``.
+    """
+    names = [Requirement(text).name for text in (*environment.alone, *environment.needs)]
+    command = [str(make(environment, torch_version)), "-c", _TELL_VERSIONS, "torch", *names]
+    found: dict[str, str] = process.run(command, {})["result"]
+    return found
+
+
+_TELL_VERSIONS = (
+    "import json, sys; from importlib.metadata import version; "
+    "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+)

@@ -4,4 +4,5 @@
     python -m experiments.own_data codes counts
 
 Each figure is one line of ``docs/own-data/PROTOCOL.jsonl``, with its command, commit and machine.
+Other libraries run beside ours, each in an environment of its own, which is made at the first use.
 """

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import experiments.own_data as package
 from experiments.ledger.provenance import ROOT, provenance
@@ -59,8 +60,10 @@ def main() -> None:
                 )
                 if is_left_out or (case.name, case.contender, seed) in known:
                     continue
-                row = {"set": case.name, "contender": case.contender, "seed": seed}
+                row: dict[str, Any] = {"set": case.name, "contender": case.contender, "seed": seed}
                 row["figures"] = case.measure()
+                if versions := case.versions():
+                    row["versions"] = dict(versions)
                 with place.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({**row, **facts}, allow_nan=False) + "\n")
                 shown = ", ".join(f"{k} {v:.4g}" for k, v in row["figures"].items())

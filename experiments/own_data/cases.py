@@ -1,6 +1,6 @@
 """One fit of a protocol, and its figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 Figures = dict[str, float]
@@ -13,8 +13,10 @@ class Case(NamedTuple):
         name: The data set.
         contender: What is fitted.
         measure: Returns the figures.
+        versions: Returns the versions of the libraries that are fitted in place of ours, by name.
     """
 
     name: str
     contender: str
     measure: Callable[[], Figures]
+    versions: Callable[[], Mapping[str, str]] = dict

@@ -5,7 +5,6 @@ in environments of their own: see ``benchmarks.environments``.
 """
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
-from benchmarks import environments, process
 from benchmarks.environments import TABLES, TABULAR_ARGN, Environment
-from benchmarks.settings import CONTENDERS
+from experiments.own_data import peers
 from experiments.own_data.cases import Case, Figures
 from reparam.estimators import VAESampler
 
@@ -78,7 +75,9 @@ def generation(data_dir: Path, seed: int) -> Iterator[Case]:
     """Rows that a model draws, as many as there are training rows, beside real rows."""
     for name in ("shoppers", "magic", "adult"):
         for contender, draw in CONTENDERS_OF_TABLES.items():
-            yield Case(name, contender, partial(_measured, name, draw, data_dir, seed))
+            used = (TABLES, TABULAR_ARGN) if contender in BESIDE_TABULAR_ARGN else (TABLES,)
+            measure = partial(_measured, name, draw, data_dir, seed)
+            yield Case(name, contender, measure, partial(peers.versions, *used))
 
 
 Draw = Callable[[Tables, Path, int], tuple[pd.DataFrame, Figures]]
@@ -116,7 +115,7 @@ def _peer(
 ) -> tuple[pd.DataFrame, Figures]:
     words = {"real": "real.csv", "drawn": "peer.csv", "schema": "schema.json"}
     files = [f"--{key}={folder / file}" for key, file in words.items()]
-    found = _run(script, environment, [*files, f"--seed={seed}", "--threads=1"])
+    found = peers.run(script, environment, [*files, f"--seed={seed}", "--threads=1"])
     return pd.read_csv(folder / "peer.csv"), found
 
 
@@ -128,6 +127,9 @@ CONTENDERS_OF_TABLES: dict[str, Draw] = {
     "TabularARGN": partial(_peer, "tabular_argn_rows", TABULAR_ARGN),
 }
 """What draws rows, by name."""
+
+BESIDE_TABULAR_ARGN = ("VAESampler, in time", "TabularARGN")
+"""The contenders whose figures depend on TabularARGN."""
 
 
 def _measured(name: str, draw: Draw, data_dir: Path, seed: int) -> Figures:
@@ -146,15 +148,6 @@ def _measured(name: str, draw: Draw, data_dir: Path, seed: int) -> Figures:
         drawn, figures = draw(tables, folder, seed)
         drawn.to_csv(folder / "drawn.csv", index=False)
         files = [f"--{key}={folder / key}.csv" for key in ("real", "test", "drawn")]
-        return _run("table_quality", TABLES, [*files, f"--schema={folder}/schema.json"]) | figures
-
-
-def _run(script: str, environment: Environment, words: list[str]) -> Figures:
-    """Return what a script prints in an environment of its own."""
-    python = environments.make(environment, str(torch.__version__))
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    one = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    found: Figures = process.run([str(python), str(CONTENDERS / f"{script}.py"), *words], one)[
-        "result"
-    ]
-    return found
+        return (
+            peers.run("table_quality", TABLES, [*files, f"--schema={folder}/schema.json"]) | figures
+        )

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.environments import PYOD, SCVI
+from experiments.own_data import peers
 from experiments.own_data.cases import Case, Figures
 from experiments.own_data.generation import generation
 from reparam.estimators import VAE, VAEClassifier, VAECluster, VAEImputer, VAEOutlier
@@ -31,7 +33,9 @@ def imputation(data_dir: Path, seed: int) -> Iterator[Case]:
     }
     for name, read in tables.items():
         for contender, make in IMPUTERS.items():
-            yield Case(name, contender, partial(_imputed, read, make, seed))
+            measure = partial(_imputed, read, make, seed)
+            is_ours = contender == "VAEImputer"
+            yield Case(name, contender, measure, dict if is_ours else peers.of_scikit_learn)
 
 
 def _mean(seed: int) -> Any:
@@ -46,10 +50,30 @@ def _neighbors(seed: int) -> Any:
     return KNNImputer(n_neighbors=5)
 
 
+def _ridge(seed: int) -> Any:
+    """Return the default of scikit-learn: Bayesian ridge regressions of a column on the others."""
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+
+    return IterativeImputer(random_state=seed)
+
+
+def _forests(seed: int) -> Any:
+    """Return an imputer with the defaults of missForest (Stekhoven & Bühlmann, 2012)."""
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+
+    forest = RandomForestRegressor(n_estimators=100, max_features="sqrt", random_state=seed)
+    return IterativeImputer(forest, max_iter=10, random_state=seed)
+
+
 IMPUTERS: dict[str, Callable[[int], Any]] = {
     "VAEImputer": lambda seed: VAEImputer(random_state=seed),
     "mean": _mean,
     "5 neighbors": _neighbors,
+    "iterative, Bayesian ridge": _ridge,
+    "iterative, random forests": _forests,
 }
 """The imputers, by their names in the rows."""
 
@@ -85,12 +109,46 @@ def outliers(data_dir: Path, seed: int) -> Iterator[Case]:
         key=lambda place: place.stat().st_size,
     )
     for place in places:
-        yield Case(place.stem, "all rows", partial(_outliers, place, seed, is_clean=False))
-        yield Case(place.stem, "normal rows", partial(_outliers, place, seed, is_clean=True))
+        for measure, prefix, versions in (
+            (_outliers, "", dict),
+            (_outliers_of_pyod, "PyOD's VAE, ", partial(peers.versions, PYOD)),
+        ):
+            for rows, is_clean in (("all rows", False), ("normal rows", True)):
+                measured = partial(measure, place, seed, is_clean=is_clean)
+                yield Case(place.stem, prefix + rows, measured, versions)
 
 
 MOST_ROWS = 10_000
 """The number of rows to which larger sets are reduced, as ADBench does."""
+
+
+class Split(NamedTuple):
+    """Rows to fit, and rows to score.
+
+    Arguments:
+        train: The rows of the fit.
+        test: The rows that are scored.
+        labels: 1 where a test row is an outlier.
+    """
+
+    train: NDArray[np.float64]
+    test: NDArray[np.float64]
+    labels: NDArray[Any]
+
+
+def _split(place: Path, seed: int, is_clean: bool) -> Split:
+    with np.load(place, allow_pickle=False) as stored:
+        x, y = stored["X"].astype(np.float64), stored["y"]
+    rng = np.random.default_rng(seed)
+    if len(x) > MOST_ROWS:
+        rows = np.sort(rng.choice(len(x), MOST_ROWS, replace=False))
+        x, y = x[rows], y[rows]
+    if not is_clean:
+        return Split(x, x, y)
+    normal = rng.permutation(np.flatnonzero(y == 0))
+    train = np.sort(normal[: len(normal) // 2])
+    test = np.setdiff1d(np.arange(len(x)), train)
+    return Split(x[train], x[test], y[test])
 
 
 def _outliers(place: Path, seed: int, is_clean: bool) -> Figures:
@@ -99,34 +157,32 @@ def _outliers(place: Path, seed: int, is_clean: bool) -> Figures:
     from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import StandardScaler
 
-    with np.load(place, allow_pickle=False) as stored:
-        x, y = stored["X"].astype(np.float64), stored["y"]
-    rng = np.random.default_rng(seed)
-    if len(x) > MOST_ROWS:
-        rows = np.sort(rng.choice(len(x), MOST_ROWS, replace=False))
-        x, y = x[rows], y[rows]
-    train = test = np.arange(len(x))
-    if is_clean:
-        normal = rng.permutation(np.flatnonzero(y == 0))
-        train = np.sort(normal[: len(normal) // 2])
-        test = np.setdiff1d(np.arange(len(x)), train)
+    train, test, labels = _split(place, seed, is_clean)
     began = time.perf_counter()
-    vae = VAEOutlier(novelty=is_clean, scoring="combined", random_state=seed).fit(x[train])
+    vae = VAEOutlier(novelty=is_clean, scoring="combined", random_state=seed).fit(train)
     seconds = time.perf_counter() - began
-    seen = vae._rows(x[test])  # all scores of one fit
+    seen = vae._rows(test)  # all scores of one fit
     noise = vae._noise()
     found = {
-        name: roc_auc_score(y[test], -scored(score, vae.latent_model, seen, noise).numpy())
+        name: roc_auc_score(labels, -scored(score, vae.latent_model, seen, noise).numpy())
         for name, score in SCORES.items()
     }
-    found["combined"] = roc_auc_score(y[test], -vae.score_samples(x[test]))
-    forest = IsolationForest(random_state=seed).fit(x[train])
-    found["isolation forest"] = roc_auc_score(y[test], -forest.score_samples(x[test]))
-    scaler = StandardScaler().fit(x[train])
-    near = NearestNeighbors(n_neighbors=6 if not is_clean else 5).fit(scaler.transform(x[train]))
-    distance = near.kneighbors(scaler.transform(x[test]))[0][:, -1]
-    found["5 neighbors"] = roc_auc_score(y[test], distance)
+    found["combined"] = roc_auc_score(labels, -vae.score_samples(test))
+    forest = IsolationForest(random_state=seed).fit(train)
+    found["isolation forest"] = roc_auc_score(labels, -forest.score_samples(test))
+    scaler = StandardScaler().fit(train)
+    near = NearestNeighbors(n_neighbors=6 if not is_clean else 5).fit(scaler.transform(train))
+    distance = near.kneighbors(scaler.transform(test))[0][:, -1]
+    found["5 neighbors"] = roc_auc_score(labels, distance)
     return {**{name: 100 * float(value) for name, value in found.items()}, "seconds": seconds}
+
+
+def _outliers_of_pyod(place: Path, seed: int, is_clean: bool) -> Figures:
+    from sklearn.metrics import roc_auc_score
+
+    train, test, labels = _split(place, seed, is_clean)
+    scores, figures = peers.outlier_scores(train, test, seed)
+    return {"PyOD's VAE": 100 * float(roc_auc_score(labels, scores)), "seconds": figures["fit_s"]}
 
 
 def codes(data_dir: Path, seed: int) -> Iterator[Case]:
@@ -203,33 +259,80 @@ def _few_labels(digits: Digits, seed: int, options: dict[str, Any]) -> Figures:
 
 def counts(data_dir: Path, seed: int) -> Iterator[Case]:
     """Counts of genes: log-likelihood of the held-out cells, and clusters of all cells."""
-    yield Case("pbmc4k", "VAE", lambda: _counts(data_dir, seed))
+    versions = partial(peers.versions, SCVI)
+    yield Case("pbmc4k", "VAE", lambda: _counts(_cells(data_dir), seed))
+    yield Case("pbmc4k", "VAE, given the total", lambda: _given_total(_cells(data_dir), seed))
+    for contender, stops_early in (("SCVI", False), ("SCVI, early stopping", True)):
+        measure = partial(_counts_of_scvi, data_dir, seed, stops_early)
+        yield Case("pbmc4k", contender, measure, versions)
 
 
-def _counts(data_dir: Path, seed: int) -> Figures:
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score
+class Cells(NamedTuple):
+    """Counts of genes.
 
+    Arguments:
+        x: The counts of all cells.
+        y: Their types.
+        held: The numbers of the held-out cells.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    held: NDArray[Any]
+
+
+def _cells(data_dir: Path) -> Cells:
     from reparam.data.sources.array import read_arrays
 
     x, y, _ = read_arrays(data_dir / "pbmc4k" / "pbmc4k.npz")
-    held = np.load(data_dir / "pbmc4k" / "validation.npy")
+    held = np.load(data_dir / "pbmc4k" / "validation.npy", allow_pickle=False)
+    return Cells(x, np.asarray(y), held)
+
+
+def _counts(cells: Cells, seed: int) -> Figures:
+    from sklearn.metrics import adjusted_rand_score
+
+    figures = _fitted_to_counts(cells, seed, None)
+    cluster = VAECluster(8, latent_dim=10, support="counts", random_state=seed)
+    ari = adjusted_rand_score(cells.y, cluster.fit_predict(cells.x))
+    return {**figures, "ARI of VAECluster": 100 * float(ari)}
+
+
+def _given_total(cells: Cells, seed: int) -> Figures:
+    """Return figures of counts given the total of their cell, as SCVI has them."""
+    return _fitted_to_counts(cells, seed, "negative-binomial-given-total")
+
+
+def _fitted_to_counts(cells: Cells, seed: int, likelihood: str | None) -> Figures:
+    x, y, held = cells
     rest = np.setdiff1d(np.arange(len(x)), held)
     began = time.perf_counter()
-    vae = VAE(latent_dim=10, support="counts", random_state=seed).fit(x[rest])
+    vae = VAE(latent_dim=10, likelihood=likelihood, support="counts", random_state=seed)
+    vae.fit(x[rest])
     seconds = time.perf_counter() - began
-    rows = vae._rows(x[held])
-    bound = scored(SCORES["elbo"], vae.latent_model, rows, vae._noise(200)).mean()
-    likelihood = scored(SCORES["log_likelihood"], vae.latent_model, rows, vae._noise(200)).mean()
-    clusters = VAECluster(8, latent_dim=10, support="counts", random_state=seed).fit_predict(x)
-    of_codes = KMeans(8, n_init=10, random_state=seed).fit_predict(vae.transform(x))
+    rows, noise = vae._rows(x[held]), vae._noise(200)
     return {
-        "elbo": float(bound),
-        "log_likelihood": float(likelihood),
-        "ARI of k-means": 100 * float(adjusted_rand_score(y, of_codes)),
-        "ARI of VAECluster": 100 * float(adjusted_rand_score(y, clusters)),
+        "elbo": float(scored(SCORES["elbo"], vae.latent_model, rows, noise).mean()),
+        "log_likelihood": float(
+            scored(SCORES["log_likelihood"], vae.latent_model, rows, noise).mean()
+        ),
+        "ARI of k-means": _ari_of_codes(vae.transform(x), y, seed),
         "seconds": seconds,
     }
+
+
+def _counts_of_scvi(data_dir: Path, seed: int, stops_early: bool) -> Figures:
+    x, y, held = _cells(data_dir)
+    codes_of_cells, figures = peers.cell_codes(x, held, seed, stops_early)
+    return {**figures, "ARI of k-means": _ari_of_codes(codes_of_cells, y, seed)}
+
+
+def _ari_of_codes(codes_of_cells: NDArray[Any], y: NDArray[Any], seed: int) -> float:
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    found = KMeans(8, n_init=10, random_state=seed).fit_predict(codes_of_cells)
+    return 100 * float(adjusted_rand_score(y, found))
 
 
 PROTOCOLS: dict[str, Callable[[Path, int], Iterator[Case]]] = {
