@@ -777,22 +777,23 @@ class Run:
         made = card(self, license=license, repository=repository, evaluation=evaluation)
         return made.save(folder)
 
-    def export(self, path: str | Path, to: "Format" = "onnx") -> "Export":
+    def export(self, path: str | Path, to: "Format" = "onnx", overwrite: bool = False) -> "Export":
         """Write the model as files that run without this library, such as ``encoder.onnx``.
 
         The files are an encoder, a decoder and a sampler of the prior, and ``model.json``, which
         describes their inputs and outputs. Each is compared with the model before it is written.
 
         Arguments:
-            path: The folder; files of an earlier export are replaced.
+            path: The folder.
             to: ``onnx``, or ``torch`` for ``torch.export.load``.
+            overwrite: Whether files of an earlier export in the folder are replaced.
 
         Raises:
             OptionError: Another format.
             SupportError: A model that cannot be exported.
             MissingPackageError: A package that is not installed.
-            RunError: A file that differs from the model, or that cannot be written. Nothing is left
-                behind.
+            RunError: The folder holds another export, a file differs from the model, or one cannot
+                be written. Nothing is left behind.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -807,7 +808,7 @@ class Run:
         # Imported here: slow, and not needed for training.
         from reparam.export import export
 
-        return export(self, path, to)
+        return export(self, path, to, overwrite)
 
     def with_prior(
         self,
