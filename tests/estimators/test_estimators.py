@@ -1,5 +1,6 @@
 """Estimators: scikit-learn's own checks, and known answers."""
 
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from reparam.estimators import (
     VAEImputer,
     VAEOutlier,
     VAESampler,
+    base,
 )
 from reparam.estimators.base import images_of
 from reparam.nn import RandomAffine
-from tests.support import quick_fit
+from tests.support import contents, quick_fit
 
 X, Y = load_iris(return_X_y=True)
 
@@ -319,6 +321,34 @@ def test_it_is_saved_and_loaded_without_pickle(estimator: Any, tmp_path: Path) -
         np.testing.assert_allclose(getattr(other, method)(X), getattr(found, method)(X), rtol=1e-6)
     with pytest.raises(RunError, match="holds no estimator"):
         type(found).load(tmp_path)
+
+
+def test_an_earlier_estimator_is_replaced_only_where_one_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (VAE(latent_dim=2, steps=5, random_state=seed).fit(X) for seed in (0, 1))
+    place = tmp_path / "it"
+    first.save(place)
+    (place / "notes.txt").write_text("mine")
+    before = contents(place)
+    with pytest.raises(RunError, match=r"holds another estimator.*replace it by overwrite=True"):
+        second.save(place)
+    with monkeypatch.context() as patch:
+
+        def full(*values: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(base, "write_json", full)
+        with pytest.raises(RunError, match="no space left"):
+            second.save(place, overwrite=True)
+    assert contents(place) == before
+    second.save(place, overwrite=True)
+    np.testing.assert_allclose(VAE.load(place).transform(X), second.transform(X), rtol=1e-6)
+    assert contents(place).keys() == before.keys()
+    # Other folders are not replaced, whatever one says.
+    (place / "estimator.json").unlink()
+    with pytest.raises(RunError, match="holds another run"):
+        second.save(place, overwrite=True)
 
 
 class TestImages:

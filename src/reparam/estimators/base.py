@@ -385,28 +385,36 @@ class Estimator(BaseEstimator, ABC):
         missing = np.full(len(x), np.nan)
         return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the estimator to a folder: its parameters as JSON, its weights as safetensors.
 
         Arguments:
-            folder: A folder that holds no run.
+            folder: The folder.
+            overwrite: Whether an earlier estimator in the folder is replaced.
 
         Raises:
-            RunError: The folder holds a run, or cannot be written to.
+            RunError: The folder holds another estimator, a run or other files, or cannot be written
+                to.
             OptionError: A parameter that JSON cannot hold.
         """
         check_is_fitted(self)
         place = RunFolder(as_path(folder, "folder"))
-        place.require_free()
+        if not (place.path / STATE).is_file():
+            place.require_free()
+        elif not overwrite:
+            raise RunError(
+                f"{place.path} holds another estimator: choose another folder, or replace it by "
+                "overwrite=True"
+            )
         state = {
             "class": type(self).__name__,
             "parameters": {k: _plain(k, v) for k, v in self.get_params(deep=False).items()},
             "attributes": self._attributes(),
         }
-        with place.locked(note):
+        with place.locked(note), place.replacing() as new:
             run = self.run_
-            place.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
-            write_json(place.path / STATE, state)
+            new.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
+            write_json(new.path / STATE, state)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
