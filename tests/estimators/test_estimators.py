@@ -323,6 +323,49 @@ def test_it_is_saved_and_loaded_without_pickle(estimator: Any, tmp_path: Path) -
         type(found).load(tmp_path)
 
 
+NAMES = np.array(["setosa", "versicolor", "virginica"])
+DAYS = np.array(["2024-01-01", "2024-01-02", "1969-12-31"], "datetime64[D]")
+MOMENTS = DAYS.astype("datetime64[us]") + np.timedelta64(1, "us")
+GAP = [None, *Y[1:].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (pd.Series(MOMENTS[Y]), np.sort(MOMENTS)),
+        (pd.Series([pd.NaT, *MOMENTS[Y[1:]]]), np.sort(MOMENTS)),
+        (pl.Series(MOMENTS[Y]), np.sort(MOMENTS)),
+        (pl.Series([None, *MOMENTS[Y[1:]].tolist()]), np.sort(MOMENTS)),
+        (pl.Series(DAYS[Y]), np.sort(DAYS)),
+        (DAYS[Y].tolist(), np.sort(DAYS)),  # dates of Python
+        (pd.Series(pd.to_timedelta(Y, unit="D")), np.arange(3) * np.timedelta64(86_400, "s")),
+        (pd.Series(Y > 0), np.array([False, True])),
+        (pd.Series([None, *(Y[1:] > 0)], dtype="boolean"), np.array([False, True])),
+        (pl.Series([None, *(Y[1:] > 0).tolist()]), np.array([False, True])),
+        (Y.astype(np.uint8), np.arange(3, dtype=np.uint8)),
+        (pd.Series(GAP, dtype="Int64"), np.arange(3)),
+        (pl.Series(GAP), np.arange(3)),
+        (2.0 * Y, 2.0 * np.arange(3)),
+        (NAMES[Y], NAMES),
+        (NAMES.astype(object)[Y], NAMES.astype(object)),
+        (pd.Series(NAMES[Y], dtype="string"), NAMES.astype(object)),
+        (pl.Series(NAMES[Y]), NAMES),
+    ],
+)
+def test_labels_come_back_with_their_types(y: Any, classes: Any, tmp_path: Path) -> None:
+    fitted = VAEClassifier(steps=2, hidden=(4,), latent_dim=2, random_state=0)
+    found = fitted.fit(X, y)
+    found.save(tmp_path / "it")
+    again = VAEClassifier.load(tmp_path / "it")
+    for each in (found, again):
+        np.testing.assert_array_equal(each.classes_, classes)
+        assert each.classes_.dtype.kind == classes.dtype.kind
+        assert each.classes_.dtype == found.classes_.dtype
+        assert type(each.classes_[0]) is type(found.classes_[0])
+    assert again.predict(X).dtype == found.predict(X).dtype
+    np.testing.assert_array_equal(again.predict(X), found.predict(X))
+
+
 def test_an_earlier_estimator_is_replaced_only_where_one_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
