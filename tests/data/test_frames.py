@@ -1,7 +1,9 @@
 """DataFrames come back with the library and the types of their columns."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import narwhals as nw
 import numpy as np
@@ -14,8 +16,9 @@ import torch
 import reparam as rp
 from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
-from reparam.data.mixed import filled, rows_of
+from reparam.data.mixed import decoded, filled, rows_of
 from reparam.errors import DataError
+from reparam.schema import Column, Schema
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -243,3 +246,77 @@ def test_a_column_of_one_date_is_left_out() -> None:
     assert table is not None
     column = schema_of(table).columns[0]
     assert (column.kind, column.values) == ("ignored", ())
+
+
+ROME = ZoneInfo("Europe/Rome")
+SEEN = [datetime(2024, 7, 1, 8, 0, tzinfo=ROME) + timedelta(minutes=m) for m in range(60)]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "given",
+    [
+        datetime(2024, 7, 1, 8, 30),
+        datetime(2024, 7, 1, 8, 30, tzinfo=ROME),
+        datetime(2024, 7, 1, 6, 30, tzinfo=UTC),
+        np.datetime64("2024-07-01T08:30"),
+        pd.Timestamp("2024-07-01 08:30"),
+        pd.Timestamp("2024-07-01 02:30", tz="America/New_York"),
+        "2024-07-01 08:30",
+        "2024-07-01T06:30Z",
+    ],
+)
+def test_a_time_is_given_in_the_zone_of_its_column(make: Callable[..., Any], given: object) -> None:
+    frame = make({"seen": SEEN, "other": np.arange(60) % 7})
+    table = of_frame(frame)
+    assert table is not None
+    schema = schema_of(table)
+    row = schema.encode_given({"seen": given})[:1]
+    assert np.array_equal(row, schema.encode(table.columns)[30, :1])
+    # It comes back at the same moment, in the zone.
+    full = torch.tensor([[*row, 0.0]])
+    found = decoded(full, schema).to_pylist()[0]["seen"]
+    assert (found, found.utcoffset()) == (SEEN[30], timedelta(hours=2))
+    with pytest.raises(DataError, match=r"from 2024-07-01T08:00\+02:00 to 2024-07-01T08:59\+02:00"):
+        schema.encode_given({"seen": "2024-07-01 06:30"})
+
+
+def test_a_time_of_a_zone_is_that_time_where_the_column_has_no_zone() -> None:
+    column = Column("seen", "date", unit="m")
+    assert column.encode_given("1970-01-01 01:00+01:00") == column.encode_given("1970-01-01") == 0
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "given",
+    [
+        timedelta(minutes=90),
+        np.timedelta64(90, "m"),
+        pd.Timedelta("1h30m"),
+        5400,
+        "5400",
+        "1h30m",
+        "1.5 hours",
+        "01:30:00",
+        str(timedelta(minutes=90)),
+        str(pd.Timedelta("1h30m")),
+        pd.Timedelta("1h30m").isoformat(),
+        str(np.timedelta64(90, "m")),
+    ],
+)
+def test_a_duration_is_given_as_one(make: Callable[..., Any], given: object) -> None:
+    lasted = [timedelta(minutes=m) for m in range(120)]
+    table = of_frame(make({"lasted": lasted, "other": np.arange(120) % 7}))
+    assert table is not None
+    schema = schema_of(table)
+    assert schema.encode_given({"lasted": given})[0] == 5400
+    for wrong in ("soon", "1 parsec", None):
+        with pytest.raises(DataError, match=r"a duration, such as 90 seconds"):
+            schema.encode_given({"lasted": wrong})
+    with pytest.raises(DataError, match="a number is needed"):
+        schema.encode_given({"other": given if isinstance(given, timedelta) else "1h"})
+
+
+def test_a_zone_is_kept_in_a_file_of_the_schema() -> None:
+    column = Column("seen", "date", zone="Europe/Rome")
+    assert Schema.from_list(Schema((column,)).to_list()).columns == (column,)

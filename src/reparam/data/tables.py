@@ -62,6 +62,7 @@ class Table:
         declared: The classes of columns of categories.
         notes: Remarks on how the table was understood.
         decimal: The mark before decimals in a file of text.
+        zones: The zones of columns of times that have one, by name; times count from UTC.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Table:
     declared: Mapping[str, Classes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     decimal: str | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -182,11 +184,16 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
             column = column.cast(pa.string())
         values, kind = _values(column, what, named.name not in text_columns)
         columns[named.name], stored[named.name] = values, kind
-        if kind in ("int", "float"):
+        if kind in ("int", "float", "duration"):
             decimals[named.name] = 0 if kind == "int" else _decimals(values)
         if pa.types.is_dictionary(named.type) and _declares(named.type.value_type):
             declared[named.name] = _classes(column, named)
-    return Table(name, columns, stored, decimals, declared, tuple(notes))
+    zones = {
+        each.name: each.type.tz
+        for each in table.schema
+        if pa.types.is_timestamp(each.type) and each.type.tz
+    }
+    return Table(name, columns, stored, decimals, declared, tuple(notes), zones=zones)
 
 
 def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
@@ -335,7 +342,7 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
         return moments.to_numpy().astype("datetime64[us]"), "date"
     if pa.types.is_duration(kind):
         seconds = _floats(pc.cast(column, pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
-        return seconds, "float"
+        return seconds, "duration"
     raise _unread(what, kind)
 
 

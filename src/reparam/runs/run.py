@@ -19,6 +19,7 @@ from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
 from reparam.data.frames import FrameType, to_arrow
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
+from reparam.data.mixed import decoded
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import labels_of, read_arrays
@@ -470,6 +471,8 @@ class Run:
 
         Arguments:
             given: The values by the names of their columns, such as ``{"age": 40, "sex": "F"}``.
+                A time without a zone is one of the zone of its column. Durations are
+                ``timedelta``, text such as ``1h30m``, or seconds.
             n_samples: The number of rows n.
             seed: The seed of every draw.
             n_proposals: The number of codes that the rows are drawn from.
@@ -650,9 +653,13 @@ class Run:
                 f"to_table: this run was trained on {self.spec.words} without names of columns; "
                 "train on a DataFrame or a file of a table"
             )
-        rows = fitted(as_tensor(x, "x"), self.spec.shape).double().cpu().numpy()
-        columns = dict(zip(names, rows.T, strict=True)) if schema is None else schema.decode(rows)
-        kept = FrameType.of(like)
+        rows, kept = fitted(as_tensor(x, "x"), self.spec.shape), FrameType.of(like)
+        if schema is not None and kept is None:
+            return decoded(rows, schema)
+        values = rows.double().cpu().numpy()
+        columns = (
+            dict(zip(names, values.T, strict=True)) if schema is None else schema.decode(values)
+        )
         return to_arrow(columns) if kept is None else kept.frame(columns)
 
     @default_modes()
