@@ -41,6 +41,7 @@ PANDAS: dict[str, Any] = {
     "nanoseconds": pd.Series(TIMES.tz_localize(None)).astype("datetime64[ns]"),
     "days as text": [f"2021-{1 + n % 12:02}-{1 + n % 28:02}" for n in NUMBERS],
     "lengths of time": pd.to_timedelta(NUMBERS, unit="s"),
+    "lengths of nanoseconds": pd.to_timedelta(137 * NUMBERS, unit="ns"),
 }
 
 
@@ -315,6 +316,34 @@ def test_a_duration_is_given_as_one(make: Callable[..., Any], given: object) -> 
             schema.encode_given({"lasted": wrong})
     with pytest.raises(DataError, match="a number is needed"):
         schema.encode_given({"other": given if isinstance(given, timedelta) else "1h"})
+
+
+NANOSECOND = np.timedelta64(1, "ns")
+DAYS = np.timedelta64(20, "D").astype("timedelta64[ns]")
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_known_durations_keep_their_nanoseconds(make: Callable[..., Any]) -> None:
+    steps = DAYS + NUMBERS * NANOSECOND
+    frame = make({"lasted": pl.Series(steps) if make is pl.DataFrame else steps, "n": NUMBERS})
+    table, kept = of_frame(frame), FrameType.of(frame)
+    assert table is not None
+    assert kept is not None
+    assert table.notes == ()
+    schema = schema_of(table)
+    found = kept.frame(filled(table, schema, rows_of(table, schema)))
+    assert np.array_equal(found["lasted"].to_numpy(), steps)
+
+
+def test_digits_of_times_that_are_lost_are_told_once() -> None:
+    moments = np.datetime64("2024-01-01", "ns") + 500 * NUMBERS * NANOSECOND
+    table = of_frame(pd.DataFrame({"lasted": 20 * DAYS + NUMBERS * NANOSECOND, "t": moments}))
+    assert table is not None
+    assert table.notes == (
+        "column 'lasted' has durations with more digits than double precision has: the last ones "
+        "are rounded",
+        "column 't' has times below a microsecond, which are left out",
+    )
 
 
 def test_a_zone_is_kept_in_a_file_of_the_schema() -> None:

@@ -32,6 +32,9 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 COLUMNAR = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 """The endings of files of typed columns."""
 
+STEPS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""The units of durations, and their number in a second."""
+
 READING = ("na_values", "delimiter", "header", "encoding", "skip_damaged", "decimal")
 """The options of ``read_table`` that a run records."""
 
@@ -182,6 +185,7 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
         if rounded is not None:
             notes.append(ROUNDED.format(name=named.name, value=rounded))
             column = column.cast(pa.string())
+        notes += _lost_digits(column, named.name)
         values, kind = _values(column, what, named.name not in text_columns)
         columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float", "duration"):
@@ -341,8 +345,7 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
             moments = moments.cast(pa.int64()).cast(pa.timestamp("us"))
         return moments.to_numpy().astype("datetime64[us]"), "date"
     if pa.types.is_duration(kind):
-        seconds = _floats(pc.cast(column, pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
-        return seconds, "duration"
+        return _floats(column.cast(pa.int64())) / STEPS[kind.unit], "duration"
     raise _unread(what, kind)
 
 
@@ -381,6 +384,25 @@ def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:
     is_enum = any(key.startswith(b"_PL_ENUM") for key in named.metadata or ())
     values = tuple(dict.fromkeys(value for value in listed if value in used))
     return Classes(values, column.type.ordered and not is_enum)
+
+
+def _lost_digits(column: "pa.ChunkedArray", name: str) -> list[str]:
+    """Return a remark on a column of times or durations that are not read to their last digit."""
+    import pyarrow as pa
+
+    kind = column.type
+    if not pa.types.is_duration(kind) and not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+        return []
+    steps = column.drop_null().cast(pa.int64()).to_numpy()
+    if pa.types.is_timestamp(kind) and (steps % 1000).any():
+        return [f"column {name!r} has times below a microsecond, which are left out"]
+    per_second = STEPS[kind.unit]
+    if pa.types.is_duration(kind) and (np.rint(steps / per_second * per_second) != steps).any():
+        return [
+            f"column {name!r} has durations with more digits than double precision has: the last "
+            "ones are rounded"
+        ]
+    return []
 
 
 def _rounded(column: "pa.ChunkedArray") -> int | None:
