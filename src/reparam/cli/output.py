@@ -14,8 +14,7 @@ from torch import Tensor
 from reparam.cli.flags import in_flags, types_of
 from reparam.cli.parse import option_types
 from reparam.data import Dataset
-from reparam.data.frames import to_arrow
-from reparam.data.mixed import filled
+from reparam.data.cells import filled_cells
 from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
@@ -141,7 +140,7 @@ def write_table(
             if table is None or schema is None:
                 write_frame(path, run.to_table(rows))
             else:
-                write_frame(path, to_arrow(filled(table, schema, rows)))
+                write_frame(path, filled_cells(table, schema, rows, path.suffix == ".csv"))
         else:
             raise OptionError(f"--out {path}: end the name of a table in .csv, .parquet or .npy")
     print(path)

@@ -66,6 +66,7 @@ class Table:
         notes: Remarks on how the table was understood.
         decimal: The mark before decimals in a file of text.
         zones: The zones of columns of times that have one, by name; times count from UTC.
+        cells: The cells as they stand in the file, where they are kept.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Table:
     notes: tuple[str, ...] = ()
     decimal: str | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
+    cells: "pa.Table | None" = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -83,12 +85,12 @@ class Table:
     def without(self, *names: str) -> "Table":
         """Return the table without some columns."""
         columns = {name: values for name, values in self.columns.items() if name not in names}
-        return replace(self, columns=columns)
+        return replace(self, columns=columns, cells=None)
 
     def take(self, rows: NDArray[Any]) -> "Table":
         """Return some rows, by their numbers."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return replace(self, columns=columns)
+        return replace(self, columns=columns, cells=None)
 
 
 def read_table(
@@ -102,6 +104,7 @@ def read_table(
     decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
+    keeps_cells: bool = False,
 ) -> Table:
     """Return the table in a file: delimited text, Parquet or Arrow.
 
@@ -115,6 +118,8 @@ def read_table(
         decimal: The mark before decimals in text, a point or a comma; found when None.
         text_columns: The columns of text that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
+        keeps_cells: Whether the table keeps the cells as they stand in the file; of one without
+            damaged rows.
 
     Raises:
         DataError: A file that is missing, damaged or empty; the message names row and column.
@@ -132,7 +137,8 @@ def read_table(
         what = "is a folder" if place.is_dir() else "does not exist"
         raise DataError(f"{place} {what}: give a file of {', '.join((*DELIMITED, *COLUMNAR))}")
     if place.suffix.lower() in COLUMNAR:
-        return of_arrow(_columnar(place), str(place))
+        typed = _columnar(place)
+        return replace(of_arrow(typed, str(place)), cells=typed if keeps_cells else None)
     text = read_delimited(
         place,
         delimiter=delimiter,
@@ -151,6 +157,7 @@ def read_table(
         {c.name: c.decimals for c in text.columns if c.stored in ("int", "float")},
         notes=(*text.notes, *(note for column in text.columns for note in column.notes)),
         decimal=text.decimal,
+        cells=text.cells if keeps_cells and not skip_damaged else None,
     )
 
 

@@ -201,7 +201,7 @@ class Run:
         return self.dataset(path=path)
 
     def table(self, path: str | Path) -> Table:
-        """Return the table in a file, read with the options of the training data.
+        """Return the table in a file, read with the options of the training data, and its cells.
 
         Arguments:
             path: The file.
@@ -211,7 +211,7 @@ class Run:
         known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
         schema = self.spec.schema
         texts = () if schema is None else schema.text_columns
-        return read_table(path, text_columns=texts, **known)
+        return read_table(path, text_columns=texts, keeps_cells=True, **known)
 
     @property
     def preparation(self) -> Preparation:
