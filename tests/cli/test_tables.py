@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,32 @@ def test_scores_have_the_names_of_their_rows(folder: Path) -> None:
     scores = pd.read_csv(folder / "names.csv")
     assert list(scores.columns) == ["name", "log_likelihood"]
     assert scores["name"].tolist() == people["name"].tolist()
+
+
+def test_names_of_typed_columns_are_beside_the_scores(tmp_path: Path) -> None:
+    names = [f"person {i}" for i in range(60)]
+    waited = pd.to_timedelta(np.full(60, 1500), unit="ms")  # one value, so that it is no part of x
+    frame = pd.DataFrame({"name": pd.Categorical(names), "waited": waited, "x": np.arange(60) % 7})
+    frame.to_parquet(tmp_path / "a.parquet")
+    reparam(f"train vae --data {tmp_path}/a.parquet --steps 2 --hidden 4 --out", tmp_path / "run")
+    reparam(f"score {tmp_path}/run --data {tmp_path}/a.parquet --out", tmp_path / "s.csv")
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert scores["name"].tolist() == names
+    assert scores["waited"].tolist() == [1.5] * 60
+
+
+@pytest.mark.parametrize("verb", ["score", "impute"])
+def test_a_file_is_read_once(folder: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, seen = Path.read_bytes, list[Path]()
+
+    def noted(path: Path) -> bytes:
+        seen.append(path)
+        return read(path)
+
+    shutil.copy(folder / "people.csv", folder / f"{verb}.csv")
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    reparam(f"{verb} {folder}/run --data {folder}/{verb}.csv --out", folder / "out.csv")
+    assert seen.count(folder / f"{verb}.csv") == 1
 
 
 def test_a_sweep_prints_its_trials(folder: Path) -> None:

@@ -41,10 +41,8 @@ def filled_cells(table: Table, schema: Schema, rows: Tensor, is_text: bool) -> "
         known = cells.column(name)
         is_new = missing_in(table.columns[name]) & ~missing_in(of_rows)
         new = _written(table, name, of_rows, is_new) if was_text else typed.column(name)
-        if is_text and pa.types.is_duration(known.type):  # seconds, as text has no such type
-            known = to_arrow({name: of_rows}).column(0)
-        elif pa.types.is_dictionary(known.type):
-            known = new.cast(known.type.value_type) if is_text else new
+        if pa.types.is_dictionary(known.type):
+            known = new
         elif is_new.any():
             # A column of another type cannot hold what was filled in.
             is_same = new.type == known.type

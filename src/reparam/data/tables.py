@@ -231,20 +231,26 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 
     def write(file: BinaryIO) -> None:
         if is_text:
-            csv.write_csv(_without_times(table), file, csv.WriteOptions(quoting_style="needed"))
+            csv.write_csv(_for_text(table), file, csv.WriteOptions(quoting_style="needed"))
         else:
             parquet.write_table(table, file)
 
     write_whole(path, write)
 
 
-def _without_times(table: "pa.Table") -> "pa.Table":
-    """Return a table with dates in place of times that are all midnight, and without zeros."""
+def _for_text(table: "pa.Table") -> "pa.Table":
+    """Return a table in types that text has: dates without zeros, seconds, classes as values."""
     import pyarrow as pa
 
     for i, named in enumerate(table.schema):
-        if pa.types.is_timestamp(named.type):
-            table = table.set_column(i, named.name, without_zeros(table.column(i)))
+        column, kind = table.column(i), named.type
+        if pa.types.is_timestamp(kind):
+            column = without_zeros(column)
+        elif pa.types.is_duration(kind):
+            column = pa.array(_floats(column.cast(pa.int64())) / STEPS[kind.unit], from_pandas=True)
+        elif pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+        table = table.set_column(i, named.name, column)
     return table
 
 
