@@ -18,6 +18,7 @@ from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import decoded, filled, rows_of
 from reparam.errors import DataError
+from reparam.estimators import VAE
 from reparam.schema import Column, Schema
 
 N = 60
@@ -186,7 +187,7 @@ def test_decimals_of_float32_are_found() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (pd.cut(NUMBERS, 4), r"'a' of x holds values of type .*interval.*: a column of numbers"),
+        (pd.cut(NUMBERS, 4), r"'a' of x holds intervals: convert it to classes"),
         (pd.arrays.SparseArray(NUMBERS * 1.0), r"'a' of x is sparse: give x\.sparse\.to_dense"),
         (np.array(["300000-01-01"], "datetime64[s]"), "'a' of x has dates more than 290,000 years"),
     ],
@@ -247,6 +248,40 @@ def test_a_column_of_one_date_is_left_out() -> None:
     assert table is not None
     column = schema_of(table).columns[0]
     assert (column.kind, column.values) == ("ignored", ())
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            pd.period_range("2020-01", periods=N, freq="M"),
+            r"convert it to dates by .dt.to_timestamp\(\)",
+        ),
+        (pd.cut(NUMBERS, 3), r"convert it to classes by .astype\(str\)"),
+    ],
+)
+def test_types_that_pandas_alone_has_are_refused_with_what_to_do(column: Any, said: str) -> None:
+    frame = pd.DataFrame({"when": column, "n": NUMBERS})
+    with pytest.raises(DataError, match=rf"column 'when' of x holds .*: {said}"):
+        of_frame(frame)
+    # What the message says helps.
+    series = frame["when"]
+    fixed = series.dt.to_timestamp() if hasattr(series, "dt") else series.astype(str)
+    assert of_frame(frame.assign(when=fixed)) is not None
+
+
+def test_a_frame_that_is_not_in_memory_yet_is_refused_with_what_to_do() -> None:
+    frame = pl.DataFrame({"a": ["x", "y"] * 30, "n": NUMBERS}).lazy()
+    entrances: list[Callable[[], object]] = [
+        lambda: of_frame(frame),
+        lambda: rp.fit(rp.variants.vae, frame),
+        lambda: VAE().fit(frame),
+        lambda: FrameType.of(frame),
+        lambda: rp.data.from_arrays(np.zeros((N, 2)), covariates=frame),
+    ]
+    for entrance in entrances:
+        with pytest.raises(DataError, match=r"is a LazyFrame, .* give \w+\.collect\(\)"):
+            entrance()
 
 
 ROME = ZoneInfo("Europe/Rome")

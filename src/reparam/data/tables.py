@@ -362,8 +362,20 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
     raise _unread(what, kind)
 
 
+_FIXES = {
+    "pandas.period": "periods of time: convert it to dates by .dt.to_timestamp()",
+    "pandas.interval": "intervals: convert it to classes by .astype(str)",
+}
+"""What columns of types that pandas alone has hold, and how to convert them."""
+
+
 def _unread(what: str, kind: "pa.DataType") -> DataError:
     """Return the error for a column of a type that is not read."""
+    import pyarrow as pa
+
+    known = _FIXES.get(kind.extension_name) if isinstance(kind, pa.BaseExtensionType) else None
+    if known is not None:
+        return DataError(f"{what} holds {known}, or leave it out")
     return DataError(
         f"{what} holds values of type {kind}: a column of numbers, text, booleans or dates is "
         "needed, so convert it or leave it out"
