@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
-from reparam.cli.parse import option_types
 from reparam.data import Dataset
 from reparam.data.cells import filled_cells
 from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
-from reparam.runs.options import EvaluationOptions
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.utils.files import write_array, write_atomic
@@ -38,8 +36,7 @@ def show(report: object, options: type) -> None:
     if isinstance(report, dict):
         print(json.dumps(report, indent=2))
     else:
-        # A report advises on the options of other verbs too, such as those of evaluate.
-        print(in_flags(str(report), lambda: option_types(EvaluationOptions) | types_of(options)))
+        print(in_flags(str(report), lambda: types_of(options)))
 
 
 @contextmanager
