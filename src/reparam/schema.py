@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.errors import DataError, OptionError, unknown
+from reparam.times import date_text, moment_of, seconds_of
 
 Kind = Literal[
     "real", "positive", "count", "date", "binary", "categorical", "ordinal", "dependent", "ignored"
 ]
-Stored = Literal["float", "int", "bool", "text", "date"]
+Stored = Literal["float", "int", "bool", "text", "date", "duration"]
 Value = str | int | float | bool
 
 QUANTITIES = ("real", "positive", "count", "date")
@@ -31,7 +32,7 @@ DATE_UNITS: Mapping[str, int] = {"D": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 _MOST_LISTED = 8
 
-_TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool}
+_TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool, "duration": float}
 """The types of NumPy's arrays of classes, where they are not objects."""
 
 
@@ -59,6 +60,7 @@ class Column:
             with a probability of its own, in its own unit.
         origin: The number that x counts from. float32 would round values far from zero.
         unit: The unit of a date, as NumPy writes it.
+        zone: The zone of times, such as ``Europe/Berlin``; "" for none. Numbers count from UTC.
         source: The name of the column that a dependent one is a function of.
         reason: Why the column is no part of x.
 
@@ -82,6 +84,7 @@ class Column:
     atoms: tuple[float, ...] = ()
     origin: float = 0.0
     unit: str = "s"
+    zone: str = ""
     source: str = ""
     reason: str = ""
 
@@ -195,19 +198,28 @@ class Column:
     def as_array(self, value: object) -> NDArray[Any]:
         """Return one value, which may be text as on the command line, as a column of one row.
 
+        A time without a zone is one of the zone of the column. A duration may be a ``timedelta``,
+        text or a number of seconds.
+
         Raises:
-            DataError: Text that is no number or date, in a column of such.
+            DataError: Text that is no number, date or duration, in a column of such.
 
         Example:
             >>> Column("age", "count").as_array("40")
             array([40.])
+            >>> Column("day", "date", zone="Europe/Rome").as_array("2024-01-31 12:00")
+            array(['2024-01-31T11:00:00.000000'], dtype='datetime64[us]')
         """
-        rule = {"date": "a date, such as 2024-01-31"}.get(self.kind, "a number")
+        rule = "a number"
         if self.stored == "text":
             return np.array([None if value is None else str(value)], object)
         try:
             if self.kind == "date":
-                return np.array([np.datetime64(str(value), "us")])
+                rule = "a date, such as 2024-01-31"
+                return np.array([moment_of(value, self.zone)])
+            if self.stored == "duration":
+                rule = "a duration, such as 90 seconds, 1h30m or 1 day 02:30:00,"
+                return np.array([seconds_of(value)])
             words = _TRUTHS if self.stored == "bool" else {}
             return np.array([words.get(str(value).lower(), value)], np.float64)
         except (TypeError, ValueError, OverflowError):
@@ -227,9 +239,11 @@ class Column:
         if self.is_class or self.low is None or self.high is None:
             return float(number)
         if not self.low <= quantity <= self.high:
-            low, high = (
-                str(self.decode(np.array([v - self.origin]))[0]) for v in (self.low, self.high)
-            )
+            ends = self.decode(np.array([self.low, self.high]) - self.origin)
+            if self.kind == "date":
+                low, high = (date_text(v, self.unit, self.zone) for v in ends)
+            else:
+                low, high = (str(v) for v in ends)
             raise DataError(
                 f"{self.name}={value!r}: the training data range from {low} to {high}, so give a "
                 "value among them"
@@ -528,7 +542,7 @@ _DEFAULTS: dict[str, Any] = {
 _NUMBER = (int, float, NoneType)
 
 _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("name", "kind", "stored", "unit", "source", "reason"), str),
+    **dict.fromkeys(("name", "kind", "stored", "unit", "zone", "source", "reason"), str),
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
     **dict.fromkeys(("low", "high", "origin"), _NUMBER),
     "decimals": (int, NoneType),

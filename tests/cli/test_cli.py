@@ -145,6 +145,18 @@ class TestWalk:
         )
         assert "log_likelihood" in reparam(f"evaluate {run} --n-samples 20").out
 
+    def test_advice_is_in_the_words_of_the_command_line(self, run: Path, tmp_path: Path) -> None:
+        findings = json.loads(reparam(f"doctor {run} --json").out)["findings"]
+        fixes = [one["fix"] for one in findings if "--" in one["fix"]]
+        assert fixes
+        assert not any("=" in fix for fix in fixes)
+        reparam(f"report {run} --n-samples 2 --out {tmp_path / 'page.html'}")
+        page = (tmp_path / "page.html").read_text()
+        for fix in fixes:
+            assert f"On the command line: <code>{fix}</code>" in page
+        # In Python there are arguments alone.
+        assert "On the command line" not in rp.load(run).report(n_samples=2).html
+
     def test_evaluate_says_what_it_overwrites(self, run: Path, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)

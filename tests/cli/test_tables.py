@@ -1,11 +1,16 @@
 """The verbs on a table of the user's own."""
 
+import csv
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from reparam.data.tables import read_table
+from reparam.schema import missing_in
 from tests.support import refused, reparam
 
 TRAIN = "train vae --hidden 8 --steps 20 --pictures-every 0"
@@ -59,6 +64,87 @@ def test_missing_cells_are_filled_in_order(folder: Path) -> None:
     assert (folder / "draw-2.csv").exists()
 
 
+def german(n: int = 60) -> list[list[str]]:
+    """Return the cells of a table in German notation, every fifth of some columns missing."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2023-12-20") + rng.integers(0, 60, n)
+    rows = [["nr", "tag", "zeit", "preis", "neu", "note"]]
+    for i, day in enumerate(days.tolist()):
+        row = [
+            f"{i:04}" if i % 3 else "NA",
+            f"{day.day}.{day.month}.{day.year}",
+            f"{day:%d.%m.%Y} {i % 24}:{i % 60:02}",
+            f"{rng.normal(1500, 200):.2f}".replace(".", ","),
+            str(bool(i % 2)).upper(),
+            str(rng.choice(["1,0", "1,3", "2,0"])),
+        ]
+        if i % 5 == 0:
+            row[1:] = [cell if (i // 5 + j) % 2 else "" for j, cell in enumerate(row[1:])]
+        rows.append(row)
+    return rows
+
+
+def test_known_cells_come_back_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    rows = german()
+    (tmp_path / "a.csv").write_text("\n".join(";".join(row) for row in rows))
+    reparam(f"{TRAIN} --data {tmp_path}/a.csv --out", tmp_path / "run")
+    reparam(f"impute {tmp_path}/run --data {tmp_path}/a.csv --out", tmp_path / "full.csv")
+    with (tmp_path / "full.csv").open(newline="") as file:
+        found = list(csv.reader(file))
+    forms = {
+        "tag": r"\d{1,2}\.\d{1,2}\.2\d{3}",
+        "zeit": r"\d\d\.\d\d\.2\d{3} \d{1,2}:\d\d",
+        "preis": r"\d+(,\d+)?",
+        "neu": "TRUE|FALSE",
+        "note": "1,0|1,3|2,0",
+    }
+    assert len(found) == len(rows)
+    for before, after in zip(rows, found, strict=True):
+        for name, known, cell in zip(rows[0], before, after, strict=True):
+            if known:
+                assert cell == known
+            else:
+                assert re.fullmatch(forms[name], cell), cell
+    # It is read as the first file was, without gaps.
+    first, second = (read_table(tmp_path / name) for name in ("a.csv", "full.csv"))
+    assert second.stored == first.stored
+    assert not any(missing_in(second.columns[name]).any() for name in forms)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_known_cells_of_typed_columns_come_back(tmp_path: Path, ending: str) -> None:
+    n = 60
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "seen": pd.date_range("2024-03-30", periods=n, freq="h", tz="Europe/Rome"),
+            "exact": np.datetime64("2024-01-01", "ns") + rng.integers(0, 10**15, n),
+            "lasted": pd.to_timedelta(rng.integers(0, 10**6, n), unit="ns"),
+            "n": pd.array(rng.integers(0, 30, n), "Int16"),
+            "size": pd.Categorical(rng.choice(["S", "M"], n)),
+        }
+    )
+    for i, name in enumerate(frame):
+        frame.loc[i::9, name] = pd.NaT if i < 3 else None
+    frame.to_parquet(tmp_path / "a.parquet")
+    reparam(f"{TRAIN} --data {tmp_path}/a.parquet --out", tmp_path / "run")
+    place = tmp_path / f"full.{ending}"
+    reparam(f"impute {tmp_path}/run --data {tmp_path}/a.parquet --out", place)
+    if ending == "csv":
+        found = pd.read_csv(place, parse_dates=["exact"])
+        known = frame["exact"].notna()
+        assert (found["exact"][known] == frame["exact"][known]).all()
+        assert found.notna().all(axis=None)
+        return
+    found = pd.read_parquet(place)
+    kinds = frame.astype({"n": float}).dtypes.astype(str).replace("float64", "int16")
+    assert found.dtypes.astype(str).tolist() == kinds.tolist()
+    assert found.notna().all(axis=None)
+    for name in frame:
+        known = frame[name].notna()
+        assert found[name][known].tolist() == frame[name][known].tolist()
+
+
 def test_scores_are_a_row_for_each_row(folder: Path) -> None:
     reparam(f"score {folder}/run --data {folder}/people.csv --columns --out", folder / "s.csv")
     scores = pd.read_csv(folder / "s.csv")
@@ -75,6 +161,32 @@ def test_scores_have_the_names_of_their_rows(folder: Path) -> None:
     scores = pd.read_csv(folder / "names.csv")
     assert list(scores.columns) == ["name", "log_likelihood"]
     assert scores["name"].tolist() == people["name"].tolist()
+
+
+def test_names_of_typed_columns_are_beside_the_scores(tmp_path: Path) -> None:
+    names = [f"person {i}" for i in range(60)]
+    waited = pd.to_timedelta(np.full(60, 1500), unit="ms")  # one value, so that it is no part of x
+    frame = pd.DataFrame({"name": pd.Categorical(names), "waited": waited, "x": np.arange(60) % 7})
+    frame.to_parquet(tmp_path / "a.parquet")
+    reparam(f"train vae --data {tmp_path}/a.parquet --steps 2 --hidden 4 --out", tmp_path / "run")
+    reparam(f"score {tmp_path}/run --data {tmp_path}/a.parquet --out", tmp_path / "s.csv")
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert scores["name"].tolist() == names
+    assert scores["waited"].tolist() == [1.5] * 60
+
+
+@pytest.mark.parametrize("verb", ["score", "impute"])
+def test_a_file_is_read_once(folder: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, seen = Path.read_bytes, list[Path]()
+
+    def noted(path: Path) -> bytes:
+        seen.append(path)
+        return read(path)
+
+    shutil.copy(folder / "people.csv", folder / f"{verb}.csv")
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    reparam(f"{verb} {folder}/run --data {folder}/{verb}.csv --out", folder / "out.csv")
+    assert seen.count(folder / f"{verb}.csv") == 1
 
 
 def test_a_sweep_prints_its_trials(folder: Path) -> None:

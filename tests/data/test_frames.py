@@ -1,8 +1,10 @@
 """DataFrames come back with the library and the types of their columns."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from inspect import signature
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import narwhals as nw
 import numpy as np
@@ -16,8 +18,10 @@ import reparam as rp
 from reparam.data.files import ReadOptions
 from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
-from reparam.data.mixed import filled, rows_of
+from reparam.data.mixed import decoded, filled, rows_of
 from reparam.errors import DataError, OptionError
+from reparam.estimators import VAE
+from reparam.schema import Column, Schema
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -40,6 +44,7 @@ PANDAS: dict[str, Any] = {
     "nanoseconds": pd.Series(TIMES.tz_localize(None)).astype("datetime64[ns]"),
     "days as text": [f"2021-{1 + n % 12:02}-{1 + n % 28:02}" for n in NUMBERS],
     "lengths of time": pd.to_timedelta(NUMBERS, unit="s"),
+    "lengths of nanoseconds": pd.to_timedelta(137 * NUMBERS, unit="ns"),
 }
 
 
@@ -184,7 +189,7 @@ def test_decimals_of_float32_are_found() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (pd.cut(NUMBERS, 4), r"'a' of x holds values of type .*interval.*: a column of numbers"),
+        (pd.cut(NUMBERS, 4), r"'a' of x holds intervals: convert it to classes"),
         (pd.arrays.SparseArray(NUMBERS * 1.0), r"'a' of x is sparse: give x\.sparse\.to_dense"),
         (np.array(["300000-01-01"], "datetime64[s]"), "'a' of x has dates more than 290,000 years"),
     ],
@@ -338,3 +343,137 @@ def test_read_has_the_options_of_load() -> None:
     """Those that name the place of data apart."""
     options = set(signature(rp.data.load).parameters) - {"name", "data_dir", "path"}
     assert set(ReadOptions.__annotations__) == options
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            pd.period_range("2020-01", periods=N, freq="M"),
+            r"convert it to dates by .dt.to_timestamp\(\)",
+        ),
+        (pd.cut(NUMBERS, 3), r"convert it to classes by .astype\(str\)"),
+    ],
+)
+def test_types_that_pandas_alone_has_are_refused_with_what_to_do(column: Any, said: str) -> None:
+    frame = pd.DataFrame({"when": column, "n": NUMBERS})
+    with pytest.raises(DataError, match=rf"column 'when' of x holds .*: {said}"):
+        of_frame(frame)
+    # What the message says helps.
+    series = frame["when"]
+    fixed = series.dt.to_timestamp() if hasattr(series, "dt") else series.astype(str)
+    assert of_frame(frame.assign(when=fixed)) is not None
+
+
+def test_a_frame_that_is_not_in_memory_yet_is_refused_with_what_to_do() -> None:
+    frame = pl.DataFrame({"a": ["x", "y"] * 30, "n": NUMBERS}).lazy()
+    entrances: list[Callable[[], object]] = [
+        lambda: of_frame(frame),
+        lambda: rp.fit(rp.variants.vae, frame),
+        lambda: VAE().fit(frame),
+        lambda: FrameType.of(frame),
+        lambda: rp.data.from_arrays(np.zeros((N, 2)), covariates=frame),
+    ]
+    for entrance in entrances:
+        with pytest.raises(DataError, match=r"is a LazyFrame, .* give \w+\.collect\(\)"):
+            entrance()
+
+
+ROME = ZoneInfo("Europe/Rome")
+SEEN = [datetime(2024, 7, 1, 8, 0, tzinfo=ROME) + timedelta(minutes=m) for m in range(60)]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "given",
+    [
+        datetime(2024, 7, 1, 8, 30),
+        datetime(2024, 7, 1, 8, 30, tzinfo=ROME),
+        datetime(2024, 7, 1, 6, 30, tzinfo=UTC),
+        np.datetime64("2024-07-01T08:30"),
+        pd.Timestamp("2024-07-01 08:30"),
+        pd.Timestamp("2024-07-01 02:30", tz="America/New_York"),
+        "2024-07-01 08:30",
+        "2024-07-01T06:30Z",
+    ],
+)
+def test_a_time_is_given_in_the_zone_of_its_column(make: Callable[..., Any], given: object) -> None:
+    frame = make({"seen": SEEN, "other": np.arange(60) % 7})
+    table = of_frame(frame)
+    assert table is not None
+    schema = schema_of(table)
+    row = schema.encode_given({"seen": given})[:1]
+    assert np.array_equal(row, schema.encode(table.columns)[30, :1])
+    # It comes back at the same moment, in the zone.
+    full = torch.tensor([[*row, 0.0]])
+    found = decoded(full, schema).to_pylist()[0]["seen"]
+    assert (found, found.utcoffset()) == (SEEN[30], timedelta(hours=2))
+    with pytest.raises(DataError, match=r"from 2024-07-01T08:00\+02:00 to 2024-07-01T08:59\+02:00"):
+        schema.encode_given({"seen": "2024-07-01 06:30"})
+
+
+def test_a_time_of_a_zone_is_that_time_where_the_column_has_no_zone() -> None:
+    column = Column("seen", "date", unit="m")
+    assert column.encode_given("1970-01-01 01:00+01:00") == column.encode_given("1970-01-01") == 0
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "given",
+    [
+        timedelta(minutes=90),
+        np.timedelta64(90, "m"),
+        pd.Timedelta("1h30m"),
+        5400,
+        "5400",
+        "1h30m",
+        "1.5 hours",
+        "01:30:00",
+        str(timedelta(minutes=90)),
+        str(pd.Timedelta("1h30m")),
+        pd.Timedelta("1h30m").isoformat(),
+        str(np.timedelta64(90, "m")),
+    ],
+)
+def test_a_duration_is_given_as_one(make: Callable[..., Any], given: object) -> None:
+    lasted = [timedelta(minutes=m) for m in range(120)]
+    table = of_frame(make({"lasted": lasted, "other": np.arange(120) % 7}))
+    assert table is not None
+    schema = schema_of(table)
+    assert schema.encode_given({"lasted": given})[0] == 5400
+    for wrong in ("soon", "1 parsec", None):
+        with pytest.raises(DataError, match=r"a duration, such as 90 seconds"):
+            schema.encode_given({"lasted": wrong})
+    with pytest.raises(DataError, match="a number is needed"):
+        schema.encode_given({"other": given if isinstance(given, timedelta) else "1h"})
+
+
+NANOSECOND = np.timedelta64(1, "ns")
+DAYS = np.timedelta64(20, "D").astype("timedelta64[ns]")
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_known_durations_keep_their_nanoseconds(make: Callable[..., Any]) -> None:
+    steps = DAYS + NUMBERS * NANOSECOND
+    frame = make({"lasted": pl.Series(steps) if make is pl.DataFrame else steps, "n": NUMBERS})
+    table, kept = of_frame(frame), FrameType.of(frame)
+    assert table is not None
+    assert kept is not None
+    assert table.notes == ()
+    schema = schema_of(table)
+    found = kept.frame(filled(table, schema, rows_of(table, schema)))
+    assert np.array_equal(found["lasted"].to_numpy(), steps)
+
+
+def test_digits_of_times_that_are_lost_are_told_once() -> None:
+    moments = np.datetime64("2024-01-01", "ns") + 500 * NUMBERS * NANOSECOND
+    table = of_frame(pd.DataFrame({"lasted": 20 * DAYS + NUMBERS * NANOSECOND, "t": moments}))
+    assert table is not None
+    assert table.notes == (
+        "column 'lasted' has durations with more digits than double precision has: the last ones "
+        "are rounded",
+        "column 't' has times below a microsecond, which are left out",
+    )
+
+
+def test_a_zone_is_kept_in_a_file_of_the_schema() -> None:
+    column = Column("seen", "date", zone="Europe/Rome")
+    assert Schema.from_list(Schema((column,)).to_list()).columns == (column,)

@@ -232,7 +232,10 @@ FIELDS = np.zeros(4, dtype=[("height", "f4"), ("n", "i4")])
         (pd.DataFrame({"a": [1.0, None]}), "no column to learn from.*one value beside missing"),
         (pd.DataFrame({"a": ["x", [1]]}), "several types"),
         (pd.DataFrame({"a": ["x", None], "b": [1.0, np.inf]}), "column 'b'.*infinite in row 1"),
-        (pl.DataFrame({"a": [1.0]}).lazy(), "LazyFrame"),
+        (
+            pl.DataFrame({"a": [1.0]}).lazy(),
+            r"is a LazyFrame, .*: give \w+\.collect\(\)",
+        ),
         (torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), "nested"),
         (torch.empty(2, 2, device="meta"), "meta"),
         ([[1.0], [2.0]], "list"),

@@ -1,5 +1,6 @@
 """Estimators: scikit-learn's own checks, and known answers."""
 
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from reparam.estimators import (
     VAEImputer,
     VAEOutlier,
     VAESampler,
+    base,
 )
 from reparam.estimators.base import images_of
 from reparam.nn import RandomAffine
-from tests.support import quick_fit
+from tests.support import contents, quick_fit
 
 X, Y = load_iris(return_X_y=True)
 
@@ -334,6 +336,77 @@ def test_it_is_saved_and_loaded_without_pickle(estimator: Any, tmp_path: Path) -
         np.testing.assert_allclose(getattr(other, method)(X), getattr(found, method)(X), rtol=1e-6)
     with pytest.raises(RunError, match="holds no estimator"):
         type(found).load(tmp_path)
+
+
+NAMES = np.array(["setosa", "versicolor", "virginica"])
+DAYS = np.array(["2024-01-01", "2024-01-02", "1969-12-31"], "datetime64[D]")
+MOMENTS = DAYS.astype("datetime64[us]") + np.timedelta64(1, "us")
+GAP = [None, *Y[1:].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (pd.Series(MOMENTS[Y]), np.sort(MOMENTS)),
+        (pd.Series([pd.NaT, *MOMENTS[Y[1:]]]), np.sort(MOMENTS)),
+        (pl.Series(MOMENTS[Y]), np.sort(MOMENTS)),
+        (pl.Series([None, *MOMENTS[Y[1:]].tolist()]), np.sort(MOMENTS)),
+        (pl.Series(DAYS[Y]), np.sort(DAYS)),
+        (DAYS[Y].tolist(), np.sort(DAYS)),  # dates of Python
+        (pd.Series(pd.to_timedelta(Y, unit="D")), np.arange(3) * np.timedelta64(86_400, "s")),
+        (pd.Series(Y > 0), np.array([False, True])),
+        (pd.Series([None, *(Y[1:] > 0)], dtype="boolean"), np.array([False, True])),
+        (pl.Series([None, *(Y[1:] > 0).tolist()]), np.array([False, True])),
+        (Y.astype(np.uint8), np.arange(3, dtype=np.uint8)),
+        (pd.Series(GAP, dtype="Int64"), np.arange(3)),
+        (pl.Series(GAP), np.arange(3)),
+        (2.0 * Y, 2.0 * np.arange(3)),
+        (NAMES[Y], NAMES),
+        (NAMES.astype(object)[Y], NAMES.astype(object)),
+        (pd.Series(NAMES[Y], dtype="string"), NAMES.astype(object)),
+        (pl.Series(NAMES[Y]), NAMES),
+    ],
+)
+def test_labels_come_back_with_their_types(y: Any, classes: Any, tmp_path: Path) -> None:
+    fitted = VAEClassifier(steps=2, hidden=(4,), latent_dim=2, random_state=0)
+    found = fitted.fit(X, y)
+    found.save(tmp_path / "it")
+    again = VAEClassifier.load(tmp_path / "it")
+    for each in (found, again):
+        np.testing.assert_array_equal(each.classes_, classes)
+        assert each.classes_.dtype.kind == classes.dtype.kind
+        assert each.classes_.dtype == found.classes_.dtype
+        assert type(each.classes_[0]) is type(found.classes_[0])
+    assert again.predict(X).dtype == found.predict(X).dtype
+    np.testing.assert_array_equal(again.predict(X), found.predict(X))
+
+
+def test_an_earlier_estimator_is_replaced_only_where_one_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (VAE(latent_dim=2, steps=5, random_state=seed).fit(X) for seed in (0, 1))
+    place = tmp_path / "it"
+    first.save(place)
+    (place / "notes.txt").write_text("mine")
+    before = contents(place)
+    with pytest.raises(RunError, match=r"holds another estimator.*replace it by overwrite=True"):
+        second.save(place)
+    with monkeypatch.context() as patch:
+
+        def full(*values: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(base, "write_json", full)
+        with pytest.raises(RunError, match="no space left"):
+            second.save(place, overwrite=True)
+    assert contents(place) == before
+    second.save(place, overwrite=True)
+    np.testing.assert_allclose(VAE.load(place).transform(X), second.transform(X), rtol=1e-6)
+    assert contents(place).keys() == before.keys()
+    # Other folders are not replaced, whatever one says.
+    (place / "estimator.json").unlink()
+    with pytest.raises(RunError, match="holds another run"):
+        second.save(place, overwrite=True)
 
 
 class TestImages:

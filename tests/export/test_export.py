@@ -286,6 +286,43 @@ def test_other_formats_and_places_are_refused(tmp_path: Path) -> None:
         export(run, tmp_path / "file", to="torch")
 
 
+def test_an_earlier_export_is_replaced_only_where_one_says_so(tmp_path: Path) -> None:
+    first, second = small_run("vae"), small_run("factor-vae")
+    first.export(tmp_path, to="torch")
+    before = contents(tmp_path)
+    with pytest.raises(
+        RunError, match=r"holds another export \(it has model.json\).*overwrite=True"
+    ):
+        second.export(tmp_path, to="torch")
+    assert contents(tmp_path) == before
+    second.export(tmp_path, to="torch", overwrite=True)
+    assert json.loads((tmp_path / "model.json").read_text())["variant"] == "factor-vae"
+
+
+def test_the_command_replaces_nothing_that_it_is_not_told_to(tmp_path: Path) -> None:
+    digits = rp.data.load("digits")
+    folder = tmp_path / "run"
+    quick_fit(rp.variants.build("vae", digits.spec, latent_dim=2, hidden=(8,)), digits, out=folder)
+    line = f"export {folder} --to torch"
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "decoder.pt2").write_text("mine")
+    assert (
+        "another folder, or replace it by --overwrite"
+        in reparam(f"{line} --out {place}", code=1).err
+    )
+    assert contents(place) == {"decoder.pt2": b"mine"}
+    reparam(f"{line} --out {place} --overwrite")
+    assert len(contents(place)["decoder.pt2"]) > 100
+    for _ in range(2):  # its own place in the folder of the run is written again
+        reparam(line)
+    # The checksum of the weights of a run has the name of the description.
+    before = contents(folder)
+    said = reparam(f"{line} --out {folder} --overwrite", code=1)
+    assert "describes no export, but maybe a run" in said.err
+    assert contents(folder) == before
+
+
 def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
     run = small_run("vae")
 

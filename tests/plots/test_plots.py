@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
 from reparam import pictures, plots
 from reparam.errors import DataError, OptionError, RunError, ShapeError
+from reparam.plots.figure import class_colors
 from reparam.spec import DataSpec
 from reparam.utils.files import write_whole
 
@@ -257,3 +259,18 @@ def test_figures_are_saved_whole(tmp_path: Path, ending: str) -> None:
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending]
     assert path.read_bytes().startswith(start)
     assert len(list(path.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("n", [1, 10, 11, 20, 21, 140])
+def test_no_two_classes_have_one_color(n: int) -> None:
+    colors = [np.array(to_rgb(color)) for color in class_colors(n)]
+    assert len({tuple(color) for color in colors}) == n
+    if n > 20:  # as of one color map: neighbors are near each other, and none is black or white
+        light = [rgb_to_luminance(color) for color in colors]
+        assert 0.03 < min(light) < max(light) < 0.6
+
+
+def rgb_to_luminance(color: np.ndarray) -> float:
+    """Return the relative luminance of WCAG 2 of a color."""
+    linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import reparam as rp
 from reparam.report import report
 from tests.report.kinds import browser, fitted, needs_browser
+from tests.support import quick_fit
 
 pytestmark = needs_browser
 
@@ -252,4 +254,28 @@ def test_points_of_a_table_have_the_colors_of_a_column(driver: Any, tmp_path: Pa
     assert len(ends) == 4
     assert ends[1::2] == ["middle", "missing"]
     assert not np.array_equal(by_sex, by_pay)
+    require_clean(driver)
+
+
+@pytest.mark.parametrize("driver", [(1280, False), (1280, True)], indirect=True)
+@pytest.mark.parametrize("n_classes", [13, 20, 26])
+def test_every_class_has_a_color_of_its_own(driver: Any, n_classes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(520) % n_classes
+    turn = 2 * np.pi * y / n_classes
+    x = np.stack([np.cos(turn), np.sin(turn), rng.normal(size=520)], 1)
+    x += 0.05 * rng.normal(size=x.shape)
+    run = quick_fit(rp.variants.vae, (x, y), latent_dim=2, epochs=3)
+    page = report(run, n_samples=2).save(tmp_path / "page.html")
+    driver.get(page.as_uri())
+    wait(driver, "return document.querySelector('.said').textContent.startsWith('the nearest')")
+    colors = "return Array.from(document.querySelectorAll('.legend i'), (i) => i.style.background)"
+    shown = driver.execute_script(colors)
+    assert len(shown) == len(set(shown)) == min(n_classes, 20)
+    told = driver.execute_script("return document.querySelector('.legend').textContent")
+    assert ("and 6 more" in told) == (n_classes == 26)
+    known = driver.execute_script(
+        "return JSON.parse(document.querySelector('.explorer script').textContent)"
+    )
+    assert len(set(known["colors"])) == n_classes
     require_clean(driver)

@@ -196,7 +196,7 @@ def test_nothing_is_taken_after_the_end() -> None:
 
 def test_what_waits_is_finished_at_the_end() -> None:
     async def closing() -> Any:
-        batcher = Batcher(Limits(window_ms=5000, max_seconds=20), Metrics())
+        batcher = Batcher(Limits(window_ms=5000), Metrics())
         job = Joinable("key", lambda b: 2 * b.x, Batch(torch.ones(1, 1)))
         waiting = asyncio.create_task(batcher.result("job", job))
         await asyncio.sleep(0)
@@ -240,3 +240,9 @@ def test_results_do_not_depend_on_who_asks_at_the_same_time(runs: dict[str, rp.R
         # Matrix products of other sizes are rounded otherwise.
         np.testing.assert_allclose(one["z"], other["z"], rtol=1e-5, atol=1e-6)
     assert alone[3:] == joined[3:]  # draws are equal to the last bit
+
+
+def test_the_longest_wait_fits_into_the_time_of_a_request() -> None:
+    assert Limits(window_ms=400, max_seconds=2).window_ms == 400
+    with pytest.raises(OptionError, match=r"window_ms=401.0: .*5 windows.*; give at most 400$"):
+        Limits(window_ms=401, max_seconds=2)

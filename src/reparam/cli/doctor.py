@@ -1,7 +1,7 @@
 """``reparam doctor``: find what is wrong with a run or with data, and what to change."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 from zipfile import BadZipFile
@@ -22,6 +22,7 @@ from reparam.runs.load import load
 from reparam.spec import Support
 from reparam.utils.arguments import as_int
 from reparam.utils.files import as_path
+from reparam.utils.terminal import reworded
 
 ARRAYS = (".npy", ".npz")
 """Files of arrays; of an archive the array ``x``, or else the first."""
@@ -75,6 +76,8 @@ def main(options: Options) -> None:
     """Examine a run or data, and print the findings."""
     as_int("seed", options.seed)
     found = diagnosis(options)
+    if options.json:
+        found = replace(found, findings=tuple(replace(f, fix=reworded(f.fix)) for f in found))
     show(found.to_dict() if options.json else found.report(options.all), Options)
 
 

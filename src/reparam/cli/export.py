@@ -24,12 +24,15 @@ class Options:
     Arguments:
         folder: The folder of the run.
         to: The format: onnx, or torch for torch.export.load.
-        out: The folder of the files; export/onnx or export/torch in that of the run by default.
+        out: The folder of the files; export/onnx or export/torch in that of the run by default,
+            where they replace those of an earlier export.
+        overwrite: Replace the files of an earlier export in --out.
     """
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     to: Format = "onnx"
     out: Path | None = None
+    overwrite: bool = False
 
 
 @verb
@@ -37,7 +40,9 @@ def main(options: Options) -> None:
     """Write the files, and print their largest differences from the model."""
     place = options.out or RunFolder(options.folder).exports / options.to
     with elsewhere(options.out):
-        made = load(options.folder, device="cpu").export(place, to=options.to)
+        made = load(options.folder, device="cpu").export(
+            place, to=options.to, overwrite=options.overwrite or options.out is None
+        )
     for name, file in made.files.items():
         checked = made.differences.get(name)
         said = "what to feed, and what to draw" if checked is None else f"difference {checked:.1e}"

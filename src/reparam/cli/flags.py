@@ -75,10 +75,17 @@ def types_of(options: type | None) -> dict[str, Any]:
     from reparam.cli.parse import option_types
     from reparam.cli.train_options import FolderOptions
     from reparam.runs.config import COMMON
+    from reparam.runs.options import EvaluationOptions
     from reparam.variants import names
     from reparam.variants.options import options_of
 
     found = {o.name: o.type for name in names() for o in options_of(name).values()}
-    for group in (*COMMON, FolderOptions, *([] if options is None else [options])):
+    # Reports advise on the options of other verbs too.
+    for group in (
+        EvaluationOptions,
+        *COMMON,
+        FolderOptions,
+        *([] if options is None else [options]),
+    ):
         found |= option_types(group)
     return found

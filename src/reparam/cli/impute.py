@@ -6,7 +6,6 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
-from reparam.data.files import is_place
 from reparam.errors import OptionError
 
 
@@ -41,7 +40,7 @@ def main(options: Options) -> None:
         and options.out.resolve() == Path(given).resolve()
     ):
         raise OptionError(f"--out {options.out}: is the file of --data too; name another file")
-    table = run.table(given) if given is not None and is_place(given) else None
+    table = options.examples.table(run)
     rows: object = options.examples.of(run, options.run.seed) if table is None else table
     found = run.impute(
         rows,

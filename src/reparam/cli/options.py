@@ -8,7 +8,8 @@ import tyro
 
 from reparam.batch import Batch
 from reparam.data import Dataset
-from reparam.data.files import is_place
+from reparam.data.files import is_place, kind_of_file
+from reparam.data.tables import Table
 from reparam.runs.load import load
 from reparam.runs.run import Run
 from reparam.utils.arguments import as_int, numbers
@@ -88,6 +89,12 @@ class ExampleOptions:
         found = run.read(self.data)
         # A file that is named here has no splits: all of it is the split that is asked for.
         return replace(found, splits={**found.splits, self.split: found.split("train")})
+
+    def table(self, run: Run) -> Table | None:
+        """Return the table in the file that is named, for a run on a table; None for other data."""
+        if run.spec.schema is None or self.data is None or not is_place(self.data):
+            return None
+        return run.table(self.data) if kind_of_file(self.data) == "table" else None
 
     def given_to(self, run: Run) -> Run:
         """Return the run with the data set that is named; the run as it is where none is named."""

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from reparam.cli.flags import in_flags, types_of
-from reparam.cli.parse import option_types
 from reparam.data import Dataset
-from reparam.data.frames import to_arrow
-from reparam.data.mixed import filled
+from reparam.data.cells import filled_cells
 from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
-from reparam.runs.options import EvaluationOptions
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.utils.files import write_array, write_atomic
@@ -39,8 +36,7 @@ def show(report: object, options: type) -> None:
     if isinstance(report, dict):
         print(json.dumps(report, indent=2))
     else:
-        # A report advises on the options of other verbs too, such as those of evaluate.
-        print(in_flags(str(report), lambda: option_types(EvaluationOptions) | types_of(options)))
+        print(in_flags(str(report), lambda: types_of(options)))
 
 
 @contextmanager
@@ -141,7 +137,7 @@ def write_table(
             if table is None or schema is None:
                 write_frame(path, run.to_table(rows))
             else:
-                write_frame(path, to_arrow(filled(table, schema, rows)))
+                write_frame(path, filled_cells(table, schema, rows, path.suffix == ".csv"))
         else:
             raise OptionError(f"--out {path}: end the name of a table in .csv, .parquet or .npy")
     print(path)

@@ -26,7 +26,8 @@ class Options:
         n: The number of examples.
         label: The label to generate, for a model under a condition; all in turn by default.
         given: Values of some columns of a table, such as age=40,sex=F; the others are drawn given
-            these.
+            these. A time without a zone is one of the zone of its column; a duration is seconds, or
+            such as 1h30m.
         draw: Write draws from p(x | z) instead of its means; also in a file .npy.
         out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy, for
             rows of a table .csv, .parquet or .npy.

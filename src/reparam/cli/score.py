@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
-from reparam.data.files import is_place
-from reparam.data.tables import write_frame
+from reparam.data.frames import to_arrow
+from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError
-from reparam.runs.run import Run
+from reparam.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,16 @@ class Options:
     out: Path | None = None
 
 
-def beside(run: Run, path: str) -> dict[str, NDArray[Any]]:
-    """Return the columns of a file that are no part of x, by name.
+def beside(table: Table, schema: Schema) -> "dict[str, pa.ChunkedArray]":
+    """Return the columns of a file that are no part of x, by name, as they stand in the file.
 
     Arguments:
-        run: The run.
-        path: The file.
+        table: The table in the file.
+        schema: The columns of the run.
     """
-    schema = run.spec.schema
-    if schema is None:
-        return {}
-    columns = run.table(path).columns
+    found = to_arrow(table.columns) if table.cells is None else table.cells
     ignored = [column.name for column in schema.columns if column.kind == "ignored"]
-    return {name: columns[name] for name in ignored if name in columns}
+    return {name: found.column(name) for name in ignored if name in found.column_names}
 
 
 @verb
@@ -59,7 +57,8 @@ def main(options: Options) -> None:
     path = options.out or options.run.folder / "scores.csv"
     if path.suffix not in (".csv", ".parquet"):
         raise OptionError(f"--out {path}: end the name of the table in .csv or .parquet")
-    batch = options.examples.of(run, seed)
+    table, schema = options.examples.table(run), run.spec.schema
+    batch = options.examples.of(run, seed) if table is None else run.examples(table, seed=seed)
     n, processes = options.n_samples, vars(options.processes)
     found = {"log_likelihood": run.log_likelihood(batch, n_samples=n, seed=seed, **processes)}
     if options.columns:
@@ -73,10 +72,10 @@ def main(options: Options) -> None:
     with elsewhere(options.out):
         # An entry that is not known has no score, and its cell is empty.
         parts = {k: pa.array(v.numpy(), from_pandas=True) for k, v in found.items()}
-        if options.examples.data is not None and is_place(options.examples.data):
-            others = beside(run, options.examples.data)
+        if table is not None and schema is not None:
+            others = beside(table, schema)
             # A column of the file can have the name of a score.
-            named = {f"{k} (data)" if k in parts else k: pa.array(v) for k, v in others.items()}
+            named = {f"{k} (data)" if k in parts else k: v for k, v in others.items()}
             parts = {**named, **parts}
         write_frame(path, pa.table(parts))
     print(path)

@@ -200,11 +200,15 @@ def table_of(values: object, name: str) -> Any | None:
             return nw.from_native(table, series_only=True).alias(name).to_frame()
         if nw.dependencies.is_into_dataframe(table):
             return nw.from_native(table, eager_only=True)
+        is_lazy = isinstance(nw.from_native(table, pass_through=True), nw.LazyFrame)
     except nw.exceptions.NarwhalsError as error:
         raise DataError(
             f"{name} is a table that cannot be read ({reason(error)}): give an array of its "
             "numbers, as .to_numpy() returns"
         ) from error
+    if is_lazy:
+        fix = f"{name}.collect()" if _is_of("polars", table) else "a DataFrame in memory"
+        raise DataError(f"{name} is a {type(table).__name__}, which has no rows yet: give {fix}")
     return None
 
 

@@ -172,11 +172,13 @@ class Text:
     Arguments:
         columns: The columns in their order.
         decimal: The mark before decimals: a point or a comma.
+        cells: The cells as they stand in the file; of rows that are left out, too.
         notes: Remarks on how the file was understood, and on rows that were left out.
     """
 
     columns: list[Values]
     decimal: str
+    cells: "pa.Table"
     notes: list[str] = field(default_factory=list)
 
 
@@ -281,13 +283,13 @@ def read_delimited(
     kept = np.setdiff1d(np.arange(n_before, n_before + n_rows), [*ragged])
     damaged = sorted([*ragged, *kept[is_wrong].tolist()])
     if not damaged:
-        return Text(columns, found, notes)
+        return Text(columns, found, table, notes)
     if skip_damaged:
         lines_left = [f"line {line_of(record)}" for record in damaged[: N_NAMED + 1]]
         notes.append(left_out(lines_left, len(damaged), n_rows, "row", path))
         sound = [each.without(is_wrong) for each in cells]
         columns = [values_of(each, each.name in text_columns, found) for each in sound]
-        return Text(columns, found, notes)
+        return Text(columns, found, table, notes)
     first = damaged[0]
     where = f"line {line_of(first)} of {path}"
     if first == n_before:
@@ -783,11 +785,62 @@ def _dates(words: Sequence[str]) -> NDArray[Any] | None:
     >>> _dates(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
     '2024-01-31'
     """
+    found = _clear(words)
+    return None if found is None else found[1]
+
+
+def _clear(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
+    """Return the only order of year, month and day in which dates exist, and the dates in it."""
     possible = _existing(words)
     # Dates with points have the day first.
     if len(possible) == 2 and all("." in word[:3] for word in words):
-        return possible["day first"]
-    return next(iter(possible.values())) if len(possible) == 1 else None
+        return "day first", possible["day first"]
+    return next(iter(possible.items())) if len(possible) == 1 else None
+
+
+def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
+    """Return dates as text, in the notation of others; in that of ISO 8601 if they have none.
+
+    Arguments:
+        words: The other dates, as they stand in a file.
+        moments: The dates, ``datetime64``, of UTC where the others have a zone.
+
+    Example:
+        >>> dates_like(["31.1.2024", "2.3.2024"], np.array(["2024-02-09"], "datetime64[us]"))
+        ['9.2.2024']
+        >>> dates_like(["01/31/2024 9:00"], np.array(["2024-02-09T14:30"], "datetime64[us]"))
+        ['02/09/2024 14:30']
+    """
+    found = _clear(words)
+    if found is None:
+        return [str(moment) for moment in moments.astype("datetime64[s]")]
+    order = _FIELDS[found[0]]
+    parts = [match.groups() for match in map(_DATE.fullmatch, words) if match is not None]
+    width = min(len(part[i]) for part in parts for i in (0, 2, 3))
+    times = [part[4] for part in parts if part[4] is not None]
+    texts = []
+    for moment in moments.astype("datetime64[us]").tolist():
+        numbers = (f"{moment.year:04}", f"{moment.month:0{width}}", f"{moment.day:0{width}}")
+        text = parts[0][1].join(numbers[order.index(i)] for i in range(3))
+        if times:
+            before = next(word for word in words if word.endswith(times[0]))[-len(times[0]) - 1]
+            text += before + _time_like(times, moment)
+        texts.append(text)
+    return texts
+
+
+def _time_like(times: Sequence[str], moment: datetime) -> str:
+    """Return the time of a moment in the notation of others: with seconds and a zone, or without.
+
+    >>> _time_like(["9:00Z", "10:30Z"], datetime(2024, 1, 31, 7, 5))
+    '7:05Z'
+    """
+    hours = f"{moment.hour:0{min(len(time.partition(':')[0]) for time in times)}}"
+    clocks = [re.split("[Z+-]", time)[0] for time in times]
+    seconds = f":{moment.second:02}" if any(clock.count(":") > 1 for clock in clocks) else ""
+    # Moments are of UTC where others have a zone.
+    zone = "Z" if clocks != times else ""
+    return f"{hours}:{moment.minute:02}{seconds}{zone}"
 
 
 def _existing(words: Sequence[str]) -> dict[str, NDArray[Any]]:

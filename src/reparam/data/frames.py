@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
 from reparam.data.delimited import check_names
-from reparam.data.tables import Table, of_arrow, without_zeros
+from reparam.data.tables import STEPS, Table, of_arrow, without_zeros
 from reparam.errors import DataError
 from reparam.utils.files import reason
 
@@ -217,8 +217,8 @@ def _typed(values: NDArray[Any], like: "pa.ChunkedArray") -> "pa.Array | None":
         if pa.types.is_null(kind) or pa.types.is_boolean(kind) != pa.types.is_boolean(array.type):
             return None
         if pa.types.is_duration(kind):
-            steps = pc.round(pc.multiply(array.cast(pa.float64()), 1e6)).cast(pa.int64())
-            return steps.cast(pa.duration("us")).cast(kind)
+            steps = pc.multiply(array.cast(pa.float64()), float(STEPS[kind.unit]))
+            return pc.round(steps).cast(pa.int64()).cast(kind)
         if pa.types.is_timestamp(kind) and pa.types.is_timestamp(array.type):
             # Times of a zone are counted in UTC.
             return array.cast(pa.int64()).cast(pa.timestamp("us", tz=kind.tz)).cast(kind)

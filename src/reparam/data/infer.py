@@ -140,7 +140,13 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     missing = missing_in(values)
     there = values[~missing]
     what = f"column {name!r} of {table.name}"
-    column = Column(name, "ignored", stored=stored, has_missing=bool(missing.any()))
+    column = Column(
+        name,
+        "ignored",
+        stored=stored,
+        has_missing=bool(missing.any()),
+        zone=table.zones.get(name, ""),
+    )
     distinct = np.unique(there)
     kind = override.get("kind")
     declared = table.declared.get(name)

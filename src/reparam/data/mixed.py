@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from reparam.data.columns import kind_of
 from reparam.data.dataset import Dataset, Split
 from reparam.data.dependencies import with_dependencies
 from reparam.data.facts import N_LEVELS
-from reparam.data.frames import of_frame
+from reparam.data.frames import of_frame, to_arrow
 from reparam.data.infer import (
     MOST_LISTED,
     Override,
@@ -32,6 +32,9 @@ from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema, missing_in
 from reparam.spec import DataSpec
 from reparam.utils.terminal import note
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def rows_of(table: Table, schema: Schema) -> Tensor:
@@ -95,6 +98,29 @@ def as_table(values: object, name: str = "x", text_columns: Collection[str] = ()
     if isinstance(values, str | PathLike):
         return read_table(values, text_columns=text_columns)
     return of_frame(values, name, text_columns)
+
+
+def decoded(rows: Tensor, schema: Schema) -> "pa.Table":
+    """Return rows x as a table of Arrow, times in their zones.
+
+    Arguments:
+        rows: The rows x, with shape (N, D).
+        schema: The columns of x.
+
+    Example:
+        >>> schema = Schema((Column("seen", "date", zone="Europe/Rome"),))
+        >>> decoded(torch.zeros(1, 1), schema).to_pylist()[0]["seen"].isoformat()
+        '1970-01-01T01:00:00+01:00'
+    """
+    import pyarrow as pa
+
+    table = to_arrow(schema.decode(rows.double().cpu().numpy()))
+    for i, name in enumerate(table.column_names):
+        zone = next(column.zone for column in schema.columns if column.name == name)
+        if zone:
+            of_utc = table.column(i).cast(pa.int64())
+            table = table.set_column(i, name, of_utc.cast(pa.timestamp("us", tz=zone)))
+    return table
 
 
 def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]]:

@@ -32,6 +32,9 @@ DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 COLUMNAR = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 """The endings of files of typed columns."""
 
+STEPS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""The units of durations, and their number in a second."""
+
 READING = ("na_values", "delimiter", "header", "encoding", "skip_damaged", "decimal")
 """The options of ``read_table`` that a run records."""
 
@@ -62,6 +65,8 @@ class Table:
         declared: The classes of columns of categories.
         notes: Remarks on how the table was understood.
         decimal: The mark before decimals in a file of text.
+        zones: The zones of columns of times that have one, by name; times count from UTC.
+        cells: The cells as they stand in the file, where they are kept.
     """
 
     name: str
@@ -71,6 +76,8 @@ class Table:
     declared: Mapping[str, Classes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     decimal: str | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
+    cells: "pa.Table | None" = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -78,12 +85,12 @@ class Table:
     def without(self, *names: str) -> "Table":
         """Return the table without some columns."""
         columns = {name: values for name, values in self.columns.items() if name not in names}
-        return replace(self, columns=columns)
+        return replace(self, columns=columns, cells=None)
 
     def take(self, rows: NDArray[Any]) -> "Table":
         """Return some rows, by their numbers."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return replace(self, columns=columns)
+        return replace(self, columns=columns, cells=None)
 
 
 def read_table(
@@ -97,6 +104,7 @@ def read_table(
     decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
+    keeps_cells: bool = False,
 ) -> Table:
     """Return the table in a file: delimited text, Parquet or Arrow.
 
@@ -110,6 +118,8 @@ def read_table(
         decimal: The mark before decimals in text, a point or a comma; found when None.
         text_columns: The columns of text that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
+        keeps_cells: Whether the table keeps the cells as they stand in the file; of one without
+            damaged rows.
 
     Raises:
         DataError: A file that is missing, damaged or empty; the message names row and column.
@@ -127,7 +137,8 @@ def read_table(
         what = "is a folder" if place.is_dir() else "does not exist"
         raise DataError(f"{place} {what}: give a file of {', '.join((*DELIMITED, *COLUMNAR))}")
     if place.suffix.lower() in COLUMNAR:
-        return of_arrow(_columnar(place), str(place))
+        typed = _columnar(place)
+        return replace(of_arrow(typed, str(place)), cells=typed if keeps_cells else None)
     text = read_delimited(
         place,
         delimiter=delimiter,
@@ -146,6 +157,7 @@ def read_table(
         {c.name: c.decimals for c in text.columns if c.stored in ("int", "float")},
         notes=(*text.notes, *(note for column in text.columns for note in column.notes)),
         decimal=text.decimal,
+        cells=text.cells if keeps_cells and not skip_damaged else None,
     )
 
 
@@ -180,13 +192,19 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
         if rounded is not None:
             notes.append(ROUNDED.format(name=named.name, value=rounded))
             column = column.cast(pa.string())
+        notes += _lost_digits(column, named.name)
         values, kind = _values(column, what, named.name not in text_columns)
         columns[named.name], stored[named.name] = values, kind
-        if kind in ("int", "float"):
+        if kind in ("int", "float", "duration"):
             decimals[named.name] = 0 if kind == "int" else _decimals(values)
         if pa.types.is_dictionary(named.type) and _declares(named.type.value_type):
             declared[named.name] = _classes(column, named)
-    return Table(name, columns, stored, decimals, declared, tuple(notes))
+    zones = {
+        each.name: each.type.tz
+        for each in table.schema
+        if pa.types.is_timestamp(each.type) and each.type.tz
+    }
+    return Table(name, columns, stored, decimals, declared, tuple(notes), zones=zones)
 
 
 def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
@@ -213,20 +231,26 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 
     def write(file: BinaryIO) -> None:
         if is_text:
-            csv.write_csv(_without_times(table), file, csv.WriteOptions(quoting_style="needed"))
+            csv.write_csv(_for_text(table), file, csv.WriteOptions(quoting_style="needed"))
         else:
             parquet.write_table(table, file)
 
     write_whole(path, write)
 
 
-def _without_times(table: "pa.Table") -> "pa.Table":
-    """Return a table with dates in place of times that are all midnight, and without zeros."""
+def _for_text(table: "pa.Table") -> "pa.Table":
+    """Return a table in types that text has: dates without zeros, seconds, classes as values."""
     import pyarrow as pa
 
     for i, named in enumerate(table.schema):
-        if pa.types.is_timestamp(named.type):
-            table = table.set_column(i, named.name, without_zeros(table.column(i)))
+        column, kind = table.column(i), named.type
+        if pa.types.is_timestamp(kind):
+            column = without_zeros(column)
+        elif pa.types.is_duration(kind):
+            column = pa.array(_floats(column.cast(pa.int64())) / STEPS[kind.unit], from_pandas=True)
+        elif pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+        table = table.set_column(i, named.name, column)
     return table
 
 
@@ -334,13 +358,24 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
             moments = moments.cast(pa.int64()).cast(pa.timestamp("us"))
         return moments.to_numpy().astype("datetime64[us]"), "date"
     if pa.types.is_duration(kind):
-        seconds = _floats(pc.cast(column, pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
-        return seconds, "float"
+        return _floats(column.cast(pa.int64())) / STEPS[kind.unit], "duration"
     raise _unread(what, kind)
+
+
+_FIXES = {
+    "pandas.period": "periods of time: convert it to dates by .dt.to_timestamp()",
+    "pandas.interval": "intervals: convert it to classes by .astype(str)",
+}
+"""What columns of types that pandas alone has hold, and how to convert them."""
 
 
 def _unread(what: str, kind: "pa.DataType") -> DataError:
     """Return the error for a column of a type that is not read."""
+    import pyarrow as pa
+
+    known = _FIXES.get(kind.extension_name) if isinstance(kind, pa.BaseExtensionType) else None
+    if known is not None:
+        return DataError(f"{what} holds {known}, or leave it out")
     return DataError(
         f"{what} holds values of type {kind}: a column of numbers, text, booleans or dates is "
         "needed, so convert it or leave it out"
@@ -374,6 +409,25 @@ def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:
     is_enum = any(key.startswith(b"_PL_ENUM") for key in named.metadata or ())
     values = tuple(dict.fromkeys(value for value in listed if value in used))
     return Classes(values, column.type.ordered and not is_enum)
+
+
+def _lost_digits(column: "pa.ChunkedArray", name: str) -> list[str]:
+    """Return a remark on a column of times or durations that are not read to their last digit."""
+    import pyarrow as pa
+
+    kind = column.type
+    if not pa.types.is_duration(kind) and not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+        return []
+    steps = column.drop_null().cast(pa.int64()).to_numpy()
+    if pa.types.is_timestamp(kind) and (steps % 1000).any():
+        return [f"column {name!r} has times below a microsecond, which are left out"]
+    per_second = STEPS[kind.unit]
+    if pa.types.is_duration(kind) and (np.rint(steps / per_second * per_second) != steps).any():
+        return [
+            f"column {name!r} has durations with more digits than double precision has: the last "
+            "ones are rounded"
+        ]
+    return []
 
 
 def _rounded(column: "pa.ChunkedArray") -> int | None:

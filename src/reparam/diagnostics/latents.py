@@ -5,6 +5,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.diagnostics.context import HIGH_LR, DiagnosticContext
+from reparam.diagnostics.dependence import share_explained
 from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable, check
 from reparam.distributions import OneHotCodes, QuantizedCodes
 from reparam.evaluation.figure import Figure
@@ -14,8 +15,8 @@ from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
 """The KL in nats of a collapsed posterior; log 2 would separate two halves of the data."""
-FEW_ROWS = 50
-"""The number of rows from which a run whose length held-out rows chose should use z."""
+NOISE = 2.0
+"""Standard errors up to which a share of variance that columns explain is noise."""
 FEW_STEPS = 500
 """In the first steps a decoder learns the mean of the data, and the use of z later."""
 UNUSED_KL = 0.005
@@ -58,12 +59,11 @@ def collapse(context: DiagnosticContext) -> Finding:
         if total.value >= COLLAPSED_KL:
             why = "its mean is the same for all x in every dimension, whatever its KL" + forced
         fixes = "; else ".join(_fixes(context))
-        record = context.run.config.get("recorded", {})
-        if record.get("chooses_length") and record["n_train"] < FEW_ROWS:
+        if total.value < COLLAPSED_KL and _are_independent(context, evidence):
             return evidence.advice(
-                f"z does not depend on x: with {record['n_train']} rows, a model without codes is "
-                "the best on held-out ones",
-                "more rows, or early_stopping=0 to train on in spite of them",
+                "z does not depend on x, and the columns do not depend on each other beyond noise: "
+                "a model without codes is as good",
+                f"more rows, if the columns should tell of each other; else {fixes}",
             )
         return evidence.problem(f"The posterior has collapsed: {why}", fixes)
     layers = {name: float(kl.mean()) for name, kl in draws.kl_groups.items()}
@@ -86,6 +86,22 @@ def collapse(context: DiagnosticContext) -> Finding:
             f"{warmup} if more of them should be used",
         )
     return evidence.fine("z is used")
+
+
+def _are_independent(context: DiagnosticContext, evidence: Evidence) -> bool:
+    """Return whether rows that were not seen tell nothing of a column by the others, with evidence.
+
+    Of images, texts and examples under a condition it is not known.
+    """
+    spec = context.run.spec
+    if len(spec.shape) != 1 or spec.dim < 2 or spec.support == "tokens" or spec.condition:
+        return False
+    share = share_explained(context.train.x, spec, context.seed)
+    evidence.add(
+        f"; of a column the others explain {share} of the variance, in rows that were left out",
+        share_explained=share,
+    )
+    return share.value <= NOISE * (share.stderr or 0.0)
 
 
 def _fixes(context: DiagnosticContext) -> list[str]:

@@ -383,28 +383,37 @@ class Estimator(BaseEstimator, ABC):
         missing = np.full(len(x), np.nan)
         return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the estimator to a folder: its parameters as JSON, its weights as safetensors.
 
         Arguments:
-            folder: A folder that holds no run.
+            folder: The folder.
+            overwrite: Whether an earlier estimator in the folder is replaced.
 
         Raises:
-            RunError: The folder holds a run, or cannot be written to.
+            RunError: The folder holds another estimator, a run or other files, or cannot be written
+                to.
             OptionError: A parameter that JSON cannot hold.
         """
         check_is_fitted(self)
         place = RunFolder(as_path(folder, "folder"))
-        place.require_free()
+        if not (place.path / STATE).is_file():
+            place.require_free()
+        elif not overwrite:
+            raise RunError(
+                f"{place.path} holds another estimator: choose another folder, or replace it by "
+                "overwrite=True"
+            )
         state = {
             "class": type(self).__name__,
             "parameters": {k: _plain(k, v) for k, v in self.get_params(deep=False).items()},
             "attributes": self._attributes(),
+            "types": {name: str(vars(self)[name].dtype) for name in _ARRAYS if name in vars(self)},
         }
-        with place.locked(note):
+        with place.locked(note), place.replacing() as new:
             run = self.run_
-            place.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
-            write_json(place.path / STATE, state)
+            new.write_trained(run.config, run.rows, run.model.state_dict(), {"step": 0})
+            write_json(new.path / STATE, state)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -431,17 +440,21 @@ class Estimator(BaseEstimator, ABC):
             )
         try:
             found = cls(**_parameters(cls, state.get("parameters")))
-            attributes = state.get("attributes")
-            if not isinstance(attributes, dict):
+            attributes, types = state.get("attributes"), state.get("types", {})
+            if not isinstance(attributes, dict) or not has_type(types, dict[str, str]):
                 raise OptionError(f"attributes={attributes!r}: must be keys and values")
             run = load(place, device="cpu")
-            found._restore(attributes)
-        except (OptionError, TypeError, ValueError, KeyError) as error:
+            found._restore(attributes, types)
+        except (OptionError, TypeError, ValueError, KeyError, OverflowError) as error:
             raise RunError(f"{place / STATE} is damaged: {reason(error)[:300]}") from error
         return found._keep(run)
 
-    def _restore(self, attributes: Mapping[str, Any]) -> None:
+    def _restore(self, attributes: Mapping[str, Any], types: Mapping[str, Any]) -> None:
         """Set the attributes that ``_attributes`` returned.
+
+        Arguments:
+            attributes: The attributes as plain values.
+            types: The types of those that are arrays, by name.
 
         Raises:
             OptionError: Another attribute, or a value of another type.
@@ -450,16 +463,35 @@ class Estimator(BaseEstimator, ABC):
             named("attribute", name, _ATTRIBUTES)
             if not has_type(tuple(value) if isinstance(value, list) else value, _ATTRIBUTES[name]):
                 raise OptionError(f"{name}={value!r}: has another type than an estimator gives it")
-            is_text = isinstance(value, list) and all(isinstance(v, str) for v in value)
-            is_array = name in _ARRAYS
-            setattr(self, name, np.array(value, object if is_text else None) if is_array else value)
+            setattr(self, name, _array(value, types.get(name)) if name in _ARRAYS else value)
 
     def _attributes(self) -> dict[str, Any]:
         """Return the fitted attributes beside the model, as plain values."""
         found = {name: vars(self)[name] for name in _ATTRIBUTES if name in vars(self)}
         return {
-            k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()
+            k: _plain(k, v) if isinstance(v, np.ndarray | np.generic) else v
+            for k, v in found.items()
         }
+
+
+def _array(values: Sequence[Any], kind: str | None) -> NDArray[Any]:
+    """Return plain values of a file as an array.
+
+    Arguments:
+        values: The values, those of dates and times as the number of their units.
+        kind: The type; None where the file does not say it.
+
+    Raises:
+        OptionError: Another type than those of plain values.
+    """
+    if kind is None:
+        is_text = all(isinstance(value, str) for value in values)
+        return np.array(values, object if is_text else None)
+    if np.dtype(kind).kind == "U":
+        return np.array(values, str)  # as wide as the values
+    if np.dtype(kind).kind not in "biufmMO":
+        raise OptionError(f"type {kind!r}: is none of numbers, booleans, dates, times and text")
+    return np.array(values, kind)
 
 
 def _bytes(x: Tensor) -> Tensor:
@@ -541,7 +573,7 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+        return (value.astype(np.int64) if value.dtype.kind in "mM" else value).tolist()
     if isinstance(value, list | tuple):
         return [_plain(name, each) for each in value]
     if isinstance(value, Schema):

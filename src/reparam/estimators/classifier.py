@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date, datetime, tzinfo
 from typing import Any, Self
 
+import narwhals as nw
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +28,7 @@ class VAEClassifier(ClassifierMixin, Estimator):
     .. math:: p(x, y, z) = p(y)\, p(z)\, p(x \mid y, z), \qquad
               \mathrm{predict\_proba} = q(y \mid x)
 
-    -1, NaN or None marks an unknown label. -1 beside 1 alone are two classes, as is usual for
+    -1, NaN, NaT or None marks an unknown label. -1 beside 1 alone are two classes, as is usual for
     binary labels.
 
     Arguments:
@@ -100,7 +102,7 @@ class VAEClassifier(ClassifierMixin, Estimator):
 
         Arguments:
             X: The rows: an array with shape (N, D), a sparse matrix or a DataFrame.
-            y: The labels, with shape (N,); -1, NaN or None for an unknown one.
+            y: The labels, with shape (N,); -1, NaN, NaT or None for an unknown one.
 
         Raises:
             ValueError: No label, a single class, or labels that are no classes.
@@ -160,11 +162,13 @@ def known_classes(y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[Any]]:
         >>> known_classes(np.array([1, None, 0], object))
         (array([ 1, -1,  0]), array([0, 1]))
     """
-    given = column_or_1d(y, warn=True)
+    given = column_or_1d(_beside_none(y), warn=True)
     missing = np.array([_is_unknown(value) for value in given], bool)
     there = given[~missing]
     if there.dtype.kind == "O" and not any(isinstance(value, str) for value in there):
-        there = np.array(there.tolist())  # numbers or booleans beside None
+        # Numbers, booleans or dates beside None; arrays have no zones of time.
+        are_dates = all(isinstance(v, date) and not _zone_of(v) for v in there)
+        there = np.array(there.tolist(), "datetime64" if are_dates else None)
     check_classification_targets(there)
     is_number = there.dtype.kind in "iuf"
     if is_number and set(np.unique(there)) != {-1, 1}:
@@ -176,10 +180,28 @@ def known_classes(y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[Any]]:
     return found, classes
 
 
+def _zone_of(value: date) -> tzinfo | None:
+    return value.tzinfo if isinstance(value, datetime) else None
+
+
+def _beside_none(y: object) -> Any:
+    """Return whole numbers and booleans of a Series with gaps as objects; anything else as it is.
+
+    NumPy has no gaps in such numbers, and would make floats of them.
+    """
+    series = nw.from_native(y, series_only=True, pass_through=True)
+    if not isinstance(series, nw.Series) or not series.null_count():
+        return y
+    is_exact = series.dtype.is_integer() or series.dtype == nw.Boolean
+    return np.array(series.to_list(), object) if is_exact else y
+
+
 def _is_unknown(label: object) -> bool:
-    """Return whether a label is None, NaN or the NA of pandas, which cannot be compared."""
-    if label is None or type(label).__name__ == "NAType":
+    """Return whether a label is None, NaN, NaT or the NA of pandas, which cannot be compared."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
         return True
+    if isinstance(label, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(label))
     return isinstance(label, float | np.floating) and bool(np.isnan(label))
 
 

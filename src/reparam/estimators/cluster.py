@@ -198,9 +198,9 @@ class VAECluster(ClusterMixin, Estimator):
             "mixture": [getattr(self.mixture_, k).tolist() for k in PARTS],
         }
 
-    def _restore(self, attributes: Mapping[str, Any]) -> None:
+    def _restore(self, attributes: Mapping[str, Any], types: Mapping[str, Any]) -> None:
         """Set the attributes, and the mixture of the codes."""
-        super()._restore({k: v for k, v in attributes.items() if k != "mixture"})
+        super()._restore({k: v for k, v in attributes.items() if k != "mixture"}, types)
         self.mixture_ = GaussianMixture(self.n_clusters)
         parts = [np.array(values, float) for values in attributes["mixture"]]
         k, d = parts[1].shape

@@ -13,6 +13,7 @@ from reparam.explorer.explored import Explored
 from reparam.pictures import grid, is_picturable, tile
 from reparam.report.columns import names_of
 from reparam.report.section import data_uri
+from reparam.times import date_text
 
 Kind = Literal["picture", "row", "text"]
 Format = Literal["png", "csv", "txt", "npy"]
@@ -105,7 +106,7 @@ class Looks:
         if schema is None:
             return ["" if np.isnan(v) else f"{v:.4g}" for v in row]
         return [
-            as_text(column.decode(value[None])[0], column.unit, column.decimals)
+            as_text(column.decode(value[None])[0], column.unit, column.decimals, column.zone)
             for column, value in zip(schema.features, row, strict=True)
         ]
 
@@ -144,13 +145,14 @@ class Looks:
         return pa.table(dict(zip(self.names, columns, strict=True)))
 
 
-def as_text(value: Any, unit: str = "s", decimals: int | None = None) -> str:
+def as_text(value: Any, unit: str = "s", decimals: int | None = None, zone: str = "") -> str:
     """Return one value of a table as text; "" for a missing one.
 
     Arguments:
         value: The value.
         unit: The unit of a date, as NumPy writes it.
         decimals: The decimals of a quantity; None for any number of them.
+        zone: The zone of a time; "" for none.
 
     Example:
         >>> as_text(1.5), as_text(1.5, decimals=2), as_text(None)
@@ -159,7 +161,7 @@ def as_text(value: Any, unit: str = "s", decimals: int | None = None) -> str:
         '2024-01-31'
     """
     if isinstance(value, np.datetime64):
-        return "" if np.isnat(value) else str(value.astype(f"datetime64[{unit}]"))
+        return date_text(value, unit, zone)
     if value is None:
         return ""
     if isinstance(value, float | np.floating):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from reparam.errors import RunError, WriteError, unknown
 from reparam.evaluation.trained import TrainedRun
-from reparam.export.graphs import Graph, graphs_of
+from reparam.export.graphs import GRAPHS, Graph, graphs_of
 from reparam.export.metadata import of_graph, of_model
 from reparam.export.programs import OPSET, Program, onnx_program, torch_program
 from reparam.isolation import default_modes, isolated
-from reparam.utils.files import as_path, write_atomic, write_json
+from reparam.utils.files import as_path, read_json, write_atomic, write_json
 
 Format = Literal["onnx", "torch"]
 """The formats of the files: ONNX, and torch.export."""
@@ -64,7 +64,9 @@ class Export:
 
 
 @default_modes()
-def export(run: TrainedRun, path: str | Path, to: Format = "onnx") -> Export:
+def export(
+    run: TrainedRun, path: str | Path, to: Format = "onnx", overwrite: bool = False
+) -> Export:
     """Write the graphs of a trained model as files, which run without this library.
 
     They are ``encoder``, ``decoder`` and ``sampler``; an autoencoder has no sampler, and a model
@@ -73,15 +75,16 @@ def export(run: TrainedRun, path: str | Path, to: Format = "onnx") -> Export:
 
     Arguments:
         run: The run.
-        path: The folder; files of an earlier export are replaced.
+        path: The folder.
         to: ``onnx``, or ``torch`` for ``torch.export.load``.
+        overwrite: Whether files of an earlier export in the folder are replaced.
 
     Raises:
         OptionError: Another format.
         SupportError: A model that cannot be exported.
         MissingPackageError: A package that is not installed.
-        RunError: A file that differs from the model, or a file that cannot be written. Nothing is
-            left behind.
+        RunError: The folder holds another export, a file differs from the model, or one cannot be
+            written. Nothing is left behind.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -94,6 +97,7 @@ def export(run: TrainedRun, path: str | Path, to: Format = "onnx") -> Export:
     if to not in get_args(Format):
         raise unknown("format", str(to), get_args(Format))
     folder, about = as_path(path), of_model(run)
+    _require_free(folder, overwrite)
     described: dict[str, Any] = {}
     programs: list[Program] = []
     differences: dict[str, float] = {}
@@ -172,6 +176,33 @@ def _largest(found: NDArray[Any], expected: NDArray[Any], unit: NDArray[Any]) ->
         away = np.where(found == expected, 0.0, np.abs(found - expected))
     size = np.maximum(unit, np.abs(np.where(np.isfinite(expected), expected, 0.0)).max(0))
     return float(np.nan_to_num(away / size, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def _require_free(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds an export, unless it is overwritten, or the model of a run.
+
+    Raises:
+        RunError: Gives the file.
+    """
+    description = folder / DESCRIPTION
+    # The weights of a run have a file of this name beside them too.
+    if description.exists() and not _is_of_export(description):
+        raise RunError(f"{description} describes no export, but maybe a run: choose another folder")
+    graphs = (f"{name}{ending}" for name in GRAPHS for ending in ENDINGS.values())
+    taken = next((name for name in (DESCRIPTION, *graphs) if (folder / name).exists()), None)
+    if taken is not None and not overwrite:
+        raise RunError(
+            f"{folder} holds another export (it has {taken}): choose another folder, or replace it "
+            "by overwrite=True"
+        )
+
+
+def _is_of_export(description: Path) -> bool:
+    """Return whether a file is the description of graphs; one that cannot be read is none."""
+    try:
+        return "graphs" in read_json(description)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _written(

@@ -27,6 +27,9 @@ from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.priors import Prior
 from reparam.spec import DataSpec
 
+GRAPHS = ("encoder", "decoder", "sampler", "conditionals")
+"""The names of all graphs; a model has some of them."""
+
 N_EXAMPLES = 10
 """The number of examples that the inputs of a graph are made for."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.errors import DataError
 from reparam.evaluation.figure import Difference, formatted
 from reparam.evaluation.metric import compared
-from reparam.plots.figure import COLORS, new_axes, new_figure
+from reparam.plots.figure import COLORS, class_colors, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +38,7 @@ def differences(found: Sequence[Difference], reference: str) -> "Figure":
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
     figure = new_figure(3.8 * columns + 1.2, (1.3 + 0.4 * len(found)) * rows + 0.4)
+    colors = class_colors(len(found), COLORS[:-1])
     for i, name in enumerate(names):
         axes = new_axes(figure, rows, columns, i + 1)
         axes.axvline(0.0, color=COLORS[-1], linewidth=1.0)
@@ -45,7 +46,7 @@ def differences(found: Sequence[Difference], reference: str) -> "Figure":
             d = one.figures.get(name)
             if d is None:
                 continue
-            color = COLORS[place % (len(COLORS) - 1)]
+            color = colors[place]
             bars = [(d.margin, 1.2)]
             if d.stderr_seeds is not None:
                 bars.append((replace(d, stderr_seeds=None).margin, 4.0))

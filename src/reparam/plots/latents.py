@@ -10,7 +10,7 @@ from torch import Tensor
 from reparam.errors import DataError, OptionError, ShapeError
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, principal_components
 from reparam.pictures import grid
-from reparam.plots.figure import COLORS, new_axes, new_figure
+from reparam.plots.figure import COLORS, class_colors, new_axes, new_figure
 from reparam.utils.arguments import numbers
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def latent_scatter(
         axes.scatter(points[:, 0], points[:, 1], color=COLORS[0], **look)
     else:
         classes = sorted(set(labels.tolist()))
-        colors = _palette(len(classes))
+        colors = class_colors(len(classes))
         for index, (label, color) in enumerate(zip(classes, colors, strict=True)):
             mine = points[labels.cpu() == label]
             name = class_names[label] if 0 <= label < len(class_names) else str(label)
@@ -178,14 +178,6 @@ def _plane(means: Tensor) -> tuple[Tensor, tuple[str, str], str]:
         f"principal component {i + 1} ({100 * ratio[i]:.0f} % of variance)" for i in (0, 1)
     )
     return points, (first, second), f"Posterior means, PCA of {means.shape[1]} dimensions"
-
-
-def _palette(n: int) -> list[Any]:
-    if n <= len(COLORS):
-        return list(COLORS[:n])
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](i / (n - 1)) for i in range(n)]
 
 
 def _name_at(axes: "Axes", place: Sequence[float], name: str, color: Any, order: int) -> None:

@@ -12,6 +12,7 @@ from reparam.plots import kl_per_dimension, loss_curves
 from reparam.report.facts import facts
 from reparam.report.section import Section, details, sentence, svg, table
 from reparam.report.view import View
+from reparam.utils.terminal import reworded
 
 SHOWN = (
     *("log_likelihood", "elbo", "reconstruction", "kl", "bits_per_dim", "iwae", "active_units"),
@@ -143,7 +144,9 @@ def findings(view: View) -> Iterator[Section]:
     parts = []
     for severity in ("problem", "advice"):
         for one in found.of(severity):
-            fix = f"<p>Change: <code>{escape(one.fix)}</code></p>" if one.fix else ""
+            fix, typed = escape(one.fix), escape(reworded(one.fix))
+            also = "" if typed == fix else f" On the command line: <code>{typed}</code>"
+            fix = f"<p>Change: <code>{fix}</code>{also}</p>" if fix else ""
             parts.append(
                 f'<div class="finding {severity}"><h3>{severity}: {escape(one.name)}</h3>'
                 f"<p>{escape(one.message)}.</p><p>{escape(one.evidence)}</p>{fix}</div>"

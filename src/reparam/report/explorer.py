@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from reparam.families import Family
 from reparam.models.conditional import family_of
 from reparam.pictures import is_picturable
+from reparam.plots.figure import class_colors
 from reparam.report.columns import (
     MOST_SHOWN,
     ShownColumn,
@@ -41,7 +41,7 @@ PALETTE = (
     *("#4c78ff", "#e4572e", "#17a673", "#d6a300", "#39b6d8"),
     *("#b5418f", "#7a8c00", "#8f6bff", "#c98a6b", "#8a8f98"),
 )
-"""The colors of classes, which can be seen on white and on black."""
+"""The colors of few classes, which can be seen on white and on black."""
 
 SIDE, N_SPRITE_COLUMNS = 28, 40
 """The largest height and width of a thumbnail, and the number of them in a row."""
@@ -98,7 +98,7 @@ def _known(view: View, codes: Tensor, maps: Sequence[Projection], axes: Tensor) 
         "maps": [one.to_dict() for one in maps],
         "labels": y,
         "classes": view.class_names,
-        "colors": list(PALETTE),
+        "colors": class_colors(len(view.class_names), PALETTE),
         "mean": codes.mean(0).tolist(),
         "axes": axes.tolist(),
         "codes": half(codes) if n * dim * view.n_runs <= MOST_CODES else None,
@@ -208,7 +208,8 @@ def _shades(column: ShownColumn, values: Values) -> dict[str, Any]:
     found = np.full(len(values), -1.0)
     found[is_known] = shades
     ends = [column.text(float(v)) for v in (known.min(), known.max())] if len(known) else ["", ""]
-    return {"values": found.tolist(), "ends": ends}
+    colors = class_colors(len(column.classes), PALETTE)
+    return {"values": found.tolist(), "ends": ends, "colors": colors}
 
 
 def _color_choice(known: dict[str, Any]) -> str:
@@ -254,11 +255,15 @@ def _under(known: dict[str, Any]) -> str:
 
 def _legend(classes: Sequence[str]) -> str:
     """Return the colors of the first classes."""
-    parts = (
-        f'<span><i style="background:{color}"></i>{escape(name)}</span>'
-        for name, color in zip(classes[:N_NAMED_CLASSES], cycle(PALETTE), strict=False)
-    )
-    return f'<div class="legend">{"".join(parts)}</div>'
+    return f'<div class="legend">{legend_entries(classes)}</div>'
+
+
+def legend_entries(classes: Sequence[str]) -> str:
+    """Return the colors and names of the first classes, and how many more there are, as HTML."""
+    named = list(zip(classes, class_colors(len(classes), PALETTE), strict=True))[:N_NAMED_CLASSES]
+    parts = [f'<span><i style="background:{c}"></i>{escape(name)}</span>' for name, c in named]
+    n_more = len(classes) - len(named)
+    return "".join([*parts, f"and {n_more} more" if n_more else ""])
 
 
 def _sprite(x: Tensor) -> str:

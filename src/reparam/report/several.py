@@ -11,7 +11,7 @@ from reparam.errors import OptionError
 from reparam.evaluation.metric import compared
 from reparam.pictures import is_picturable
 from reparam.plots import differences
-from reparam.plots.figure import COLORS, new_axes, new_figure
+from reparam.plots.figure import COLORS, class_colors, new_axes, new_figure
 from reparam.report.images import sample_grid
 from reparam.report.section import Section, captioned, picture, sentence, svg, table
 from reparam.report.view import View
@@ -105,8 +105,8 @@ def curves(views: Sequence[View]) -> Iterator[Section]:
     figure = new_figure(8.5, 4.2)
     axes = new_axes(figure)
     splits = set()
-    for i, (view, title) in enumerate(zip(views, titles, strict=True)):
-        color = COLORS[i % (len(COLORS) - 1)]
+    colors = class_colors(len(views), COLORS[:-1])
+    for view, title, color in zip(views, titles, colors, strict=True):
         for split, style in (("validation", "-"), ("train", ":")):
             points = _points(view.run.rows, split)
             if points:

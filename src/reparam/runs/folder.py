@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
@@ -164,6 +165,23 @@ class RunFolder:
         self.begin(config)
         write_atomic(self.metrics_file, "".join(map(as_line, rows)))
         save_tensors(self.model_file, weights, values, config_sha256(self.config()))
+
+    @contextmanager
+    def replacing(self) -> Iterator["RunFolder"]:
+        """Yield an empty folder, whose files take the place of those of this one at the end.
+
+        After an error this folder is as it was before. It must exist.
+
+        Raises:
+            WriteError: A file cannot be written.
+        """
+        try:
+            with TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=self.path) as made:
+                yield RunFolder(made)
+                for file in sorted(Path(made).iterdir()):
+                    file.replace(self.path / file.name)
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def config(self) -> dict[str, Any]:
         """Return the configuration.

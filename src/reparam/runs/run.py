@@ -19,6 +19,7 @@ from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
 from reparam.data.frames import FrameType, to_arrow
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
+from reparam.data.mixed import decoded
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import labels_of, read_arrays
@@ -200,7 +201,7 @@ class Run:
         return self.dataset(path=path)
 
     def table(self, path: str | Path) -> Table:
-        """Return the table in a file, read with the options of the training data.
+        """Return the table in a file, read with the options of the training data, and its cells.
 
         Arguments:
             path: The file.
@@ -210,7 +211,7 @@ class Run:
         known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
         schema = self.spec.schema
         texts = () if schema is None else schema.text_columns
-        return read_table(path, text_columns=texts, **known)
+        return read_table(path, text_columns=texts, keeps_cells=True, **known)
 
     @property
     def preparation(self) -> Preparation:
@@ -470,6 +471,8 @@ class Run:
 
         Arguments:
             given: The values by the names of their columns, such as ``{"age": 40, "sex": "F"}``.
+                A time without a zone is one of the zone of its column. Durations are
+                ``timedelta``, text such as ``1h30m``, or seconds.
             n_samples: The number of rows n.
             seed: The seed of every draw.
             n_proposals: The number of codes that the rows are drawn from.
@@ -650,9 +653,13 @@ class Run:
                 f"to_table: this run was trained on {self.spec.words} without names of columns; "
                 "train on a DataFrame or a file of a table"
             )
-        rows = fitted(as_tensor(x, "x"), self.spec.shape).double().cpu().numpy()
-        columns = dict(zip(names, rows.T, strict=True)) if schema is None else schema.decode(rows)
-        kept = FrameType.of(like)
+        rows, kept = fitted(as_tensor(x, "x"), self.spec.shape), FrameType.of(like)
+        if schema is not None and kept is None:
+            return decoded(rows, schema)
+        values = rows.double().cpu().numpy()
+        columns = (
+            dict(zip(names, values.T, strict=True)) if schema is None else schema.decode(values)
+        )
         return to_arrow(columns) if kept is None else kept.frame(columns)
 
     @default_modes()
@@ -777,22 +784,23 @@ class Run:
         made = card(self, license=license, repository=repository, evaluation=evaluation)
         return made.save(folder)
 
-    def export(self, path: str | Path, to: "Format" = "onnx") -> "Export":
+    def export(self, path: str | Path, to: "Format" = "onnx", overwrite: bool = False) -> "Export":
         """Write the model as files that run without this library, such as ``encoder.onnx``.
 
         The files are an encoder, a decoder and a sampler of the prior, and ``model.json``, which
         describes their inputs and outputs. Each is compared with the model before it is written.
 
         Arguments:
-            path: The folder; files of an earlier export are replaced.
+            path: The folder.
             to: ``onnx``, or ``torch`` for ``torch.export.load``.
+            overwrite: Whether files of an earlier export in the folder are replaced.
 
         Raises:
             OptionError: Another format.
             SupportError: A model that cannot be exported.
             MissingPackageError: A package that is not installed.
-            RunError: A file that differs from the model, or that cannot be written. Nothing is left
-                behind.
+            RunError: The folder holds another export, a file differs from the model, or one cannot
+                be written. Nothing is left behind.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -807,7 +815,7 @@ class Run:
         # Imported here: slow, and not needed for training.
         from reparam.export import export
 
-        return export(self, path, to)
+        return export(self, path, to, overwrite)
 
     def with_prior(
         self,

@@ -20,12 +20,9 @@ from torch import Tensor
 
 from reparam.batch import Batch, concatenated
 from reparam.isolation import Progress
-from reparam.serving.limits import Limits
+from reparam.serving.limits import MOST_WINDOWS, Limits
 from reparam.serving.metrics import Metrics
 from reparam.serving.problems import overload, unavailable
-
-MOST_WINDOWS = 5
-"""The number of windows that a request waits at most for others that are joined with it."""
 
 Alone = Callable[[Progress], Any]
 """A computation that is not joined. It calls its argument after every part, which may end it."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from reparam.errors import OptionError
 from reparam.utils.arguments import as_float, numbers
 
+MOST_WINDOWS = 5
+"""The number of windows that a request waits at most for others that are joined with it."""
+
 
 @numbers(max_body_mb=1, max_rows=1, max_samples=2, max_waiting=1, batch_size=1)
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Limits:
     def __post_init__(self) -> None:
         as_float("max_seconds", self.max_seconds, minimum=0.0, open_ends=True)
         as_float("window_ms", self.window_ms, minimum=0.0)
-        if self.window_ms > 1000 * self.max_seconds:
+        if MOST_WINDOWS * self.window_ms > 1000 * self.max_seconds:
             raise OptionError(
-                f"window_ms={self.window_ms}: is longer than max_seconds={self.max_seconds}, the "
-                "time of a whole request; make it shorter"
+                f"window_ms={self.window_ms}: a request may wait for {MOST_WINDOWS} windows, which "
+                f"are longer than max_seconds={self.max_seconds}, the time of a whole request; "
+                f"give at most {1000 * self.max_seconds / MOST_WINDOWS:g}"
             )

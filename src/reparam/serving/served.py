@@ -26,6 +26,7 @@ from reparam.serving.batching import Joinable
 from reparam.serving.bodies import Body, check_fields, numbers_in
 from reparam.serving.limits import Limits
 from reparam.serving.problems import bad_value
+from reparam.times import date_text
 
 OPERATIONS = ("encode", "decode", "reconstruct", "sample", "score", "impute")
 """All operations, in the order of the description."""
@@ -394,12 +395,12 @@ def _cell(column: Column, value: object, row: int) -> NDArray[Any]:
 
 def _rows(columns: Mapping[str, NDArray[Any]], schema: Schema) -> list[dict[str, Cell]]:
     """Return the rows of a table, with null for a missing value and dates as text."""
-    units = {c.name: c.unit for c in schema.columns if c.kind == "date"}
+    dates = {c.name: c for c in schema.columns if c.kind == "date"}
     plain: dict[str, list[Cell]] = {}
     for name, values in columns.items():
         if values.dtype.kind == "M":
-            texts = values.astype(f"datetime64[{units[name]}]").astype(str).tolist()
-            plain[name] = [None if text == "NaT" else text for text in texts]
+            unit, zone = dates[name].unit, dates[name].zone
+            plain[name] = [date_text(moment, unit, zone) or None for moment in values]
         else:
             plain[name] = plain_numbers(values)
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

@@ -158,7 +158,7 @@ def note(message: str) -> None:
     """Print a message on standard error, as ``worded`` rewords it, in the first process."""
     if not is_first():
         return
-    print(f"reparam: {_wording[-1](message)}", file=stderr(), flush=True)
+    print(f"reparam: {reworded(message)}", file=stderr(), flush=True)
 
 
 def say(message: str) -> None:
@@ -166,7 +166,7 @@ def say(message: str) -> None:
 
     On a terminal the lines after the first are indented.
     """
-    text, stream = _wording[-1](message), stderr()
+    text, stream = reworded(message), stderr()
     if stream.isatty():
         text = fill(text, max(width(), NARROWEST), subsequent_indent="  ")
     print(text, file=stream, flush=True)
@@ -175,9 +175,14 @@ def say(message: str) -> None:
 _wording: list[Callable[[str], str]] = [str]
 
 
+def reworded(text: str) -> str:
+    """Return a text as ``worded`` rewords it; the text itself where nothing does."""
+    return _wording[-1](text)
+
+
 @contextmanager
 def worded(words: Callable[[str], str]) -> Iterator[None]:
-    """Within the context, reword every note, as the command line does with names of arguments.
+    """Within the context, reword notes and advice, as the command line does with arguments.
 
     >>> import contextlib, sys
     >>> with contextlib.redirect_stderr(sys.stdout), worded(str.upper):

@@ -15,7 +15,7 @@ class LatentMap(Element, component="../static/latent_map.js"):
     Arguments:
         points: The points of the examples.
         labels: Their classes, -1 for none; None without labels.
-        colors: The colors of the classes, in turn.
+        colors: The colors of the classes.
         axes: The names of the axes to the right and upwards; "" for none.
         kind: ``picture``, ``row`` or ``text``.
         meaning: What is shown beside the map.
@@ -46,8 +46,9 @@ class LatentMap(Element, component="../static/latent_map.js"):
         self.props["axes"] = axes
         self.props["points"] = points
 
-    def set_labels(self, labels: Sequence[int] | None) -> None:
+    def set_labels(self, labels: Sequence[int] | None, colors: Sequence[str]) -> None:
         """Show the examples in the colors of other classes."""
+        self.props["colors"] = colors
         self.props["labels"] = labels
 
     def show(self, answer: dict[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """The panel of the latent space: the map, what is decoded, the sliders and the condition."""
 
-from collections.abc import Callable, Sequence
-from html import escape
-from itertools import cycle
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import events, run, ui
@@ -13,7 +11,8 @@ from reparam.explorer.panels.desk import Desk, button, complaint, downloads, sec
 from reparam.explorer.panels.latent_map import LatentMap
 from reparam.explorer.panels.newest import Newest
 from reparam.explorer.session import classes_of
-from reparam.report.explorer import N_NAMED_CLASSES, PALETTE
+from reparam.plots.figure import class_colors
+from reparam.report.explorer import PALETTE, legend_entries
 
 N_AXES = 50
 """The largest number of dimensions that can be an axis."""
@@ -42,7 +41,7 @@ class SpacePanel:
         ):
             self._slice()
             self.map = self._map()
-            self.legend = ui.html(_legend(self._first_colors()[0]), sanitize=False)
+            self.legend = ui.html(legend_entries(self._first_colors()[0]), sanitize=False)
             self.legend.classes("legend")
             self._condition()
             self.refused = complaint()
@@ -93,7 +92,7 @@ class SpacePanel:
         found = LatentMap(
             self._points(),
             self._first_colors()[1],
-            PALETTE,
+            class_colors(len(self._first_colors()[0]), PALETTE),
             self.session.plane.names,
             looks.kind,
             looks.meaning,
@@ -216,8 +215,8 @@ class SpacePanel:
     def _color(self, by: str) -> None:
         """Color the points by other classes."""
         names, labels = self.desk.explored.colorings[by]
-        self.legend.set_content(_legend(names))
-        self.map.set_labels(labels)
+        self.legend.set_content(legend_entries(names))
+        self.map.set_labels(labels, class_colors(len(names), PALETTE))
 
     async def _condition_changed(self) -> None:
         if self.label is not None:
@@ -236,11 +235,3 @@ class SpacePanel:
         await run.io_bound(self.session.draw)
         self._show_values()
         await self.decode(0)
-
-
-def _legend(classes: Sequence[str]) -> str:
-    """Return the colors of the first classes."""
-    named = zip(classes[:N_NAMED_CLASSES], cycle(PALETTE), strict=False)
-    return "".join(
-        f'<span><i style="background:{color}"></i>{escape(name)}</span>' for name, color in named
-    )

@@ -4,7 +4,7 @@
 //
 // known.points  coordinates in the plane, [a, b] for each example
 // known.labels  the class of each example, -1 for none; null without labels
-// known.colors  the colors of the classes, in turn
+// known.colors  the colors of the classes
 function latentMap(canvas, known) {
   const context = canvas.getContext("2d");
   let middle, scale;
@@ -34,7 +34,7 @@ function latentMap(canvas, known) {
   };
   const color = (i) => {
     const label = known.labels ? known.labels[i] : -1;
-    return label < 0 ? "#6f7a90" : known.colors[label % known.colors.length];
+    return label < 0 ? "#6f7a90" : known.colors[label];
   };
   const draw = (radius = 3.2) => {
     context.clearRect(0, 0, canvas.width, canvas.height);

@@ -22,12 +22,12 @@ function explore(explorer) {
   const shade = find(".shade"), legend = find(".legend");
   let map, scale, backdrop;
 
-  const ofClass = (k) => (k < 0 ? "#b9c0cc" : known.colors[k % known.colors.length]);
+  const ofClass = (k, j) => (k < 0 ? "#b9c0cc" : (j < 0 ? known : known.shades[j]).colors[k]);
   const color = (i) => {
     const j = shade ? Number(shade.value) : -1;
-    if (j < 0) return ofClass(known.labels ? known.labels[i] : -1);
+    if (j < 0) return ofClass(known.labels ? known.labels[i] : -1, j);
     const value = known.shades[j].values[i];
-    return known.columns[j].classes.length || value < 0 ? ofClass(value) : ofRank(value);
+    return known.columns[j].classes.length || value < 0 ? ofClass(value, j) : ofRank(value);
   };
   // The names of the colors: classes, or the ends of a quantity.
   const showLegend = () => {
@@ -39,7 +39,7 @@ function explore(explorer) {
       span.append(text);
     };
     legend.replaceChildren();
-    names.slice(0, 20).forEach((name, k) => entry(ofClass(k), name));
+    names.slice(0, 20).forEach((name, k) => entry(ofClass(k, j), name));
     if (names.length > 20) legend.append(`and ${names.length - 20} more`);
     if (j >= 0 && !names.length) {
       const [low, high] = known.shades[j].ends;
@@ -47,7 +47,7 @@ function explore(explorer) {
       entry(ofRank(0.5), "middle");
       entry(ofRank(1), high);
     }
-    if (j >= 0 && known.shades[j].values.includes(-1)) entry(ofClass(-1), "missing");
+    if (j >= 0 && known.shades[j].values.includes(-1)) entry(ofClass(-1, j), "missing");
   };
   const drawPoints = () => {
     backdrop = document.createElement("canvas");
