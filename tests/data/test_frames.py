@@ -343,6 +343,8 @@ def test_read_has_the_options_of_load() -> None:
     """Those that name the place of data apart."""
     options = set(signature(rp.data.load).parameters) - {"name", "data_dir", "path"}
     assert set(ReadOptions.__annotations__) == options
+
+
 @pytest.mark.parametrize(
     ("column", "said"),
     [
