@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 from reparam.data.frames import of_frame
+from reparam.diagnostics.context import diagnostic_context
 from reparam.errors import SupportError
 from reparam.report import report
+from reparam.report.view import View
 from reparam.variants import build, names
 from tests.report.kinds import QUICK, digits, rng
 from tests.report.test_report import require_good_page
@@ -149,3 +151,13 @@ def test_a_loader_has_a_report() -> None:
     x = torch.from_numpy(rng().normal(size=(60, 3))).float()
     run = rp.fit(rp.variants.vae, DataLoader(TensorDataset(x), batch_size=20), **FEW)
     assert "of the split &#39;train&#39;, which training saw" in page_of(run)
+
+
+def test_a_report_and_the_doctor_look_at_the_same_examples() -> None:
+    x = torch.from_numpy(rng().normal(size=(200, 3))).float()
+    run = rp.fit(rp.variants.vae, x, **FEW)
+    stream = run.prepared(DataLoader(TensorDataset(x), batch_size=20))
+    for source in (run.dataset(), stream):
+        shown = View(run, source).some("train", 50)
+        assert torch.equal(shown.x, diagnostic_context(run, source, n_examples=50).train.x)
+        assert len(shown) == 50

@@ -19,6 +19,7 @@ from reparam.diagnostics import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, unknown
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
+from reparam.runs.options import EvaluationOptions
 from reparam.spec import Support
 from reparam.utils.arguments import as_int
 from reparam.utils.files import as_path
@@ -35,6 +36,9 @@ UNREADABLE = (
 
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 """Files of tables; as text they would be digits and commas."""
+
+ADVISES_ON = (EvaluationOptions,)
+"""The options of other verbs that the advice of the diagnosis speaks of."""
 
 
 @dataclass(frozen=True)

@@ -66,26 +66,21 @@ def in_flags(text: str, types: Callable[[], Mapping[str, Any]], quoted: Sequence
     return _ARGUMENT.sub(words, text)
 
 
-def types_of(options: type | None) -> dict[str, Any]:
+def types_of(options: type | None, others: Sequence[type] = ()) -> dict[str, Any]:
     """Return the types of the options of a verb and of those of training, by name.
 
     Arguments:
         options: The dataclass of the options of the verb; None for train.
+        others: Those of other verbs that its messages speak of.
     """
     from reparam.cli.parse import option_types
     from reparam.cli.train_options import FolderOptions
     from reparam.runs.config import COMMON
-    from reparam.runs.options import EvaluationOptions
     from reparam.variants import names
     from reparam.variants.options import options_of
 
     found = {o.name: o.type for name in names() for o in options_of(name).values()}
-    # Reports advise on the options of other verbs too.
-    for group in (
-        EvaluationOptions,
-        *COMMON,
-        FolderOptions,
-        *([] if options is None else [options]),
-    ):
+    own = [] if options is None else [options]
+    for group in (*others, *COMMON, FolderOptions, *own):
         found |= option_types(group)
     return found

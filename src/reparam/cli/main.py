@@ -3,6 +3,7 @@
 A verb is a module of this package whose docstring begins with ``reparam VERB`` and a summary, as
 that of ``train`` does; dashes in the verb are underscores in the name of the module. Its function
 ``main`` gets the words after the verb, or with the decorator ``verb`` the options that they give.
+``ADVISES_ON`` has the options of other verbs that its messages speak of.
 Help lists the verbs without importing them, or torch.
 """
 
@@ -74,10 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def as_typed(message: str) -> str:
         module = sys.modules.get(_module(arguments[0])) if arguments else None
-        options = None if module is None else vars(module).get("Options")
+        known = {} if module is None else vars(module)
+        options, others = known.get("Options"), known.get("ADVISES_ON", ())
         # A value that was typed, such as a path with a "=", is shown as it was typed.
         typed = [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
-        return in_flags(message, lambda: types_of(options), typed)
+        return in_flags(message, lambda: types_of(options, others), typed)
 
     with CtrlC(is_process=argv is None) as ctrl_c, worded(as_typed):
         try:

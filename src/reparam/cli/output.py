@@ -18,6 +18,7 @@ from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError, WriteError
 from reparam.models.label_inference import infers_label
 from reparam.pictures import check_picturable, save
+from reparam.runs.options import EvaluationOptions
 from reparam.runs.run import Run
 from reparam.spec import DataSpec
 from reparam.utils.files import write_array, write_atomic
@@ -36,7 +37,8 @@ def show(report: object, options: type) -> None:
     if isinstance(report, dict):
         print(json.dumps(report, indent=2))
     else:
-        print(in_flags(str(report), lambda: types_of(options)))
+        # A report advises on the options of evaluate too.
+        print(in_flags(str(report), lambda: types_of(options, [EvaluationOptions])))
 
 
 @contextmanager

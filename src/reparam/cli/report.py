@@ -10,8 +10,12 @@ from reparam.cli.parse import verb
 from reparam.report import report
 from reparam.runs.folder import RunFolder
 from reparam.runs.load import load
+from reparam.runs.options import EvaluationOptions
 from reparam.utils.arguments import as_int
 from reparam.utils.terminal import note
+
+ADVISES_ON = (EvaluationOptions,)
+"""The options of other verbs that the advice of the diagnosis speaks of."""
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,15 @@ from reparam.objectives.recipe import Recipe
 from reparam.runs.config import recipe_of
 from reparam.runs.fit import fit
 from reparam.runs.folder import next_free
+from reparam.runs.options import EvaluationOptions
 from reparam.runs.run import Run
 from reparam.runs.search import AUTO
 from reparam.spec import DataSpec
 from reparam.utils.terminal import note
 from reparam.variants import Variant, get, names
+
+ADVISES_ON = (EvaluationOptions,)
+"""The options of other verbs that the advice of the diagnosis speaks of."""
 
 FEW_SAMPLES = 20
 """The number of importance samples of the report, which should not take long."""

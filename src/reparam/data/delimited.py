@@ -559,10 +559,10 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     if {word.lower() for word in words} == {"true", "false"}:
         truth = np.array([word.lower() == "true" for word in words], float)
         return Values(name, cells.spread(truth, np.nan), "bool")
-    is_date = [_DATE.fullmatch(word) is not None for word in words]
-    dates = _dates(words) if words and all(is_date) else None
+    dates = _dates(words)
     if dates is not None:
         return Values(name, cells.spread(dates, np.datetime64("NaT")), "date")
+    is_date = [_DATE.fullmatch(word) is not None for word in words]
     if any(is_date):
         exists = [
             fits and bool(_existing([word])) for fits, word in zip(is_date, words, strict=True)
@@ -769,8 +769,6 @@ def dates_of(texts: Sequence[str | None]) -> NDArray[Any] | None:
     True
     """
     words = list(dict.fromkeys(text for text in texts if text is not None))
-    if not words or not all(_DATE.fullmatch(word) for word in words):
-        return None
     dates = _dates(words)
     if dates is None:
         return None
@@ -782,6 +780,10 @@ def dates_of(texts: Sequence[str | None]) -> NDArray[Any] | None:
 def _dates(words: Sequence[str]) -> NDArray[Any] | None:
     """Return dates, in the only order of year, month and day in which all of them exist; else None.
 
+    None also stands for words of which one is no date, and for no words.
+
+    >>> _dates(["31.1.2024", "soon"]) is _dates([]) is None
+    True
     >>> _dates(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
     '2024-01-31'
     """

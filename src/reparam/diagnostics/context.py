@@ -13,7 +13,7 @@ from reparam.data import Dataset, Stream
 from reparam.diagnostics.data import Sample, sample_of
 from reparam.diagnostics.finding import NO_KL, NO_LATENT, UNKNOWN_OBJECTIVE, NotApplicable
 from reparam.evaluation.context import Context
-from reparam.evaluation.trained import TrainedRun
+from reparam.evaluation.trained import TrainedRun, random_examples
 from reparam.families import Family
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel, as_latent, is_latent, standardization_of
@@ -195,9 +195,7 @@ def diagnostic_context(
     held_name = next((name for name in ("validation", "test") if name in data.splits), "")
 
     def examples(split: str, n: int = n_examples) -> Batch:
-        if isinstance(data, Dataset):
-            return run.examples(data.some(split, n, seed), "train", seed)
-        return run.examples(data, split, seed, limit=n)
+        return random_examples(run, data, split, n, seed)
 
     train, held = examples("train"), examples(held_name) if held_name else None
     last_phase = 0.0

@@ -80,3 +80,22 @@ class TrainedRun(Protocol):
     def sample(self, n_samples: int, seed: int = 0, *, mean: bool = False) -> Tensor:
         """Draw examples from the model, or means of p(x | z), with shape (n, *shape)."""
         ...
+
+
+def random_examples(
+    run: TrainedRun, data: Dataset | Stream, split: str, n: int, seed: int = 0
+) -> Batch:
+    """Return n random examples of a split, or all of it, prepared for the model of a run.
+
+    Of a stream they are the first ones.
+
+    Arguments:
+        run: The run.
+        data: The data.
+        split: The name of the split.
+        n: The number of examples.
+        seed: The seed of the choice and of the draw.
+    """
+    if isinstance(data, Dataset):
+        return run.examples(data.some(split, n, seed), "train", seed)
+    return run.examples(data, split, seed, limit=n)

@@ -16,7 +16,7 @@ from reparam.distributions import MixedRow
 from reparam.errors import DataError, ReparamError
 from reparam.evaluation import Evaluation
 from reparam.evaluation.copies import drawn_like
-from reparam.evaluation.trained import TrainedRun
+from reparam.evaluation.trained import TrainedRun, random_examples
 from reparam.isolation import isolated
 from reparam.models.latent import LatentModel, as_latent
 from reparam.report.facts import generates, latent_model_of, variant_of
@@ -108,9 +108,7 @@ class View:
 
     def some(self, split: str, n: int = N_EXAMPLES) -> Batch:
         """Return n random examples of a split, or all."""
-        if not isinstance(self.data, Dataset):
-            return self.data.examples(split, self.seed, limit=n)
-        return self.data.some(split, n, self.seed).examples("train", self.seed)
+        return random_examples(self.run, self.data, split, n, self.seed)
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

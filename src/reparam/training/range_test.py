@@ -124,6 +124,15 @@ def steps_of_test(n_steps: int, fewest: int = STEPS) -> int:
     return n if n >= fewest else 0
 
 
+def _of_length(n_steps: int) -> float:
+    """Return the third root of the steps of a run, as a share of the default ones.
+
+    >>> round(_of_length(DEFAULT_STEPS // 8), 3)
+    0.5
+    """
+    return float((n_steps / DEFAULT_STEPS) ** (1 / 3))
+
+
 def safety_of(n_steps: int, safety: float = SAFETY) -> float:
     """Return the rate that a test takes over that of a run: a shorter run bears a higher rate.
 
@@ -135,7 +144,7 @@ def safety_of(n_steps: int, safety: float = SAFETY) -> float:
         >>> safety_of(7000), safety_of(700)
         (2.5, 1.5)
     """
-    return min(safety, max(LEAST_SAFETY, safety * (n_steps / DEFAULT_STEPS) ** (1 / 3)))
+    return min(safety, max(LEAST_SAFETY, safety * _of_length(n_steps)))
 
 
 def for_batches(lr: float, batch_size: int, n_steps: int) -> float:
@@ -156,7 +165,7 @@ def for_batches(lr: float, batch_size: int, n_steps: int) -> float:
     """
     if batch_size <= BATCH_SIZE:
         return lr
-    most = MOST_OF_LARGE * max(1.0, DEFAULT_STEPS / n_steps) ** (1 / 3)
+    most = MOST_OF_LARGE / min(1.0, _of_length(n_steps))
     return float(f"{min(lr * (batch_size / BATCH_SIZE) ** 0.5, max(lr, most)):.2g}")
 
 
