@@ -46,7 +46,7 @@ def table() -> rp.Run:
     rows = pd.DataFrame(
         {
             "height": RNG.normal(5000, 1000, 400),
-            "rooms": RNG.integers(1, 9, 400),
+            "rooms": pd.Categorical(RNG.integers(1, 9, 400), ordered=True),
             "sex": np.where(RNG.random(400) < 0.5, "F", "M"),
             "place": RNG.choice(["a", "b", "c"], 400),
         }
