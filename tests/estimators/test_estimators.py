@@ -141,7 +141,7 @@ def test_missing_values_may_be_values_and_are_not_what_is_asked() -> None:
     table = rp.data.of_frame(rows)
     assert table is not None
     data = rp.data.from_table(table, missing_as_value=True)
-    run = rp.fit(rp.variants.vae, data, steps=300, lr=0.005, progress=False)
+    run = rp.fit(rp.variants.vae, data, steps=300, lr=0.005, early_stopping=0)
     drawn = run.sample_given({"sex": "F"}, 400)
     assert 0.35 < drawn[:, 0].isnan().float().mean() < 0.65
     filled = run.impute(rows, n_draws=2)
