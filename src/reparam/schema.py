@@ -297,6 +297,24 @@ class Column:
             values = _truths(values)
         return np.array([number_of.get(plain(v), np.nan) for v in values], np.float64)
 
+    def exact(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return numbers of x, of which those that are an atom in single precision are the atom.
+
+        Arguments:
+            numbers: The numbers, NaN for a missing value, of any shape.
+
+        Example:
+            >>> column = Column("share", "real", atoms=(0.1, 0.3))
+            >>> column.exact(np.array([np.float32(0.1), 0.2], np.float64)).tolist()
+            [0.1, 0.2]
+        """
+        if not self.atoms:
+            return numbers
+        atoms = np.sort(self.atoms) - self.origin
+        singles, single = atoms.astype(np.float32), numbers.astype(np.float32)
+        place = np.searchsorted(singles, single).clip(max=len(atoms) - 1)
+        return np.where(singles[place] == single, atoms[place], numbers)
+
     def decode(self, numbers: NDArray[np.float64]) -> NDArray[Any]:
         """Return the values of numbers of a sample, with shape (N,), in the type of the table.
 
@@ -311,7 +329,7 @@ class Column:
             codes = np.where(missing, 0, numbers).astype(int)
             found = np.array([*self.values, None], object)[np.where(missing, -1, codes)]
             return found if missing.any() else found.astype(_TYPES.get(self.stored, object))
-        quantity = numbers + self.origin
+        quantity = self.exact(numbers) + self.origin
         if self.low is not None and self.high is not None:
             quantity = quantity.clip(self.low, self.high)
         if self.kind == "date":
@@ -488,6 +506,14 @@ class Schema:
                 only = np.full(len(x), column.values[0], object)
                 found[column.name] = only.astype(_TYPES.get(column.stored, object))
         return found
+
+    def exact(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        r"""Return rows x in which frequent values have all their digits: see ``Column.exact``.
+
+        Arguments:
+            x: The rows, with shape (\*, D).
+        """
+        return np.stack([c.exact(x[..., i]) for i, c in enumerate(self.features)], axis=-1)
 
     def with_columns(self, changes: Mapping[str, Column]) -> "Schema":
         """Return the schema with other columns of the same names."""

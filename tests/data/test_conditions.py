@@ -337,7 +337,7 @@ def test_a_model_of_noise_around_covariates_nears_its_entropy(name: str, toleran
     x = c @ a.T + sigma * torch.randn(2000, 2)
     data = rp.data.from_arrays(x[:1500], covariates=c[:1500], test=(x[1500:], None, c[1500:]))
     make = lambda spec: build(name, spec, latent_dim=2, hidden=(32,))  # noqa: E731
-    run = quick_fit(make, data, epochs=40, lr=5e-3, batch_size=100)
+    run = quick_fit(make, data, epochs=20, lr=5e-3, batch_size=100)
     entropy = np.log(2 * np.pi * np.e * sigma**2)  # of two independent Gaussians, in nats
     covariance = a @ a.T + sigma**2 * torch.eye(2)
     marginal = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]

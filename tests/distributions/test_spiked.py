@@ -60,7 +60,8 @@ def test_a_trained_model_knows_where_the_spike_is() -> None:
     other = torch.randn(2000, 1)
     money = torch.where(other > 0, 0.0, torch.randn(2000, 1).exp() * 100).round()
     x = torch.cat([other, money], 1)
-    run = rp.fit(rp.variants.vae, x[:1000], steps=1500, progress=False)
+    options = {"steps": 600, "lr": 5e-3, "early_stopping": 0}
+    run = rp.fit(rp.variants.vae, x[:1000], **options, progress=False)
     draws = run.sample(4000)
     is_spike = draws[:, 1] == 0
     assert is_spike.float().mean().item() == pytest.approx(

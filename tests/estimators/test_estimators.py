@@ -143,7 +143,7 @@ def test_missing_values_may_be_values_and_are_not_what_is_asked() -> None:
     table = rp.data.of_frame(rows)
     assert table is not None
     data = rp.data.from_table(table, missing_as_value=True)
-    run = rp.fit(rp.variants.vae, data, steps=300, lr=0.005, progress=False)
+    run = rp.fit(rp.variants.vae, data, steps=300, lr=0.005, early_stopping=0)
     drawn = run.sample_given({"sex": "F"}, 400)
     assert 0.35 < drawn[:, 0].isnan().float().mean() < 0.65
     filled = run.impute(rows, n_draws=2)
@@ -240,6 +240,25 @@ def test_the_combined_score_tells_rows_where_most_are_equal() -> None:
     scores = VAEOutlier(steps=50, random_state=0).fit(x).score_samples(x)
     assert scores.argmin() == 0
     assert len(np.unique(scores)) > 20
+
+
+def test_frequent_values_are_filled_in_to_the_last_digit() -> None:
+    """A third of the numbers is 1/3, which single precision rounds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 2)).round(1) / 3
+    x[rng.random((600, 2)) < 0.4] = 1 / 3
+    lacking = np.where(rng.random(x.shape) < 0.2, np.nan, x)
+    lacking[np.isnan(lacking).all(1), 0] = 0.0
+    imputer = VAEImputer(n_samples=100, steps=50, random_state=0).fit(lacking)
+    found = imputer.impute(lacking, n_draws=3)
+    near = np.abs(found.draws.numpy() - 1 / 3) < 1e-6
+    assert near.any()
+    assert (found.draws.numpy()[near] == 1 / 3).all()
+    inside = (found.low.numpy() <= x) & (x <= found.high.numpy())
+    assert inside[np.isnan(lacking)].mean() > 0.8
+    frame = pd.DataFrame(lacking, columns=["a", "b"])
+    drawn = VAEImputer(steps=50, random_state=0).fit(frame).complete(frame, 2)[0].to_numpy()
+    assert (drawn[np.abs(drawn - 1 / 3) < 1e-6] == 1 / 3).all()
 
 
 @pytest.mark.parametrize("distance", [1e6, 1e30])

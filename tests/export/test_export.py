@@ -21,8 +21,7 @@ from reparam.errors import MissingPackageError, OptionError, RunError, SupportEr
 from reparam.export import export, files, programs
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
-from reparam.variants import names
-from tests.export.test_variants import outputs_of, small_run
+from tests.export.test_variants import VARIANTS, outputs_of, small_run
 from tests.support import ROOT, contents, quick_fit, reparam
 
 RNG = np.random.default_rng(0)
@@ -58,7 +57,7 @@ def table() -> rp.Run:
 # Every variant
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_is_a_file_of_torch(name: str, tmp_path: Path) -> None:
     run = small_run(name)
     made = export(run, tmp_path, to="torch")

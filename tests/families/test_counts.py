@@ -238,8 +238,9 @@ def test_counts_are_conditioned_on_their_batch(batch: str, tmp_path: Path) -> No
     run = rp.fit(
         rp.variants.vae(data.spec, latent_dim=2, hidden=[16]),
         given if batch == "text" else given | {"x": x.long()},
-        steps=400,
-        lr=0.01,
+        steps=200,
+        lr=0.02,
+        early_stopping=0,
         out=tmp_path / "run",
         progress=False,
     )

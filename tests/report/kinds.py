@@ -1,7 +1,8 @@
-"""Runs of many kinds, trained for a few steps, and a browser."""
+"""Runs of many kinds, trained for a few steps, with their pages, and a browser."""
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import reparam as rp
+from reparam.report import Report, report
 
 QUICK: dict[str, Any] = {"steps": 30, "early_stopping": 0, "progress": False, "lr": 0.003}
 
@@ -101,12 +103,19 @@ KINDS: dict[str, Callable[[], rp.Run]] = {
 }
 
 
+@cache
 def fitted(kind: str) -> rp.Run:
-    """Return a run of a kind."""
+    """Return the run of a kind, which is trained once."""
     return KINDS[kind]()
 
 
-def browser(width: int = 1280, *, dark: bool = False) -> Any:
+@cache
+def reported(kind: str) -> Report:
+    """Return the report on the run of a kind, which is made once."""
+    return report(fitted(kind), n_samples=5)
+
+
+def browser() -> Any:
     """Return a headless browser whose console is kept."""
     from selenium import webdriver
 
@@ -116,11 +125,16 @@ def browser(width: int = 1280, *, dark: bool = False) -> Any:
         options.add_argument(one)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    show_as(driver, 1280)
+    return driver
+
+
+def show_as(driver: Any, width: int, *, dark: bool = False) -> None:
+    """Give the window of a browser a width, and a color scheme."""
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    return driver
 
 
 def decoder_script() -> str:

@@ -15,7 +15,6 @@ from reparam.report.decoder import MOST_WEIGHTS, plain_decoder
 from reparam.spec import DataSpec
 from tests.report.kinds import (
     QUICK,
-    browser,
     count_data,
     covariate_data,
     decoder_script,
@@ -81,7 +80,7 @@ def codes_of(run: rp.Run) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
+def computed(_browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
     """The values of every case by torch and by the script, in one browser."""
     expected, given = {}, {}
     for name, make in CASES.items():
@@ -104,12 +103,8 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, A
         "}</script>"
     )
     page.write_text(text, encoding="utf-8")
-    driver = browser()
-    try:
-        driver.get(page.as_uri())
-        found = driver.execute_script("return found")
-    finally:
-        driver.quit()
+    _browser.get(page.as_uri())
+    found = _browser.execute_script("return found")
     return {name: (expected[name], np.array(found[name])) for name in expected}
 
 
@@ -125,7 +120,7 @@ def test_the_script_computes_what_torch_does(
 
 
 @needs_browser
-def test_the_pixels_of_convolutions_are_those_of_torch(tmp_path: Path) -> None:
+def test_the_pixels_of_convolutions_are_those_of_torch(driver: Any, tmp_path: Path) -> None:
     run = CASES["convolutions of 8"]()
     z, _ = codes_of(run)
     step = plain_decoder(run.latent_model, z.shape[-1])
@@ -137,12 +132,8 @@ def test_the_pixels_of_convolutions_are_those_of_torch(tmp_path: Path) -> None:
         "const found = given.z.map((z) => Array.from(makeStep(given.decoder)(z)));</script>",
         encoding="utf-8",
     )
-    driver = browser()
-    try:
-        driver.get(page.as_uri())
-        found = np.array(driver.execute_script("return found"))
-    finally:
-        driver.quit()
+    driver.get(page.as_uri())
+    found = np.array(driver.execute_script("return found"))
     assert np.abs(found - run.decode(z).flatten(1).double().numpy()).max() < 0.01
 
 

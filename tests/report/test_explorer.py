@@ -1,6 +1,5 @@
 """The map of a page in a browser: pointer, keys, sliders, conditions, and a clean console."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 
 import reparam as rp
 from reparam.report import report
-from tests.report.kinds import browser, fitted, needs_browser
+from tests.report.kinds import fitted, needs_browser, reported
 from tests.support import quick_fit
 
 pytestmark = needs_browser
@@ -18,22 +17,12 @@ pytestmark = needs_browser
 WIDTHS = {"desktop": 1280, "phone": 390}
 
 
-@pytest.fixture
-def driver(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A browser of a width, in a color scheme."""
-    width, dark = getattr(request, "param", (1280, False))
-    made = browser(width, dark=dark)
-    yield made
-    made.quit()
-
-
 def opened(driver: Any, kind: str, folder: Path) -> Any:
     """Return the run of a kind, with its page open in the browser at its map."""
-    run = fitted(kind)
-    page = report(run, n_samples=2).save(folder / "page.html")
+    page = reported(kind).save(folder / "page.html")
     driver.get(page.as_uri())
     wait(driver, "return document.querySelector('.said').textContent.startsWith('the nearest')")
-    return run
+    return fitted(kind)
 
 
 def wait(driver: Any, condition: str) -> None:
@@ -214,7 +203,7 @@ def test_the_map_of_neighborhoods_decodes_examples(driver: Any, tmp_path: Path) 
 
 
 def test_links_of_a_frame_stay_in_the_frame(driver: Any, tmp_path: Path) -> None:
-    frame = report(fitted("numbers"), n_samples=2)._repr_html_()
+    frame = reported("numbers")._repr_html_()
     page = tmp_path / "notebook.html"
     page.write_text(f"<!doctype html><title>notebook</title>{frame}", encoding="utf-8")
     driver.get(page.as_uri())

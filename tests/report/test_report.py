@@ -14,7 +14,7 @@ import reparam as rp
 from reparam.errors import OptionError
 from reparam.report import report
 from reparam.report.rows import _correlation, _edges
-from tests.report.kinds import QUICK, digits, fitted, rng
+from tests.report.kinds import QUICK, digits, fitted, reported, rng
 from tests.support import reparam
 
 MB = 1e6
@@ -78,9 +78,15 @@ def require_good_page(page: str) -> None:
     assert anchors <= set(outline.ids)
 
 
-@pytest.mark.parametrize("kind", EXPECTED)
+FAST = ("images", "condition", "numbers", "mixed", "counts")
+"""The kinds of the fast suite, each with other parts."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=() if k in FAST else pytest.mark.slow) for k in EXPECTED]
+)
 def test_a_page_needs_nothing_else_and_has_its_parts(kind: str) -> None:
-    page = report(fitted(kind), n_samples=5).html
+    page = reported(kind).html
     require_good_page(page)
     found = set(re.findall(r'<section id="([a-z]+)-1"', page))
     assert found >= EXPECTED[kind] | {"overview", "figures", "curves", "doctor"}

@@ -85,7 +85,7 @@ def clustered() -> Tensor:
     return sides + 0.1 * torch.randn(400, 3, generator=generator)
 
 
-OPTIONS = {"steps": 400, "early_stopping": 0, "progress": False, "lr": 0.01}
+OPTIONS = {"steps": 120, "early_stopping": 0, "progress": False, "lr": 0.01}
 
 
 class TestFit:
@@ -116,7 +116,7 @@ class TestFit:
         ("variant", "options"),
         [
             (partial(rp.variants.build, "vae", prior="standard-normal"), {}),
-            (rp.variants.vae, {"steps": None, "epochs": 100}),
+            (rp.variants.vae, {"steps": None, "epochs": 30}),
             (rp.variants.beta_vae, {}),
         ],
     )

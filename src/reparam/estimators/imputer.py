@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 import torch
@@ -238,4 +238,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
                 n_draws=n_draws,
                 interval=level,
             )
-        return replace(found, interval=interval)
+        schema = cast(Schema, self.run_.spec.schema)
+        exact = {
+            name: torch.from_numpy(schema.exact(vars(found)[name].double().numpy()))
+            for name in ("x", "low", "high", "draws")
+        }
+        return replace(found, interval=interval, **exact)
