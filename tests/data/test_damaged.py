@@ -228,8 +228,8 @@ REFUSED: list[tuple[str, Make, list[str], dict[str, Any]]] = [
     ),
     (
         "a cell of a spreadsheet's error",
-        text("x.csv", NUMBERS + "#DIV/0!,2\n1.5,3\n"),
-        ["line 32", "na_values=['#DIV/0!']"],
+        text("x.csv", NUMBERS + "#SPILL!,2\n1.5,3\n"),
+        ["line 32", "na_values=['#SPILL!']"],
         {},
     ),
     (
@@ -927,7 +927,7 @@ def test_an_imputer_names_what_does_not_fit(
 
 
 def test_inspect_takes_the_options_of_reading(tmp_path: Path) -> None:
-    place = text("x.csv", "a;b\n1,5;2\nunknown;3\n" + "2,5;4\n" * 20)(tmp_path)
-    said = reparam(f"data inspect {place} --na-values unknown --decimal ,").out
+    place = text("x.csv", "a;b\n1,5;2\nlost;3\n" + "2,5;4\n" * 20)(tmp_path)
+    said = reparam(f"data inspect {place} --na-values lost --decimal ,").out
     assert "2.5 95%, 1.5 5%" in said
-    refused(f"data inspect {place}", "--na-values 'unknown'", "--skip-damaged True", code=1)
+    refused(f"data inspect {place}", "--na-values 'lost'", "--skip-damaged True", code=1)

@@ -637,3 +637,39 @@ def test_a_tenth_of_the_training_rows_is_held_out(n: int, held: int, tmp_path: P
     data = rp.data.read(tmp_path / "rows.csv")
     assert len(data.splits.get("validation", ())) == held
     assert "validation" not in rp.data.read(tmp_path / "rows.csv", validation=0).splits
+
+
+def test_the_header_of_pandas_and_years_are_names(tmp_path: Path) -> None:
+    place = tmp_path / "a.csv"
+    numbers = np.random.default_rng(0).normal(size=(60, 3)) + 100
+    pd.DataFrame(numbers).to_csv(place)
+    assert [*read_table(place).columns][1:] == ["0", "1", "2"]
+    assert len(read_table(place)) == 60
+    rows = "".join(f"c{i},{i * 3.5},{i * 2.5}\n" for i in range(40))
+    place.write_text(f"country,2019,2020\n{rows}")
+    assert [*read_table(place).columns] == ["country", "2019", "2020"]
+    spans = "".join(f"c{i},{1900 + i},{1901 + i}\n" for i in range(40))
+    place.write_text(spans)  # no header
+    assert len(read_table(place)) == 40
+
+
+def test_a_point_stays_a_point_beside_lists(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tags = [f"{i % 4 + 1},{i % 3 + 1}" for i in range(60)]
+    lengths = [f"{abs(v):.3f}" for v in rng.normal(size=60)]
+    pd.DataFrame({"tags": tags, "length": lengths}).to_csv(tmp_path / "a.csv", index=False)
+    found = read_table(tmp_path / "a.csv").columns["length"]
+    assert found.tolist() == [float(length) for length in lengths]
+
+
+@pytest.mark.parametrize("word", ["na", "n.a.", "--", "#DIV/0!", "\\N", "Unknown"])
+def test_words_beside_numbers_are_missing(word: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=60).round(3)
+    cells = [word if i % 4 == 0 else str(value) for i, value in enumerate(values)]
+    words = [["red", word][i % 2] for i in range(60)]
+    pd.DataFrame({"a": cells, "b": words}).to_csv(tmp_path / "a.csv", index=False)
+    table = read_table(tmp_path / "a.csv")
+    assert np.isnan(table.columns["a"]).sum() == 15
+    assert table.columns["a"][1:4].tolist() == values[1:4].tolist()
+    assert set(table.columns["b"]) == {"red", word}  # a class
+    assert any(f"has {word!r} beside numbers" in text for text in table.notes)

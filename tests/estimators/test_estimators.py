@@ -261,6 +261,21 @@ def test_frequent_values_are_filled_in_to_the_last_digit() -> None:
     assert (drawn[np.abs(drawn - 1 / 3) < 1e-6] == 1 / 3).all()
 
 
+@pytest.mark.parametrize("value", [2, -1, 1000])
+def test_a_value_outside_the_support_is_an_outlier(value: float) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.random(300) < 0.5
+    x = np.stack([z ^ (rng.random(300) < 0.1) for _ in range(4)], 1).astype(float)
+    model = VAEOutlier(steps=50, random_state=0).fit(x)
+    row = x[:1].copy()
+    row[0, 1] = value
+    assert model.score_samples(row)[0] == -np.inf
+    assert model.predict(row)[0] == -1
+    found = model.explain(row)[0]
+    assert found[1] == np.inf
+    assert np.isfinite(np.delete(found, 1)).all()
+
+
 @pytest.mark.parametrize("distance", [1e6, 1e30])
 def test_a_value_beyond_all_reason_is_what_explains_its_row(distance: float) -> None:
     """The other values of the row are those of a training row."""

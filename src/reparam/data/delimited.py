@@ -11,8 +11,9 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from csv import reader
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,13 @@ MISSING = (
 )
 """The cells that are missing values."""
 
+NO_NUMBER = (
+    *("na", "n.a.", "n.a", "n/a", "nan", "null", "(null)", "missing", "unknown", "not available"),
+    *("--", "---", "\\n", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"),
+)
+"""The words, in any case, that are missing values in a column of numbers alone: in a column of text
+they may be a class."""
+
 DELIMITERS = (",", ";", "\t", "|", " ")
 """The characters that may separate cells, the first of several that fit first."""
 
@@ -46,6 +54,9 @@ FEWEST_FITTING = 10
 MOST_LEVELS, ROWS_PER_LEVEL = 20, 5
 """The largest number of distinct cells of a column of classes that has words beside numbers, such
 as grades 9 to 12 and "other", and the least number of rows for each."""
+
+FIRST_YEAR, LAST_YEAR = 1500, 2200
+"""The years that may be names of columns."""
 
 LARGEST_EXACT = 2**53
 """Whole numbers up to this one are exact in double precision."""
@@ -76,7 +87,7 @@ _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
-_GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
+_GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _ZEROS = re.compile(r"[+-]?0\d+")
 _DATE = re.compile(
     r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
@@ -491,12 +502,47 @@ def is_header(rows: Sequence[Sequence[str]], missing: Sequence[str] = MISSING) -
     first = [cell.strip() for cell in rows[0]]
     if first == [str(i) for i in range(len(first))] and len(first) > 1:
         return True  # as pandas names the columns of an array
+    if _numbers_columns(first, rows[1:]):
+        return True
     # The index of pandas has no name, and neither has a column behind a trailing delimiter.
     first = [cell for i, cell in enumerate(first) if cell or 0 < i < len(first) - 1]
     if not first or any(cell in missing or is_number(cell) for cell in first):
         return False
     is_above_numbers = any(is_number(cell.strip()) for row in rows[1:] for cell in row)
     return len(set(first)) == len(first) or is_above_numbers
+
+
+def _numbers_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row numbers the columns behind the first one, as years do.
+
+    The first cell is empty, as above the index of pandas, or names the rows below it.
+
+    Arguments:
+        first: The cells of the first row.
+        rows: Other rows.
+
+    Example:
+        >>> _numbers_columns(["", "0", "1"], [["0", "3.2", "4"], ["1", "2.5", "7"]])
+        True
+        >>> _numbers_columns(["Ann", "2019", "2020"], [["Bob", "2018", "2019"]])
+        False
+    """
+    name, *others = first
+    if len(others) < 2 or not all(cell.isdigit() and len(cell) < 9 for cell in others):
+        return False
+    numbers = [int(cell) for cell in others]
+    if any(b - a != 1 for a, b in pairwise(numbers)):
+        return False
+    below = [row for row in rows if len(row) == len(first)]
+    if not name:
+        return numbers[0] in (0, 1) and all(row[0].strip() for row in below)
+    are_years = all(FIRST_YEAR <= number <= LAST_YEAR for number in numbers)
+    alike = [[cell.strip() for cell in row[1:]] for row in below]
+    is_one_of_several = any(
+        all(cell.isdigit() and FIRST_YEAR <= int(cell) <= LAST_YEAR for cell in row)
+        for row in alike
+    )
+    return not is_number(name) and are_years and not is_one_of_several
 
 
 def check_names(names: Sequence[str], place: object) -> None:
@@ -551,8 +597,11 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         array([1.5, 2. , nan])
     """
     words, name, notes = cells.distinct, cells.name, list[str]()
-    if cells.numbers is not None and not is_text and (decimal == "." or not cells.decimals):
-        return _numbers(cells, cells.numbers, cells.decimals)
+    if cells.numbers is not None and not is_text:
+        # A point that separates no thousands is a decimal point in any file.
+        has_point = any("." in w and not _GROUPED_COMMA.fullmatch(w) for w in words)
+        if decimal == "." or not cells.decimals or has_point:
+            return _numbers(cells, cells.numbers, cells.decimals)
     text = cells.spread(np.array(words, object), None)
     if is_text:
         return Values(name, text, "text")
@@ -584,6 +633,11 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
             notes.append(f"{written!r} in column {name!r} is read as {number:.10g}")
         found = np.array(read, float)
         return _numbers(cells, found, decimals_of(words, decimal), notes)
+    seen = _without_missing(cells, is_number)
+    if seen is not None:
+        numbers = values_of(seen, decimal=decimal)
+        said = f"column {name!r} has {_listed(cells, is_number)} beside numbers: missing values"
+        return replace(numbers, notes=[said, *numbers.notes])
     misfits = _misfits(cells, is_number, "numbers")
     if misfits is not None and _are_names(cells, is_number, misfits):
         notes.append(
@@ -592,6 +646,36 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         )
         misfits = None
     return Values(name, text, "text", notes=notes, misfits=misfits)
+
+
+def _without_missing(cells: Cells, is_number: Sequence[bool]) -> Cells | None:
+    """Return a column of numbers without words that say that there is none.
+
+    None stands for a column without numbers, with other words, or of few whole numbers, which are
+    classes as the words beside them are.
+
+    Arguments:
+        cells: The column.
+        is_number: Whether each distinct cell is a number.
+    """
+    words, n_rows = cells.distinct, int((cells.codes >= 0).sum())
+    numbers = [word for word, is_one in zip(words, is_number, strict=True) if is_one]
+    others = [word for word, is_one in zip(words, is_number, strict=True) if not is_one]
+    are_classes = len(words) <= min(MOST_LEVELS, n_rows / ROWS_PER_LEVEL) and all(
+        word.isdigit() for word in numbers
+    )
+    are_missing = all(word.casefold() in NO_NUMBER for word in others)
+    if not numbers or not others or are_classes or not are_missing:
+        return None
+    new = np.full(len(words) + 1, -1)  # the last one is that of missing cells
+    new[np.flatnonzero(is_number)] = np.arange(len(numbers))
+    return Cells(cells.name, numbers, new[cells.codes])
+
+
+def _listed(cells: Cells, is_number: Sequence[bool]) -> str:
+    """Return the first few words of a column that are no numbers."""
+    words = [w for w, is_one in zip(cells.distinct, is_number, strict=True) if not is_one]
+    return ", ".join(map(repr, words[:3]))
 
 
 def _numbers(

@@ -345,10 +345,28 @@ class Estimator(BaseEstimator, ABC):
             X: The rows.
         """
         rows = self._rows(X)
-        found: NDArray[np.float64] = scored(
-            SCORES[name], self.latent_model, rows, self._noise()
-        ).numpy()
+        scores = scored(SCORES[name], self.latent_model, rows, self._noise())
+        is_impossible = self._outside(rows).any(1)
+        found: NDArray[np.float64] = scores.masked_fill(is_impossible, -torch.inf).numpy()
         return found
+
+    def _outside(self, rows: Tensor) -> Tensor:
+        """Return which entries of rows no training row could have had, with shape (N, D).
+
+        They have no probability, which the formula of a likelihood of 0 and 1, or of [0, 1], does
+        not say.
+
+        Arguments:
+            rows: The rows x, with shape (N, *shape).
+        """
+        x, support = rows.flatten(1), self.run_.spec.support
+        if support == "binary":
+            return (x != 0) & (x != 1)
+        if support == "unit":
+            return (x < 0) | (x > 1)
+        if support == "counts":
+            return (x < 0) | (x != x.round())
+        return torch.zeros_like(x, dtype=torch.bool)
 
     def _noise(self, n_draws: int = N_DRAWS) -> Tensor:
         """Return the noise of posterior draws, the same for all rows, with shape (K, L)."""
