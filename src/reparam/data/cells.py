@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reparam.data.delimited import dates_like
+from reparam.data.dates import dates_like
 from reparam.data.frames import FrameType, to_arrow
 from reparam.data.mixed import filled
 from reparam.data.tables import Table

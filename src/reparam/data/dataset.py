@@ -24,6 +24,7 @@ from reparam.utils.arguments import numbers, scalar
 from reparam.utils.equality import by_value
 from reparam.utils.memory import require_memory
 from reparam.utils.seeding import random_rows
+from reparam.utils.terminal import note
 
 MOST_HELD, MOST_HELD_BYTES = 10_000, 2**28
 """The largest number of rows of a mapped file that are held out as test or validation split, and
@@ -298,6 +299,11 @@ class Dataset:
         if condition == self.spec.condition:
             return self  # a spec checks itself, which takes longer than to encode an image
         return replace(self, spec=self.spec.conditioned(condition))
+
+    def print_notes(self) -> None:
+        """Print the remarks on how the data were understood."""
+        for text in self.notes:
+            note(text)
 
     def with_options(self, options: Mapping[str, Any]) -> "Dataset":
         """Return the same data with the options from which ``load`` makes them again."""

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from csv import reader
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.damaged import N_NAMED, left_out
+from reparam.data.dates import DATE, dates_in, existing_dates
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
 from reparam.utils.files import reason
@@ -89,11 +89,6 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _ZEROS = re.compile(r"[+-]?0\d+")
-_DATE = re.compile(
-    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
-)
-_FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
-
 _CODE = re.compile(r"(?=.*\d)[\w.+/-]+")
 """A code with a digit, such as 136A or 98115-4820."""
 
@@ -533,16 +528,17 @@ def _numbers_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
     numbers = [int(cell) for cell in others]
     if any(b - a != 1 for a, b in pairwise(numbers)):
         return False
-    below = [row for row in rows if len(row) == len(first)]
+    below = [[cell.strip() for cell in row] for row in rows if len(row) == len(first)]
     if not name:
-        return numbers[0] in (0, 1) and all(row[0].strip() for row in below)
-    are_years = all(FIRST_YEAR <= number <= LAST_YEAR for number in numbers)
-    alike = [[cell.strip() for cell in row[1:]] for row in below]
-    is_one_of_several = any(
-        all(cell.isdigit() and FIRST_YEAR <= int(cell) <= LAST_YEAR for cell in row)
-        for row in alike
-    )
-    return not is_number(name) and are_years and not is_one_of_several
+        return numbers[0] in (0, 1) and all(row[0] for row in below)
+    # Rows of years, such as those of a beginning and an end, have no header.
+    is_one_of_several = any(_are_years(row[1:]) for row in below)
+    return not is_number(name) and _are_years(others) and not is_one_of_several
+
+
+def _are_years(cells: Sequence[str]) -> bool:
+    """Return whether cells are years that may be names of columns."""
+    return all(cell.isdigit() and FIRST_YEAR <= int(cell) <= LAST_YEAR for cell in cells)
 
 
 def check_names(names: Sequence[str], place: object) -> None:
@@ -598,9 +594,9 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     """
     words, name, notes = cells.distinct, cells.name, list[str]()
     if cells.numbers is not None and not is_text:
+        is_as_written = decimal == "." or not cells.decimals
         # A point that separates no thousands is a decimal point in any file.
-        has_point = any("." in w and not _GROUPED_COMMA.fullmatch(w) for w in words)
-        if decimal == "." or not cells.decimals or has_point:
+        if is_as_written or any("." in w and not _GROUPED_COMMA.fullmatch(w) for w in words):
             return _numbers(cells, cells.numbers, cells.decimals)
     text = cells.spread(np.array(words, object), None)
     if is_text:
@@ -608,13 +604,13 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     if {word.lower() for word in words} == {"true", "false"}:
         truth = np.array([word.lower() == "true" for word in words], float)
         return Values(name, cells.spread(truth, np.nan), "bool")
-    dates = _dates(words)
+    dates = dates_in(words)
     if dates is not None:
         return Values(name, cells.spread(dates, np.datetime64("NaT")), "date")
-    is_date = [_DATE.fullmatch(word) is not None for word in words]
+    is_date = [DATE.fullmatch(word) is not None for word in words]
     if any(is_date):
         exists = [
-            fits and bool(_existing([word])) for fits, word in zip(is_date, words, strict=True)
+            fits and bool(existing_dates([word])) for fits, word in zip(is_date, words, strict=True)
         ]
         misfits = _misfits(cells, exists, "dates")
         if misfits is not None:
@@ -633,10 +629,13 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
             notes.append(f"{written!r} in column {name!r} is read as {number:.10g}")
         found = np.array(read, float)
         return _numbers(cells, found, decimals_of(words, decimal), notes)
-    seen = _without_missing(cells, is_number)
-    if seen is not None:
-        numbers = values_of(seen, decimal=decimal)
-        said = f"column {name!r} has {_listed(cells, is_number)} beside numbers: missing values"
+    plain, others = _apart(words, is_number)
+    if _are_missing(cells, plain, others):
+        new = np.full(len(words) + 1, -1)  # the last one is that of missing cells
+        new[np.flatnonzero(is_number)] = np.arange(len(plain))
+        numbers = values_of(Cells(name, plain, new[cells.codes]), decimal=decimal)
+        listed = ", ".join(map(repr, others[:3]))
+        said = f"column {name!r} has {listed} beside numbers: missing values"
         return replace(numbers, notes=[said, *numbers.notes])
     misfits = _misfits(cells, is_number, "numbers")
     if misfits is not None and _are_names(cells, is_number, misfits):
@@ -648,34 +647,33 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     return Values(name, text, "text", notes=notes, misfits=misfits)
 
 
-def _without_missing(cells: Cells, is_number: Sequence[bool]) -> Cells | None:
-    """Return a column of numbers without words that say that there is none.
+def _apart(words: Sequence[str], is_number: Sequence[bool]) -> tuple[list[str], list[str]]:
+    """Return the words that are numbers, and the others, in their order."""
+    pairs = list(zip(words, is_number, strict=True))
+    return [word for word, is_one in pairs if is_one], [
+        word for word, is_one in pairs if not is_one
+    ]
 
-    None stands for a column without numbers, with other words, or of few whole numbers, which are
-    classes as the words beside them are.
+
+def _has_few(cells: Cells) -> bool:
+    """Return whether a column has so few distinct cells for its rows as classes have."""
+    n_rows = int((cells.codes >= 0).sum())
+    return len(cells.distinct) <= min(MOST_LEVELS, n_rows / ROWS_PER_LEVEL)
+
+
+def _are_missing(cells: Cells, numbers: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether the words beside numbers all say that there is none.
+
+    Beside few whole numbers, which are classes, they are classes too.
 
     Arguments:
         cells: The column.
-        is_number: Whether each distinct cell is a number.
+        numbers: Its distinct cells that are numbers.
+        others: Its other distinct cells.
     """
-    words, n_rows = cells.distinct, int((cells.codes >= 0).sum())
-    numbers = [word for word, is_one in zip(words, is_number, strict=True) if is_one]
-    others = [word for word, is_one in zip(words, is_number, strict=True) if not is_one]
-    are_classes = len(words) <= min(MOST_LEVELS, n_rows / ROWS_PER_LEVEL) and all(
-        word.isdigit() for word in numbers
-    )
-    are_missing = all(word.casefold() in NO_NUMBER for word in others)
-    if not numbers or not others or are_classes or not are_missing:
-        return None
-    new = np.full(len(words) + 1, -1)  # the last one is that of missing cells
-    new[np.flatnonzero(is_number)] = np.arange(len(numbers))
-    return Cells(cells.name, numbers, new[cells.codes])
-
-
-def _listed(cells: Cells, is_number: Sequence[bool]) -> str:
-    """Return the first few words of a column that are no numbers."""
-    words = [w for w, is_one in zip(cells.distinct, is_number, strict=True) if not is_one]
-    return ", ".join(map(repr, words[:3]))
+    if not numbers or not others or any(word.casefold() not in NO_NUMBER for word in others):
+        return False
+    return not (_has_few(cells) and all(word.isdigit() for word in numbers))
 
 
 def _numbers(
@@ -711,13 +709,10 @@ def _are_names(cells: Cells, is_number: Sequence[bool], misfits: Misfits) -> boo
         is_number: Whether each distinct cell is a number.
         misfits: The cells that are no numbers.
     """
-    words, n_rows = cells.distinct, int((cells.codes >= 0).sum())
-    numbers = [word for word, is_one in zip(words, is_number, strict=True) if is_one]
-    others = [word for word, is_one in zip(words, is_number, strict=True) if not is_one]
+    numbers, others = _apart(cells.distinct, is_number)
     if not all(word.isdigit() for word in numbers) or not misfits.rows[1:-1].any():
         return False
-    is_class = len(words) <= min(MOST_LEVELS, n_rows / ROWS_PER_LEVEL)
-    return is_class or (len(others) > 1 and all(map(_CODE.fullmatch, others)))
+    return _has_few(cells) or (len(others) > 1 and all(map(_CODE.fullmatch, others)))
 
 
 def _misfits(cells: Cells, fits: Sequence[bool], what: str) -> Misfits | None:
@@ -842,120 +837,3 @@ def number_of(word: str, decimal: str = ".") -> float | None:
     if decimal == "," and _COMMA.fullmatch(found):
         return float(found.replace(",", "."))
     return float(found) if _PLAIN.fullmatch(found) else None
-
-
-def dates_of(texts: Sequence[str | None]) -> NDArray[Any] | None:
-    """Return texts as dates, NaT for None; None where some are no dates, or their order is unclear.
-
-    >>> dates_of(["2024-01-31", None, "2024-03-02"]).astype("datetime64[D]").tolist()[::2]
-    [datetime.date(2024, 1, 31), datetime.date(2024, 3, 2)]
-    >>> dates_of(["2024-01-31", "unknown"]) is dates_of(["1/2/2024"]) is None
-    True
-    """
-    words = list(dict.fromkeys(text for text in texts if text is not None))
-    dates = _dates(words)
-    if dates is None:
-        return None
-    places: dict[str | None, Any] = dict(zip(words, dates, strict=True))
-    places[None] = np.datetime64("NaT")
-    return np.array([places[text] for text in texts], "datetime64[us]")
-
-
-def _dates(words: Sequence[str]) -> NDArray[Any] | None:
-    """Return dates, in the only order of year, month and day in which all of them exist; else None.
-
-    None also stands for words of which one is no date, and for no words.
-
-    >>> _dates(["31.1.2024", "soon"]) is _dates([]) is None
-    True
-    >>> _dates(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
-    '2024-01-31'
-    """
-    found = _clear(words)
-    return None if found is None else found[1]
-
-
-def _clear(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
-    """Return the only order of year, month and day in which dates exist, and the dates in it."""
-    possible = _existing(words)
-    # Dates with points have the day first.
-    if len(possible) == 2 and all("." in word[:3] for word in words):
-        return "day first", possible["day first"]
-    return next(iter(possible.items())) if len(possible) == 1 else None
-
-
-def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
-    """Return dates as text, in the notation of others; in that of ISO 8601 if they have none.
-
-    Arguments:
-        words: The other dates, as they stand in a file.
-        moments: The dates, ``datetime64``, of UTC where the others have a zone.
-
-    Example:
-        >>> dates_like(["31.1.2024", "2.3.2024"], np.array(["2024-02-09"], "datetime64[us]"))
-        ['9.2.2024']
-        >>> dates_like(["01/31/2024 9:00"], np.array(["2024-02-09T14:30"], "datetime64[us]"))
-        ['02/09/2024 14:30']
-    """
-    found = _clear(words)
-    if found is None:
-        return [str(moment) for moment in moments.astype("datetime64[s]")]
-    order = _FIELDS[found[0]]
-    parts = [match.groups() for match in map(_DATE.fullmatch, words) if match is not None]
-    width = min(len(part[i]) for part in parts for i in (0, 2, 3))
-    times = [part[4] for part in parts if part[4] is not None]
-    texts = []
-    for moment in moments.astype("datetime64[us]").tolist():
-        numbers = (f"{moment.year:04}", f"{moment.month:0{width}}", f"{moment.day:0{width}}")
-        text = parts[0][1].join(numbers[order.index(i)] for i in range(3))
-        if times:
-            before = next(word for word in words if word.endswith(times[0]))[-len(times[0]) - 1]
-            text += before + _time_like(times, moment)
-        texts.append(text)
-    return texts
-
-
-def _time_like(times: Sequence[str], moment: datetime) -> str:
-    """Return the time of a moment in the notation of others: with seconds and a zone, or without.
-
-    >>> _time_like(["9:00Z", "10:30Z"], datetime(2024, 1, 31, 7, 5))
-    '7:05Z'
-    """
-    hours = f"{moment.hour:0{min(len(time.partition(':')[0]) for time in times)}}"
-    clocks = [re.split("[Z+-]", time)[0] for time in times]
-    seconds = f":{moment.second:02}" if any(clock.count(":") > 1 for clock in clocks) else ""
-    # Moments are of UTC where others have a zone.
-    zone = "Z" if clocks != times else ""
-    return f"{hours}:{moment.minute:02}{seconds}{zone}"
-
-
-def _existing(words: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Return dates in each order of year, month and day in which all of them exist."""
-    parts = []
-    for word in words:
-        found = _DATE.fullmatch(word)
-        if found is None:
-            return {}
-        first, _, second, third, time = found.groups()
-        parts.append(((first, second, third), time or "00:00"))
-    orders = {name: _in_order(parts, order) for name, order in _FIELDS.items()}
-    return {name: dates for name, dates in orders.items() if dates is not None}
-
-
-def _in_order(
-    parts: Sequence[tuple[tuple[str, ...], str]], order: tuple[int, ...]
-) -> NDArray[Any] | None:
-    """Return dates with their fields in an order; None if one of them does not exist."""
-    found = []
-    for numbers, time in parts:
-        year, month, day = (numbers[i] for i in order)
-        if len(year) != 4 or max(len(month), len(day)) > 2:
-            return None
-        try:
-            moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time:0>5}")
-        except ValueError:
-            return None
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
-        found.append(moment)
-    return np.array(found, "datetime64[us]")

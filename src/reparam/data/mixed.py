@@ -31,7 +31,6 @@ from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema, missing_in
 from reparam.spec import DataSpec
-from reparam.utils.terminal import note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +81,7 @@ def _of_array(values: NDArray[Any], schema: Schema, name: str) -> Table:
     if rows.shape[-1:] == (len(schema.features),):
         listed = list(schema.names)
     rows = fitted(torch.from_numpy(rows), (len(listed),), name).numpy()
-    return table_of_numbers(dict(zip(listed, rows.T, strict=True)), name)
+    return table_of_numbers(rows, listed, name)
 
 
 def as_table(values: object, name: str = "x", text_columns: Collection[str] = ()) -> Table | None:
@@ -336,16 +335,14 @@ def of_rows(
         values = as_tensor(x, name)
         if not values.is_floating_point() or not bool(values.isnan().any()):
             return None
-        columns = dict(zip(numbered(values.shape[1]), values.double().numpy().T, strict=True))
-        table = table_of_numbers(columns, name)
+        table = table_of_numbers(values.double().numpy(), numbered(values.shape[1]), name)
         kinds = as_quantities(table)
     elif not isinstance(x, Table) and not _has_others(table):  # numbers alone
         is_table = numbers_as_table and not _is_of_pixels(x, table)
         if not is_table:
             return None
     data = from_table(table, y=y, overrides=kinds, name=name)
-    for text in data.notes:
-        note(text)
+    data.print_notes()
     return data
 
 

@@ -19,7 +19,6 @@ from reparam.schema import Schema
 from reparam.spec import Support
 from reparam.utils.arguments import known_options, numbers
 from reparam.utils.registry import Registry
-from reparam.utils.terminal import note
 
 Frame = Any
 """A DataFrame of pandas, polars or Arrow."""
@@ -230,8 +229,7 @@ def told(data: Dataset, options: Mapping[str, object]) -> Dataset:
         data: The data of a source.
         options: The options; those that are None are left out.
     """
-    for text in data.notes:
-        note(text)
+    data.print_notes()
     return data.with_options({k: v for k, v in options.items() if v is not None})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.dates import dates_of
 from reparam.data.delimited import (
     LARGEST_EXACT,
     MOST_DECIMALS,
@@ -207,13 +208,19 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     return Table(name, columns, stored, decimals, declared, tuple(notes), zones=zones)
 
 
-def table_of_numbers(columns: Mapping[str, NDArray[Any]], name: str) -> Table:
-    """Return columns of numbers as a table, NaN for missing values.
+def table_of_numbers(rows: NDArray[Any], names: Sequence[str], name: str) -> Table:
+    """Return rows of numbers as a table, NaN for missing values.
+
+    Arguments:
+        rows: The rows, with shape (N, D).
+        names: The names of the D columns.
+        name: The name of the table in messages.
 
     Example:
-        >>> table_of_numbers({"a": np.array([1.0, np.nan])}, "x").stored
+        >>> table_of_numbers(np.array([[1.0], [np.nan]]), ["a"], "x").stored
         {'a': 'int'}
     """
+    columns = dict(zip(names, rows.T, strict=True))
     decimals = {key: _decimals(values) for key, values in columns.items()}
     kinds: dict[str, Stored] = {k: "int" if n == 0 else "float" for k, n in decimals.items()}
     return Table(name, columns, kinds, decimals)
@@ -341,8 +348,6 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _floats(column), "float"
     if _is_text(kind):
-        from reparam.data.delimited import dates_of  # it imports this module
-
         texts = column.to_pylist()
         dates = dates_of(texts) if finds_dates else None
         return (np.array(texts, object), "text") if dates is None else (dates, "date")

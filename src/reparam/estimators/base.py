@@ -23,10 +23,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from reparam.data import Dataset, Table, from_arrays, from_table
+from reparam.data.checks import violations
 from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import FrameType, read_frame
 from reparam.data.infer import NO_VALUE, as_quantities, schema_of
 from reparam.data.mixed import numbered, rows_of
+from reparam.data.registry import Frame
 from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Pixels
 from reparam.errors import OptionError, RunError, named
@@ -85,9 +87,6 @@ STATE = "estimator.json"
 
 ScoreName = Literal["log_likelihood", "elbo", "reconstruction", "latent"]
 """The scores of a row: see ``scores``."""
-
-Frame = Any
-"""A DataFrame of pandas, polars or Arrow."""
 
 
 def share_of_prior(prior: FittedKind | None) -> float:
@@ -203,8 +202,7 @@ class Estimator(BaseEstimator, ABC):
             )
         data = from_table(table, schema=schema)
         if self.verbose:
-            for text in data.notes:
-                note(text)
+            data.print_notes()
         # A column with one value is not learned, and comes back with this value.
         ignored = [c for c in schema.columns if c.kind == "ignored" and not c.values]
         lost = [f"{c.name} ({c.reason})" for c in ignored if c.reason != NO_VALUE]
@@ -234,7 +232,7 @@ class Estimator(BaseEstimator, ABC):
         return dense if dense.dtype == np.uint8 else dense.astype(np.float64)
 
     def _table(self, x: NDArray[Any]) -> Table:
-        return table_of_numbers(dict(zip(self._columns, x.T, strict=True)), "X")
+        return table_of_numbers(x, self._columns, "X")
 
     def _train(
         self,
@@ -346,27 +344,9 @@ class Estimator(BaseEstimator, ABC):
         """
         rows = self._rows(X)
         scores = scored(SCORES[name], self.latent_model, rows, self._noise())
-        is_impossible = self._outside(rows).any(1)
+        is_impossible = violations(rows, self.run_.spec.support).flatten(1).any(1)
         found: NDArray[np.float64] = scores.masked_fill(is_impossible, -torch.inf).numpy()
         return found
-
-    def _outside(self, rows: Tensor) -> Tensor:
-        """Return which entries of rows no training row could have had, with shape (N, D).
-
-        They have no probability, which the formula of a likelihood of 0 and 1, or of [0, 1], does
-        not say.
-
-        Arguments:
-            rows: The rows x, with shape (N, *shape).
-        """
-        x, support = rows.flatten(1), self.run_.spec.support
-        if support == "binary":
-            return (x != 0) & (x != 1)
-        if support == "unit":
-            return (x < 0) | (x > 1)
-        if support == "counts":
-            return (x < 0) | (x != x.round())
-        return torch.zeros_like(x, dtype=torch.bool)
 
     def _noise(self, n_draws: int = N_DRAWS) -> Tensor:
         """Return the noise of posterior draws, the same for all rows, with shape (K, L)."""

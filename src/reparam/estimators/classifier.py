@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from reparam.data import Split
-from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.data.registry import Frame
+from reparam.estimators.base import Estimator, variant_of
 from reparam.estimators.scores import ROWS_AT_ONCE
 from reparam.models.label_inference import label_log_prob
 from reparam.schema import Schema

@@ -10,8 +10,9 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 
+from reparam.data.registry import Frame
 from reparam.errors import OptionError
-from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.estimators.base import Estimator, variant_of
 from reparam.estimators.scores import codes_of
 from reparam.schema import Schema
 from reparam.spec import Support

@@ -13,8 +13,9 @@ from reparam.data import Dataset, Split
 from reparam.data.damaged import listed
 from reparam.data.infer import NO_VALUE
 from reparam.data.mixed import filled
+from reparam.data.registry import Frame
 from reparam.errors import unknown
-from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.estimators.base import Estimator, variant_of
 from reparam.evaluation.conditionals import Imputation, impute, ranks_of
 from reparam.isolation import isolated
 from reparam.models.missingness import Masks

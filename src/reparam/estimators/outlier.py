@@ -10,8 +10,10 @@ from scipy.special import logsumexp
 from scipy.stats import iqr
 from sklearn.base import OutlierMixin
 
+from reparam.data.checks import violations
+from reparam.data.registry import Frame
 from reparam.errors import OptionError, unknown
-from reparam.estimators.base import Estimator, Frame, ScoreName, variant_of
+from reparam.estimators.base import Estimator, ScoreName, variant_of
 from reparam.estimators.scores import draws_of, posterior_of
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
@@ -204,7 +206,7 @@ class VAEOutlier(OutlierMixin, Estimator):
             z = draws_of(q, noise)
             of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))
             # An impossible value under all draws leaves the rest of its row as it is.
-            outside = self._outside(part)
+            outside = violations(part, self.run_.spec.support).flatten(1)
             of_entries = of_entries.clamp(min=IMPOSSIBLE).masked_fill(outside, 0.0)
             weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
             weight = weight - weight.logsumexp(0)

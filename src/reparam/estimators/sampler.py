@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.data.registry import Frame
+from reparam.estimators.base import Estimator, variant_of
 from reparam.schema import Schema
 from reparam.variants.fitted_prior import FittedKind
 

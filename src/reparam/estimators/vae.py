@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array
 
-from reparam.estimators.base import Estimator, Frame, variant_of
+from reparam.data.registry import Frame
+from reparam.estimators.base import Estimator, variant_of
 from reparam.estimators.scores import codes_of
 from reparam.runs.search import Auto
 from reparam.schema import Schema

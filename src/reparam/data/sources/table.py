@@ -21,7 +21,6 @@ from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, Schema
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, stored_path
-from reparam.utils.terminal import note
 
 
 @numbers(seed=0)
@@ -108,8 +107,7 @@ def load_table(
         data = _in_memory(
             cast(Table, frame), "data", target, given, missing, validation, share, seed
         )
-        for text in data.notes:
-            note(text)
+        data.print_notes()
         return data
     file = as_path(path)
     recorded = {
@@ -134,15 +132,15 @@ def load_table(
             name=file.stem,
         )
         data = with_few_held(data, validation, share, seed)
-        n_validation = len(data.splits["validation"]) if "validation" in data.splits else 0
-        return told(data, recorded | {"validation": n_validation, "cache": True})
-    said = given.overrides or {}
-    mixed = [name for name, fields in said.items() if fields.get("kind") in CLASSES]
-    table = read_table(path, **options, text_columns=_texts(given), mixed_columns=mixed)
-    data = _in_memory(table, file.stem, target, given, missing, validation, share, seed)
-    n_validation = len(data.splits["validation"]) if "validation" in data.splits else 0
-    recorded |= {"validation": n_validation, "decimal": table.decimal, "cache": False}
-    return told(data, recorded)
+        recorded["cache"] = True
+    else:
+        said = given.overrides or {}
+        mixed = [name for name, fields in said.items() if fields.get("kind") in CLASSES]
+        table = read_table(path, **options, text_columns=_texts(given), mixed_columns=mixed)
+        data = _in_memory(table, file.stem, target, given, missing, validation, share, seed)
+        recorded |= {"decimal": table.decimal, "cache": False}
+    held = data.splits.get("validation")
+    return told(data, recorded | {"validation": 0 if held is None else len(held)})
 
 
 def _in_memory(
