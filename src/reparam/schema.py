@@ -195,6 +195,31 @@ class Column:
             )
         return found
 
+    def unseen(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return whether values are none of the classes, with shape (N,).
+
+        The only value of an ignored column counts as its class. A quantity, which has none, and a
+        missing value are not unseen.
+
+        Arguments:
+            values: The values, with shape (N,), as ``encode`` takes them.
+
+        Example:
+            >>> column = Column("sex", "binary", ("F", "M"), "text")
+            >>> column.unseen(np.array(["M", "X", None], object)).tolist()
+            [False, True, False]
+        """
+        found = missing_in(values)
+        if not self.values or self.kind == "dependent" or values.dtype.kind == "M" or found.all():
+            return np.zeros(len(values), bool)
+        if self.stored == "bool":
+            values = _truths(values)
+        known = {plain(value) for value in self.values}
+        distinct, inverse = np.unique(values[~found], return_inverse=True)
+        is_new = np.array([plain(value) not in known for value in distinct])
+        found[~found] = is_new[inverse]
+        return found & ~missing_in(values)
+
     def as_array(self, value: object) -> NDArray[Any]:
         """Return one value, which may be text as on the command line, as a column of one row.
 

@@ -254,7 +254,7 @@ def test_tables_keep_their_numbers() -> None:
     assert rp.data.from_arrays(whole, support="counts").images.tolist() == [[3, 0], [1, 7]]
     mixed = pl.DataFrame({"a": [3, 1], "b": [0.5, -7.0], "c": [True, False]})
     assert rp.data.from_arrays(mixed).images.tolist() == [[3, 0.5, 1], [1, -7, 0]]
-    pixels = pd.DataFrame(GREY[:, 0, 0])
+    pixels = pd.DataFrame(np.tile(GREY[:, 0, 0], 16))
     assert rp.data.from_arrays(pixels).spec.levels == 256
 
 

@@ -25,7 +25,11 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("x", "support", "levels"),
     [
-        (RNG.integers(0, 256, (9, 4), dtype=np.uint8), "unit", 256),
+        (RNG.integers(0, 256, (9, 64), dtype=np.uint8), "unit", 256),
+        (RNG.integers(0, 256, (9, 64)) / 255, "unit", 256),
+        # Of a short row bytes are numbers, and a share is none of 256 levels.
+        (RNG.integers(0, 256, (9, 4), dtype=np.uint8), "real", None),
+        (RNG.integers(0, 6, (9, 4)) / 5, "real", None),
         (RNG.integers(0, 2, (9, 4), dtype=np.uint8), "binary", None),
         (RNG.random((9, 4)) < 0.5, "binary", None),
         (RNG.random((9, 4)).round(), "binary", None),
@@ -42,10 +46,10 @@ def test_support_is_the_smallest_that_holds_the_values(
 ) -> None:
     for values in (x, torch.as_tensor(x)):
         data = from_arrays(values)
-        assert (data.support, data.spec.levels, data.shape) == (support, levels, (4,))
+        assert (data.support, data.spec.levels, data.shape) == (support, levels, x.shape[1:])
         got = data.examples("train").x
         assert got.dtype == torch.float32
-        expected = np.asarray(x, np.float64) / (255 if levels else 1)
+        expected = np.asarray(x, np.float64) / (255 if x.dtype == np.uint8 and levels else 1)
         assert np.allclose(got.numpy(), expected, atol=1e-6)
 
 
@@ -278,7 +282,7 @@ def test_a_stream_taken_up_in_the_middle_goes_on_exactly() -> None:
 
 
 def test_a_stream_of_uint8_is_scaled() -> None:
-    x = torch.arange(256, dtype=torch.uint8).reshape(64, 4)
+    x = torch.arange(256, dtype=torch.uint8).repeat(16).reshape(64, 64)
     stream = as_dataset(DataLoader(TensorDataset(x), batch_size=64))
     assert (stream.support, stream.spec.levels) == ("unit", 256)
     assert torch.equal(stream.examples(limit=9).x, x[:9].float() / 255)
@@ -313,7 +317,7 @@ def test_a_stream_is_seen_over_several_batches() -> None:
     y = torch.tensor([-1] * 4 + [0] * 4 + [6] * 4)
     stream = as_dataset(DataLoader(TensorDataset(x, y), batch_size=4))
     assert (stream.support, stream.spec.n_classes) == ("real", 7)
-    bytes_ = (torch.arange(12)[:, None] * 20).to(torch.uint8)
+    bytes_ = (torch.arange(12)[:, None] * 20).to(torch.uint8).repeat(1, 64)
     bytes_[:4] = 0
     stream = as_dataset(DataLoader(TensorDataset(bytes_), batch_size=4))
     assert (stream.support, stream.spec.levels) == ("unit", 256)

@@ -45,8 +45,8 @@ def numbered(n: int = N) -> NDArray[np.uint8]:
 
 
 def numbers_of(x: Tensor) -> list[int]:
-    """Return the numbers of rows that ``numbered`` made, scaled to [0, 1]."""
-    digits = (x * 255).round().long()
+    """Return the numbers of rows that ``numbered`` made."""
+    digits = x.round().long()
     return (digits * 256 ** torch.arange(4)).sum(1).tolist()
 
 
@@ -219,14 +219,16 @@ def test_some_rows_are_taken_without_a_permutation_of_all() -> None:
 # ---------------------------------------------------------------- the same values as in memory
 
 KINDS: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
-    "bytes": (RNG.integers(0, 256, (N, 4), dtype=np.uint8), {}),
+    "bytes": (RNG.integers(0, 256, (N, 64), dtype=np.uint8), {}),
+    "bytes of a table": (RNG.integers(0, 256, (N, 4), dtype=np.uint8), {}),
     "images": (RNG.integers(0, 256, (N, 2, 2), dtype=np.uint8), {}),
     "bits": (RNG.integers(0, 2, (N, 4), dtype=np.uint8), {}),
     "booleans": (RNG.random((N, 4)) < 0.5, {}),
     "float64": (RNG.normal(size=(N, 4)), {}),
     "float16": (RNG.normal(size=(N, 4)).astype(np.float16), {}),
     "float32": (RNG.normal(size=(N, 4)).astype(np.float32), {}),
-    "levels": (RNG.integers(0, 256, (N, 4)) / 255, {}),
+    "levels": (RNG.integers(0, 256, (N, 64)) / 255, {}),
+    "shares": (RNG.integers(0, 6, (N, 4)) / 5, {}),
     "row of a table": (RNG.random((N, 4)), {}),
     "unit": (RNG.random((N, 4)), {"support": "unit"}),
     "counts": (RNG.poisson(3, (N, 4)).astype(np.int32), {"support": "counts"}),

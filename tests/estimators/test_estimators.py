@@ -177,7 +177,7 @@ def test_the_combined_score_is_that_of_the_most_unusual_part(tmp_path: Path) -> 
     x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(300, 5))
     found = VAEOutlier(steps=100, random_state=0).fit(x)
     names = ("log_likelihood", "latent", "reconstruction")
-    parts = [found._scores(name, x) for name in names]  # type: ignore[arg-type]
+    parts = found._scores(names, x)  # type: ignore[arg-type]
     quartiles = [np.percentile(part, [25, 50, 75]) for part in parts]
     usual = [(t - q[1]) / (q[2] - q[0]) for t, q in zip(parts, quartiles, strict=True)]
     unit = quartiles[0][2] - quartiles[0][0]
@@ -191,7 +191,7 @@ def test_the_combined_score_is_that_of_the_most_unusual_part(tmp_path: Path) -> 
     again = VAEOutlier.load(tmp_path / "it")
     np.testing.assert_allclose(again.score_samples(x), found.score_samples(x))
     plain = VAEOutlier(scoring="elbo", steps=20, random_state=0).fit(x)
-    np.testing.assert_allclose(plain.score_samples(x), plain._scores("elbo", x))
+    np.testing.assert_allclose(plain.score_samples(x), plain._scores(["elbo"], x)[0])
 
 
 @pytest.mark.slow
@@ -274,6 +274,46 @@ def test_a_value_outside_the_support_is_an_outlier(value: float) -> None:
     found = model.explain(row)[0]
     assert found[1] == np.inf
     assert np.isfinite(np.delete(found, 1)).all()
+
+
+def test_a_value_that_no_training_row_has_counts_by_the_rule_of_succession(tmp_path: Path) -> None:
+    """Of N rows without it, the next one has it with a probability of about 1 / (N + 1)."""
+    n = 80
+    rows = frame(n).assign(site="x", flag=1)
+    model = VAEOutlier(scoring="log_likelihood", steps=20, random_state=0).fit(rows)
+    changed = rows.head(4).copy()
+    changed.loc[1, "site"], changed.loc[2, "flag"], changed.loc[3, "sex"] = "y", 0, "other"
+    model.save(tmp_path / "model")
+    for each in (model, VAEOutlier.load(tmp_path / "model")):
+        with pytest.warns(UserWarning, match=r"X has classes that no row had .* columns sex \(1\)"):
+            found = each.score_samples(changed)
+        of_one = -np.log(n + 1)
+        known = rows.head(4).copy()
+        known.loc[3, "sex"] = None
+        np.testing.assert_allclose(
+            found, each.score_samples(known) + [0, of_one, of_one, of_one], rtol=1e-6
+        )
+    with pytest.warns(UserWarning, match="count as missing values"):
+        surprise = model.explain(changed)
+    for row, name in enumerate(("site", "flag", "sex"), 1):
+        assert surprise[row, rows.columns.get_loc(name)] == pytest.approx(-of_one)
+    assert np.isnan(surprise[0, rows.columns.get_loc("site")])
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: type(e).__name__)
+def test_rows_of_another_fold_may_have_other_classes(estimator: Any) -> None:
+    rows = frame().fillna({"sex": "F"})
+    found = clone(estimator).set_params(random_state=0).fit(rows, np.arange(len(rows)) % 2)
+    other = rows.head(3).assign(sex=["F", "other", "M"])
+    names = [m for m in ("transform", "predict", "score_samples") if hasattr(found, m)]
+    assert names
+    for name in names:
+        with pytest.warns(UserWarning, match="count as missing values"):
+            values = getattr(found, name)(other)
+        if isinstance(found, VAEImputer):  # what is known stays, and nothing was missing
+            pd.testing.assert_frame_equal(values, other)
+        else:
+            assert len(values) == 3
 
 
 @pytest.mark.parametrize("distance", [1e6, 1e30])

@@ -145,7 +145,7 @@ def test_a_key_of_another_version_stays(edited: Edit, trained: Path) -> None:
 
 
 def test_runs_without_a_stored_likelihood_have_the_default_of_then(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
+    x = np.random.default_rng(0).integers(0, 256, (40, 64), dtype=np.uint8)
     made = quick_fit(
         lambda spec: rp.variants.vae(spec, hidden=[4], likelihood="continuous-bernoulli"),
         x,

@@ -11,7 +11,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from reparam.data.checks import closest_support, is_on_grid, stored_type
+from reparam.data.checks import closest_support, is_on_grid
 from reparam.spec import Support
 
 N_LEVELS = 256
@@ -35,11 +35,6 @@ class Facts:
     low: float
     high: float
     on_grid: bool
-
-    @property
-    def stored(self) -> torch.dtype:
-        """The type in which values of this support are stored."""
-        return stored_type(self.dtype, self.support)
 
 
 def facts_of(x: Tensor, support: Support | None = None, name: str = "x") -> Facts:

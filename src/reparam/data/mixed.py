@@ -1,6 +1,7 @@
 """Data sets of tables whose columns are of several kinds."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,30 @@ def rows_of(table: Table, schema: Schema) -> Tensor:
         DataError: A table without one of the columns, or values that no training data have.
     """
     return torch.from_numpy(schema.encode(table.columns, table.name)).float()
+
+
+def without_unseen(table: Table, schema: Schema) -> tuple[Table, NDArray[np.bool_]]:
+    """Return a table in which classes that a schema does not have are missing, and where they are.
+
+    Arguments:
+        table: The table.
+        schema: The columns.
+
+    Returns:
+        The table; and whether each value is one that no training row has, with shape (N, D) for the
+        D columns of the schema: a class, or another value in a column that had one alone.
+    """
+    columns = dict(table.columns)
+    unseen = np.zeros((len(table), len(schema.columns)), bool)
+    for i, column in enumerate(schema.columns):
+        if column.name not in columns:
+            continue
+        values = columns[column.name]
+        unseen[:, i] = column.unseen(values)
+        if column.is_class and unseen[:, i].any():
+            columns[column.name] = values.copy()
+            columns[column.name][unseen[:, i]] = np.nan if values.dtype.kind == "f" else None
+    return replace(table, columns=columns), unseen
 
 
 def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:

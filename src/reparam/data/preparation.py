@@ -18,6 +18,7 @@ from reparam.data.checks import (
     check_support,
     check_top,
     fitted,
+    stored_type,
 )
 from reparam.data.condition import covariates_for
 from reparam.data.dataset import Dataset, Split
@@ -198,6 +199,22 @@ def preparation_of(spec: DataSpec, recorded: Mapping[str, Any]) -> Preparation:
     return Preparation(spec, Pixels(levels, dequantize=is_noisy) if levels else Identity())
 
 
+def is_short(spec: DataSpec) -> bool:
+    """Return whether examples are vectors too short to be the pixels of an image.
+
+    The bytes of such examples are whole numbers, as ages are, and k / 255 may be a share, as 0.2
+    is.
+
+    Arguments:
+        spec: The shape of the examples.
+
+    Example:
+        >>> is_short(DataSpec((9,), "unit")), is_short(DataSpec((3, 3), "unit"))
+        (True, False)
+    """
+    return len(spec.shape) == 1 and spec.dim < FEWEST_PIXELS
+
+
 def is_row_of_table(spec: DataSpec) -> bool:
     """Return whether numbers in [0, 1] that are no levels are columns, each of its own scale.
 
@@ -211,7 +228,7 @@ def is_row_of_table(spec: DataSpec) -> bool:
         >>> is_row_of_table(DataSpec((9,), "unit")), is_row_of_table(DataSpec((784,), "unit"))
         (True, False)
     """
-    return len(spec.shape) == 1 and (bool(spec.columns) or spec.dim < FEWEST_PIXELS)
+    return is_short(spec) or (len(spec.shape) == 1 and bool(spec.columns))
 
 
 def spec_of(
@@ -225,8 +242,8 @@ def spec_of(
     """Return the spec of examples of the user's own, and their x in the type that is stored.
 
     Bytes, and floats that are all k / 255, have 256 levels. Examples of bytes or of levels with two
-    axes are images and get an axis of one channel. Other floats in [0, 1] are intensities, unless
-    an example is a row of a table: see ``is_row_of_table``.
+    axes are images and get an axis of one channel. Other floats in [0, 1] are intensities. In a
+    table bytes and floats in [0, 1] are real numbers: see ``is_short`` and ``is_row_of_table``.
 
     Arguments:
         parts: Examples of one shape and type, by the name of their x in messages.
@@ -241,9 +258,11 @@ def spec_of(
         DataError: Values outside the support, or integers whose support is not clear.
     """
     found = joined(facts_of(split.x, support, name) for name, split in parts.items())
-    stored = {name: as_support(split.x, found.support, name) for name, split in parts.items()}
     declared = described(found, declared, support, as_images)
-    stored = {name: x.reshape(len(x), *declared.shape) for name, x in stored.items()}
+    stored = {
+        name: as_support(split.x, declared.support, name).reshape(len(split.x), *declared.shape)
+        for name, split in parts.items()
+    }
     tops = [int(split.y.max()) + 1 for split in parts.values() if split.y is not None]
     # Without any known label there are no classes.
     n_classes = (n_named if tops else 0) or max(tops, default=0) or None
@@ -267,17 +286,19 @@ def described(
         as_images: Whether examples with two axes can be images.
 
     Example:
-        >>> described(facts_of(torch.tensor([[0.0, 0.2]])), DataSpec((2,), "real"), None).levels
-        256
+        >>> described(facts_of(torch.tensor([[0.0, 0.2]])), DataSpec((2,), "real"), None).support
+        'real'
     """
     chosen, levels = found.support, None
-    if chosen == "unit" and found.on_grid:
-        levels = 256
-    elif chosen == "unit" and support is None and is_row_of_table(declared):
+    # What is declared to be in [0, 1] stays there.
+    is_table = is_short(declared) if found.on_grid else is_row_of_table(declared)
+    if chosen == "unit" and support is None and is_table:
         chosen = "real"
+    elif chosen == "unit" and found.on_grid:
+        levels = 256
     elif chosen in ("categorical", "tokens"):
         levels = int(found.high) + 1
-    are_pixels = levels == 256 or found.stored == torch.uint8
+    are_pixels = levels == 256 or stored_type(found.dtype, chosen) == torch.uint8
     is_image = as_images and are_pixels and len(declared.shape) == 2
     shape = (1, *declared.shape) if is_image else declared.shape
     return replace(declared, shape=shape, support=chosen, levels=levels)

@@ -27,7 +27,7 @@ from reparam.data.checks import violations
 from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import FrameType, read_frame
 from reparam.data.infer import NO_VALUE, as_quantities, schema_of
-from reparam.data.mixed import numbered, rows_of
+from reparam.data.mixed import numbered, rows_of, without_unseen
 from reparam.data.registry import Frame
 from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Pixels
@@ -305,6 +305,16 @@ class Estimator(BaseEstimator, ABC):
 
     def _rows(self, X: ArrayLike | Frame) -> Tensor:
         """Return X as the x of the model, in double precision, with shape (N, *shape)."""
+        return self._read(X)[0]
+
+    def _read(self, X: ArrayLike | Frame) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Return X as the x of the model, and where it has values that no training row has.
+
+        Returns:
+            x in double precision, with shape (N, *shape), NaN for a class that no training row has;
+            and whether each value of X is such a class, or differs from the only value that its
+            column had, with shape (N, D) for the columns of the schema, and (N, 0) without one.
+        """
         check_is_fitted(self)
         spec = self.run_.spec
         frame, _ = self._frame(X) or (None, None)
@@ -322,11 +332,21 @@ class Estimator(BaseEstimator, ABC):
                     "X contains NaN, and the rows that the estimator was fitted on did not: fit it "
                     "on rows that lack values too"
                 )
-            return x.double()
+            return x.double(), np.zeros((len(x), 0), bool)
         if frame is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
-            return rows_of(frame, spec.schema).double()
-        return rows_of(self._table(self._checked(X, reset=False)), spec.schema).double()
+        else:
+            frame = self._table(self._checked(X, reset=False))
+        frame, unseen = without_unseen(frame, spec.schema)
+        counts = zip(spec.schema.columns, unseen.sum(0).tolist(), strict=True)
+        listed = [f"{c.name} ({n:,})" for c, n in counts if n and c.is_class]
+        if listed:
+            warnings.warn(
+                "X has classes that no row had in fit, which count as missing values, in the "
+                f"columns {listed_names(listed)}",
+                stacklevel=4,
+            )
+        return rows_of(frame, spec.schema).double(), unseen
 
     def _frame(self, X: ArrayLike | Frame) -> tuple[Table, FrameType] | None:
         """Return X as a table, and its type, where the estimator was fitted on one; else None."""
@@ -335,18 +355,34 @@ class Estimator(BaseEstimator, ABC):
             return None
         return read_frame(X, "X", schema.text_columns)
 
-    def _scores(self, name: ScoreName, X: ArrayLike | Frame) -> NDArray[np.float64]:
-        """Return a score of rows in nats, with shape (N,).
+    def _scores(self, names: Sequence[ScoreName], X: ArrayLike | Frame) -> NDArray[np.float64]:
+        """Return scores of rows in nats, with shape (S, N).
 
         Arguments:
-            name: The score: see ``SCORES``.
+            names: The names of the S scores: see ``SCORES``.
             X: The rows.
         """
-        rows = self._rows(X)
-        scores = scored(SCORES[name], self.latent_model, rows, self._noise())
+        rows, unseen = self._read(X)
+        noise, of_unseen = self._noise(), self._log_prob_of_unseen * unseen.sum(1)
         is_impossible = violations(rows, self.run_.spec.support).flatten(1).any(1)
-        found: NDArray[np.float64] = scores.masked_fill(is_impossible, -torch.inf).numpy()
-        return found
+        found = []
+        for name in names:
+            scores = scored(SCORES[name], self.latent_model, rows, noise)
+            scores = scores.masked_fill(is_impossible, -torch.inf)
+            # The latent score is the density of the codes, and not one of values.
+            found.append(scores.numpy() + (0.0 if name == "latent" else of_unseen))
+        return np.stack(found)
+
+    @property
+    def _log_prob_of_unseen(self) -> float:
+        r"""The log-probability of a class that no training row has, in nats.
+
+        .. math:: \log \frac{1}{N + 1}
+
+        with N training rows, by the rule of succession.
+        """
+        n_rows: int = self.run_.config["recorded"]["n_train"]
+        return -float(np.log(n_rows + 1))
 
     def _noise(self, n_draws: int = N_DRAWS) -> Tensor:
         """Return the noise of posterior draws, the same for all rows, with shape (K, L)."""

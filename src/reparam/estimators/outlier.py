@@ -161,7 +161,7 @@ class VAEOutlier(OutlierMixin, Estimator):
     def _parts(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return the parts of the score, with shape (3, N) of ``combined`` and else (1, N)."""
         names = PARTS if self.scoring == "combined" else (self.scoring,)
-        return np.stack([self._scores(name, X) for name in names])
+        return self._scores(names, X)
 
     def _joined(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores with these parts, with shape (N,)."""
@@ -191,15 +191,16 @@ class VAEOutlier(OutlierMixin, Estimator):
         .. math:: -\log p(x_j \mid x_{-j}) \approx \log \sum_k \frac{w_k}{p(x_j \mid z_k)},
                   \qquad w_k \propto \frac{p(x, z_k)}{q(z_k \mid x)}
 
-        A column that is left out of the model, as identifiers are, and a value that is not known
-        have NaN.
+        A class that none of N training rows has, and another value in a column that had one alone,
+        have log(N + 1). A column that is left out of the model, as identifiers are, and a value
+        that is missing have NaN.
 
         Raises:
             SupportError: A likelihood whose entries are not independent given z.
         """
         model, noise = self.latent_model, self._noise()
         parts = []
-        rows = self._rows(X)
+        rows, unseen = self._read(X)
         size = max(1, N_ENTRIES // (len(noise) * entries_of(model, rows)))
         for part in rows.split(size):
             q, p = posterior_of(model, part), model.prior_distribution()
@@ -221,6 +222,8 @@ class VAEOutlier(OutlierMixin, Estimator):
             return found
         whole = np.full((len(found), len(self._columns)), np.nan)
         whole[:, [self._columns.index(column.name) for column in schema.features]] = found
+        places = [self._columns.index(column.name) for column in schema.columns]
+        whole[:, places] = np.where(unseen, -self._log_prob_of_unseen, whole[:, places])
         return whole
 
 

@@ -137,7 +137,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def score_samples(self, X: ArrayLike | Frame) -> NDArray[np.float64]:
         """Return log p(x) of rows in nats, estimated by importance sampling, with shape (N,)."""
-        return self._scores("log_likelihood", X)
+        return self._scores(("log_likelihood",), X)[0]
 
     def score(self, X: ArrayLike | Frame, y: object = None) -> float:
         """Return the mean log p(x) of rows in nats."""

@@ -22,6 +22,9 @@ _FIXES = {
         "binarize it with binarize='dynamic', or use likelihood={default!r}, or 'cross-entropy', "
         "the loss of many tutorials that is no likelihood"
     ),
+    ("real", "continuous-bernoulli"): (
+        "use likelihood={default!r}, or declare intensities by support='unit' (of data.from_arrays)"
+    ),
 }
 
 _AS_ARRAY = ", or give columns that are all quantities as an array"

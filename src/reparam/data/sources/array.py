@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.data.arrays import as_tensor
-from reparam.data.checks import UNLABELED, as_values, check_digits, check_finite, check_support
+from reparam.data.checks import (
+    UNLABELED,
+    as_values,
+    check_digits,
+    check_finite,
+    check_support,
+    stored_type,
+)
 from reparam.data.columns import rows_seen
 from reparam.data.dataset import Dataset, Split, check_share, validation_size, with_few_held
 from reparam.data.facts import Facts, facts_of, joined
@@ -306,9 +313,10 @@ def mapped_array(
     declared = DataSpec(found.shape, "real", name=file.stem)
     spec = described(facts, declared, support)
     # Booleans are bytes, which are mapped as they are; other types are converted batch by batch.
-    is_stored = facts.stored == torch.uint8 or facts.dtype == facts.stored
-    found = found.reshaped(spec.shape, facts.stored if is_stored else facts.dtype)
-    transform = transform_of(facts.stored, spec.support) if is_stored else Identity(facts.stored)
+    stored = stored_type(facts.dtype, spec.support)
+    is_stored = stored == torch.uint8 or facts.dtype == stored
+    found = found.reshaped(spec.shape, stored if is_stored else facts.dtype)
+    transform = transform_of(stored, spec.support) if is_stored else Identity(stored)
     data = Dataset(file.stem, spec, {"train": Split(found.tensor(), mapped=found)}, transform)
     return with_few_held(data, validation, share, seed)
 
