@@ -47,6 +47,7 @@ OF_TRAINING: Mapping[str, Sequence[Any]] = {
     "clip_norm": (1.0, 10.0),
     "ema": (0.0, 0.998),
     "batch_size": (512,),
+    "steps": (2_000, 7_000),
 }
 """The options of ``rp.fit``."""
 

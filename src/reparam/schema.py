@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.errors import DataError, OptionError, unknown
-from reparam.times import date_text, moment_of, seconds_of
+from reparam.times import ORDERS, date_text, dates_in_order, moment_of, seconds_of
 
 Kind = Literal[
     "real", "positive", "count", "date", "binary", "categorical", "ordinal", "dependent", "ignored"
@@ -61,6 +61,7 @@ class Column:
         origin: The number that x counts from. float32 would round values far from zero.
         unit: The unit of a date, as NumPy writes it.
         zone: The zone of times, such as ``Europe/Berlin``; "" for none. Numbers count from UTC.
+        order: The order of year, month and day in dates of text; "" where they have a type.
         source: The name of the column that a dependent one is a function of.
         reason: Why the column is no part of x.
 
@@ -85,6 +86,7 @@ class Column:
     origin: float = 0.0
     unit: str = "s"
     zone: str = ""
+    order: str = ""
     source: str = ""
     reason: str = ""
 
@@ -122,6 +124,8 @@ class Column:
             raise OptionError(f"column {self.name!r} has a class twice: name each once")
         if self.unit not in DATE_UNITS:
             raise unknown(f"unit of column {self.name!r}", self.unit, DATE_UNITS)
+        if self.order and self.order not in ORDERS:
+            raise unknown(f"order of column {self.name!r}", self.order, ORDERS)
 
     @property
     def is_class(self) -> bool:
@@ -149,18 +153,14 @@ class Column:
             return np.full(len(values), np.nan)
         if self.is_class:
             return self._encode_classes(values, what)
+        if values.dtype.kind == "O":
+            values = self._of_text(values, what)
         if self.kind == "date":
             if values.dtype.kind != "M":
                 raise DataError(f"{what} holds no dates: give dates, as in the training data")
             seconds = values.astype("datetime64[us]")
             numbers = seconds.astype(np.int64) / (1e6 * DATE_UNITS[self.unit])
             return np.where(np.isnat(values), np.nan, numbers - self.origin)
-        if values.dtype.kind == "O":
-            text = next(v for v in values if v is not None)
-            row = next(i for i, v in enumerate(values) if v is not None)
-            raise DataError(
-                f"{what} is {text!r} in row {row}: a number is needed, as in the training data"
-            )
         if values.dtype.kind == "M":
             raise DataError(f"{what} holds dates: numbers are needed, as in the training data")
         bad = np.isinf(values)
@@ -172,12 +172,49 @@ class Column:
         numbers = values - self.origin
         return np.asarray(numbers, np.float64)
 
+    def _of_text(self, values: NDArray[Any], what: str) -> NDArray[Any]:
+        """Return numbers or dates that are given as text, with shape (N,).
+
+        Arguments:
+            values: Text, or None for a missing value, with shape (N,).
+            what: The column in messages.
+
+        Raises:
+            DataError: Text that is none.
+        """
+        missing = missing_in(values)
+        words, places = np.unique(values[~missing].astype(str), return_inverse=True)
+        read: list[Any] = [self._read(word) for word in words]
+        wrong = next((word for word, one in zip(words, read, strict=True) if one is None), None)
+        if wrong is not None:
+            row = int(np.argmax(values == wrong))
+            rule = f"a date with the {self.order or 'year first'}" if self._is_date else "a number"
+            raise DataError(
+                f"{what} is {str(wrong)!r} in row {row}: {rule} is needed, as in the training data"
+            )
+        found = np.full(len(values), np.datetime64("NaT", "us") if self._is_date else np.nan)
+        found[~missing] = np.array(read)[places]
+        return found
+
+    def _read(self, word: str) -> Any:
+        """Return a number or a date of text; None if it is none."""
+        if self._is_date:
+            dates = dates_in_order([word], self.order or "year first", self.zone)
+            return None if dates is None else dates[0]
+        try:
+            return float(word)
+        except ValueError:
+            return None
+
+    @property
+    def _is_date(self) -> bool:
+        return self.kind == "date"
+
     def _encode_classes(self, values: NDArray[Any], what: str) -> NDArray[np.float64]:
         number_of: dict[Any, float] = {plain(v): float(i) for i, v in enumerate(self.values)}
         if values.dtype.kind == "M":
             raise DataError(f"{what} holds dates: give classes, as in the training data")
-        if self.stored == "bool":
-            values = _truths(values)
+        values = _as_stored(values, self.stored)
         missing = missing_in(values)
         known, inverse = np.unique(values[~missing], return_inverse=True)
         codes = np.array([number_of.get(plain(v), np.nan) for v in known])
@@ -212,8 +249,7 @@ class Column:
         found = missing_in(values)
         if not self.values or self.kind == "dependent" or values.dtype.kind == "M" or found.all():
             return np.zeros(len(values), bool)
-        if self.stored == "bool":
-            values = _truths(values)
+        values = _as_stored(values, self.stored)
         known = {plain(value) for value in self.values}
         distinct, inverse = np.unique(values[~found], return_inverse=True)
         is_new = np.array([plain(value) not in known for value in distinct])
@@ -241,7 +277,9 @@ class Column:
         try:
             if self.kind == "date":
                 rule = "a date, such as 2024-01-31"
-                return np.array([moment_of(value, self.zone)])
+                text = str(value).strip()
+                dates = dates_in_order([text], self.order, self.zone) if self.order else None
+                return np.array([moment_of(value, self.zone)]) if dates is None else dates
             if self.stored == "duration":
                 rule = "a duration, such as 90 seconds, 1h30m or 1 day 02:30:00,"
                 return np.array([seconds_of(value)])
@@ -318,8 +356,7 @@ class Column:
         known = [None if value is None else plain(value) for value in self.values]
         number_of = {v: float(known.index(v)) for v in known if known.count(v) == 1}
         number_of[None] = np.nan
-        if self.stored == "bool":
-            values = _truths(values)
+        values = _as_stored(values, self.stored)
         return np.array([number_of.get(plain(v), np.nan) for v in values], np.float64)
 
     def exact(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -593,7 +630,7 @@ _DEFAULTS: dict[str, Any] = {
 _NUMBER = (int, float, NoneType)
 
 _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("name", "kind", "stored", "unit", "zone", "source", "reason"), str),
+    **dict.fromkeys(("name", "kind", "stored", "unit", "zone", "order", "source", "reason"), str),
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
     **dict.fromkeys(("low", "high", "origin"), _NUMBER),
     "decimals": (int, NoneType),
@@ -617,13 +654,36 @@ _TRUTHS = {"true": 1.0, "false": 0.0}
 """The words of a column of booleans."""
 
 
-def _truths(values: NDArray[Any]) -> NDArray[Any]:
-    """Return booleans as numbers; a file with one of the two words alone has them as text."""
-    if values.dtype.kind == "f":
+def _as_stored(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
+    """Return classes in the type of the user's table; those that it cannot hold unchanged.
+
+    One file may hold as text what another holds as numbers or booleans.
+
+    Arguments:
+        values: The classes: float64, or objects that are text or None.
+        stored: The type.
+
+    Example:
+        >>> _as_stored(np.array(["1", None], object), "int").tolist()
+        [1.0, nan]
+        >>> _as_stored(np.array([1.0, np.nan]), "text").tolist()
+        ['1', None]
+    """
+    missing = missing_in(values)
+    if stored == "text" and values.dtype.kind == "f":
+        numbers: list[float] = values[~missing].tolist()
+        texts = np.full(len(values), None, object)
+        texts[~missing] = [str(int(v)) if v.is_integer() else repr(v) for v in numbers]
+        return texts
+    if stored not in ("int", "float", "bool") or values.dtype.kind != "O":
         return values
-    if not {str(value).lower() for value in values if value is not None} <= set(_TRUTHS):
+    words = _TRUTHS if stored == "bool" else {}
+    found = np.full(len(values), np.nan)
+    try:
+        found[~missing] = [words.get(str(v).lower(), v) for v in values[~missing]]
+    except ValueError:
         return values
-    return np.array([np.nan if v is None else _TRUTHS[str(v).lower()] for v in values])
+    return found
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
 """Dates, times and durations as people give them: as numbers, and back as text."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SECONDS = {
     **dict.fromkeys(("w", "week", "weeks"), 604_800.0),
@@ -20,6 +23,49 @@ _SECONDS = {
 
 _PART = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*([a-zµ]+)[\s,]*")
 _CLOCK = re.compile(r"([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?)\Z")
+
+
+DATE = re.compile(
+    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?))?"
+)
+"""A date, and a time behind it: three numbers, the mark between them, the time and its zone."""
+
+ORDERS: Mapping[str, tuple[int, int, int]] = {
+    "year first": (0, 1, 2),
+    "day first": (2, 1, 0),
+    "month first": (2, 0, 1),
+}
+"""The orders of a date in text: which of its three numbers are the year, the month and the day."""
+
+
+def dates_in_order(words: Sequence[str], order: str, zone: str = "") -> NDArray[Any] | None:
+    """Return dates of text, ``datetime64``, of UTC where they have a zone; None if one is no date.
+
+    Arguments:
+        words: The dates.
+        order: The order of year, month and day: see ``ORDERS``.
+        zone: The zone of a time that has none; "" for none.
+
+    Example:
+        >>> dates_in_order(["1/2/2024"], "day first").astype("datetime64[D]").tolist()
+        [datetime.date(2024, 2, 1)]
+        >>> dates_in_order(["1/31/2024"], "day first") is None
+        True
+    """
+    found = []
+    for word in words:
+        match = DATE.fullmatch(word)
+        if match is None:
+            return None
+        numbers, time = (match[1], match[3], match[4]), match[5] or "00:00"
+        year, month, day = (numbers[i] for i in ORDERS[order])
+        if len(year) != 4 or max(len(month), len(day)) > 2:
+            return None
+        try:
+            found.append(moment_of(f"{year}-{month:0>2}-{day:0>2}T{time:0>5}", zone))
+        except ValueError:
+            return None
+    return np.array(found, "datetime64[us]")
 
 
 def zone_of(name: str) -> tzinfo:
@@ -74,6 +120,45 @@ def moment_of(value: object, zone: str = "") -> np.datetime64:
     if found.tzinfo is not None:
         found = found.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(found, "us")
+
+
+def utc_of(moments: NDArray[Any], zone: str) -> NDArray[Any]:
+    """Return the times of UTC of times in a zone, ``datetime64`` with shape (N,).
+
+    Of a time that a clock shows twice it is the first one.
+
+    Arguments:
+        moments: The times, ``datetime64`` with shape (N,), NaT for a missing one.
+        zone: The zone.
+
+    Example:
+        >>> utc_of(np.array(["2024-07-01T12:00"], "datetime64[us]"), "Europe/Rome").tolist()
+        [datetime.datetime(2024, 7, 1, 10, 0)]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    local = pa.array(moments.astype("datetime64[us]"))
+    found = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="earliest")
+    return np.array(found.cast(pa.int64()).cast(pa.timestamp("us")), "datetime64[us]")
+
+
+def local_of(moments: NDArray[Any], zone: str) -> NDArray[Any]:
+    """Return the times in a zone of times of UTC, ``datetime64`` with shape (N,).
+
+    Arguments:
+        moments: The times of UTC, ``datetime64`` with shape (N,), NaT for a missing one.
+        zone: The zone.
+
+    Example:
+        >>> local_of(np.array(["2024-07-01T10:00"], "datetime64[us]"), "Europe/Rome").tolist()
+        [datetime.datetime(2024, 7, 1, 12, 0)]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    utc = pa.array(moments.astype("datetime64[us]"), pa.timestamp("us", tz=zone))
+    return np.array(pc.local_timestamp(utc), "datetime64[us]")
 
 
 def date_text(moment: np.datetime64, unit: str = "s", zone: str = "") -> str:

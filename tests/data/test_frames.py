@@ -479,3 +479,67 @@ def test_digits_of_times_that_are_lost_are_told_once() -> None:
 def test_a_zone_is_kept_in_a_file_of_the_schema() -> None:
     column = Column("seen", "date", zone="Europe/Rome")
     assert Schema.from_list(Schema((column,)).to_list()).columns == (column,)
+
+
+# ---------------------------------------------------------------- the same values in other types
+
+
+def test_times_without_a_zone_are_those_of_the_zone_of_the_column() -> None:
+    """Python's own zones tell the time of UTC, also on the day on which clocks change."""
+    known = pd.DataFrame({"seen": TIMES, "v": RNG.normal(size=N)})
+    schema = schema_of(of_frame(known))
+    local = known.assign(seen=TIMES.tz_localize(None))
+    expected = [
+        (t.replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp() - TIMES[0].timestamp()) / 3600
+        for t in local["seen"].dt.to_pydatetime()
+    ]
+    found = rows_of(of_frame(local), schema)[:, 0]
+    assert (found - found[0]).tolist() == pytest.approx(expected)
+    table = of_frame(local)
+    table.columns["seen"][3] = np.datetime64("NaT")
+    again = filled(table, schema, rows_of(of_frame(known), schema))["seen"]
+    assert again[3] == np.datetime64(local["seen"][3])
+
+
+def test_times_with_a_zone_do_not_fit_a_column_without_one() -> None:
+    known = pd.DataFrame({"seen": TIMES.tz_localize(None), "v": RNG.normal(size=N)})
+    schema = schema_of(of_frame(known))
+    with pytest.raises(DataError, match=r"'seen' .* the zone Europe/Berlin.*tz_localize"):
+        rows_of(of_frame(known.assign(seen=TIMES)), schema)
+
+
+def test_numbers_as_text_are_numbers_and_codes_stay_text() -> None:
+    values = RNG.normal(size=N).round(2)
+    frame = pd.DataFrame(
+        {
+            "price": [f"{v:.2f}" for v in values],
+            "code": RNG.choice(["10115", "10117", "10119"], N),
+            "n": NUMBERS,
+        }
+    )
+    table = of_frame(frame)
+    assert table.stored == {"price": "float", "code": "text", "n": "int"}
+    np.testing.assert_array_equal(table.columns["price"], values)
+    assert "'price' holds numbers as text" in " ".join(table.notes)
+    untyped = of_frame(frame.astype(str))
+    assert untyped.stored == {"price": "float", "code": "int", "n": "int"}
+    schema = schema_of(table)
+    later = pd.DataFrame({"price": ["3"], "code": [10117], "n": ["7"]})
+    assert rows_of(of_frame(later, text_columns=schema.text_columns), schema).tolist() == [
+        [3, 1, 7]
+    ]
+    with pytest.raises(DataError, match=r"'price' of x is 'dear' in row 0: a number is needed"):
+        rows_of(of_frame(later.assign(price="dear")), schema)
+
+
+def test_dates_whose_order_is_not_clear_have_that_of_the_training_data() -> None:
+    days = pd.date_range("2024-01-01", periods=N)
+    known = pd.DataFrame({"day": days.strftime("%d/%m/%Y"), "v": RNG.normal(size=N)})
+    schema = schema_of(of_frame(known))
+    assert (schema.columns[0].kind, schema.columns[0].order) == ("date", "day first")
+    assert Schema.from_list(schema.to_list()) == schema
+    later = known.head(1).assign(day="02/03/2024")
+    assert rows_of(of_frame(later), schema)[0, 0] == (datetime(2024, 3, 2) - days[0]).days
+    assert schema.column("day").encode_given("09/02/2024") == 39
+    with pytest.raises(DataError, match=r"'03/30/2024' in row 0: a date with the day first"):
+        schema.encode({"day": np.array(["03/30/2024"], object), "v": np.zeros(1)})

@@ -673,3 +673,56 @@ def test_words_beside_numbers_are_missing(word: str, tmp_path: Path) -> None:
     assert table.columns["a"][1:4].tolist() == values[1:4].tolist()
     assert set(table.columns["b"]) == {"red", word}  # a class
     assert any(f"has {word!r} beside numbers" in text for text in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("sep=;\na;b\n" + "".join(f"{n / 7:.3f};{n % 4}\n" for n in range(40)), ["a", "b"]),
+        ("SEP=\t\r\na\tb\r\n" + "".join(f"{n}.5\t{n % 4}\r\n" for n in range(40)), ["a", "b"]),
+        (
+            '"length\n(cm)","b"\n' + "".join(f"{n / 7:.3f},{n % 4}\n" for n in range(40)),
+            ["length (cm)", "b"],
+        ),
+    ],
+)
+def test_headers_of_spreadsheets(tmp_path: Path, text: str, names: list[str]) -> None:
+    file = tmp_path / "x.csv"
+    file.write_bytes(text.encode())
+    table = read_table(file)
+    assert list(table.columns) == names
+    assert len(table) == 40
+    file.write_bytes((text + "1;2;3,4,5\t6\t7\n").encode())
+    with pytest.raises(DataError, match=r"line 4[23] of"):
+        read_table(file)
+
+
+def test_times_of_text_keep_their_zone(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    rows = [f"2024-01-{n + 1:02}T10:00+02:00,{n / 7:.3f}" for n in range(30)]
+    file.write_text("\n".join(["t,v", *rows, ""]))
+    schema = schema_of(read_table(file))
+    assert schema.columns[0].zone == "+02:00"
+    moments = schema.decode(schema.encode(read_table(file).columns))["t"]
+    assert moments[0] == np.datetime64("2024-01-01T08:00")
+
+
+def test_rows_of_an_array_file_may_lack_values(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    x[::7, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    data = rp.data.read(tmp_path / "x.npy", validation=6)
+    assert data.spec.schema is not None
+    assert data.spec.schema.names == ("x0", "x1", "x2")
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 48,
+        "validation": 6,
+        "test": 6,
+    }
+    run = rp.fit(rp.variants.vae, data, steps=5, progress=False, out=tmp_path / "run")
+    loaded = rp.load(tmp_path / "run")
+    known = data.examples("test").x
+    torch.testing.assert_close(loaded.dataset().examples("test").x, known, equal_nan=True)
+    rows = loaded.read(tmp_path / "x.npy").examples("train").x
+    np.testing.assert_allclose(rows.numpy(), x, rtol=1e-6)
+    np.testing.assert_array_equal(run.table(tmp_path / "x.npy").columns["x1"], x[:, 1])

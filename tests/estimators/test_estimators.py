@@ -290,9 +290,8 @@ def test_a_value_that_no_training_row_has_counts_by_the_rule_of_succession(tmp_p
         of_one = -np.log(n + 1)
         known = rows.head(4).copy()
         known.loc[3, "sex"] = None
-        np.testing.assert_allclose(
-            found, each.score_samples(known) + [0, of_one, of_one, of_one], rtol=1e-6
-        )
+        less = np.array([0, of_one, of_one, of_one])
+        np.testing.assert_allclose(found, each.score_samples(known) + less, rtol=1e-6)
     with pytest.warns(UserWarning, match="count as missing values"):
         surprise = model.explain(changed)
     for row, name in enumerate(("site", "flag", "sex"), 1):

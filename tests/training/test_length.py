@@ -39,7 +39,8 @@ class TestNumberOfSteps:
             ({"epochs": 15}, 430, 6450),
             ({"steps": 10}, 430, 10),
             ({}, 430, DEFAULT_STEPS),
-            ({}, 1, DEFAULT_STEPS),
+            ({}, 8, DEFAULT_STEPS),
+            ({}, 4, DEFAULT_STEPS // 2),  # 500 rows in batches of 128
             # One pass over ten million rows is longer.
             ({}, ceil(10_000_000 / 128), 78_125),
         ],

@@ -94,7 +94,7 @@ class ExampleOptions:
         """Return the table in the file that is named, for a run on a table; None for other data."""
         if run.spec.schema is None or self.data is None or not is_place(self.data):
             return None
-        return run.table(self.data) if kind_of_file(self.data) == "table" else None
+        return run.table(self.data) if kind_of_file(self.data) in ("table", "array") else None
 
     def given_to(self, run: Run) -> Run:
         """Return the run with the data set that is named; the run as it is where none is named."""

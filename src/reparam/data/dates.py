@@ -2,54 +2,45 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-DATE = re.compile(
-    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?))?"
-)
-"""A date, and a time behind it: three numbers, the mark between them, and the time."""
-
-_FIELDS = {"year first": (0, 1, 2), "day first": (2, 1, 0), "month first": (2, 0, 1)}
+from reparam.times import DATE, ORDERS, dates_in_order
 
 
-def dates_of(texts: Sequence[str | None]) -> NDArray[Any] | None:
-    """Return texts as dates, NaT for None; None where some are no dates, or their order is unclear.
+def zone_in(words: Sequence[str]) -> str:
+    """Return the zone of dates: their offset from UTC, UTC of several, and "" where one has none.
 
-    >>> dates_of(["2024-01-31", None, "2024-03-02"]).astype("datetime64[D]").tolist()[::2]
-    [datetime.date(2024, 1, 31), datetime.date(2024, 3, 2)]
-    >>> dates_of(["2024-01-31", "unknown"]) is dates_of(["1/2/2024"]) is None
-    True
+    Arguments:
+        words: The dates, which ``dates_in`` reads.
+
+    Example:
+        >>> [zone_in([f"2024-01-31 9:00{zone}"]) for zone in ("Z", "+01:00", "")]
+        ['UTC', '+01:00', '']
     """
-    words = list(dict.fromkeys(text for text in texts if text is not None))
-    dates = dates_in(words)
-    if dates is None:
-        return None
-    places: dict[str | None, Any] = dict(zip(words, dates, strict=True))
-    places[None] = np.datetime64("NaT")
-    return np.array([places[text] for text in texts], "datetime64[us]")
+    matches = [DATE.fullmatch(word) for word in words]
+    offsets = {match and match[6] for match in matches}
+    if not offsets or None in offsets:
+        return ""
+    only = offsets.pop() or ""
+    return only if not offsets and only[3:4] == ":" else "UTC"
 
 
-def dates_in(words: Sequence[str]) -> NDArray[Any] | None:
-    """Return dates, in the only order of year, month and day in which all of them exist; else None.
+def dates_in(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
+    """Return the only order of year, month and day in which all dates exist, and the dates.
 
-    None also stands for words of which one is no date, and for no words.
+    None stands for several orders, for words of which one is no date, and for no words.
 
-    >>> dates_in(["31.1.2024", "soon"]) is dates_in([]) is None
-    True
-    >>> dates_in(["31.1.2024", "2.3.2024"]).astype("datetime64[D]").tolist()[0].isoformat()
-    '2024-01-31'
+    Example:
+        >>> dates_in(["31.1.2024", "soon"]) is dates_in([]) is dates_in(["1/2/2024"]) is None
+        True
+        >>> order, dates = dates_in(["31.1.2024", "2.3.2024"])
+        >>> order, str(dates[0].astype("datetime64[D]"))
+        ('day first', '2024-01-31')
     """
-    found = _clear(words)
-    return None if found is None else found[1]
-
-
-def _clear(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
-    """Return the only order of year, month and day in which dates exist, and the dates in it."""
-    possible = existing_dates(words)
+    possible = existing_dates(words) if words else {}
     # Dates with points have the day first.
     if len(possible) == 2 and all("." in word[:3] for word in words):
         return "day first", possible["day first"]
@@ -64,15 +55,16 @@ def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
         moments: The dates, ``datetime64``, of UTC where the others have a zone.
 
     Example:
+        >>> import numpy as np
         >>> dates_like(["31.1.2024", "2.3.2024"], np.array(["2024-02-09"], "datetime64[us]"))
         ['9.2.2024']
         >>> dates_like(["01/31/2024 9:00"], np.array(["2024-02-09T14:30"], "datetime64[us]"))
         ['02/09/2024 14:30']
     """
-    found = _clear(words)
+    found = dates_in(words)
     if found is None:
         return [str(moment) for moment in moments.astype("datetime64[s]")]
-    order = _FIELDS[found[0]]
+    order = ORDERS[found[0]]
     parts = [match.groups() for match in map(DATE.fullmatch, words) if match is not None]
     width = min(len(part[i]) for part in parts for i in (0, 2, 3))
     times = [part[4] for part in parts if part[4] is not None]
@@ -103,31 +95,5 @@ def _time_like(times: Sequence[str], moment: datetime) -> str:
 
 def existing_dates(words: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return dates in each order of year, month and day in which all of them exist."""
-    parts = []
-    for word in words:
-        found = DATE.fullmatch(word)
-        if found is None:
-            return {}
-        first, _, second, third, time = found.groups()
-        parts.append(((first, second, third), time or "00:00"))
-    orders = {name: _in_order(parts, order) for name, order in _FIELDS.items()}
-    return {name: dates for name, dates in orders.items() if dates is not None}
-
-
-def _in_order(
-    parts: Sequence[tuple[tuple[str, ...], str]], order: tuple[int, ...]
-) -> NDArray[Any] | None:
-    """Return dates with their fields in an order; None if one of them does not exist."""
-    found = []
-    for numbers, time in parts:
-        year, month, day = (numbers[i] for i in order)
-        if len(year) != 4 or max(len(month), len(day)) > 2:
-            return None
-        try:
-            moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time:0>5}")
-        except ValueError:
-            return None
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
-        found.append(moment)
-    return np.array(found, "datetime64[us]")
+    found = {order: dates_in_order(words, order) for order in ORDERS}
+    return {order: dates for order, dates in found.items() if dates is not None}

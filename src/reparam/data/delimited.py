@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.damaged import N_NAMED, left_out
-from reparam.data.dates import DATE, dates_in, existing_dates
+from reparam.data.dates import dates_in, existing_dates, zone_in
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
+from reparam.times import DATE
 from reparam.utils.files import reason
 from reparam.utils.memory import available, of_memory
 
@@ -161,6 +162,8 @@ class Values:
         decimals: The decimals of numbers, where there are few.
         notes: Remarks on how the cells were understood.
         misfits: The cells that do not fit the others; None without any.
+        zone: The zone of times, which count from UTC; "" for none.
+        order: The order of year, month and day in dates; "" for other values.
     """
 
     name: str
@@ -169,6 +172,8 @@ class Values:
     decimals: int | None = None
     notes: list[str] = field(default_factory=list)
     misfits: Misfits | None = None
+    zone: str = ""
+    order: str = ""
 
 
 @dataclass
@@ -186,6 +191,17 @@ class Text:
     decimal: str
     cells: "pa.Table"
     notes: list[str] = field(default_factory=list)
+
+
+_DECLARED = re.compile(rb"sep=([\x20-\x7e\t])\r?\n", re.IGNORECASE)
+"""The first line of a file for Excel, which names the character between cells."""
+
+
+_OPEN_CELL = re.compile(rb'(?:^|[,;|\t])[ ]*"[^"]*\Z')
+"""The end of a line with a quoted cell that goes on in the next one."""
+
+_MOST_HEADER = 2**16
+"""The largest number of bytes of a header."""
 
 
 def read_delimited(
@@ -229,6 +245,12 @@ def read_delimited(
     n_empty = len(data) - len(data.lstrip(b"\r\n"))
     n_lines = data[:n_empty].count(b"\n")
     data = data[n_empty:]
+    declared = _DECLARED.match(data)
+    if declared is not None:
+        delimiter, data = delimiter or declared[1].decode(), data[declared.end() :]
+        n_lines += 1
+    data, n_joined = _with_short_header(data)
+    n_lines += n_joined
     _check_text(data, path, n_lines)
     lines = first_lines(data)
     if not lines:
@@ -275,7 +297,7 @@ def read_delimited(
         notes.append(
             f"no header: the columns are {names[0]} to {names[-1]}; header=True if line 1 has names"
         )
-    cells = [_cells(name, table.column(i), missing) for i, name in enumerate(names)]
+    cells = [cells_of(name, table.column(i), missing) for i, name in enumerate(names)]
     unclear = [each.distinct for each in cells if each.numbers is None]
     found = decimal or decimal_mark([word for words in unclear for word in words], mark)
     columns = [values_of(each, each.name in text_columns, found) for each in cells]
@@ -318,6 +340,22 @@ def read_delimited(
         f"or delete it, name it as missing by na_values=[{shown!r}], {skip}, or make the column "
         "categorical in a schema"
     )
+
+
+def _with_short_header(data: bytes) -> tuple[bytes, int]:
+    r"""Return text with its header in one line, and how many line breaks its names had.
+
+    >>> _with_short_header(b'"length\n(cm)",b\n1,2\n')
+    (b'"length (cm)",b\n1,2\n', 1)
+    """
+    end = data.find(b"\n")
+    if _OPEN_CELL.search(data[: max(end, 0)]) is None:
+        return data, 0
+    while end >= 0 and data[:end].count(b'"') % 2:
+        end = data.find(b"\n", end + 1, _MOST_HEADER)
+    if end < 0:  # a quote without its end
+        return data, 0
+    return re.sub(rb"\s*\n\s*", b" ", data[:end]) + data[end:], data[:end].count(b"\n")
 
 
 def _check_memory(path: Path, n_bytes: int) -> None:
@@ -556,17 +594,23 @@ def check_names(names: Sequence[str], place: object) -> None:
             raise DataError(f"{place} has two columns {name!r}: give each column a name of its own")
 
 
-def _cells(name: str, column: "pa.ChunkedArray", missing: Sequence[str]) -> Cells:
-    """Return the distinct cells of a column of text."""
+def cells_of(name: str, column: "pa.ChunkedArray", missing: Sequence[str] = ()) -> Cells:
+    """Return the distinct cells of a column of text.
+
+    Arguments:
+        name: The name of the column.
+        column: The cells; null is a missing one.
+        missing: Further cells that are missing values.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     encoded = pc.utf8_trim_whitespace(column).combine_chunks().dictionary_encode()
     words: list[str] = encoded.dictionary.to_pylist()
-    places: NDArray[np.int64] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    places: NDArray[np.int64] = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
     absent = set(missing)
     kept = [i for i, word in enumerate(words) if word not in absent]
-    new = np.full(len(words), -1)
+    new = np.full(len(words) + 1, -1)  # the last one is that of a cell without text
     new[kept] = np.arange(len(kept))
     cells = Cells(name, [words[i] for i in kept], new[places])
     there = encoded.dictionary.take(pa.array(kept, pa.int64()))
@@ -606,7 +650,8 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         return Values(name, cells.spread(truth, np.nan), "bool")
     dates = dates_in(words)
     if dates is not None:
-        return Values(name, cells.spread(dates, np.datetime64("NaT")), "date")
+        values = cells.spread(dates[1], np.datetime64("NaT"))
+        return Values(name, values, "date", zone=zone_in(words), order=dates[0])
     is_date = [DATE.fullmatch(word) is not None for word in words]
     if any(is_date):
         exists = [

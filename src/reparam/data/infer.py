@@ -146,6 +146,7 @@ def column_of(table: Table, name: str, override: Override) -> Column:
         stored=stored,
         has_missing=bool(missing.any()),
         zone=table.zones.get(name, ""),
+        order=table.orders.get(name, ""),
     )
     distinct = np.unique(there)
     kind = override.get("kind")

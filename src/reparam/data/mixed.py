@@ -32,6 +32,7 @@ from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema, missing_in
 from reparam.spec import DataSpec
+from reparam.times import local_of, utc_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,29 @@ def rows_of(table: Table, schema: Schema) -> Tensor:
     Raises:
         DataError: A table without one of the columns, or values that no training data have.
     """
-    return torch.from_numpy(schema.encode(table.columns, table.name)).float()
+    columns = {**table.columns, **_times(table, schema)}
+    return torch.from_numpy(schema.encode(columns, table.name)).float()
+
+
+def _times(table: Table, schema: Schema) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table whose times are those of the zone of the schema, as UTC.
+
+    Raises:
+        DataError: Times with a zone in a column that had none.
+    """
+    found = {}
+    for column in schema.features:
+        values, zone = table.columns.get(column.name), table.zones.get(column.name, "")
+        if column.kind != "date" or values is None or values.dtype.kind != "M":
+            continue
+        if zone and not column.zone:
+            raise DataError(
+                f"column {column.name!r} of {table.name} has times with the zone {zone}, and those "
+                "of the training data have none: remove it, for example by .dt.tz_localize(None)"
+            )
+        if column.zone and not zone:
+            found[column.name] = utc_of(values, column.zone)
+    return found
 
 
 def without_unseen(table: Table, schema: Schema) -> tuple[Table, NDArray[np.bool_]]:
@@ -90,7 +113,7 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
     """
     table = as_table(values, name, schema.text_columns)
     if table is None and isinstance(values, np.ndarray) and schema.is_numeric:
-        table = _of_array(values, schema, name)
+        table = table_of_array(values, schema, name)
     if table is not None:
         return rows_of(table, schema)
     rows = as_tensor(values, name).float()
@@ -99,8 +122,17 @@ def rows_given(values: object, schema: Schema, name: str = "x") -> Tensor:
     return rows
 
 
-def _of_array(values: NDArray[Any], schema: Schema, name: str) -> Table:
-    """Return an array as a table; its columns are those of the training table, or those of x."""
+def table_of_array(values: NDArray[Any], schema: Schema, name: str) -> Table:
+    """Return an array as a table.
+
+    Arguments:
+        values: The rows, with the columns of the training table, or those of x, in their order.
+        schema: The columns of x.
+        name: The name of the rows in messages.
+
+    Raises:
+        ShapeError: Another number of columns.
+    """
     rows = as_tensor(values, name).double().numpy()
     listed = [column.name for column in schema.columns]
     if rows.shape[-1:] == (len(schema.features),):
@@ -167,6 +199,9 @@ def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]
                 values = drawn[name]
             else:
                 new = drawn[name] if values.dtype.kind in "OM" else drawn[name].astype(float)
+                zone = schema.column(name).zone if name in names else ""
+                if zone and values.dtype.kind == "M" and name not in table.zones:
+                    new = local_of(new, zone)
                 values = np.where(missing, new, values)
         kind = table.stored[name]
         if kind in ("int", "bool") and not missing_in(values).any():

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.dates import dates_of
 from reparam.data.delimited import (
     LARGEST_EXACT,
+    MISSING,
     MOST_DECIMALS,
     ROUNDED,
+    Values,
+    cells_of,
     check_names,
     read_delimited,
+    values_of,
 )
 from reparam.errors import DataError
 from reparam.schema import Stored, Value, missing_in
@@ -67,6 +70,7 @@ class Table:
         notes: Remarks on how the table was understood.
         decimal: The mark before decimals in a file of text.
         zones: The zones of columns of times that have one, by name; times count from UTC.
+        orders: The orders of year, month and day in columns of dates of text, by name.
         cells: The cells as they stand in the file, where they are kept.
     """
 
@@ -78,6 +82,7 @@ class Table:
     notes: tuple[str, ...] = ()
     decimal: str | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
+    orders: Mapping[str, str] = field(default_factory=dict)
     cells: "pa.Table | None" = None
 
     def __len__(self) -> int:
@@ -158,6 +163,8 @@ def read_table(
         {c.name: c.decimals for c in text.columns if c.stored in ("int", "float")},
         notes=(*text.notes, *(note for column in text.columns for note in column.notes)),
         decimal=text.decimal,
+        zones={column.name: column.zone for column in text.columns if column.zone},
+        orders={column.name: column.order for column in text.columns if column.order},
         cells=text.cells if keeps_cells and not skip_damaged else None,
     )
 
@@ -168,7 +175,7 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     Arguments:
         table: The table.
         name: Its name in messages.
-        text_columns: The columns of text that stay text, although their cells look like dates.
+        text_columns: The columns of text that stay text, whatever their cells.
 
     Raises:
         DataError: No rows, columns of one name, or a column of nested values.
@@ -186,6 +193,9 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     stored: dict[str, Stored] = {}
     decimals: dict[str, int | None] = {}
     declared: dict[str, Classes] = {}
+    zones: dict[str, str] = {}
+    orders: dict[str, str] = {}
+    is_untyped = all(_is_text(named.type) for named in table.schema)
     for named in table.schema:
         what = f"column {named.name!r} of {name}"
         column = table.column(named.name)
@@ -194,18 +204,25 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
             notes.append(ROUNDED.format(name=named.name, value=rounded))
             column = column.cast(pa.string())
         notes += _lost_digits(column, named.name)
-        values, kind = _values(column, what, named.name not in text_columns)
+        values, kind = _values(column, what)
+        if _is_text(named.type) and named.name not in text_columns:
+            read = _read_text(column, named.name, is_untyped)
+            notes += read.notes
+            if read.stored != "text":
+                values, kind = read.values, read.stored
+            if read.stored == "date":
+                zones[named.name], orders[named.name] = read.zone, read.order
         columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float", "duration"):
             decimals[named.name] = 0 if kind == "int" else _decimals(values)
         if pa.types.is_dictionary(named.type) and _declares(named.type.value_type):
             declared[named.name] = _classes(column, named)
-    zones = {
-        each.name: each.type.tz
-        for each in table.schema
-        if pa.types.is_timestamp(each.type) and each.type.tz
-    }
-    return Table(name, columns, stored, decimals, declared, tuple(notes), zones=zones)
+        if pa.types.is_timestamp(named.type):
+            zones[named.name] = named.type.tz or ""
+    zones = {key: zone for key, zone in zones.items() if zone}
+    return Table(
+        name, columns, stored, decimals, declared, tuple(notes), zones=zones, orders=orders
+    )
 
 
 def table_of_numbers(rows: NDArray[Any], names: Sequence[str], name: str) -> Table:
@@ -314,13 +331,35 @@ def _columnar(path: Path) -> "pa.Table":
         ) from error
 
 
-def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[NDArray[Any], Stored]:
+def _read_text(column: "pa.ChunkedArray", name: str, is_untyped: bool) -> Values:
+    """Return a column of text, as dates or numbers with decimals where all of its cells are such.
+
+    Whole numbers may be codes, and stay text.
+
+    Arguments:
+        column: The column.
+        name: Its name.
+        is_untyped: Whether all columns of the table are text: then cells are read as those of a
+            file of text.
+    """
+    read = values_of(cells_of(name, column, MISSING if is_untyped else ()))
+    if read.misfits is not None:
+        said = f"column {name!r} has {read.misfits.word!r}, and {read.misfits.others}: it is text"
+        return replace(read, notes=[*read.notes, said])
+    if is_untyped or read.stored in ("date", "text"):
+        return read
+    if read.stored == "float":
+        said = f"column {name!r} holds numbers as text: they are read as numbers"
+        return replace(read, notes=[said, *read.notes])
+    return replace(read, stored="text", notes=[])
+
+
+def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]:
     """Return the values of a column of Arrow, and their type.
 
     Arguments:
         column: The column.
         what: The column in messages.
-        finds_dates: Whether text is dates where all of it looks like dates.
 
     Raises:
         DataError: Values of a type that is not read, or dates too far from 1970.
@@ -334,8 +373,7 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
             plain = column.cast(kind.value_type)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             raise _unread(what, kind.value_type) from None
-        # Classes stay text, also where they look like dates.
-        return _values(plain, what, finds_dates=False)
+        return _values(plain, what)
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan), "float"
     if pa.types.is_boolean(kind):
@@ -348,9 +386,7 @@ def _values(column: "pa.ChunkedArray", what: str, finds_dates: bool) -> tuple[ND
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _floats(column), "float"
     if _is_text(kind):
-        texts = column.to_pylist()
-        dates = dates_of(texts) if finds_dates else None
-        return (np.array(texts, object), "text") if dates is None else (dates, "date")
+        return np.array(column.to_pylist(), object), "text"
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         moments = pc.cast(column, pa.timestamp("us")) if pa.types.is_date(kind) else column
         if pa.types.is_timestamp(kind):

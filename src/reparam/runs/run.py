@@ -19,7 +19,7 @@ from reparam.data.condition import conditions
 from reparam.data.files import kind_of_file
 from reparam.data.frames import FrameType, to_arrow
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
-from reparam.data.mixed import decoded
+from reparam.data.mixed import decoded, table_of_array
 from reparam.data.preparation import Preparation, far_from, preparation_of
 from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import labels_of, read_arrays
@@ -191,7 +191,8 @@ class Run:
             x, y, _ = read_arrays(path)
             names = self._recorded.get("class_names") or ()
             if y is None:
-                return cast(Dataset, self.prepared(x))
+                values = x if self.spec.schema is None else self.table(path)
+                return cast(Dataset, self.prepared(values))
             labels = labels_of(y, len(x), f"y of {path}", names)[0] if names else y
             return cast(Dataset, self.prepared((x, labels)))
         if kind == "anndata":
@@ -204,12 +205,13 @@ class Run:
         """Return the table in a file, read with the options of the training data, and its cells.
 
         Arguments:
-            path: The file.
+            path: The file: a table, or an array of NumPy for a run on columns of numbers.
         """
-        options = self._recorded.get("data") or {}
+        schema, options = self.spec.schema, self._recorded.get("data") or {}
+        if schema is not None and kind_of_file(path) == "array":
+            return table_of_array(read_arrays(path)[0], schema, f"x of {path}")
         # Of other rows none is left out: results are in their order.
         known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
-        schema = self.spec.schema
         texts = () if schema is None else schema.text_columns
         return read_table(path, text_columns=texts, keeps_cells=True, **known)
 

@@ -4,7 +4,8 @@ A run has ``epochs`` passes over the training split, ``steps`` optimizer steps, 
 wall-clock time. Without any of them it has
 
 .. math:: T = \max\bigl(7000\, m,\ T_1\bigr), \qquad
-          m = \min\bigl(4, \max(1, \min(P_0 / P,\ T_1 / 2))\bigr)
+          m = \begin{cases} 1/2 & T_1 \le 4 \\
+              \min\bigl(4, \max(1, \min(P_0 / P,\ T_1 / 2))\bigr) & \text{else} \end{cases}
 
 steps, with :math:`P` weights, :math:`P_0` = 300,000, and :math:`T_1` steps of one pass over the
 data: a small network takes more steps in the same time, unless the data are so few that it has
@@ -29,6 +30,9 @@ DEFAULT_STEPS = 7_000
 
 N_WEIGHTS, MOST_TIMES = 300_000, 4.0
 """A network with fewer weights takes more steps, up to four times as many."""
+
+FEW_BATCHES, FEWER_TIMES = 4, 0.5
+"""Data of so few batches, such as 500 rows, take half as many steps."""
 
 VALIDATIONS = 100
 """The approximate number of validations of a run that is not measured in epochs."""
@@ -142,8 +146,10 @@ def default_steps(n_weights: int, steps_per_epoch: int) -> int:
     """Return the default number of steps of a network.
 
     >>> default_steps(650_000, 430), default_steps(50_000, 1), default_steps(50_000, 10)
-    (7000, 7000, 28000)
+    (7000, 3500, 28000)
     """
+    if steps_per_epoch <= FEW_BATCHES:
+        return round(DEFAULT_STEPS * FEWER_TIMES)
     times = min(MOST_TIMES, N_WEIGHTS / max(1, n_weights), steps_per_epoch / 2)
     return max(round(DEFAULT_STEPS * max(1.0, times)), steps_per_epoch)
 
@@ -170,7 +176,7 @@ def length_of(
         >>> length_of(TrainingOptions(epochs=15), 430).steps
         6450
         >>> length_of(TrainingOptions(), 1)
-        Length(steps=7000, reason='the default', epochs=None, every=70, stop=None, ...
+        Length(steps=3500, reason='the default', epochs=None, every=35, stop=None, ...
         >>> length_of(TrainingOptions(), 80_000).every
         800
         >>> length_of(TrainingOptions(batch_size=128), 430, n_validated=5_000).every

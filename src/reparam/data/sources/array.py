@@ -29,11 +29,15 @@ from reparam.data.columns import rows_seen
 from reparam.data.dataset import Dataset, Split, check_share, validation_size, with_few_held
 from reparam.data.facts import Facts, facts_of, joined
 from reparam.data.in_memory import KNOWN, from_arrays
+from reparam.data.infer import as_quantities
 from reparam.data.mapped import checked, header_of, is_large
+from reparam.data.mixed import from_table, numbered
 from reparam.data.preparation import described
 from reparam.data.registry import SOURCES, OwnFiles, told
+from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Identity, transform_of
 from reparam.errors import DataError, unknown
+from reparam.schema import Schema
 from reparam.spec import DataSpec, Support
 from reparam.utils.arguments import numbers
 from reparam.utils.files import as_path, reason, stored_path
@@ -150,6 +154,7 @@ def load_array(
     validation: int | float | None = None,
     test_share: float | None = None,
     mapped: bool | None = None,
+    schema: Schema | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Return a data set of the arrays in a file of NumPy.
@@ -170,6 +175,7 @@ def load_array(
         test_share: The fraction of the examples that is the test split; 0.1 when None.
         mapped: Whether a file ``.npy`` is mapped instead of read; when None it is if it is larger
             than a quarter of the free memory.
+        schema: The columns of x where rows lack values; inferred when None.
         seed: The seed of the choice of examples.
 
     Raises:
@@ -205,9 +211,10 @@ def load_array(
     x, y, are_counts = read_arrays(path)
     if x.ndim == 0 or len(x) < 2:
         raise DataError(f"{file} has x of shape {x.shape}: give two examples or more")
-    values = as_values(x, f"x of {file}")
-    if support is not None:
-        check_support(values, support, f"x of {file}")
+    if schema is None and not is_incomplete(x, support):
+        values = as_values(x, f"x of {file}")
+        if support is not None:
+            check_support(values, support, f"x of {file}")
     classes: tuple[str, ...] = ()
     if y is not None:
         y, classes = labels_of(y, len(x), f"y of {file}")
@@ -222,6 +229,7 @@ def load_array(
             test_share=share,
             seed=seed,
             n_classes=len(classes) or None,
+            schema=schema,
         )
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
@@ -241,8 +249,11 @@ def with_test(
     test_share: float,
     seed: int,
     n_classes: int | None = None,
+    schema: Schema | None = None,
 ) -> tuple[Dataset, int]:
     """Return arrays in memory as data with a random test split, and the number of validation rows.
+
+    Rows of numbers with NaN are a table with missing values.
 
     Arguments:
         x: The examples, with shape (N, *shape).
@@ -254,10 +265,24 @@ def with_test(
         test_share: The fraction of the examples that is the test split.
         seed: The seed of the choice of examples.
         n_classes: The number of classes; that of the labels when None.
+        schema: The columns of x where rows lack values; inferred when None.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     n_test = int(len(x) * test_share)
     n_validation = validation_size(validation, len(x) - n_test)
+    if covariates is None and (schema is not None or is_incomplete(x, support)):
+        table = table_of_numbers(x.astype(np.float64), numbered(x.shape[1]), name)
+        test, held, train = np.split(order, [n_test, n_test + n_validation])
+        splits = {"train": train, "validation": held, "test": test}
+        data = from_table(
+            table,
+            y=y,
+            schema=schema,
+            overrides=as_quantities(table),
+            splits={key: np.sort(places) for key, places in splits.items()},
+            name=name,
+        )
+        return data, n_validation
 
     def rows(places: NDArray[Any]) -> dict[str, Any]:
         beside = None if covariates is None else {k: v[places] for k, v in covariates.items()}
@@ -273,6 +298,23 @@ def with_test(
         n_classes=n_classes,
     )
     return data, n_validation
+
+
+def is_incomplete(x: NDArray[Any], support: Support | None = None) -> bool:
+    """Return whether examples are rows of numbers of which some are NaN, and so missing.
+
+    Arguments:
+        x: The examples, with shape (N, *shape).
+        support: The support that is declared; None for none.
+
+    Example:
+        >>> is_incomplete(np.array([[1.0, np.nan]])), is_incomplete(np.array([[1.0, 2.0]]))
+        (True, False)
+    """
+    if x.ndim != 2 or x.dtype.kind != "f" or support not in (None, "real"):
+        return False
+    missing = np.isnan(x)
+    return bool(missing.any() and not missing.all())
 
 
 def mapped_array(
