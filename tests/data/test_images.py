@@ -506,6 +506,20 @@ def test_all_orientations_of_a_camera(tmp_path: Path) -> None:
         assert np.array_equal(everything(tmp_path / ending, 8).movedim(1, -1).numpy(), expected)
 
 
+def test_dark_images_of_16_bits_are_told(tmp_path: Path) -> None:
+    levels = np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    Image.fromarray(levels // 2).save(tmp_path / "b.png")
+    Image.fromarray(levels // 3).save(tmp_path / "c.png")
+    data = load_images(tmp_path, 8, test_share=0, validation=0)
+    assert data.notes == (
+        "3 images of 16 bits (a.png, b.png, c.png) have levels up to 4,095 of 65,535, of which 8 "
+        "bits keep 16: multiply them by 16 to keep more",
+    )
+    Image.fromarray(levels * 16).save(tmp_path / "b.png")
+    assert load_images(tmp_path, 8, test_share=0, validation=0).notes == ()
+
+
 def test_the_first_frame_or_page_counts(tmp_path: Path) -> None:
     first, *others = (Image.new("RGB", (8, 8), (level, 0, 0)) for level in (200, 100, 50))
     for ending in ("gif", "png", "webp", "tif"):

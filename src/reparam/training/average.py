@@ -36,16 +36,36 @@ class MovingAverage:
         self.module = deepcopy(model).requires_grad_(False)
         self.decay = decay
         self.n_averaged = torch.zeros((), device=next(model.parameters()).device)
+        self._model: nn.Module | None = None
+        self._parameters: list[tuple[Tensor, Tensor]] = []
+        self._buffers: list[tuple[nn.Module, nn.Module, str]] = []
+
+    def _find(self, model: nn.Module) -> None:
+        """Find what is averaged, once: to go through all modules in each step takes longer.
+
+        Arguments:
+            model: A model with the modules of the average. Its parameters are the same in all
+                steps, as for an optimizer; a buffer may be another tensor in each step.
+        """
+        self._model = model
+        pairs = zip(self.module.parameters(), model.parameters(), strict=True)
+        self._parameters = list(pairs)
+        found: dict[int, tuple[nn.Module, nn.Module, str]] = {}
+        for own, theirs in zip(self.module.modules(), model.modules(), strict=True):
+            for name, buffer in own.named_buffers(recurse=False):
+                found.setdefault(id(buffer), (own, theirs, name))
+        self._buffers = list(found.values())
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move the average towards the model."""
+        if model is not self._model:
+            self._find(model)
         t = self.n_averaged
         decay = ((1 + t) / (10 + t)).clamp(max=self.decay) * (t > 0)
-        averages = [*self.module.parameters(), *self.module.buffers()]
-        values = [*model.parameters(), *model.buffers()]
+        buffers = [(a.get_buffer(name), m.get_buffer(name)) for a, m, name in self._buffers]
         by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
-        for average, value in zip(averages, values, strict=True):
+        for average, value in (*self._parameters, *buffers):
             each = by_type.setdefault(average.dtype, ([], []))
             each[0].append(average)
             each[1].append(value)

@@ -69,6 +69,8 @@ class Decoding:
     """The names of the images whose pixels are grey."""
     framed: list[str] = field(default_factory=list)
     """The names of the files with further frames."""
+    deep: dict[str, int] = field(default_factory=dict)
+    """The largest level of each image of 16 bits, by its name."""
     damaged: list[tuple[ImageFile, Exception]] = field(default_factory=list)
     """The images that cannot be read."""
 
@@ -80,7 +82,7 @@ class Decoding:
                     # Pillow warns of large images and of damaged metadata.
                     warnings.filterwarnings("ignore", module=r"PIL\.")
                     mode = "L" if self.image_channels == 1 else "RGB"
-                    pixels, more = _pixels(file, self.size, mode)
+                    pixels, more, top = _pixels(file, self.size, mode)
             # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
             except Exception as error:
                 self.damaged.append((file, error))
@@ -89,6 +91,8 @@ class Decoding:
                 self.grey.append(file.name)
             if more:
                 self.framed.append(file.name)
+            if top is not None:
+                self.deep[file.name] = top
             yield np.moveaxis(pixels, -1, 0)
         if self.damaged and not self.skip_damaged:
             raise _unreadable(self.damaged)
@@ -124,6 +128,13 @@ class Decoding:
             notes.append(
                 f"left out all but the first frame or page of {counted(len(self.framed), 'file')} "
                 f"({listed(sorted(self.framed))})"
+            )
+        if self.deep and max(self.deep.values()) < WHITE_OF_16_BITS // 2:
+            top = max(self.deep.values())
+            notes.append(
+                f"{counted(len(self.deep), 'image')} of 16 bits ({listed(sorted(self.deep))}) "
+                f"have levels up to {top:,} of {WHITE_OF_16_BITS:,}, of which 8 bits keep "
+                f"{top // 257 + 1}: multiply them by {WHITE_OF_16_BITS // top} to keep more"
             )
         if self.image_channels is None and self.grey and not self.is_grey:
             notes.append(
@@ -343,8 +354,12 @@ def usual_size(files: Sequence[ImageFile]) -> tuple[int, int]:
 
 def _pixels(
     file: ImageFile, size: int, mode: str
-) -> tuple["np.ndarray[Any, np.dtype[np.uint8]]", bool]:
-    """Return one image, with shape (size, size, C), and whether the file has further frames.
+) -> tuple["np.ndarray[Any, np.dtype[np.uint8]]", bool, int | None]:
+    """Return one image, with shape (size, size, C), and what else is known of it.
+
+    Returns:
+        The pixels; whether the file has further frames; and the largest level of an image of 16
+        bits, None for other images.
 
     Raises:
         ValueError: Its levels have no known range.
@@ -358,10 +373,11 @@ def _pixels(
         # The further images of a camera's file (MPO) are previews and depth maps. Pillow's classes
         # for formats of one frame do not have the attribute.
         more = image.format != "MPO" and getattr(image, "is_animated", False)
+        top = int(np.asarray(image).max()) if image.mode.startswith("I") else None
         # A large JPEG is decoded at a fraction of its size, which is faster.
         image.draft("RGB", (4 * size, 4 * size))
         pixels = np.array(squared(image, size, mode))
-    return pixels.reshape(size, size, -1), more
+    return pixels.reshape(size, size, -1), more, top
 
 
 def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
