@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import shlex
 
 from torch import Tensor
 
@@ -26,8 +27,8 @@ class Options:
         n: The number of examples.
         label: The label to generate, for a model under a condition; all in turn by default.
         given: Values of some columns of a table, such as age=40,sex=F; the others are drawn given
-            these. A time without a zone is one of the zone of its column; a duration is seconds, or
-            such as 1h30m.
+            these. A value with a comma has quotes, as in 'city="Paris, France"'. A time without a
+            zone is one of the zone of its column; a duration is seconds, or such as 1h30m.
         draw: Write draws from p(x | z) instead of its means; also in a file .npy.
         out: The file, .png or .npy; in the run's folder by default. For text .txt or .npy, for
             rows of a table .csv, .parquet or .npy.
@@ -53,14 +54,21 @@ def as_mapping(words: str) -> dict[str, str]:
     """Return the values of columns that are written as ``age=40,sex=F``.
 
     Raises:
-        OptionError: A part without a name or a value.
+        OptionError: A part without a name or a value, or a quote without its end.
 
     Example:
-        >>> as_mapping("age=40,sex=F")
-        {'age': '40', 'sex': 'F'}
+        >>> as_mapping('age=40,city="Paris, France"')
+        {'age': '40', 'city': 'Paris, France'}
     """
+    cells = shlex(words, posix=True)
+    cells.whitespace, cells.whitespace_split, cells.commenters = ",", True, ""
+    cells.quotes, cells.escape = '"', ""
+    try:
+        parts = list(cells)
+    except ValueError:
+        raise OptionError(f"--given {words}: a quote has no end; close it") from None
     found = {}
-    for part in words.split(","):
+    for part in parts:
         name, mark, value = part.partition("=")
         if not mark or not name.strip():
             raise OptionError(f"--given {words}: give names and values, such as age=40,sex=F")
