@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
-from torch.distributions import Categorical, Normal
+from torch.distributions import Normal
 
 import reparam as rp
 from reparam.data.columns import atoms_of
@@ -23,9 +23,9 @@ def heaped() -> Heaped:
     """Whole numbers with atoms at 0 and 3, a continuous column, and one with an atom at 7."""
     width = torch.tensor([1.0, 0.0, 2.0])
     rest = RoundedNormal(torch.tensor([1.0, 0.0, 1.0]), torch.tensor([2.0, 1.0, 3.0]), width)
-    which = Categorical(probs=torch.tensor([SHARES, [0.9, 0.1, 0.0]]))
+    logits = torch.tensor([SHARES, [0.9, 0.1, 1e-30]]).log()
     atoms, entries = torch.tensor([[0.0, 3.0], [7.0, nan]]), torch.tensor([0, 2])
-    return Heaped(rest, which, atoms, width[entries], entries)
+    return Heaped(rest, logits, atoms, width[entries], entries)
 
 
 def test_the_probability_is_that_of_the_mixture() -> None:
@@ -51,8 +51,7 @@ def test_the_masses_sum_to_one() -> None:
 def test_a_column_that_is_not_rounded_has_no_atoms() -> None:
     """A probability and a density do not add up."""
     rest = Normal(torch.zeros(1), torch.ones(1))
-    which = Categorical(probs=torch.tensor([[0.5, 0.5]]))
-    p = Heaped(rest, which, torch.zeros(1, 1), torch.zeros(1), torch.tensor([0]))
+    p = Heaped(rest, torch.zeros(1, 2), torch.zeros(1, 1), torch.zeros(1), torch.tensor([0]))
     x = torch.tensor([0.0])
     torch.testing.assert_close(p.log_prob(x), rest.log_prob(x))
     assert (p.mean, p.variance) == (0, 1)
@@ -74,7 +73,7 @@ def test_many_draws_of_z_have_a_probability_each() -> None:
     logits = torch.randn(5, 4, 1, 3)
     rest = RoundedNormal(torch.randn(5, 4, 2), torch.ones(5, 4, 2), torch.ones(2))
     atoms, entries = torch.tensor([[0.0, 3.0]]), torch.tensor([1])
-    p = Heaped(rest, Categorical(logits=logits), atoms, torch.ones(1), entries)
+    p = Heaped(rest, logits, atoms, torch.ones(1), entries)
     x = torch.tensor([[1.0, 3.0], [1.0, 0.0], [1.0, 2.0], [3.0, 3.0]])
     found = p.log_prob(x)
     alone = rest.log_prob(x)
@@ -93,9 +92,8 @@ def test_the_gradient_of_logits_is_that_of_the_mixture() -> None:
     atoms, x = torch.tensor([[0.0, 3.0]]).double(), torch.tensor([3.0]).double()
 
     def of(logits: torch.Tensor) -> torch.Tensor:
-        which = Categorical(logits=logits)
         width, entries = torch.ones(1).double(), torch.tensor([0])
-        return Heaped(rest, which, atoms, width, entries).log_prob(x)
+        return Heaped(rest, logits, atoms, width, entries).log_prob(x)
 
     assert torch.autograd.gradcheck(of, (logits,))
 

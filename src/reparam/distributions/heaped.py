@@ -19,8 +19,8 @@ class Heaped(DeclaredDistribution):
 
     Arguments:
         base: The distribution of other values, of independent entries, with batch shape (\*, n).
-        which: Which value an entry is: 0 for another one, and k for the k-th atom, with batch shape
-            (\*, m) and K + 1 classes. The atoms that an entry lacks have no probability.
+        logits: The logarithms of :math:`\pi`, up to a constant, with shape (\*, m, K + 1); those of
+            atoms that an entry lacks are minus infinity.
         atoms: a, with shape (m, K), NaN where an entry has fewer.
         width: The width of the cell around an atom, with shape (m,); 0 for entries that are not
             rounded, whose atoms are left out.
@@ -33,17 +33,17 @@ class Heaped(DeclaredDistribution):
     Example:
         >>> from reparam.distributions import RoundedNormal
         >>> rest = RoundedNormal(torch.zeros(1), torch.ones(1), torch.ones(1))
-        >>> which = Categorical(probs=torch.tensor([[0.5, 0.2, 0.3]]))
+        >>> logits = torch.tensor([[0.5, 0.2, 0.3]]).log()
         >>> atoms, width = torch.tensor([[0.0, 3.0]]), torch.ones(1)
-        >>> p = Heaped(rest, which, atoms, width, torch.tensor([0]))
+        >>> p = Heaped(rest, logits, atoms, width, torch.tensor([0]))
         >>> p.log_prob(torch.tensor([3.0])).exp()  # 0.3 + ½ (Φ(3.5) - Φ(2.5))
         tensor([0.3030])
     """
 
     def __init__(
-        self, base: Distribution, which: Categorical, atoms: Tensor, width: Tensor, entries: Tensor
+        self, base: Distribution, logits: Tensor, atoms: Tensor, width: Tensor, entries: Tensor
     ) -> None:
-        self.base, self.which = base, which
+        self.base, self.logits = base, logits
         self.atoms, self.width, self.entries = atoms, width, entries
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
@@ -53,10 +53,16 @@ class Heaped(DeclaredDistribution):
         return support_of(self.base)
 
     @property
+    def which(self) -> Categorical:
+        """Which value an entry is: 0 for one that is no atom, and k for the k-th atom."""
+        return Categorical(logits=self.logits, validate_args=False)
+
+    @property
     def share(self) -> Tensor:
         r"""The probabilities of the rest and of the atoms, with shape (\*, m, K + 1)."""
-        is_rest = torch.arange(self.which.probs.shape[-1], device=self.width.device) == 0
-        return torch.where(self.width[:, None] > 0, self.which.probs, is_rest.to(self.which.probs))
+        probs = self.logits.softmax(-1)
+        is_rest = torch.arange(probs.shape[-1], device=self.width.device) == 0
+        return torch.where(self.width[:, None] > 0, probs, is_rest.to(probs))
 
     @property
     def mean(self) -> Tensor:
@@ -80,8 +86,8 @@ class Heaped(DeclaredDistribution):
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> "Heaped":
         """Return the distribution over a larger batch."""
-        which = self.which.expand(torch.Size([*batch_shape[:-1], len(self.entries)]))
-        return Heaped(self.base.expand(batch_shape), which, self.atoms, self.width, self.entries)
+        logits = self.logits.expand(*batch_shape[:-1], *self.logits.shape[-2:])
+        return Heaped(self.base.expand(batch_shape), logits, self.atoms, self.width, self.entries)
 
     def atom_of(self, value: Tensor) -> Tensor:
         r"""Return which atom an entry is, from 1 on, and 0 for none, with shape (\*, m).
@@ -94,10 +100,10 @@ class Heaped(DeclaredDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p of each entry in nats."""
         of_rest = self.base.log_prob(value)
-        log_share = self.which.logits
         seen = self.atom_of(value)
-        shape = torch.broadcast_shapes(seen.shape, log_share.shape[:-1])
-        log_share = log_share.expand(*shape, -1)
+        shape = torch.broadcast_shapes(seen.shape, self.logits.shape[:-1])
+        # One kernel, which on a CPU takes a third of the time of ``logsumexp`` and a difference.
+        log_share = self.logits.log_softmax(-1).expand(*shape, -1)
         own = log_share.gather(-1, seen.expand(shape).unsqueeze(-1)).squeeze(-1)
         alone = of_rest[..., self.entries]
         rest = log_share[..., 0] + alone

@@ -190,8 +190,8 @@ class RoundedMixture(Parametric):
         """Return the log-mass of each cell, or the log-density of each continuous entry."""
         width, origin = self.width.unsqueeze(-1), self.origin.unsqueeze(-1)
         parts = RoundedNormal(self.loc, self.scale, width, origin, validate_args=False)
-        log_weights = self.logits.log_softmax(-1)
-        return torch.logsumexp(log_weights + parts.log_prob(value.unsqueeze(-1)), -1)
+        joint = self.logits + parts.log_prob(value.unsqueeze(-1))
+        return joint.logsumexp(-1) - self.logits.logsumexp(-1)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws, rounded to the middles of cells."""

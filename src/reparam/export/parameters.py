@@ -125,6 +125,8 @@ _ATOMS = (
     "k ~ softmax(atom_logits); value[atom_places] = atoms[k - 1] instead, where k > 0 and "
     "atom_width > 0"
 )
+_NEVER = -1e4
+"""The logit of an atom that a column lacks: finite, so that it can be compared and written."""
 _ZERO = "with probability sigmoid(zero_logits): value = 0 instead"
 _TOTAL = "add the logarithm of the total of the row, such as one of totals, to log_mean; "
 
@@ -210,14 +212,14 @@ def _of_entries(p: Distribution) -> Parameters:
                 {**others.constants, "spike": spike, "spike_width": width},
                 others.units,
             )
-        case Heaped(base=rest, which=which, atoms=atoms, width=width, entries=entries):
+        case Heaped(base=rest, logits=logits, atoms=atoms, width=width, entries=entries):
             others = _of_entries(rest)
             # Where a column has fewer atoms than another one, the others have no probability.
             known = {"atoms": atoms.nan_to_num(), "atom_width": width, "atom_places": entries}
             return Parameters(
                 name,
                 f"{others.draw}; {_ATOMS}",
-                {**others.tensors, "atom_logits": which.logits},
+                {**others.tensors, "atom_logits": logits.clamp(min=_NEVER)},
                 {**others.constants, **known},
                 others.units,
             )

@@ -1,7 +1,7 @@
 """Which of several frequent values a quantity is, or none of them."""
 
 from collections.abc import Sequence
-from math import nan
+from math import inf, nan
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from reparam.errors import OptionError
 from reparam.families.family import Family
 from reparam.nn.heads import set_bias
 from reparam.schema import Column
-
-NEVER = -1e4
-"""The logit of an atom that a quantity lacks: finite, so that a graph with it can be compared."""
 
 
 class Heaps(Family):
@@ -77,10 +74,13 @@ class Heaps(Family):
         Arguments:
             raw: The logits of all columns, side by side.
         """
+        return TorchCategorical(logits=self._padded(raw), validate_args=False)
+
+    def _padded(self, raw: Tensor) -> Tensor:
+        r"""Return the logits of each column, with shape (\*, m, K + 1)."""
         m, most = len(self.sizes), max(self.sizes)
-        padded = raw.new_full((*raw.shape[:-1], m * most), NEVER)
-        padded = padded.index_copy(-1, self.slots, raw)
-        return TorchCategorical(logits=padded.unflatten(-1, (m, most)), validate_args=False)
+        padded = raw.new_full((*raw.shape[:-1], m * most), -inf)
+        return padded.index_copy(-1, self.slots, raw).unflatten(-1, (m, most))
 
     def over(self, base: Distribution, raw: Tensor, width: Tensor) -> Heaped:
         r"""Return the distribution of quantities that have atoms, or not.
@@ -90,8 +90,8 @@ class Heaps(Family):
             raw: The logits of all columns, side by side.
             width: The widths of the cells of the quantities, with shape (n,).
         """
-        which = self.distribution(raw)
-        return Heaped(base, which, self.atoms, width[self.entries], self.entries)
+        logits = self._padded(raw)
+        return Heaped(base, logits, self.atoms, width[self.entries], self.entries)
 
     def indicators(self, x: Tensor, width: Tensor) -> Tensor:
         r"""Return whether each quantity is each of its atoms, with shape (\*, number of atoms).
