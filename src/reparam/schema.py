@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.errors import DataError, OptionError, unknown
-from reparam.times import ORDERS, date_text, dates_in_order, moment_of, seconds_of
+from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
 Kind = Literal[
     "real", "positive", "count", "date", "binary", "categorical", "ordinal", "dependent", "ignored"
@@ -60,7 +60,8 @@ class Column:
             with a probability of its own, in its own unit.
         origin: The number that x counts from. float32 would round values far from zero.
         unit: The unit of a date, as NumPy writes it.
-        zone: The zone of times, such as ``Europe/Berlin``; "" for none. Numbers count from UTC.
+        zone: The zone of times, such as ``Europe/Berlin``; "" for none. Values are times of UTC,
+            and numbers those that a clock in the zone shows, so that midnights are whole days.
         order: The order of year, month and day in dates of text; "" where they have a type.
         source: The name of the column that a dependent one is a function of.
         reason: Why the column is no part of x.
@@ -158,8 +159,8 @@ class Column:
         if self.kind == "date":
             if values.dtype.kind != "M":
                 raise DataError(f"{what} holds no dates: give dates, as in the training data")
-            seconds = values.astype("datetime64[us]")
-            numbers = seconds.astype(np.int64) / (1e6 * DATE_UNITS[self.unit])
+            shown = self.shown(values)
+            numbers = shown.astype(np.int64) / (1e6 * DATE_UNITS[self.unit])
             return np.where(np.isnat(values), np.nan, numbers - self.origin)
         if values.dtype.kind == "M":
             raise DataError(f"{what} holds dates: numbers are needed, as in the training data")
@@ -171,6 +172,14 @@ class Column:
             )
         numbers = values - self.origin
         return np.asarray(numbers, np.float64)
+
+    def shown(self, moments: NDArray[Any]) -> NDArray[Any]:
+        """Return dates and times as a clock in the zone of the column shows them, with shape (N,).
+
+        Arguments:
+            moments: The dates, ``datetime64`` of UTC where there is a zone, with shape (N,).
+        """
+        return local_of(moments, self.zone) if self.zone else moments.astype("datetime64[us]")
 
     def _of_text(self, values: NDArray[Any], what: str) -> NDArray[Any]:
         """Return numbers or dates that are given as text, with shape (N,).
@@ -398,7 +407,7 @@ class Column:
             seconds = np.where(missing, 0, quantity).round() * DATE_UNITS[self.unit]
             dates = (1e6 * seconds).astype("datetime64[us]")
             dates[missing] = np.datetime64("NaT")
-            return dates
+            return utc_of(dates, self.zone) if self.zone else dates
         if self.decimals is not None:
             quantity = quantity.round(self.decimals)
         if self.stored == "int" and not missing.any() and (np.abs(quantity) < 2**63).all():

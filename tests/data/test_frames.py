@@ -485,16 +485,14 @@ def test_a_zone_is_kept_in_a_file_of_the_schema() -> None:
 
 
 def test_times_without_a_zone_are_those_of_the_zone_of_the_column() -> None:
-    """Python's own zones tell the time of UTC, also on the day on which clocks change."""
+    """Numbers are hours of the clock, also on the day on which clocks change."""
     known = pd.DataFrame({"seen": TIMES, "v": RNG.normal(size=N)})
     schema = schema_of(of_frame(known))
     local = known.assign(seen=TIMES.tz_localize(None))
-    expected = [
-        (t.replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp() - TIMES[0].timestamp()) / 3600
-        for t in local["seen"].dt.to_pydatetime()
-    ]
-    found = rows_of(of_frame(local), schema)[:, 0]
-    assert (found - found[0]).tolist() == pytest.approx(expected)
+    expected = ((local["seen"] - local["seen"][0]).dt.total_seconds() / 3600).tolist()
+    for frame in (known, local):
+        found = rows_of(of_frame(frame), schema)[:, 0]
+        assert (found - found[0]).tolist() == pytest.approx(expected)
     table = of_frame(local)
     table.columns["seen"][3] = np.datetime64("NaT")
     again = filled(table, schema, rows_of(of_frame(known), schema))["seen"]
@@ -543,3 +541,15 @@ def test_dates_whose_order_is_not_clear_have_that_of_the_training_data() -> None
     assert schema.column("day").encode_given("09/02/2024") == 39
     with pytest.raises(DataError, match=r"'03/30/2024' in row 0: a date with the day first"):
         schema.encode({"day": np.array(["03/30/2024"], object), "v": np.zeros(1)})
+
+
+def test_midnights_of_a_zone_are_whole_days() -> None:
+    """In summer they are at 22:00 of UTC, and in winter at 23:00."""
+    days = pd.date_range("2024-01-01", periods=N, freq="7D", tz="Europe/Berlin")
+    known = pd.DataFrame({"day": days, "v": RNG.normal(size=N)})
+    schema = schema_of(of_frame(known))
+    assert schema.columns[0].unit == "D"
+    between = schema.decode(np.array([[10.3, 0.0], [180.4, 0.0]]))["day"]
+    zone = ZoneInfo("Europe/Berlin")
+    shown = [t.replace(tzinfo=UTC).astimezone(zone).isoformat() for t in between.tolist()]
+    assert shown == ["2024-01-11T00:00:00+01:00", "2024-06-29T00:00:00+02:00"]

@@ -280,7 +280,7 @@ def splits_of(folder: Path, *tops: str, classes: tuple[str, ...] = ("cat", "dog"
 @pytest.mark.parametrize(
     ("tops", "sizes"),
     [
-        (("train", "test"), {"train": 19, "validation": 1, "test": 20}),
+        (("train", "test"), {"train": 20, "test": 20}),
         (("Train", "VAL"), {"train": 18, "validation": 20, "test": 2}),
         (("training", "dev", "testing"), {"train": 20, "validation": 20, "test": 20}),
         (("train", "valid", "validation"), {"train": 18, "validation": 40, "test": 2}),

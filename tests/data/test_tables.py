@@ -726,3 +726,23 @@ def test_rows_of_an_array_file_may_lack_values(tmp_path: Path) -> None:
     rows = loaded.read(tmp_path / "x.npy").examples("train").x
     np.testing.assert_allclose(rows.numpy(), x, rtol=1e-6)
     np.testing.assert_array_equal(run.table(tmp_path / "x.npy").columns["x1"], x[:, 1])
+
+
+def test_names_of_rows_as_r_writes_them(tmp_path: Path) -> None:
+    file = tmp_path / "cars.txt"
+    rows = [f'"car {n}" {20 + n / 7:.1f} {100 + 3 * n}' for n in range(30)]
+    file.write_text("\n".join(['"mpg" "hp"', *rows, ""]))
+    table = read_table(file)
+    assert list(table.columns) == ["row", "mpg", "hp"]
+    assert table.columns["row"][:2].tolist() == ["car 0", "car 1"]
+    assert table.columns["hp"].tolist() == [100.0 + 3 * n for n in range(30)]
+
+
+def test_a_later_file_may_have_another_mark_before_decimals(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    known = pd.DataFrame({"a": rng.normal(size=60).round(2), "g": rng.choice(["x", "y"], 60)})
+    known.to_csv(tmp_path / "a.csv", index=False)
+    known.to_csv(tmp_path / "b.csv", index=False, sep=";", decimal=",")
+    run = rp.fit(rp.variants.vae, rp.data.read(tmp_path / "a.csv"), steps=3, progress=False)
+    for name in ("a.csv", "b.csv"):
+        np.testing.assert_array_equal(run.table(tmp_path / name).columns["a"], known["a"])

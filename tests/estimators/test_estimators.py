@@ -315,6 +315,21 @@ def test_rows_of_another_fold_may_have_other_classes(estimator: Any) -> None:
             assert len(values) == 3
 
 
+def test_a_misplaced_decimal_point_is_what_explains_its_row() -> None:
+    """The other values of a row, classes among them, are those of a training row."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 240)
+    rows = pd.DataFrame({"kind": np.array(["a", "b", "c"])[kind], "site": kind == 1})
+    rows["length"] = (40 + 5 * kind + rng.normal(0, 2, 240)).round(1)
+    rows["mass"] = (100 * rows["length"] + rng.normal(0, 200, 240)).round()
+    model = VAEOutlier(random_state=0).fit(rows)
+    usual = np.median(model.explain(rows), 0)
+    for name in ("length", "mass"):
+        for factor in (0.1, 10):
+            found = model.explain(rows.assign(**{name: factor * rows[name]})) - usual
+            assert (found.argmax(1) == rows.columns.get_loc(name)).all()
+
+
 @pytest.mark.parametrize("distance", [1e6, 1e30])
 def test_a_value_beyond_all_reason_is_what_explains_its_row(distance: float) -> None:
     """The other values of the row are those of a training row."""

@@ -11,6 +11,7 @@ from torch import Tensor
 import reparam as rp
 from reparam.errors import NonFiniteError
 from reparam.training import Event
+from reparam.training.validation import Validation
 
 X = torch.randn(600, 4, generator=torch.Generator().manual_seed(0))
 
@@ -75,3 +76,17 @@ def test_a_rate_that_is_given_stays(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NonFiniteError):
         fitted(small(), 0.001, lr=0.02)
     assert "begins again" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("rate")
+def test_a_run_that_learns_nothing_begins_again_at_a_quarter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reparam.training.length.DEFAULT_STEPS", 60)
+    found = iter([True, False])  # the first run keeps the weights that it began with
+    monkeypatch.setattr(Validation, "kept_first", property(lambda _: next(found, False)))
+    run = rp.fit(small(), X, batch_size=64)
+    said = capsys.readouterr().err
+    assert "no weights are better than the first ones at the learning rate 0.04, which" in said
+    assert said.count("begins again at 0.01") == 1
+    assert run.config["lr"] == 0.01

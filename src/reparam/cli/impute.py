@@ -6,12 +6,14 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
+from reparam.data.mixed import stay_empty
 from reparam.errors import OptionError
+from reparam.utils.terminal import note
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write the rows of a table with a value in every cell.
+    """Write the rows of a table with a value in every cell of the columns of the model.
 
     A missing quantity becomes its mean given the other cells of the row, and a missing class the
     most probable one. Rows keep their order, and the cells of a file that are known their values.
@@ -52,6 +54,9 @@ def main(options: Options) -> None:
     if not run.is_main:
         return None
     options.examples.tell(len(found.x))
+    if table is not None and run.spec.schema is not None:
+        for text in stay_empty(table, run.spec.schema):
+            note(text)
     default = options.run.folder / "imputed.csv"
     if not options.n_draws:
         return write_table(options.out, default, found.x, run, table)

@@ -213,6 +213,7 @@ def read_delimited(
     encoding: str | None = None,
     skip_damaged: bool = False,
     decimal: str | None = None,
+    usual_decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
 ) -> Text:
@@ -230,6 +231,7 @@ def read_delimited(
         encoding: The encoding, UTF-8 when None.
         skip_damaged: Whether damaged rows are left out, at most half of all.
         decimal: The mark before the decimals, a point or a comma; found in all columns when None.
+        usual_decimal: The mark of a file whose cells do not tell it; None for none.
         text_columns: The columns that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
 
@@ -275,6 +277,8 @@ def read_delimited(
     names = [cell.strip() for cell in rows[0]] if has_header else []
     names = [name or f"unnamed{i}" for i, name in enumerate(names)]
     names = names or [f"c{i}" for i in range(len(rows[0]))]
+    if has_header and _have_row_names(rows):
+        names = ["row" if "row" not in names else "row name", *names]
     check_names(names, path)
     if has_header and len(rows) < 2:
         raise DataError(f"{path} has a header and no rows: give one row for each example")
@@ -299,7 +303,9 @@ def read_delimited(
         )
     cells = [cells_of(name, table.column(i), missing) for i, name in enumerate(names)]
     unclear = [each.distinct for each in cells if each.numbers is None]
-    found = decimal or decimal_mark([word for words in unclear for word in words], mark)
+    found = decimal or decimal_mark(
+        [word for words in unclear for word in words], mark, usual_decimal
+    )
     columns = [values_of(each, each.name in text_columns, found) for each in cells]
     wrong = {
         v.name: v.misfits for v in columns if v.misfits is not None and v.name not in mixed_columns
@@ -340,6 +346,30 @@ def read_delimited(
         f"or delete it, name it as missing by na_values=[{shown!r}], {skip}, or make the column "
         "categorical in a schema"
     )
+
+
+def _have_row_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether rows begin with a name of their own, above which the header has no cell.
+
+    R writes tables so. The names are text, or the numbers of the rows, and each is there once.
+
+    Arguments:
+        rows: The cells of the first lines; the first one is the header.
+
+    Example:
+        >>> _have_row_names([["mpg", "hp"], ["Mazda", "21", "110"], ["Fiat", "22.8", "93"]])
+        True
+        >>> _have_row_names([["mpg"], ["21", "110"], ["22.8", "93"]])
+        False
+    """
+    header, *others = rows
+    if len(others) < 2 or any(len(row) != len(header) + 1 for row in others):
+        return False
+    names = [row[0] for row in others]
+    is_text = not any(is_number(name) for name in names)
+    are_numbers = names == [str(i) for i in range(1, len(names) + 1)]
+    is_filled = any(row[-1] for row in others)  # or lines only end in a delimiter
+    return is_filled and len(set(names)) == len(names) and (is_text or are_numbers)
 
 
 def _with_short_header(data: bytes) -> tuple[bytes, int]:
@@ -817,7 +847,7 @@ def decimals_of(words: Sequence[str], decimal: str = ".") -> int:
     return most
 
 
-def decimal_mark(words: Sequence[str], delimiter: str = ",") -> str:
+def decimal_mark(words: Sequence[str], delimiter: str = ",", usual: str | None = None) -> str:
     """Return the mark before decimals in the cells of a file: a point, or a comma.
 
     A comma before other than three digits, or behind a zero, is a decimal comma; one before three
@@ -827,6 +857,7 @@ def decimal_mark(words: Sequence[str], delimiter: str = ",") -> str:
     Arguments:
         words: The distinct cells of the file.
         delimiter: The character between cells.
+        usual: The mark of a file whose cells do not tell it; None for none.
 
     Example:
         >>> decimal_mark(["0,513", "x"]), decimal_mark(["1,234.5"]), decimal_mark(["1,234"], ";")
@@ -845,6 +876,8 @@ def decimal_mark(words: Sequence[str], delimiter: str = ",") -> str:
             is_clear = len(decimals) != 3 or whole in ("", "0") or len(whole) > 3
             n_decimal, n_unclear = n_decimal + is_clear, n_unclear + (not is_clear)
     if n_decimal == n_thousands:
+        if usual is not None:
+            return usual
         return "," if n_unclear and delimiter == ";" else "."
     return "," if n_decimal > n_thousands else "."
 

@@ -324,7 +324,7 @@ def _check_quantity(there: NDArray[Any], kind: str, what: str) -> None:
 def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Column:
     """Return a column of quantities with its range, and the number that x counts from."""
     if column.kind == "date":
-        seconds = there.astype("datetime64[us]").astype(np.int64) / 1e6
+        seconds = column.shown(there).astype(np.int64) / 1e6
         unit = next(
             u for u, s in [*DATE_UNITS.items(), ("s", 0)] if not s or not (seconds % s).any()
         )

@@ -166,7 +166,7 @@ def decoded(rows: Tensor, schema: Schema) -> "pa.Table":
     Example:
         >>> schema = Schema((Column("seen", "date", zone="Europe/Rome"),))
         >>> decoded(torch.zeros(1, 1), schema).to_pylist()[0]["seen"].isoformat()
-        '1970-01-01T01:00:00+01:00'
+        '1970-01-01T00:00:00+01:00'
     """
     import pyarrow as pa
 
@@ -207,6 +207,35 @@ def filled(table: Table, schema: Schema, rows: Tensor) -> dict[str, NDArray[Any]
         if kind in ("int", "bool") and not missing_in(values).any():
             values = values.astype(np.int64 if kind == "int" else bool)
         found[name] = values
+    return found
+
+
+def stay_empty(table: Table, schema: Schema) -> list[str]:
+    """Return a remark on each column whose missing cells no model fills in.
+
+    Arguments:
+        table: The table.
+        schema: The columns of x, and those that are no part of it.
+
+    Example:
+        >>> name = Column("name", "ignored", reason="by the schema")
+        >>> schema = Schema((Column("age", "count"), name))
+        >>> columns = {"age": np.array([40.0]), "name": np.array([None], object)}
+        >>> stay_empty(Table("people", columns, {"age": "int", "name": "text"}, {"age": 0}), schema)
+        ["1 missing cell of column 'name' stays empty: it is no part of the model (by the schema)"]
+    """
+    found = []
+    for column in schema.columns:
+        values = table.columns.get(column.name)
+        if column.kind != "ignored" or column.values or values is None:
+            continue
+        n = int(missing_in(values).sum())
+        if n:
+            cells, stay = ("cell", "stays") if n == 1 else ("cells", "stay")
+            found.append(
+                f"{n:,} missing {cells} of column {column.name!r} {stay} empty: it is no part of "
+                f"the model ({column.reason})"
+            )
     return found
 
 

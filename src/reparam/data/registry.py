@@ -124,7 +124,7 @@ def load(
         dequantize: Whether uniform noise makes the levels of pixels continuous; it does not by
             default.
         validation: The number of training examples that are held out for validation, or as a float
-            their fraction; by default 5 %, of image data sets at most 5,000.
+            their fraction; by default 5 % of named data sets, of images at most 5,000.
         labels_per_class: The number of random training images of each class that keep their label,
             to learn from few labels; all by default. Those of other splits stay.
         seed: The seed of the choice of validation images and labels, and of static binarization;

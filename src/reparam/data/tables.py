@@ -108,6 +108,7 @@ def read_table(
     encoding: str | None = None,
     skip_damaged: bool = False,
     decimal: str | None = None,
+    usual_decimal: str | None = None,
     text_columns: Collection[str] = (),
     mixed_columns: Collection[str] = (),
     keeps_cells: bool = False,
@@ -122,6 +123,7 @@ def read_table(
         encoding: The encoding of text; UTF-8 when None.
         skip_damaged: Whether damaged rows of text are left out, at most half: see ``delimited``.
         decimal: The mark before decimals in text, a point or a comma; found when None.
+        usual_decimal: The mark of text whose cells do not tell it; None for none.
         text_columns: The columns of text that stay text, whatever their cells.
         mixed_columns: The columns that are text where some of their cells are no numbers.
         keeps_cells: Whether the table keeps the cells as they stand in the file; of one without
@@ -153,6 +155,7 @@ def read_table(
         encoding=encoding,
         skip_damaged=skip_damaged,
         decimal=decimal,
+        usual_decimal=usual_decimal,
         text_columns=text_columns,
         mixed_columns=mixed_columns,
     )

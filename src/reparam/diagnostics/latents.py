@@ -40,7 +40,7 @@ def collapse(context: DiagnosticContext) -> Finding:
     evidence = Evidence(f"KL {total} nats in all", kl=total)
     n = n_unused = n_still = 0
     is_same = False
-    if draws.kl_per_dimension is not None:
+    if draws.kl_per_dimension is not None and len(unseen.codes) > 1:
         per_dimension = draws.kl_per_dimension.mean(0)
         is_still = unseen.codes.double().var(0) <= ACTIVE_VARIANCE
         is_same = bool(is_still.all())

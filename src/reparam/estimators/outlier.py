@@ -14,7 +14,7 @@ from reparam.data.checks import violations
 from reparam.data.registry import Frame
 from reparam.errors import OptionError, unknown
 from reparam.estimators.base import Estimator, ScoreName, variant_of
-from reparam.estimators.scores import draws_of, posterior_of
+from reparam.estimators.scores import robust_draws
 from reparam.evaluation.conditionals import N_ENTRIES, entries_of, log_prob_of_entries
 from reparam.schema import Schema
 from reparam.spec import Support
@@ -189,7 +189,9 @@ class VAEOutlier(OutlierMixin, Estimator):
         r"""Return how unusual each value is given the rest of its row, in nats, with shape (N, D).
 
         .. math:: -\log p(x_j \mid x_{-j}) \approx \log \sum_k \frac{w_k}{p(x_j \mid z_k)},
-                  \qquad w_k \propto \frac{p(x, z_k)}{q(z_k \mid x)}
+                  \qquad w_k \propto \frac{p(x, z_k)}{r(z_k)}
+
+        with draws of z that also fit a row of which one value is wrong: see ``robust_draws``.
 
         A class that none of N training rows has, and another value in a column that had one alone,
         have log(N + 1). A column that is left out of the model, as identifiers are, and a value
@@ -201,15 +203,14 @@ class VAEOutlier(OutlierMixin, Estimator):
         model, noise = self.latent_model, self._noise()
         parts = []
         rows, unseen = self._read(X)
-        size = max(1, N_ENTRIES // (len(noise) * entries_of(model, rows)))
+        size = max(1, N_ENTRIES // (3 * len(noise) * entries_of(model, rows)))
         for part in rows.split(size):
-            q, p = posterior_of(model, part), model.prior_distribution()
-            z = draws_of(q, noise)
+            z, log_ratio = robust_draws(model, part, noise)
             of_entries = log_prob_of_entries(model.likelihood(z), model.as_event(part))
             # An impossible value under all draws leaves the rest of its row as it is.
             outside = violations(part, self.run_.spec.support).flatten(1)
             of_entries = of_entries.clamp(min=IMPOSSIBLE).masked_fill(outside, 0.0)
-            weight = of_entries.sum(-1) + p.log_prob(z) - q.log_prob(z)
+            weight = of_entries.sum(-1) + log_ratio
             weight = weight - weight.logsumexp(0)
             of_part = (weight.unsqueeze(-1) - of_entries).logsumexp(0)
             parts.append(of_part.masked_fill(outside, torch.inf))

@@ -24,11 +24,12 @@ ROWS_AT_ONCE = 10_000
 """The number of rows that are encoded at once."""
 
 
-FARTHEST = 1000.0
-"""How far from its mean a quantity is that the encoder reads, in standard deviations, at most."""
+FARTHEST, USUAL = 1000.0, 3.0
+"""How far from its mean a quantity is that the encoder reads, in standard deviations, at most; and
+in a row of which one value is perhaps wrong."""
 
 
-def posterior_of(model: LatentModel, x: Tensor) -> Distribution:
+def posterior_of(model: LatentModel, x: Tensor, farthest: float = FARTHEST) -> Distribution:
     """Return q(z | x) of rows, from quantities that are no farther from their means than usual.
 
     The estimates from its draws have the same expectation for any q. Of a number a million standard
@@ -37,6 +38,7 @@ def posterior_of(model: LatentModel, x: Tensor) -> Distribution:
     Arguments:
         model: The model.
         x: The rows, with shape (B, D).
+        farthest: How far from its mean a quantity is at most, in standard deviations.
     """
     layer, family = standardization_of(model), family_of(model.decoder)
     if layer is None or not layer.per_entry:
@@ -46,7 +48,7 @@ def posterior_of(model: LatentModel, x: Tensor) -> Distribution:
     places = all_entries if quantities is None else quantities[1]
     seen = x[:, places]
     y = layer(seen)
-    near = torch.where(y.abs() > FARTHEST, layer.inverse(y.clamp(-FARTHEST, FARTHEST)), seen)
+    near = torch.where(y.abs() > farthest, layer.inverse(y.clamp(-farthest, farthest)), seen)
     return model.posterior(x.index_copy(1, places, near))
 
 
@@ -75,6 +77,46 @@ def draws_of(q: Distribution, noise: Tensor) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return q.sample(torch.Size([len(noise)]))
+
+
+def robust_draws(model: LatentModel, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return draws of z for rows of which one value is perhaps wrong, and log p(z) - log r(z).
+
+    .. math:: r(z) = \tfrac13 \bigl[q(z \mid x) + q(z \mid x') + p(z)\bigr]
+
+    where x' has its quantities at most three standard deviations from their means. A value far off
+    moves q(z | x) away from the codes that explain the rest of the row.
+
+    Arguments:
+        model: The model.
+        x: The rows, with shape (B, D).
+        noise: The noise, with shape (K, L).
+
+    Returns:
+        The draws, with shape (3 K, B, L), and the differences in nats, with shape (3 K, B).
+    """
+    p = model.prior_distribution()
+    parts = [posterior_of(model, x), posterior_of(model, x, USUAL)]
+    z = torch.cat([*(draws_of(q, noise) for q in parts), prior_draws(p, noise, len(x))])
+    log_r = torch.stack([each.log_prob(z) for each in (*parts, p)]).logsumexp(0) - log(3)
+    return z, p.log_prob(z) - log_r
+
+
+def prior_draws(p: Distribution, noise: Tensor, n_rows: int) -> Tensor:
+    """Return draws of a prior, the same for all rows, with shape (K, B, L).
+
+    Arguments:
+        p: The prior, with batch shape ().
+        noise: The noise, with shape (K, L).
+        n_rows: The number B of rows.
+    """
+    if isinstance(p, Independent) and isinstance(p.base_dist, Normal):
+        z = p.base_dist.loc + p.base_dist.scale * noise.to(p.base_dist.loc)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            z = p.sample(torch.Size([len(noise)]))
+    return z[:, None].expand(-1, n_rows, -1)
 
 
 def log_likelihood(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:

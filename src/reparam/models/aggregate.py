@@ -35,6 +35,8 @@ def cost_of_moments(z: Tensor) -> Tensor:
         >>> cost_of_moments(torch.tensor([[-1.0], [3.0]]).repeat(500, 1)).round(decimals=2)
         tensor([1.3100])
     """
+    if len(z) < 2:
+        return torch.zeros_like(z[0])  # one code has no variance
     mean, variance = z.mean(0), z.var(0)
     return 0.5 * (variance + mean.square() - 1 - variance.log()) - 1 / len(z)
 

@@ -1,6 +1,7 @@
-"""A run whose learning rate was found, and whose training diverges, begins again at half of it.
+"""A run whose learning rate was found, and whose training diverges, begins again at a lower one.
 
-A range test of a hundred steps cannot see what happens after thousands.
+It diverges if its loss is not finite, or if no weights are better on held-out examples than the
+first ones. A range test of a hundred steps cannot see what happens after thousands.
 """
 
 import functools
@@ -28,17 +29,25 @@ Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 
+NOT_FINITE, NO_BETTER = "the loss is not finite", "no weights are better than the first ones"
+"""How a run diverges."""
+
+FACTORS = {NOT_FINITE: 0.5, NO_BETTER: 0.25}
+"""The learning rate of the next run, as a multiple of the one before."""
+
+
 class Diverged(Exception):
-    """A run whose loss is not finite at a learning rate that was found.
+    """A run that diverges at a learning rate that was found.
 
     Arguments:
         lr: The learning rate.
         folder: The folder that was begun; None for a run in memory.
+        how: How it diverges: ``NOT_FINITE`` or ``NO_BETTER``.
     """
 
-    def __init__(self, lr: float, folder: RunFolder | None) -> None:
-        super().__init__(f"the loss is not finite at the learning rate {lr:g}")
-        self.lr, self.folder = lr, folder
+    def __init__(self, lr: float, folder: RunFolder | None, how: str = NOT_FINITE) -> None:
+        super().__init__(f"{how} at the learning rate {lr:g}")
+        self.lr, self.folder, self.how = lr, folder, how
 
 
 @contextmanager
@@ -79,7 +88,12 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
         try:
             return fit(*args, **kwargs)
         except Diverged as diverged:
-            lr, folder, error = diverged.lr, diverged.folder, diverged.__cause__
+            lr, folder, how, error = (
+                diverged.lr,
+                diverged.folder,
+                diverged.how,
+                diverged.__cause__,
+            )
         for _ in range(MOST_AGAIN):
             share = 0.0
             if budget is not None:
@@ -87,12 +101,13 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
                 options["budget"] = (1 - share) * seconds_of(budget)
             if share > 1 - LEAST_LEFT:
                 break
-            half = float(f"{lr / 2:.2g}")
+            lower = float(f"{FACTORS[how] * lr:.2g}")
             note(
-                f"the loss is not finite at the learning rate {lr:g}, which was found: training "
-                f"begins again at {half:g}"
+                f"{how} at the learning rate {lr:g}, which was found: training begins again at "
+                f"{lower:g}"
             )
-            lr = options["lr"] = half
+            lr, how = lower, NOT_FINITE
+            options["lr"] = lower
             if first is not None:
                 cast(nn.Module, module).load_state_dict(first)
             if folder is not None:

@@ -37,7 +37,7 @@ from reparam.runs.config import (
     flat,
     recorded,
 )
-from reparam.runs.divergence import begins_again, diverging
+from reparam.runs.divergence import NO_BETTER, Diverged, begins_again, diverging
 from reparam.runs.folder import RunFolder
 from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, with_held_out
 from reparam.runs.load import load
@@ -449,6 +449,9 @@ def fit(
         watchers = _watchers(stack, source, trainer, folder, progress) if run.is_main else ()
         trainer.callbacks = [*callbacks, remember, *watchers]
         trainer.fit()
+        has_default = steps is epochs is budget is None
+        if is_found and has_default and trainer.validation.kept_first:
+            raise Diverged(cast(float, options.lr), folder, NO_BETTER)
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
         prior = None

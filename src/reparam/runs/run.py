@@ -212,6 +212,8 @@ class Run:
             return table_of_array(read_arrays(path)[0], schema, f"x of {path}")
         # Of other rows none is left out: results are in their order.
         known = {key: options[key] for key in READING if key in options and key != "skip_damaged"}
+        # Another program may have written the file.
+        known["usual_decimal"] = known.pop("decimal", None)
         texts = () if schema is None else schema.text_columns
         return read_table(path, text_columns=texts, keeps_cells=True, **known)
 

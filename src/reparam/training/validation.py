@@ -156,11 +156,23 @@ class Validation:
         )
 
     @property
+    def kept_first(self) -> bool:
+        """Whether the weights that training began with are the best."""
+        progress = self.state.progress
+        is_known = bool(self.patience) and bool(self.state.best)
+        return is_known and progress.best_step == 0 < progress.step
+
+    @property
     def summary(self) -> str:
         """One sentence on the moment whose weights are kept; empty where it is the last one."""
         progress = self.state.progress
         if not self.patience or not progress.epochs_since_best:
             return ""
+        if self.kept_first:
+            return (
+                f"stopped after step {progress.step:,}; the first weights are kept, since no "
+                "others are better on the validation split: give a lower lr, or more examples"
+            )
         last, best = f"step {progress.step:,}", f"step {progress.best_step:,}"
         if self.state.step.options.epochs is not None:
             last = f"epoch {progress.epoch}"

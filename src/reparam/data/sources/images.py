@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageCms import ImageCmsTransform
 
-TEST_SHARE, VALIDATION = 0.1, 0.05
-"""The default fractions of all images, and of the others, for splits that the folder lacks."""
+TEST_SHARE = 0.1
+"""The default fraction of all images for a test split that the folder lacks."""
 
 SMALLEST, LARGEST, N_OPENED = 8, 64, 100
 """The limits of the default height and width, and the number of images whose sizes decide it."""
@@ -445,8 +445,9 @@ def load_images(
             least 8 and at most 64.
         image_channels: 1 for grey, 3 for RGB; the images' own when None.
         validation: The number of images that are held out for validation, or as a float their
-            fraction of the images outside test; 5 % when None. Only 0 or None if the folder has
-            this split.
+            fraction of the images outside test; when None a tenth of 500 images or more, and none
+            of fewer, so that cross-fitting chooses the length of training. Only 0 or None if the
+            folder has this split.
         test_share: The fraction of the images that is the test split; 0.1 when None. Only 0 or
             None if the folder has this split.
         dequantize: Whether uniform noise makes the 256 levels continuous.
@@ -558,7 +559,7 @@ def _divided(
             share = options[option] = TEST_SHARE if size is None else size
             n = int(len(rest) * share)
         else:
-            n = options[option] = validation_size(VALIDATION if size is None else size, len(rest))
+            n = options[option] = validation_size(size, len(rest))
         parts[split], rest = rest[:n], rest[n:]
     parts["train"] = rest
     return {name: sorted(parts[name]) for name in SPLITS if parts.get(name)}, options
