@@ -30,6 +30,9 @@ CLASSES = ("binary", "categorical", "ordinal")
 DATE_UNITS: Mapping[str, int] = {"D": 86_400, "h": 3_600, "m": 60, "s": 1}
 """The units of dates, by the letters of NumPy, and their seconds."""
 
+UNSEEN = -1.0
+"""The number of a class that no training row has."""
+
 _MOST_LISTED = 8
 
 _TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool, "duration": float}
@@ -220,16 +223,11 @@ class Column:
         return self.kind == "date"
 
     def _encode_classes(self, values: NDArray[Any], what: str) -> NDArray[np.float64]:
-        number_of: dict[Any, float] = {plain(v): float(i) for i, v in enumerate(self.values)}
         if values.dtype.kind == "M":
             raise DataError(f"{what} holds dates: give classes, as in the training data")
         values = _as_stored(values, self.stored)
-        missing = missing_in(values)
-        known, inverse = np.unique(values[~missing], return_inverse=True)
-        codes = np.array([number_of.get(plain(v), np.nan) for v in known])
-        found = np.full(len(values), np.nan)
-        found[~missing] = codes[inverse] if len(known) else 0.0
-        unseen = np.isnan(found) & ~missing
+        found = self._codes(values)
+        unseen = found == UNSEEN
         if unseen.any():
             row = int(unseen.argmax())
             shown = values[row] if isinstance(values[row], str) else float(values[row])
@@ -239,6 +237,20 @@ class Column:
                 f"{classes}: give one of these, leave the cell empty, or drop "
                 "the row"
             )
+        return found
+
+    def _codes(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the numbers of classes, NaN for a missing one and ``UNSEEN`` for an unknown one.
+
+        Arguments:
+            values: The classes, in the type of the user's table, with shape (N,).
+        """
+        number_of: dict[Any, float] = {plain(v): float(i) for i, v in enumerate(self.values)}
+        missing = missing_in(values)
+        distinct, inverse = np.unique(values[~missing], return_inverse=True)
+        codes = np.array([number_of.get(plain(v), UNSEEN) for v in distinct], np.float64)
+        found = np.full(len(values), np.nan)
+        found[~missing] = codes[inverse]
         return found
 
     def unseen(self, values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -255,15 +267,9 @@ class Column:
             >>> column.unseen(np.array(["M", "X", None], object)).tolist()
             [False, True, False]
         """
-        found = missing_in(values)
-        if not self.values or self.kind == "dependent" or values.dtype.kind == "M" or found.all():
+        if not self.values or self.kind == "dependent" or values.dtype.kind == "M":
             return np.zeros(len(values), bool)
-        values = _as_stored(values, self.stored)
-        known = {plain(value) for value in self.values}
-        distinct, inverse = np.unique(values[~found], return_inverse=True)
-        is_new = np.array([plain(value) not in known for value in distinct])
-        found[~found] = is_new[inverse]
-        return found & ~missing_in(values)
+        return self._codes(_as_stored(values, self.stored)) == UNSEEN
 
     def as_array(self, value: object) -> NDArray[Any]:
         """Return one value, which may be text as on the command line, as a column of one row.

@@ -90,6 +90,15 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _ZEROS = re.compile(r"[+-]?0\d+")
+_DECLARED = re.compile(rb"sep=([\x20-\x7e\t])\r?\n", re.IGNORECASE)
+"""The first line of a file for Excel, which names the character between cells."""
+
+_OPEN_CELL = re.compile(rb'(?:^|[,;|\t])[ ]*"[^"]*\Z')
+"""The end of a line with a quoted cell that goes on in the next one."""
+
+_MOST_HEADER = 2**16
+"""The largest number of bytes of a header."""
+
 _CODE = re.compile(r"(?=.*\d)[\w.+/-]+")
 """A code with a digit, such as 136A or 98115-4820."""
 
@@ -191,17 +200,6 @@ class Text:
     decimal: str
     cells: "pa.Table"
     notes: list[str] = field(default_factory=list)
-
-
-_DECLARED = re.compile(rb"sep=([\x20-\x7e\t])\r?\n", re.IGNORECASE)
-"""The first line of a file for Excel, which names the character between cells."""
-
-
-_OPEN_CELL = re.compile(rb'(?:^|[,;|\t])[ ]*"[^"]*\Z')
-"""The end of a line with a quoted cell that goes on in the next one."""
-
-_MOST_HEADER = 2**16
-"""The largest number of bytes of a header."""
 
 
 def read_delimited(

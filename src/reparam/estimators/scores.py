@@ -69,7 +69,7 @@ def draws_of(q: Distribution, noise: Tensor) -> Tensor:
     on its place.
 
     Arguments:
-        q: The posteriors, with batch shape (B,).
+        q: The posteriors, with batch shape (B,); or a prior, with batch shape ().
         noise: The noise, with shape (K, L).
     """
     if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
@@ -97,26 +97,11 @@ def robust_draws(model: LatentModel, x: Tensor, noise: Tensor) -> tuple[Tensor, 
     """
     p = model.prior_distribution()
     parts = [posterior_of(model, x), posterior_of(model, x, USUAL)]
-    z = torch.cat([*(draws_of(q, noise) for q in parts), prior_draws(p, noise, len(x))])
+    # The draws of the prior are the same for all rows.
+    of_prior = draws_of(p, noise).view(len(noise), 1, -1).expand(-1, len(x), -1)
+    z = torch.cat([*(draws_of(q, noise) for q in parts), of_prior])
     log_r = torch.stack([each.log_prob(z) for each in (*parts, p)]).logsumexp(0) - log(3)
     return z, p.log_prob(z) - log_r
-
-
-def prior_draws(p: Distribution, noise: Tensor, n_rows: int) -> Tensor:
-    """Return draws of a prior, the same for all rows, with shape (K, B, L).
-
-    Arguments:
-        p: The prior, with batch shape ().
-        noise: The noise, with shape (K, L).
-        n_rows: The number B of rows.
-    """
-    if isinstance(p, Independent) and isinstance(p.base_dist, Normal):
-        z = p.base_dist.loc + p.base_dist.scale * noise.to(p.base_dist.loc)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            z = p.sample(torch.Size([len(noise)]))
-    return z[:, None].expand(-1, n_rows, -1)
 
 
 def log_likelihood(model: LatentModel, x: Tensor, noise: Tensor) -> Tensor:

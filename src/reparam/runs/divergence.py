@@ -88,12 +88,8 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
         try:
             return fit(*args, **kwargs)
         except Diverged as diverged:
-            lr, folder, how, error = (
-                diverged.lr,
-                diverged.folder,
-                diverged.how,
-                diverged.__cause__,
-            )
+            lr, folder = diverged.lr, diverged.folder
+            how, error = diverged.how, diverged.__cause__
         for _ in range(MOST_AGAIN):
             share = 0.0
             if budget is not None:

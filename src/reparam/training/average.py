@@ -48,8 +48,8 @@ class MovingAverage:
                 steps, as for an optimizer; a buffer may be another tensor in each step.
         """
         self._model = model
-        pairs = zip(self.module.parameters(), model.parameters(), strict=True)
-        self._parameters = list(pairs)
+        own_parameters = self.module.parameters()
+        self._parameters = list(zip(own_parameters, model.parameters(), strict=True))
         found: dict[int, tuple[nn.Module, nn.Module, str]] = {}
         for own, theirs in zip(self.module.modules(), model.modules(), strict=True):
             for name, buffer in own.named_buffers(recurse=False):

@@ -211,7 +211,8 @@ def load_array(
     x, y, are_counts = read_arrays(path)
     if x.ndim == 0 or len(x) < 2:
         raise DataError(f"{file} has x of shape {x.shape}: give two examples or more")
-    if schema is None and not is_incomplete(x, support):
+    is_table = schema is not None or is_incomplete(x, support)
+    if not is_table:
         values = as_values(x, f"x of {file}")
         if support is not None:
             check_support(values, support, f"x of {file}")
@@ -220,17 +221,19 @@ def load_array(
         y, classes = labels_of(y, len(x), f"y of {file}")
     support = support or ("counts" if are_counts else None)
     try:
-        data, n_validation = with_test(
-            x,
-            y,
-            support=support,
-            name=file.stem,
-            validation=validation,
-            test_share=share,
-            seed=seed,
-            n_classes=len(classes) or None,
-            schema=schema,
-        )
+        if is_table:
+            data, n_validation = _table_with_test(x, y, schema, file.stem, validation, share, seed)
+        else:
+            data, n_validation = with_test(
+                x,
+                y,
+                support=support,
+                name=file.stem,
+                validation=validation,
+                test_share=share,
+                seed=seed,
+                n_classes=len(classes) or None,
+            )
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     data = replace(data, class_names=classes)
@@ -249,11 +252,8 @@ def with_test(
     test_share: float,
     seed: int,
     n_classes: int | None = None,
-    schema: Schema | None = None,
 ) -> tuple[Dataset, int]:
     """Return arrays in memory as data with a random test split, and the number of validation rows.
-
-    Rows of numbers with NaN are a table with missing values.
 
     Arguments:
         x: The examples, with shape (N, *shape).
@@ -265,24 +265,8 @@ def with_test(
         test_share: The fraction of the examples that is the test split.
         seed: The seed of the choice of examples.
         n_classes: The number of classes; that of the labels when None.
-        schema: The columns of x where rows lack values; inferred when None.
     """
-    order = np.random.default_rng(seed).permutation(len(x))
-    n_test = int(len(x) * test_share)
-    n_validation = validation_size(validation, len(x) - n_test)
-    if covariates is None and (schema is not None or is_incomplete(x, support)):
-        table = table_of_numbers(x.astype(np.float64), numbered(x.shape[1]), name)
-        test, held, train = np.split(order, [n_test, n_test + n_validation])
-        splits = {"train": train, "validation": held, "test": test}
-        data = from_table(
-            table,
-            y=y,
-            schema=schema,
-            overrides=as_quantities(table),
-            splits={key: np.sort(places) for key, places in splits.items()},
-            name=name,
-        )
-        return data, n_validation
+    order, n_test, n_validation = _division(len(x), validation, test_share, seed)
 
     def rows(places: NDArray[Any]) -> dict[str, Any]:
         beside = None if covariates is None else {k: v[places] for k, v in covariates.items()}
@@ -298,6 +282,57 @@ def with_test(
         n_classes=n_classes,
     )
     return data, n_validation
+
+
+def _table_with_test(
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    schema: Schema | None,
+    name: str,
+    validation: int | float | None,
+    test_share: float,
+    seed: int,
+) -> tuple[Dataset, int]:
+    """Return rows of numbers with missing values as ``with_test`` returns others.
+
+    Arguments:
+        x: The rows, with shape (N, D), NaN for a missing value.
+        y: Their labels, with shape (N,).
+        schema: The columns; inferred when None.
+        name: The name of the data.
+        validation: See ``load_array``.
+        test_share: The fraction of the rows that is the test split.
+        seed: The seed of the choice of rows.
+    """
+    order, n_test, n_validation = _division(len(x), validation, test_share, seed)
+    test, held, train = np.split(order, [n_test, n_test + n_validation])
+    splits = {"train": train, "validation": held, "test": test}
+    table = table_of_numbers(x.astype(np.float64), numbered(x.shape[1]), name)
+    data = from_table(
+        table,
+        y=y,
+        schema=schema,
+        overrides=as_quantities(table),
+        splits={key: np.sort(places) for key, places in splits.items()},
+        name=name,
+    )
+    return data, n_validation
+
+
+def _division(
+    n: int, validation: int | float | None, test_share: float, seed: int
+) -> tuple[NDArray[np.int64], int, int]:
+    """Return a random order of n examples, and how many of them are for test and validation.
+
+    Arguments:
+        n: The number of examples.
+        validation: See ``load_array``.
+        test_share: The fraction of the examples that is the test split.
+        seed: The seed of the order.
+    """
+    n_test = int(n * test_share)
+    order = np.random.default_rng(seed).permutation(n)
+    return order, n_test, validation_size(validation, n - n_test)
 
 
 def is_incomplete(x: NDArray[Any], support: Support | None = None) -> bool:
