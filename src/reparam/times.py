@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,21 +26,145 @@ _PART = re.compile(r"([+-]?)(\d+(?:\.\d+)?)\s*([a-zµ]+)[\s,]*")
 _CLOCK = re.compile(r"([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?)\Z")
 
 
-DATE = re.compile(
-    r"(\d+)([-./])(\d+)\2(\d+)(?:[ T](\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?))?"
-)
-"""A date, and a time behind it: three numbers, the mark between them, the time and its zone."""
-
 ORDERS: Mapping[str, tuple[int, int, int]] = {
     "year first": (0, 1, 2),
     "day first": (2, 1, 0),
     "month first": (2, 0, 1),
 }
-"""The orders of a date in text: which of its three numbers are the year, the month and the day."""
+"""The orders of a date in text: which of its three parts are the year, the month and the day."""
+
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+"""The names of the months."""
+
+YEARS = range(1500, 2201)
+"""The years of numbers that may be years: dates without a day or marks, and names of columns."""
+
+LAST_OF_2000 = 68
+"""Years of two digits up to this one are after 2000, as POSIX has it."""
+
+_MONTH = "|".join(rf"{name[:3]}(?:{name[3:]})?" for name in MONTHS).replace("sep", "sept?")
+_MONTH = rf"(?:{_MONTH})\b\.?"
+_WEEKDAY = r"(?P<weekday>(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?)[.,]?\s+"
+_TIME = (
+    r"(?:(?:T|,?\s+)(?P<clock>\d\d?:\d\d(?::\d\d)?(?:\.\d+)?)(?:\s*(?P<half>[ap]\.?m\.?))?"
+    r"\s*(?P<zone>Z|[+-]\d\d:?\d\d)?)?"
+)
+_ORDINAL = re.compile("(st|nd|rd|th)$", re.IGNORECASE)
+_DAY = r"\d\d?(?:st|nd|rd|th)?"
+_DIGIT = re.compile(r"\d")
+_YEAR = r"(?:\d{4}|\d\d)"
+
+
+def _form(date: str, time: str = "") -> re.Pattern[str]:
+    return re.compile(date + time, re.IGNORECASE)
+
+
+_FORMS = (
+    # 2024-01-31, 31.1.2024, 1/31/24
+    _form(r"(?P<one>\d+)(?P<mark>[-./])(?P<two>\d+)(?P=mark)(?P<three>\d+)", _TIME),
+    # 31-Jan-2024, Wed, 31 January 2024, 2024 Jan 31
+    _form(
+        rf"(?:{_WEEKDAY})?(?P<one>{_DAY}|\d{{4}})[-./\s]\s*(?P<two>{_MONTH})[-./,\s]\s*"
+        rf"(?P<three>{_YEAR}|{_DAY})",
+        _TIME,
+    ),
+    # Jan 31, 2024
+    _form(
+        rf"(?:{_WEEKDAY})?(?P<one>{_MONTH})[-./\s]\s*(?P<two>{_DAY})[-./,\s]\s*(?P<three>{_YEAR})",
+        _TIME,
+    ),
+)
+_VAGUE = (
+    # 20240131
+    _form(r"(?P<one>\d{4})(?P<two>\d\d)(?P<three>\d\d)"),
+    # 2024-01, 2024 Jan
+    _form(rf"(?P<one>\d{{4}})(?:[-/]|\s*)(?P<two>(?<=[-/])\d\d?|{_MONTH})"),
+    # 01/2024, Jan 2024
+    _form(rf"(?P<two>\d\d?(?=[-/])|{_MONTH})[-/\s]\s*(?P<three>\d{{4}})"),
+)
+"""The forms of dates that other values have as well: numbers, codes and ranges of years."""
+
+
+@dataclass(frozen=True)
+class WrittenDate:
+    """A date as it is written, in its parts.
+
+    Arguments:
+        match: The match of its form.
+        is_vague: Whether other values have its form as well.
+    """
+
+    match: re.Match[str]
+    is_vague: bool
+
+    def part(self, name: str) -> str:
+        """Return a part of the form, such as ``clock``; "" where it has none."""
+        return self.match.groupdict().get(name) or ""
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The year, the month and the day in their order; "" for one that is not written."""
+        return self.part("one"), self.part("two"), self.part("three")
+
+    def moment(self, order: str, zone: str) -> np.datetime64 | None:
+        """Return the date, ``datetime64``, of UTC where it has a zone; None if it does not exist.
+
+        Arguments:
+            order: The order of year, month and day: see ``ORDERS``.
+            zone: The zone of a time that has none; "" for none.
+        """
+        year, month, day = (self.parts[i] for i in ORDERS[order])
+        day = _ORDINAL.sub("", day) or "1"
+        if not (year.isdigit() and day.isdigit() and month) or len(day) > 2:
+            return None
+        if not month.isdigit():
+            month = str(1 + [name[:3] for name in MONTHS].index(month[:3].lower()))
+        if len(year) == 2 and order != "year first":
+            # Three short numbers with points are versions, unless all have two digits.
+            if self.part("mark") == "." and min(map(len, self.parts)) < 2:
+                return None
+            year = f"{20 if int(year) <= LAST_OF_2000 else 19}{year}"
+        if len(year) != 4 or len(month) > 2 or (self.is_vague and int(year) not in YEARS):
+            return None
+        hour, mark, rest = (self.part("clock") or "00:00").partition(":")
+        half = self.part("half")
+        if half:
+            if not 1 <= int(hour) <= 12:
+                return None
+            hour = str(int(hour) % 12 + (12 if half[0] in "pP" else 0))
+        text = f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}{mark}{rest}{self.part('zone')}"
+        try:
+            return moment_of(text, zone)
+        except ValueError:
+            return None
+
+
+def written_date(word: str) -> WrittenDate | None:
+    """Return a date of text in its parts; None for other text.
+
+    Example:
+        >>> written_date("31-Jan-2024").parts, written_date("Jan 2024").parts
+        (('31', 'Jan', '2024'), ('', 'Jan', '2024'))
+        >>> written_date("soon") is None
+        True
+    """
+    if not word[:1].isalnum() or not _DIGIT.search(word):
+        return None
+    for is_vague, forms in ((False, _FORMS), (True, _VAGUE)):
+        for form in forms:
+            match = form.fullmatch(word)
+            if match is not None:
+                return WrittenDate(match, is_vague)
+    return None
 
 
 def dates_in_order(words: Sequence[str], order: str, zone: str = "") -> NDArray[Any] | None:
     """Return dates of text, ``datetime64``, of UTC where they have a zone; None if one is no date.
+
+    Years of two digits are from 1969 to 2068. A date without a day is the first of its month.
 
     Arguments:
         words: The dates.
@@ -51,20 +176,28 @@ def dates_in_order(words: Sequence[str], order: str, zone: str = "") -> NDArray[
         [datetime.date(2024, 2, 1)]
         >>> dates_in_order(["1/31/2024"], "day first") is None
         True
+        >>> dates_in_order(["Jan 31, 1999 9:30 PM"], "month first").tolist()
+        [datetime.datetime(1999, 1, 31, 21, 30)]
+    """
+    return moments_in_order([written_date(word) for word in words], order, zone)
+
+
+def moments_in_order(
+    dates: Sequence[WrittenDate | None], order: str, zone: str = ""
+) -> NDArray[Any] | None:
+    """Return dates, ``datetime64``, of UTC where they have a zone; None if one does not exist.
+
+    Arguments:
+        dates: The dates, None for other text.
+        order: The order of year, month and day: see ``ORDERS``.
+        zone: The zone of a time that has none; "" for none.
     """
     found = []
-    for word in words:
-        match = DATE.fullmatch(word)
-        if match is None:
+    for date in dates:
+        moment = None if date is None else date.moment(order, zone)
+        if moment is None:
             return None
-        numbers, time = (match[1], match[3], match[4]), match[5] or "00:00"
-        year, month, day = (numbers[i] for i in ORDERS[order])
-        if len(year) != 4 or max(len(month), len(day)) > 2:
-            return None
-        try:
-            found.append(moment_of(f"{year}-{month:0>2}-{day:0>2}T{time:0>5}", zone))
-        except ValueError:
-            return None
+        found.append(moment)
     return np.array(found, "datetime64[us]")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from reparam.times import DATE, ORDERS, dates_in_order
+from reparam.times import MONTHS, ORDERS, WrittenDate, moments_in_order, written_date
 
 
 def zone_in(words: Sequence[str]) -> str:
@@ -20,11 +20,10 @@ def zone_in(words: Sequence[str]) -> str:
         >>> [zone_in([f"2024-01-31 9:00{zone}"]) for zone in ("Z", "+01:00", "")]
         ['UTC', '+01:00', '']
     """
-    matches = [DATE.fullmatch(word) for word in words]
-    offsets = {match and match[6] for match in matches}
-    if not offsets or None in offsets:
+    offsets = {"" if date is None else date.part("zone") for date in map(written_date, words)}
+    if "" in offsets or not offsets:
         return ""
-    only = offsets.pop() or ""
+    only = offsets.pop()
     return only if not offsets and only[3:4] == ":" else "UTC"
 
 
@@ -47,6 +46,21 @@ def dates_in(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
     return next(iter(possible.items())) if len(possible) == 1 else None
 
 
+def has_short_year(word: str, order: str) -> bool:
+    """Return whether a date has a year of two digits.
+
+    Arguments:
+        word: The date.
+        order: The order of its year, month and day.
+
+    Example:
+        >>> has_short_year("1/31/24", "month first"), has_short_year("2024-01-31", "year first")
+        (True, False)
+    """
+    date = written_date(word)
+    return date is not None and len(date.parts[ORDERS[order][0]]) == 2
+
+
 def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
     """Return dates as text, in the notation of others; in that of ISO 8601 if they have none.
 
@@ -58,42 +72,84 @@ def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
         >>> import numpy as np
         >>> dates_like(["31.1.2024", "2.3.2024"], np.array(["2024-02-09"], "datetime64[us]"))
         ['9.2.2024']
-        >>> dates_like(["01/31/2024 9:00"], np.array(["2024-02-09T14:30"], "datetime64[us]"))
-        ['02/09/2024 14:30']
+        >>> dates_like(["01/31/24 9:00 PM"], np.array(["2024-02-09T14:30"], "datetime64[us]"))
+        ['02/09/24 2:30 PM']
+        >>> dates_like(["Jan 31, 2024", "May 3, 2024"], np.array(["2024-02-09"], "datetime64[us]"))
+        ['Feb 9, 2024']
     """
     found = dates_in(words)
     if found is None:
         return [str(moment) for moment in moments.astype("datetime64[s]")]
-    order = ORDERS[found[0]]
-    parts = [match.groups() for match in map(DATE.fullmatch, words) if match is not None]
-    width = min(len(part[i]) for part in parts for i in (0, 2, 3))
-    times = [part[4] for part in parts if part[4] is not None]
-    texts = []
-    for moment in moments.astype("datetime64[us]").tolist():
-        numbers = (f"{moment.year:04}", f"{moment.month:0{width}}", f"{moment.day:0{width}}")
-        text = parts[0][1].join(numbers[order.index(i)] for i in range(3))
-        if times:
-            before = next(word for word in words if word.endswith(times[0]))[-len(times[0]) - 1]
-            text += before + _time_like(times, moment)
-        texts.append(text)
-    return texts
+    dates = [date for date in map(written_date, words) if date is not None]
+    # The date that is written most fully: with seconds, with a time.
+    like = max(dates, key=lambda date: (date.part("clock").count(":"), date.part("weekday") != ""))
+    digits = (len(re.sub("[A-Za-z.]+$", "", part)) for date in dates for part in date.parts)
+    width = min(filter(None, digits))
+    is_full = any(
+        len(part.rstrip(".")) > 4 and part[0].isalpha() for d in dates for part in d.parts
+    )
+    hour = min((len(date.part("clock").partition(":")[0]) for date in dates), default=1)
+    return [
+        _written_like(like, found[0], moment, (width, hour), is_full)
+        for moment in moments.astype("datetime64[us]").tolist()
+    ]
 
 
-def _time_like(times: Sequence[str], moment: datetime) -> str:
-    """Return the time of a moment in the notation of others: with seconds and a zone, or without.
+def _written_like(
+    date: WrittenDate, order: str, moment: datetime, widths: tuple[int, int], is_full: bool
+) -> str:
+    """Return a moment in the notation of a date.
 
-    >>> _time_like(["9:00Z", "10:30Z"], datetime(2024, 1, 31, 7, 5))
-    '7:05Z'
+    Arguments:
+        date: The date.
+        order: The order of its year, month and day.
+        moment: The moment, of UTC where the date has a zone.
+        widths: The least numbers of digits of a month or a day, and of an hour.
+        is_full: Whether the names of months are written in full.
     """
-    hours = f"{moment.hour:0{min(len(time.partition(':')[0]) for time in times)}}"
-    clocks = [re.split("[Z+-]", time)[0] for time in times]
-    seconds = f":{moment.second:02}" if any(clock.count(":") > 1 for clock in clocks) else ""
-    # Moments are of UTC where others have a zone.
-    zone = "Z" if clocks != times else ""
-    return f"{hours}:{moment.minute:02}{seconds}{zone}"
+    width, of_hour = widths
+    year, month, day = (("one", "two", "three")[i] for i in ORDERS[order])
+    name = MONTHS[moment.month - 1].title()
+    in_words = date.part(month)
+    if in_words.isdigit():
+        of_month = f"{moment.month:0{width}}"
+    else:
+        of_month = name if is_full else name[:3]
+        of_month = of_month.upper() if in_words.isupper() else of_month
+        of_month = of_month.lower() if in_words.islower() else of_month
+        of_month += "." if in_words.endswith(".") and of_month.lower() != "may" else ""
+    half, clock = date.part("half"), date.part("clock")
+    number = (moment.hour + 11) % 12 + 1 if half else moment.hour
+    seconds = f":{moment.second:02}" if clock.count(":") > 1 else ""
+    new_half = ("p" if moment.hour >= 12 else "a") + half[1:].lower()
+    weekday = f"{moment:%A}"
+    texts = {
+        "weekday": weekday[: len(date.part("weekday"))]
+        if len(date.part("weekday")) < 5
+        else weekday,
+        year: f"{moment.year:04}"[-len(date.part(year)) :],
+        month: of_month,
+        day: f"{moment.day:0{width}}",
+        "clock": f"{number:0{of_hour}}:{moment.minute:02}{seconds}",
+        "half": new_half.upper() if half.isupper() else new_half,
+        # Moments are of UTC where others have a zone.
+        "zone": "Z",
+    }
+    word = date.match.string
+    # From the end, so that the places of other parts stay as they are.
+    for part in sorted(filter(date.part, texts), key=date.match.start, reverse=True):
+        start, end = date.match.span(part)
+        word = word[:start] + texts[part] + word[end:]
+    return word
 
 
 def existing_dates(words: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return dates in each order of year, month and day in which all of them exist."""
-    found = {order: dates_in_order(words, order) for order in ORDERS}
-    return {order: dates for order, dates in found.items() if dates is not None}
+    dates = []
+    for word in words:
+        date = written_date(word)
+        if date is None:
+            return {}
+        dates.append(date)
+    found = {order: moments_in_order(dates, order) for order in ORDERS}
+    return {order: moments for order, moments in found.items() if moments is not None}

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.damaged import N_NAMED, left_out
-from reparam.data.dates import dates_in, existing_dates, zone_in
+from reparam.data.dates import dates_in, existing_dates, has_short_year, zone_in
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
-from reparam.times import DATE
+from reparam.times import YEARS, written_date
 from reparam.utils.files import reason
 from reparam.utils.memory import available, of_memory
 
@@ -55,9 +55,6 @@ FEWEST_FITTING = 10
 MOST_LEVELS, ROWS_PER_LEVEL = 20, 5
 """The largest number of distinct cells of a column of classes that has words beside numbers, such
 as grades 9 to 12 and "other", and the least number of rows for each."""
-
-FIRST_YEAR, LAST_YEAR = 1500, 2200
-"""The years that may be names of columns."""
 
 LARGEST_EXACT = 2**53
 """Whole numbers up to this one are exact in double precision."""
@@ -604,7 +601,7 @@ def _numbers_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
 
 def _are_years(cells: Sequence[str]) -> bool:
     """Return whether cells are years that may be names of columns."""
-    return all(cell.isdigit() and FIRST_YEAR <= int(cell) <= LAST_YEAR for cell in cells)
+    return all(cell.isdigit() and int(cell) in YEARS for cell in cells)
 
 
 def check_names(names: Sequence[str], place: object) -> None:
@@ -669,7 +666,10 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         is_as_written = decimal == "." or not cells.decimals
         # A point that separates no thousands is a decimal point in any file.
         if is_as_written or any("." in w and not _GROUPED_COMMA.fullmatch(w) for w in words):
-            return _numbers(cells, cells.numbers, cells.decimals)
+            compact = dates_in(words) if _are_compact(cells.numbers) else None
+            if compact is None:
+                return _numbers(cells, cells.numbers, cells.decimals)
+            return _dates(cells, *compact)
     text = cells.spread(np.array(words, object), None)
     if is_text:
         return Values(name, text, "text")
@@ -678,9 +678,8 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         return Values(name, cells.spread(truth, np.nan), "bool")
     dates = dates_in(words)
     if dates is not None:
-        values = cells.spread(dates[1], np.datetime64("NaT"))
-        return Values(name, values, "date", zone=zone_in(words), order=dates[0])
-    is_date = [DATE.fullmatch(word) is not None for word in words]
+        return _dates(cells, *dates)
+    is_date = [date is not None and not date.is_vague for date in map(written_date, words)]
     if any(is_date):
         exists = [
             fits and bool(existing_dates([word])) for fits, word in zip(is_date, words, strict=True)
@@ -718,6 +717,36 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         )
         misfits = None
     return Values(name, text, "text", notes=notes, misfits=misfits)
+
+
+def _dates(cells: Cells, order: str, moments: NDArray[Any]) -> Values:
+    """Return a column of dates.
+
+    Arguments:
+        cells: The column.
+        order: The order of year, month and day.
+        moments: The date of each distinct cell, ``datetime64``.
+    """
+    values = cells.spread(moments, np.datetime64("NaT"))
+    notes = []
+    short = next((word for word in cells.distinct if has_short_year(word, order)), None)
+    if short is not None:
+        notes.append(
+            f"column {cells.name!r} has years of two digits, as in {short!r}: they are read as "
+            "1969 to 2068"
+        )
+    zone = zone_in(cells.distinct)
+    return Values(cells.name, values, "date", zone=zone, order=order, notes=notes)
+
+
+def _are_compact(numbers: NDArray[np.float64]) -> bool:
+    """Return whether several numbers have eight digits, as 20240131 has, and years of our times.
+
+    >>> _are_compact(np.array([20240131.0, 20240201.0])), _are_compact(np.array([12345678.0, 1.0]))
+    (True, False)
+    """
+    first, after = 10_000 * YEARS.start, 10_000 * YEARS.stop
+    return len(numbers) > 1 and bool(((numbers >= first) & (numbers < after)).all())
 
 
 def _apart(words: Sequence[str], is_number: Sequence[bool]) -> tuple[list[str], list[str]]:
