@@ -4,6 +4,7 @@ from math import log, nan
 
 import pytest
 import torch
+from scipy.stats import kstest, truncnorm
 from torch.distributions import Categorical, Normal
 
 from reparam.distributions import MixedPart, MixedRow, mean_or_mode
@@ -87,3 +88,18 @@ def test_draws_have_the_shares_of_classes_and_of_missing_values() -> None:
 def test_the_point_has_means_and_modes() -> None:
     assert mean_or_mode(row()).tolist() == [1.0, 2.0, -1.0]
     assert row().expand(torch.Size([4])).sample().shape == (4, 3)
+
+
+def test_draws_in_the_range_are_those_of_a_truncated_distribution() -> None:
+    torch.manual_seed(0)
+    loc, scale = torch.zeros(20_000, 1), torch.tensor([1.0])
+    logits = torch.zeros(20_000, 1)
+    parts = [MixedPart(torch.tensor([0]), Normal(loc, scale))]
+    low, high = torch.tensor([-0.5]), torch.tensor([2.0])
+    p = MixedRow(parts, logits, torch.tensor([0]), low, high)
+    draws = p.sample_in_range()
+    missing = draws.isnan()
+    assert missing.float().mean() == pytest.approx(0.5, abs=0.02)
+    expected = truncnorm(-0.5, 2.0)
+    assert kstest(draws[~missing].numpy(), expected.cdf).pvalue > 0.01
+    assert (p.sample()[~missing] < -0.5).any()

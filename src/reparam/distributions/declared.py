@@ -30,6 +30,13 @@ class DeclaredDistribution(Distribution, ABC):
     mean_is_value: bool = True
     """Whether the mean is a value of the distribution; where it is not, ``mode`` is one."""
 
+    def sample_in_range(self) -> Tensor:
+        """Return draws, with the shape of the batch and the event, in the range of the data.
+
+        It differs from ``sample`` where a distribution knows that range: see ``MixedRow``.
+        """
+        return self.sample()
+
 
 def support_of(rest: Distribution) -> constraints.Constraint:
     """Return the support of a part of a mixture; the real numbers where it declares none."""

@@ -45,6 +45,9 @@ class MixedRow(DeclaredDistribution):
         parts: The distributions of the columns; their places are all columns of x.
         missing_logits: The logits of the π of some columns, with shape (\*, n); None for none.
         missing_places: The places of these columns, int64 with shape (n,).
+        low: The least values of the training rows, with shape (D,), -inf for classes; None if they
+            are not known. They limit ``sample_in_range`` alone.
+        high: The largest, inf for classes.
 
     References:
         Nazábal, Olmos, Ghahramani & Valera, Pattern Recognition 2020 (HI-VAE), section 2.
@@ -65,9 +68,12 @@ class MixedRow(DeclaredDistribution):
         parts: Sequence[MixedPart],
         missing_logits: Tensor | None = None,
         missing_places: Tensor | None = None,
+        low: Tensor | None = None,
+        high: Tensor | None = None,
     ) -> None:
         self._joint = tuple(MixedPart(*part) for part in parts)
         self.missing_logits, self.missing_places = missing_logits, missing_places
+        self.low, self.high = low, high
         batches = [part.distribution.batch_shape[:-1] for part in self._joint]
         n_columns = sum(len(part.places) for part in self._joint)
         super().__init__(
@@ -87,7 +93,7 @@ class MixedRow(DeclaredDistribution):
     @property
     def observed(self) -> "MixedRow":
         """The distribution of rows of which NaN is not known, and no value of its own."""
-        return MixedRow(self._joint)
+        return MixedRow(self._joint, low=self.low, high=self.high)
 
     @property
     def mean(self) -> Tensor:
@@ -103,7 +109,7 @@ class MixedRow(DeclaredDistribution):
         ]
         logits = self.missing_logits
         logits = None if logits is None else logits.expand(*shape, logits.shape[-1])
-        return MixedRow(parts, logits, self.missing_places)
+        return MixedRow(parts, logits, self.missing_places, self.low, self.high)
 
     def log_prob_of_columns(self, value: Tensor) -> Tensor:
         r"""Return log p of each column in nats, with shape (\*, D); 0 for what is left out."""
@@ -138,6 +144,26 @@ class MixedRow(DeclaredDistribution):
                 kept = x[..., self.missing_places]
                 x[..., self.missing_places] = torch.where(is_missing, nan, kept)
             return x
+
+    def sample_in_range(self) -> Tensor:
+        r"""Return draws whose quantities lie in the range of the training rows, with shape (\*, D).
+
+        A quantity outside is drawn again, given the same z, up to ``N_REDRAWS`` times. Clipped
+        alone, the ends of the range would be more frequent than in the training rows.
+        """
+        x, low, high = self.sample(), self.low, self.high
+        if low is None or high is None:
+            return x
+        for _ in range(N_REDRAWS):
+            is_outside = (x < low) | (x > high)  # which NaN is not
+            if not is_outside.any():
+                break
+            x = torch.where(is_outside, self.observed.sample(), x)
+        return x
+
+
+N_REDRAWS = 10
+"""The largest number of times that a quantity outside the range is drawn again."""
 
 
 def _joined(parts: Sequence[MixedPart], values: Sequence[Tensor]) -> Tensor:

@@ -65,6 +65,18 @@ def mean_or_mode(distribution: Distribution) -> Tensor:
     return single.mode if isinstance(single, Categorical | OneHotCategorical) else distribution.mean
 
 
+def sample_in_range(distribution: Distribution) -> Tensor:
+    """Return draws in the range of the training data, where a distribution knows that range.
+
+    >>> from torch.distributions import Normal
+    >>> sample_in_range(Normal(torch.zeros(3), 1.0)).shape
+    torch.Size([3])
+    """
+    if isinstance(distribution, DeclaredDistribution):
+        return distribution.sample_in_range()
+    return distribution.sample()
+
+
 def detached(distribution: Distribution) -> Distribution | None:
     """Return the same distribution with parameters that no gradient flows to.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from reparam.distributions import MixedRow, mean_or_mode
+from reparam.distributions.queries import sample_in_range
 from reparam.divergence import is_real
 from reparam.errors import OptionError, SupportError
 from reparam.models.conditional import family_of
@@ -342,7 +343,8 @@ def impute(
         low, high = _quantiles(sampled, weights, ((1 - interval) / 2, (1 + interval) / 2))
         n = max(1, n_draws)
         if draws.x is None:
-            again = _likelihood(model, draws.resampled(draws.z, n), of_part).sample()[:n_draws]
+            filled = _likelihood(model, draws.resampled(draws.z, n), of_part)
+            again = sample_in_range(filled)[:n_draws]
         else:
             again = draws.resampled(draws.x, n)[:n_draws]
         missing = part.isnan()

@@ -60,6 +60,24 @@ def standardize_of(family: Gaussian) -> Standardize:
     return cast(Standardize, family.standardize)
 
 
+def _range_of(schema: Schema) -> tuple[list[float], list[float]]:
+    """Return the least and the largest training value of each column, as it stands in x.
+
+    They are infinite for a class. Those of a rounded column are the ends of its cells.
+
+    >>> from reparam.schema import Column
+    >>> _range_of(Schema((Column("age", "count", decimals=0, low=1, high=90, origin=1),)))
+    ([-0.5], [89.5])
+    """
+    low, high = [], []
+    for column in schema.features:
+        decimals = 0 if column.kind == "date" else column.decimals
+        half = 0.0 if decimals is None else 0.5 * 10**-decimals
+        low.append(-inf if column.low is None else column.low - column.origin - half)
+        high.append(inf if column.high is None else column.high - column.origin + half)
+    return low, high
+
+
 @as_likelihood("mixed")
 class Mixed(Family):
     r"""Columns of several kinds: quantities, classes, and missing values.
@@ -86,6 +104,9 @@ class Mixed(Family):
         >>> Mixed(schema).attach((8,))(torch.zeros(5, 8)).sample().shape
         torch.Size([5, 2])
     """
+
+    low: Tensor
+    high: Tensor
 
     supports = ("mixed",)
     starts_at_mean = True
@@ -115,6 +136,8 @@ class Mixed(Family):
         for i, (_, places) in enumerate(groups):
             self._constant(f"places_{i}", places)
         self._constant("optional", schema.optional)
+        for name, values in zip(("low", "high"), _range_of(schema), strict=True):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
         self._lay_out_classes([(f.n_classes, at) for f, at in groups if isinstance(f, Categorical)])
 
     def _lay_out_classes(self, groups: Sequence[SizedPlaces]) -> None:
@@ -232,10 +255,12 @@ class Mixed(Family):
 
     def _with_flags(self, parts: Sequence[MixedPart], single: Sequence[Distribution]) -> MixedRow:
         """Return the distribution of rows; the last single one is that of missing values."""
+        low, high = self.low, self.high
         if not self.has_flags:
-            return MixedRow(parts)
+            return MixedRow(parts, low=low, high=high)
         flags: Any = single[-1]
-        return MixedRow(parts, flags.logits, self.get_buffer(f"places_{len(self.families) - 1}"))
+        places = self.get_buffer(f"places_{len(self.families) - 1}")
+        return MixedRow(parts, flags.logits, places, low, high)
 
     def as_input(self, x: Tensor) -> Tensor:
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).

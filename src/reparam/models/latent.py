@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 
 from reparam.batch import in_type_of, weights_type
 from reparam.distributions import mean_or_mode, rsample
+from reparam.distributions.queries import sample_in_range
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
 from reparam.families import Mixed
@@ -220,7 +221,7 @@ class LatentModel(nn.Module):
                 "no scale, so leave it at 1"
             )
         p = self.likelihood(temperature * self.draw_prior(n_samples, c), c)
-        return mean_or_mode(p) if mean else p.sample()
+        return mean_or_mode(p) if mean else sample_in_range(p)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""

@@ -25,6 +25,7 @@ from reparam.data.sources.anndata import given_cells
 from reparam.data.sources.array import labels_of, read_arrays
 from reparam.data.tables import READING, Table, read_table
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
+from reparam.distributions.queries import sample_in_range
 from reparam.errors import OptionError, RunError, WriteError
 from reparam.isolation import Progress, default_modes, isolated
 from reparam.models.directed import DirectedModel
@@ -497,7 +498,8 @@ class Run:
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             model, x = self.latent_model, x.to(device)
             draws = weighted_draws(model, x, None, n_proposals, from_prior=0.5)
-            found = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0]).sample()
+            p = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0])
+            found = sample_in_range(p)
             # A column that is given has its value in every row, and is missing in none.
             found = torch.where(x.isnan(), found, x).cpu()
             size = float(draws.effective_sample_size)
