@@ -41,7 +41,7 @@ ALL = [
     VAEImputer(n_samples=20, steps=20),
     VAECluster(2, steps=20),
     VAESampler(prior=None, steps=20),
-    VAEClassifier(hidden=(32,), steps=150),
+    VAEClassifier(hidden=(32,), steps=60, lr=0.01),
 ]
 
 NOT_CHECKED = {
@@ -201,7 +201,7 @@ def test_missing_values_of_a_line_are_found() -> None:
     lacking = x.copy()
     lacking[rng.random(x.shape) < 0.2] = np.nan
     lacking[np.isnan(lacking).all(1), 0] = 0.0
-    imputer = VAEImputer(steps=500, random_state=0).fit(lacking)
+    imputer = VAEImputer(steps=500, n_samples=200, random_state=0).fit(lacking)
     missing = np.isnan(lacking) & (np.isnan(lacking).sum(1, keepdims=True) == 1)
     error = (imputer.transform(lacking) - x)[missing]
     assert np.abs(error).mean() < 0.4 * np.abs(x[missing]).mean()
