@@ -732,18 +732,47 @@ def test_the_deep_convolutional_vae_of_faces_trains_from_the_command_line(tmp_pa
 @pytest.mark.parametrize(
     ("sides", "size", "told"),
     [
-        ((32, 32), 32, ""),
-        ((30, 40), 30, "40 × 30"),
-        ((200, 90), 64, "90 × 200"),
-        ((4, 4), 8, "4 × 4"),
+        ((32, 32), (32, 32), ""),
+        ((30, 40), (40, 30), ""),
+        ((200, 90), (64, 64), "90 × 200"),
+        ((4, 4), (8, 8), "4 × 4"),
     ],
 )
 def test_the_default_size_is_that_of_the_images(
-    sides: tuple[int, int], size: int, told: str, tmp_path: Path
+    sides: tuple[int, int], size: tuple[int, int], told: str, tmp_path: Path
 ) -> None:
     for number in range(5):
         Image.new("L", sides, 20 * number).save(tmp_path / f"{number}.png")
     data = rp.data.load("images", path=tmp_path)
-    assert data.shape == (1, size, size)
+    assert data.shape == (1, *size)
     assert any("cropped and resized" in note for note in data.notes) == bool(told)
     assert told in "".join(data.notes)
+
+
+def test_images_of_several_sizes_become_squares(tmp_path: Path) -> None:
+    for number, sides in enumerate([(30, 40), (30, 40), (31, 40)]):
+        Image.new("L", sides, 20 * number).save(tmp_path / f"{number}.png")
+    assert rp.data.load("images", path=tmp_path).shape == (1, 30, 30)
+
+
+def test_a_height_and_a_width_keep_the_central_part(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(i, (40, 30)).save(tmp_path / f"{i}.png")
+    pixels = torch.stack([torch.from_numpy(np.array(picture(i, (40, 30)))) for i in range(3)])
+    x = load_images(tmp_path, "30x20", test_share=0, validation=0).images
+    assert torch.equal(x, pixels[:, :, 10:30].movedim(-1, 1))
+    x = load_images(tmp_path, "10x40", test_share=0, validation=0).images
+    assert torch.equal(x, pixels[:, 10:20].movedim(-1, 1))
+    with pytest.raises(OptionError, match="size='20x': give"):
+        load_images(tmp_path, "20x")
+
+
+def test_images_that_are_no_squares_are_learned(tmp_path: Path) -> None:
+    for i in range(12):
+        picture(i, (12, 16), "L").save(tmp_path / f"{i}.png")
+    run = str(tmp_path / "run")
+    options = "--size 16x10 --steps 2 --latent-dim 2 --device cpu --out"
+    reparam("train conv-vae --data", str(tmp_path), options, run)
+    trained = rp.load(run)
+    assert trained.sample(2).shape == (2, 1, 16, 10)
+    assert trained.dataset().options["size"] == "16x10"

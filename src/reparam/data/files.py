@@ -113,7 +113,7 @@ class ReadOptions(TypedDict, total=False):
     stride: int | None
     symbols: str | None
     test_share: float | None
-    size: int | None
+    size: int | str | None
     image_channels: int | None
     target: str | None
     schema: Schema | StrPath | None

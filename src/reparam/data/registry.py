@@ -92,7 +92,7 @@ def load(
     stride: int | None = None,
     symbols: str | None = None,
     test_share: float | None = None,
-    size: int | None = None,
+    size: int | str | None = None,
     image_channels: int | None = None,
     target: str | None = None,
     schema: Schema | StrPath | None = None,
@@ -136,8 +136,9 @@ def load(
         stride: The distance from one training window to the next; ``window`` by default.
         symbols: The characters of the vocabulary; those of the training part by default.
         test_share: The fraction of the user's own data that is the test split; 0.1 by default.
-        size: The height and width of the images of a folder; their usual shorter side by default,
-            at most 64.
+        size: The height and the width of the images of a folder, such as ``64`` or ``28x20``; by
+            default their own where all have one of 8 to 64 pixels a side, else their usual shorter
+            side for both.
         image_channels: 1 for grey and 3 for RGB images of a folder; the images' own by default.
         target: The column of a table, or of ``obs`` of AnnData, that holds the labels; none by
             default.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.data.sources.array import read_arrays
-from reparam.data.sources.images import squared
+from reparam.data.sources.images import cropped
 from reparam.errors import DataError, ReparamError
 from reparam.pictures import is_picturable
 from reparam.runs.run import Run
@@ -106,7 +106,6 @@ def _pixels(name: str, content: bytes, spec: DataSpec) -> Tensor:
     from PIL import Image
 
     channels, height, width = spec.shape
-    size = max(height, width)
     fix = f"upload another picture, as {', '.join(_FORMATS)}"
     try:
         with warnings.catch_warnings():
@@ -114,7 +113,8 @@ def _pixels(name: str, content: bytes, spec: DataSpec) -> Tensor:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 n = image.width * image.height
                 if n <= MOST_PIXELS:
-                    square = np.array(squared(image, size, "L" if channels == 1 else "RGB"))
+                    mode = "L" if channels == 1 else "RGB"
+                    part = np.array(cropped(image, (height, width), mode))
     # Decoders raise anything for damaged bytes, from KeyError to MemoryError.
     except Exception as error:
         raise DataError(f"{name} cannot be read as a picture: {fix}") from error
@@ -123,9 +123,7 @@ def _pixels(name: str, content: bytes, spec: DataSpec) -> Tensor:
             f"{name} has {n / 1e6:.0f} million pixels: upload a picture of at most "
             f"{MOST_PIXELS / 1e6:.0f} million"
         )
-    pixels = torch.from_numpy(square).reshape(size, size, channels).permute(2, 0, 1)
-    top, left = (size - height) // 2, (size - width) // 2
-    return pixels[None, :, top : top + height, left : left + width]
+    return torch.from_numpy(part).reshape(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _tokens(run: Run, name: str, content: bytes) -> Tensor:

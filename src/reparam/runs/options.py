@@ -54,8 +54,9 @@ class DataOptions:
             none overlap.
         test_share: The share of the user's own file or folder that is held out as test; 0.1 by
             default.
-        size: The height and width that images of a folder are resized to; their usual shorter side
-            by default, at most 64.
+        size: The height and the width that images of a folder are resized to, such as 64 or 28x20;
+            their own by default where all have one of 8 to 64 pixels a side, else their usual
+            shorter side for both.
         image_channels: The channels of images of a folder: 1 for grey, 3 for RGB; those of the
             files by default.
         target: The column of a table, or of obs of AnnData, that holds the labels; it is then no
@@ -91,7 +92,7 @@ class DataOptions:
     window: int | None = None
     stride: int | None = None
     test_share: float | None = None
-    size: int | None = None
+    size: int | str | None = None
     image_channels: int | None = None
     target: str | None = None
     schema: str | None = None

@@ -16,7 +16,7 @@ from reparam.data.infer import GivenSchema, given_schema
 from reparam.data.mixed import from_table
 from reparam.data.registry import SOURCES, Missing, OwnFiles, told
 from reparam.data.sources.array import TEST_SHARE
-from reparam.data.sources.images import in_color, squared
+from reparam.data.sources.images import cropped, in_color, size_of
 from reparam.data.tables import of_arrow
 from reparam.errors import DataError, unknown
 from reparam.schema import Schema
@@ -38,12 +38,12 @@ Parts = Mapping[str, "datasets.Dataset"]
 """The examples of each split."""
 
 
-@numbers(seed=0, size=1)
+@numbers(seed=0)
 def load_hub(
     path: str,
     *,
     target: str | None = None,
-    size: int | None = None,
+    size: int | str | None = None,
     schema: Schema | str | os.PathLike[str] | None = None,
     missing: Missing = "left-out",
     validation: int | float | None = None,
@@ -61,7 +61,8 @@ def load_hub(
             ``@REVISION`` for a branch, tag or commit.
         target: The column that holds the labels, which is then no part of x. When None, that of
             images is their only column of classes, and a table has none.
-        size: The height and width to which images are brought; needed where they have several.
+        size: The height and the width to which images are brought, as for ``load_images``; needed
+            where they have several.
         schema: The columns of a table, or a YAML file with the kinds of some: see ``load_table``.
         missing: ``left-out`` or ``as-value``: what missing values of a table are.
         validation: The number of training examples that are held out for validation, or as a float
@@ -198,7 +199,7 @@ def _rows(part: "datasets.Dataset") -> "pa.Table":
 
 
 def _images(
-    path: str, name: str, parts: Parts, image: str, target: str | None, size: int | None
+    path: str, name: str, parts: Parts, image: str, target: str | None, size: int | str | None
 ) -> Dataset:
     """Return the images of all splits, as bytes.
 
@@ -237,17 +238,21 @@ def _images(
     return replace(data, splits={**data.splits, **held}, class_names=names)
 
 
-def _pixels(path: str, column: Iterable["Image | None"], size: int | None) -> NDArray[np.uint8]:
+def _pixels(
+    path: str, column: Iterable["Image | None"], size: int | str | None
+) -> NDArray[np.uint8]:
     """Return images as bytes, with shape (N, 3, H, W).
 
     Raises:
         DataError: An image that is missing, or images of several sizes.
     """
     rows: list[NDArray[np.uint8]] = []
+    shape = None if size is None else size_of(size)
     for i, image in enumerate(column):
         if image is None:
             raise DataError(f"row {i} of {path} has no image: give a data set whose rows have one")
-        rows.append(np.array(in_color(image) if size is None else squared(image, size), np.uint8))
+        pixels = in_color(image) if shape is None else cropped(image, shape)
+        rows.append(np.array(pixels, np.uint8))
         if rows[-1].shape != rows[0].shape:
             height, width, _ = rows[0].shape
             raise DataError(

@@ -1,4 +1,4 @@
-r"""A folder of the user's own images of any size, cropped to squares of one size by Pillow."""
+r"""A folder of the user's own images of any size, cropped and resized to one size by Pillow."""
 
 import os
 import struct
@@ -30,7 +30,6 @@ from reparam.data.registry import SOURCES, OwnFiles, told
 from reparam.data.transforms import Pixels
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
-from reparam.utils.arguments import numbers
 from reparam.utils.files import reason, stored_path
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
 
 TEST_SHARE = 0.1
 """The default fraction of all images for a test split that the folder lacks."""
+
+Size = tuple[int, int]
+"""A height and a width, in pixels."""
 
 SMALLEST, LARGEST, N_OPENED = 8, 64, 100
 """The limits of the default height and width, and the number of images whose sizes decide it."""
@@ -49,11 +51,11 @@ WHITE_OF_16_BITS = 65535
 
 @dataclass
 class Decoding:
-    """The pixels of images as squares of one size, one after the other.
+    """The pixels of images of one size, one after the other.
 
     Arguments:
         files: The images.
-        size: The height and width.
+        size: The height and the width.
         image_channels: 1 for grey, 3 for RGB; when None all have 3.
         skip_damaged: Whether files that cannot be read are left out.
 
@@ -62,7 +64,7 @@ class Decoding:
     """
 
     files: Sequence[ImageFile]
-    size: int
+    size: Size
     image_channels: int | None
     skip_damaged: bool = False
     grey: list[str] = field(default_factory=list)
@@ -75,7 +77,7 @@ class Decoding:
     """The images that cannot be read."""
 
     def __iter__(self) -> Iterator["np.ndarray[Any, np.dtype[np.uint8]]"]:
-        """Yield the pixels of each image, with shape (C, size, size)."""
+        """Yield the pixels of each image, with shape (C, height, width)."""
         for file in self.files:
             try:
                 with warnings.catch_warnings():
@@ -100,7 +102,7 @@ class Decoding:
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape of an image as it is decoded."""
-        return (self.image_channels or 3, self.size, self.size)
+        return (self.image_channels or 3, *self.size)
 
     @property
     def is_grey(self) -> bool:
@@ -150,7 +152,7 @@ class Images:
     """The pixels of images, and those of them that are damaged.
 
     Arguments:
-        splits: The pixels by split, uint8 with shape (N, C, size, size).
+        splits: The pixels by split, uint8 with shape (N, C, height, width).
         damaged: The images that were left out.
         notes: Notes on files and frames that were left out, and on grey images among others.
     """
@@ -162,15 +164,15 @@ class Images:
 
 def read_images(
     splits: Mapping[str, Sequence[ImageFile]],
-    size: int,
+    size: Size,
     image_channels: int | None = None,
     skip_damaged: bool = False,
 ) -> Images:
-    """Return the pixels of images, as squares of one size.
+    """Return the pixels of images of one size.
 
     Arguments:
         splits: The images by split.
-        size: The height and width.
+        size: The height and the width.
         image_channels: 1 for grey, 3 for RGB; when None 1 if all images are grey, else 3.
         skip_damaged: Whether damaged files are left out, at most half.
 
@@ -184,8 +186,8 @@ def read_images(
         x = torch.empty(len(files), *found.shape, dtype=torch.uint8)
     except RuntimeError as error:
         raise OptionError(
-            f"size={size}: {len(files):,} images of shape {found.shape} do not fit in memory: give "
-            "a smaller size, or cache=True to keep them in a file"
+            f"size={written_size(size)!r}: {len(files):,} images of shape {found.shape} do not fit "
+            "in memory: give a smaller size, or cache=True to keep them in a file"
         ) from error
     for row, pixels in zip(x, found, strict=False):
         row.copy_(torch.from_numpy(pixels))
@@ -214,7 +216,7 @@ def sound(files: Sequence[ImageFile], damaged: Collection[ImageFile]) -> list[Im
 
 def cached_images(
     splits: Mapping[str, Sequence[ImageFile]],
-    size: int,
+    size: Size,
     image_channels: int | None = None,
     skip_damaged: bool = False,
 ) -> Images:
@@ -227,7 +229,7 @@ def cached_images(
     files = [file for part in parts.values() for file in part]
     stats = [file.path.stat() for file in files]
     key = {
-        "size": size,
+        "size": written_size(size),
         "splits": {name: len(part) for name, part in parts.items()},
         "files": [
             (stored_path(file.path.absolute()), stat.st_size, stat.st_mtime_ns)
@@ -246,7 +248,7 @@ def cached_images(
         if found.is_grey:
             color = np.load(path, mmap_mode="r")
             grey = path.with_suffix(".grey")
-            write_rows(grey, (n, 1, size, size), byte, (row[:1] for row in color))
+            write_rows(grey, (n, 1, *size), byte, (row[:1] for row in color))
             grey.replace(path)
         numbers = [i for i, file in enumerate(files) if file in damaged]
         return {"notes": notes if skip_damaged else found.notes, "damaged": numbers}
@@ -277,12 +279,47 @@ def cached_images(
     return Images(in_order, damaged, [*found.facts["notes"], told])
 
 
-def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
-    """Return the central square of an image, resized to ``size`` pixels, in a mode of Pillow.
+def size_of(size: int | str) -> Size:
+    """Return a height and a width; a number stands for both.
 
-    >>> from PIL import Image
-    >>> squared(Image.new("L", (30, 20), 7), 4).getpixel((0, 0))
-    (7, 7, 7)
+    Raises:
+        OptionError: Another text, or a length below one.
+
+    Example:
+        >>> size_of(64), size_of("28x20")
+        ((64, 64), (28, 20))
+    """
+    lengths = str(size).lower().replace("×", "x").split("x")
+    if len(lengths) > 2 or not all(text.strip().isdecimal() and int(text) > 0 for text in lengths):
+        raise OptionError(
+            f"size={size!r}: give a number of pixels of at least 1, or a height and a width such "
+            "as '28x20'"
+        )
+    return int(lengths[0]), int(lengths[-1])
+
+
+def written_size(size: Size) -> int | str:
+    """Return a height and a width as ``size_of`` reads them.
+
+    >>> written_size((64, 64)), written_size((28, 20))
+    (64, '28x20')
+    """
+    height, width = size
+    return height if height == width else f"{height}x{width}"
+
+
+def cropped(image: "Image", size: Size, mode: str = "RGB") -> "Image":
+    """Return the largest central part of an image that has a shape, resized, in a mode of Pillow.
+
+    Arguments:
+        image: The image.
+        size: The height and the width.
+        mode: The mode of Pillow, such as ``L`` for grey.
+
+    Example:
+        >>> from PIL import Image
+        >>> cropped(Image.new("L", (30, 20), 7), (4, 2)).getpixel((0, 0))
+        (7, 7, 7)
     """
     from PIL import Image, ImageOps
 
@@ -292,10 +329,13 @@ def squared(image: "Image", size: int, mode: str = "RGB") -> "Image":
         upright = ImageOps.exif_transpose(image)
     except (SyntaxError, ValueError, LookupError, struct.error):
         upright = image
-    side = min(upright.size)
-    left, top = ((length - side) // 2 for length in upright.size)
-    square = upright.crop((left, top, left + side, top + side))
-    return in_color(square).convert(mode).resize((size, size), Image.Resampling.LANCZOS)
+    height, width = size
+    # The largest part with this ratio of its sides.
+    scale = min(upright.height / height, upright.width / width)
+    part = max(1, round(scale * width)), max(1, round(scale * height))
+    left, top = ((have - keep) // 2 for have, keep in zip(upright.size, part, strict=True))
+    central = upright.crop((left, top, left + part[0], top + part[1]))
+    return in_color(central).convert(mode).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def in_color(image: "Image") -> "Image":
@@ -329,8 +369,10 @@ def _lab_to_rgb() -> "ImageCmsTransform":
     return ImageCms.buildTransform(lab, rgb, "LAB", "RGB")
 
 
-def usual_size(files: Sequence[ImageFile]) -> tuple[int, int]:
-    """Return the median height and width of some of the images; the largest where none can be read.
+def usual_size(files: Sequence[ImageFile]) -> tuple[Size, bool]:
+    """Return the median height and width of some of the images, and whether all have them.
+
+    Where none can be read they are the largest.
 
     Arguments:
         files: The images, of which at most 100 are opened, without their pixels.
@@ -347,15 +389,35 @@ def usual_size(files: Sequence[ImageFile]) -> tuple[int, int]:
         ):
             sizes.append((image.height, image.width))
     if not sizes:
-        return LARGEST, LARGEST
+        return (LARGEST, LARGEST), True
     height, width = (int(median(lengths)) for lengths in zip(*sizes, strict=True))
-    return height, width
+    return (height, width), len(set(sizes)) == 1
+
+
+def default_size(files: Sequence[ImageFile]) -> tuple[Size, list[str]]:
+    """Return the height and the width that images get, and a note where they change.
+
+    Images of one size that is small enough keep it. Others become squares.
+
+    Arguments:
+        files: The images.
+    """
+    (height, width), is_one = usual_size(files)
+    if is_one and all(SMALLEST <= length <= LARGEST for length in (height, width)):
+        return (height, width), []
+    side = min(LARGEST, max(SMALLEST, min(height, width)))
+    if height == width == side:
+        return (side, side), []
+    return (side, side), [
+        f"images of {height} × {width} pixels are cropped and resized to {side} × {side}: "
+        "size=... keeps another size"
+    ]
 
 
 def _pixels(
-    file: ImageFile, size: int, mode: str
+    file: ImageFile, size: Size, mode: str
 ) -> tuple["np.ndarray[Any, np.dtype[np.uint8]]", bool, int | None]:
-    """Return one image, with shape (size, size, C), and what else is known of it.
+    """Return one image, with shape (height, width, C), and what else is known of it.
 
     Returns:
         The pixels; whether the file has further frames; and the largest level of an image of 16
@@ -375,9 +437,9 @@ def _pixels(
         more = image.format != "MPO" and getattr(image, "is_animated", False)
         top = int(np.asarray(image).max()) if image.mode.startswith("I") else None
         # A large JPEG is decoded at a fraction of its size, which is faster.
-        image.draft("RGB", (4 * size, 4 * size))
-        pixels = np.array(squared(image, size, mode))
-    return pixels.reshape(size, size, -1), more, top
+        image.draft("RGB", (4 * max(size), 4 * max(size)))
+        pixels = np.array(cropped(image, size, mode))
+    return pixels.reshape(*size, -1), more, top
 
 
 def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
@@ -400,10 +462,9 @@ def _unreadable(damaged: Sequence[tuple[ImageFile, Exception]]) -> DataError:
     )
 
 
-@numbers(size=1)
 def load_images(
     path: str | os.PathLike[str],
-    size: int | None = None,
+    size: int | str | None = None,
     *,
     image_channels: int | None = None,
     validation: int | float | None = None,
@@ -412,7 +473,7 @@ def load_images(
     cache: bool = False,
     skip_damaged: bool = False,
 ) -> Dataset:
-    """Return a data set of a folder of images, each cropped to a square and resized.
+    """Return a data set of a folder of images, each cropped and resized to one size.
 
     **Files.** All files at any depth whose names end in one of ``ENDINGS``. Hidden files and
     folders (``.ipynb_checkpoints``, ``__MACOSX``, ``Thumbs.db`` …), files with other endings,
@@ -432,7 +493,7 @@ def load_images(
     same for all splits; deeper subfolders belong to them. A held-out image in no subfolder has an
     unknown label. Bytes of names that are not UTF-8 are escaped.
 
-    **Pixels.** The central square is resized with an antialiasing filter. The orientation in the
+    **Pixels.** The central part is resized with an antialiasing filter. The orientation in the
     EXIF data is applied if it can be read; color profiles are not. Of animated files and files of
     several pages the first image counts. Transparent images are blended with white. Palettes,
     CMYK, YCbCr and CIELAB become RGB. In 16 bits, 65535 is white; levels of 32 bits and floats
@@ -441,8 +502,9 @@ def load_images(
 
     Arguments:
         path: The folder.
-        size: The height and width of each x; when None the usual shorter side of the images, at
-            least 8 and at most 64.
+        size: The height and the width of each x: a number for both, or text such as ``28x20``. When
+            None, the size of the images, where all have one of 8 to 64 pixels a side; and else the
+            usual shorter side for both, within these limits.
         image_channels: 1 for grey, 3 for RGB; the images' own when None.
         validation: The number of images that are held out for validation, or as a float their
             fraction of the images outside test; when None a tenth of 500 images or more, and none
@@ -486,17 +548,13 @@ def load_images(
             f"each of validation and test, so give another folder{omissions}"
         )
     parts, division = _divided(folder, validation, test_share)
-    of_size = []
+    of_size: list[str] = []
     if size is None:
-        height, width = usual_size(folder.images)
-        size = min(LARGEST, max(SMALLEST, min(height, width)))
-        if {height, width} != {size}:
-            of_size = [
-                f"images of {height} × {width} pixels are cropped and resized to {size} × {size}: "
-                "size=... keeps another size"
-            ]
+        shape, of_size = default_size(folder.images)
+    else:
+        shape = size_of(size)
     read = cached_images if cache else read_images
-    found = read(parts, size, image_channels, skip_damaged)
+    found = read(parts, shape, image_channels, skip_damaged)
     classes = folder.classes
     number_of = {name: number for number, name in enumerate(classes)} | {None: UNLABELED}
     splits = {}
@@ -508,7 +566,7 @@ def load_images(
         splits[name] = replace(found.splits[name], y=y)
     n_channels = splits["train"].x.shape[1]
     spec = DataSpec(
-        (n_channels, size, size),
+        (n_channels, *shape),
         "unit",
         n_classes=len(classes) or None,
         levels=None if dequantize else 256,
@@ -518,7 +576,7 @@ def load_images(
     options = {
         "name": "images",
         "path": stored_path(folder.path),
-        "size": size,
+        "size": written_size(shape),
         "image_channels": n_channels,
         **division,
         "dequantize": dequantize,
@@ -566,5 +624,5 @@ def _divided(
 
 
 SOURCES.add(
-    "images", OwnFiles("a folder of images, cropped to squares of one size", "FOLDER", load_images)
+    "images", OwnFiles("a folder of images, cropped and resized to one size", "FOLDER", load_images)
 )
