@@ -83,7 +83,9 @@ _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", r
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 """A number in the notation that Arrow reads, without zeros in front as codes have."""
 
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+_GROUPED = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d{1,2}(,\d{2})+,\d{3})(\.\d*)?")
+"""Groups of three digits; or, as in India, of two before the last three."""
+
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _ZEROS = re.compile(r"[+-]?0\d+")
@@ -912,8 +914,8 @@ def decimal_mark(words: Sequence[str], delimiter: str = ",", usual: str | None =
 def bare(word: str) -> str:
     """Return a cell without signs of money and percent, and without spaces within a number.
 
-    >>> bare("$1,234.50"), bare("56 131"), bare("(44.14)"), bare("53.6%")
-    ('1,234.50', '56131', '-44.14', '53.6')
+    >>> bare("$1,234.50"), bare("56 131"), bare("(44.14)"), bare("53.6%"), bare("12.50-")
+    ('1,234.50', '56131', '-44.14', '53.6', '-12.50')
     """
     if word.isascii() and word.replace(".", "").isalnum():
         return word  # as most cells
@@ -921,6 +923,9 @@ def bare(word: str) -> str:
     if found.startswith("(") and found.endswith(")"):
         found = f"-{found[1:-1]}"
     found = found.strip(_SIGNS)
+    # As accounts of SAP have it; 2- is a grade.
+    if found.endswith("-") and found[:1].isdigit() and found[-4:-3] in (".", ","):
+        found = f"-{found[:-1]}"
     return re.sub(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))", "", found)
 
 
