@@ -81,7 +81,7 @@ def frey(seed: int, folder: Path) -> Images:
 
 
 def frey_folder(seed: int, folder: Path) -> Images:
-    """Return Frey's faces as a folder of files, which the library resizes to squares."""
+    """Return Frey's faces as a folder of files."""
     with tempfile.TemporaryDirectory() as place:
         for split, faces in zip(("train", "test"), _faces(seed, folder), strict=True):
             (Path(place) / split).mkdir()

@@ -114,7 +114,7 @@ class TestSplit:
 
         # A rate that is much too high, so that the last weights are not the best.
         options: dict[str, Any] = {"lr": 0.01, "lr_schedule": "constant", "progress": False}
-        run = rp.fit(rp.variants.vae, x, steps=300, callbacks=[remember], **options)
+        run = rp.fit(rp.variants.vae, x, steps=1200, callbacks=[remember], **options)
         best = seen[min(seen)]
         assert min(seen) < list(seen)[-1]
         assert all(torch.equal(best[name], v) for name, v in run.model.state_dict().items())

@@ -56,7 +56,7 @@ class TestSummary:
         assert model.startswith("model: vae, 4 latents, hidden 128 128 silu with a linear skip")
         assert "gaussian-mixture in the units of the data (real columns" in model
         assert training.startswith("training: 40 steps of 128 rows (steps=40), adam at 0.0")
-        assert "ends 10 steps after the best held-out loss; cpu, float32" in training
+        assert "keeps the weights with the best held-out loss; cpu, float32" in training
 
     def test_of_few_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
         data, _, training = said_by(capsys, rp.variants.vae, table(50))

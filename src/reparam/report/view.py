@@ -12,6 +12,7 @@ from reparam.data import Dataset, Stream
 from reparam.data.condition import conditions
 from reparam.data.vocabulary import Vocabulary, vocabulary_of
 from reparam.diagnostics import Diagnosis, examine
+from reparam.diagnostics.context import N_EXAMPLES as N_DIAGNOSED
 from reparam.distributions import MixedRow
 from reparam.errors import DataError, ReparamError
 from reparam.evaluation import Evaluation
@@ -21,8 +22,9 @@ from reparam.isolation import isolated
 from reparam.models.latent import LatentModel, as_latent
 from reparam.report.facts import generates, latent_model_of, variant_of
 
-N_EXAMPLES = 2000
-"""The largest number of examples of each split."""
+N_EXAMPLES, N_SEQUENCES = 2000, 300
+"""The largest number of examples of each split; of sequences, each token of which is a pass of the
+decoder."""
 
 _CHUNK = 500
 
@@ -106,8 +108,14 @@ class View:
         numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
         return list(self.data.class_names) or numbered
 
-    def some(self, split: str, n: int = N_EXAMPLES) -> Batch:
-        """Return n random examples of a split, or all."""
+    @property
+    def n_examples(self) -> int:
+        """The largest number of examples of each split."""
+        return N_EXAMPLES if self.vocabulary is None else N_SEQUENCES
+
+    def some(self, split: str, n: int | None = None) -> Batch:
+        """Return n random examples of a split, ``n_examples`` when None, or all."""
+        n = self.n_examples if n is None else n
         return random_examples(self.run, self.data, split, n, self.seed)
 
     @cached_property
@@ -137,7 +145,8 @@ class View:
     def diagnosis(self) -> Diagnosis | str:
         """The findings of the doctor, or why there are none."""
         try:
-            return examine(self.run, self.data, seed=self.seed)
+            most = min(N_DIAGNOSED, self.n_examples)
+            return examine(self.run, self.data, n_examples=most, seed=self.seed)
         except ReparamError as error:
             return str(error)
 

@@ -39,15 +39,21 @@ from reparam.training.optimizers import OptimizerFactory, SchedulerFactory
 from reparam.training.options import BATCH_SIZE, HELD_OUT, TrainingOptions
 from reparam.training.step import Step
 from reparam.training.trainer import Trainer
-from reparam.training.validation import N_DRAWS, PATIENCE, Patience, repeated, scalars_on
+from reparam.training.validation import (
+    LEAST_STEPS,
+    N_DRAWS,
+    Patience,
+    patience_of,
+    repeated,
+    scalars_on,
+)
 from reparam.utils.seeding import seeded
 
 FEWER_THAN = 20_000
 """The number of training examples from which the default number of steps over-fits little."""
 
-LEAST_PATIENCE, LEAST_STEPS = 0.05, 350
-"""The least share of all steps, and the least number of steps, after which cross-fitting ends
-without a better score: in the first steps of a short run the learning rate has not risen yet."""
+LEAST_PATIENCE = 0.05
+"""The least share of all steps after which cross-fitting ends without a better score."""
 
 SECONDS_BETWEEN = 5.0
 """The seconds between two messages on the progress of cross-fitting."""
@@ -155,7 +161,7 @@ def patience(best_step: int, n_steps: int) -> float:
         >>> patience(0, 7000), patience(700, 7000), patience(5000, 7000), patience(30, 300)
         (350.0, 700, 1750.0, 350)
     """
-    usual = min(PATIENCE * n_steps, max(LEAST_PATIENCE * n_steps, best_step))
+    usual = min(patience_of(n_steps), max(LEAST_PATIENCE * n_steps, best_step))
     return max(usual, LEAST_STEPS)
 
 

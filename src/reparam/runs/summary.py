@@ -30,7 +30,7 @@ from reparam.schema import CLASSES
 from reparam.spec import DataSpec
 from reparam.training.kl_warmup import WeightsKL
 from reparam.training.trainer import Trainer
-from reparam.training.validation import PATIENCE
+from reparam.training.validation import patience_of
 from reparam.variants.networks import with_data_defaults
 from reparam.variants.start import standardized_quantities
 
@@ -202,7 +202,9 @@ def _end(source: Dataset | Stream, trainer: Trainer) -> str:
     if early == "held-out" and folds:
         return f"ends at the best step of {folds}-fold cross-fitting"
     if early == "held-out":
-        n_steps = round(PATIENCE * trainer.length.steps)
+        n_steps, all_steps = patience_of(trainer.length.steps), trainer.length.steps
+        if n_steps >= all_steps:
+            return "keeps the weights with the best held-out loss"
         return f"ends {n_steps:,} steps after the best held-out loss"
     if early:
         return f"ends after {early} validations without a better ELBO"

@@ -21,8 +21,18 @@ CHUNK = 500
 N_DRAWS = 4_000
 """The largest number of draws of z behind a score that chooses the number of steps."""
 
-PATIENCE = 0.25
-"""The share of all steps after which a run whose length is chosen ends without a better score."""
+PATIENCE, LEAST_STEPS = 0.25, 350
+"""The share of all steps after which a run whose length is chosen ends without a better score, and
+the least number of steps: in the first steps of a short run the learning rate has not risen yet."""
+
+
+def patience_of(n_steps: int) -> int:
+    """Return the number of steps without a better score after which a run of n steps ends.
+
+    >>> patience_of(7000), patience_of(100)
+    (1750, 350)
+    """
+    return max(round(PATIENCE * n_steps), LEAST_STEPS)
 
 
 def repeated(examples: Batch, n_trained: int, n_draws: int = N_DRAWS) -> Batch:
@@ -94,8 +104,8 @@ class Validation:
     Arguments:
         examples: The validation split, as one batch on the device; None without one.
         state: The state of the training, whose options have ``early_stopping``.
-        length: The length of a run that ends by the validation split, after a quarter of all steps
-            without a better loss; None for other runs.
+        length: The length of a run that ends by the validation split, some time after the best
+            loss: see ``patience_of``; None for other runs.
 
     Raises:
         DataError: Early stopping without a validation split.
@@ -109,7 +119,7 @@ class Validation:
         given = options.early_stopping
         self.patience = Patience(0 if given == HELD_OUT else given or 0)
         if length is not None and examples is not None:
-            self.patience = Patience(steps=max(1, round(PATIENCE * length.steps)), by_loss=True)
+            self.patience = Patience(steps=patience_of(length.steps), by_loss=True)
             every = length.every or length.steps
             self.examples = repeated(examples, every * (options.batch_size or BATCH_SIZE))
         if self.patience and examples is None:
@@ -177,7 +187,10 @@ class Validation:
         if self.state.step.options.epochs is not None:
             last = f"epoch {progress.epoch}"
             best = f"epoch {progress.epoch - progress.epochs_since_best}"
+        score = f"{progress.best:.2f} nats"
+        if self.patience.by_loss:
+            score = f"a loss of {-progress.best:.2f} nats"
         return (
-            f"stopped after {last}; the weights of {best} are kept, the best with "
-            f"{progress.best:.2f} nats on the validation split"
+            f"stopped after {last}; the weights of {best} are kept, the best with {score} on the "
+            "validation split"
         )
