@@ -80,6 +80,7 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
     if target is not None and target not in table.columns:
         raise unknown(f"column of {table.name}", target, table.columns)
     leaks = leaking(table, schema, target) if target is not None else {}
+    twins = repeated(table, schema)
     found = []
     for column in schema.columns:
         values = table.columns[column.name]
@@ -89,6 +90,8 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
         n_missing = int(missing_in(values).sum())
         if n_missing > len(table) / 2 and column.kind in (*CLASSES, *QUANTITIES):
             remarks.append("mostly missing")
+        if column.name in twins:
+            remarks.append(f"has the same information as {twins[column.name]!r}")
         if column.atoms:
             remarks.append(_atoms(column))
         kind = "target" if column.name == target else column.kind
@@ -106,6 +109,29 @@ def duplicates(table: Table) -> int:
         codes = codes_of(values) + 1
         _, found = np.unique(found * (codes.max() + 1) + codes, return_inverse=True)
     return len(table) - len(np.unique(found))
+
+
+def repeated(table: Table, schema: Schema) -> dict[str, str]:
+    """Return the quantities that are a rising function of an earlier one, and the name of that one.
+
+    Example:
+        >>> from reparam.data.infer import schema_of
+        >>> celsius = np.random.default_rng(0).normal(size=30).round(1)
+        >>> columns = {"C": celsius, "F": (1.8 * celsius + 32).round(2)}
+        >>> table = Table("weather", columns, {"C": "float", "F": "float"}, {})
+        >>> repeated(table, schema_of(table))
+        {'F': 'C'}
+    """
+    first: dict[bytes, str] = {}
+    found = {}
+    for column in schema.columns:
+        if column.kind in QUANTITIES:
+            # The numbers of its distinct values in their order.
+            codes = codes_of(table.columns[column.name]).tobytes()
+            if codes in first:
+                found[column.name] = first[codes]
+            first.setdefault(codes, column.name)
+    return found
 
 
 def leaking(table: Table, schema: Schema, target: str) -> dict[str, float]:
