@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix, save_npz
 
 from reparam.data.tables import read_table
 from reparam.schema import missing_in
@@ -208,7 +209,7 @@ def test_a_sweep_prints_its_trials(folder: Path) -> None:
         ("sample {run} --out x.png", "end the name of a table in"),
         ("score {run} --out x.npy", "end the name of the table in"),
         ("evaluate {run} --data nowhere.csv", "is no file or folder"),
-        ("data inspect nowhere.csv", "does not exist"),
+        ("data inspect nowhere.csv", "is no file or folder"),
         ("data inspect", "FILE"),
         ("sweep vae", "--space is needed"),
         ("sweep vae --space nowhere.yaml", "nowhere.yaml"),
@@ -216,3 +217,12 @@ def test_a_sweep_prints_its_trials(folder: Path) -> None:
 )
 def test_what_makes_no_sense_is_one_sentence(folder: Path, line: str, said: str) -> None:
     assert said in refused(line.format(run=folder / "run"))
+
+
+def test_files_of_cells_are_examined_and_not_inspected(tmp_path: Path) -> None:
+    counts = csr_matrix(np.random.default_rng(0).poisson(0.5, (60, 12)).astype(np.float32))
+    save_npz(tmp_path / "cells.npz", counts)
+    said = reparam("doctor", str(tmp_path / "cells.npz")).out
+    assert "54 training examples of shape (12,)" in said
+    said = reparam("data inspect", str(tmp_path / "cells.npz"), code=2).err
+    assert "'reparam doctor' examines arrays" in said

@@ -401,7 +401,7 @@ def test_a_run_takes_a_table_and_covariates_by_name() -> None:
         ({"age": [40, 41], "sex": "F"}, "2 rows beside 3 examples"),
         ({"age": [40, 41, np.nan], "sex": "F"}, "1 NaN"),
         ([40.0, 1.0], r"\(age, sex=F, sex=M\) for each example"),
-        (None, "conditioned on age, sex=F, sex=M: give them"),
+        (None, "conditioned on age, sex=F, sex=M: give a"),
     ):
         with pytest.raises(ReparamError, match=says) as error:
             run.sample(3, covariates=covariates)
@@ -495,3 +495,36 @@ def test_a_number_whose_name_looks_like_a_class_stays_a_number() -> None:
     data = rp.data.from_arrays(torch.zeros(4, 2), covariates=columns)
     expected = torch.tensor([[1.0, 1, 0], [2, 0, 1], [3, 1, 0], [4, 0, 1]])
     assert torch.equal(data.split("train").covariates, expected)
+
+
+def test_covariates_and_names_of_labels_on_the_command_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    rows["age"], rows["sex"] = rng.integers(20, 60, 60).astype(float), ["F", "M"] * 30
+    run = rp.fit(
+        rp.variants.vae,
+        rp.data.from_arrays(rows, covariates=["age", "sex"]),
+        steps=2,
+        progress=False,
+        out=tmp_path / "run",
+    )
+    out = tmp_path / "x.npy"
+    reparam(
+        "sample", str(tmp_path / "run"), "-n 3 --draw --covariates age=40,sex=F --out", str(out)
+    )
+    expected = run.sample(3, covariates={"age": 40.0, "sex": "F"})
+    assert np.array_equal(np.load(out), expected.numpy())
+    said = reparam("sample", str(tmp_path / "run"), "-n 3 --covariates age=old,sex=F", code=2)
+    assert "age='old': a number is needed there" in said.err
+
+
+def test_a_label_is_given_by_its_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": rng.normal(size=40), "b": rng.normal(size=40)})
+    rows["kind"] = ["cat", "dog"] * 20
+    data = rp.data.from_arrays(rows, "kind")
+    run = rp.fit(rp.variants.cvae, data, steps=2, progress=False)
+    assert run.class_names == ("cat", "dog")
+    assert torch.equal(run.sample(4, label="dog"), run.sample(4, label=1))
+    with pytest.raises(OptionError, match="unknown label 'dgo': did you mean 'dog'"):
+        run.sample(4, label="dgo")

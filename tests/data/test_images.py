@@ -153,8 +153,6 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         load_images(folder, 0)
     with pytest.raises(OptionError, match="test_share=1"):
         load_images(folder, test_share=1)
-    with pytest.raises(OptionError, match=r"binarize='dynamic': .*'mnist'.* not of 'images'"):
-        rp.data.load("images", path=folder, binarize="dynamic")
     with pytest.raises(OptionError, match=r"window=3: .* of data 'text' and not of 'images'"):
         rp.data.load("images", path=folder, window=3)
 
@@ -776,3 +774,31 @@ def test_images_that_are_no_squares_are_learned(tmp_path: Path) -> None:
     trained = rp.load(run)
     assert trained.sample(2).shape == (2, 1, 16, 10)
     assert trained.dataset().options["size"] == "16x10"
+
+
+def test_black_and_white_pixels_are_binary(tmp_path: Path) -> None:
+    for i in range(12):
+        picture(i, (12, 16), "1").save(tmp_path / f"{i}.png")
+    data = rp.data.load("images", path=tmp_path)
+    assert (data.spec.support, data.spec.levels, data.options["binarize"]) == (
+        "binary",
+        None,
+        "threshold",
+    )
+    x = data.examples("train").x
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(x, data.split("train").x.float() / 255)
+    assert rp.data.load("images", path=tmp_path, binarize="none").spec.levels == 256
+    run = rp.fit(rp.variants.vae, data, steps=2, progress=False)
+    assert run.config["likelihood"] == "bernoulli"
+    pixels = np.array(picture(3, (12, 16), "1")).astype(np.uint8)[None, None]
+    assert torch.equal(run.encode(255 * pixels), run.encode(pixels.astype(np.float32)))
+
+
+def test_grey_pixels_can_be_made_binary(tmp_path: Path) -> None:
+    for i in range(12):
+        picture(i, (12, 16), "L").save(tmp_path / f"{i}.png")
+    data = rp.data.load("images", path=tmp_path, binarize="threshold")
+    assert torch.equal(data.examples("train").x, (data.split("train").x >= 128).float())
+    with pytest.raises(OptionError, match="static"):
+        rp.data.load("images", path=tmp_path, binarize="static")

@@ -390,3 +390,17 @@ def test_scaled_columns_are_real_and_pixels_are_intensities() -> None:
     recipe = rp.variants.vae(rp.DataSpec((3,), "unit"), latent_dim=2, hidden=[4])
     run = rp.fit(recipe, RNG.random((20, 3)), steps=1, progress=False)
     assert run.spec.support == "unit"
+
+
+def test_bytes_that_are_black_and_white_are_binary() -> None:
+    x = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (20, 8, 8))
+    data = rp.data.from_arrays(x)
+    assert (data.spec.support, data.spec.shape) == ("binary", (1, 8, 8))
+    examples = data.examples("train").x
+    expected = torch.from_numpy(x)[:, None]
+    order = [int((expected == 255 * each).flatten(1).all(1).nonzero()[0]) for each in examples]
+    assert sorted(order) == list(range(20))
+    run = rp.fit(rp.variants.vae, data, steps=2, progress=False)
+    assert torch.equal(run.encode(x), run.encode((x > 0)[:, None]))
+    x[0, 0, 0] = 7
+    assert rp.data.from_arrays(x).spec.levels == 256

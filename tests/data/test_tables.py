@@ -287,7 +287,16 @@ def test_prose_is_text_and_numbers_are_a_table(tmp_path: Path) -> None:
     (tmp_path / "numbers.txt").write_text("1.0 2.0\n3.0 4.5\n" * 20)
     assert kind_of_file(tmp_path / "prose.txt") == "text"
     assert kind_of_file(tmp_path / "numbers.txt") == "table"
+    (tmp_path / "words").write_text("alpha\nbeta\n" * 20)
+    assert kind_of_file(tmp_path / "words") == "text"
+    (tmp_path / "bytes").write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match="ends in nothing"):
+        kind_of_file(tmp_path / "bytes")
     assert kind_of_file(tmp_path) == "images"
+    (tmp_path / "matrix.mtx.gz").write_bytes(b"")
+    for place in (tmp_path, tmp_path / "matrix.mtx.gz"):
+        with pytest.raises(DataError, match="in the format Matrix Market"):
+            kind_of_file(place)
 
 
 def test_the_same_rows_are_held_out_for_a_seed(tmp_path: Path) -> None:
@@ -356,7 +365,7 @@ DAMAGED: list[tuple[str, str | bytes, dict[str, Any], list[str]]] = [
     ("empty.npy", b"", {}, ["empty.npy", "cannot be read"]),
     ("bad.npz", b"PK\x05\x06", {}, ["bad.npz"]),
     ("file.json", "{}", {}, ["file.json", ".json", "tables"]),
-    ("file", "a,b\n", {}, ["ends in nothing"]),
+    ("file", "a,b\n", {}, ["file has 4 characters"]),
     ("quote.csv", 'a,b\n"1,2\n3,4\n', {}, ["quote.csv", "line 2", "not closed"]),
     ("decimal.csv", GOOD, {"decimal": ";"}, ["decimal=';'"]),
     ("large.csv", NUMBERS + "1e40,1\n", {"test_share": 0}, ["column 'a'", "1e+40", "scale"]),

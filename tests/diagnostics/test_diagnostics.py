@@ -899,7 +899,7 @@ class TestCommand:
             (["digits", "--support", "real"], "for .npy files only"),
             (["digits", "--seed", "-1"], "--seed -1: "),
             (["FOLDER"], "holds no run (no config.yaml) and no images"),
-            (["TABLE"], "is a table, which is not read here"),
+            (["TABLE"], "is a table: 'reparam data inspect' shows"),
         ],
     )
     def test_what_it_refuses(self, words: list[str], said: str, tmp_path: Path) -> None:

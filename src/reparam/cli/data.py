@@ -11,8 +11,10 @@ from reparam.cli.parse import parse
 from reparam.cli.table import print_table
 from reparam.data import SOURCES, ImageSet, read_table
 from reparam.data.dependencies import with_dependencies
+from reparam.data.files import kind_of_file
 from reparam.data.infer import read_schema, schema_of
 from reparam.data.inspect import inspect
+from reparam.errors import OptionError
 from reparam.schema import Schema
 
 
@@ -69,7 +71,18 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def print_report(options: InspectOptions) -> None:
-    """Print what is understood of a table."""
+    """Print what is understood of a table.
+
+    Raises:
+        OptionError: A file of another kind, or a folder.
+    """
+    kind = kind_of_file(options.file)
+    if kind not in ("table", "text"):
+        what = {"array": "holds an array", "images": "is a folder"}.get(kind, "is no table")
+        raise OptionError(
+            f"{options.file} {what}: 'reparam doctor' examines arrays, AnnData and folders of "
+            "images; give a table here"
+        )
     table = read_table(
         options.file,
         delimiter=options.delimiter,

@@ -13,8 +13,10 @@ from reparam import data as data_sets
 from reparam.cli.output import show
 from reparam.cli.parse import verb
 from reparam.data import SOURCES
+from reparam.data.files import ARRAYS, CELLS
 from reparam.data.image_folder import ENDINGS, find_images
 from reparam.data.image_set import Binarize
+from reparam.data.sources.array import is_sparse
 from reparam.diagnostics import Diagnosis, examine, examine_data
 from reparam.errors import DataError, OptionError, unknown
 from reparam.runs.folder import RunFolder
@@ -24,9 +26,6 @@ from reparam.spec import Support
 from reparam.utils.arguments import as_int
 from reparam.utils.files import as_path
 from reparam.utils.terminal import reworded
-
-ARRAYS = (".npy", ".npz")
-"""Files of arrays; of an archive the array ``x``, or else the first."""
 
 UNREADABLE = (
     *(OSError, ValueError, LookupError, EOFError, MemoryError, ArithmeticError),
@@ -99,6 +98,9 @@ def diagnosis(options: Options) -> Diagnosis:
                 raise OptionError(f"{name}=: a run has prepared data; leave it out")
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
+    if place.is_file() and (place.suffix in CELLS or (place.suffix in ARRAYS and is_sparse(place))):
+        data = data_sets.read(place, support=options.support)
+        return examine_data(data, **limits)
     if place.suffix in ARRAYS and place.is_file():
         return examine_data(read_array(place), support=options.support, **limits)
     if options.support is not None:
@@ -123,8 +125,8 @@ def named(options: Options, place: Path) -> dict[str, Any]:
         )
     if place.suffix.lower() in TABLES and place.is_file():
         raise OptionError(
-            f"{place} is a table, which is not read here: give its columns of numbers as a "
-            f"{ARRAYS[0]} file (numpy.save), or a run, a data set, a text or a folder of images"
+            f"{place} is a table: 'reparam data inspect' shows what is understood of it, and this "
+            "examines a run, a data set, arrays, a text or a folder of images"
         )
     if not place.exists():
         raise unknown("run or data set", options.target, SOURCES)

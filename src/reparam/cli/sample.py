@@ -9,6 +9,7 @@ from torch import Tensor
 from reparam.cli.options import Count, RunOptions
 from reparam.cli.output import as_line, write, write_lines, write_table
 from reparam.cli.parse import verb
+from reparam.data.condition import covariates_in
 from reparam.errors import OptionError
 from reparam.models.latent import is_latent
 from reparam.pictures import grid
@@ -25,7 +26,10 @@ class Options:
 
     Arguments:
         n: The number of examples.
-        label: The label to generate, for a model under a condition; all in turn by default.
+        label: The label to generate, for a model under a condition: its number, or the name of
+            its class; all in turn by default.
+        covariates: The covariates of the examples, for a model under a condition on them, such as
+            age=40,batch=A.
         given: Values of some columns of a table, such as age=40,sex=F; the others are drawn given
             these. A value with a comma has quotes, as in 'city="Paris, France"'. A time without a
             zone is one of the zone of its column; a duration is seconds, or such as 1h30m.
@@ -36,7 +40,8 @@ class Options:
 
     run: RunOptions
     n: Count = 64
-    label: int | None = None
+    label: str | None = None
+    covariates: str | None = None
     given: str | None = None
     draw: bool = False
     out: Path | None = None
@@ -46,12 +51,24 @@ def rows(run: Run, options: Options) -> Tensor:
     """Return drawn rows of a table."""
     seed = options.run.seed
     if options.given is None:
-        return run.sample(options.n, seed=seed, label=options.label)
+        return run.sample(options.n, seed, options.label, covariates_of(run, options))
     return run.sample_given(as_mapping(options.given), options.n, seed)
 
 
-def as_mapping(words: str) -> dict[str, str]:
+def covariates_of(run: Run, options: Options) -> dict[str, object] | None:
+    """Return the covariates that the options give; None without any."""
+    if options.covariates is None:
+        return None
+    words = as_mapping(options.covariates, "--covariates")
+    return covariates_in(words, run.spec.covariates)
+
+
+def as_mapping(words: str, flag: str = "--given") -> dict[str, str]:
     """Return the values of columns that are written as ``age=40,sex=F``.
+
+    Arguments:
+        words: The names and values.
+        flag: The option in messages.
 
     Raises:
         OptionError: A part without a name or a value, or a quote without its end.
@@ -66,14 +83,14 @@ def as_mapping(words: str) -> dict[str, str]:
     try:
         parts = list(cells)
     except ValueError:
-        raise OptionError(f"--given {words}: a quote has no end; close it") from None
+        raise OptionError(f"{flag} {words}: a quote has no end; close it") from None
     found = {}
     for part in parts:
         name, mark, value = part.partition("=")
         if not mark or not name.strip():
-            raise OptionError(f"--given {words}: give names and values, such as age=40,sex=F")
+            raise OptionError(f"{flag} {words}: give names and values, such as age=40,sex=F")
         if name.strip() in found:
-            raise OptionError(f"--given {words}: {name.strip()} is given twice; give it once")
+            raise OptionError(f"{flag} {words}: {name.strip()} is given twice; give it once")
         found[name.strip()] = value.strip()
     return found
 
@@ -89,7 +106,8 @@ def main(options: Options) -> None:
         raise OptionError(f"--given {options.given}: this run was not trained on a table; drop it")
     is_drawn = options.draw or run.vocabulary is not None or not is_latent(run.model)
     seed = options.run.seed
-    examples = run.sample(options.n, seed=seed, label=options.label, mean=not is_drawn)
+    given = covariates_of(run, options)
+    examples = run.sample(options.n, seed, options.label, given, mean=not is_drawn)
     if run.vocabulary is not None:
         lines = [as_line(text) for text in run.vocabulary.texts(examples)]
         return write_lines(options.out, lines, examples)

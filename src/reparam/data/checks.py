@@ -83,6 +83,23 @@ def closest_support(x: Tensor, name: str = "x") -> Support:
     return "unit" if inside else "real"
 
 
+def is_black_and_white(x: Tensor) -> bool:
+    """Return whether x, with shape (N, *shape), holds the bytes 0 and 255 alone, and both of them.
+
+    >>> is_black_and_white(torch.tensor([[0, 255]], dtype=torch.uint8))
+    True
+    """
+    if x.dtype != torch.uint8:
+        return False
+    has_black = has_white = False
+    for part in x.split(N_AT_ONCE):
+        black, white = part == 0, part == 255
+        if not bool((black | white).all()):
+            return False
+        has_black, has_white = has_black or bool(black.any()), has_white or bool(white.any())
+    return has_black and has_white
+
+
 def check_finite(x: Tensor, name: str = "x", given: Tensor | None = None, start: int = 0) -> None:
     """Refuse NaN and infinite values in x, with shape (N, *shape).
 

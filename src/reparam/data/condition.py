@@ -183,6 +183,54 @@ def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) ->
     return torch.cat(parts, -1) if parts else None
 
 
+def label_number(label: int | str, class_names: Sequence[str] = ()) -> int:
+    """Return the number of a label, which may be given by the name of its class.
+
+    Arguments:
+        label: The number, or the name; text that is no name may be a number.
+        class_names: The names of the classes in their order; none where they have none.
+
+    Raises:
+        OptionError: A name that no class has.
+
+    Example:
+        >>> label_number("B", ["A", "B"]), label_number("1"), label_number(1, ["A", "B"])
+        (1, 1, 1)
+    """
+    if not isinstance(label, str):
+        return label
+    if label in class_names:
+        return [*class_names].index(label)
+    if label.isdecimal():
+        return int(label)
+    if not class_names:
+        raise OptionError(f"label={label!r}: the classes have no names here: give a number")
+    raise unknown("label", label, class_names)
+
+
+def covariates_in(words: Mapping[str, str], names: Sequence[str]) -> dict[str, object]:
+    """Return covariates that are written as text, as numbers where their columns hold numbers.
+
+    Arguments:
+        words: The covariates by the names of their columns.
+        names: The names of the covariates of the model.
+
+    Raises:
+        OptionError: Text that is no number, in a column of numbers.
+
+    Example:
+        >>> covariates_in({"age": "40", "batch": "1"}, ["age", "batch=1", "batch=2"])
+        {'age': 40.0, 'batch': '1'}
+    """
+    found: dict[str, object] = {}
+    for name, word in words.items():
+        try:
+            found[name] = float(word) if name in names else word
+        except ValueError:
+            raise OptionError(f"covariates: {name}={word!r}: a number is needed there") from None
+    return found
+
+
 def conditions(
     spec: DataSpec,
     n: int,
@@ -223,8 +271,8 @@ def conditions(
         names = spec.covariates
         if covariates is None:
             raise OptionError(
-                f"covariates=None: this model is conditioned on {', '.join(names)}: give them, "
-                f"with shape ({n}, {len(names)})"
+                f"covariates=None: this model is conditioned on {', '.join(names)}: give a "
+                "value of each by its name"
             )
         rows, _ = as_covariates(covariates, n, names)
     return condition_of(spec, y, rows)

@@ -33,8 +33,9 @@ _PROSE = (".txt",)
 def kind_of_file(path: str | os.PathLike[str]) -> str:
     """Return the name of the source that reads a file or folder: see ``SOURCES``.
 
-    A folder is of images. A file that ends in ``.txt`` is a table if its lines have the same number
-    of cells, at least two, and most of the cells of the last column are numbers; else it is text.
+    A folder is of images. A file that ends in ``.txt``, or a file of text without an ending, is a
+    table if its lines have the same number of cells, at least two, and most of the cells of the
+    last column are numbers; else it is text.
 
     Arguments:
         path: The file or folder.
@@ -57,7 +58,9 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         )
         raise DataError(f"{place} is no file or folder: {fix}")
     if place.is_dir():
+        _refuse_matrix_market(sorted(place.glob("*.mtx*")))
         return "images"
+    _refuse_matrix_market([place] if ".mtx" in place.suffixes else [])
     is_packed = place.suffix.lower() == ".gz"
     ending = place.with_suffix("").suffix.lower() if is_packed else place.suffix.lower()
     if is_packed and (ending not in DELIMITED or (ending in _PROSE and not _is_table(place))):
@@ -68,7 +71,7 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
         return "array"
     if ending in CELLS:
         return "anndata"
-    if ending in _PROSE:
+    if ending in _PROSE or (not ending and _is_text(place)):
         return "table" if _is_table(place) else "text"
     if ending in DELIMITED or ending in COLUMNAR:
         return "table"
@@ -166,6 +169,33 @@ def read(data: str | os.PathLike[str] | Frame, **options: Unpack[ReadOptions]) -
             "arrays to data.from_arrays"
         )
     return load(kind_of_file(data), path=data, **options)
+
+
+def _refuse_matrix_market(files: Sequence[Path]) -> None:
+    """Refuse files of counts in the format Matrix Market, of which there are none as a rule."""
+    if files:
+        raise DataError(
+            f"{files[0]} is a sparse matrix in the format Matrix Market, which is not read: save "
+            "it once with one row for each example, by scipy.sparse.save_npz('counts.npz', "
+            f"scipy.io.mmread({str(files[0])!r}).T.tocsr()), without .T if its rows are examples, "
+            "or as .h5ad by anndata"
+        )
+
+
+N_SNIFFED = 65_536
+"""The number of bytes of a file without an ending that tell whether it is text."""
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file begins with text in UTF-8."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(N_SNIFFED)
+    except OSError:
+        return False
+    # A character may be cut at the end.
+    found = start.decode("utf-8", errors="ignore")
+    return b"\0" not in start and len(start) - len(found.encode()) < 4 and bool(found.strip())
 
 
 def _is_table(path: Path) -> bool:

@@ -25,15 +25,21 @@ from reparam.data.arrays import (
     parts_of,
     table_of,
 )
-from reparam.data.checks import as_labels, as_values, check_digits, numbered_classes
+from reparam.data.checks import (
+    as_labels,
+    as_values,
+    check_digits,
+    is_black_and_white,
+    numbered_classes,
+)
 from reparam.data.condition import as_covariates, columns_among
 from reparam.data.dataset import Dataset, Split
 from reparam.data.files import read as read_place
 from reparam.data.mixed import of_rows
-from reparam.data.preparation import spec_of
+from reparam.data.preparation import is_short, spec_of
 from reparam.data.stream import Stream
 from reparam.data.tables import Table
-from reparam.data.transforms import transform_of
+from reparam.data.transforms import Pixels, transform_of
 from reparam.errors import DataError, ShapeError, unknown
 from reparam.isolation import default_modes
 from reparam.spec import Condition, DataSpec, Support
@@ -140,12 +146,21 @@ def from_arrays(
     own_shape = tuple(splits["x"].x.shape[1:])
     own = own if own_shape == (len(own),) else ()
     declared = DataSpec(own_shape, "real", n_classes, name=name, covariates=names, columns=own)
-    spec, stored = spec_of(splits, declared, support, len(classes), condition, shape is None)
+    is_binary = support is None and all(is_black_and_white(split.x) for split in splits.values())
+    is_binary = is_binary and not is_short(declared)
+    seen = splits
+    if is_binary:
+        seen = {part: replace(split, x=split.x > 0) for part, split in splits.items()}
+    spec, stored = spec_of(seen, declared, support, len(classes), condition, shape is None)
+    transform = transform_of(stored["x"].dtype, spec.support)
+    if is_binary:
+        # Bytes stay as they are given, so that later ones are prepared alike.
+        stored = {part: split.x.reshape(-1, *spec.shape) for part, split in splits.items()}
+        transform = Pixels(256, binarize="threshold")
     prepared = {
         "train" if part == "x" else "test": replace(split, x=stored[part])
         for part, split in splits.items()
     }
-    transform = transform_of(stored["x"].dtype, spec.support)
     return Dataset(name, spec, prepared, transform, classes).with_validation(validation, seed)
 
 

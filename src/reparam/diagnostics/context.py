@@ -169,6 +169,12 @@ class DiagnosticContext:
         return f"steps={2 * steps}" if steps else "more steps="
 
     @property
+    def width(self) -> str:
+        """The option of the run that sets the size of its layers; "" where it has none."""
+        names = ("hidden", "channels", "width")
+        return next((f"{name}=" for name in names if self.option(name)), "")
+
+    @property
     def longer_warmup(self) -> str:
         """A longer warm-up of the KL than that of the run, in epochs."""
         epochs = float(self.option("epochs") or 10)

@@ -74,14 +74,14 @@ def lagging_encoder(context: DiagnosticContext) -> Finding:
     if sure > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
             "The encoder lags behind: the decoder could use better posteriors than it gives",
-            f"{context.longer}, a wider hidden=, or {context.longer_warmup}",
+            f"{context.longer}, a wider {context.width or 'encoder'}, or {context.longer_warmup}",
             is_problem=sure > max(LAG_NATS, LAG_PROBLEM * total),
         )
     apart = held - train
     if apart.value - 2 * (apart.stderr or 0.0) > max(LAG_NATS, LAG_ADVICE * total):
         return evidence.advice(
             "The encoder is over-fitted: held-out figures are worse than the decoder allows",
-            "early_stopping=5, more data, or a smaller encoder (hidden=)",
+            f"early_stopping=5, more data, or a smaller {context.width or 'encoder'}",
         )
     return evidence.fine("the encoder keeps up")
 

@@ -78,7 +78,7 @@ def overfitting(context: DiagnosticContext) -> Finding:
         message, fixes = f"{message}, though validation was still at its best", []
     if context.option("binarize") == "static":
         fixes.insert(0, "binarize='dynamic', which draws the pixels in every epoch")
-    fixes.append("hidden= with smaller layers" if context.option("hidden") else "a smaller model")
+    fixes.append(f"{context.width} with smaller layers" if context.width else "a smaller model")
     is_bad = rose or (not is_validated and share > GAP_PROBLEM)
     fix = ", ".join([*fixes, "or more data"])
     return evidence.advice(message, fix, is_problem=is_bad)

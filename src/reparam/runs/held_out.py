@@ -229,7 +229,7 @@ def fitted_length(
             try:
                 score = sum(each.score() for each in folds)
                 if score > best:
-                    best, best_step = score, taken
+                    best, best_step = score, min(taken, length.steps)
                 if show is not None and time.monotonic() - told >= SECONDS_BETWEEN:
                     place = f"step {taken:,}/{length.steps:,}"
                     show(f"{k}-fold cross-fitting: {place}  loss {-score / len(train):.2f}")
@@ -252,4 +252,4 @@ def fitted_length(
             f"the first weights are kept: by {k}-fold cross-fitting, training makes examples that "
             "it has not seen less probable; give more examples, fewer latents or a smaller network"
         )
-    return with_changes(length, stop=min(best_step, length.steps), reason=reason)
+    return with_changes(length, stop=best_step, reason=reason)

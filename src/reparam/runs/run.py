@@ -15,7 +15,7 @@ from reparam.batch import Batch
 from reparam.data import Dataset, Stream
 from reparam.data.arrays import Array, as_tensor
 from reparam.data.checks import as_rows, check_finite, check_values, fitted
-from reparam.data.condition import conditions
+from reparam.data.condition import conditions, label_number
 from reparam.data.files import kind_of_file
 from reparam.data.frames import FrameType, to_arrow
 from reparam.data.given import checked_batch, options_like, prepared, renumbered
@@ -169,11 +169,15 @@ class Run:
             # The columns of x are those of the model, whatever another table suggests.
             options = {**options, "schema": self.spec.schema}
         found = data_sets.load(**options_like(options, name, data_dir, path))
-        names = tuple(self._recorded.get("class_names") or ())
         has_own = self.spec.schema is not None or options.get("name") == "array"
-        if has_own and names and found.class_names:
-            found = renumbered(found, names)
+        if has_own and self.class_names and found.class_names:
+            found = renumbered(found, self.class_names)
         return cast(Dataset, self.prepared(found))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes of the training data in their order; () where they have none."""
+        return tuple(self._recorded.get("class_names") or ())
 
     def read(self, path: str | Path) -> Dataset:
         """Return all examples in a file, prepared as the training data were.
@@ -190,7 +194,7 @@ class Run:
             return cast(Dataset, self.prepared(self.table(path)))
         if kind == "array":
             x, y, _ = read_arrays(path)
-            names = self._recorded.get("class_names") or ()
+            names = self.class_names
             if y is None:
                 values = x if self.spec.schema is None else self.table(path)
                 return cast(Dataset, self.prepared(values))
@@ -198,8 +202,7 @@ class Run:
             return cast(Dataset, self.prepared((x, labels)))
         if kind == "anndata":
             options = self._recorded.get("data") or {}
-            names = self._recorded.get("class_names") or ()
-            return cast(Dataset, self.prepared(given_cells(path, options, names)))
+            return cast(Dataset, self.prepared(given_cells(path, options, self.class_names)))
         return self.dataset(path=path)
 
     def table(self, path: str | Path) -> Table:
@@ -405,7 +408,7 @@ class Run:
         self,
         n_samples: int,
         seed: int = 0,
-        label: int | None = None,
+        label: int | str | None = None,
         covariates: Array | Mapping[str, object] | None = None,
         *,
         mean: bool = False,
@@ -416,8 +419,9 @@ class Run:
         Arguments:
             n_samples: The number of examples.
             seed: The seed of every draw.
-            label: The label to generate. None gives a model under the condition ``label`` the
-                classes in turn, and lets a model that infers the label draw it.
+            label: The label to generate, or the name of its class. None gives a model under the
+                condition ``label`` the classes in turn, and lets a model that infers the label draw
+                it.
             covariates: For a model under a condition on covariates: their values, with shape
                 (n, C), or (C,) for the same in all examples, or a mapping from their names.
             mean: Return the means of p(x | z), as pictures show them, and no draws from it; for a
@@ -430,6 +434,7 @@ class Run:
         """
         if n_samples < 1:
             raise OptionError(f"n_samples={n_samples}: give at least 1")
+        label = None if label is None else label_number(label, self.class_names)
         inferred = label is not None and infers_label(self.model)
         spec = self.spec.conditioned("label") if inferred else self.spec
         # The draws, and the codes or means that they come from.

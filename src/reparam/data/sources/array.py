@@ -56,6 +56,14 @@ _SPARSE = ("data", "indices", "indptr", "shape")
 """The arrays of a matrix in compressed rows, as SciPy writes them."""
 
 
+def is_sparse(path: Path) -> bool:
+    """Return whether a file holds a matrix in compressed rows, as SciPy writes it."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {f"{name}.npy" for name in _SPARSE} <= {*archive.namelist()}
+
+
 def read_arrays(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] | None, bool]:
     """Return the examples and labels in a file, and whether they are a sparse matrix of counts.
 

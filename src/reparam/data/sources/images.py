@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from reparam.data.cache import cached, write_rows
-from reparam.data.checks import UNLABELED
+from reparam.data.checks import UNLABELED, is_black_and_white
 from reparam.data.damaged import counted, left_out, listed
 from reparam.data.dataset import Dataset, Split, check_share, validation_size
 from reparam.data.image_folder import (
@@ -27,7 +27,7 @@ from reparam.data.image_folder import (
     printable,
 )
 from reparam.data.registry import SOURCES, OwnFiles, told
-from reparam.data.transforms import Pixels
+from reparam.data.transforms import Binarization, Pixels
 from reparam.errors import DataError, OptionError
 from reparam.spec import DataSpec
 from reparam.utils.files import reason, stored_path
@@ -469,6 +469,7 @@ def load_images(
     image_channels: int | None = None,
     validation: int | float | None = None,
     test_share: float | None = None,
+    binarize: Binarization | None = None,
     dequantize: bool = False,
     cache: bool = False,
     skip_damaged: bool = False,
@@ -498,7 +499,8 @@ def load_images(
     several pages the first image counts. Transparent images are blended with white. Palettes,
     CMYK, YCbCr and CIELAB become RGB. In 16 bits, 65535 is white; levels of 32 bits and floats
     have no known range and are an error, as are damaged files. If the pixels of all images are
-    grey, there is one channel; otherwise all images have three.
+    grey, there is one channel; otherwise all images have three. If all are black or white, x is
+    binary.
 
     Arguments:
         path: The folder.
@@ -512,6 +514,9 @@ def load_images(
             folder has this split.
         test_share: The fraction of the images that is the test split; 0.1 when None. Only 0 or
             None if the folder has this split.
+        binarize: ``threshold``: x is 1 from half of the levels on, and 0 below. ``dynamic``: a
+            fresh draw at each use of an image. ``none``: grey levels. When None ``threshold`` where
+            all pixels are black or white, and else ``none``.
         dequantize: Whether uniform noise makes the 256 levels continuous.
         cache: Whether the images are decoded once into a file of the cache, which is mapped, for
             folders that are larger than memory or that are loaded often.
@@ -521,8 +526,8 @@ def load_images(
     Raises:
         DataError: A folder that is missing, cannot be read or has too few images, or images that
             are damaged.
-        OptionError: A size below one, a number of channels other than 1 and 3, or a fraction out
-            of range or for a split that the folder has.
+        OptionError: A size below one, a number of channels other than 1 and 3, an unknown
+            binarization, or a fraction out of range or for a split that the folder has.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -565,11 +570,16 @@ def load_images(
             y = torch.tensor([number_of[folder.class_of(image)] for image in images])
         splits[name] = replace(found.splits[name], y=y)
     n_channels = splits["train"].x.shape[1]
+    if binarize is None:
+        is_binary = all(is_black_and_white(split.x) for split in splits.values())
+        binarize = "threshold" if is_binary and not dequantize else "none"
+    transform = Pixels(256, binarize, dequantize)
+    has_levels = binarize == "none" and not dequantize
     spec = DataSpec(
         (n_channels, *shape),
-        "unit",
+        "unit" if binarize == "none" else "binary",
         n_classes=len(classes) or None,
-        levels=None if dequantize else 256,
+        levels=256 if has_levels else None,
         dequantized_from=256 if dequantize else None,
         name=folder.name,
     )
@@ -579,11 +589,11 @@ def load_images(
         "size": written_size(shape),
         "image_channels": n_channels,
         **division,
+        "binarize": binarize,
         "dequantize": dequantize,
         "cache": cache,
         "skip_damaged": skip_damaged or None,
     }
-    transform = Pixels(256, dequantize=dequantize)
     class_names = tuple(map(printable, classes))
     notes = (*folder.notes, *found.notes, *of_size)
     data = Dataset(folder.name, spec, splits, transform, class_names, notes=notes)
