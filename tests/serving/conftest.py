@@ -32,7 +32,7 @@ def people(n: int = 120) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def runs() -> dict[str, rp.Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, rp.Run]:
     """Train a run on images, on a table, under a condition, and on text."""
     rng = np.random.default_rng(1)
     small: dict[str, Any] = {"latent_dim": 2, "hidden": [8]}
@@ -44,8 +44,9 @@ def runs() -> dict[str, rp.Run]:
         covariates={"age": rng.normal(size=100), "sex": rng.choice(["F", "M"], 100)},
         condition="label+covariates",
     )
-    tokens = rng.integers(0, 5, (100, 6))
-    text = rp.data.from_arrays(tokens, support="tokens")
+    place = tmp_path_factory.mktemp("text") / "letters.txt"
+    place.write_text("".join(rng.choice([*"abcde"], 900)))
+    text = rp.data.read(place, window=6)
     steps: dict[str, Any] = {"epochs": None, "steps": 20, "lr": 1e-3}
     return {
         "digits": quick_fit(rp.variants.vae(digits.spec, **small), digits, **steps),

@@ -153,6 +153,14 @@ def test_tokens(client: TestClient, runs: dict[str, rp.Run]) -> None:
     x = [[0, 1, 2, 3, 4, 0]]
     expected = runs["text"].encode(np.array(x)).numpy()
     np.testing.assert_allclose(answer(client, "text/encode", {"x": x})["z"], expected, rtol=1e-6)
+    texts = runs["text"].vocabulary.texts(torch.tensor(x))
+    np.testing.assert_allclose(
+        answer(client, "text/encode", {"texts": texts})["z"], expected, rtol=1e-6
+    )
+    assert len(answer(client, "text/score", {"texts": texts})["log_likelihood"]) == 1
+    refused = client.post("/runs/text/encode", json={"texts": [texts[0][:2]]})
+    assert refused.status_code == 422
+    assert "the model reads 6 at once" in refused.text
     found = answer(client, "text/sample", {}, n_samples=2, seed=1)["x"]
     assert found == runs["text"].sample(2, seed=1).tolist()
 
@@ -176,6 +184,8 @@ def test_the_list_of_runs_says_what_each_takes(client: TestClient) -> None:
     assert columns["sex"] == {"name": "sex", "kind": "binary", "values": ["F", "M"]}
     assert "impute" in found["people"]["operations"]
     assert found["given"]["covariates"] == ["age", "sex=F", "sex=M"]
+    assert found["text"]["tokens"] == {"unit": "characters", "length": 6}
+    assert found["digits"]["tokens"] is None
 
 
 @pytest.mark.parametrize("operation", ["encode", "decode", "reconstruct", "sample", "score"])

@@ -1,6 +1,6 @@
 """The vocabulary of a text: its tokens, characters or bytes, and their numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from reparam.errors import OptionError, unknown
+from reparam.errors import DataError, OptionError, unknown
 
 Unit = Literal["characters", "bytes"]
 
@@ -63,6 +63,33 @@ class Vocabulary:
         characters = text if isinstance(text, str) else text.decode()
         other = len(self.symbols)
         return torch.tensor([self._numbers.get(symbol, other) for symbol in characters])
+
+    def windows(self, texts: Sequence[str | bytes], length: int, name: str = "text") -> Tensor:
+        """Return the first tokens of each text, int64 with shape (N, length).
+
+        Arguments:
+            texts: The texts.
+            length: The number of tokens that a model reads at once.
+            name: The name of a text in messages.
+
+        Raises:
+            DataError: A shorter text.
+
+        Example:
+            >>> Vocabulary.of("abc").windows(["cab", "abc"], 2)
+            tensor([[2, 0],
+                    [0, 1]])
+        """
+        rows = []
+        for text in texts:
+            tokens = self.encode(text)
+            if len(tokens) < length:
+                raise DataError(
+                    f"{name} has {len(tokens)} {self.unit}: the model reads {length} at once, so "
+                    "give as many"
+                )
+            rows.append(tokens[:length])
+        return torch.stack(rows)
 
     def decode(self, tokens: Tensor) -> str:
         """Return the text of tokens with shape (T,); invalid UTF-8 becomes ``UNKNOWN``."""

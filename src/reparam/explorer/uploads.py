@@ -135,13 +135,7 @@ def _tokens(run: Run, name: str, content: bytes) -> Tensor:
         text: str | bytes = content if words.unit == "bytes" else content.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{name} is no text in UTF-8: save it as UTF-8") from error
-    tokens = words.encode(text)
-    if len(tokens) < length:
-        raise DataError(
-            f"{name} has {len(tokens)} {words.unit}: the model reads {length} at once, so give as "
-            "many"
-        )
-    return tokens[None, :length]
+    return words.windows([text], length, name)
 
 
 def _of_file(run: Run, path: Path, c: Tensor | None) -> Batch:

@@ -27,6 +27,9 @@ NUMBERS: Mapping[str, Any] = {
 ROWS: Mapping[str, Any] = {"type": "array", "items": {"type": "object"}}
 """The schema of rows of a table."""
 
+TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+"""The schema of texts."""
+
 LABELS: Mapping[str, Any] = {
     "type": "array",
     "items": {"type": ["integer", "null"]},
@@ -70,7 +73,7 @@ OPERATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "encode": (
         "Means of q(z | x)",
         "The mean of the approximate posterior of each example, with shape (N, D).",
-        ("x", "rows", "y", "covariates"),
+        ("x", "rows", "texts", "y", "covariates"),
     ),
     "decode": (
         "Means of p(x | z)",
@@ -80,7 +83,7 @@ OPERATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "reconstruct": (
         "Decoded means of q(z | x)",
         "Each example, encoded and decoded, with shape (N, *shape).",
-        ("x", "rows", "y", "covariates"),
+        ("x", "rows", "texts", "y", "covariates"),
     ),
     "sample": (
         "Draws from the model",
@@ -93,7 +96,7 @@ OPERATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "The log-likelihood of each example in **nats**, estimated by importance sampling from the "
         "posterior; the estimate rises with `n_samples`. It is that of "
         "`Run.log_likelihood` with the same seed.",
-        ("x", "rows", "y", "covariates"),
+        ("x", "rows", "texts", "y", "covariates"),
     ),
     "impute": (
         "Values for missing cells",
@@ -108,6 +111,7 @@ OPERATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "x": {**NUMBERS, "description": "The examples, with shape (N, *shape); instead of rows."},
     "rows": {**ROWS, "description": "Rows of a table, by the names of columns; instead of x."},
+    "texts": {**TEXTS, "description": "Texts of a run on text, as long as it reads; instead of x."},
     "z": {**NUMBERS, "description": "The codes, with shape (N, D)."},
     "y": LABELS,
     "covariates": COVARIATES,
@@ -117,9 +121,9 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
 
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "encode": {"z": NUMBERS},
-    "decode": {"x": NUMBERS, "rows": ROWS},
-    "reconstruct": {"x": NUMBERS, "rows": ROWS},
-    "sample": {"x": NUMBERS, "rows": ROWS, "texts": {"type": "array", "items": {"type": "string"}}},
+    "decode": {"x": NUMBERS, "rows": ROWS, "texts": TEXTS},
+    "reconstruct": {"x": NUMBERS, "rows": ROWS, "texts": TEXTS},
+    "sample": {"x": NUMBERS, "rows": ROWS, "texts": TEXTS},
     "score": {
         "log_likelihood": {**NUMBERS, "description": "log p(x) of each example in nats."},
         "unit": {"type": "string", "const": "nats"},

@@ -15,6 +15,7 @@ from reparam.data.checks import as_labels, as_rows
 from reparam.data.condition import check_condition, condition_of, covariates_for
 from reparam.data.mixed import filled
 from reparam.data.tables import Table
+from reparam.data.vocabulary import Vocabulary
 from reparam.errors import OptionError, ReparamError
 from reparam.evaluation.conditionals import Imputation
 from reparam.isolation import Progress
@@ -113,7 +114,10 @@ class ServedRun:
         if not is_latent(run.model):
             return
         found, batch = self.examples_found(x).fields, Batch(x, c=c)
-        of_x = {name: found[name] for name in ("rows", "x") if name in found} | condition
+        words = run.vocabulary
+        # Bytes may be no text.
+        names = ("texts",) if words is not None and words.unit == "characters" else ("rows", "x")
+        of_x = {name: found[name] for name in names if name in found} | condition
         z = run.encode(batch)
         yield "encode", of_x
         yield "reconstruct", of_x
@@ -141,6 +145,7 @@ class ServedRun:
             "n_classes": spec.n_classes,
             "covariates": list(spec.covariates) if spec.given_covariates else [],
             "columns": self._columns(),
+            "tokens": self._tokens(),
             "operations": self.operations,
         }
 
@@ -148,11 +153,17 @@ class ServedRun:
         """Return the kinds of the columns, and the classes of those that have some."""
         schema = self.run.spec.schema
         if schema is None:
-            return [{"name": name, "kind": "real"} for name in self.columns]
+            kind = {"counts": "count", "binary": "binary"}.get(self.run.spec.support, "real")
+            return [{"name": name, "kind": kind} for name in self.columns]
         return [
             {"name": c.name, "kind": c.kind, **({"values": list(c.values)} if c.is_class else {})}
             for c in schema.features
         ]
+
+    def _tokens(self) -> dict[str, Any] | None:
+        """Return the unit of text and the tokens that are read at once; None for other data."""
+        words = self.run.vocabulary
+        return None if words is None else {"unit": words.unit, "length": self.run.spec.dim}
 
     # What is asked with
 
@@ -160,23 +171,27 @@ class ServedRun:
         """Return the examples of a request, and the table that they are the rows of.
 
         Arguments:
-            body: An array, or the field ``x`` or ``rows``, with ``y`` and ``covariates``.
+            body: An array, or the field ``x``, ``rows`` or ``texts``, with ``y`` and
+                ``covariates``.
             seed: The seed of the draws that bytes are binarized or dequantized by.
 
         Raises:
             Problem: No examples, too many of them, or values that cannot be read.
             ReparamError: Values that the training data could not have had.
         """
-        has_rows = bool(self.columns)
-        known = ("x", *(["rows"] if has_rows else []), *GIVEN)
-        check_fields(body.fields, known)
-        given = [name for name in ("x", "rows") if name in body.fields]
+        has_rows, words = bool(self.columns), self.run.vocabulary
+        own = ["rows"] if has_rows else ["texts"] if words is not None else []
+        check_fields(body.fields, ("x", *own, *GIVEN))
+        given = [name for name in ("x", *own) if name in body.fields]
         if (body.array is not None) + len(given) != 1:
             fix = "give rows, objects of the columns, or x" if has_rows else "give x"
+            fix = fix if words is None else "give texts, or x"
             raise bad_value("x", given or "nothing", "examples are needed once", fix)
         x: Any = body.array
         if given == ["rows"]:
             x = self._of_rows(body.fields["rows"])
+        elif given == ["texts"] and words is not None:
+            x = self._of_texts(body.fields["texts"], words)
         elif given:
             # Bytes are prepared as those of the training data; numbers of JSON are x itself.
             x = numbers_in(body.fields["x"], "x").astype(np.float32)
@@ -213,6 +228,13 @@ class ServedRun:
             rule = f"a request has at most {self.limits.max_rows:,} examples"
             raise bad_value(name, f"{n:,} examples", rule, "send them in parts")
 
+    def _of_texts(self, texts: object, words: Vocabulary) -> NDArray[np.int64]:
+        """Return the tokens of texts, with shape (N, T)."""
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+            raise bad_value("texts", texts, "must be a list of texts", "give one for each example")
+        self._check_rows(len(texts), "texts")
+        return words.windows(texts, self.run.spec.dim, "a text").numpy()
+
     def _of_rows(self, rows: object) -> Table | NDArray[np.float32]:
         """Return rows, objects by the names of the columns, as what the run takes."""
         if not isinstance(rows, list) or not rows:
@@ -227,6 +249,16 @@ class ServedRun:
                 fix = "give the values by the names of the columns"
                 raise bad_value(f"rows[{number}]", row, "must be an object", fix)
             check_fields(row, known)
+            lacking = [name for name in self.columns if row.get(name) is None]
+            if schema is None and lacking:
+                shown = ", ".join(lacking[:3])
+                rule = f"lacks {len(lacking):,} columns ({shown} …)" if lacking[3:] else ""
+                raise bad_value(
+                    f"rows[{number}]",
+                    row,
+                    rule or f"lacks {shown}",
+                    "give a number for each column",
+                )
         columns = {name: [row.get(name) for row in rows] for name in self.columns}
         if schema is None:
             numbers = [numbers_in(values, f"column {n!r}") for n, values in columns.items()]
