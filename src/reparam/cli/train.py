@@ -69,6 +69,7 @@ def write_report(run: Run) -> None:
     if run.folder is None:
         return
     place = run.folder.report_file
+    note(f"writing {place.name}, which may take a minute; --no-report leaves it out")
     try:
         run.report(n_samples=FEW_SAMPLES).save(place)
     except ReparamError as error:

@@ -26,6 +26,10 @@ N_EXAMPLES, N_SEQUENCES = 2000, 300
 """The largest number of examples of each split; of sequences, each token of which is a pass of the
 decoder."""
 
+USUAL_DIM, LEAST = 3072, 200
+"""The largest examples of which there are as many, such as 3 × 32 × 32; of larger ones there are
+fewer in proportion, but at least 200."""
+
 _CHUNK = 500
 
 
@@ -111,7 +115,9 @@ class View:
     @property
     def n_examples(self) -> int:
         """The largest number of examples of each split."""
-        return N_EXAMPLES if self.vocabulary is None else N_SEQUENCES
+        if self.vocabulary is not None:
+            return N_SEQUENCES
+        return max(LEAST, round(N_EXAMPLES * min(1.0, USUAL_DIM / self.run.spec.dim)))
 
     def some(self, split: str, n: int | None = None) -> Batch:
         """Return n random examples of a split, ``n_examples`` when None, or all."""
@@ -145,7 +151,7 @@ class View:
     def diagnosis(self) -> Diagnosis | str:
         """The findings of the doctor, or why there are none."""
         try:
-            most = min(N_DIAGNOSED, self.n_examples)
+            most = N_DIAGNOSED * self.n_examples // N_EXAMPLES
             return examine(self.run, self.data, n_examples=most, seed=self.seed)
         except ReparamError as error:
             return str(error)
