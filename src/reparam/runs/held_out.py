@@ -159,7 +159,7 @@ def patience(best_step: int, n_steps: int) -> float:
 
     Example:
         >>> patience(0, 7000), patience(700, 7000), patience(5000, 7000), patience(30, 300)
-        (350.0, 700, 1750.0, 350)
+        (350.0, 700, 1750, 350)
     """
     usual = min(patience_of(n_steps), max(LEAST_PATIENCE * n_steps, best_step))
     return max(usual, LEAST_STEPS)
