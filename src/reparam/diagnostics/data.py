@@ -208,8 +208,9 @@ def mistaken(sample: Sample) -> Finding:
         fix = "leave support= out, or give support='binary'; the likelihood is then bernoulli"
         if sample.has_cells:
             return evidence.advice("Binary values were declared real, and count as rounded", fix)
+        how = "taken for" if sample.support is None else "declared"
         return evidence.problem(
-            f"Binary values were declared {sample.kind}: a density of values that are 0 or 1 has "
+            f"Binary values were {how} {sample.kind}: a density of values that are 0 or 1 has "
             "no upper bound, and its likelihood is no number to compare",
             fix,
         )
