@@ -209,7 +209,7 @@ def test_what_waits_is_finished_at_the_end() -> None:
 
 def answers(runs: dict[str, rp.Run], asked: Sequence[tuple[str, Any]], at_once: bool) -> list[Any]:
     """Return the answers to requests, sent at the same time or one after the other."""
-    limits = Limits(window_ms=200 if at_once else 0)
+    limits = Limits(window_ms=600 if at_once else 0)
     with TestClient(application(runs, limits=limits), base_url=HOST) as client:
         everyone = threading.Barrier(len(asked) if at_once else 1)
 
