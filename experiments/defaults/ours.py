@@ -167,7 +167,9 @@ def fit(variant: Callable[..., rp.Recipe], data: object, seed: int, **options: A
 def facts(run: rp.Run) -> Stored:
     """Return the settings that the run chose, and what the doctor finds."""
     found = rp.doctor.examine(run)
-    settings = {k: v for k, v in run.config.items() if k != "recorded" and v is not None}
+    # Where the data lie is a matter of the machine.
+    left_out = ("recorded", "path", "data_dir")
+    settings = {k: v for k, v in run.config.items() if k not in left_out and v is not None}
     return {
         "settings": settings | {"support": run.spec.support},
         "steps": run.rows[-1]["step"] if run.rows else 0,
