@@ -99,8 +99,7 @@ def diagnosis(options: Options) -> Diagnosis:
         run = load(place, device=options.device)
         return examine(run, run.dataset(None, options.data_dir, options.path), **limits)
     if place.is_file() and (place.suffix in CELLS or (place.suffix in ARRAYS and is_sparse(place))):
-        data = data_sets.read(place, support=options.support)
-        return examine_data(data, **limits)
+        return examine_data(data_sets.read(place, support=options.support), **limits)
     if place.suffix in ARRAYS and place.is_file():
         return examine_data(read_array(place), support=options.support, **limits)
     if options.support is not None:

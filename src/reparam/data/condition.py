@@ -200,7 +200,7 @@ def label_number(label: int | str, class_names: Sequence[str] = ()) -> int:
     if not isinstance(label, str):
         return label
     if label in class_names:
-        return [*class_names].index(label)
+        return class_names.index(label)
     if label.isdecimal():
         return int(label)
     if not class_names:

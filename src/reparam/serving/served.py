@@ -13,6 +13,7 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_rows
 from reparam.data.condition import check_condition, condition_of, covariates_for
+from reparam.data.damaged import counted, listed
 from reparam.data.mixed import filled
 from reparam.data.tables import Table
 from reparam.data.vocabulary import Vocabulary
@@ -249,16 +250,8 @@ class ServedRun:
                 fix = "give the values by the names of the columns"
                 raise bad_value(f"rows[{number}]", row, "must be an object", fix)
             check_fields(row, known)
-            lacking = [name for name in self.columns if row.get(name) is None]
-            if schema is None and lacking:
-                shown = ", ".join(lacking[:3])
-                rule = f"lacks {len(lacking):,} columns ({shown} …)" if lacking[3:] else ""
-                raise bad_value(
-                    f"rows[{number}]",
-                    row,
-                    rule or f"lacks {shown}",
-                    "give a number for each column",
-                )
+            if schema is None:
+                _check_complete(row, number, self.columns)
         columns = {name: [row.get(name) for row in rows] for name in self.columns}
         if schema is None:
             numbers = [numbers_in(values, f"column {n!r}") for n, values in columns.items()]
@@ -378,6 +371,18 @@ class ServedRun:
         size = plain_numbers(found.effective_sample_size.numpy())
         about = {"interval": found.interval, "effective_sample_size": size}
         return Found({**rows.fields, **ends, **about}, rows.array)
+
+
+def _check_complete(row: Mapping[str, Any], number: int, columns: Sequence[str]) -> None:
+    """Refuse a row without a number in some column, of a model that has no missing values.
+
+    Raises:
+        Problem: Such a row.
+    """
+    lacking = [name for name in columns if row.get(name) is None]
+    if lacking:
+        rule = f"lacks {counted(len(lacking), 'column')} ({listed(lacking)})"
+        raise bad_value(f"rows[{number}]", row, rule, "give a number for each column")
 
 
 def _labels(fields: Mapping[str, Any]) -> NDArray[np.float64] | None:

@@ -369,10 +369,8 @@ def _lab_to_rgb() -> "ImageCmsTransform":
     return ImageCms.buildTransform(lab, rgb, "LAB", "RGB")
 
 
-def usual_size(files: Sequence[ImageFile]) -> tuple[Size, bool]:
-    """Return the median height and width of some of the images, and whether all have them.
-
-    Where none can be read they are the largest.
+def sizes_of(files: Sequence[ImageFile]) -> list[Size]:
+    """Return the sizes of some of the images; none where none can be read.
 
     Arguments:
         files: The images, of which at most 100 are opened, without their pixels.
@@ -388,10 +386,7 @@ def usual_size(files: Sequence[ImageFile]) -> tuple[Size, bool]:
             Image.open(file.path) as image,
         ):
             sizes.append((image.height, image.width))
-    if not sizes:
-        return (LARGEST, LARGEST), True
-    height, width = (int(median(lengths)) for lengths in zip(*sizes, strict=True))
-    return (height, width), len(set(sizes)) == 1
+    return sizes
 
 
 def default_size(files: Sequence[ImageFile]) -> tuple[Size, list[str]]:
@@ -402,8 +397,9 @@ def default_size(files: Sequence[ImageFile]) -> tuple[Size, list[str]]:
     Arguments:
         files: The images.
     """
-    (height, width), is_one = usual_size(files)
-    if is_one and all(SMALLEST <= length <= LARGEST for length in (height, width)):
+    sizes = sizes_of(files) or [(LARGEST, LARGEST)]
+    height, width = (int(median(lengths)) for lengths in zip(*sizes, strict=True))
+    if len(set(sizes)) == 1 and all(SMALLEST <= length <= LARGEST for length in (height, width)):
         return (height, width), []
     side = min(LARGEST, max(SMALLEST, min(height, width)))
     if height == width == side:
