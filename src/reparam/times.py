@@ -1,9 +1,10 @@
 """Dates, times and durations as people give them: as numbers, and back as text."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,9 +101,18 @@ class WrittenDate:
     match: re.Match[str]
     is_vague: bool
 
+    @cached_property
+    def _found(self) -> Mapping[str, str]:
+        return self.match.groupdict("")
+
     def part(self, name: str) -> str:
         """Return a part of the form, such as ``clock``; "" where it has none."""
-        return self.match.groupdict().get(name) or ""
+        return self._found.get(name, "")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a date, in some order of year, month and day."""
+        return any(self.moment(order, "") is not None for order in ORDERS)
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -117,7 +127,7 @@ class WrittenDate:
             zone: The zone of a time that has none; "" for none.
         """
         year, month, day = (self.parts[i] for i in ORDERS[order])
-        day = _ORDINAL.sub("", day) or "1"
+        day = (day if day.isdigit() else _ORDINAL.sub("", day)) or "1"
         if not (year.isdigit() and day.isdigit() and month) or len(day) > 2:
             return None
         if not month.isdigit():
@@ -179,11 +189,11 @@ def dates_in_order(words: Sequence[str], order: str, zone: str = "") -> NDArray[
         >>> dates_in_order(["Jan 31, 1999 9:30 PM"], "month first").tolist()
         [datetime.datetime(1999, 1, 31, 21, 30)]
     """
-    return moments_in_order([written_date(word) for word in words], order, zone)
+    return moments_in_order(map(written_date, words), order, zone)
 
 
 def moments_in_order(
-    dates: Sequence[WrittenDate | None], order: str, zone: str = ""
+    dates: Iterable[WrittenDate | None], order: str, zone: str = ""
 ) -> NDArray[Any] | None:
     """Return dates, ``datetime64``, of UTC where they have a zone; None if one does not exist.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reparam.data.dates import dates_in, dates_like, zone_in
+from reparam.data.dates import dates_in, dates_like
 from reparam.data.delimited import Cells, values_of
 
 NOTATIONS = [
@@ -41,7 +41,7 @@ def test_dates_are_read_as_pandas_reads_them(notation: str) -> None:
     expected = pd.to_datetime(words, format=notation).to_numpy("datetime64[us]")
     found = dates_in(words)
     assert found is not None
-    np.testing.assert_array_equal(found[1], expected)
+    np.testing.assert_array_equal(found.moments, expected)
 
 
 @pytest.mark.parametrize("notation", NOTATIONS)
@@ -73,8 +73,8 @@ def test_a_time_with_an_offset_is_of_utc() -> None:
     words = ["Wed, 31 Jan 2024 10:00:00 +0100", "Thu, 1 Feb 2024 10:00:00 +0100"]
     found = dates_in(words)
     assert found is not None
-    assert zone_in(words) == "UTC"
-    assert str(found[1][0]) == "2024-01-31T09:00:00.000000"
+    assert found.zone == "UTC"
+    assert str(found.moments[0]) == "2024-01-31T09:00:00.000000"
 
 
 def test_numbers_of_eight_digits_are_dates_where_all_are() -> None:

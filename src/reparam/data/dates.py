@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,55 +11,68 @@ from numpy.typing import NDArray
 from reparam.times import MONTHS, ORDERS, WrittenDate, moments_in_order, written_date
 
 
-def zone_in(words: Sequence[str]) -> str:
-    """Return the zone of dates: their offset from UTC, UTC of several, and "" where one has none.
+@dataclass(frozen=True)
+class Dates:
+    """Dates of text, whose order of year, month and day is clear.
 
     Arguments:
-        words: The dates, which ``dates_in`` reads.
-
-    Example:
-        >>> [zone_in([f"2024-01-31 9:00{zone}"]) for zone in ("Z", "+01:00", "")]
-        ['UTC', '+01:00', '']
+        order: The order: see ``ORDERS``.
+        moments: The dates, ``datetime64``, of UTC where they have a zone, with shape (N,).
+        written: The dates as they are written.
     """
-    offsets = {"" if date is None else date.part("zone") for date in map(written_date, words)}
-    if "" in offsets or not offsets:
-        return ""
-    only = offsets.pop()
-    return only if not offsets and only[3:4] == ":" else "UTC"
+
+    order: str
+    moments: NDArray[Any]
+    written: Sequence[WrittenDate]
+
+    @property
+    def zone(self) -> str:
+        """The zone: the offset of all from UTC, UTC of several, and "" where one has none.
+
+        >>> [dates_in([f"2024-01-31 9:00{zone}"]).zone for zone in ("Z", "+01:00", "")]
+        ['UTC', '+01:00', '']
+        """
+        offsets = {date.part("zone") for date in self.written}
+        only = next(iter(offsets))
+        if "" in offsets:
+            return ""
+        return only if len(offsets) == 1 and only[3:4] == ":" else "UTC"
+
+    @property
+    def short(self) -> str:
+        """The first date whose year has two digits; "" where none has.
+
+        >>> dates_in(["1/31/24"]).short, dates_in(["2024-01-31"]).short
+        ('1/31/24', '')
+        """
+        year = ORDERS[self.order][0]
+        return next((d.match.string for d in self.written if len(d.parts[year]) == 2), "")
 
 
-def dates_in(words: Sequence[str]) -> tuple[str, NDArray[Any]] | None:
-    """Return the only order of year, month and day in which all dates exist, and the dates.
+def dates_in(words: Sequence[str]) -> Dates | None:
+    """Return dates of text in the only order of year, month and day in which all of them exist.
 
     None stands for several orders, for words of which one is no date, and for no words.
 
     Example:
         >>> dates_in(["31.1.2024", "soon"]) is dates_in([]) is dates_in(["1/2/2024"]) is None
         True
-        >>> order, dates = dates_in(["31.1.2024", "2.3.2024"])
-        >>> order, str(dates[0].astype("datetime64[D]"))
+        >>> found = dates_in(["31.1.2024", "2.3.2024"])
+        >>> found.order, str(found.moments[0].astype("datetime64[D]"))
         ('day first', '2024-01-31')
     """
-    possible = existing_dates(words) if words else {}
+    written = []
+    for word in words:
+        date = written_date(word)
+        if date is None:
+            return None
+        written.append(date)
+    possible = {order: moments_in_order(written, order) for order in ORDERS} if written else {}
+    found = {order: moments for order, moments in possible.items() if moments is not None}
     # Dates with points have the day first.
-    if len(possible) == 2 and all("." in word[:3] for word in words):
-        return "day first", possible["day first"]
-    return next(iter(possible.items())) if len(possible) == 1 else None
-
-
-def has_short_year(word: str, order: str) -> bool:
-    """Return whether a date has a year of two digits.
-
-    Arguments:
-        word: The date.
-        order: The order of its year, month and day.
-
-    Example:
-        >>> has_short_year("1/31/24", "month first"), has_short_year("2024-01-31", "year first")
-        (True, False)
-    """
-    date = written_date(word)
-    return date is not None and len(date.parts[ORDERS[order][0]]) == 2
+    if len(found) == 2 and all("." in word[:3] for word in words):
+        return Dates("day first", found["day first"], written)
+    return Dates(*next(iter(found.items())), written) if len(found) == 1 else None
 
 
 def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
@@ -80,7 +94,7 @@ def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
     found = dates_in(words)
     if found is None:
         return [str(moment) for moment in moments.astype("datetime64[s]")]
-    dates = [date for date in map(written_date, words) if date is not None]
+    dates = found.written
     # The date that is written most fully: with seconds, with a time.
     like = max(dates, key=lambda date: (date.part("clock").count(":"), date.part("weekday") != ""))
     digits = (len(re.sub("[A-Za-z.]+$", "", part)) for date in dates for part in date.parts)
@@ -90,7 +104,7 @@ def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
     )
     hour = min((len(date.part("clock").partition(":")[0]) for date in dates), default=1)
     return [
-        _written_like(like, found[0], moment, (width, hour), is_full)
+        _written_like(like, found.order, moment, (width, hour), is_full)
         for moment in moments.astype("datetime64[us]").tolist()
     ]
 
@@ -141,15 +155,3 @@ def _written_like(
         start, end = date.match.span(part)
         word = word[:start] + texts[part] + word[end:]
     return word
-
-
-def existing_dates(words: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Return dates in each order of year, month and day in which all of them exist."""
-    dates = []
-    for word in words:
-        date = written_date(word)
-        if date is None:
-            return {}
-        dates.append(date)
-    found = {order: moments_in_order(dates, order) for order in ORDERS}
-    return {order: moments for order, moments in found.items() if moments is not None}

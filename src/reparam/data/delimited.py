@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.damaged import N_NAMED, left_out
-from reparam.data.dates import dates_in, existing_dates, has_short_year, zone_in
+from reparam.data.dates import Dates, dates_in
 from reparam.errors import DataError, OptionError
 from reparam.schema import Stored
 from reparam.times import YEARS, written_date
@@ -671,7 +671,7 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
             compact = dates_in(words) if _are_compact(cells.numbers) else None
             if compact is None:
                 return _numbers(cells, cells.numbers, cells.decimals)
-            return _dates(cells, *compact)
+            return _dates(cells, compact)
     text = cells.spread(np.array(words, object), None)
     if is_text:
         return Values(name, text, "text")
@@ -680,12 +680,11 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
         return Values(name, cells.spread(truth, np.nan), "bool")
     dates = dates_in(words)
     if dates is not None:
-        return _dates(cells, *dates)
-    is_date = [date is not None and not date.is_vague for date in map(written_date, words)]
+        return _dates(cells, dates)
+    seen = [written_date(word) for word in words]
+    is_date = [date is not None and not date.is_vague for date in seen]
     if any(is_date):
-        exists = [
-            fits and bool(existing_dates([word])) for fits, word in zip(is_date, words, strict=True)
-        ]
+        exists = [date is not None and not date.is_vague and date.exists for date in seen]
         misfits = _misfits(cells, exists, "dates")
         if misfits is not None:
             return Values(name, text, "text", misfits=misfits)
@@ -721,24 +720,21 @@ def values_of(cells: Cells, is_text: bool = False, decimal: str = ".") -> Values
     return Values(name, text, "text", notes=notes, misfits=misfits)
 
 
-def _dates(cells: Cells, order: str, moments: NDArray[Any]) -> Values:
+def _dates(cells: Cells, dates: Dates) -> Values:
     """Return a column of dates.
 
     Arguments:
         cells: The column.
-        order: The order of year, month and day.
-        moments: The date of each distinct cell, ``datetime64``.
+        dates: The date of each distinct cell.
     """
-    values = cells.spread(moments, np.datetime64("NaT"))
+    values = cells.spread(dates.moments, np.datetime64("NaT"))
     notes = []
-    short = next((word for word in cells.distinct if has_short_year(word, order)), None)
-    if short is not None:
+    if dates.short:
         notes.append(
-            f"column {cells.name!r} has years of two digits, as in {short!r}: they are read as "
-            "1969 to 2068"
+            f"column {cells.name!r} has years of two digits, as in {dates.short!r}: they are read "
+            "as 1969 to 2068"
         )
-    zone = zone_in(cells.distinct)
-    return Values(cells.name, values, "date", zone=zone, order=order, notes=notes)
+    return Values(cells.name, values, "date", zone=dates.zone, order=dates.order, notes=notes)
 
 
 def _are_compact(numbers: NDArray[np.float64]) -> bool:
