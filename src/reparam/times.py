@@ -126,7 +126,8 @@ class WrittenDate:
             order: The order of year, month and day: see ``ORDERS``.
             zone: The zone of a time that has none; "" for none.
         """
-        year, month, day = (self.parts[i] for i in ORDERS[order])
+        parts = self.parts
+        year, month, day = (parts[i] for i in ORDERS[order])
         day = (day if day.isdigit() else _ORDINAL.sub("", day)) or "1"
         if not (year.isdigit() and day.isdigit() and month) or len(day) > 2:
             return None
@@ -134,7 +135,7 @@ class WrittenDate:
             month = str(1 + [name[:3] for name in MONTHS].index(month[:3].lower()))
         if len(year) == 2 and order != "year first":
             # Three short numbers with points are versions, unless all have two digits.
-            if self.part("mark") == "." and min(map(len, self.parts)) < 2:
+            if self.part("mark") == "." and min(map(len, parts)) < 2:
                 return None
             year = f"{20 if int(year) <= LAST_OF_2000 else 19}{year}"
         if len(year) != 4 or len(month) > 2 or (self.is_vague and int(year) not in YEARS):
