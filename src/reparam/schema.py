@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.cycles import Cycle
 from reparam.errors import DataError, OptionError, unknown
 from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
@@ -29,6 +30,9 @@ CLASSES = ("binary", "categorical", "ordinal")
 
 DATE_UNITS: Mapping[str, int] = {"D": 86_400, "h": 3_600, "m": 60, "s": 1}
 """The units of dates, by the letters of NumPy, and their seconds."""
+
+N_WAVES = 6
+"""The number of sines and cosines that an encoder reads of the place of a date in a cycle."""
 
 UNSEEN = -1.0
 """The number of a class that no training row has."""
@@ -63,6 +67,9 @@ class Column:
             with a probability of its own, in its own unit.
         origin: The number that x counts from. float32 would round values far from zero.
         unit: The unit of a date, as NumPy writes it.
+        cycles: The cycles of a date that have frequencies of their own, the longest one first.
+        step: The step of the grid that the dates of a column with cycles lie on, in ``unit``; 0
+            for none.
         zone: The zone of times, such as ``Europe/Berlin``; "" for none. Values are times of UTC,
             and numbers those that a clock in the zone shows, so that midnights are whole days.
         order: The order of year, month and day in dates of text; "" where they have a type.
@@ -89,6 +96,8 @@ class Column:
     atoms: tuple[float, ...] = ()
     origin: float = 0.0
     unit: str = "s"
+    cycles: tuple[Cycle, ...] = ()
+    step: float = 0.0
     zone: str = ""
     order: str = ""
     source: str = ""
@@ -126,6 +135,14 @@ class Column:
             )
         if self.is_class and len(set(self.values)) < len(self.values):
             raise OptionError(f"column {self.name!r} has a class twice: name each once")
+        for cycle in self.cycles:
+            if cycle not in get_args(Cycle):
+                raise unknown(f"cycle of column {self.name!r}", str(cycle), get_args(Cycle))
+        if self.cycles and self.kind != "date":
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} and has the cycles {list(self.cycles)}: only "
+                "dates have some, so drop them"
+            )
         if self.unit not in DATE_UNITS:
             raise unknown(f"unit of column {self.name!r}", self.unit, DATE_UNITS)
         if self.order and self.order not in ORDERS:
@@ -500,7 +517,8 @@ class Schema:
     def input_size(self) -> int:
         """The number of entries that an encoder reads for one row."""
         one_hot = sum(column.n_values + len(column.atoms) for column in self.features)
-        return len(self.places(QUANTITIES)) + one_hot + len(self.optional)
+        waves = N_WAVES * sum(len(column.cycles) for column in self.features)
+        return len(self.places(QUANTITIES)) + one_hot + waves + len(self.optional)
 
     def column(self, name: str) -> Column:
         """Return the column of x with a name.
@@ -635,7 +653,7 @@ class Schema:
         return cls(tuple(columns))
 
 
-_SEVERAL = ("values", "atoms")
+_SEVERAL = ("values", "atoms", "cycles")
 """The fields of a column that are tuples, and lists in a file."""
 
 _DEFAULTS: dict[str, Any] = {
@@ -647,7 +665,7 @@ _NUMBER = (int, float, NoneType)
 _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "kind", "stored", "unit", "zone", "order", "source", "reason"), str),
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
-    **dict.fromkeys(("low", "high", "origin"), _NUMBER),
+    **dict.fromkeys(("low", "high", "origin", "step"), _NUMBER),
     "decimals": (int, NoneType),
     **dict.fromkeys(_SEVERAL, (list, tuple)),
 }

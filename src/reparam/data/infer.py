@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.data.columns import N_ROWS, ROWS_PER_CLASS, atoms_of, kind_of
+from reparam.cycles import cycles_of
+from reparam.data.columns import N_ROWS, ROWS_PER_CLASS, atoms_of, kind_of, resolution
 from reparam.data.tables import Table
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
@@ -334,7 +335,7 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
         numbers = seconds / DATE_UNITS[unit]
         low, high = float(numbers.min()), float(numbers.max())
         column = replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
-        return _with_atoms(column, numbers)
+        return _with_atoms(_with_cycles(column, numbers), numbers)
     low, high = float(there.min()), float(there.max())
     if max(abs(low), abs(high)) > LARGEST_NUMBER:
         raise DataError(
@@ -350,6 +351,25 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
     return _with_atoms(column, there)
 
 
+def _with_cycles(column: Column, numbers: NDArray[Any]) -> Column:
+    """Return a column of dates with its cycles, and with the step of the grid of its dates.
+
+    Arguments:
+        column: The column, with its unit and origin.
+        numbers: Its values in its own unit, with shape (N,).
+    """
+    seen = _rows_all_over(numbers)
+    of_x = (seen - column.origin).astype(np.float32).astype(np.float64)
+    second, (step, _) = DATE_UNITS[column.unit], resolution(of_x)
+    cycles = cycles_of(seen * second, step * second)
+    return replace(column, cycles=cycles, step=step) if cycles else column
+
+
+def _rows_all_over(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return values of rows all over the table: the first ones may be of one day."""
+    return numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), N_ROWS)).astype(int)]
+
+
 def _with_atoms(column: Column, numbers: NDArray[Any]) -> Column:
     """Return a quantity with its atoms.
 
@@ -357,8 +377,7 @@ def _with_atoms(column: Column, numbers: NDArray[Any]) -> Column:
         column: The column.
         numbers: Its values in its own unit, with shape (N,).
     """
-    # Rows all over the table: the first ones may be of one day.
-    seen = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), N_ROWS)).astype(int)]
+    seen = _rows_all_over(numbers)
     places = atoms_of((seen - column.origin).astype(np.float32).astype(np.float64))
     return replace(column, atoms=tuple(float(number) for number in seen[places]))
 

@@ -11,6 +11,9 @@ from reparam.distributions.codes import nearest_code as nearest_code
 from reparam.distributions.continuous_flow import ContinuousFlow as ContinuousFlow
 from reparam.distributions.counts import NegativeBinomial as NegativeBinomial
 from reparam.distributions.counts import Poisson as Poisson
+from reparam.distributions.cyclic import Calendar as Calendar
+from reparam.distributions.cyclic import Cyclic as Cyclic
+from reparam.distributions.cyclic import Level as Level
 from reparam.distributions.declared import DeclaredDistribution as DeclaredDistribution
 from reparam.distributions.declared import Parametric as Parametric
 from reparam.distributions.delta import Delta as Delta

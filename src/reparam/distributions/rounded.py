@@ -17,6 +17,7 @@ from torch.nn.functional import logsigmoid
 from torch.types import _size
 
 from reparam.distributions.declared import DeclaredDistribution, Parametric
+from reparam.errors import SupportError
 
 NARROW = 0.02
 """Below this width in σ, a density times the width differs from the mass of the cell by less than
@@ -382,6 +383,31 @@ class Standardized(DeclaredDistribution):
                 y = compressed(value, self.origin, self.linear_width)
         return (y - self.loc) / self.scale, base
 
+    def log_mass(self, entry: int, low: Tensor, high: Tensor) -> Tensor:
+        r"""Return the logarithms of the probabilities of intervals of one entry, in nats.
+
+        The entry is one of a ``RoundedNormal``, a ``RoundedMixture`` or a ``ContaminatedNormal``.
+
+        Arguments:
+            entry: The place of the entry on the last axis of the batch.
+            low: The lower ends, in the units of the data, with shape (\*, n) for a batch of (\*).
+            high: The upper ends, above the lower ones.
+
+        Example:
+            >>> base = RoundedNormal(torch.zeros(2), torch.ones(2), torch.zeros(2))
+            >>> p = Standardized(base, torch.tensor([0.0, 50.0]), torch.tensor([1.0, 10.0]))
+            >>> p.log_mass(1, torch.tensor([40.0]), torch.tensor([60.0])).exp()  # one σ each way
+            tensor([0.6827])
+        """
+        width = high - low
+        given = [
+            None if each is None else each[..., entry] for each in (self.origin, self.linear_width)
+        ]
+        loc, scale = self.loc[..., entry], self.scale[..., entry]
+        base = _entry(self.base, entry).in_cells(width / scale)
+        middle = 0.5 * (low + high)
+        return Standardized(base, loc, scale, width, *given).log_prob(middle)
+
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws in the units of the data."""
         x = self._in_units(self.base.sample(sample_shape))
@@ -398,6 +424,29 @@ class Standardized(DeclaredDistribution):
 
 
 _CELLS = RoundedNormal | RoundedMixture | ContaminatedNormal
+
+
+def _entry(base: Distribution, entry: int) -> "RoundedNormal | RoundedMixture | ContaminatedNormal":
+    r"""Return the distribution of one entry, with batch shape (\*, 1).
+
+    Arguments:
+        base: The distribution of all entries, with batch shape (\*, n).
+        entry: The place of the entry.
+    """
+    match base:
+        case ContaminatedNormal(normal=normal, logits=logits):
+            rest: RoundedNormal | RoundedMixture = _entry(normal, entry)  # type: ignore[assignment]
+            return ContaminatedNormal(rest, logits[..., entry, None])
+        case RoundedMixture():
+            loc, scale, logits = (
+                each[..., entry, None, :] for each in (base.loc, base.scale, base.logits)
+            )
+            width = base.width.new_zeros(1)
+            return RoundedMixture(loc, scale, logits, width, validate_args=False)
+        case RoundedNormal():
+            loc, scale = (each[..., entry, None] for each in (base.loc, base.scale))
+            return RoundedNormal(loc, scale, base.width.new_zeros(1), validate_args=False)
+    raise SupportError(f"{type(base).__name__} has no probabilities of cells")
 
 
 def compressed(x: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:

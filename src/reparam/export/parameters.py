@@ -25,6 +25,7 @@ from torch.distributions import (
 from reparam import distributions
 from reparam.distributions import (
     ContaminatedNormal,
+    Cyclic,
     Delta,
     GivenTotal,
     Heaped,
@@ -125,6 +126,11 @@ _ATOMS = (
     "k ~ softmax(atom_logits); value[atom_places] = atoms[k - 1] instead, where k > 0 and "
     "atom_width > 0"
 )
+_CYCLES = (
+    "each date of date_places is moved in its period, by the cycles of its column in the schema: "
+    "to a part of the year with a probability proportional to its mass * exp(cycle_logits), and "
+    "then to a day of the month or the week, an hour and a minute ~ softmax(cycle_logits)"
+)
 _NEVER = -1e4
 """The logit of an atom that a column lacks: finite, so that it can be compared and written."""
 _ZERO = "with probability sigmoid(zero_logits): value = 0 instead"
@@ -168,7 +174,7 @@ def unit_of_mean(p: Distribution) -> Tensor:
             for places, part, _ in row.parts:
                 unit[places] = unit_of_mean(part)
             return unit
-        case Spiked(base=base) | Heaped(base=base):
+        case Spiked(base=base) | Heaped(base=base) | Cyclic(base=base):
             return unit_of_mean(base)
         case Standardized(scale=scale):
             return scale
@@ -221,6 +227,15 @@ def _of_entries(p: Distribution) -> Parameters:
                 f"{others.draw}; {_ATOMS}",
                 {**others.tensors, "atom_logits": logits.clamp(min=_NEVER)},
                 {**others.constants, **known},
+                others.units,
+            )
+        case Cyclic(base=rest, logits=logits, entries=entries):
+            others = _of_entries(rest)
+            return Parameters(
+                name,
+                f"{others.draw}; {_CYCLES}",
+                {**others.tensors, "cycle_logits": logits},
+                {**others.constants, "date_places": torch.tensor(entries)},
                 others.units,
             )
         case GivenTotal():

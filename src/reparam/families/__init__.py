@@ -16,6 +16,7 @@ from reparam.families.categorical import QuantizedGray as QuantizedGray
 from reparam.families.counts import Counts as Counts
 from reparam.families.counts import NegativeBinomial as NegativeBinomial
 from reparam.families.counts import Poisson as Poisson
+from reparam.families.cycles import Cycles as Cycles
 from reparam.families.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from reparam.families.discretized_logistic_mixture import (
     DiscretizedLogisticMixture as DiscretizedLogisticMixture,

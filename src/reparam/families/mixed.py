@@ -14,6 +14,7 @@ from reparam.distributions import MixedPart, MixedRow, base_distribution
 from reparam.errors import SupportError
 from reparam.families.bernoulli import Bernoulli
 from reparam.families.categorical import Categorical
+from reparam.families.cycles import Cycles
 from reparam.families.family import LIKELIHOODS, Family, as_likelihood
 from reparam.families.gaussian import Gaussian
 from reparam.families.heaps import Heaps
@@ -86,7 +87,8 @@ class Mixed(Family):
 
     A quantity is a mixture of Gaussians with a share of outliers, with cells where it is rounded, a
     transform where it has heavy tails, and a probability for each value that is frequent: see
-    ``Gaussian`` and ``distributions.Heaped``. Another column is a categorical variable. What is
+    ``Gaussian`` and ``distributions.Heaped``. A date has frequencies in the year, the week and the
+    day too: see ``distributions.Cyclic``. Another column is a categorical variable. What is
     missing is left out, or is a value of its own: see ``distributions.MixedRow``.
 
     Arguments:
@@ -127,7 +129,8 @@ class Mixed(Family):
         super().__init__((len(sizes),), 1)
         columns = [schema.features[i] for i in quantities]
         self.heaps = Heaps(columns) if any(column.atoms for column in columns) else None
-        n_raw = 0 if self.heaps is None else self.heaps.raw_shape.numel()
+        self.cycles = Cycles(columns) if any(column.cycles for column in columns) else None
+        n_raw = sum(part.raw_shape.numel() for part in self._beside_quantities)
         n_raw += sum(family.raw_shape.numel() for family, _ in groups)
         self.raw_shape = torch.Size([n_raw])
         self.schema = schema
@@ -192,6 +195,11 @@ class Mixed(Family):
         family, places = self.groups[0]
         return (family, places) if isinstance(family, Gaussian) else None
 
+    @property
+    def _beside_quantities(self) -> list[Heaps | Cycles]:
+        """The softmaxes of quantities: which atom a value is, and where dates are in cycles."""
+        return [part for part in (self.heaps, self.cycles) if part is not None]
+
     def _family(self, i: int) -> Family:
         family: Any = self.families[i]
         return family
@@ -200,15 +208,18 @@ class Mixed(Family):
         """Create a head for each family, and return the family itself."""
         for i in range(len(self.families)):
             self._family(i).attach(out_shape)
-        if self.heaps is not None:
-            self.heaps.attach(out_shape)
+        for part in self._beside_quantities:
+            part.attach(out_shape)
         return self
 
     def forward(self, features: Tensor) -> MixedRow:
         r"""Return the distribution of rows that features of shape (\*, F) describe."""
         families = [self._family(i) for i in range(len(self.families))]
         others = [family(features) for family in families if not isinstance(family, Categorical)]
-        softmaxes = [f for f in [*families, self.heaps] if isinstance(f, Categorical | Heaps)]
+        softmaxes = [
+            *(family for family in families if isinstance(family, Categorical)),
+            *self._beside_quantities,
+        ]
         raw = joint_linear([family.head for family in softmaxes], features)
         # A density with parameters in half precision is not accurate enough.
         return self._row(others, raw if raw.dtype == torch.float64 else raw.float())
@@ -231,17 +242,21 @@ class Mixed(Family):
 
         Arguments:
             others: The distributions of the families that are not of classes.
-            raw: The logits of all classes and then those of atoms, with shape (\*, n).
+            raw: The logits of all classes, then those of atoms and of cycles, with shape (\*, n).
         """
         single = [base_distribution(each) for each in others]
         sizes_of = [sum(sizes) for sizes in self.sizes]
-        *logits, of_atoms = raw.split([*sizes_of, raw.shape[-1] - sum(sizes_of)], -1)
+        of_quantities = [part.raw_shape.numel() for part in self._beside_quantities]
+        all_logits = list(raw.split([*sizes_of, *of_quantities], -1))
+        logits, rest = all_logits[: len(sizes_of)], all_logits[len(sizes_of) :]
         parts = []
         if self.quantities is not None:
             family, places = self.quantities
             quantities = single[0]
+            if self.cycles is not None:
+                quantities = self.cycles.over(quantities, rest.pop())
             if self.heaps is not None:
-                quantities = self.heaps.over(quantities, of_atoms, standardize_of(family).width)
+                quantities = self.heaps.over(quantities, rest.pop(), standardize_of(family).width)
             parts.append(MixedPart(places, quantities))
         for i, (sizes, part) in enumerate(zip(self.sizes, logits, strict=True)):
             n, most = len(sizes), max(sizes)
@@ -266,8 +281,8 @@ class Mixed(Family):
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).
 
         They are the standardized quantities, 0 where missing; the one-hot classes, zeros where
-        missing; whether a quantity is each of its atoms; and whether each value is missing, of
-        columns that training rows lack.
+        missing; whether a quantity is each of its atoms; where dates are in their cycles; and
+        whether each value is missing, of columns that training rows lack.
 
         Arguments:
             x: The rows, with shape (B, D).
@@ -284,11 +299,13 @@ class Mixed(Family):
         if quantities is not None and self.heaps is not None:
             family, places = quantities
             found.append(self.heaps.indicators(x[..., places], standardize_of(family).width))
+        if quantities is not None and self.cycles is not None:
+            found.append(self.cycles.waves(x[..., quantities[1]]))
         found.append(missing[..., self.get_buffer("optional")].to(x))
         return torch.cat(found, -1)
 
     def start_classes(self, x: Tensor) -> None:
-        """Start classes, atoms and missing values at their frequencies in training rows.
+        """Start classes, atoms, cycles and missing values at their frequencies in training rows.
 
         Arguments:
             x: The rows, with shape (N, D).
@@ -299,6 +316,8 @@ class Mixed(Family):
         if self.quantities is not None and self.heaps is not None:
             family, places = self.quantities
             self.heaps.start_at_values(x[:, places], standardize_of(family).width)
+        if self.quantities is not None and self.cycles is not None:
+            self.cycles.start_at_values(x[:, self.quantities[1]])
         if self.has_flags:
             flags = self._family(len(self.families) - 1)
             places = self.get_buffer(f"places_{len(self.families) - 1}")

@@ -6,7 +6,7 @@ their codes. A model of a table with a column that is nearly a linear function o
 is, starts at factor analysis: training needs thousands of steps to find such columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_changes
 from typing import cast
 
@@ -126,7 +126,8 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
         quantity, places = family.quantities
         heaped = [] if family.heaps is None else family.heaps.entries.tolist()
         x = examples.x[:, places].double()
-        _start_quantities(quantity, x, examples.x.shape[1], heaped)
+        steps = {} if family.cycles is None else family.cycles.steps
+        _start_quantities(quantity, x, examples.x.shape[1], heaped, steps)
     family.start_classes(examples.x)
     masking = missingness_of(model)
     if masking is not None:
@@ -141,7 +142,11 @@ def _set_dropout(model: LatentModel, n: int, n_columns: int) -> None:
 
 
 def _start_quantities(
-    family: Family, x: Tensor, n_columns: int, heaped: Sequence[int] = ()
+    family: Family,
+    x: Tensor,
+    n_columns: int,
+    heaped: Sequence[int] = (),
+    steps: Mapping[int, float] = {},
 ) -> None:
     """Set location, scale and resolution of the columns of a likelihood.
 
@@ -150,8 +155,12 @@ def _start_quantities(
         x: The rows, with shape (N, D).
         n_columns: The number of all columns of the table.
         heaped: The places of columns with atoms, which have no spike beside them.
+        steps: The widths of the cells of some columns, by their places: those of dates divide the
+            bins of their cycles.
     """
     found = columns(x, transform=family.transform)
+    for place, step in steps.items():
+        found.width[place] = step
     spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
     spike_width[list(heaped)] = 0.0
     given = (found.loc, found.scale, found.width, found.origin, found.linear_width)
