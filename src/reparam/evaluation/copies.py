@@ -12,7 +12,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 from torch import Tensor
 
+from reparam.families import Mixed
 from reparam.isolation import isolated
+from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
 from reparam.spec import DataSpec
 
@@ -124,7 +126,8 @@ def vectors(x: Tensor, spec: DataSpec, model: LatentModel | None = None) -> NDAr
     """
     if model is not None and spec.has_rows:
         with torch.no_grad():
-            x = model.as_input(x.to(next(model.parameters(), x).device)).cpu()
+            x, family = x.to(next(model.parameters(), x).device), family_of(model.decoder)
+            x = (family.as_vectors(x) if isinstance(family, Mixed) else model.as_input(x)).cpu()
     return np.asarray(x.flatten(1).double().nan_to_num(0.0).numpy())
 
 

@@ -281,8 +281,22 @@ class Mixed(Family):
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).
 
         They are the standardized quantities, 0 where missing; the one-hot classes, zeros where
-        missing; whether a quantity is each of its atoms; where dates are in their cycles; and
-        whether each value is missing, of columns that training rows lack.
+        missing; whether a quantity is each of its atoms; whether each value is missing, of columns
+        that training rows lack; and where dates are in their cycles.
+
+        Arguments:
+            x: The rows, with shape (B, D).
+        """
+        seen = self.as_vectors(x)
+        if self.quantities is None or self.cycles is None:
+            return seen
+        return torch.cat([seen, self.cycles.waves(x[..., self.quantities[1]])], -1)
+
+    def as_vectors(self, x: Tensor) -> Tensor:
+        r"""Return rows as vectors whose distances can be compared, with shape (B, n).
+
+        They are what the encoder reads without the places of dates in their cycles, with which a
+        date would count several times.
 
         Arguments:
             x: The rows, with shape (B, D).
@@ -299,8 +313,6 @@ class Mixed(Family):
         if quantities is not None and self.heaps is not None:
             family, places = quantities
             found.append(self.heaps.indicators(x[..., places], standardize_of(family).width))
-        if quantities is not None and self.cycles is not None:
-            found.append(self.cycles.waves(x[..., quantities[1]]))
         found.append(missing[..., self.get_buffer("optional")].to(x))
         return torch.cat(found, -1)
 
