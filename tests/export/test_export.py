@@ -148,6 +148,27 @@ def test_atoms_have_the_probability_of_the_model(tmp_path: Path) -> None:
         assert np.allclose(found, shares[:, column, k], atol=0.06), place
 
 
+@torch.no_grad()
+def test_dates_have_the_logits_of_their_cycles(tmp_path: Path) -> None:
+    """The weekdays of draws are those of the logits, and the encoder reads them in its graph."""
+    days = pd.bdate_range("2021-01-04", periods=400)
+    rows = pd.DataFrame({"day": days, "pay": RNG.normal(size=400).round(2)})
+    run = quick_fit(rp.variants.vae, rows, latent_dim=2, epochs=3)
+    file, about = described(run, tmp_path)
+    quantities = about["distributions"][0]
+    assert quantities["distribution"] == "Cyclic"
+    assert quantities["constants"]["date_places"] == [0]
+    assert run.spec.schema is not None
+    assert run.spec.schema.features[0].cycles == ("week",)
+    z = torch.randn(3, 2)
+    shares = _softmax(called(file, z=z)["quantities_cycle_logits"].double().numpy())
+    p = run.latent_model.likelihood(z)
+    draws = run.to_table(p.sample(torch.Size([3000])).flatten(0, 1)).to_pandas()
+    weekday = draws["day"].dt.day_of_week.to_numpy().reshape(3000, 3)
+    found = np.stack([(weekday == day).mean(0) for day in range(7)], -1)
+    assert np.allclose(found, shares, atol=0.04)
+
+
 def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True))
