@@ -1,6 +1,7 @@
 """Runs that are served in these tests, and clients of them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, rp.Run]:
         covariates={"age": rng.normal(size=100), "sex": rng.choice(["F", "M"], 100)},
         condition="label+covariates",
     )
+    given = replace(given, class_names=("cat", "dog"))
     place = tmp_path_factory.mktemp("text") / "letters.txt"
     place.write_text("".join(rng.choice([*"abcde"], 900)))
     text = rp.data.read(place, window=6)

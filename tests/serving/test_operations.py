@@ -100,6 +100,23 @@ def test_examples_under_a_condition(client: TestClient, runs: dict[str, rp.Run])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_labels_by_the_names_of_their_classes(client: TestClient) -> None:
+    facts = {run["name"]: run for run in client.get("/runs").json()["runs"]}
+    assert facts["given"]["class_names"] == ["cat", "dog"]
+    covariates = {"age": 0.5, "sex": "F"}
+    of_z, of_sample = {"z": [[0.0, 1.0]] * 2, "covariates": covariates}, {"covariates": covariates}
+    by_name = answer(client, "given/decode", {**of_z, "y": ["dog", "cat"]})
+    assert by_name == answer(client, "given/decode", {**of_z, "y": [1, 0]})
+    by_name = answer(client, "given/sample", of_sample, label="dog")
+    assert by_name == answer(client, "given/sample", of_sample, label=1)
+    for found in (
+        client.post("/runs/given/sample?label=dof", json=of_sample),
+        client.post("/runs/given/decode", json={**of_z, "y": ["dof", "cat"]}),
+    ):
+        assert found.status_code == 422
+        assert "'dog'" in found.json()["message"]
+
+
 def rows(n: int) -> list[dict[str, Any]]:
     """Return rows of people as JSON has them."""
     return json.loads(people(n).to_json(orient="records", date_format="iso"))

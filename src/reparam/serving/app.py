@@ -332,12 +332,11 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
         ] = 1,
         seed: Seed = 0,
         label: Annotated[
-            int | None,
+            str | None,
             Query(
-                ge=0,
-                le=LARGEST,
-                description="The class to generate, for a model that is given it or infers it; "
-                "all classes in turn by default.",
+                max_length=200,
+                description="The class to generate, its number or its name, for a model that is "
+                "given it or infers it; all classes in turn by default.",
             ),
         ] = None,
         mean: Annotated[

@@ -32,8 +32,9 @@ TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 LABELS: Mapping[str, Any] = {
     "type": "array",
-    "items": {"type": ["integer", "null"]},
-    "description": "The label of each example, for a model that is given it.",
+    "items": {"type": ["integer", "string", "null"]},
+    "description": "The label of each example, its number or the name of its class, for a model "
+    "that is given it.",
 }
 
 COVARIATES: Mapping[str, Any] = {

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.data.checks import as_labels, as_rows
-from reparam.data.condition import check_condition, condition_of, covariates_for
+from reparam.data.condition import (
+    check_condition,
+    condition_of,
+    covariates_for,
+    label_number,
+)
 from reparam.data.damaged import counted, listed
 from reparam.data.mixed import filled
 from reparam.data.tables import Table
@@ -144,6 +149,7 @@ class ServedRun:
             "latent_dim": config.get("latent_dim"),
             "condition": spec.condition,
             "n_classes": spec.n_classes,
+            "class_names": list(self.run.class_names),
             "covariates": list(spec.covariates) if spec.given_covariates else [],
             "columns": self._columns(),
             "tokens": self._tokens(),
@@ -198,7 +204,7 @@ class ServedRun:
             x = numbers_in(body.fields["x"], "x").astype(np.float32)
         n = len(x) if isinstance(x, Table) or x.ndim else 1
         self._check_rows(n, given[0] if given else "x")
-        y, covariates = _labels(body.fields), _covariates(body.fields)
+        y, covariates = self._labels(body.fields), _covariates(body.fields)
         batch = self.run.examples({"x": x, "y": y, "covariates": covariates}, seed=seed)
         return Batch(batch.x, c=batch.c), x if isinstance(x, Table) else None
 
@@ -218,11 +224,23 @@ class ServedRun:
         given = numbers_in(body.fields["z"], "z") if body.array is None else body.array
         z = as_rows(given, "z").float()
         self._check_rows(len(z), "z")
-        spec, y, covariates = self.run.spec, _labels(body.fields), _covariates(body.fields)
+        spec, y, covariates = self.run.spec, self._labels(body.fields), _covariates(body.fields)
         labels = None if y is None else as_labels(y, len(z), spec.n_classes)
         of_rows = covariates_for(spec, covariates, len(z))
         check_condition(spec, labels, of_rows)
         return Batch(z, c=condition_of(spec, labels, of_rows))
+
+    def _labels(self, fields: Mapping[str, Any]) -> NDArray[np.float64] | None:
+        """Return the labels of a request, which may be names, NaN where a class is unknown.
+
+        Raises:
+            OptionError: A name that no class has.
+        """
+        y = fields.get("y")
+        if isinstance(y, list):
+            names = self.run.class_names
+            y = [label_number(label, names) if isinstance(label, str) else label for label in y]
+        return None if y is None else numbers_in(y, "y")
 
     def _check_rows(self, n: int, name: str) -> None:
         if n > self.limits.max_rows:
@@ -286,7 +304,7 @@ class ServedRun:
         body: Body,
         n_samples: int,
         seed: int,
-        label: int | None,
+        label: int | str | None,
         mean: bool,
         temperature: float,
     ) -> Tensor:
@@ -298,7 +316,7 @@ class ServedRun:
             )
         return self.run.sample_given(given, n_samples, seed)
 
-    def check_sample(self, body: Body, n_samples: int, label: int | None) -> None:
+    def check_sample(self, body: Body, n_samples: int, label: int | str | None) -> None:
         """Refuse a request for samples that cannot be read.
 
         Raises:
@@ -383,12 +401,6 @@ def _check_complete(row: Mapping[str, Any], number: int, columns: Sequence[str])
     if lacking:
         rule = f"lacks {counted(len(lacking), 'column')} ({listed(lacking)})"
         raise bad_value(f"rows[{number}]", row, rule, "give a number for each column")
-
-
-def _labels(fields: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """Return the labels of a request, NaN where a class is unknown."""
-    y = fields.get("y")
-    return None if y is None else numbers_in(y, "y")
 
 
 def _covariates(fields: Mapping[str, Any]) -> Any:
