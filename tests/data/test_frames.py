@@ -199,6 +199,20 @@ def test_types_that_are_not_read_are_refused(values: Any, said: str) -> None:
         of_frame(pd.DataFrame({"a": values}))
 
 
+def test_nested_columns_are_left_out_beside_others(tmp_path: Any) -> None:
+    rows = pd.DataFrame({"age": NUMBERS, "tags": [[i, 2] for i in range(N)]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    for source in (rows, tmp_path / "rows.parquet"):
+        data = rp.data.read(source)
+        assert [column.name for column in data.spec.schema.columns] == ["age"]
+        assert any("left out: tags (each cell is a list" in note for note in data.notes)
+    with pytest.warns(UserWarning, match="left out: tags"):
+        VAE(steps=2, random_state=0).fit(rows)
+    images = pd.DataFrame({"age": NUMBERS, "image": [{"bytes": b"x"}] * N})
+    with pytest.raises(DataError, match="column 'image'.*binary"):
+        rp.data.read(images)
+
+
 def test_a_declared_order_holds_for_the_kind_that_a_user_names() -> None:
     sizes = pd.Categorical(WORDS, ["S", "M", "L"], ordered=True)
     table = of_frame(pd.DataFrame({"size": sizes, "other": NUMBERS}))

@@ -26,7 +26,7 @@ def of_frame(frame: object, name: str = "x", text_columns: Collection[str] = ())
         text_columns: The columns of text that stay text, although their cells look like dates.
 
     Raises:
-        DataError: A column of mixed or nested values.
+        DataError: A column of mixed values, or no column but nested values.
     """
     found = read_frame(frame, name, text_columns)
     return None if found is None else found[0]
@@ -43,7 +43,7 @@ def read_frame(
         text_columns: The columns of text that stay text, although their cells look like dates.
 
     Raises:
-        DataError: A column of mixed or nested values.
+        DataError: A column of mixed values, or no column but nested values.
     """
     arrow = _arrow_of(frame, name)
     if arrow is None:

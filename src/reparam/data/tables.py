@@ -72,6 +72,7 @@ class Table:
         zones: The zones of columns of times that have one, by name; times count from UTC.
         orders: The orders of year, month and day in columns of dates of text, by name.
         cells: The cells as they stand in the file, where they are kept.
+        nested: The columns that are left out because their cells are lists or mappings, and why.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Table:
     zones: Mapping[str, str] = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
     cells: "pa.Table | None" = None
+    nested: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -181,7 +183,8 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
         text_columns: The columns of text that stay text, whatever their cells.
 
     Raises:
-        DataError: No rows, columns of one name, or a column of nested values.
+        DataError: No rows, columns of one name, or no column but nested values, which are left out
+            beside others.
     """
     check_names(table.column_names, name)
     notes = []
@@ -199,7 +202,14 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     zones: dict[str, str] = {}
     orders: dict[str, str] = {}
     is_untyped = all(_is_text(named.type) for named in table.schema)
+    nested = [named for named in table.schema if _is_nested(named.type)]
+    if len(nested) == table.num_columns:
+        nested = []  # the first one is refused
+    left_out = tuple(f"{n.name} (each cell is a {n.type}, and no single value)" for n in nested)
+    notes += [f"left out: {said}" for said in left_out]
     for named in table.schema:
+        if named in nested:
+            continue
         what = f"column {named.name!r} of {name}"
         column = table.column(named.name)
         rounded = _rounded(column)
@@ -222,9 +232,16 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
             declared[named.name] = _classes(column, named)
         if pa.types.is_timestamp(named.type):
             zones[named.name] = named.type.tz or ""
-    zones = {key: zone for key, zone in zones.items() if zone}
     return Table(
-        name, columns, stored, decimals, declared, tuple(notes), zones=zones, orders=orders
+        name,
+        columns,
+        stored,
+        decimals,
+        declared,
+        tuple(notes),
+        zones={key: zone for key, zone in zones.items() if zone},
+        orders=orders,
+        nested=left_out,
     )
 
 
@@ -431,6 +448,16 @@ def _is_text(kind: "pa.DataType") -> bool:
 
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)
+
+
+def _is_nested(kind: "pa.DataType") -> bool:
+    """Return whether values are lists or mappings of numbers, text and so on.
+
+    Bytes within them may be images, which are not left out without an error.
+    """
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(kind)) and "binary" not in str(kind)
 
 
 def _declares(kind: "pa.DataType") -> bool:
