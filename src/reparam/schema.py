@@ -73,6 +73,7 @@ class Column:
         zone: The zone of times, such as ``Europe/Berlin``; "" for none. Values are times of UTC,
             and numbers those that a clock in the zone shows, so that midnights are whole days.
         order: The order of year, month and day in dates of text; "" where they have a type.
+        written: A few dates of text, which show how all are written; () where they have a type.
         source: The name of the column that a dependent one is a function of.
         reason: Why the column is no part of x.
 
@@ -100,6 +101,7 @@ class Column:
     step: float = 0.0
     zone: str = ""
     order: str = ""
+    written: tuple[str, ...] = ()
     source: str = ""
     reason: str = ""
 
@@ -490,6 +492,11 @@ class Schema:
         return tuple(column.name for column in self.columns if column.stored == "text")
 
     @property
+    def written(self) -> dict[str, tuple[str, ...]]:
+        """A few dates of each column of dates of text, by name: see ``Column``."""
+        return {column.name: column.written for column in self.features if column.written}
+
+    @property
     def is_numeric(self) -> bool:
         """Whether all columns of the user's table are numbers or booleans."""
         return all(column.stored in ("int", "float", "bool") for column in self.columns)
@@ -653,7 +660,7 @@ class Schema:
         return cls(tuple(columns))
 
 
-_SEVERAL = ("values", "atoms", "cycles")
+_SEVERAL = ("values", "atoms", "cycles", "written")
 """The fields of a column that are tuples, and lists in a file."""
 
 _DEFAULTS: dict[str, Any] = {

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.cli.main import main
 from reparam.data.files import ReadOptions
 from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
@@ -199,6 +200,22 @@ def test_types_that_are_not_read_are_refused(values: Any, said: str) -> None:
         of_frame(pd.DataFrame({"a": values}))
 
 
+def test_drawn_dates_are_written_as_those_of_the_table(tmp_path: Any) -> None:
+    days = np.datetime64("2020-01-01") + RNG.integers(0, 300, N)
+    rows = pd.DataFrame(
+        {"age": NUMBERS, "day": [f"{d.day}.{d.month}.{d.year}" for d in days.tolist()]}
+    )
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    run = rp.fit(rp.variants.vae, tmp_path / "rows.csv", steps=5, out=tmp_path / "run")
+    drawn = run.to_table(run.sample(20), like=rows)["day"]
+    assert drawn.str.fullmatch(r"[1-9]\d?\.[1-9]\d?\.2020").all()
+    path = tmp_path / "drawn.csv"
+    main(["sample", str(tmp_path / "run"), "-n", "20", "--out", str(path)])
+    assert pd.read_csv(path)["day"].str.fullmatch(r"[1-9]\d?\.[1-9]\d?\.2020").all()
+    typed = rows.assign(day=pd.to_datetime(rows["day"], dayfirst=True))
+    assert run.to_table(run.sample(20), like=typed)["day"].dtype == typed["day"].dtype
+
+
 def test_nested_columns_are_left_out_beside_others(tmp_path: Any) -> None:
     rows = pd.DataFrame({"age": NUMBERS, "tags": [[i, 2] for i in range(N)]})
     rows.to_parquet(tmp_path / "rows.parquet")
@@ -209,7 +226,7 @@ def test_nested_columns_are_left_out_beside_others(tmp_path: Any) -> None:
     with pytest.warns(UserWarning, match="left out: tags"):
         VAE(steps=2, random_state=0).fit(rows)
     images = pd.DataFrame({"age": NUMBERS, "image": [{"bytes": b"x"}] * N})
-    with pytest.raises(DataError, match="column 'image'.*binary"):
+    with pytest.raises(DataError, match=r"column 'image'.*binary"):
         rp.data.read(images)
 
 

@@ -137,7 +137,7 @@ def write_table(
         elif path.suffix in (".csv", ".parquet"):
             schema = run.spec.schema
             if table is None or schema is None:
-                write_frame(path, run.to_table(rows))
+                write_frame(path, run.to_table(rows), None if schema is None else schema.written)
             else:
                 write_frame(path, filled_cells(table, schema, rows, path.suffix == ".csv"))
         else:

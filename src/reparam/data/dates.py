@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from reparam.schema import missing_in
 from reparam.times import MONTHS, ORDERS, WrittenDate, moments_in_order, written_date
 
 
@@ -37,6 +39,18 @@ class Dates:
         if "" in offsets:
             return ""
         return only if len(offsets) == 1 and only[3:4] == ":" else "UTC"
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """A few of the dates, which show how all are written: see ``dates_like``.
+
+        >>> dates_in(["31.1.2024", "2.3.2024", "3.3.2024"]).examples
+        ('31.1.2024', '2.3.2024')
+        """
+        dates = list(self.written)
+        shown = [_fullest(dates), min(dates, key=_fewest_digits), min(dates, key=_digits_of_hour)]
+        shown += [date for date in dates if _has_long_name(date)][:1]
+        return tuple(dict.fromkeys(date.match.string for date in shown))
 
     @property
     def short(self) -> str:
@@ -95,18 +109,50 @@ def dates_like(words: Sequence[str], moments: NDArray[Any]) -> list[str]:
     if found is None:
         return [str(moment) for moment in moments.astype("datetime64[s]")]
     dates = found.written
-    # The date that is written most fully: with seconds, with a time.
-    like = max(dates, key=lambda date: (date.part("clock").count(":"), date.part("weekday") != ""))
-    digits = (len(re.sub("[A-Za-z.]+$", "", part)) for date in dates for part in date.parts)
-    width = min(filter(None, digits))
-    is_full = any(
-        len(part.rstrip(".")) > 4 and part[0].isalpha() for d in dates for part in d.parts
-    )
-    hour = min((len(date.part("clock").partition(":")[0]) for date in dates), default=1)
+    like, is_full = _fullest(dates), any(map(_has_long_name, dates))
+    width, hour = min(map(_fewest_digits, dates)), min(map(_digits_of_hour, dates))
     return [
         _written_like(like, found.order, moment, (width, hour), is_full)
         for moment in moments.astype("datetime64[us]").tolist()
     ]
+
+
+def dates_as_text(moments: NDArray[Any], written: Sequence[str]) -> NDArray[Any]:
+    """Return dates as text in the notation of others, None for NaT, with shape (N,).
+
+    Arguments:
+        moments: The dates, ``datetime64``, of UTC where the others have a zone.
+        written: A few of the other dates.
+
+    Example:
+        >>> import numpy as np
+        >>> dates_as_text(np.array(["2024-02-09", "NaT"], "datetime64[us]"), ["31.1.2024"])
+        array(['9.2.2024', None], dtype=object)
+    """
+    found, there = np.full(len(moments), None, object), ~missing_in(moments)
+    found[there] = dates_like(written, moments[there])
+    return found
+
+
+def _fullest(dates: Sequence[WrittenDate]) -> WrittenDate:
+    """Return the first date that is written most fully: with seconds, with a time."""
+    return max(dates, key=lambda date: (date.part("clock").count(":"), date.part("weekday") != ""))
+
+
+def _fewest_digits(date: WrittenDate) -> int:
+    """Return the least number of digits of its year, month and day."""
+    digits = (len(re.sub("[A-Za-z.]+$", "", part)) for part in date.parts)
+    return min(filter(None, digits))
+
+
+def _digits_of_hour(date: WrittenDate) -> int:
+    """Return the number of digits of its hour; 0 without one."""
+    return len(date.part("clock").partition(":")[0])
+
+
+def _has_long_name(date: WrittenDate) -> bool:
+    """Return whether its month is written in full."""
+    return any(len(part.rstrip(".")) > 4 and part[0].isalpha() for part in date.parts)
 
 
 def _written_like(

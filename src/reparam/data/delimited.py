@@ -172,6 +172,7 @@ class Values:
         misfits: The cells that do not fit the others; None without any.
         zone: The zone of times, which count from UTC; "" for none.
         order: The order of year, month and day in dates; "" for other values.
+        written: A few of the dates, which show how all are written; () for other values.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Values:
     misfits: Misfits | None = None
     zone: str = ""
     order: str = ""
+    written: tuple[str, ...] = ()
 
 
 @dataclass
@@ -734,7 +736,15 @@ def _dates(cells: Cells, dates: Dates) -> Values:
             f"column {cells.name!r} has years of two digits, as in {dates.short!r}: they are read "
             "as 1969 to 2068"
         )
-    return Values(cells.name, values, "date", zone=dates.zone, order=dates.order, notes=notes)
+    return Values(
+        cells.name,
+        values,
+        "date",
+        zone=dates.zone,
+        order=dates.order,
+        written=dates.examples,
+        notes=notes,
+    )
 
 
 def _are_compact(numbers: NDArray[np.float64]) -> bool:

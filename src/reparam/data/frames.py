@@ -1,15 +1,16 @@
 """DataFrames of pandas, polars and Arrow: as tables, and back with the types of their columns."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
 from reparam.data.arrays import table_of
+from reparam.data.dates import dates_as_text
 from reparam.data.delimited import check_names
-from reparam.data.tables import STEPS, Table, of_arrow, without_zeros
+from reparam.data.tables import STEPS, Table, is_text, of_arrow, without_zeros
 from reparam.errors import DataError
 from reparam.utils.files import reason
 
@@ -111,17 +112,34 @@ class FrameType:
         tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
         return all(any(test(field.type) for test in tests) for field in self.empty.schema)
 
-    def frame(self, columns: Mapping[str, NDArray[Any]], like: object = None) -> Any:
+    @property
+    def texts(self) -> list[str]:
+        """The names of the columns of text."""
+        return [field.name for field in self.empty.schema if is_text(field.type)]
+
+    def frame(
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        like: object = None,
+        written: Mapping[str, Sequence[str]] | None = None,
+    ) -> Any:
         """Return columns as a DataFrame of this type.
 
         Arguments:
             columns: The columns by name, as ``Schema.decode`` returns them. One that the type does
                 not have gets the type of its values.
             like: A DataFrame of pandas with as many rows, whose index the result gets.
+            written: For columns of dates, by name, a few dates in whose notation a column of text
+                has them; ISO 8601 for others.
         """
         import narwhals as nw
 
-        table = to_arrow(columns, self.empty)
+        texts = {
+            name: dates_as_text(columns[name], words)
+            for name, words in (written or {}).items()
+            if name in self.texts and columns[name].dtype.kind == "M"
+        }
+        table = to_arrow({**columns, **texts}, self.empty)
         library: Any = self.backend
         try:
             found: Any = nw.from_arrow(table, backend=library).to_native()

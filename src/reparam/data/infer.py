@@ -148,6 +148,7 @@ def column_of(table: Table, name: str, override: Override) -> Column:
         has_missing=bool(missing.any()),
         zone=table.zones.get(name, ""),
         order=table.orders.get(name, ""),
+        written=table.written.get(name, ()),
     )
     distinct = np.unique(there)
     kind = override.get("kind")

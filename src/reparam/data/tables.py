@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from reparam.data.dates import dates_as_text
 from reparam.data.delimited import (
     LARGEST_EXACT,
     MISSING,
@@ -71,6 +72,7 @@ class Table:
         decimal: The mark before decimals in a file of text.
         zones: The zones of columns of times that have one, by name; times count from UTC.
         orders: The orders of year, month and day in columns of dates of text, by name.
+        written: A few dates of these columns, which show how all are written, by name.
         cells: The cells as they stand in the file, where they are kept.
         nested: The columns that are left out because their cells are lists or mappings, and why.
     """
@@ -84,6 +86,7 @@ class Table:
     decimal: str | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cells: "pa.Table | None" = None
     nested: tuple[str, ...] = ()
 
@@ -170,6 +173,7 @@ def read_table(
         decimal=text.decimal,
         zones={column.name: column.zone for column in text.columns if column.zone},
         orders={column.name: column.order for column in text.columns if column.order},
+        written={column.name: column.written for column in text.columns if column.written},
         cells=text.cells if keeps_cells and not skip_damaged else None,
     )
 
@@ -201,7 +205,8 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     declared: dict[str, Classes] = {}
     zones: dict[str, str] = {}
     orders: dict[str, str] = {}
-    is_untyped = all(_is_text(named.type) for named in table.schema)
+    written: dict[str, tuple[str, ...]] = {}
+    is_untyped = all(is_text(named.type) for named in table.schema)
     nested = [named for named in table.schema if _is_nested(named.type)]
     if len(nested) == table.num_columns:
         nested = []  # the first one is refused
@@ -218,13 +223,14 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
             column = column.cast(pa.string())
         notes += _lost_digits(column, named.name)
         values, kind = _values(column, what)
-        if _is_text(named.type) and named.name not in text_columns:
+        if is_text(named.type) and named.name not in text_columns:
             read = _read_text(column, named.name, is_untyped)
             notes += read.notes
             if read.stored != "text":
                 values, kind = read.values, read.stored
             if read.stored == "date":
                 zones[named.name], orders[named.name] = read.zone, read.order
+                written[named.name] = read.written
         columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float", "duration"):
             decimals[named.name] = 0 if kind == "int" else _decimals(values)
@@ -241,6 +247,7 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
         tuple(notes),
         zones={key: zone for key, zone in zones.items() if zone},
         orders=orders,
+        written=written,
         nested=left_out,
     )
 
@@ -263,8 +270,16 @@ def table_of_numbers(rows: NDArray[Any], names: Sequence[str], name: str) -> Tab
     return Table(name, columns, kinds, decimals)
 
 
-def write_frame(path: Path, table: "pa.Table") -> None:
+def write_frame(
+    path: Path, table: "pa.Table", written: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """Write a table of Arrow to a file that ends in ``.csv`` or ``.parquet``.
+
+    Arguments:
+        path: The file.
+        table: The table.
+        written: For columns of dates, by name, a few dates in whose notation a file of text has
+            them; ISO 8601 for others.
 
     Raises:
         WriteError: The file cannot be written.
@@ -275,20 +290,30 @@ def write_frame(path: Path, table: "pa.Table") -> None:
 
     def write(file: BinaryIO) -> None:
         if is_text:
-            csv.write_csv(_for_text(table), file, csv.WriteOptions(quoting_style="needed"))
+            csv.write_csv(
+                _for_text(table, written or {}), file, csv.WriteOptions(quoting_style="needed")
+            )
         else:
             parquet.write_table(table, file)
 
     write_whole(path, write)
 
 
-def _for_text(table: "pa.Table") -> "pa.Table":
-    """Return a table in types that text has: dates without zeros, seconds, classes as values."""
+def _for_text(table: "pa.Table", written: Mapping[str, Sequence[str]]) -> "pa.Table":
+    """Return a table in types that text has: dates without zeros, seconds, classes as values.
+
+    Arguments:
+        table: The table.
+        written: See ``write_frame``.
+    """
     import pyarrow as pa
 
     for i, named in enumerate(table.schema):
         column, kind = table.column(i), named.type
-        if pa.types.is_timestamp(kind):
+        if pa.types.is_timestamp(kind) and named.name in written:
+            moments = column.cast(pa.int64()).cast(pa.timestamp("us")).to_numpy()
+            column = pa.array(dates_as_text(moments, written[named.name]), pa.string())
+        elif pa.types.is_timestamp(kind):
             column = without_zeros(column)
         elif pa.types.is_duration(kind):
             column = pa.array(_floats(column.cast(pa.int64())) / STEPS[kind.unit], from_pandas=True)
@@ -405,7 +430,7 @@ def _values(column: "pa.ChunkedArray", what: str) -> tuple[NDArray[Any], Stored]
         return _floats(column.cast(pa.string())), "float"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _floats(column), "float"
-    if _is_text(kind):
+    if is_text(kind):
         return np.array(column.to_pylist(), object), "text"
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         moments = pc.cast(column, pa.timestamp("us")) if pa.types.is_date(kind) else column
@@ -443,7 +468,8 @@ def _unread(what: str, kind: "pa.DataType") -> DataError:
     )
 
 
-def _is_text(kind: "pa.DataType") -> bool:
+def is_text(kind: "pa.DataType") -> bool:
+    """Return whether a type of Arrow is one of text."""
     import pyarrow as pa
 
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -464,7 +490,7 @@ def _declares(kind: "pa.DataType") -> bool:
     """Return whether categories of a type are classes: text and numbers are, dates are not."""
     import pyarrow as pa
 
-    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _classes(column: "pa.ChunkedArray", named: "pa.Field") -> Classes:

@@ -219,10 +219,8 @@ class Cyclic(DeclaredDistribution):
         found = self.base.log_prob(value)
         for entry, calendar, logits in self._columns():
             own = self._log_prob_of(value[..., entry], entry, calendar, logits)
-            place = torch.tensor([entry], device=found.device)
-            found = found.index_copy(
-                -1, place, torch.where(own.isnan(), found[..., entry], own).unsqueeze(-1)
-            )
+            own = torch.where(own.isnan(), found[..., entry], own).unsqueeze(-1)
+            found = torch.cat([found[..., :entry], own, found[..., entry + 1 :]], -1)
         return found
 
     def _log_prob_of(

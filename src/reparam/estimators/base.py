@@ -414,7 +414,7 @@ class Estimator(BaseEstimator, ABC):
             return found if self._n_levels is None else ((self._n_levels - 1) * found).round(4)
         columns = schema.decode(x.double().numpy())
         if self._frame_type is not None and self._is_mixed:
-            return FrameType.from_text(self._frame_type).frame(columns)
+            return FrameType.from_text(self._frame_type).frame(columns, None, schema.written)
         missing = np.full(len(x), np.nan)
         return np.stack([columns.get(name, missing) for name in self._columns], 1).astype(float)
 

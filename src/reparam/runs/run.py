@@ -671,7 +671,8 @@ class Run:
         columns = (
             dict(zip(names, values.T, strict=True)) if schema is None else schema.decode(values)
         )
-        return to_arrow(columns) if kept is None else kept.frame(columns)
+        written = {} if schema is None else schema.written
+        return to_arrow(columns) if kept is None else kept.frame(columns, None, written)
 
     @default_modes()
     @numbers()
