@@ -691,6 +691,13 @@ class TestCurves:
         assert "lr=0.03" in found.fix
         assert "epochs=10, as 55 steps are few" in found.fix
 
+    def test_weights_that_no_step_made_better(self) -> None:
+        context = curve(FALLING)
+        config = {**context.run.config, "recorded": {"kept_first": True}}
+        found = training.stopped_early(replace(context, run=replace(context.run, config=config)))
+        assert found.severity == "problem"
+        assert "not trained" in found.message
+
     def test_an_interrupted_run(self, healthy: Run, digits: Dataset) -> None:
         assert healthy.folder is not None
         away = replace(healthy, folder=type(healthy.folder)(healthy.folder.path / "elsewhere"))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
+from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn import functional
 
 from reparam.batch import Batch
@@ -43,6 +43,14 @@ def test_a_ceiling_keeps_the_scale_and_its_gradient_finite() -> None:
     assert q.stddev.item() == pytest.approx(10.01)
     (gradient,) = torch.autograd.grad(q.log_prob(torch.zeros(1, 1)).sum(), raw)
     assert gradient.isfinite().all()
+    # The gradient of the KL leads back from both ends.
+    for far in (1e4, -1e4):
+        raw = torch.tensor([[[0.0], [far]]], requires_grad=True)
+        q = Gaussian(1, max_scale=10.0).distribution(raw)
+        divergence = kl_divergence(q, Independent(Normal(torch.zeros(1, 1), 1.0), 1)).sum()
+        assert divergence.isfinite()
+        (gradient,) = torch.autograd.grad(divergence, raw)
+        assert gradient[0, 1].item() * far > 0
     # Below it nothing changes.
     low = torch.zeros(1, 2, 1)
     assert Gaussian(1, max_scale=10.0).distribution(low).stddev.item() == 1.0

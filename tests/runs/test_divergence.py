@@ -11,6 +11,7 @@ from torch import Tensor
 import reparam as rp
 from reparam.errors import NonFiniteError
 from reparam.training import Event
+from reparam.training.length import seconds_of
 from reparam.training.validation import Validation
 
 X = torch.randn(600, 4, generator=torch.Generator().manual_seed(0))
@@ -90,3 +91,27 @@ def test_a_run_that_learns_nothing_begins_again_at_a_quarter(
     assert "no weights are better than the first ones at the learning rate 0.04, which" in said
     assert said.count("begins again at 0.01") == 1
     assert run.config["lr"] == 0.01
+
+
+@pytest.mark.usefixtures("rate")
+def test_a_budget_is_shared_with_the_runs_that_begin_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = iter([True, True, False])
+    monkeypatch.setattr(Validation, "kept_first", property(lambda _: next(found, False)))
+    run = rp.fit(small(), X, batch_size=64, budget="20s", callbacks=[_ending(30)])
+    said = capsys.readouterr().err
+    assert said.count("no weights are better") == 2
+    assert said.count("begins again at 0.0025") == 1
+    assert run.config["lr"] == 0.0025
+    assert 2 < seconds_of(run.config["budget"]) < 20
+
+
+def _ending(step: int) -> Callable[[Event], None]:
+    """Return a callback that ends a run after a step."""
+
+    def watch(event: Event) -> None:
+        if event.step > step:
+            event.stop()
+
+    return watch

@@ -191,6 +191,14 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     losses = _losses(_shaped(context))
     if not all(map(isfinite, losses)):
         raise NotApplicable("the loss is not a number in the end")
+    recorded = context.option("recorded") or {}
+    stop = (recorded.get("length") or {}).get("stop")
+    if stop == 0 or recorded.get("kept_first"):
+        evidence = Evidence("the weights that training began with are kept", stop=0)
+        return evidence.problem(
+            "The model is not trained: every step made unseen examples less probable",
+            f"{context.lower_lr}, a longer run, or more data",
+        )
     tenth, middle = max(len(losses) // 10, 2), len(losses) // 2
     after = mean(losses[-tenth:])
     # Of two means over rows.
@@ -205,9 +213,7 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     limits = ((gain, STILL_SHARE), (half, STILL_HALF))
     if all(figure.value - 2 * stderr <= share * fall for figure, share in limits):
         return evidence.fine("the loss has levelled")
-    length = (context.option("recorded") or {}).get("length") or {}
-    stop = length.get("stop")
-    if stop is not None:
+    if stop is not None and stop < recorded["length"]["steps"]:
         evidence.add(f"; held-out examples chose {stop:,} steps")
         return evidence.fine("held-out examples chose the number of steps")
     held = _losses(_validated(context))

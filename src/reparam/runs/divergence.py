@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -32,6 +33,9 @@ Found = TypeVar("Found")
 NOT_FINITE, NO_BETTER = "the loss is not finite", "no weights are better than the first ones"
 """How a run diverges."""
 
+_MAY_AGAIN: ContextVar[bool] = ContextVar("_MAY_AGAIN", default=False)
+"""Whether a run that has begun again may do so once more."""
+
 FACTORS = {NOT_FINITE: 0.5, NO_BETTER: 0.25}
 """The learning rate of the next run, as a multiple of the one before."""
 
@@ -55,7 +59,7 @@ def diverging(lr: float | None, folder: RunFolder | None) -> Iterator[None]:
     """Raise ``Diverged`` in place of an error of a loss that is not finite.
 
     Arguments:
-        lr: The learning rate that was found; None for one that is given, whose error stays.
+        lr: The learning rate that was found; None for one that a user gives, whose error stays.
         folder: The folder of the run; None for a run in memory.
     """
     try:
@@ -64,6 +68,15 @@ def diverging(lr: float | None, folder: RunFolder | None) -> Iterator[None]:
         if lr is None:
             raise
         raise Diverged(lr, folder) from error
+
+
+def rate_is_free(lr_is_found: bool) -> bool:
+    """Return whether the learning rate of a run is not the user's, so that another may be tried.
+
+    Arguments:
+        lr_is_found: Whether a range test of this run found it.
+    """
+    return lr_is_found or _MAY_AGAIN.get()
 
 
 def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -90,12 +103,12 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
         except Diverged as diverged:
             lr, folder = diverged.lr, diverged.folder
             how, error = diverged.how, diverged.__cause__
-        for _ in range(MOST_AGAIN):
+        for n_left in reversed(range(MOST_AGAIN)):
             share = 0.0
             if budget is not None:
                 share = (time.perf_counter() - began) / seconds_of(budget)
-                options["budget"] = (1 - share) * seconds_of(budget)
-            if share > 1 - LEAST_LEFT:
+                options["budget"] = round(max(1 - share, LEAST_LEFT) * seconds_of(budget), 1)
+            if share > 1 - LEAST_LEFT and how == NOT_FINITE:
                 break
             lower = float(f"{FACTORS[how] * lr:.2g}")
             note(
@@ -109,10 +122,15 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
             if folder is not None:
                 folder.clear()
                 options["out"] = folder.path
+            token = _MAY_AGAIN.set(n_left > 0)
             try:
                 return cast(Callable[..., Found], fit)(*args, **options)
             except NonFiniteError as other:
                 error = other
+            except Diverged as other:
+                how, folder, error = other.how, other.folder, other.__cause__
+            finally:
+                _MAY_AGAIN.reset(token)
         raise cast(NonFiniteError, error)
 
     return again

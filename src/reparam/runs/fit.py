@@ -37,7 +37,7 @@ from reparam.runs.config import (
     flat,
     recorded,
 )
-from reparam.runs.divergence import NO_BETTER, Diverged, begins_again, diverging
+from reparam.runs.divergence import NO_BETTER, Diverged, begins_again, diverging, rate_is_free
 from reparam.runs.folder import RunFolder
 from reparam.runs.held_out import chooses_length, fitted_length, n_folds_of, with_held_out
 from reparam.runs.load import load
@@ -401,7 +401,8 @@ def fit(
     keeping = trainer.checkpointing
     keeping.how_to_resume = "nothing was saved: give out= to keep checkpoints"
     is_found = "lr" in reasons and runtime.world_size == 1
-    with diverging(options.lr if is_found else None, folder), ExitStack() as stack:
+    is_free = rate_is_free(is_found)
+    with diverging(options.lr if is_free else None, folder), ExitStack() as stack:
         stack.enter_context(allocating(batch_size=batch_size, **sizes))
         # Training draws from torch's global state, which is put back: activation checkpointing,
         # compiled functions, graphs and a user's torch.manual_seed use no other. Other threads use
@@ -449,9 +450,12 @@ def fit(
         watchers = _watchers(stack, source, trainer, folder, progress) if run.is_main else ()
         trainer.callbacks = [*callbacks, remember, *watchers]
         trainer.fit()
-        has_default = steps is epochs is budget is None
-        if is_found and has_default and trainer.validation.kept_first:
+        has_time = budget is None or 2 * trainer.progress.seconds < seconds_of(budget)
+        has_default = steps is epochs is None and has_time
+        if is_free and has_default and trainer.validation.kept_first:
             raise Diverged(cast(float, options.lr), folder, NO_BETTER)
+        if trainer.validation.kept_first:
+            config["recorded"]["kept_first"] = True
         if progress and trainer.validation.summary:
             note(trainer.validation.summary)
         prior = None
@@ -467,8 +471,8 @@ def fit(
             )
         if prior is not None:
             config[FITTED] = prior.fitted.to_dict()
-            if folder is not None and run.is_main:
-                folder.write_config(config)
+        if folder is not None and run.is_main and (prior or trainer.validation.kept_first):
+            folder.write_config(config)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}
             weights = recipe.model.state_dict()

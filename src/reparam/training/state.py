@@ -33,6 +33,9 @@ from reparam.utils.seeding import mixed_seed, reseed, rng_state, set_rng_state
 OPTIMIZER_STATES = (("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",))
 """The names in the state of a parameter, sorted: of Adam and of Muon."""
 
+SCORES = ("best", "trained")
+"""The values of a checkpoint that are scores, and may be infinite."""
+
 OWN = ("optimizers", "schedulers")
 """The values of a checkpoint that hold states of the user's optimizers and schedulers."""
 
@@ -57,6 +60,8 @@ class Progress:
         epochs_since_best: The number of validations since then.
         best_step: The number of steps before the best score.
         position: The place of the last step in the schedules.
+        trained: The best score after the first step.
+        trained_step: The number of steps before that score.
     """
 
     epoch: int = 0
@@ -67,10 +72,13 @@ class Progress:
     epochs_since_best: int = 0
     best_step: int = 0
     position: float = 0.0
+    trained: float = -inf
+    trained_step: int = 0
 
     def to_values(self) -> dict[str, Any]:
         """Return plain values; JSON has no infinity."""
-        return {**vars(self), "best": self.best if isfinite(self.best) else None}
+        scores = {name: vars(self)[name] for name in SCORES}
+        return {**vars(self), **{k: v if isfinite(v) else None for k, v in scores.items()}}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Progress":
@@ -80,18 +88,20 @@ class Progress:
             CheckpointError: Values of other names or types, which only another program writes.
         """
         kinds = get_type_hints(cls)
-        # Older checkpoints do not have the last two values, and no clock moved their schedules.
+        # Older checkpoints do not have the last values, and no clock moved their schedules.
         added: dict[str, Any] = {"best_step": 0, "position": values.get("step")}
+        added |= {"trained": values.get("best"), "trained_step": values.get("best_step", 0)}
         found = added | {name: value for name, value in values.items() if name not in OWN}
         wrong = sorted(kinds.keys() ^ found.keys())
         try:
             if wrong:
                 raise OptionError(f"the value {wrong[0]!r} is missing or unknown")
-            best = found.pop("best")
+            scores = {name: found.pop(name) for name in SCORES}
             found = {
                 name: as_declared(name, value, kinds[name], 0) for name, value in found.items()
             }
-            found["best"] = -inf if best is None else as_float("best", best)
+            for name, score in scores.items():
+                found[name] = -inf if score is None else as_float(name, score)
             progress = cls(**found)
         except OptionError as error:
             raise CheckpointError(

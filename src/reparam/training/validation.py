@@ -153,16 +153,23 @@ class Validation:
             progress.best_step = progress.step
             weights = self.state.step.current.state_dict()
             self.state.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        if progress.step and score > progress.trained:
+            progress.trained, progress.trained_step = score, progress.step
 
     @property
     def stops(self) -> bool:
-        """Whether there was no better score for as long as the run allows."""
+        """Whether there was no better score for as long as the run allows.
+
+        The weights that a run begins with may be better than those of many steps, where they are
+        factor analysis. Then training goes on for as long as its own score rises.
+        """
         patience, progress, step = self.patience, self.state.progress, self.state.step
+        best_step = progress.best_step or progress.trained_step
         # A clock may pass the place of a step sooner or later than was planned.
         speed = 1.0 if step.clock is None else (progress.position or 1.0) / max(progress.step, 1)
         return (
             0 < patience.validations <= progress.epochs_since_best
-            or 0 < patience.steps <= speed * (progress.step - progress.best_step)
+            or 0 < patience.steps <= speed * (progress.step - best_step)
         )
 
     @property
