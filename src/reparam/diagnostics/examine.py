@@ -28,6 +28,7 @@ RUN_CHECKS: tuple[Check[DiagnosticContext], ...] = (
     latents.far_aggregate,
     encoder.too_few_draws,
     samples.copied,
+    samples.unlike,
     training.overfitting,
     training.learning_rate,
     training.stopped_early,

@@ -1,10 +1,26 @@
-"""Checks of drawn examples: whether they copy training examples."""
+"""Checks of drawn examples: whether they copy training examples, and whether they are like them."""
+
+import numpy as np
 
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
 from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like
+from reparam.evaluation.marginals import Values, by_chance, distance, rank_correlations
 from reparam.pictures import is_picturable
 from reparam.priors import NoPrior
+
+N_ROWS = 2_000
+"""The largest number of rows of both kinds whose columns are compared."""
+
+APART, LESS_RELATED = 0.15, 0.3
+"""The distances of two distributions, and the differences of two rank correlations, that are named
+where chance makes smaller ones."""
+
+MOST_COLUMNS = 100
+"""The largest number of columns whose correlations are compared."""
+
+ERRORS = 4.0
+"""The number of standard errors that chance makes the difference of two correlations."""
 
 
 @check("copies")
@@ -35,3 +51,73 @@ def copied(context: DiagnosticContext) -> Finding:
         "a shorter training (early_stopping), fewer latent dimensions, or more data; look at the "
         "nearest examples in the report before samples are given to others",
     )
+
+
+@check("marginals")
+def unlike(context: DiagnosticContext) -> Finding:
+    """Check whether columns of drawn rows, and their correlations, are those of training rows."""
+    model, spec = context.latent, context.run.spec
+    if not spec.is_table:
+        raise NotApplicable("the data are no table")
+    if isinstance(model.prior, NoPrior):
+        raise NotApplicable("it has no prior to draw from")
+    train = context.train if context.more is None else context.more(N_ROWS)
+    if len(train) < FEWEST:
+        raise NotApplicable("there are too few training examples to compare with")
+    n = context.affordable(N_ROWS, 1)
+    drawn = drawn_like(model, spec, n, train.c, mean=False, seed=context.seed)
+    real, made = (x.flatten(1).double().cpu().numpy() for x in (train.x, drawn))
+    apart = _apart(real, made, _n_classes(context))
+    quantities = spec.quantities[:MOST_COLUMNS]
+    related = _less_related(real[:, quantities], made[:, quantities])
+    evidence = Evidence(
+        f"{len(apart)} of {spec.dim} columns of {n:,} drawn rows are far from those of "
+        f"{len(train):,} training rows",
+        n_columns=len(apart),
+        n_pairs=len(related),
+    )
+    if apart:
+        worst = max(apart, key=lambda i: apart[i])
+        evidence.add(f": {spec.listed([worst])} by a distance of {apart[worst]:.2f}")
+    if related:
+        (i, j), (known, found) = max(related.items(), key=lambda pair: abs(np.subtract(*pair[1])))
+        evidence.add(
+            f"; {len(related)} of their rank correlations differ, most that of "
+            f"{spec.listed([quantities[i]])} and {spec.listed([quantities[j]])}: {known:.2f} in "
+            f"training rows and {found:.2f} in drawn ones"
+        )
+    if not apart and not related:
+        return evidence.fine("drawn columns are like those of the data")
+    return evidence.advice(
+        "Drawn rows differ from the rows of the data",
+        f"{context.longer}, run.with_prior('flow') for codes that lie elsewhere than the prior "
+        "draws, or more data",
+    )
+
+
+def _n_classes(context: DiagnosticContext) -> list[int]:
+    """Return the number of classes of each column; 0 for quantities."""
+    schema = context.run.spec.schema
+    if schema is None:
+        return [0] * context.run.spec.dim
+    return [column.n_values for column in schema.features]
+
+
+def _apart(real: Values, drawn: Values, n_classes: list[int]) -> dict[int, float]:
+    """Return the distances of the columns that are far apart, by their places."""
+    found = {}
+    for i, size in enumerate(n_classes):
+        one, other = (x[~np.isnan(x[:, i]), i] for x in (real, drawn))
+        far = distance(one, other, size)
+        if far > max(APART, by_chance(one, other, size)):
+            found[i] = far
+    return found
+
+
+def _less_related(real: Values, drawn: Values) -> dict[tuple[int, int], tuple[float, float]]:
+    """Return the rank correlations of pairs of quantities that are far apart, by their places."""
+    known, found = rank_correlations(real), rank_correlations(drawn)
+    error = (1 / len(real) + 1 / len(drawn)) ** 0.5
+    differs = np.abs(np.nan_to_num(known - found)) > max(LESS_RELATED, ERRORS * error)
+    pairs = zip(*np.nonzero(np.triu(differs, 1)), strict=True)
+    return {(int(i), int(j)): (float(known[i, j]), float(found[i, j])) for i, j in pairs}

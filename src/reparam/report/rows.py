@@ -1,13 +1,12 @@
 """Sections of tables: columns of drawn rows, and their pairs, beside those of real rows."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations_with_replacement
 from math import sqrt
 from typing import Any
 
 import numpy as np
-from scipy.stats import ks_2samp, rankdata
 
+from reparam.evaluation.marginals import by_chance, distance, rank_correlations, shares
 from reparam.plots.figure import COLORS, new_axes, new_figure
 from reparam.report.columns import ShownColumn, Values, shown_columns
 from reparam.report.section import Section, details, svg, table
@@ -35,14 +34,15 @@ def marginals(view: View) -> Iterator[Section]:
     drawn = view.sampled(max(len(real), N_DRAWN), mean=False)
     shown = shown_columns(view)
     columns = _columns(real.numpy()), _columns(drawn.numpy())
-    distance = [_distance(*each) for each in zip(*columns, shown, strict=True)]
-    chance = [_by_chance(*each) for each in zip(*columns, shown, strict=True)]
-    order = sorted(range(len(shown)), key=lambda i: -distance[i])
-    n_beyond = sum(d > c for d, c in zip(distance, chance, strict=True))
+    sizes = [len(column.classes) for column in shown]
+    apart = [distance(*each) for each in zip(*columns, sizes, strict=True)]
+    chance = [by_chance(*each) for each in zip(*columns, sizes, strict=True)]
+    order = sorted(range(len(shown)), key=lambda i: -apart[i])
+    n_beyond = sum(d > c for d, c in zip(apart, chance, strict=True))
     rows = [
         (
             shown[i].name,
-            f"{distance[i]:.3f}",
+            f"{apart[i]:.3f}",
             f"{chance[i]:.3f}",
             *(_summary(values[i], shown[i]) for values in columns),
         )
@@ -81,7 +81,7 @@ def _correlations(
 ) -> Iterator[Section]:
     if len(names) < 2:
         return
-    found = [_correlation(x) for x in (real, drawn)]
+    found = [rank_correlations(x) for x in (real, drawn)]
     differences = np.nan_to_num(np.abs(found[0] - found[1]))
     figure = new_figure(9.5, 4.2)
     for place, (title, values) in enumerate(zip(("real", "drawn"), found, strict=True)):
@@ -134,37 +134,6 @@ def _columns(x: Values) -> list[Values]:
     return [values[~np.isnan(values)] for values in x.astype(np.float64).T]
 
 
-def _distance(real: Values, drawn: Values, column: ShownColumn) -> float:
-    """Return the distance of two distributions of one column, from 0 to 1."""
-    if len(real) == 0 or len(drawn) == 0:
-        return 0.0 if len(real) == len(drawn) else 1.0
-    if column.classes:
-        return float(0.5 * np.abs(_shares(real, column) - _shares(drawn, column)).sum())
-    return float(ks_2samp(real, drawn).statistic)
-
-
-def _by_chance(real: Values, drawn: Values, column: ShownColumn) -> float:
-    """Return the distance that two samples of one distribution exceed in 5 of 100 cases.
-
-    References:
-        Smirnov, Annals of Mathematical Statistics 1948 (its asymptotic value, for quantities).
-    """
-    n, m = len(real), len(drawn)
-    if n == 0 or m == 0:
-        return 1.0
-    if not column.classes:
-        return min(1.0, 1.358 * sqrt(1 / n + 1 / m))
-    share = (n * _shares(real, column) + m * _shares(drawn, column)) / (n + m)
-    rng = np.random.default_rng(0)
-    apart = rng.multinomial(n, share, 400) / n - rng.multinomial(m, share, 400) / m
-    return float(np.quantile(0.5 * np.abs(apart).sum(1), 0.95))
-
-
-def _shares(values: Values, column: ShownColumn) -> Values:
-    n = len(column.classes)
-    return np.bincount(values.astype(int), minlength=n)[:n] / max(1, len(values))
-
-
 def _summary(values: Values, column: ShownColumn) -> str:
     """Return the median and the middle 90 % of a quantity, or the most frequent classes."""
     if len(values) == 0:
@@ -182,22 +151,6 @@ def _plain(name: str, length: int) -> str:
     return name[:length].replace("$", r"\$")
 
 
-def _correlation(x: Values) -> Values:
-    """Return the rank correlations of pairs of columns, over the rows that have both values.
-
-    NaN stands for a pair with a column that is constant in these rows.
-    """
-    n = x.shape[1]
-    found = np.full((n, n), np.nan)
-    if not np.isnan(x).any() and len(x) > 1 and (np.ptp(x, 0) > 0).all():
-        return np.atleast_2d(np.corrcoef(rankdata(x, axis=0).T))
-    for i, j in combinations_with_replacement(range(n), 2):
-        both = x[~np.isnan(x[:, [i, j]]).any(1)][:, [i, j]]
-        if len(both) > 1 and (np.ptp(both, 0) > 0).all():
-            found[i, j] = found[j, i] = np.corrcoef(rankdata(both, axis=0).T)[0, 1]
-    return found
-
-
 def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
     """Draw two distributions of one column."""
     classes = column.classes
@@ -205,7 +158,7 @@ def _draw(axes: Any, real: Values, drawn: Values, column: ShownColumn) -> None:
         places = np.arange(len(classes))
         sides = (("real", real, -0.2, COLORS[4]), ("drawn", drawn, 0.2, COLORS[0]))
         for label, values, shift, color in sides:
-            axes.bar(places + shift, _shares(values, column), 0.4, color=color, label=label)
+            axes.bar(places + shift, shares(values, len(classes)), 0.4, color=color, label=label)
         labeled = places[:: -(-len(places) // MOST_LABELS)]
         names = [_plain(classes[k], 8) for k in labeled]
         is_long = max(map(len, names)) * len(names) > MOST_LETTERS
