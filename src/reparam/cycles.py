@@ -38,6 +38,9 @@ N_BINS: Mapping[Cycle, int] = {
 }
 """The number of bins of a cycle; a year of months has 12."""
 
+MOST_WEEKS = 3
+"""The largest number of weeks in one bin of a year."""
+
 ROWS_PER_BIN = 10
 """The least number of training rows for each bin that is used."""
 
@@ -103,11 +106,7 @@ def cycles_of(seconds: NDArray[Any], step: float) -> tuple[Cycle, ...]:
 
 def _month_of(seconds: NDArray[Any]) -> Cycle | None:
     """Return the cycle of dates that are on few days of the month, from its start or its end."""
-    days = seconds.astype("datetime64[s]").astype("datetime64[D]")
-    months = days.astype("datetime64[M]")
-    first = (days - months.astype("datetime64[D]")).astype(int)
-    last = ((months + 1).astype("datetime64[D]") - days).astype(int)
-    n_first, n_last = len(np.unique(first)), len(np.unique(last))
+    n_first, n_last = (len(np.unique(days)) for days in _days_of_month(seconds))
     if min(n_first, n_last) > FEW_PLACES:
         return None
     return "month" if n_first <= n_last else "month end"
@@ -155,6 +154,41 @@ def months_between(low: float, high: float) -> NDArray[np.float64]:
     ends = np.array([low, high]).astype("datetime64[s]").astype("datetime64[M]")
     months = np.arange(ends[0] - 1, ends[1] + 2)[:, None] + np.arange(2)
     return months.astype("datetime64[s]").astype(np.float64)
+
+
+def places_in(cycle: Cycle, seconds: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the bin of each date in a cycle, with shape (N,).
+
+    Those of a year are parts of equal length from January on, which differ from those of weeks by
+    some days.
+
+    Arguments:
+        cycle: The cycle.
+        seconds: The dates, in seconds from 1970 on a clock of their zone, with shape (N,).
+
+    Example:
+        >>> friday = DAY * np.array([1.0])
+        >>> [int(places_in(cycle, friday)[0]) for cycle in ("year", "month", "week", "day")]
+        [0, 1, 4, 0]
+    """
+    moments = seconds.astype("datetime64[s]")
+    if cycle == "year":
+        start = moments.astype("datetime64[Y]").astype("datetime64[s]").astype(np.float64)
+        return np.minimum((seconds - start) / _YEAR * N_BINS[cycle], N_BINS[cycle] - 1).astype(int)
+    if cycle in ("month", "month end"):
+        first, last = _days_of_month(seconds)
+        return first if cycle == "month" else last - 1
+    start_of, length = regular_periods(cycle)
+    return ((seconds - start_of) % length // BIN[cycle]).astype(int)
+
+
+def _days_of_month(seconds: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the days before each date in its month, and those from it to the end."""
+    days = seconds.astype("datetime64[s]").astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    first = (days - months.astype("datetime64[D]")).astype(int)
+    last = ((months + 1).astype("datetime64[D]") - days).astype(int)
+    return first, last
 
 
 def regular_periods(cycle: Cycle) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """Dates in cycles: masses that add up to one, weekdays by hand, and a model that is known."""
 
-from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -100,11 +99,15 @@ def test_weekdays_by_hand() -> None:
     normal = RoundedNormal(torch.zeros(1), torch.ones(1), torch.tensor([0.1]))
     base = Standardized(normal, torch.tensor([3.0]), torch.tensor([10.0]), torch.ones(1))
     shares = torch.tensor([0.3, 0.2, 0.2, 0.1, 0.1, 0.1, 0.0])
-    week = Calendar(None, 4.0, 7.0, (Level(7, 1.0),), 1.0)
+    week = Calendar(None, 4.0, 7.0, (Level(7, 1.0, 7),), 1.0)
     p = Cyclic(base, shares.log(), [week], [0])
-    of_week = norm.cdf((17.5 - 3) / 10) - norm.cdf((10.5 - 3) / 10)
+    of_days = torch.tensor(np.diff(norm.cdf((np.arange(10.5, 18) - 3) / 10)))
+    expected = of_days.sum() * (of_days * shares) / (of_days * shares).sum()
     found = p.log_prob(torch.arange(11.0, 18.0)[:, None]).exp()[:, 0]
-    torch.testing.assert_close(found, (of_week * shares).float(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found, expected.float(), atol=1e-6, rtol=1e-4)
+    alike = Cyclic(base, torch.zeros(7), [week], [0])
+    x = torch.arange(-20.0, 30.0)[:, None]
+    torch.testing.assert_close(alike.log_prob(x), base.log_prob(x), atol=1e-4, rtol=1e-4)
     assert p.log_prob(torch.full((4, 5, 1), 12.0)).shape == (4, 5, 1)
     draws = p.sample(torch.Size([500]))
     assert {*(int(day) for day in (draws - 4) % 7)} <= {0, 1, 2, 3, 4, 5}
@@ -116,9 +119,9 @@ def test_parts_of_a_year_are_weighted_within_it() -> None:
     base = Standardized(normal, torch.zeros(2), torch.full((2,), 5.0), torch.ones(2))
     edges = torch.tensor([[-10.0, -5.0, 0.0], [0.0, 5.0, 10.0]])
     p = Cyclic(base, torch.tensor([log(3.0), 0.0]), [Calendar(edges, 0.0, 0.0, (), 1.0)], [1])
-    cdf = [norm.cdf((t - 0.5) / 5) for t in (-10, -5, 0, 5, 10)]
-    masses = [b - a for a, b in pairwise(cdf)]
-    expected = (masses[2] + masses[3]) * 3 * masses[2] / (3 * masses[2] + masses[3]) / 5
+    parts = ((-0.5, 4.5), (4.5, 9.5), (1.5, 2.5))
+    first, second, cell = (norm.cdf(b / 5) - norm.cdf(a / 5) for a, b in parts)
+    expected = (first + second) * 3 * first / (3 * first + second) * cell / first
     x = torch.tensor([[2.0, 2.0], [2.0, 12.0]])
     found = p.log_prob(x)
     assert float(found[0, 1].exp()) == pytest.approx(expected, rel=1e-5)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.cycles import cycles_of
-from reparam.data.columns import N_ROWS, ROWS_PER_CLASS, atoms_of, kind_of, resolution
-from reparam.data.tables import Table
+from reparam.cycles import N_BINS, Cycle, cycles_of, places_in
+from reparam.data.columns import N_ROWS, ON_GRID, ROWS_PER_CLASS, atoms_of, kind_of, resolution
+from reparam.data.tables import Table, codes_of
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
 from reparam.utils.files import as_path, read_yaml, reason, stored_path
@@ -49,6 +49,12 @@ Override = Mapping[str, object]
 
 _OWN = ("kind", "values", "missing_as_value")
 """The fields that a user can give."""
+
+N_TESTED, MOST_TESTED = 5_000, 50
+"""The largest numbers of rows and of columns by which the cycles of dates are chosen."""
+
+LEVEL = 1e-3
+"""The probability by chance, over all columns, below which dates have a cycle."""
 
 
 def schema_of(
@@ -88,7 +94,7 @@ def schema_of(
                 f"missing_as_value of column {name!r} is {as_value!r}: give true or false"
             )
         found.append(replace(column, missing_as_value=as_value and column.has_missing))
-    schema = Schema(tuple(found))
+    schema = with_seasons(Schema(tuple(found)), table)
     if not schema.features:
         reasons = "; ".join(f"{c.name}: {c.reason}" for c in found[:MOST_LISTED])
         reasons += f"; and {len(found) - MOST_LISTED:,} more" if len(found) > MOST_LISTED else ""
@@ -355,6 +361,8 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
 def _with_cycles(column: Column, numbers: NDArray[Any]) -> Column:
     """Return a column of dates with its cycles, and with the step of the grid of its dates.
 
+    Dates on no grid of which many are alike, as midnights beside other times, have none.
+
     Arguments:
         column: The column, with its unit and origin.
         numbers: Its values in its own unit, with shape (N,).
@@ -362,13 +370,86 @@ def _with_cycles(column: Column, numbers: NDArray[Any]) -> Column:
     seen = _rows_all_over(numbers)
     of_x = (seen - column.origin).astype(np.float32).astype(np.float64)
     second, (step, _) = DATE_UNITS[column.unit], resolution(of_x)
-    cycles = cycles_of(seen * second, step * second)
+    places = of_x / step if step else np.zeros(1)
+    is_on_grid = bool((np.abs(places - places.round()) < ON_GRID).all())
+    cycles = cycles_of(seen * second, step * second) if is_on_grid else ()
     return replace(column, cycles=cycles, step=step) if cycles else column
 
 
 def _rows_all_over(numbers: NDArray[Any]) -> NDArray[Any]:
     """Return values of rows all over the table: the first ones may be of one day."""
     return numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), N_ROWS)).astype(int)]
+
+
+def with_seasons(schema: Schema, table: Table) -> Schema:
+    """Return a schema in which dates have those cycles alone that the table varies with.
+
+    A cycle stays where some of its bins are more frequent than others, or where another column
+    differs between them. Others cost time and rows, and say nothing.
+
+    Arguments:
+        schema: The schema.
+        table: The table.
+
+    References:
+        Kruskal & Wallis, Journal of the American Statistical Association 1952.
+    """
+    rows = np.linspace(0, len(table) - 1, min(len(table), N_TESTED)).astype(int)
+    others = [c for c in schema.features if c.kind != "date"][:MOST_TESTED]
+    changes = {}
+    for column in (column for column in schema.features if column.cycles):
+        moments = table.columns[column.name][rows]
+        there = ~missing_in(moments)
+        seconds = column.shown(moments[there]).astype(np.int64) / 1e6
+        limit = LEVEL / (1 + len(others))
+        kept = [
+            cycle
+            for cycle in column.cycles
+            if cycle in ("month", "month end")  # few days of the month are what makes them one
+            or _frequencies_differ(cycle, seconds) < limit
+            or any(
+                _differs(places_in(cycle, seconds), table.columns[c.name][rows][there]) < limit
+                for c in others
+            )
+        ]
+        step = column.step if kept else 0.0
+        changes[column.name] = replace(column, cycles=tuple(kept), step=step)
+    return schema.with_columns(changes)
+
+
+def _frequencies_differ(cycle: Cycle, seconds: NDArray[Any]) -> float:
+    """Return the probability that the bins of a cycle have such frequencies by chance."""
+    from scipy.stats import chisquare
+
+    counts = np.bincount(places_in(cycle, seconds), minlength=N_BINS[cycle])
+    span = np.linspace(seconds.min(), seconds.max(), 100 * N_BINS[cycle])
+    # In hours of a day the ends of the range have no share.
+    share = np.bincount(places_in(cycle, span), minlength=N_BINS[cycle]) / len(span)
+    share = share if cycle == "year" else np.full(N_BINS[cycle], 1 / N_BINS[cycle])
+    exists = share > 0
+    expected = share[exists] / share[exists].sum() * counts[exists].sum()
+    return float(chisquare(counts[exists], expected).pvalue)
+
+
+def _differs(places: NDArray[np.int64], values: NDArray[Any]) -> float:
+    """Return the probability that a column differs so much between bins by chance.
+
+    Arguments:
+        places: The bin of each row, with shape (N,).
+        values: The values of the column, with shape (N,).
+    """
+    from scipy.stats import chi2_contingency, kruskal
+
+    there = ~missing_in(values)
+    places, codes = places[there], codes_of(values[there])
+    if len(np.unique(codes)) < 2 or len(np.unique(places)) < 2:
+        return 1.0
+    if values.dtype.kind == "O":
+        counts = np.zeros((places.max() + 1, codes.max() + 1))
+        np.add.at(counts, (places, codes), 1)
+        counts = counts[counts.sum(1) > 0]
+        return float(chi2_contingency(counts[:, counts.sum(0) > 0]).pvalue)
+    return float(kruskal(*(codes[places == place] for place in np.unique(places))).pvalue)
 
 
 def _with_atoms(column: Column, numbers: NDArray[Any]) -> Column:

@@ -1,11 +1,11 @@
 r"""Dates with the places that they have in the year, the month, the week, the day and the hour.
 
-.. math:: P(t) = \tilde P(\mathrm{bin}_0(t)) \prod_l \pi_l(\mathrm{bin}_l(t)) \big/ n, \qquad
-          \tilde P(b) = P_0(\text{year of } b)\,
-          \frac{P_0(b)\, e^{\eta_b}}{\sum_{b'} P_0(b')\, e^{\eta_{b'}}}
+.. math:: P(t) = P_0(\text{period of } t) \; \prod_{l=1}^L
+          \frac{P_0(b_l)\, e^{\eta_{b_l}}}{\sum_{b'} P_0(b')\, e^{\eta_{b'}}} \;
+          P_0(t \mid b_L)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, constraints
-from torch.nn.functional import log_softmax
 from torch.types import _size
 
 from reparam.distributions.declared import DeclaredDistribution
@@ -21,19 +20,43 @@ from reparam.distributions.rounded import Standardized
 
 
 class Level(NamedTuple):
-    """A cycle that divides each bin of the one before: weeks into days, days into hours.
+    """A cycle: bins that divide a period, such as the days of a week.
 
     Arguments:
-        n_bins: The number of bins of a period.
+        n_bins: The number of bins of a period: of different logits.
         length: The length of a bin, in the unit of x.
-        is_month: Whether the period is the whole bin before, a month of up to ``n_bins`` days.
+        most: The largest number of bins that are told apart at once: 21 days in three weeks.
+        is_month: Whether the period is a month of up to ``n_bins`` days.
         from_end: Whether the bins are counted from the end of the period.
     """
 
     n_bins: int
     length: float
+    most: int
     is_month: bool = False
     from_end: bool = False
+
+
+class Bins(NamedTuple):
+    r"""The bins that an interval is divided into.
+
+    Arguments:
+        edges: Their edges, with shape (\*, m + 1); further bins have no length.
+        labels: The numbers of their logits, with shape (\*, m).
+        n: The number of bins of the period, with shape (\*).
+    """
+
+    edges: Tensor
+    labels: Tensor
+    n: Tensor
+
+    def place_of(self, t: Tensor) -> Tensor:
+        r"""Return the place of the bin of each number, with shape (\*)."""
+        return (t.unsqueeze(-1) >= self.edges[..., 1:-1]).sum(-1)
+
+    def interval(self, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ends of the bins at these places."""
+        return chosen(self.edges, place), chosen(self.edges[..., 1:], place)
 
 
 @dataclass(frozen=True)
@@ -56,18 +79,18 @@ class Calendar:
     step: float
 
     @property
-    def n_weighted(self) -> int:
-        """The number of bins of a year; 0 where there is no cycle of years."""
-        return 0 if self.edges is None or self.edges.shape[1] == 2 else self.edges.shape[1] - 1
+    def has_years(self) -> bool:
+        """Whether the longest cycle is a year."""
+        return self.edges is not None and self.edges.shape[1] > 2
 
     @property
     def sizes(self) -> list[int]:
         """The number of logits of each cycle."""
-        own = [self.n_weighted] if self.n_weighted else []
-        return own + [level.n_bins for level in self.levels]
+        years = [] if self.edges is None or not self.has_years else [self.edges.shape[1] - 1]
+        return years + [level.n_bins for level in self.levels]
 
-    def bins_of(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return the edges of the bins of the period around each date, and where it has one.
+    def period_of(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return the edges of the bins of the longest period around each date, and if it has one.
 
         Arguments:
             t: The dates, with shape (\*).
@@ -77,13 +100,37 @@ class Calendar:
         """
         if self.edges is None:
             start = self.first + ((t - self.first) / self.length).floor() * self.length
-            return torch.stack([start, start + self.length], -1), torch.ones_like(
-                t, dtype=torch.bool
-            )
+            edges = torch.stack([start, start + self.length], -1)
+            return edges, torch.ones_like(t, dtype=torch.bool)
         starts, end = self.edges[:, 0], self.edges[-1, -1]
         # As many years have begun; a binary search is no operator of ONNX.
         place = (t.unsqueeze(-1) >= starts[1:]).sum(-1)
         return self.edges[place], (t >= starts[0]) & (t < end)
+
+    def divided(self, edges: Tensor, choose: Callable[[Bins], Tensor]) -> Iterator[Bins]:
+        r"""Yield the bins of every cycle, each within the bin that was chosen before.
+
+        Arguments:
+            edges: The edges of the bins of the longest period, with shape (\*, B + 1).
+            choose: A function from bins to the places of those that are divided next.
+        """
+        start, end = edges[..., 0], edges[..., -1]
+        if self.has_years:
+            numbers = torch.arange(edges.shape[-1] - 1, device=edges.device)
+            bins = Bins(edges, numbers, torch.full_like(start, float(len(numbers))))
+            yield bins
+            start, end = bins.interval(choose(bins))
+        for level in self.levels:
+            numbers = torch.arange(level.most + 1, device=edges.device)
+            places = start.unsqueeze(-1) + level.length * numbers.to(start)
+            n = (end - start) / level.length
+            labels = numbers[:-1] % level.n_bins
+            if level.from_end:
+                labels = (n.unsqueeze(-1).long() - 1 - numbers[:-1]).clamp(min=0)
+            n = n if level.is_month else torch.full_like(n, float(level.n_bins))
+            bins = Bins(torch.minimum(places, end.unsqueeze(-1)), labels, n)
+            yield bins
+            start, end = bins.interval(choose(bins))
 
     def places_of(self, t: Tensor) -> "Places":
         r"""Return the bins that dates are in.
@@ -91,26 +138,12 @@ class Calendar:
         Arguments:
             t: The dates, with shape (\*).
         """
-        edges, is_inside = self.bins_of(t)
-        place = (t.unsqueeze(-1) >= edges[..., 1:-1]).sum(-1)
-        places, counts = [], []
-        if self.n_weighted:
-            places.append(place)
-            counts.append(torch.full_like(t, float(self.n_weighted)))
-        start, end = (_chosen(edges[..., i:], place) for i in (0, 1))
-        span = end - start
-        for level in self.levels:
-            n = span / level.length if level.is_month else torch.full_like(t, float(level.n_bins))
-            period = n * level.length
-            start = start + ((t - start) / period).floor() * period
-            bin_ = ((t - start) / level.length).floor()
-            # Outside of all periods there is no bin.
-            bin_ = torch.minimum(bin_.clamp(min=0), n - 1)
-            start, span = start + bin_ * level.length, torch.full_like(t, level.length)
-            number = n - 1 - bin_ if level.from_end else bin_
-            places.append(number.long().clamp(max=level.n_bins - 1))
-            counts.append(n)
-        return Places(edges, is_inside, place, end, places, counts)
+        edges, is_inside = self.period_of(t)
+        # Outside of all periods any date of one will do.
+        t = torch.where(is_inside, t, edges[..., 0])
+        bins = list(self.divided(edges, lambda bins: bins.place_of(t)))
+        labels = [chosen(each.labels, each.place_of(t)) for each in bins]
+        return Places(is_inside, labels, [each.n for each in bins])
 
 
 @dataclass(frozen=True)
@@ -118,18 +151,12 @@ class Places:
     r"""Where dates of shape (\*) are in their cycles.
 
     Arguments:
-        edges: The edges of the bins of their years, with shape (\*, B + 1).
-        is_inside: Whether there is such a year.
-        place: Which of these bins they are in.
-        end: The end of that bin.
+        is_inside: Whether they are in a period.
         bins: The number of the bin in each cycle.
         counts: The number of bins of each cycle there: a month has 28 to 31 days.
     """
 
-    edges: Tensor
     is_inside: Tensor
-    place: Tensor
-    end: Tensor
     bins: Sequence[Tensor]
     counts: Sequence[Tensor]
 
@@ -145,10 +172,11 @@ class Cyclic(DeclaredDistribution):
     r"""Dates, of which some places in the year, the week or the day are more frequent than others.
 
     A distribution :math:`P_0` over the whole time, as a mixture of Gaussians, gives the probability
-    of a year. Within the year its bins are weighted by :math:`e^\eta`. Within such a bin each
-    shorter cycle has a softmax over its bins, the same in every period; the n values of the last
-    bin are equally frequent. Where there is no cycle of years, :math:`P_0` gives the probability of
-    the longest cycle that there is. So the probabilities of all dates add up to one.
+    of a year. Within it the probabilities of its bins :math:`b_1` are weighted by :math:`e^\eta`,
+    which are the same in every year; within such a bin those of the days :math:`b_2`, by weights of
+    the days of the week; and so on. Where there is no cycle of years, :math:`P_0` gives the
+    probability of the longest period that there is. The probabilities of all dates add up to one,
+    and without weights they are those of :math:`P_0`.
 
     Arguments:
         base: :math:`P_0`, of independent entries, with batch shape (\*, n).
@@ -165,7 +193,7 @@ class Cyclic(DeclaredDistribution):
         >>> from reparam.distributions import RoundedNormal
         >>> days = RoundedNormal(torch.zeros(1), torch.ones(1), torch.ones(1))
         >>> base = Standardized(days, torch.tensor([5.0]), torch.tensor([90.0]), torch.ones(1))
-        >>> week = Calendar(None, 4.0, 7.0, (Level(7, 1.0),), 1.0)  # day 4 is a Monday
+        >>> week = Calendar(None, 4.0, 7.0, (Level(7, 1.0, 7),), 1.0)  # day 4 is a Monday
         >>> no_sunday = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -20.0])
         >>> p = Cyclic(base, no_sunday, [week], [0])
         >>> p.log_prob(torch.arange(4.0, 11.0)[:, None]).exp()[:, 0] > 0.005
@@ -218,47 +246,42 @@ class Cyclic(DeclaredDistribution):
         """Return log p of each entry in nats."""
         found = self.base.log_prob(value)
         for entry, calendar, logits in self._columns():
-            own = self._log_prob_of(value[..., entry], entry, calendar, logits)
-            own = torch.where(own.isnan(), found[..., entry], own).unsqueeze(-1)
-            found = torch.cat([found[..., :entry], own, found[..., entry + 1 :]], -1)
+            of_base = found[..., entry]
+            own = self._log_prob_of(value[..., entry], of_base, entry, calendar, logits)
+            rest = (found[..., :entry], own.unsqueeze(-1), found[..., entry + 1 :])
+            found = torch.cat(rest, -1)
         return found
 
     def _log_prob_of(
-        self, t: Tensor, entry: int, calendar: Calendar, logits: Sequence[Tensor]
+        self, t: Tensor, of_base: Tensor, entry: int, calendar: Calendar, logits: Sequence[Tensor]
     ) -> Tensor:
-        r"""Return log p of the dates of one column, NaN outside of all periods.
+        r"""Return log p of the dates of one column.
 
         Arguments:
             t: The dates, with shape (\*).
+            of_base: Their log-probabilities under the base.
             entry: The place of the column.
             calendar: Its bins.
             logits: The logits of each of its cycles.
         """
-        places = calendar.places_of(t)
-        mass = self._log_mass(entry, calendar, places.edges)
-        found = _chosen(mass, places.place)
-        if calendar.n_weighted:
-            weighted = logits[0] + mass
-            found = mass.logsumexp(-1) + _chosen(weighted.log_softmax(-1), places.place)
-        span = places.end - _chosen(places.edges, places.place)
-        # The number of values, or the length where there is no grid.
-        found = found - (span / (calendar.step or 1.0)).log()
-        first = bool(calendar.n_weighted)
-        for level, own, bin_, n in zip(
-            calendar.levels,
-            logits[first:],
-            places.bins[first:],
-            places.counts[first:],
-            strict=True,
-        ):
-            found = found + _chosen(_log_shares(own, level, n), bin_) + n.log()
-        return torch.where(places.is_inside, found, torch.nan)
+        edges, is_inside = calendar.period_of(t)
+        known = torch.where(is_inside, t, edges[..., 0])
+        found, last = of_base, None
+        divided = calendar.divided(edges, lambda bins: bins.place_of(known))
+        for bins, own in zip(divided, logits, strict=True):
+            place, mass = bins.place_of(known), self._log_mass(entry, calendar, bins)
+            if last is None:
+                found = found + mass.logsumexp(-1)
+            found = found + chosen((mass + _labeled(own, bins)).log_softmax(-1), place)
+            last = chosen(mass, place)
+        # Within the last bin dates are as frequent as in the base.
+        return of_base if last is None else torch.where(is_inside, found - last, of_base)
 
-    def _log_mass(self, entry: int, calendar: Calendar, edges: Tensor) -> Tensor:
-        r"""Return the logarithms of the probabilities of bins, with shape (\*, B)."""
+    def _log_mass(self, entry: int, calendar: Calendar, bins: Bins) -> Tensor:
+        r"""Return the log-probabilities of bins under the base, with shape (\*, m)."""
         # The cell of a date on a grid begins half a step before it.
-        edges = edges - 0.5 * calendar.step
-        return self.base.log_mass(entry, edges[..., :-1], edges[..., 1:])
+        found = self.base.log_masses(entry, bins.edges - 0.5 * calendar.step)
+        return torch.where(bins.edges.diff(dim=-1) > 0, found, -inf)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws."""
@@ -271,7 +294,7 @@ class Cyclic(DeclaredDistribution):
     def _sample_of(
         self, t: Tensor, entry: int, calendar: Calendar, logits: Sequence[Tensor]
     ) -> Tensor:
-        r"""Return draws of one column, given draws of the base, which tell the period.
+        r"""Return draws of one column, given draws of the base, which tell the longest period.
 
         Arguments:
             t: The draws of the base, with shape (\*).
@@ -279,47 +302,54 @@ class Cyclic(DeclaredDistribution):
             calendar: Its bins.
             logits: The logits of each of its cycles.
         """
-        edges, is_inside = calendar.bins_of(t)
-        place = torch.zeros_like(t, dtype=torch.long)
-        if calendar.n_weighted:
-            place = _draw(logits[0] + self._log_mass(entry, calendar, edges))
-        start, end = (_chosen(edges[..., i:], place) for i in (0, 1))
-        span = end - start
-        for level, own in zip(calendar.levels, logits[bool(calendar.n_weighted) :], strict=True):
-            n = span / level.length if level.is_month else torch.full_like(t, float(level.n_bins))
-            period = n * level.length
-            start = start + _up_to(span / period) * period
-            number = _draw(_log_shares(own.expand(*t.shape, -1), level, n)).to(t)
-            start = start + (n - 1 - number if level.from_end else number) * level.length
-            span = torch.full_like(t, level.length)
-        if calendar.step:
-            first = (start / calendar.step).ceil() * calendar.step
-            found = first + _up_to(span / calendar.step) * calendar.step
-        else:
-            found = start + torch.rand_like(t) * span
+        edges, is_inside = calendar.period_of(t)
+        rest, ends = iter(logits), (edges[..., 0], edges[..., -1])
+
+        def drawn(bins: Bins) -> Tensor:
+            nonlocal ends
+            weights = self._log_mass(entry, calendar, bins) + _labeled(next(rest), bins)
+            place = Categorical(logits=weights, validate_args=False).sample()
+            ends = bins.interval(place)
+            return place
+
+        for _ in calendar.divided(edges, drawn):
+            pass
+        found = self._between(entry, calendar, *ends)
         return torch.where(is_inside, found, t)
 
+    def _between(self, entry: int, calendar: Calendar, start: Tensor, end: Tensor) -> Tensor:
+        r"""Return draws of the base from the dates between two, by bisection, with shape (\*)."""
 
-def _chosen(values: Tensor, place: Tensor) -> Tensor:
+        def log_mass(high: Tensor) -> Tensor:
+            ends = torch.stack([start, high], -1) - 0.5 * calendar.step
+            return self.base.log_masses(entry, ends).squeeze(-1)
+
+        goal = log_mass(end) + torch.rand_like(start).log()
+        low, high = start, end
+        for _ in range(_N_HALVED):
+            middle = 0.5 * (low + high)
+            # Of an interval that has no more digits any end will do.
+            is_below = (log_mass(middle) < goal) & (middle > start)
+            low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
+        if not calendar.step:
+            return low
+        cell = (low / calendar.step - 0.5).ceil() * calendar.step
+        return torch.minimum(torch.maximum(cell, start), end - calendar.step)
+
+
+_N_HALVED = 24
+"""The number of times that an interval is halved: float32 has no more digits."""
+
+
+def chosen(values: Tensor, place: Tensor) -> Tensor:
     r"""Return the entries of values, with shape (\*, B), at places with shape (\*)."""
     shape = torch.broadcast_shapes(values.shape[:-1], place.shape)
     at = place.expand(shape).unsqueeze(-1)
     return values.expand(*shape, values.shape[-1]).gather(-1, at).squeeze(-1)
 
 
-def _log_shares(logits: Tensor, level: Level, n: Tensor) -> Tensor:
-    r"""Return the log-probabilities of the bins of a cycle, of which only the first n exist."""
-    if not level.is_month:
-        return log_softmax(logits, -1)
-    exists = torch.arange(level.n_bins, device=logits.device) < n.unsqueeze(-1)
-    return log_softmax(torch.where(exists, logits, -inf), -1)
-
-
-def _draw(logits: Tensor) -> Tensor:
-    """Return a draw of a categorical variable with these logits."""
-    return Categorical(logits=logits, validate_args=False).sample()
-
-
-def _up_to(n: Tensor) -> Tensor:
-    """Return whole numbers from 0 to n - 1, each with the same probability."""
-    return torch.minimum((torch.rand_like(n) * n).floor(), n - 1)
+def _labeled(logits: Tensor, bins: Bins) -> Tensor:
+    r"""Return the logits of bins, with shape (\*, m), of those of their labels."""
+    if bins.labels.dim() == 1:
+        return logits[..., bins.labels]
+    return logits.expand(*bins.labels.shape[:-1], -1).gather(-1, bins.labels)

@@ -383,30 +383,27 @@ class Standardized(DeclaredDistribution):
                 y = compressed(value, self.origin, self.linear_width)
         return (y - self.loc) / self.scale, base
 
-    def log_mass(self, entry: int, low: Tensor, high: Tensor) -> Tensor:
-        r"""Return the logarithms of the probabilities of intervals of one entry, in nats.
+    def log_masses(self, entry: int, edges: Tensor) -> Tensor:
+        r"""Return the log-probabilities of intervals that touch, of one entry, with shape (\*, m).
 
-        The entry is one of a ``RoundedNormal``, a ``RoundedMixture`` or a ``ContaminatedNormal``.
+        They are differences of a distribution function, from the side on which it is small. The
+        entry is one of a ``RoundedNormal``, a ``RoundedMixture`` or a ``ContaminatedNormal``.
 
         Arguments:
             entry: The place of the entry on the last axis of the batch.
-            low: The lower ends, in the units of the data, with shape (\*, n) for a batch of (\*).
-            high: The upper ends, above the lower ones.
+            edges: The ends of the intervals in ascending order, in the units of the data, with
+                shape (\*, m + 1) for a batch of (\*).
 
         Example:
-            >>> base = RoundedNormal(torch.zeros(2), torch.ones(2), torch.zeros(2))
-            >>> p = Standardized(base, torch.tensor([0.0, 50.0]), torch.tensor([1.0, 10.0]))
-            >>> p.log_mass(1, torch.tensor([40.0]), torch.tensor([60.0])).exp()  # one σ each way
-            tensor([0.6827])
+            >>> base = RoundedNormal(torch.zeros(1), torch.ones(1), torch.zeros(1))
+            >>> p = Standardized(base, torch.zeros(1), torch.ones(1))
+            >>> p.log_masses(0, torch.tensor([-0.5, 0.5, 2.0])).exp()
+            tensor([0.3829, 0.2858])
         """
-        width = high - low
-        given = [
-            None if each is None else each[..., entry] for each in (self.origin, self.linear_width)
-        ]
-        loc, scale = self.loc[..., entry], self.scale[..., entry]
-        base = _entry(self.base, entry).in_cells(width / scale)
-        middle = 0.5 * (low + high)
-        return Standardized(base, loc, scale, width, *given).log_prob(middle)
+        if self.linear_width is not None and self.origin is not None:
+            edges = compressed(edges, self.origin[..., entry], self.linear_width[..., entry])
+        y = (edges - self.loc[..., entry]) / self.scale[..., entry]
+        return (_masses(_entry(self.base, entry), y) + _TINY).log()
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
         """Return draws in the units of the data."""
@@ -447,6 +444,35 @@ def _entry(base: Distribution, entry: int) -> "RoundedNormal | RoundedMixture | 
             loc, scale = (each[..., entry, None] for each in (base.loc, base.scale))
             return RoundedNormal(loc, scale, base.width.new_zeros(1), validate_args=False)
     raise SupportError(f"{type(base).__name__} has no probabilities of cells")
+
+
+_TINY = 1e-30
+"""A probability that float32 holds."""
+
+
+def _masses(base: Distribution, y: Tensor) -> Tensor:
+    """Return the probabilities of intervals between edges: see ``Standardized.log_masses``."""
+    match base:
+        case ContaminatedNormal(normal=normal, logits=logits):
+            share = logits.sigmoid()
+            outliers = _differences(y.sigmoid(), (-y).sigmoid())
+            return (1 - share) * _masses(normal, y) + share * outliers
+        case RoundedMixture():
+            u = (y.unsqueeze(-1) - base.loc) / base.scale  # of edges and components
+            left, right = (0.5 * torch.erfc(side * 0.5**0.5) for side in (-u, u))
+            each = _differences(left.mT, right.mT)
+            weights = base.logits.softmax(-1).squeeze(-2)
+            return (weights.unsqueeze(-1) * each).sum(-2)
+        case RoundedNormal():
+            u = (y - base.loc) / base.scale
+            return _differences(*(0.5 * torch.erfc(side * 0.5**0.5) for side in (-u, u)))
+    raise SupportError(f"{type(base).__name__} has no probabilities of cells")
+
+
+def _differences(below: Tensor, above: Tensor) -> Tensor:
+    """Return the probabilities between edges, of those below and above each edge."""
+    is_right = below[..., 1:] > 0.5
+    return torch.where(is_right, above[..., :-1] - above[..., 1:], below.diff(dim=-1)).clamp(min=0)
 
 
 def compressed(x: Tensor, origin: Tensor, linear_width: Tensor) -> Tensor:

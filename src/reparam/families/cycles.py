@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.cycles import BIN, N_BINS, bins_of_years, months_between, regular_periods
+from reparam.cycles import (
+    BIN,
+    MOST_WEEKS,
+    N_BINS,
+    Cycle,
+    bins_of_years,
+    months_between,
+    regular_periods,
+)
 from reparam.distributions import Calendar, Cyclic, Spiked, Standardized
 from reparam.distributions.cyclic import Level
 from reparam.errors import OptionError, SupportError
@@ -118,7 +126,7 @@ class Cycles(Family):
             places = calendar.places_of(t)
             for i, (size, bins) in enumerate(zip(calendar.sizes, places.bins, strict=True)):
                 counts = torch.bincount(bins, minlength=size).double() + _SMOOTHING
-                if i == 0 and calendar.n_weighted:
+                if i == 0 and calendar.has_years:
                     # The base gives most of the frequencies of bins that few years have.
                     counts = counts / (_covered(calendar, t) + _SMOOTHING * size / len(t))
                 found.append((counts / counts.sum()).log())
@@ -134,7 +142,7 @@ def _covered(calendar: Calendar, t: Tensor) -> Tensor:
     """
     edges = calendar.edges
     if edges is None or not len(t):
-        return torch.ones(calendar.n_weighted, dtype=torch.double)
+        return torch.ones(calendar.sizes[0], dtype=torch.double)
     ends = edges.double().clamp(float(t.min()), float(t.max()))
     length = ends.diff(dim=1).sum(0)
     return len(t) * length / length.sum().clamp(min=1e-12)
@@ -158,11 +166,22 @@ def _calendar(column: Column) -> Calendar:
     else:
         start, seconds = regular_periods(cycles[0])
         first, length = start / second - column.origin, seconds / second
-    levels = tuple(
-        Level(N_BINS[c], BIN[c] / second, c in ("month", "month end"), c == "month end")
-        for c in cycles
-    )
+    is_divided = edges is not None and not by_month
+    levels = tuple(_level(c, column, is_divided) for c in cycles)
     return Calendar(edges, first, length, levels, column.step)
+
+
+def _level(cycle: Cycle, column: Column, in_years: bool) -> Level:
+    """Return a cycle within longer ones, or within a period of its own.
+
+    Arguments:
+        cycle: The cycle.
+        column: The column, in whose unit bins are.
+        in_years: Whether days of the week divide bins of a year, which have up to three weeks.
+    """
+    length, n = BIN[cycle] / DATE_UNITS[column.unit], N_BINS[cycle]
+    most = MOST_WEEKS * n if cycle == "week" and in_years else n
+    return Level(n, length, most, cycle in ("month", "month end"), cycle == "month end")
 
 
 def _as_x(seconds: NDArray[np.float64], column: Column) -> Tensor:
