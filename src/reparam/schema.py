@@ -429,12 +429,21 @@ class Column:
         if self.low is not None and self.high is not None:
             quantity = quantity.clip(self.low, self.high)
         if self.kind == "date":
-            seconds = np.where(missing, 0, quantity).round() * DATE_UNITS[self.unit]
+            whole = np.where(missing, 0, quantity).round()
+            if self.atoms:
+                # A frequent time may lie between the units of the others.
+                near = np.array(self.atoms)[
+                    np.abs(np.subtract.outer(quantity, self.atoms)).argmin(-1)
+                ]
+                whole = np.where(np.abs(quantity - near) < _EXACTLY * np.abs(near), near, whole)
+            seconds = (whole * DATE_UNITS[self.unit]).round()
             dates = (1e6 * seconds).astype("datetime64[us]")
             dates[missing] = np.datetime64("NaT")
             return utc_of(dates, self.zone) if self.zone else dates
         if self.decimals is not None:
             quantity = quantity.round(self.decimals)
+        else:
+            quantity = _shortest(quantity)
         if self.stored == "int" and not missing.any() and (np.abs(quantity) < 2**63).all():
             return quantity.astype(np.int64)
         return quantity
@@ -689,6 +698,19 @@ def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
         return np.array([value is None for value in values], bool)
     return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
 
+
+def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers of single precision by their shortest decimals; other numbers unchanged.
+
+    >>> _shortest(np.array([np.float32(4.9), 1 / 3], np.float64)).tolist()
+    [4.9, 0.3333333333333333]
+    """
+    single = values.astype(np.float32)
+    return np.where(single == values, single.astype(str).astype(np.float64), values)
+
+
+_EXACTLY = 1e-12
+"""The relative error of a frequent value in double precision."""
 
 _TRUTHS = {"true": 1.0, "false": 0.0}
 """The words of a column of booleans."""

@@ -44,8 +44,8 @@ class Dates:
     def examples(self) -> tuple[str, ...]:
         """A few of the dates, which show how all are written: see ``dates_like``.
 
-        >>> dates_in(["31.1.2024", "2.3.2024", "3.3.2024"]).examples
-        ('31.1.2024', '2.3.2024')
+        >>> dates_in(["31.1.2024 9:00", "12.10.2024 10:00", "3.3.2024 11:00"]).examples
+        ('31.1.2024 9:00',)
         """
         dates = list(self.written)
         shown = [_fullest(dates), min(dates, key=_fewest_digits), min(dates, key=_digits_of_hour)]

@@ -803,9 +803,23 @@ def _numbers(
     if rounded is not None:
         text = cells.spread(np.array(words, object), None)
         return Values(name, text, "text", notes=[ROUNDED.format(name=name, value=rounded)])
-    few = n_decimals if n_decimals <= MOST_DECIMALS else None
+    # A few cells may have digits of rounding errors, as 6.699999999999999 has.
+    few = n_decimals if n_decimals <= MOST_DECIMALS else few_decimals(numbers)
     values = cells.spread(numbers, np.nan)
     return Values(name, values, "int" if is_whole else "float", few, list(notes))
+
+
+def few_decimals(values: NDArray[np.float64]) -> int | None:
+    """Return the number of decimals of numbers; None where it is large.
+
+    >>> few_decimals(np.array([1.5, 2.25, np.nan])), few_decimals(np.array([1 / 3]))
+    (2, None)
+    """
+    finite = np.unique(values[np.isfinite(values)])
+    for n in range(MOST_DECIMALS + 1):
+        if np.allclose(finite, finite.round(n), rtol=1e-12, atol=0):
+            return n
+    return None
 
 
 def _are_names(cells: Cells, is_number: Sequence[bool], misfits: Misfits) -> bool:

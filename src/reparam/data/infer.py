@@ -7,6 +7,7 @@ identifiers, are ignored, with the reason.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reparam.cycles import N_BINS, Cycle, cycles_of, places_in
-from reparam.data.columns import N_ROWS, ON_GRID, ROWS_PER_CLASS, atoms_of, kind_of, resolution
+from reparam.data.columns import (
+    MANY,
+    N_ROWS,
+    ON_GRID,
+    ROWS_PER_CLASS,
+    atoms_of,
+    kind_of,
+    resolution,
+)
 from reparam.data.tables import Table, codes_of
 from reparam.errors import DataError, OptionError, unknown
 from reparam.schema import CLASSES, DATE_UNITS, QUANTITIES, Column, Kind, Schema, Value, missing_in
@@ -44,6 +53,9 @@ DIGITS = 1e-3
 MOST_LISTED = 6
 """The number of columns that a message lists with their reasons."""
 
+IDENTIFIERS = ("id", "ids", "idnum", "identifier", "key", "pid", "pidnum", "uid", "guid", "uuid")
+"""The last words of names of columns that identify rows."""
+
 Override = Mapping[str, object]
 """What a user says of one column: fields of ``Column``."""
 
@@ -52,6 +64,9 @@ _OWN = ("kind", "values", "missing_as_value")
 
 N_TESTED, MOST_TESTED = 5_000, 50
 """The largest numbers of rows and of columns by which the cycles of dates are chosen."""
+
+RARE = 0.01
+"""The share of the distinct dates that may lie between the units of the others."""
 
 LEVEL = 1e-3
 """The probability by chance, over all columns, below which dates have a cycle."""
@@ -163,6 +178,8 @@ def column_of(table: Table, name: str, override: Override) -> Column:
         declared = None
     if kind is None:
         kind, reason = inferred(there, distinct, stored, len(values))
+        if kind == "count" and len(distinct) == len(there) >= MANY and is_named_identifier(name):
+            kind, reason = "ignored", "other whole numbers in all rows, as its name says"
         column = replace(column, reason=reason)
         if declared is not None and kind != "ignored":
             is_binary = len(declared.values) == 2
@@ -257,6 +274,17 @@ def inferred(
     return ("positive" if distinct[0] > 0 else "real"), ""
 
 
+def is_named_identifier(name: str) -> bool:
+    """Return whether the last word of a name says that a column identifies its rows.
+
+    Example:
+        >>> [is_named_identifier(name) for name in ("customer_id", "PID", "orderId", "paid", "age")]
+        [True, True, True, False, False]
+    """
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return bool(words) and words[-1].lower() in IDENTIFIERS
+
+
 @dataclass(frozen=True)
 class GivenSchema:
     """What a user gives as the schema of a table.
@@ -333,16 +361,18 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
     """Return a column of quantities with its range, and the number that x counts from."""
     if column.kind == "date":
         seconds = column.shown(there).astype(np.int64) / 1e6
-        unit = next(
-            u for u, s in [*DATE_UNITS.items(), ("s", 0)] if not s or not (seconds % s).any()
-        )
+        distinct = np.unique(seconds)
+        # A few times beside midnights, as that of an import, do not make a column one of times.
+        unit = next((u for u, s in DATE_UNITS.items() if (distinct % s > 0).mean() < RARE), "s")
         span = float(np.ptp(seconds))
         while span / DATE_UNITS[unit] > EXACT and unit != "D":
             unit = [*DATE_UNITS][[*DATE_UNITS].index(unit) - 1]
         numbers = seconds / DATE_UNITS[unit]
         low, high = float(numbers.min()), float(numbers.max())
         column = replace(column, unit=unit, origin=float(np.floor(low)), low=low, high=high)
-        return _with_atoms(_with_cycles(column, numbers), numbers)
+        column = _with_atoms(column, numbers)
+        rest = numbers[~np.isin(numbers, column.atoms)]
+        return _with_cycles(column, rest) if len(rest) else column
     low, high = float(there.min()), float(there.max())
     if max(abs(low), abs(high)) > LARGEST_NUMBER:
         raise DataError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from reparam.data.arrays import as_tensor, is_of_bytes
 from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted, is_on_grid
 from reparam.data.columns import kind_of
+from reparam.data.damaged import counted
 from reparam.data.dataset import Dataset, Split
 from reparam.data.dependencies import with_dependencies
 from reparam.data.facts import N_LEVELS
@@ -37,6 +38,9 @@ from reparam.times import local_of, utc_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_FEW = 5e-4
+"""A smaller share is said as a number of values."""
+
 
 def rows_of(table: Table, schema: Schema) -> Tensor:
     """Return the rows of a table as x, float32 with shape (N, D), NaN for missing values.
@@ -48,6 +52,12 @@ def rows_of(table: Table, schema: Schema) -> Tensor:
     Raises:
         DataError: A table without one of the columns, or values that no training data have.
     """
+    for name in schema.names:
+        if name in table.nested:
+            raise DataError(
+                f"column {name!r} of {table.name} is needed, and {table.nested[name]}: give "
+                "numbers, text, booleans or dates, as in the training data"
+            )
     columns = {**table.columns, **_times(table, schema)}
     return torch.from_numpy(schema.encode(columns, table.name)).float()
 
@@ -388,10 +398,13 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
         if c.has_missing
     }
     if n_missing:
-        share = sum(n_missing.values()) / (len(table) * len(schema.features))
+        n = sum(n_missing.values())
+        share = n / (len(table) * len(schema.features))
+        where = f"in {counted(len(n_missing), 'column')}"
         kept = "values of their own" if schema.valued_missing else "left out of the likelihood"
         notes.append(
-            f"{share:.1%} of the values are missing, in {len(n_missing)} columns; they are {kept}"
+            f"{f'{share:.1%} of the' if share >= _FEW else f'{n:,}'} values are missing, {where}; "
+            f"they are {kept}"
         )
     return tuple(notes)
 

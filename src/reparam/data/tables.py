@@ -16,11 +16,11 @@ from reparam.data.dates import dates_as_text
 from reparam.data.delimited import (
     LARGEST_EXACT,
     MISSING,
-    MOST_DECIMALS,
     ROUNDED,
     Values,
     cells_of,
     check_names,
+    few_decimals,
     read_delimited,
     values_of,
 )
@@ -74,7 +74,7 @@ class Table:
         orders: The orders of year, month and day in columns of dates of text, by name.
         written: A few dates of these columns, which show how all are written, by name.
         cells: The cells as they stand in the file, where they are kept.
-        nested: The columns that are left out because their cells are lists or mappings, and why.
+        nested: Why columns are left out whose cells are lists or mappings, by name.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Table:
     orders: Mapping[str, str] = field(default_factory=dict)
     written: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cells: "pa.Table | None" = None
-    nested: tuple[str, ...] = ()
+    nested: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -210,8 +210,8 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
     nested = [named for named in table.schema if _is_nested(named.type)]
     if len(nested) == table.num_columns:
         nested = []  # the first one is refused
-    left_out = tuple(f"{n.name} (each cell is a {n.type}, and no single value)" for n in nested)
-    notes += [f"left out: {said}" for said in left_out]
+    left_out = {n.name: f"each cell is a {n.type}, and no single value" for n in nested}
+    notes += [f"left out: {column} ({why})" for column, why in left_out.items()]
     for named in table.schema:
         if named in nested:
             continue
@@ -233,7 +233,7 @@ def of_arrow(table: "pa.Table", name: str, text_columns: Collection[str] = ()) -
                 written[named.name] = read.written
         columns[named.name], stored[named.name] = values, kind
         if kind in ("int", "float", "duration"):
-            decimals[named.name] = 0 if kind == "int" else _decimals(values)
+            decimals[named.name] = 0 if kind == "int" else few_decimals(values)
         if pa.types.is_dictionary(named.type) and _declares(named.type.value_type):
             declared[named.name] = _classes(column, named)
         if pa.types.is_timestamp(named.type):
@@ -265,7 +265,7 @@ def table_of_numbers(rows: NDArray[Any], names: Sequence[str], name: str) -> Tab
         {'a': 'int'}
     """
     columns = dict(zip(names, rows.T, strict=True))
-    decimals = {key: _decimals(values) for key, values in columns.items()}
+    decimals = {key: few_decimals(values) for key, values in columns.items()}
     kinds: dict[str, Stored] = {k: "int" if n == 0 else "float" for k, n in decimals.items()}
     return Table(name, columns, kinds, decimals)
 
@@ -543,16 +543,3 @@ def _floats(column: "pa.ChunkedArray") -> NDArray[np.float64]:
 
     numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return np.array(numbers, np.float64)
-
-
-def _decimals(values: NDArray[np.float64]) -> int | None:
-    """Return the number of decimals of numbers; None where it is large.
-
-    >>> _decimals(np.array([1.5, 2.25, np.nan])), _decimals(np.array([1 / 3]))
-    (2, None)
-    """
-    finite = np.unique(values[np.isfinite(values)])
-    for n in range(MOST_DECIMALS + 1):
-        if np.allclose(finite, finite.round(n), rtol=1e-12, atol=0):
-            return n
-    return None

@@ -206,7 +206,7 @@ class Estimator(BaseEstimator, ABC):
         # A column with one value is not learned, and comes back with this value.
         ignored = [c for c in schema.columns if c.kind == "ignored" and not c.values]
         lost = [f"{c.name} ({c.reason})" for c in ignored if c.reason != NO_VALUE]
-        lost += table.nested
+        lost += [f"{name} ({why})" for name, why in table.nested.items()]
         if lost:
             warnings.warn(f"columns of X are left out: {listed_names(lost)}", stacklevel=4)
         return data
