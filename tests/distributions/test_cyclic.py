@@ -38,6 +38,7 @@ DATES = {
     - 1,
     "hours": np.datetime64("2018-01-01T00") + np.arange(17_600),
     "minutes": np.datetime64("2020-01-01T00:00") + 15 * np.arange(3000),
+    "quarters from seven past": np.datetime64("2020-01-01T00:07") + 15 * np.arange(3000),
     "all minutes": np.datetime64("2020-01-01T00:00") + np.sort(RNG.integers(0, 7_000, 4000)),
 }
 

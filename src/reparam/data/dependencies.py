@@ -72,6 +72,9 @@ def with_dependencies(
             if name in given or name in changes:
                 continue
             others = [k for k in sources if k != name and k not in changes]
+            if not schema.column(name).is_class:
+                # A measurement is no function of how it is written, as "<0.006" is.
+                others = [k for k in others if not _holds_numbers(schema.column(k))]
             likely = [k for k in others if is_function(first[name], first[k])]
             known = [k for k in likely if depends(codes(name), codes(k))]
             if not known:
@@ -84,6 +87,24 @@ def with_dependencies(
             codes(source)[lacks] = _told(codes(name), codes(source))[lacks]
     changes = {k: column for k, column in changes.items() if column.source not in changes}
     return schema.with_columns(changes)
+
+
+def _holds_numbers(column: Column) -> bool:
+    """Return whether most classes of a column of text are numbers.
+
+    >>> _holds_numbers(Column("lead", "categorical", ("<1", "2", "3")))
+    True
+    """
+    words = [value for value in column.values if isinstance(value, str)]
+    return 2 * sum(map(_is_number, words)) > len(words)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def depends(codes: NDArray[np.int64], source: NDArray[np.int64]) -> bool:

@@ -132,6 +132,10 @@ class Calendar:
             yield bins
             start, end = bins.interval(choose(bins))
 
+    def first_on_grid(self, t: Tensor) -> Tensor:
+        r"""Return the first date of the grid that is not before t, with shape (\*)."""
+        return (t / self.step - _ON_GRID).ceil() * self.step if self.step else t
+
     def places_of(self, t: Tensor) -> "Places":
         r"""Return the bins that dates are in.
 
@@ -280,7 +284,8 @@ class Cyclic(DeclaredDistribution):
     def _log_mass(self, entry: int, calendar: Calendar, bins: Bins) -> Tensor:
         r"""Return the log-probabilities of bins under the base, with shape (\*, m)."""
         # The cell of a date on a grid begins half a step before it.
-        found = self.base.log_masses(entry, bins.edges - 0.5 * calendar.step)
+        edges = calendar.first_on_grid(bins.edges) - 0.5 * calendar.step
+        found = self.base.log_masses(entry, edges)
         return torch.where(bins.edges.diff(dim=-1) > 0, found, -inf)
 
     def sample(self, sample_shape: _size = torch.Size()) -> Tensor:  # noqa: B008
@@ -319,10 +324,11 @@ class Cyclic(DeclaredDistribution):
 
     def _between(self, entry: int, calendar: Calendar, start: Tensor, end: Tensor) -> Tensor:
         r"""Return draws of the base from the dates between two, by bisection, with shape (\*)."""
+        half = 0.5 * calendar.step
+        start, end = (calendar.first_on_grid(each) - half for each in (start, end))
 
         def log_mass(high: Tensor) -> Tensor:
-            ends = torch.stack([start, high], -1) - 0.5 * calendar.step
-            return self.base.log_masses(entry, ends).squeeze(-1)
+            return self.base.log_masses(entry, torch.stack([start, high], -1)).squeeze(-1)
 
         goal = log_mass(end) + torch.rand_like(start).log()
         low, high = start, end
@@ -333,9 +339,12 @@ class Cyclic(DeclaredDistribution):
             low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
         if not calendar.step:
             return low
-        cell = (low / calendar.step - 0.5).ceil() * calendar.step
-        return torch.minimum(torch.maximum(cell, start), end - calendar.step)
+        cell = (low / calendar.step).round() * calendar.step
+        return torch.minimum(torch.maximum(cell, start + half), end - half)
 
+
+_ON_GRID = 1e-3
+"""The largest error, in steps, of an edge that is a date of the grid."""
 
 _N_HALVED = 24
 """The number of times that an interval is halved: float32 has no more digits."""

@@ -126,7 +126,7 @@ def start_columns(model: LatentModel, examples: Batch) -> None:
         quantity, places = family.quantities
         heaped = [] if family.heaps is None else family.heaps.entries.tolist()
         x = examples.x[:, places].double()
-        steps = {} if family.cycles is None else family.cycles.steps
+        steps = None if family.cycles is None else family.cycles.steps
         _start_quantities(quantity, x, examples.x.shape[1], heaped, steps)
     family.start_classes(examples.x)
     masking = missingness_of(model)
@@ -146,7 +146,7 @@ def _start_quantities(
     x: Tensor,
     n_columns: int,
     heaped: Sequence[int] = (),
-    steps: Mapping[int, float] = {},
+    steps: Mapping[int, float] | None = None,
 ) -> None:
     """Set location, scale and resolution of the columns of a likelihood.
 
@@ -159,7 +159,7 @@ def _start_quantities(
             bins of their cycles.
     """
     found = columns(x, transform=family.transform)
-    for place, step in steps.items():
+    for place, step in (steps or {}).items():
         found.width[place] = step
     spike_width = torch.where(found.spike_share > 0, found.width, 0.0)
     spike_width[list(heaped)] = 0.0
