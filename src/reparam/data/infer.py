@@ -424,12 +424,16 @@ def with_seasons(schema: Schema, table: Table) -> Schema:
     References:
         Kruskal & Wallis, Journal of the American Statistical Association 1952.
     """
-    rows = np.linspace(0, len(table) - 1, min(len(table), N_TESTED)).astype(int)
+    # At random: every sixth of hourly rows would be of four hours.
+    n, rng = len(table), np.random.default_rng(0)
+    rows = np.arange(n) if n <= N_TESTED else np.sort(rng.choice(n, N_TESTED, replace=False))
     others = [c for c in schema.features if c.kind != "date"][:MOST_TESTED]
     changes = {}
     for column in (column for column in schema.features if column.cycles):
         moments = table.columns[column.name][rows]
         there = ~missing_in(moments)
+        if there.sum() < ROWS_PER_CLASS:
+            continue
         seconds = column.shown(moments[there]).astype(np.int64) / 1e6
         limit = LEVEL / (1 + len(others))
         kept = [
