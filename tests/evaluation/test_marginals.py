@@ -40,6 +40,8 @@ def test_rank_correlations_are_those_of_spearman() -> None:
     both = x[~np.isnan(x[:, 2])]
     found = rank_correlations(x)
     assert found[0, 2] == pytest.approx(spearmanr(both[:, 0], both[:, 2]).statistic)
+    x[:, 1] = 1.0
+    assert np.isnan(rank_correlations(x)[1]).all()
 
 
 def test_the_doctor_names_columns_and_pairs_that_drawn_rows_do_not_have() -> None:

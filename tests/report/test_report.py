@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
 import reparam as rp
 from reparam.errors import OptionError
 from reparam.report import report
-from reparam.report.rows import _correlation, _edges
+from reparam.report.rows import _edges
 from tests.report.kinds import QUICK, digits, fitted, reported, rng
 from tests.support import reparam
 
@@ -93,17 +92,6 @@ def test_a_page_needs_nothing_else_and_has_its_parts(kind: str) -> None:
     assert "could not be made" not in page
     for section in re.split("<section ", page)[1:]:
         assert re.search(r'<p class="meaning">[^<]{20,}', section)
-
-
-def test_correlations_are_those_of_scipy_over_rows_with_both_values() -> None:
-    x = rng().normal(size=(50, 3))
-    x[:, 1] += x[:, 0]
-    x[::4, 1], x[:, 2] = np.nan, 1.0
-    found = _correlation(x)
-    there = ~np.isnan(x[:, 1])
-    assert found[0, 1] == pytest.approx(spearmanr(x[there, 0], x[there, 1]).statistic)
-    assert np.isnan(found[2]).all()
-    assert found[0, 0] == pytest.approx(1)
 
 
 def test_names_are_escaped() -> None:

@@ -448,7 +448,7 @@ class TestNonFinite:
         assert not (out / "model.safetensors").exists()
 
     def test_loss_of_the_first_step_is_put_down_to_the_data(self, tmp_path: Path) -> None:
-        x = 1000 * points()
+        x = 1e20 * points()
         options = {"epochs": 1, "batch_size": N}
         # A model of the user's own has no standardization.
         own = small_vae(rp.data.from_arrays(x))

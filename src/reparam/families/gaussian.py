@@ -51,7 +51,7 @@ _FIRST_LOGIT, _NO_LOGIT = -3.0, -30.0
 _LARGEST_RATIO = 10.0
 """The largest logarithm of a ratio of variances within a mixture."""
 
-_LEAST_LOG_SCALE = log(1e-8)
+_LEAST_LOG_SCALE = -40.0
 """The least logarithm of a learned σ with a ceiling. An example far from the others would have
 σ = 0, and an infinite KL."""
 
