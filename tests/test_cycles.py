@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reparam.cycles import DAY, Cycle, bins_of_years, cycles_of, months_between
+from reparam.cycles import DAY, Cycle, bins_of_years, cycles_of, months_between, without_gaps
+from reparam.errors import OptionError
+from reparam.schema import Column
 
 RNG = np.random.default_rng(0)
 HOUR = 3_600.0
@@ -48,6 +50,15 @@ def test_quarters_of_an_hour_are_a_cycle_of_minutes() -> None:
     hours = RNG.integers(0, 1000, 3000) * HOUR
     found = cycles_of(hours + RNG.choice([0, 15, 30, 45], 3000) * 60 + RNG.integers(0, 60, 3000), 1)
     assert found == ("week", "day", "hour")
+
+
+def test_a_cycle_divides_the_bins_of_the_one_before() -> None:
+    """Some tens of rows are enough for quarters of an hour, and not for hours of the day."""
+    seconds = RNG.integers(0, 2000, 100) * HOUR + RNG.choice([0, 15, 30, 45], 100) * 60
+    assert cycles_of(seconds, 900.0) == ("week",)
+    assert without_gaps(["year", "month", "day", "hour"]) == ("year", "month", "day", "hour")
+    with pytest.raises(OptionError, match="put those between in"):
+        Column("day", "date", cycles=("year", "day"))
 
 
 def test_years_of_weeks_are_those_of_iso() -> None:

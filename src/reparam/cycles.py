@@ -5,7 +5,8 @@ Sundays, and quantities of a season repeat every year, so that a model of a tabl
 beside the date itself: see ``distributions.Cyclic``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,17 @@ N_BINS: Mapping[Cycle, int] = {
     "hour": 60,
 }
 """The number of bins of a cycle; a year of months has 12."""
+
+DIVIDES: Collection[tuple[Cycle, Cycle]] = {
+    ("year", "month"),
+    ("year", "month end"),
+    ("year", "week"),
+    ("month", "day"),
+    ("month end", "day"),
+    ("week", "day"),
+    ("day", "hour"),
+}
+"""The pairs of cycles of which the second divides a bin of the first."""
 
 MOST_WEEKS = 3
 """The largest number of weeks in one bin of a year."""
@@ -101,7 +113,21 @@ def cycles_of(seconds: NDArray[Any], step: float) -> tuple[Cycle, ...]:
     minutes = np.unique(seconds % 3_600 // 60)
     if 1 < len(minutes) <= FEW_MINUTES and has("hour", 3_600.0, len(minutes)):
         found.append("hour")
-    return tuple(found)
+    return without_gaps(found)
+
+
+def without_gaps(cycles: Sequence[Cycle]) -> tuple[Cycle, ...]:
+    """Return the first cycles, each of which divides the bins of the one before.
+
+    Arguments:
+        cycles: Some cycles, from the longest to the shortest.
+
+    Example:
+        >>> without_gaps(["year", "day"]), without_gaps(["week", "day"])
+        (('year',), ('week', 'day'))
+    """
+    n = next((i for i, pair in enumerate(pairwise(cycles), 1) if pair not in DIVIDES), len(cycles))
+    return tuple(cycles[:n])
 
 
 def _month_of(seconds: NDArray[Any]) -> Cycle | None:

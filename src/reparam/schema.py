@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.cycles import Cycle
+from reparam.cycles import Cycle, without_gaps
 from reparam.errors import DataError, OptionError, unknown
 from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
@@ -140,6 +140,11 @@ class Column:
         for cycle in self.cycles:
             if cycle not in get_args(Cycle):
                 raise unknown(f"cycle of column {self.name!r}", str(cycle), get_args(Cycle))
+        if without_gaps(self.cycles) != tuple(self.cycles):
+            raise OptionError(
+                f"column {self.name!r} has the cycles {list(self.cycles)}: each divides the bins "
+                "of the one before, as in ['year', 'week', 'day', 'hour'], so put those between in"
+            )
         if self.cycles and self.kind != "date":
             raise OptionError(
                 f"column {self.name!r} is {self.kind} and has the cycles {list(self.cycles)}: only "

@@ -39,6 +39,14 @@ def test_a_table_varies_with_its_cycles(days: Any, other: Any, cycles: tuple[str
     assert column(rows).cycles == cycles
 
 
+def test_cycles_between_two_that_differ_stay() -> None:
+    """Hours and seasons differ, and days of the week do not."""
+    hours = pd.Series(pd.date_range("2019-01-01", periods=20_000, freq="h"))
+    angle = 2 * np.pi * (hours.dt.day_of_year / 365 + 0.25), 2 * np.pi * hours.dt.hour / 24
+    warmth = 5 * np.sin(angle[0]) + 3 * np.sin(angle[1]) + RNG.normal(0, 1, 20_000)
+    assert column(pd.DataFrame({"day": hours, "warmth": warmth})).cycles == ("year", "week", "day")
+
+
 def test_a_frequent_time_among_midnights_keeps_its_seconds() -> None:
     days = DAYS.where(RNG.random(1200) > 0.1, pd.Timestamp("2020-03-01 22:20:10.5"))
     found = column(pd.DataFrame({"day": days, "other": WARMTH}))

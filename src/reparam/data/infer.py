@@ -446,8 +446,10 @@ def with_seasons(schema: Schema, table: Table) -> Schema:
                 for c in others
             )
         ]
-        step = column.step if kept else 0.0
-        changes[column.name] = replace(column, cycles=tuple(kept), step=step)
+        # Those between two that stay divide the bins of the longer one.
+        places = [i for i, cycle in enumerate(column.cycles) if cycle in kept]
+        cycles = column.cycles[places[0] : places[-1] + 1] if kept else ()
+        changes[column.name] = replace(column, cycles=cycles, step=column.step if kept else 0.0)
     return schema.with_columns(changes)
 
 
