@@ -437,9 +437,7 @@ class Column:
             whole = np.where(missing, 0, quantity).round()
             if self.atoms:
                 # A frequent time may lie between the units of the others.
-                near = np.array(self.atoms)[
-                    np.abs(np.subtract.outer(quantity, self.atoms)).argmin(-1)
-                ]
+                near = _nearest(quantity, np.sort(self.atoms))
                 whole = np.where(np.abs(quantity - near) < _EXACTLY * np.abs(near), near, whole)
             seconds = (whole * DATE_UNITS[self.unit]).round()
             dates = (1e6 * seconds).astype("datetime64[us]")
@@ -702,6 +700,17 @@ def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "O":
         return np.array([value is None for value in values], bool)
     return np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
+
+
+def _nearest(values: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the nearest of known numbers, which ascend, for each value.
+
+    >>> _nearest(np.array([0.0, 1.9, 9.0]), np.array([1.0, 2.0])).tolist()
+    [1.0, 2.0, 2.0]
+    """
+    place = np.searchsorted(known, values).clip(max=len(known) - 1)
+    above, below = known[place], known[(place - 1).clip(min=0)]
+    return np.where(np.abs(values - below) < np.abs(values - above), below, above)
 
 
 def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
