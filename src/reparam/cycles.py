@@ -132,10 +132,11 @@ def without_gaps(cycles: Sequence[Cycle]) -> tuple[Cycle, ...]:
 
 def _month_of(seconds: NDArray[Any]) -> Cycle | None:
     """Return the cycle of dates that are on few days of the month, from its start or its end."""
-    n_first, n_last = (len(np.unique(days)) for days in _days_of_month(seconds))
-    if min(n_first, n_last) > FEW_PLACES:
+    from_start, from_end = (np.unique(d, return_counts=True)[1] for d in _days_of_month(seconds))
+    if min(len(from_start), len(from_end)) > FEW_PLACES:
         return None
-    return "month" if n_first <= n_last else "month end"
+    # The 30th is the last day but one or two; of February it is missing.
+    return "month" if from_start.max() >= from_end.max() else "month end"
 
 
 def bins_of_years(low: float, high: float, by_month: bool) -> NDArray[np.float64]:

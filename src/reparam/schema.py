@@ -719,7 +719,8 @@ def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> _shortest(np.array([np.float32(4.9), 1 / 3], np.float64)).tolist()
     [4.9, 0.3333333333333333]
     """
-    single = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
     return np.where(single == values, single.astype(str).astype(np.float64), values)
 
 

@@ -21,7 +21,7 @@ from reparam.data.frames import FrameType, of_frame
 from reparam.data.infer import schema_of
 from reparam.data.mixed import decoded, filled, rows_of
 from reparam.errors import DataError, OptionError
-from reparam.estimators import VAE
+from reparam.estimators import VAE, VAEImputer
 from reparam.schema import Column, Schema
 
 N = 60
@@ -212,6 +212,9 @@ def test_drawn_dates_are_written_as_those_of_the_table(tmp_path: Any) -> None:
     path = tmp_path / "drawn.csv"
     main(["sample", str(tmp_path / "run"), "-n", "20", "--out", str(path)])
     assert pd.read_csv(path)["day"].str.fullmatch(r"[1-9]\d?\.[1-9]\d?\.2020").all()
+    first = pd.DataFrame({"day": ["03/02/2024", "04/02/2024", "31/01/2024"] * 20, "age": NUMBERS})
+    own = rp.fit(rp.variants.vae, first, steps=2)
+    assert own.to_table(own.sample(9), like=first)["day"].str.fullmatch(r"\d\d/\d\d/2024").all()
     typed = rows.assign(day=pd.to_datetime(rows["day"], dayfirst=True))
     assert run.to_table(run.sample(20), like=typed)["day"].dtype == typed["day"].dtype
 
@@ -225,6 +228,13 @@ def test_nested_columns_are_left_out_beside_others(tmp_path: Any) -> None:
         assert any("left out: tags (each cell is a list" in note for note in data.notes)
     with pytest.warns(UserWarning, match="left out: tags"):
         VAE(steps=2, random_state=0).fit(rows)
+    rows["size"] = np.where(np.arange(N) % 5, RNG.normal(size=N), np.nan)
+    with pytest.warns(UserWarning, match="left out: tags"):
+        imputer = VAEImputer(steps=2, random_state=0).set_output(transform="pandas").fit(rows)
+    done = imputer.transform(rows)
+    assert done.columns.tolist() == ["age", "tags", "size"]
+    assert (done["tags"] == rows["tags"]).all()
+    assert done["size"].notna().all()
     images = pd.DataFrame({"age": NUMBERS, "image": [{"bytes": b"x"}] * N})
     with pytest.raises(DataError, match=r"column 'image'.*binary"):
         rp.data.read(images)

@@ -39,6 +39,23 @@ def test_a_table_varies_with_its_cycles(days: Any, other: Any, cycles: tuple[str
     assert column(rows).cycles == cycles
 
 
+def test_a_series_that_changes_slowly_has_no_cycle() -> None:
+    found = [
+        column(
+            pd.DataFrame({"day": DAYS, "walk": np.random.default_rng(i).normal(size=1200).cumsum()})
+        )
+        for i in range(20)
+    ]
+    assert sum(bool(each.cycles) for each in found) <= 2
+
+
+def test_the_thirtieth_of_a_month_is_no_end_of_it() -> None:
+    months = pd.date_range("2005-01-01", periods=200, freq="MS")
+    days = pd.Series(months).map(lambda day: day.replace(day=min(30, day.days_in_month)))
+    found = column(pd.DataFrame({"day": days, "pay": RNG.normal(size=200)}))
+    assert "month" in found.cycles
+
+
 def test_cycles_between_two_that_differ_stay() -> None:
     """Hours and seasons differ, and days of the week do not."""
     hours = pd.Series(pd.date_range("2019-01-01", periods=20_000, freq="h"))

@@ -1,5 +1,6 @@
 """Dates in cycles: masses that add up to one, weekdays by hand, and a model that is known."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -22,8 +23,9 @@ from reparam.distributions import (
     RoundedNormal,
     Standardized,
 )
-from reparam.families import Cycles
+from reparam.families import Cycles, Mixed
 from reparam.schema import Column, Schema
+from tests.support import quick_fit
 
 RNG = np.random.default_rng(0)
 
@@ -140,6 +142,53 @@ def test_the_gradient_is_that_of_the_masses() -> None:
         return Cyclic(base, logits, calendars, [0]).log_prob(x[::200])
 
     assert torch.autograd.gradcheck(found, (p.logits.clone().requires_grad_(),))
+    edges = torch.tensor([-50.0, -3.0, 0.0, 2.0, 400.0]).double()
+
+    def masses(loc: Tensor, scale: Tensor) -> Tensor:
+        mixture = RoundedMixture(loc, scale, torch.zeros(1, 3).double(), torch.ones(1).double())
+        rest = ContaminatedNormal(mixture, torch.tensor([-4.0]).double())
+        one = torch.ones(1).double()
+        return Standardized(rest, one, 90 * one).log_masses(0, edges)
+
+    loc, scale = torch.randn(1, 3).double(), 0.3 + torch.rand(1, 3).double()
+    assert torch.autograd.gradcheck(masses, (loc.requires_grad_(), scale.requires_grad_()))
+
+
+@pytest.mark.parametrize("name", DATES)
+def test_several_draws_of_z_have_a_probability_each(name: str) -> None:
+    """Features of (draws, rows), in single precision, and rows of which some lack their date."""
+    of, x = column(DATES[name])
+    torch.manual_seed(0)
+    family = Mixed(Schema((replace(of, has_missing=True),))).attach((3,))
+    assert family.cycles is not None
+    family.cycles.start_at_values(x.float())
+    features, rows = torch.randn(4, 5, 3), x[:5].float()
+    rows[2] = torch.nan
+    found = family(features).log_prob(rows)
+    assert found.shape == (4, 5)
+    assert bool((found[:, 2] == 0).all())
+    for draw in range(4):
+        for row in (0, 4):
+            alone = family(features[draw, row]).log_prob(rows[row])
+            torch.testing.assert_close(found[draw, row], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_table_of_month_ends_is_trained() -> None:
+    ends = pd.date_range("2008-01-31", periods=150, freq="ME")
+    rows = pd.DataFrame({"end": ends, "pay": RNG.normal(size=150), "due": RNG.normal(size=150)})
+    run = quick_fit(rp.variants.vae, rows, epochs=2)
+    assert run.spec.schema is not None
+    assert run.spec.schema.features[0].cycles[-1] == "month end"
+    drawn = run.to_table(run.sample(300)).to_pandas()["end"]
+    assert drawn.dt.is_month_end.mean() > 0.9
+
+
+def test_a_column_may_lack_all_dates_at_the_start() -> None:
+    of, x = column(DATES["days"])
+    family = Cycles([of]).attach((3,))
+    family.start_at_values(torch.full_like(x, torch.nan).float())
+    assert family.head is not None
+    assert family.head(torch.zeros(3)).isfinite().all()
 
 
 def test_columns_without_cycles_are_refused() -> None:

@@ -32,6 +32,14 @@ def test_chance_makes_a_larger_distance_in_five_cases_of_a_hundred() -> None:
     assert shares(np.array([1, 1, 3]), 4).tolist() == pytest.approx([0, 2 / 3, 0, 1 / 3])
 
 
+def test_values_that_all_are_missing_are_far_from_others() -> None:
+    """What chance makes is smaller, and two columns without values are alike."""
+    x, none = RNG.normal(size=50), np.zeros(0)
+    assert distance(x, none) > by_chance(x, none)
+    assert distance(none, none) == by_chance(none, none) == 0
+    assert by_chance(x, x, level=0.001) > by_chance(x, x)
+
+
 def test_rank_correlations_are_those_of_spearman() -> None:
     x = RNG.normal(size=(100, 3))
     x[:, 1] += x[:, 0]

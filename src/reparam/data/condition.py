@@ -183,6 +183,10 @@ def condition_of(spec: DataSpec, y: Tensor | None, covariates: Tensor | None) ->
     return torch.cat(parts, -1) if parts else None
 
 
+MOST_DIGITS = 18
+"""The largest number of digits of the number of a label."""
+
+
 def label_number(label: int | str, class_names: Sequence[str] = ()) -> int:
     """Return the number of a label, which may be given by the name of its class.
 
@@ -201,7 +205,7 @@ def label_number(label: int | str, class_names: Sequence[str] = ()) -> int:
         return label
     if label in class_names:
         return class_names.index(label)
-    if label.isdecimal():
+    if label.isdecimal() and len(label) <= MOST_DIGITS:
         return int(label)
     if not class_names:
         raise OptionError(f"label={label!r}: the classes have no names here: give a number")

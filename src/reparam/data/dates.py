@@ -44,12 +44,15 @@ class Dates:
     def examples(self) -> tuple[str, ...]:
         """A few of the dates, which show how all are written: see ``dates_like``.
 
-        >>> dates_in(["31.1.2024 9:00", "12.10.2024 10:00", "3.3.2024 11:00"]).examples
-        ('31.1.2024 9:00',)
+        >>> dates_in(["3/2/2024", "4/2/2024", "31/01/2024"]).examples
+        ('3/2/2024', '31/01/2024')
         """
         dates = list(self.written)
         shown = [_fullest(dates), min(dates, key=_fewest_digits), min(dates, key=_digits_of_hour)]
         shown += [date for date in dates if _has_long_name(date)][:1]
+        # Those that do not exist in another order tell this one.
+        for order in ORDERS:
+            shown += [d for d in dates if moments_in_order([d], order) is None][:1]
         return tuple(dict.fromkeys(date.match.string for date in shown))
 
     @property

@@ -122,6 +122,7 @@ class FrameType:
         columns: Mapping[str, NDArray[Any]],
         like: object = None,
         written: Mapping[str, Sequence[str]] | None = None,
+        nested: Collection[str] = (),
     ) -> Any:
         """Return columns as a DataFrame of this type.
 
@@ -131,6 +132,7 @@ class FrameType:
             like: A DataFrame of pandas with as many rows, whose index the result gets.
             written: For columns of dates, by name, a few dates in whose notation a column of text
                 has them; ISO 8601 for others.
+            nested: The columns of ``like`` that come back unchanged, since cells are lists.
         """
         import narwhals as nw
 
@@ -150,6 +152,12 @@ class FrameType:
         index = None if other is None else nw.maybe_get_index(other)
         if index is not None:
             found.index = index
+        lacking = [name for name in nested if other is not None and name in other.columns]
+        if lacking:
+            made = nw.from_native(found, eager_only=True)
+            made = made.with_columns(*(other[name] for name in lacking))
+            order = [name for name in other.columns if name in made.columns]
+            found = made.select(order).to_native()
         return found
 
     def to_text(self) -> str:

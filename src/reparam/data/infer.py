@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reparam.cycles import N_BINS, Cycle, cycles_of, places_in
+from reparam.cycles import N_BINS, Cycle, cycles_of, places_in, regular_periods
 from reparam.data.columns import (
     MANY,
     N_ROWS,
@@ -53,7 +53,7 @@ DIGITS = 1e-3
 MOST_LISTED = 6
 """The number of columns that a message lists with their reasons."""
 
-IDENTIFIERS = ("id", "ids", "idnum", "identifier", "key", "pid", "pidnum", "uid", "guid", "uuid")
+IDENTIFIERS = ("id", "ids", "idnum", "identifier", "pid", "pidnum", "uid", "guid", "uuid")
 """The last words of names of columns that identify rows."""
 
 Override = Mapping[str, object]
@@ -62,7 +62,7 @@ Override = Mapping[str, object]
 _OWN = ("kind", "values", "missing_as_value")
 """The fields that a user can give."""
 
-N_TESTED, MOST_TESTED = 5_000, 50
+N_TESTED, MOST_TESTED = 20_000, 50
 """The largest numbers of rows and of columns by which the cycles of dates are chosen."""
 
 RARE = 0.01
@@ -70,6 +70,10 @@ RARE = 0.01
 
 LEVEL = 1e-3
 """The probability by chance, over all columns, below which dates have a cycle."""
+
+FEW_PERIODS, FEW_LEVEL = 4, 0.01
+"""The number of periods below which the probability is the second number: two years of the same
+order have 0.002."""
 
 
 def schema_of(
@@ -179,7 +183,7 @@ def column_of(table: Table, name: str, override: Override) -> Column:
     if kind is None:
         kind, reason = inferred(there, distinct, stored, len(values))
         if kind == "count" and len(distinct) == len(there) >= MANY and is_named_identifier(name):
-            kind, reason = "ignored", "other whole numbers in all rows, as its name says"
+            kind, reason = "ignored", "an identifier by its name, and different in all rows"
         column = replace(column, reason=reason)
         if declared is not None and kind != "ignored":
             is_binary = len(declared.values) == 2
@@ -278,10 +282,10 @@ def is_named_identifier(name: str) -> bool:
     """Return whether the last word of a name says that a column identifies its rows.
 
     Example:
-        >>> [is_named_identifier(name) for name in ("customer_id", "PID", "orderId", "paid", "age")]
-        [True, True, True, False, False]
+        >>> [is_named_identifier(name) for name in ("customer_id", "orderIDs", "paid", "age")]
+        [True, True, False, False]
     """
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    words = re.findall(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+", name)
     return bool(words) and words[-1].lower() in IDENTIFIERS
 
 
@@ -365,7 +369,8 @@ def _quantity(column: Column, there: NDArray[Any], decimals: int | None) -> Colu
         # A few times beside midnights, as that of an import, do not make a column one of times.
         unit = next((u for u, s in DATE_UNITS.items() if (distinct % s > 0).mean() < RARE), "s")
         span = float(np.ptp(seconds))
-        while span / DATE_UNITS[unit] > EXACT and unit != "D":
+        # Half units are the ends of cells, and exact up to half of the largest whole number.
+        while span / DATE_UNITS[unit] > EXACT / 2 and unit != "D":
             unit = [*DATE_UNITS][[*DATE_UNITS].index(unit) - 1]
         numbers = seconds / DATE_UNITS[unit]
         low, high = float(numbers.min()), float(numbers.max())
@@ -423,6 +428,7 @@ def with_seasons(schema: Schema, table: Table) -> Schema:
 
     References:
         Kruskal & Wallis, Journal of the American Statistical Association 1952.
+        Friedman, Journal of the American Statistical Association 1937.
     """
     # At random: every sixth of hourly rows would be of four hours.
     n, rng = len(table), np.random.default_rng(0)
@@ -442,8 +448,7 @@ def with_seasons(schema: Schema, table: Table) -> Schema:
             if cycle in ("month", "month end")  # few days of the month are what makes them one
             or _frequencies_differ(cycle, seconds) < limit
             or any(
-                _differs(places_in(cycle, seconds), table.columns[c.name][rows][there]) < limit
-                for c in others
+                _differs(cycle, seconds, table.columns[c.name][rows][there], limit) for c in others
             )
         ]
         # Those between two that stay divide the bins of the longer one.
@@ -467,25 +472,69 @@ def _frequencies_differ(cycle: Cycle, seconds: NDArray[Any]) -> float:
     return float(chisquare(counts[exists], expected).pvalue)
 
 
-def _differs(places: NDArray[np.int64], values: NDArray[Any]) -> float:
-    """Return the probability that a column differs so much between bins by chance.
+def _differs(cycle: Cycle, seconds: NDArray[Any], values: NDArray[Any], limit: float) -> bool:
+    """Return whether a column differs between bins by more than chance makes it.
+
+    A quantity of a regular series, which changes slowly, differs within any one period. So the test
+    is whether its bins have the same order in all periods; that of other rows takes them as
+    independent.
 
     Arguments:
-        places: The bin of each row, with shape (N,).
+        cycle: The cycle.
+        seconds: The dates, in seconds from 1970, with shape (N,).
         values: The values of the column, with shape (N,).
+        limit: The probability by chance; of two or three periods, which say less, another one.
+
+    References:
+        Friedman, Journal of the American Statistical Association 1937.
     """
-    from scipy.stats import chi2_contingency, kruskal
+    from scipy.stats import chi2_contingency, friedmanchisquare, kruskal
 
     there = ~missing_in(values)
-    places, codes = places[there], codes_of(values[there])
+    places, codes = places_in(cycle, seconds[there]), codes_of(values[there])
     if len(np.unique(codes)) < 2 or len(np.unique(places)) < 2:
-        return 1.0
+        return False
     if values.dtype.kind == "O":
         counts = np.zeros((places.max() + 1, codes.max() + 1))
         np.add.at(counts, (places, codes), 1)
         counts = counts[counts.sum(1) > 0]
-        return float(chi2_contingency(counts[:, counts.sum(0) > 0]).pvalue)
-    return float(kruskal(*(codes[places == place] for place in np.unique(places))).pvalue)
+        return bool(chi2_contingency(counts[:, counts.sum(0) > 0]).pvalue < limit)
+    if cycle in ("year", "week", "day"):
+        blocks = _blocks(cycle, seconds[there], places, codes)
+        if blocks.size:
+            limit = limit if len(blocks) >= FEW_PERIODS else FEW_LEVEL
+            return bool(friedmanchisquare(*blocks.T).pvalue < limit)
+    return bool(kruskal(*(codes[places == place] for place in np.unique(places))).pvalue < limit)
+
+
+def _blocks(
+    cycle: Cycle, seconds: NDArray[Any], places: NDArray[np.int64], codes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the mean of a quantity in each bin of each period, with shape (P, B).
+
+    They are those of periods that have all bins, and none where these are few.
+
+    Arguments:
+        cycle: The cycle.
+        seconds: The dates, in seconds from 1970, with shape (N,).
+        places: The bin of each row, with shape (N,).
+        codes: The quantity in the order of its values, with shape (N,).
+    """
+    if cycle == "year":
+        period = seconds.astype("datetime64[s]").astype("datetime64[Y]").astype(int)
+    else:
+        start, length = regular_periods(cycle)
+        period = np.floor((seconds - start) / length).astype(int)
+    bins, at = np.unique(places, return_inverse=True)
+    period -= period.min()
+    sums, counts = np.zeros((2, period.max() + 1, len(bins)))
+    np.add.at(sums, (period, at), codes)
+    np.add.at(counts, (period, at), 1)
+    whole = (counts > 0).all(1)
+    seen = (counts > 0).any(1).sum()
+    if len(bins) < 3 or whole.sum() < 2 or 2 * whole.sum() < seen:
+        return np.zeros((0, len(bins)))
+    return np.asarray(sums[whole] / counts[whole])
 
 
 def _with_atoms(column: Column, numbers: NDArray[Any]) -> Column:

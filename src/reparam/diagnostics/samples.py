@@ -16,6 +16,9 @@ APART, LESS_RELATED = 0.15, 0.3
 """The distances of two distributions, and the differences of two rank correlations, that are named
 where chance makes smaller ones."""
 
+FEWEST_ROWS = 50
+"""The least number of rows, and of those that have both values of a pair."""
+
 MOST_COLUMNS = 100
 """The largest number of columns whose correlations are compared."""
 
@@ -62,12 +65,12 @@ def unlike(context: DiagnosticContext) -> Finding:
     if isinstance(model.prior, NoPrior):
         raise NotApplicable("it has no prior to draw from")
     train = context.train if context.more is None else context.more(N_ROWS)
-    if len(train) < FEWEST:
+    if len(train) < FEWEST_ROWS:
         raise NotApplicable("there are too few training examples to compare with")
     n = context.affordable(N_ROWS, 1)
     drawn = drawn_like(model, spec, n, train.c, mean=False, seed=context.seed)
     real, made = (x.flatten(1).double().cpu().numpy() for x in (train.x, drawn))
-    apart = _apart(real, made, _n_classes(context))
+    apart = _apart(real, made, _columns(context))
     quantities = spec.quantities[:MOST_COLUMNS]
     related = _less_related(real[:, quantities], made[:, quantities])
     evidence = Evidence(
@@ -95,29 +98,41 @@ def unlike(context: DiagnosticContext) -> Finding:
     )
 
 
-def _n_classes(context: DiagnosticContext) -> list[int]:
-    """Return the number of classes of each column; 0 for quantities."""
+def _columns(context: DiagnosticContext) -> list[tuple[int, bool]]:
+    """Return of each column the number of classes, 0 for a quantity, and if a missing value is one.
+
+    Where it is not, drawn rows lack no values.
+    """
     schema = context.run.spec.schema
     if schema is None:
-        return [0] * context.run.spec.dim
-    return [column.n_values for column in schema.features]
+        return [(0, False)] * context.run.spec.dim
+    return [(column.n_values, column.missing_as_value) for column in schema.features]
 
 
-def _apart(real: Values, drawn: Values, n_classes: list[int]) -> dict[int, float]:
+def _apart(real: Values, drawn: Values, columns: list[tuple[int, bool]]) -> dict[int, float]:
     """Return the distances of the columns that are far apart, by their places."""
-    found = {}
-    for i, size in enumerate(n_classes):
-        one, other = (x[~np.isnan(x[:, i]), i] for x in (real, drawn))
-        far = distance(one, other, size)
-        if far > max(APART, by_chance(one, other, size)):
-            found[i] = far
+    found: dict[int, float] = {}
+    level = 0.05 / len(columns)
+    for i, (n_classes, has_missing) in enumerate(columns):
+        missing = [np.isnan(x[:, i]) for x in (real, drawn)]
+        one, other = (x[~lacks, i] for x, lacks in zip((real, drawn), missing, strict=True))
+        pairs = [(one, other, n_classes)]
+        if has_missing:
+            pairs.append((missing[0].astype(float), missing[1].astype(float), 2))
+        for pair in pairs:
+            far = distance(*pair)
+            if far > max(APART, by_chance(*pair, level)):
+                found[i] = max(far, found.get(i, 0.0))
     return found
 
 
 def _less_related(real: Values, drawn: Values) -> dict[tuple[int, int], tuple[float, float]]:
     """Return the rank correlations of pairs of quantities that are far apart, by their places."""
     known, found = rank_correlations(real), rank_correlations(drawn)
-    error = (1 / len(real) + 1 / len(drawn)) ** 0.5
-    differs = np.abs(np.nan_to_num(known - found)) > max(LESS_RELATED, ERRORS * error)
-    pairs = zip(*np.nonzero(np.triu(differs, 1)), strict=True)
+    there = [(~np.isnan(x)).astype(float) for x in (real, drawn)]
+    n, m = (np.maximum(each.T @ each, 1) for each in there)
+    differs = np.abs(np.nan_to_num(known - found))
+    is_far = differs > np.maximum(LESS_RELATED, ERRORS * np.sqrt(1 / n + 1 / m))
+    is_far &= np.minimum(n, m) >= FEWEST_ROWS
+    pairs = zip(*np.nonzero(np.triu(is_far, 1)), strict=True)
     return {(int(i), int(j)): (float(known[i, j]), float(found[i, j])) for i, j in pairs}

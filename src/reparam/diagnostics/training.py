@@ -196,7 +196,7 @@ def stopped_early(context: DiagnosticContext) -> Finding:
     if stop == 0 or recorded.get("kept_first"):
         evidence = Evidence("the weights that training began with are kept", stop=0)
         return evidence.problem(
-            "The model is not trained: every step made unseen examples less probable",
+            "The model is not trained: unseen examples are most probable by its first weights",
             f"{context.lower_lr}, a longer run, or more data",
         )
     tenth, middle = max(len(losses) // 10, 2), len(losses) // 2

@@ -361,4 +361,5 @@ def _labeled(logits: Tensor, bins: Bins) -> Tensor:
     r"""Return the logits of bins, with shape (\*, m), of those of their labels."""
     if bins.labels.dim() == 1:
         return logits[..., bins.labels]
-    return logits.expand(*bins.labels.shape[:-1], -1).gather(-1, bins.labels)
+    shape = torch.broadcast_shapes(logits.shape[:-1], bins.labels.shape[:-1])
+    return logits.expand(*shape, -1).gather(-1, bins.labels.expand(*shape, -1))

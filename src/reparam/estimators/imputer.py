@@ -206,7 +206,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         found, schema = self._frame(X), self.run_.spec.schema
         if found is not None and schema is not None:
             table, kept = found
-            return [kept.frame(filled(table, schema, rows), X, schema.written) for rows in several]
+            tables = (filled(table, schema, rows) for rows in several)
+            return [kept.frame(each, X, schema.written, table.nested) for each in tables]
         known: NDArray[np.float64] = self._checked(X, reset=False).astype(np.float64)
         return [np.where(np.isnan(known), self._as_given(rows), known) for rows in several]
 

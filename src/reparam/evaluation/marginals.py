@@ -1,7 +1,7 @@
 """How far apart two tables are: the distributions of their columns, and their correlations."""
 
 from itertools import combinations_with_replacement
-from math import sqrt
+from math import log, sqrt
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp, rankdata
 
 Values = NDArray[Any]
+
+_USUAL = 0.05
+"""The probability that a few hundred draws tell."""
 
 
 def distance(real: Values, drawn: Values, n_classes: int = 0) -> float:
@@ -35,13 +38,14 @@ def distance(real: Values, drawn: Values, n_classes: int = 0) -> float:
     return float(ks_2samp(real, drawn, method="asymp").statistic)
 
 
-def by_chance(real: Values, drawn: Values, n_classes: int = 0) -> float:
-    """Return the distance that two samples of one distribution exceed in 5 of 100 cases.
+def by_chance(real: Values, drawn: Values, n_classes: int = 0, level: float = 0.05) -> float:
+    """Return the distance that two samples of one distribution exceed with some probability.
 
     Arguments:
         real: The values of one table, without missing ones, with shape (N,).
         drawn: Those of the other, with shape (M,).
         n_classes: The number of classes; 0 for a quantity.
+        level: The probability.
 
     References:
         Smirnov, Annals of Mathematical Statistics 1948 (its asymptotic value, for quantities).
@@ -52,13 +56,14 @@ def by_chance(real: Values, drawn: Values, n_classes: int = 0) -> float:
     """
     n, m = len(real), len(drawn)
     if n == 0 or m == 0:
-        return 1.0
+        return 0.0
+    usual, factor = (sqrt(-0.5 * log(0.5 * each)) for each in (_USUAL, level))
     if not n_classes:
-        return min(1.0, 1.358 * sqrt(1 / n + 1 / m))
+        return min(1.0, factor * sqrt(1 / n + 1 / m))
     share = (n * shares(real, n_classes) + m * shares(drawn, n_classes)) / (n + m)
     rng = np.random.default_rng(0)
     apart = rng.multinomial(n, share, 400) / n - rng.multinomial(m, share, 400) / m
-    return float(np.quantile(0.5 * np.abs(apart).sum(1), 0.95))
+    return factor / usual * float(np.quantile(0.5 * np.abs(apart).sum(1), 1 - _USUAL))
 
 
 def shares(values: Values, n_classes: int) -> Values:

@@ -27,7 +27,7 @@ from reparam.families.family import Family
 from reparam.nn.heads import set_bias
 from reparam.schema import DATE_UNITS, N_WAVES, Column
 
-_SMOOTHING = 1.0
+_SMOOTHING = 0.1
 """The rows that are added to those of each bin at the start."""
 
 
@@ -128,7 +128,7 @@ class Cycles(Family):
                 counts = torch.bincount(bins, minlength=size).double() + _SMOOTHING
                 if i == 0 and calendar.has_years:
                     # The base gives most of the frequencies of bins that few years have.
-                    counts = counts / (_covered(calendar, t) + _SMOOTHING * size / len(t))
+                    counts = counts / (_covered(calendar, t) + _SMOOTHING * size / max(len(t), 1))
                 found.append((counts / counts.sum()).log())
         set_bias(self._attached(), 0, torch.cat(found).float())
 

@@ -226,7 +226,7 @@ class Gaussian(Family):
         if self.max_scale < inf:
             limited = log_scale.detach().clamp(_LEAST_LOG_SCALE, log(self.max_scale))
             # Beyond the limits the gradient stays, which leads back.
-            log_scale = (log_scale - log_scale.detach()) + limited
+            log_scale = (log_scale - log_scale.detach()).nan_to_num(0.0) + limited
         scale = log_scale.exp()
         if layer is not None and layer.has_cells:
             cell = layer.width / layer.scale

@@ -76,7 +76,9 @@ def rate_is_free(lr_is_found: bool) -> bool:
     Arguments:
         lr_is_found: Whether a range test of this run found it.
     """
-    return lr_is_found or _MAY_AGAIN.get()
+    may_again = _MAY_AGAIN.get()
+    _MAY_AGAIN.set(False)  # a run that a callback starts has the rate that it is given
+    return lr_is_found or may_again
 
 
 def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
@@ -107,7 +109,8 @@ def begins_again(fit: Callable[Given, Found]) -> Callable[Given, Found]:
             share = 0.0
             if budget is not None:
                 share = (time.perf_counter() - began) / seconds_of(budget)
-                options["budget"] = round(max(1 - share, LEAST_LEFT) * seconds_of(budget), 1)
+                left = max(1 - share, LEAST_LEFT) * seconds_of(budget)
+                options["budget"] = round(left, 1) if left > 1 else left
             if share > 1 - LEAST_LEFT and how == NOT_FINITE:
                 break
             lower = float(f"{FACTORS[how] * lr:.2g}")

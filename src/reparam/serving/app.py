@@ -335,8 +335,8 @@ def _add_operations(app: FastAPI, service: Service, about: Description) -> None:
             str | None,
             Query(
                 max_length=200,
-                description="The class to generate, its number or its name, for a model that is "
-                "given it or infers it; all classes in turn by default.",
+                description="The class to generate, for a model that is given it or infers it: its "
+                "name, or its number where no class has this name; all in turn by default.",
             ),
         ] = None,
         mean: Annotated[

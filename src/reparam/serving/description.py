@@ -33,8 +33,8 @@ TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 LABELS: Mapping[str, Any] = {
     "type": "array",
     "items": {"type": ["integer", "string", "null"]},
-    "description": "The label of each example, its number or the name of its class, for a model "
-    "that is given it.",
+    "description": "The label of each example, a number or the name of its class as text, for a "
+    "model that is given it.",
 }
 
 COVARIATES: Mapping[str, Any] = {

@@ -161,7 +161,7 @@ class Validation:
         """Whether there was no better score for as long as the run allows.
 
         The weights that a run begins with may be better than those of many steps, where they are
-        factor analysis. Then training goes on for as long as its own score rises.
+        factor analysis. A run whose length is chosen then goes on while its own score rises.
         """
         patience, progress, step = self.patience, self.state.progress, self.state.step
         best_step = progress.best_step or progress.trained_step
