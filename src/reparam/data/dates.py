@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from reparam.schema import missing_in
 from reparam.times import MONTHS, ORDERS, WrittenDate, moments_in_order, written_date
 
+N_SHOWN = 1_000
+"""The largest number of dates that are looked at for the notation of all."""
+
 
 @dataclass(frozen=True)
 class Dates:
@@ -47,12 +50,15 @@ class Dates:
         >>> dates_in(["3/2/2024", "4/2/2024", "31/01/2024"]).examples
         ('3/2/2024', '31/01/2024')
         """
-        dates = list(self.written)
-        shown = [_fullest(dates), min(dates, key=_fewest_digits), min(dates, key=_digits_of_hour)]
-        shown += [date for date in dates if _has_long_name(date)][:1]
+        # Of many dates some, all over the column, show the notation.
+        some = self.written[:: -(-len(self.written) // N_SHOWN)]
+        shown = [_fullest(some), min(some, key=_fewest_digits), min(some, key=_digits_of_hour)]
+        shown += filter(None, [next(filter(_has_long_name, some), None)])
         # Those that do not exist in another order tell this one.
         for order in ORDERS:
-            shown += [d for d in dates if moments_in_order([d], order) is None][:1]
+            if order != self.order:
+                lacks = (date for date in self.written if date.moment(order, "") is None)
+                shown += filter(None, [next(lacks, None)])
         return tuple(dict.fromkeys(date.match.string for date in shown))
 
     @property

@@ -56,7 +56,7 @@ class Bins(NamedTuple):
 
     def interval(self, place: Tensor) -> tuple[Tensor, Tensor]:
         """Return the ends of the bins at these places."""
-        return chosen(self.edges, place), chosen(self.edges[..., 1:], place)
+        return _chosen(self.edges, place), _chosen(self.edges[..., 1:], place)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,10 @@ class Calendar:
         place = (t.unsqueeze(-1) >= starts[1:]).sum(-1)
         return self.edges[place], (t >= starts[0]) & (t < end)
 
-    def divided(self, edges: Tensor, choose: Callable[[Bins], Tensor]) -> Iterator[Bins]:
-        r"""Yield the bins of every cycle, each within the bin that was chosen before.
+    def divided(
+        self, edges: Tensor, choose: Callable[[Bins], Tensor]
+    ) -> Iterator[tuple[Bins, Tensor]]:
+        r"""Yield the bins of every cycle, each within the bin chosen before, and the chosen places.
 
         Arguments:
             edges: The edges of the bins of the longest period, with shape (\*, B + 1).
@@ -118,8 +120,9 @@ class Calendar:
         if self.has_years:
             numbers = torch.arange(edges.shape[-1] - 1, device=edges.device)
             bins = Bins(edges, numbers, torch.full_like(start, float(len(numbers))))
-            yield bins
-            start, end = bins.interval(choose(bins))
+            place = choose(bins)
+            yield bins, place
+            start, end = bins.interval(place)
         for level in self.levels:
             numbers = torch.arange(level.most + 1, device=edges.device)
             places = start.unsqueeze(-1) + level.length * numbers.to(start)
@@ -129,8 +132,9 @@ class Calendar:
                 labels = (n.unsqueeze(-1).long() - 1 - numbers[:-1]).clamp(min=0)
             n = n if level.is_month else torch.full_like(n, float(level.n_bins))
             bins = Bins(torch.minimum(places, end.unsqueeze(-1)), labels, n)
-            yield bins
-            start, end = bins.interval(choose(bins))
+            place = choose(bins)
+            yield bins, place
+            start, end = bins.interval(place)
 
     def first_on_grid(self, t: Tensor) -> Tensor:
         r"""Return the first date of the grid that is not before t, with shape (\*)."""
@@ -145,9 +149,9 @@ class Calendar:
         edges, is_inside = self.period_of(t)
         # Outside of all periods any date of one will do.
         t = torch.where(is_inside, t, edges[..., 0])
-        bins = list(self.divided(edges, lambda bins: bins.place_of(t)))
-        labels = [chosen(each.labels, each.place_of(t)) for each in bins]
-        return Places(is_inside, labels, [each.n for each in bins])
+        found = list(self.divided(edges, lambda bins: bins.place_of(t)))
+        labels = [_chosen(bins.labels, place) for bins, place in found]
+        return Places(is_inside, labels, [bins.n for bins, _ in found])
 
 
 @dataclass(frozen=True)
@@ -272,12 +276,12 @@ class Cyclic(DeclaredDistribution):
         known = torch.where(is_inside, t, edges[..., 0])
         found, last = of_base, None
         divided = calendar.divided(edges, lambda bins: bins.place_of(known))
-        for bins, own in zip(divided, logits, strict=True):
-            place, mass = bins.place_of(known), self._log_mass(entry, calendar, bins)
+        for (bins, place), own in zip(divided, logits, strict=True):
+            mass = self._log_mass(entry, calendar, bins)
             if last is None:
                 found = found + mass.logsumexp(-1)
-            found = found + chosen((mass + _labeled(own, bins)).log_softmax(-1), place)
-            last = chosen(mass, place)
+            found = found + _chosen((mass + _labeled(own, bins)).log_softmax(-1), place)
+            last = _chosen(mass, place)
         # Within the last bin dates are as frequent as in the base.
         return of_base if last is None else torch.where(is_inside, found - last, of_base)
 
@@ -308,17 +312,15 @@ class Cyclic(DeclaredDistribution):
             logits: The logits of each of its cycles.
         """
         edges, is_inside = calendar.period_of(t)
-        rest, ends = iter(logits), (edges[..., 0], edges[..., -1])
+        rest = iter(logits)
 
         def drawn(bins: Bins) -> Tensor:
-            nonlocal ends
             weights = self._log_mass(entry, calendar, bins) + _labeled(next(rest), bins)
-            place = Categorical(logits=weights, validate_args=False).sample()
-            ends = bins.interval(place)
-            return place
+            return Categorical(logits=weights, validate_args=False).sample()
 
-        for _ in calendar.divided(edges, drawn):
-            pass
+        ends = edges[..., 0], edges[..., -1]
+        for bins, place in calendar.divided(edges, drawn):
+            ends = bins.interval(place)
         found = self._between(entry, calendar, *ends)
         return torch.where(is_inside, found, t)
 
@@ -350,7 +352,7 @@ _N_HALVED = 24
 """The number of times that an interval is halved: float32 has no more digits."""
 
 
-def chosen(values: Tensor, place: Tensor) -> Tensor:
+def _chosen(values: Tensor, place: Tensor) -> Tensor:
     r"""Return the entries of values, with shape (\*, B), at places with shape (\*)."""
     shape = torch.broadcast_shapes(values.shape[:-1], place.shape)
     at = place.expand(shape).unsqueeze(-1)
