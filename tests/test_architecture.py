@@ -17,7 +17,7 @@ from tests.support import ROOT
 PACKAGE = "reparam"
 
 FLOORS: list[set[str]] = [
-    {"cycles", "errors", "times", "version"},
+    {"cycles", "errors", "formulas", "times", "version"},
     {"utils", "schema"},
     {"batch", "spec", "distributions"},
     {"nn", "isolation", "sharing", "divergence", "mmd", "pictures"},

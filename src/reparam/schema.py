@@ -5,7 +5,7 @@ or the number of a class. A missing value is NaN.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import Any, Literal, get_args
 
@@ -14,10 +14,20 @@ from numpy.typing import NDArray
 
 from reparam.cycles import Cycle, without_gaps
 from reparam.errors import DataError, OptionError, unknown
+from reparam.formulas import Formula, compute, in_order, solve
 from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
 Kind = Literal[
-    "real", "positive", "count", "date", "binary", "categorical", "ordinal", "dependent", "ignored"
+    "real",
+    "positive",
+    "count",
+    "date",
+    "binary",
+    "categorical",
+    "ordinal",
+    "dependent",
+    "computed",
+    "ignored",
 ]
 Stored = Literal["float", "int", "bool", "text", "date", "duration"]
 Value = str | int | float | bool
@@ -52,7 +62,8 @@ class Column:
         kind: ``real``, ``positive`` and ``count`` are quantities: any real number, one above zero,
             and a whole number from 0 on. ``date`` is a date or a time. ``binary``, ``categorical``
             and ``ordinal`` are one of several classes, the last in an order. ``dependent`` is a
-            function of a column of classes. This and ``ignored`` are no part of x.
+            function of a column of classes, and ``computed`` a sum or product of quantities. These
+            two and ``ignored`` are no part of x.
         values: The classes in their order; () for a quantity. Of a dependent column its value for
             each class of its source, None for a missing one. Of an ignored column its only value,
             where it has one.
@@ -75,6 +86,8 @@ class Column:
         order: The order of year, month and day in dates of text; "" where they have a type.
         written: A few dates of text, which show how all are written; () where they have a type.
         source: The name of the column that a dependent one is a function of.
+        formula: The sum or product that a computed column is.
+        at_least: The names of columns of x whose values are never above those of this one.
         reason: Why the column is no part of x.
 
     Raises:
@@ -103,6 +116,8 @@ class Column:
     order: str = ""
     written: tuple[str, ...] = ()
     source: str = ""
+    formula: Formula | None = None
+    at_least: tuple[str, ...] = ()
     reason: str = ""
 
     def __post_init__(self) -> None:
@@ -133,6 +148,11 @@ class Column:
         if (self.kind == "dependent") != bool(self.source):
             raise OptionError(
                 f"column {self.name!r} is {self.kind} with the source {self.source!r}: a dependent "
+                "column has one, and no other column"
+            )
+        if (self.kind == "computed") != (self.formula is not None):
+            raise OptionError(
+                f"column {self.name!r} is {self.kind} with the formula {self.formula}: a computed "
                 "column has one, and no other column"
             )
         if self.is_class and len(set(self.values)) < len(self.values):
@@ -431,7 +451,8 @@ class Column:
             found = np.array([*self.values, None], object)[np.where(missing, -1, codes)]
             return found if missing.any() else found.astype(_TYPES.get(self.stored, object))
         quantity = self.exact(numbers) + self.origin
-        if self.low is not None and self.high is not None:
+        # A computed value stays the sum or product that it is.
+        if self.low is not None and self.high is not None and self.kind != "computed":
             quantity = quantity.clip(self.low, self.high)
         if self.kind == "date":
             whole = np.where(missing, 0, quantity).round()
@@ -482,6 +503,13 @@ class Schema:
                     f"{column.source!r} has {self.column(column.source).n_values} classes: give "
                     "one value for each"
                 )
+        for column in self.columns:
+            for name in column.at_least:
+                if column.kind not in QUANTITIES or self.column(name).kind not in QUANTITIES:
+                    raise OptionError(
+                        f"column {column.name!r} is at least {name!r}: both must be quantities"
+                    )
+        in_order(self._formulas, [c.name for c in self.features if c.kind in QUANTITIES])
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -492,6 +520,15 @@ class Schema:
     def dependent(self) -> tuple[Column, ...]:
         """The columns that are functions of columns of x."""
         return tuple(column for column in self.columns if column.kind == "dependent")
+
+    @property
+    def _formulas(self) -> dict[str, Formula]:
+        return {c.name: c.formula for c in self.columns if c.formula is not None}
+
+    @property
+    def formulas(self) -> dict[str, Formula]:
+        """The formulas of the computed columns, by name, in the order of computation."""
+        return in_order(self._formulas, self.names)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -572,7 +609,30 @@ class Schema:
             lacks = np.isnan(x[:, place])
             if column.name in table and lacks.any():
                 x[lacks, place] = column.classes_of(table[column.name][lacks])
+        results = [c for c in self.columns if c.kind == "computed" and c.name in table]
+        if results and np.isnan(x).any():
+            self._solve(x, {c.name: c.encode(table[c.name], where) for c in results})
         return x
+
+    def _solve(self, x: NDArray[np.float64], results: Mapping[str, NDArray[np.float64]]) -> None:
+        """Set the missing values of rows that follow from computed columns.
+
+        Arguments:
+            x: The rows, with shape (N, D), which are changed.
+            results: The numbers of computed columns, by name, each with shape (N,).
+        """
+        found = solve({**self._numbers(x), **results}, self.formulas)
+        for i, column in enumerate(self.features):
+            rows = np.isnan(x[:, i])
+            if rows.any() and column.kind in QUANTITIES:
+                # As it is written, so that computation leaves no rounding error.
+                values = column.decode(found[column.name][rows] - column.origin)
+                x[rows, i] = column.encode(values, "x")
+
+    def _numbers(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the quantities of rows in their own units, by name, each with shape (N,)."""
+        columns = enumerate(self.features)
+        return {c.name: x[:, i] + c.origin for i, c in columns if c.kind in QUANTITIES}
 
     def encode_given(self, given: Mapping[str, object]) -> NDArray[np.float64]:
         """Return a row with the given values, and NaN in the other columns, with shape (D,).
@@ -590,7 +650,10 @@ class Schema:
             )
         row = np.full(len(self.features), np.nan)
         dependent = {column.name: column for column in self.dependent}
+        results = {c.name: c for c in self.columns if c.kind == "computed" and c.name in given}
         for name, value in given.items():
+            if name in results:
+                continue
             if name in dependent:
                 column = dependent[name]
                 (number,) = column.classes_of(column.as_array(value))
@@ -602,16 +665,46 @@ class Schema:
                 row[self.names.index(column.source)] = number
             else:
                 row[self.names.index(name)] = self.column(name).encode_given(value)
+        if results:
+            known = {k: c.encode(c.as_array(given[k]), "given") for k, c in results.items()}
+            self._solve(row[None], known)
+            for name, column in results.items():
+                self._check_result(row, column, given[name])
         return row
+
+    def _check_result(self, row: NDArray[np.float64], column: Column, value: object) -> None:
+        """Check that a row has a given value in a computed column.
+
+        Raises:
+            DataError: Another value, or one that is open.
+        """
+        formula = self.formulas[column.name]
+        names = ", ".join(formula.names)
+        (number,) = column.encode(column.as_array(value), "given")
+        (found,) = compute(self._numbers(row[None]), self.formulas)[column.name]
+        if np.isnan(found):
+            raise DataError(
+                f"{column.name}={value!r}: the column is {formula}; give values of {names} instead "
+                f"of it, or beside it all but one, or make {column.name!r} real in a schema"
+            )
+        (shown,) = column.decode(np.array([found]))
+        if not np.isclose(shown, number, rtol=1e-6):
+            raise DataError(
+                f"{column.name}={value!r}: the column is {formula}, which is {shown} here; give "
+                f"other values of {names}, or leave {column.name!r} out"
+            )
 
     def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """Return the columns of x, with shape (N, D), by name.
 
-        Dependent columns, and those with a single value, are among them.
+        Dependent and computed columns, and those with a single value, are among them.
         """
-        found, place = {}, 0
+        found: dict[str, NDArray[Any]] = {}
+        place = 0
         for column in self.columns:
-            if column.kind == "dependent":
+            if column.kind == "computed":
+                found[column.name] = np.empty(0)  # keeps the place among the columns
+            elif column.kind == "dependent":
                 found[column.name] = column.of_classes(x[:, self.names.index(column.source)])
             elif column.kind != "ignored":
                 found[column.name] = column.decode(x[:, place])
@@ -619,6 +712,14 @@ class Schema:
             elif column.values:
                 only = np.full(len(x), column.values[0], object)
                 found[column.name] = only.astype(_TYPES.get(column.stored, object))
+        if not self.formulas:
+            return found
+        quantities = [c for c in self.features if c.kind in QUANTITIES]
+        numbers = {c.name: c.encode(found[c.name], "x") + c.origin for c in quantities}
+        numbers = compute(numbers, self.formulas)
+        for column in self.columns:
+            if column.kind == "computed":
+                found[column.name] = column.decode(numbers[column.name])
         return found
 
     def exact(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -637,7 +738,9 @@ class Schema:
         """Return plain values for JSON and YAML, without those that are the default."""
         plain_values = []
         for column in self.columns:
-            values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(column).items()}
+            values = {f.name: getattr(column, f.name) for f in fields(column)}
+            values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+            values["formula"] = None if column.formula is None else column.formula.to_dict()
             own = {k: v for k, v in values.items() if k in ("name", "kind") or v != _DEFAULTS[k]}
             plain_values.append(own)
         return plain_values
@@ -668,11 +771,13 @@ class Schema:
             several = {name: tuple(given.get(name, ())) for name in _SEVERAL}
             if not all(isinstance(atom, int | float) for atom in several["atoms"]):
                 raise OptionError(f"column {given!r}: an atom is no number")
-            columns.append(Column(**{**given, **several}))
+            formula = given.get("formula")
+            one = None if formula is None else Formula.from_dict(formula)
+            columns.append(Column(**{**given, **several, "formula": one}))
         return cls(tuple(columns))
 
 
-_SEVERAL = ("values", "atoms", "cycles", "written")
+_SEVERAL = ("values", "atoms", "cycles", "written", "at_least")
 """The fields of a column that are tuples, and lists in a file."""
 
 _DEFAULTS: dict[str, Any] = {
@@ -686,6 +791,7 @@ _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("has_missing", "missing_as_value"), bool),
     **dict.fromkeys(("low", "high", "origin", "step"), _NUMBER),
     "decimals": (int, NoneType),
+    "formula": (dict, NoneType),
     **dict.fromkeys(_SEVERAL, (list, tuple)),
 }
 """The types of the fields of a column in a file."""

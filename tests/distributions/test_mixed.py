@@ -7,7 +7,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 from torch.distributions import Categorical, Normal
 
-from reparam.distributions import MixedPart, MixedRow, mean_or_mode
+from reparam.distributions import MixedPart, MixedRow, Region, mean_or_mode
 
 
 def row(missing: bool = False) -> MixedRow:
@@ -96,7 +96,8 @@ def test_draws_in_the_range_are_those_of_a_truncated_distribution() -> None:
     logits = torch.zeros(20_000, 1)
     parts = [MixedPart(torch.tensor([0]), Normal(loc, scale))]
     low, high = torch.tensor([-0.5]), torch.tensor([2.0])
-    p = MixedRow(parts, logits, torch.tensor([0]), low, high)
+    region = Region(low, high, torch.zeros(0, len(low)), torch.zeros(0))
+    p = MixedRow(parts, logits, torch.tensor([0]), region)
     draws = p.sample_in_range()
     missing = draws.isnan()
     assert missing.float().mean() == pytest.approx(0.5, abs=0.02)

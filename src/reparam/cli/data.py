@@ -10,10 +10,10 @@ import tyro
 from reparam.cli.parse import parse
 from reparam.cli.table import print_table
 from reparam.data import SOURCES, ImageSet, read_table
-from reparam.data.dependencies import with_dependencies
 from reparam.data.files import kind_of_file
 from reparam.data.infer import read_schema, schema_of
 from reparam.data.inspect import inspect
+from reparam.data.relations import with_relations
 from reparam.errors import OptionError
 from reparam.schema import Schema
 
@@ -96,7 +96,7 @@ def print_report(options: InspectOptions) -> None:
     schema = schema_of(table, overrides)
     # The target is no part of x.
     features = Schema(tuple(c for c in schema.columns if c.name != options.target))
-    found = with_dependencies(features, table, overrides)
+    found = with_relations(features, table, overrides)
     schema = schema.with_columns({column.name: column for column in found.columns})
     report = inspect(table, schema, options.target)
     print_table(

@@ -21,7 +21,6 @@ from reparam.data.cache import cached, write_rows
 from reparam.data.checks import UNLABELED
 from reparam.data.columns import FEW_VALUES
 from reparam.data.dataset import Dataset, Split
-from reparam.data.dependencies import with_dependencies
 from reparam.data.infer import (
     MOST_CLASSES,
     Override,
@@ -30,6 +29,7 @@ from reparam.data.infer import (
     schema_of,
 )
 from reparam.data.mixed import labels_of, remarks
+from reparam.data.relations import with_relations
 from reparam.data.tables import Table, of_arrow
 from reparam.errors import DataError
 from reparam.schema import Schema, missing_in
@@ -291,7 +291,7 @@ def _inferred(few: Table, overrides: Mapping[str, Override], missing_as_value: b
             alone[name] = column
     ignored = {name: {"kind": "ignored"} for name in alone}
     found = schema_of(few, {**overrides, **ignored}, missing_as_value).with_columns(alone)
-    return with_dependencies(found, few, overrides)
+    return with_relations(found, few, overrides)
 
 
 def _encoded(source: Batched, schema: Schema) -> Iterator[NDArray[np.float64]]:

@@ -94,6 +94,8 @@ def inspect(table: Table, schema: Schema, target: str | None = None) -> TableRep
             remarks.append(f"has the same information as {twins[column.name]!r}")
         if column.atoms:
             remarks.append(_atoms(column))
+        if column.at_least:
+            remarks.append("never below " + " and ".join(map(repr, column.at_least)))
         if column.cycles:
             remarks.append("has a place in the " + ", the ".join(column.cycles))
         kind = "target" if column.name == target else column.kind

@@ -15,7 +15,6 @@ from reparam.data.checks import UNLABELED, as_labels, check_row_values, fitted, 
 from reparam.data.columns import kind_of
 from reparam.data.damaged import counted
 from reparam.data.dataset import Dataset, Split
-from reparam.data.dependencies import with_dependencies
 from reparam.data.facts import N_LEVELS
 from reparam.data.frames import of_frame, to_arrow
 from reparam.data.infer import (
@@ -29,6 +28,7 @@ from reparam.data.infer import (
     with_classes,
 )
 from reparam.data.preparation import FEWEST_PIXELS
+from reparam.data.relations import with_relations
 from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
 from reparam.schema import Column, Schema, missing_in
@@ -300,7 +300,7 @@ def from_table(
     found = schema
     if found is None:
         found = with_classes(schema_of(trained, overrides, missing_as_value), table, overrides)
-        found = with_dependencies(found, table, overrides)
+        found = with_relations(found, table, overrides)
     x = rows_of(table, found)
     spec = DataSpec(
         (x.shape[1],),
@@ -386,7 +386,7 @@ def remarks(table: Table, schema: Schema) -> tuple[str, ...]:
         kinds[column.kind] = kinds.get(column.kind, 0) + 1
     said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     notes = [*table.notes, f"columns: {said}"]
-    ignored = [column for column in schema.columns if column.kind in ("dependent", "ignored")]
+    ignored = [column for column in schema.columns if column.reason]
     if ignored:
         listed = "; ".join(f"{c.name} ({c.reason})" for c in ignored[:MOST_LISTED])
         n_more = len(ignored) - MOST_LISTED

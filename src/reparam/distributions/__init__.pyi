@@ -42,6 +42,7 @@ from reparam.distributions.queries import is_normalized as is_normalized
 from reparam.distributions.queries import mean_or_mode as mean_or_mode
 from reparam.distributions.queries import rsample as rsample
 from reparam.distributions.queries import unnormalized_because as unnormalized_because
+from reparam.distributions.region import Region as Region
 from reparam.distributions.rounded import ContaminatedNormal as ContaminatedNormal
 from reparam.distributions.rounded import RoundedMixture as RoundedMixture
 from reparam.distributions.rounded import RoundedNormal as RoundedNormal

@@ -8,6 +8,7 @@ declares them in its own file.
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
@@ -30,12 +31,16 @@ class DeclaredDistribution(Distribution, ABC):
     mean_is_value: bool = True
     """Whether the mean is a value of the distribution; where it is not, ``mode`` is one."""
 
-    def sample_in_range(self) -> Tensor:
+    def sample_in_range(self, known: Tensor | None = None) -> Tensor:
         """Return draws, with the shape of the batch and the event, in the range of the data.
 
         It differs from ``sample`` where a distribution knows that range: see ``MixedRow``.
+
+        Arguments:
+            known: Values that are given, NaN for others, in a shape that broadcasts to the draws.
         """
-        return self.sample()
+        x = self.sample()
+        return x if known is None else torch.where(known.isnan(), x, known)
 
 
 def support_of(rest: Distribution) -> constraints.Constraint:

@@ -15,6 +15,7 @@ from torch.types import _size
 
 from reparam.distributions.declared import DeclaredDistribution
 from reparam.distributions.queries import mean_or_mode
+from reparam.distributions.region import Region
 
 
 class MixedPart(NamedTuple):
@@ -45,9 +46,8 @@ class MixedRow(DeclaredDistribution):
         parts: The distributions of the columns; their places are all columns of x.
         missing_logits: The logits of the π of some columns, with shape (\*, n); None for none.
         missing_places: The places of these columns, int64 with shape (n,).
-        low: The least values of the training rows, with shape (D,), -inf for classes; None if they
-            are not known. They limit ``sample_in_range`` alone.
-        high: The largest, inf for classes.
+        region: The rows that are possible by the training data; None if they are not known. It
+            limits ``sample_in_range`` alone.
 
     References:
         Nazábal, Olmos, Ghahramani & Valera, Pattern Recognition 2020 (HI-VAE), section 2.
@@ -68,12 +68,11 @@ class MixedRow(DeclaredDistribution):
         parts: Sequence[MixedPart],
         missing_logits: Tensor | None = None,
         missing_places: Tensor | None = None,
-        low: Tensor | None = None,
-        high: Tensor | None = None,
+        region: Region | None = None,
     ) -> None:
         self._joint = tuple(MixedPart(*part) for part in parts)
         self.missing_logits, self.missing_places = missing_logits, missing_places
-        self.low, self.high = low, high
+        self.region = region
         batches = [part.distribution.batch_shape[:-1] for part in self._joint]
         n_columns = sum(len(part.places) for part in self._joint)
         super().__init__(
@@ -93,7 +92,7 @@ class MixedRow(DeclaredDistribution):
     @property
     def observed(self) -> "MixedRow":
         """The distribution of rows of which NaN is not known, and no value of its own."""
-        return MixedRow(self._joint, low=self.low, high=self.high)
+        return MixedRow(self._joint, region=self.region)
 
     @property
     def mean(self) -> Tensor:
@@ -109,7 +108,7 @@ class MixedRow(DeclaredDistribution):
         ]
         logits = self.missing_logits
         logits = None if logits is None else logits.expand(*shape, logits.shape[-1])
-        return MixedRow(parts, logits, self.missing_places, self.low, self.high)
+        return MixedRow(parts, logits, self.missing_places, self.region)
 
     def log_prob_of_columns(self, value: Tensor) -> Tensor:
         r"""Return log p of each column in nats, with shape (\*, D); 0 for what is left out."""
@@ -145,25 +144,31 @@ class MixedRow(DeclaredDistribution):
                 x[..., self.missing_places] = torch.where(is_missing, nan, kept)
             return x
 
-    def sample_in_range(self) -> Tensor:
-        r"""Return draws whose quantities lie in the range of the training rows, with shape (\*, D).
+    def sample_in_range(self, known: Tensor | None = None) -> Tensor:
+        r"""Return draws that are possible by the training data, with shape (\*, D).
 
-        A quantity outside is drawn again, given the same z, up to ``N_REDRAWS`` times. Clipped
+        A quantity out of the range of the training rows, and columns that are not in the order of
+        all training rows, are drawn again, given the same z, up to ``N_REDRAWS`` times. Clipped
         alone, the ends of the range would be more frequent than in the training rows.
+
+        Arguments:
+            known: Values that are given, NaN for others, in a shape that broadcasts to the draws.
         """
-        x, low, high = self.sample(), self.low, self.high
-        if low is None or high is None:
+        x = super().sample_in_range(known)
+        if self.region is None:
             return x
         for _ in range(N_REDRAWS):
-            is_outside = (x < low) | (x > high)  # which NaN is not
+            is_outside = self.region.outside(x)
+            if known is not None:
+                is_outside &= known.isnan()
             if not is_outside.any():
                 break
             x = torch.where(is_outside, self.observed.sample(), x)
         return x
 
 
-N_REDRAWS = 10
-"""The largest number of times that a quantity outside the range is drawn again."""
+N_REDRAWS = 20
+"""The largest number of times that a quantity which is not possible is drawn again."""
 
 
 def _joined(parts: Sequence[MixedPart], values: Sequence[Tensor]) -> Tensor:

@@ -65,16 +65,22 @@ def mean_or_mode(distribution: Distribution) -> Tensor:
     return single.mode if isinstance(single, Categorical | OneHotCategorical) else distribution.mean
 
 
-def sample_in_range(distribution: Distribution) -> Tensor:
+def sample_in_range(distribution: Distribution, known: Tensor | None = None) -> Tensor:
     """Return draws in the range of the training data, where a distribution knows that range.
 
-    >>> from torch.distributions import Normal
-    >>> sample_in_range(Normal(torch.zeros(3), 1.0)).shape
-    torch.Size([3])
+    Arguments:
+        distribution: The distribution.
+        known: Values that are given, NaN for others, in a shape that broadcasts to the draws.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> sample_in_range(Normal(torch.zeros(3), 1.0)).shape
+        torch.Size([3])
     """
     if isinstance(distribution, DeclaredDistribution):
-        return distribution.sample_in_range()
-    return distribution.sample()
+        return distribution.sample_in_range(known)
+    x = distribution.sample()
+    return x if known is None else torch.where(known.isnan(), x, known)
 
 
 def detached(distribution: Distribution) -> Distribution | None:

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from reparam.data import Dataset, Table, from_arrays, from_table
 from reparam.data.checks import violations
-from reparam.data.dependencies import with_dependencies
 from reparam.data.frames import FrameType, read_frame
 from reparam.data.infer import NO_VALUE, as_quantities, schema_of
 from reparam.data.mixed import numbered, rows_of, without_unseen
 from reparam.data.registry import Frame
+from reparam.data.relations import with_relations
 from reparam.data.tables import table_of_numbers
 from reparam.data.transforms import Pixels
 from reparam.errors import OptionError, RunError, named
@@ -174,7 +174,7 @@ class Estimator(BaseEstimator, ABC):
                 raise ValueError(f"image_shape={image_shape}: X is a table of several kinds")
             schema = self.schema or schema_of(frame)
             if self.schema is None and self.leaves_out_dependent:
-                schema = with_dependencies(schema, frame)
+                schema = with_relations(schema, frame)
             return self._of_table(frame, schema, may_lack)
         x = self._checked(X, reset=True)
         if image_shape is not None and np.isnan(x).any():

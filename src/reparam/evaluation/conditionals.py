@@ -344,7 +344,7 @@ def impute(
         n = max(1, n_draws)
         if draws.x is None:
             filled = _likelihood(model, draws.resampled(draws.z, n), of_part)
-            again = sample_in_range(filled)[:n_draws]
+            again = sample_in_range(filled, part)[:n_draws]
         else:
             again = draws.resampled(draws.x, n)[:n_draws]
         missing = part.isnan()

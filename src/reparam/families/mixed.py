@@ -5,12 +5,13 @@ from itertools import accumulate
 from math import inf
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 
-from reparam.distributions import MixedPart, MixedRow, base_distribution
+from reparam.distributions import MixedPart, MixedRow, Region, base_distribution
 from reparam.errors import SupportError
 from reparam.families.bernoulli import Bernoulli
 from reparam.families.categorical import Categorical
@@ -20,7 +21,7 @@ from reparam.families.gaussian import Gaussian
 from reparam.families.heaps import Heaps
 from reparam.nn.heads import joint_linear
 from reparam.nn.standardize import Standardize
-from reparam.schema import QUANTITIES, Schema
+from reparam.schema import DATE_UNITS, QUANTITIES, Schema
 from reparam.spec import DataSpec
 
 QUANTITY = "gaussian-mixture"
@@ -79,6 +80,58 @@ def _range_of(schema: Schema) -> tuple[list[float], list[float]]:
     return low, high
 
 
+def _inequalities_of(schema: Schema) -> list[tuple[dict[str, float], float]]:
+    """Return linear inequalities of quantities in their own units: factors by name, and a bound.
+
+    A quantity is at least another one, and a sum is in the range of its training values.
+
+    >>> from reparam.schema import Column
+    >>> schema = Schema((Column("low", "real"), Column("high", "real", at_least=("low",))))
+    >>> _inequalities_of(schema)
+    [({'low': 1.0, 'high': -1.0}, 0.0)]
+    """
+    found: list[tuple[dict[str, float], float]] = []
+    for column in schema.features:
+        for name in column.at_least:
+            unit, own = (
+                DATE_UNITS[c.unit] if c.kind == "date" else 1 for c in (schema.column(name), column)
+            )
+            found.append(({name: unit / own, column.name: -1.0}, 0.0))
+    for column in schema.columns:
+        formula, low, high = column.formula, column.low, column.high
+        if formula is None or formula.operation != "sum" or low is None or high is None:
+            continue
+        if set(formula.names) <= set(schema.names):
+            half = 0.0 if column.decimals is None else 0.5 * 10**-column.decimals
+            found.append((dict(formula.terms), high + half - formula.offset))
+            found.append(({k: -a for k, a in formula.terms}, formula.offset + half - low))
+    return found
+
+
+def region_of(schema: Schema) -> Region:
+    """Return the rows that are possible by the ranges, orders and formulas of columns.
+
+    Arguments:
+        schema: The columns.
+
+    Example:
+        >>> from reparam.schema import Column
+        >>> columns = Column("low", "real"), Column("high", "real", at_least=("low",), origin=5.0)
+        >>> region_of(Schema(columns))[2:]
+        (tensor([[ 1., -1.]]), tensor([5.]))
+    """
+    inequalities = _inequalities_of(schema)
+    factors = np.zeros((len(inequalities), len(schema.features)))
+    bounds = np.array([bound for _, bound in inequalities])
+    places = {name: i for i, name in enumerate(schema.names)}
+    for i, (of_names, _) in enumerate(inequalities):
+        for name, factor in of_names.items():
+            factors[i, places[name]] = factor
+            bounds[i] -= factor * schema.column(name).origin
+    low, high = _range_of(schema)
+    return Region(*(torch.tensor(v, dtype=torch.float32) for v in (low, high, factors, bounds)))
+
+
 @as_likelihood("mixed")
 class Mixed(Family):
     r"""Columns of several kinds: quantities, classes, and missing values.
@@ -106,9 +159,6 @@ class Mixed(Family):
         >>> Mixed(schema).attach((8,))(torch.zeros(5, 8)).sample().shape
         torch.Size([5, 2])
     """
-
-    low: Tensor
-    high: Tensor
 
     supports = ("mixed",)
     starts_at_mean = True
@@ -139,8 +189,8 @@ class Mixed(Family):
         for i, (_, places) in enumerate(groups):
             self._constant(f"places_{i}", places)
         self._constant("optional", schema.optional)
-        for name, values in zip(("low", "high"), _range_of(schema), strict=True):
-            self.register_buffer(name, torch.tensor(values), persistent=False)
+        for name, values in region_of(schema)._asdict().items():
+            self.register_buffer(f"region_{name}", values, persistent=False)
         self._lay_out_classes([(f.n_classes, at) for f, at in groups if isinstance(f, Categorical)])
 
     def _lay_out_classes(self, groups: Sequence[SizedPlaces]) -> None:
@@ -270,12 +320,12 @@ class Mixed(Family):
 
     def _with_flags(self, parts: Sequence[MixedPart], single: Sequence[Distribution]) -> MixedRow:
         """Return the distribution of rows; the last single one is that of missing values."""
-        low, high = self.low, self.high
+        region = Region(*(self.get_buffer(f"region_{name}") for name in Region._fields))
         if not self.has_flags:
-            return MixedRow(parts, low=low, high=high)
+            return MixedRow(parts, region=region)
         flags: Any = single[-1]
         places = self.get_buffer(f"places_{len(self.families) - 1}")
-        return MixedRow(parts, flags.logits, places, low, high)
+        return MixedRow(parts, flags.logits, places, region)
 
     def as_input(self, x: Tensor) -> Tensor:
         r"""Return rows as the encoder reads them, with shape (B, ``schema.input_size``).

@@ -504,9 +504,8 @@ class Run:
             model, x = self.latent_model, x.to(device)
             draws = weighted_draws(model, x, None, n_proposals, from_prior=0.5)
             p = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0])
-            found = sample_in_range(p)
             # A column that is given has its value in every row, and is missing in none.
-            found = torch.where(x.isnan(), found, x).cpu()
+            found = sample_in_range(p, x).cpu()
             size = float(draws.effective_sample_size)
         if size < n_samples:
             note(

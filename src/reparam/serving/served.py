@@ -270,15 +270,17 @@ class ServedRun:
             check_fields(row, known)
             if schema is None:
                 _check_complete(row, number, self.columns)
-        columns = {name: [row.get(name) for row in rows] for name in self.columns}
         if schema is None:
+            columns = {name: [row.get(name) for row in rows] for name in self.columns}
             numbers = [numbers_in(values, f"column {n!r}") for n, values in columns.items()]
             return np.stack(numbers, axis=1).astype(np.float32)
+        # Columns that follow from those of x may tell values of x that are missing.
+        told = [c for c in schema.columns if c.kind != "ignored"]
         return Table(
             "rows",
-            {c.name: _column(c, columns[c.name]) for c in schema.features},
-            {c.name: c.stored for c in schema.features},
-            {c.name: c.decimals for c in schema.features},
+            {c.name: _column(c, [row.get(c.name) for row in rows]) for c in told},
+            {c.name: c.stored for c in told},
+            {c.name: c.decimals for c in told},
         )
 
     # What is computed

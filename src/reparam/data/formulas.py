@@ -1,0 +1,396 @@
+r"""Columns of numbers that are sums or products of others, such as a total of its parts.
+
+.. math:: x_j = c + \sum_k a_k x_k \quad\text{or}\quad x_j = c \prod_k x_k^{a_k}
+          \quad \text{in all rows}
+
+Given the others such a column says nothing more, so that it is no part of x, and drawn rows get the
+computed value. A sum is found as a linear dependency of the columns, by orthogonalizing one after
+the other; a product is a sum of logarithms. Least squares know the numbers a_k up to an error, in
+whose range the simplest number is taken; the formula counts where it gives the value of each row as
+it is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reparam.data.infer import Override
+from reparam.data.tables import Table
+from reparam.formulas import Formula, Operation
+from reparam.schema import QUANTITIES, Column, Schema
+
+MOST_COLUMNS = 300
+"""The largest number of columns of a table whose formulas are looked for."""
+
+N_ROWS = 2_000
+"""The number of rows in which formulas are looked for; all rows confirm them."""
+
+MOST_TERMS = 40
+"""The largest number of terms of a formula."""
+
+NATS = 20.0
+"""How much more probable, in nats, a formula is than values that agree by chance."""
+
+PRESENT = 0.8
+"""The least share of the rows that have a value in a column of a formula."""
+
+MOST_DIGITS = 13
+"""The largest number of significant digits of numbers that are rounded."""
+
+SINGLE, FROM_SINGLE = 2e-6, 5
+"""The relative error of numbers of single precision, and the least decimals that they have."""
+
+HALF = 0.5 + 1e-6
+"""The largest error of a rounded number, in its last decimal."""
+
+N_ERRORS = 6.0
+"""The number of standard errors in whose range the simplest number is taken."""
+
+POWERS = {0.5, 1.0, 2.0, 3.0}
+"""The powers of a product, and their inverses."""
+
+VALUES_PER_TERM = 4
+"""The least number of distinct values for each number of a formula that rounds its results."""
+
+MOST_PARTS = 12
+"""The largest denominator of a simple fraction."""
+
+ON_GRID = 1e-4
+"""The largest distance from a grid, in its steps, of a sum of numbers on it."""
+
+EPS = 1e-11
+"""The relative error of computation in double precision."""
+
+
+def with_formulas(
+    schema: Schema, table: Table, overrides: Mapping[str, Override] | None = None
+) -> Schema:
+    """Return a schema in which quantities that are sums or products of others are computed ones.
+
+    Arguments:
+        schema: The schema of the table.
+        table: The table.
+        overrides: What the user says of columns; a column whose kind is given stays as it is.
+
+    Example:
+        >>> from reparam.data.infer import schema_of
+        >>> rng = np.random.default_rng(0)
+        >>> casual, registered = rng.integers(0, 300, (2, 100)).astype(float)
+        >>> columns = {"casual": casual, "registered": registered, "count": casual + registered}
+        >>> stored, decimals = dict.fromkeys(columns, "int"), dict.fromkeys(columns, 0)
+        >>> table = Table("bikes", columns, stored, decimals)
+        >>> found = with_formulas(schema_of(table), table)
+        >>> [(c.name, str(c.formula)) for c in found.columns if c.formula]
+        [('count', 'casual + registered')]
+    """
+    columns = [c for c in schema.features if c.kind in QUANTITIES and not c.missing_as_value]
+    if not 2 <= len(columns) <= MOST_COLUMNS:
+        return schema
+    fixed = {name for name, override in (overrides or {}).items() if "kind" in override}
+    found: dict[str, Formula] = {}
+    numbers = {c.name: _numbers(c, table) for c in columns}
+    for operation in ("sum", "product"):
+        rest = [c for c in columns if c.name not in found]
+        found |= _found(rest, numbers, operation, fixed)
+    return schema.with_columns(
+        {name: _computed(schema.column(name), formula) for name, formula in found.items()}
+    )
+
+
+def _computed(column: Column, formula: Formula) -> Column:
+    """Return a column as the result of a formula."""
+    return Column(
+        column.name,
+        "computed",
+        stored=column.stored,
+        has_missing=column.has_missing,
+        decimals=column.decimals,
+        low=column.low,
+        high=column.high,
+        formula=formula,
+        reason=f"equal to {formula}",
+    )
+
+
+def _numbers(column: Column, table: Table) -> NDArray[np.float64]:
+    """Return the numbers of a quantity, NaN for a missing one, with shape (N,)."""
+    return column.encode(table.columns[column.name], table.name) + column.origin
+
+
+def _found(
+    columns: Sequence[Column],
+    numbers: Mapping[str, NDArray[np.float64]],
+    operation: Operation,
+    fixed: set[str],
+) -> dict[str, Formula]:
+    """Return the formulas of columns, by name.
+
+    Arguments:
+        columns: The columns.
+        numbers: The numbers of each column, by name, with shape (N,).
+        operation: The operation of the formulas.
+        fixed: The names of the columns that have none.
+    """
+    used = [c for c in columns if _is_used(numbers[c.name], operation)]
+    whole = np.stack([numbers[c.name] for c in used], axis=1) if used else np.empty((0, 0))
+    seen = ~np.isnan(whole).any(axis=1)
+    if operation == "product":
+        seen &= (whole > 0).all(axis=1)
+    if len(used) < 2 or seen.mean() < PRESENT:
+        return {}
+    rows = np.flatnonzero(seen)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_ROWS)).astype(int)]
+    values = whole[rows]
+    errors = np.stack([_error(c, values[:, i]) for i, c in enumerate(used)], axis=1)
+    if operation == "product":
+        values, errors = np.log(values), errors / values
+    unit = np.ptp(values, axis=0)
+    values = (values - values.mean(axis=0)) / np.where(unit > 0, unit, 1.0)
+    errors = errors / np.where(unit > 0, unit, 1.0)
+    found: dict[str, Formula] = {}
+    basis: list[int] = []
+    q = np.empty((len(rows), 0))
+    for j in np.flatnonzero(unit > 0).tolist():
+        rest = values[:, j] - q @ (q.T @ values[:, j])
+        rest -= q @ (q.T @ rest)  # twice, for the sake of rounding errors
+        new = None
+        if basis and (np.abs(rest) <= 2 * errors[:, j] + EPS).all():
+            factors = _terms(values[:, basis], values[:, j], errors[:, j], unit[basis] / unit[j])
+            terms = {used[basis[k]].name: a for k, a in factors.items()}
+            new = _formula(operation, terms, used[j], numbers, fixed, columns)
+        if new is None:
+            basis.append(j)
+            q = np.linalg.qr(values[:, basis])[0]
+            continue
+        name, formula = new
+        found[name] = formula
+        if name != used[j].name:
+            # The last column takes the place of one that is computed from it.
+            basis = [k for k in basis if used[k].name != name] + [j]
+            q = np.linalg.qr(values[:, basis])[0]
+    return found
+
+
+def _is_used(numbers: NDArray[np.float64], operation: Operation) -> bool:
+    """Return whether most rows have a number that an operation can take."""
+    usable = ~np.isnan(numbers) if operation == "sum" else numbers > 0
+    is_signed = operation == "product" and bool((numbers < 0).any())
+    return float(usable.mean()) >= PRESENT and not is_signed
+
+
+def _error(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest errors of numbers by the way they are written, with shape (N,)."""
+    relative = EPS * np.abs(values)
+    if column.kind == "date":
+        return relative
+    if column.decimals is not None and column.decimals < FROM_SINGLE:
+        return HALF * 10.0**-column.decimals + relative
+    # Numbers of single precision are written by their shortest decimals, or by all of them.
+    single = values.astype(np.float32)
+    is_whole = np.allclose(single.astype(np.float64), values, rtol=1e-13, atol=0)
+    if is_whole or (single.astype(str).astype(np.float64) == values).all():
+        return SINGLE * np.abs(values)
+    n = _many_decimals(values)
+    return relative if n is None else HALF * 10.0**-n + relative
+
+
+def _many_decimals(values: NDArray[np.float64]) -> int | None:
+    """Return the number of decimals of numbers of many; None where they are not rounded.
+
+    >>> _many_decimals(np.array([0.12345678, 0.5])), _many_decimals(np.array([1 / 3]))
+    (8, None)
+    """
+    size = np.abs(values).max()
+    for n in range(MOST_DIGITS - int(np.ceil(np.log10(size or 1.0)))):
+        if (np.abs(values - values.round(n)) <= EPS * size / 100).all():
+            return n
+    return None
+
+
+def _terms(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    units: NDArray[np.float64],
+) -> dict[int, float]:
+    """Return the numbers of the columns of x of which y is a sum, and the simplest factors.
+
+    Arguments:
+        x: The columns, with shape (N, K), centered.
+        y: Their sum, with shape (N,), centered.
+        errors: The largest error of each y by rounding, with shape (N,).
+        units: The units of x in that of y, with shape (K,).
+    """
+    places = np.arange(x.shape[1])
+    while len(places):
+        chosen = x[:, places]
+        inverse = np.linalg.pinv(chosen)
+        factors = inverse @ y
+        noise = np.sqrt((inverse**2) @ (errors**2 / 3))
+        width = N_ERRORS * noise + 1e-9 * np.maximum(1.0, np.abs(factors))
+        simple = [
+            simplest((a - w) / u, (a + w) / u)
+            for a, w, u in zip(factors, width, units[places], strict=True)
+        ]
+        if all(simple):
+            break
+        places = places[np.array(simple) != 0]
+    else:
+        return {}
+    return {int(k): a for k, a in zip(places, simple, strict=True)}
+
+
+def simplest(low: float, high: float) -> float:
+    """Return zero, a whole number, a simple fraction or one of few digits, in an interval.
+
+    Example:
+        >>> simplest(-0.1, 0.2), simplest(0.8, 1.01), simplest(1.799, 1.801)
+        (0.0, 1.0, 1.8)
+        >>> simplest(0.3333, 0.33334) == 1 / 3
+        True
+    """
+    if low <= 0 <= high:
+        return 0.0
+    middle = (low + high) / 2
+    if low <= round(middle) <= high:
+        return float(round(middle))
+    whole = np.copysign(1.0, middle)
+    if low <= whole <= high:
+        return float(whole)
+    for n_digits in range(1, 16):
+        if n_digits == 3:
+            fraction = float(Fraction(middle).limit_denominator(MOST_PARTS))
+            if low <= fraction <= high:
+                return fraction
+        rounded = float(f"{middle:.{n_digits - 1}e}")
+        if low <= rounded <= high:
+            return rounded
+    return middle
+
+
+def _formula(
+    operation: Operation,
+    terms: Mapping[str, float],
+    column: Column,
+    numbers: Mapping[str, NDArray[np.float64]],
+    fixed: set[str],
+    columns: Sequence[Column],
+) -> tuple[str, Formula] | None:
+    """Return a column and its formula, which all rows confirm; None for none.
+
+    Of all columns of a relation it is one without negative factors, such as the total of parts;
+    the last one where several are, or none.
+
+    Arguments:
+        operation: The operation of the formula.
+        terms: The factors, or powers, of the other columns by name.
+        column: The column that is computed from them.
+        numbers: The numbers of each column, by name, with shape (N,).
+        fixed: The names of the columns that have no formula.
+        columns: All columns.
+    """
+    if not 0 < len(terms) <= MOST_TERMS:
+        return None
+    if operation == "product" and not set(map(abs, terms.values())) <= POWERS:
+        return None
+    last = Formula(operation, tuple(terms.items()))
+    each = {column.name: last}
+    each |= {name: last.solved_for(name, column.name) for name in reversed(list(terms))}
+    kinds = {c.name: c for c in columns}
+    possible = [
+        (name, formula)
+        for name, formula in each.items()
+        if name not in fixed and kinds[name].kind != "date"
+    ]
+    possible.sort(key=lambda pair: any(a < 0 for _, a in pair[1].terms))
+    places = [c.name for c in columns]
+    for name, unordered in possible:
+        terms_in_order = sorted(unordered.terms, key=lambda term: places.index(term[0]))
+        formula = replace(unordered, terms=tuple(terms_in_order))
+        confirmed = _confirmed(formula, kinds[name], numbers, len(columns))
+        if confirmed is not None:
+            return name, confirmed
+    return None
+
+
+def _confirmed(
+    formula: Formula,
+    column: Column,
+    numbers: Mapping[str, NDArray[np.float64]],
+    n_columns: int,
+) -> Formula | None:
+    """Return a formula with its constant if it gives all values of a column, and not by chance.
+
+    Arguments:
+        formula: The formula without a constant.
+        column: The column.
+        numbers: The numbers of each column, by name, with shape (N,).
+        n_columns: The number of columns that its terms were chosen from.
+    """
+    y = numbers[column.name]
+    there = ~np.isnan(y)
+    for name in formula.names:
+        there &= ~np.isnan(numbers[name])
+    y = y[there]
+    computed = _values(formula, numbers, there)
+    if not len(y) or np.isnan(computed).any():
+        return None
+    # The constants with which each value is right.
+    error = _error(column, y)
+    if formula.operation == "sum":
+        # That of the computation is one of its largest term.
+        sizes = [np.abs(a * numbers[name][there]) for name, a in formula.terms]
+        error = np.maximum(error, EPS * np.max(sizes, axis=0))
+        if _is_on_grid(computed, column):
+            error = EPS * np.maximum(np.abs(y), np.max(sizes, axis=0))  # nothing is rounded
+    low, high = y - error, y + error
+    if formula.operation == "sum":
+        least, most = float((low - computed).max()), float((high - computed).min())
+    else:
+        is_positive = computed > 0
+        if not is_positive.any() or (np.abs(y[~is_positive]) > error[~is_positive]).any():
+            return None
+        ratios = (low / np.where(is_positive, computed, 1.0))[is_positive]
+        least = float(ratios.max())
+        most = float((high / np.where(is_positive, computed, 1.0))[is_positive].min())
+    if least > most:
+        return None
+    neutral = 0.0 if formula.operation == "sum" else 1.0
+    constant = neutral if least <= neutral <= most else simplest(least, most)
+    distinct, counts = np.unique(y, return_counts=True)
+    entropy = -float(np.log(counts / len(y)) @ counts) / len(y)
+    chosen = [*(a for _, a in formula.terms), *([constant] if constant != neutral else [])]
+    found = replace(formula, constant=None if constant == neutral else constant)
+    is_exact = np.allclose(_values(found, numbers, there), y, rtol=1e-9, atol=0)
+    if not is_exact and len(distinct) < VALUES_PER_TERM * len(chosen):
+        # A step function of few values says little of what it rounds.
+        return None
+    cost = sum(np.log(n_columns) + np.log(10) * _n_digits(a) for a in chosen)
+    return found if (len(y) - len(chosen)) * entropy - cost > NATS else None
+
+
+def _is_on_grid(computed: NDArray[np.float64], column: Column) -> bool:
+    """Return whether differences of sums have no more decimals than a column."""
+    if column.decimals is None:
+        return False
+    beside = (computed - computed[0]) * 10.0**column.decimals
+    return bool((np.abs(beside - beside.round()) < ON_GRID).all())
+
+
+def _values(
+    formula: Formula, numbers: Mapping[str, NDArray[np.float64]], there: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the values of a formula in some rows."""
+    return formula.values({name: numbers[name][there] for name in formula.names})
+
+
+def _n_digits(number: float) -> int:
+    """Return the number of significant digits of a number.
+
+    >>> _n_digits(1.0), _n_digits(-1.8), _n_digits(1 / 3)
+    (1, 2, 15)
+    """
+    return next(n for n in range(1, 18) if n == 15 or float(f"{number:.{n - 1}e}") == number)
