@@ -642,7 +642,34 @@ class Schema:
 
         Raises:
             OptionError: No value, or a column that does not exist.
-            DataError: A class that the training data do not have.
+            DataError: A class that the training data do not have, or the value of a computed column
+                without all but one of its parts.
+        """
+        row, results = self.encode_conditions(given)
+        for name in results:
+            formula = self.formulas[name]
+            raise DataError(
+                f"{name}={given[name]!r}: the column is {formula}; give values of "
+                f"{', '.join(formula.names)}, or beside it all but one of them"
+            )
+        return row
+
+    def encode_conditions(
+        self, given: Mapping[str, object]
+    ) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """Return a row with the given values, and given results of formulas that it leaves open.
+
+        Arguments:
+            given: The values by the names of their columns.
+
+        Returns:
+            The row, with shape (D,), NaN in the other columns; and the numbers of computed columns
+            of which several parts are open, by name: see ``with_results``.
+
+        Raises:
+            OptionError: No value, or a column that does not exist.
+            DataError: A class that the training data do not have, or a result that the given parts
+                do not have.
         """
         if not given:
             raise OptionError(
@@ -665,34 +692,75 @@ class Schema:
                 row[self.names.index(column.source)] = number
             else:
                 row[self.names.index(name)] = self.column(name).encode_given(value)
-        if results:
-            known = {k: c.encode(c.as_array(given[k]), "given") for k, c in results.items()}
+        known = {k: c.encode(c.as_array(given[k]), "given") for k, c in results.items()}
+        if known:
             self._solve(row[None], known)
-            for name, column in results.items():
-                self._check_result(row, column, given[name])
-        return row
+        found = compute(self._numbers(row[None]), self.formulas)
+        for name, column in results.items():
+            (shown,) = column.decode(found[name])
+            if not np.isnan(shown) and not np.isclose(shown, known[name][0], rtol=1e-6):
+                formula = self.formulas[name]
+                raise DataError(
+                    f"{name}={given[name]!r}: the column is {formula}, which is {shown} here; give "
+                    f"other values of {', '.join(formula.names)}, or leave {name!r} out"
+                )
+        return row, {k: float(v[0]) for k, v in known.items() if np.isnan(found[k][0])}
 
-    def _check_result(self, row: NDArray[np.float64], column: Column, value: object) -> None:
-        """Check that a row has a given value in a computed column.
+    def with_results(
+        self, x: NDArray[np.float64], given: NDArray[np.bool_], results: Mapping[str, float]
+    ) -> tuple[NDArray[np.float64], list[int]]:
+        """Return rows in which one part of each formula is what its result leaves for it.
 
-        Raises:
-            DataError: Another value, or one that is open.
+        Arguments:
+            x: The rows, with shape (N, D).
+            given: Which columns keep their values, with shape (D,).
+            results: The results of formulas, by name, of which parts are not given.
+
+        Returns:
+            The rows, NaN where no possible value of the part gives the result; and the places of
+            the parts. Of several parts it is the one whose training values differ most.
+
+        Example:
+            >>> half = Formula("sum", (("first", 1.0), ("second", 1.0)))
+            >>> parts = [Column(k, "count", low=0, high=9, decimals=0) for k in half.names]
+            >>> schema = Schema((*parts, Column("total", "computed", decimals=0, formula=half)))
+            >>> x = np.array([[3.0, 8.0], [7.0, 1.0]])
+            >>> schema.with_results(x, np.array([False, False]), {"total": 12})
+            (array([[ 4.,  8.],
+                   [nan,  1.]]), [0])
         """
-        formula = self.formulas[column.name]
-        names = ", ".join(formula.names)
-        (number,) = column.encode(column.as_array(value), "given")
-        (found,) = compute(self._numbers(row[None]), self.formulas)[column.name]
-        if np.isnan(found):
-            raise DataError(
-                f"{column.name}={value!r}: the column is {formula}; give values of {names} instead "
-                f"of it, or beside it all but one, or make {column.name!r} real in a schema"
-            )
-        (shown,) = column.decode(np.array([found]))
-        if not np.isclose(shown, number, rtol=1e-6):
-            raise DataError(
-                f"{column.name}={value!r}: the column is {formula}, which is {shown} here; give "
-                f"other values of {names}, or leave {column.name!r} out"
-            )
+        rows = x.copy()
+        places: list[int] = []
+        for name in results:
+            parts = [self.names.index(part) for part in self._parts_of(name)]
+            open_parts = [i for i in parts if not given[i] and i not in places]
+            factors = dict(self.formulas[name].terms)
+            reach = [
+                abs(factors.get(c.name, 1.0)) * ((c.high or 0.0) - (c.low or 0.0))
+                for c in (self.features[i] for i in open_parts)
+            ]
+            places.append(open_parts[int(np.argmax(reach))])
+        rows[:, places] = np.nan
+        wanted = {name: np.full(len(rows), value) for name, value in results.items()}
+        self._solve(rows, wanted)
+        found = compute(self._numbers(rows), self.formulas)
+        wrong = np.zeros(len(rows), bool)
+        for name, value in results.items():
+            shown = self._column(name).decode(found[name]).astype(np.float64)
+            wrong |= ~np.isclose(shown, value, rtol=1e-6)
+        for place in places:
+            rows[wrong, place] = np.nan
+        return rows, places
+
+    def _column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    def _parts_of(self, name: str) -> list[str]:
+        """Return the columns of x that a computed column is computed from."""
+        found: list[str] = []
+        for part in self.formulas[name].names:
+            found += self._parts_of(part) if part in self.formulas else [part]
+        return found
 
     def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """Return the columns of x, with shape (N, D), by name.

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import halfnorm, kstest, norm
+from torch.distributions import Normal
 
 import reparam as rp
 from reparam.data.formulas import simplest, with_formulas
@@ -18,6 +19,8 @@ from reparam.data.relations import with_relations
 from reparam.distributions import MixedPart, MixedRow, Region
 from reparam.errors import DataError, OptionError
 from reparam.estimators import VAEImputer, VAEOutlier, VAESampler
+from reparam.evaluation.conditionals import Weighted, with_results
+from reparam.formulas import Formula
 from reparam.schema import Column, Schema
 
 N = 300
@@ -125,6 +128,9 @@ def test_a_given_total_needs_all_parts_but_one() -> None:
     assert row[1:].tolist() == [20.0, 50.0]
     with pytest.raises(DataError, match="casual \\+ registered"):
         found.encode_given({"count": 70})
+    row, results = found.encode_conditions({"count": 70, "hour": 3})
+    assert results == {"count": 70.0}
+    assert np.isnan(row).tolist() == [False, True, True]
     with pytest.raises(DataError, match="which is 60"):
         found.encode_given({"count": 70, "casual": 20, "registered": 40})
 
@@ -195,6 +201,11 @@ def test_drawn_imputed_and_conditional_rows_keep_formulas_and_orders(tmp_path: P
     table = decoded(given, run.spec.schema).to_pandas()
     assert (table["registered"] == 60).all()
     assert (pd.to_datetime(table["start"]) <= "2022-06-01").mean() > 0.97
+    of_total = decoded(run.sample_given({"count": 90, "hour": 6}, n_samples=200), run.spec.schema)
+    table = of_total.to_pandas()
+    assert (table["count"] == 90).all()
+    assert (table["casual"] + table["registered"] == 90).all()
+    assert table["casual"].nunique() > 5
 
 
 @pytest.mark.slow
@@ -215,7 +226,7 @@ def test_estimators_keep_formulas_and_an_outlier_is_a_row_that_breaks_one() -> N
 def test_draws_of_a_region_are_those_of_a_truncated_distribution() -> None:
     torch.manual_seed(0)
     loc = torch.zeros(20_000, 2)
-    normal = torch.distributions.Normal(loc, 1.0)
+    normal = Normal(loc, 1.0)
     inf = torch.full((2,), torch.inf)
     region = Region(-inf, inf, torch.tensor([[1.0, -1.0]]), torch.zeros(1))
     p = MixedRow([MixedPart(torch.tensor([0, 1]), normal)], region=region)
@@ -227,6 +238,36 @@ def test_draws_of_a_region_are_those_of_a_truncated_distribution() -> None:
     above = p.sample_in_range(known)
     assert (above[:, 0] == 0).all()
     assert kstest(above[:, 1].numpy(), halfnorm.cdf).pvalue > 0.01
+
+
+def test_parts_of_a_given_sum_have_their_conditional_distribution() -> None:
+    torch.manual_seed(0)
+    n = 20_000
+    loc, scale = torch.tensor([1.0, -2.0]), torch.tensor([1.0, 2.0])
+    normal = Normal(loc.expand(n, 1, 2), scale)
+    p = MixedRow([MixedPart(torch.tensor([0, 1]), normal)])
+    draws = Weighted(torch.zeros(n, 1, 1), torch.full((n, 1), -np.log(n)), torch.zeros(1), p)
+    total = Formula("sum", (("a", 1.0), ("b", 1.0)))
+    parts = [Column(name, "real", low=-20, high=20) for name in ("a", "b")]
+    columns = Schema((*parts, Column("total", "computed", formula=total)))
+    found = with_results(draws, torch.full((1, 2), torch.nan), columns, {"total": 3.0})
+    assert found.x is not None
+    rows = found.resampled(found.x, n)[:, 0]
+    torch.testing.assert_close(rows.sum(1), torch.full((n,), 3.0), atol=1e-4, rtol=0.0)
+    # Of normal numbers with the variances 1 and 4, a given a + b is normal too.
+    mean, variance = 1 + (3 - (1 - 2)) * 1 / 5, 1 - 1 / 5
+    assert rows[:, 0].mean().item() == pytest.approx(mean, abs=0.05)
+    assert rows[:, 0].var().item() == pytest.approx(variance, rel=0.06)
+
+
+def test_a_result_that_no_row_can_have_is_refused() -> None:
+    p = MixedRow([MixedPart(torch.tensor([0, 1]), Normal(torch.zeros(9, 1, 2), 1.0))])
+    draws = Weighted(torch.zeros(9, 1, 1), torch.full((9, 1), -np.log(9)), torch.zeros(1), p)
+    total = Formula("sum", (("a", 1.0), ("b", 1.0)))
+    parts = [Column(name, "real", low=-9, high=9) for name in ("a", "b")]
+    columns = Schema((*parts, Column("total", "computed", formula=total)))
+    with pytest.raises(DataError, match="none of 9 rows"):
+        with_results(draws, torch.full((1, 2), torch.nan), columns, {"total": 99.0})
 
 
 def test_formulas_and_orders_have_limits_of_their_own() -> None:

@@ -10,8 +10,8 @@ weight is without a bound. Where there are many draws, a third part is a Gaussia
 of earlier weighted draws, which are not used again.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import log, nan
 
 import torch
@@ -21,10 +21,11 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 from reparam.distributions import MixedRow, mean_or_mode
 from reparam.distributions.queries import sample_in_range
 from reparam.divergence import is_real
-from reparam.errors import OptionError, SupportError
+from reparam.errors import DataError, OptionError, SupportError
 from reparam.models.conditional import family_of
 from reparam.models.latent import LatentModel
 from reparam.models.missingness import completed, missingness_of
+from reparam.schema import Schema
 from reparam.utils.arguments import numbers
 
 FROM_PRIOR = 0.1
@@ -63,7 +64,7 @@ class Weighted:
         log_evidence: log p(x_obs) in nats, with shape (B,).
         likelihood: p(x | z) of the draws, with batch shape (K, B).
         x: Draws of the whole examples that the weights belong to, with shape (K, B, D), of a model
-            of the mask; None where the weights are those of z.
+            of the mask or of given results; None where the weights are those of z.
     """
 
     z: Tensor
@@ -136,6 +137,49 @@ def weighted_draws(
     evidence = log_weight.logsumexp(0)
     log_evidence = (evidence - log(n_samples)).masked_fill(~is_possible, -torch.inf)
     return Weighted(z, log_weight - evidence, log_evidence, likelihood, whole)
+
+
+def with_results(
+    draws: Weighted, x: Tensor, schema: Schema, results: Mapping[str, float]
+) -> Weighted:
+    r"""Return draws of whole rows of which computed columns have given values.
+
+    .. math:: w_k\, p(x_s \mid z_k), \qquad x_s \text{ such that } f(x_{-s}, x_s) = y,
+              \quad x_{-s} \sim p(x_{-s} \mid z_k)
+
+    Of each row all parts but one of a formula are drawn, and the last one is what the result leaves
+    for it. For a sum these are weights of the density of x given y; for a product they leave out
+    the derivative of the last part with respect to the result.
+
+    Arguments:
+        draws: The draws given the columns of x, of one example.
+        x: The row with the given values, NaN for others, with shape (1, D).
+        schema: The columns.
+        results: The numbers of the computed columns, by name: see ``Schema.encode_conditions``.
+
+    Raises:
+        DataError: No draw has such values.
+    """
+    p = draws.likelihood
+    if not isinstance(p, MixedRow):
+        raise SupportError("only the rows of a table have computed columns")
+    drawn = sample_in_range(p, x)
+    solved, places = schema.with_results(
+        drawn[:, 0].double().cpu().numpy(), ~x[0].isnan().cpu().numpy(), results
+    )
+    rows = torch.from_numpy(solved).to(drawn).unsqueeze(1)
+    is_open = rows[..., places].isnan().any(-1)
+    if p.region is not None:
+        is_open |= p.region.outside(rows).any(-1)
+    log_p = p.log_prob_of_columns(rows)[..., places].sum(-1)
+    log_weight = (draws.log_weight + log_p).masked_fill(is_open, -torch.inf)
+    if not log_weight.isfinite().any():
+        said = ", ".join(f"{name}={value:g}" for name, value in results.items())
+        raise DataError(
+            f"given {said}: none of {len(rows):,} rows that the model draws can have it beside the "
+            "other given values; give fewer values, or others"
+        )
+    return replace(draws, log_weight=log_weight - log_weight.logsumexp(0), x=rows)
 
 
 @dataclass(frozen=True)

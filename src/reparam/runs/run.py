@@ -491,21 +491,26 @@ class Run:
             OptionError: A column that does not exist, no column, or data without a schema.
             DataError: A class that the training data do not have.
         """
-        from reparam.evaluation.conditionals import weighted_draws
+        from reparam.evaluation.conditionals import weighted_draws, with_results
 
         if self.spec.schema is None:
             raise OptionError(
                 f"given={dict(given)}: this run was trained on {self.spec.support} data without "
                 "named columns of several kinds; train on a table"
             )
-        row = self.spec.schema.encode_given(given)
+        row, results = self.spec.schema.encode_conditions(given)
         x = torch.from_numpy(row).float()[None]
         with allocating(n_samples=n_samples), isolated(self.model, seed=seed) as device:
             model, x = self.latent_model, x.to(device)
             draws = weighted_draws(model, x, None, n_proposals, from_prior=0.5)
-            p = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0])
-            # A column that is given has its value in every row, and is missing in none.
-            found = sample_in_range(p, x).cpu()
+            if results:
+                draws = with_results(draws, x, self.spec.schema, results)
+            if draws.x is None:
+                p = model.likelihood(draws.resampled(draws.z, n_samples)[:, 0])
+                # A column that is given has its value in every row, and is missing in none.
+                found = sample_in_range(p, x).cpu()
+            else:
+                found = draws.resampled(draws.x, n_samples)[:, 0].cpu()
             size = float(draws.effective_sample_size)
         if size < n_samples:
             note(
