@@ -13,13 +13,14 @@ it is written.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reparam.data.infer import Override
 from reparam.data.tables import Table
-from reparam.formulas import Formula, Operation
+from reparam.formulas import Formula, Numbers, Operation
 from reparam.schema import QUANTITIES, Column, Schema
 
 MOST_COLUMNS = 300
@@ -34,11 +35,14 @@ MOST_TERMS = 40
 NATS = 20.0
 """How much more probable, in nats, a formula is than values that agree by chance."""
 
-PRESENT = 0.8
-"""The least share of the rows that have a value in a column of a formula."""
+PRESENT = 0.3
+"""The least share of the rows that have numbers which an operation can take in all columns."""
 
-MOST_DIGITS = 13
-"""The largest number of significant digits of numbers that are rounded."""
+MOST_STEPS = 100
+"""The largest unit of a last digit, as a factor of the usual one."""
+
+MOST_LOST = 0.01
+"""The largest share of the rows with a value of a column of which several terms are missing."""
 
 SINGLE, FROM_SINGLE = 2e-6, 5
 """The relative error of numbers of single precision, and the least decimals that they have."""
@@ -60,6 +64,9 @@ MOST_PARTS = 12
 
 ON_GRID = 1e-4
 """The largest distance from a grid, in its steps, of a sum of numbers on it."""
+
+LEAST_REST = 1e-9
+"""The least part of a column, of its size, that does not follow from others."""
 
 EPS = 1e-11
 """The relative error of computation in double precision."""
@@ -92,9 +99,8 @@ def with_formulas(
     fixed = {name for name, override in (overrides or {}).items() if "kind" in override}
     found: dict[str, Formula] = {}
     numbers = {c.name: _numbers(c, table) for c in columns}
-    for operation in ("sum", "product"):
-        rest = [c for c in columns if c.name not in found]
-        found |= _found(rest, numbers, operation, fixed)
+    for operation in get_args(Operation):
+        found |= _found(columns, numbers, operation, found, fixed)
     return schema.with_columns(
         {name: _computed(schema.column(name), formula) for name, formula in found.items()}
     )
@@ -122,26 +128,25 @@ def _numbers(column: Column, table: Table) -> NDArray[np.float64]:
 
 def _found(
     columns: Sequence[Column],
-    numbers: Mapping[str, NDArray[np.float64]],
+    numbers: Numbers,
     operation: Operation,
+    known: Mapping[str, Formula],
     fixed: set[str],
 ) -> dict[str, Formula]:
-    """Return the formulas of columns, by name.
+    """Return the formulas of columns, by name, with those that are known.
 
     Arguments:
         columns: The columns.
         numbers: The numbers of each column, by name, with shape (N,).
         operation: The operation of the formulas.
+        known: The formulas that are known.
         fixed: The names of the columns that have none.
     """
-    used = [c for c in columns if _is_used(numbers[c.name], operation)]
-    whole = np.stack([numbers[c.name] for c in used], axis=1) if used else np.empty((0, 0))
-    seen = ~np.isnan(whole).any(axis=1)
-    if operation == "product":
-        seen &= (whole > 0).all(axis=1)
-    if len(used) < 2 or seen.mean() < PRESENT:
-        return {}
-    rows = np.flatnonzero(seen)
+    used = _used(columns, numbers, operation)
+    if len(used) < 2:
+        return dict(known)
+    whole = np.stack([numbers[c.name] for c in used], axis=1)
+    rows = np.flatnonzero(_usable(whole, operation).all(axis=1))
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_ROWS)).astype(int)]
     values = whole[rows]
     errors = np.stack([_error(c, values[:, i]) for i, c in enumerate(used)], axis=1)
@@ -150,7 +155,7 @@ def _found(
     unit = np.ptp(values, axis=0)
     values = (values - values.mean(axis=0)) / np.where(unit > 0, unit, 1.0)
     errors = errors / np.where(unit > 0, unit, 1.0)
-    found: dict[str, Formula] = {}
+    found = dict(known)
     basis: list[int] = []
     q = np.empty((len(rows), 0))
     for j in np.flatnonzero(unit > 0).tolist():
@@ -160,25 +165,48 @@ def _found(
         if basis and (np.abs(rest) <= 2 * errors[:, j] + EPS).all():
             factors = _terms(values[:, basis], values[:, j], errors[:, j], unit[basis] / unit[j])
             terms = {used[basis[k]].name: a for k, a in factors.items()}
-            new = _formula(operation, terms, used[j], numbers, fixed, columns)
-        if new is None:
-            basis.append(j)
-            q = np.linalg.qr(values[:, basis])[0]
-            continue
-        name, formula = new
-        found[name] = formula
-        if name != used[j].name:
+            new = _formula(operation, terms, used[j], numbers, found, fixed, columns)
+        if new is not None:
+            name, found[name] = new[0], new[1]
+            if name == used[j].name:
+                continue
             # The last column takes the place of one that is computed from it.
             basis = [k for k in basis if used[k].name != name] + [j]
             q = np.linalg.qr(values[:, basis])[0]
+        elif np.linalg.norm(rest) > LEAST_REST * np.linalg.norm(values[:, j]):
+            basis.append(j)
+            q = np.column_stack([q, rest / np.linalg.norm(rest)])
     return found
 
 
-def _is_used(numbers: NDArray[np.float64], operation: Operation) -> bool:
-    """Return whether most rows have a number that an operation can take."""
-    usable = ~np.isnan(numbers) if operation == "sum" else numbers > 0
-    is_signed = operation == "product" and bool((numbers < 0).any())
-    return float(usable.mean()) >= PRESENT and not is_signed
+def _usable(numbers: NDArray[np.float64], operation: Operation) -> NDArray[np.bool_]:
+    """Return which numbers an operation can take: none that is missing, and no zero in products."""
+    return ~np.isnan(numbers) if operation == "sum" else numbers > 0
+
+
+def _used(columns: Sequence[Column], numbers: Numbers, operation: Operation) -> list[Column]:
+    """Return the columns of which most rows have numbers that an operation can take.
+
+    Arguments:
+        columns: The columns.
+        numbers: The numbers of each column, by name, with shape (N,).
+        operation: The operation.
+    """
+    usable = {c.name: _usable(numbers[c.name], operation) for c in columns}
+    used = [
+        c
+        for c in sorted(columns, key=lambda c: -usable[c.name].sum())
+        if operation == "sum" or not (numbers[c.name] < 0).any()
+    ]
+    # The rows that have numbers in all columns, from the most complete column on.
+    seen, n = np.ones(len(numbers[columns[0].name]), bool), 0
+    for column in used:
+        seen = seen & usable[column.name]
+        if np.mean(seen) < PRESENT:
+            break
+        n += 1
+    names = {c.name for c in used[:n]}
+    return [c for c in columns if c.name in names]
 
 
 def _error(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -193,21 +221,22 @@ def _error(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
     is_whole = np.allclose(single.astype(np.float64), values, rtol=1e-13, atol=0)
     if is_whole or (single.astype(str).astype(np.float64) == values).all():
         return SINGLE * np.abs(values)
-    n = _many_decimals(values)
-    return relative if n is None else HALF * 10.0**-n + relative
+    steps = _last_digits(values)
+    return relative if np.median(steps) < relative.max() else HALF * steps + relative
 
 
-def _many_decimals(values: NDArray[np.float64]) -> int | None:
-    """Return the number of decimals of numbers of many; None where they are not rounded.
+def _last_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the units of the last digits of numbers as they are written, with shape (N,).
 
-    >>> _many_decimals(np.array([0.12345678, 0.5])), _many_decimals(np.array([1 / 3]))
-    (8, None)
+    Zeros at the end are not written, so that the units are limited by the usual one.
+
+    >>> _last_digits(np.array([0.1234, 0.5678, 32.123])).tolist()
+    [0.0001, 0.0001, 0.001]
     """
-    size = np.abs(values).max()
-    for n in range(MOST_DIGITS - int(np.ceil(np.log10(size or 1.0)))):
-        if (np.abs(values - values.round(n)) <= EPS * size / 100).all():
-            return n
-    return None
+    texts = (f"{value:.14e}".split("e") for value in values)
+    digits = [(len(mantissa.rstrip("0").split(".")[1]), int(power)) for mantissa, power in texts]
+    steps = np.array([10.0 ** (power - n) for n, power in digits])
+    return np.minimum(steps, MOST_STEPS * np.median(steps))
 
 
 def _terms(
@@ -275,7 +304,8 @@ def _formula(
     operation: Operation,
     terms: Mapping[str, float],
     column: Column,
-    numbers: Mapping[str, NDArray[np.float64]],
+    numbers: Numbers,
+    known: Mapping[str, Formula],
     fixed: set[str],
     columns: Sequence[Column],
 ) -> tuple[str, Formula] | None:
@@ -289,6 +319,7 @@ def _formula(
         terms: The factors, or powers, of the other columns by name.
         column: The column that is computed from them.
         numbers: The numbers of each column, by name, with shape (N,).
+        known: The formulas that are known.
         fixed: The names of the columns that have no formula.
         columns: All columns.
     """
@@ -303,23 +334,33 @@ def _formula(
     possible = [
         (name, formula)
         for name, formula in each.items()
-        if name not in fixed and kinds[name].kind != "date"
+        if name not in fixed and name not in known and kinds[name].kind != "date"
     ]
     possible.sort(key=lambda pair: any(a < 0 for _, a in pair[1].terms))
     places = [c.name for c in columns]
     for name, unordered in possible:
         terms_in_order = sorted(unordered.terms, key=lambda term: places.index(term[0]))
         formula = replace(unordered, terms=tuple(terms_in_order))
+        if _reaches(name, formula, known):
+            continue
         confirmed = _confirmed(formula, kinds[name], numbers, len(columns))
         if confirmed is not None:
             return name, confirmed
     return None
 
 
+def _reaches(name: str, formula: Formula, known: Mapping[str, Formula]) -> bool:
+    """Return whether a column, by its name, is among those that a formula is computed from."""
+    return any(
+        part == name or (part in known and _reaches(name, known[part], known))
+        for part in formula.names
+    )
+
+
 def _confirmed(
     formula: Formula,
     column: Column,
-    numbers: Mapping[str, NDArray[np.float64]],
+    numbers: Numbers,
     n_columns: int,
 ) -> Formula | None:
     """Return a formula with its constant if it gives all values of a column, and not by chance.
@@ -331,9 +372,11 @@ def _confirmed(
         n_columns: The number of columns that its terms were chosen from.
     """
     y = numbers[column.name]
-    there = ~np.isnan(y)
-    for name in formula.names:
-        there &= ~np.isnan(numbers[name])
+    n_missing = np.sum([np.isnan(numbers[name]) for name in formula.names], axis=0)
+    # One missing term follows from the value; where several are missing, the value would be lost.
+    if (~np.isnan(y) & (n_missing > 1)).mean() > MOST_LOST:
+        return None
+    there = ~np.isnan(y) & (n_missing == 0)
     y = y[there]
     computed = _values(formula, numbers, there)
     if not len(y) or np.isnan(computed).any():
@@ -380,9 +423,7 @@ def _is_on_grid(computed: NDArray[np.float64], column: Column) -> bool:
     return bool((np.abs(beside - beside.round()) < ON_GRID).all())
 
 
-def _values(
-    formula: Formula, numbers: Mapping[str, NDArray[np.float64]], there: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _values(formula: Formula, numbers: Numbers, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the values of a formula in some rows."""
     return formula.values({name: numbers[name][there] for name in formula.names})
 
