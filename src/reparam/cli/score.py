@@ -8,9 +8,11 @@ from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
 from reparam.data.frames import to_arrow
+from reparam.data.mixed import broken_formulas
 from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError
 from reparam.schema import Schema
+from reparam.utils.terminal import note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +60,9 @@ def main(options: Options) -> None:
     if path.suffix not in (".csv", ".parquet"):
         raise OptionError(f"--out {path}: end the name of the table in .csv or .parquet")
     table, schema = options.examples.table(run), run.spec.schema
+    if table is not None and schema is not None and run.is_main:
+        for text in broken_formulas(table, schema):
+            note(text)
     batch = options.examples.of(run, seed) if table is None else run.examples(table, seed=seed)
     n, processes = options.n_samples, vars(options.processes)
     found = {"log_likelihood": run.log_likelihood(batch, n_samples=n, seed=seed, **processes)}

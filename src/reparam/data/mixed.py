@@ -31,7 +31,8 @@ from reparam.data.preparation import FEWEST_PIXELS
 from reparam.data.relations import with_relations
 from reparam.data.tables import Table, read_table, table_of_numbers
 from reparam.errors import DataError, unknown
-from reparam.schema import Column, Schema, missing_in
+from reparam.formulas import compute
+from reparam.schema import QUANTITIES, Column, Schema, missing_in
 from reparam.spec import DataSpec
 from reparam.times import local_of, utc_of
 
@@ -245,6 +246,48 @@ def stay_empty(table: Table, schema: Schema) -> list[str]:
             found.append(
                 f"{n:,} missing {cells} of column {column.name!r} {stay} empty: it is no part of "
                 f"the model ({column.reason})"
+            )
+    return found
+
+
+def broken_formulas(table: Table, schema: Schema) -> list[str]:
+    """Return a remark on each computed column that has other values than its formula.
+
+    Arguments:
+        table: The table.
+        schema: The columns of x, and those that are computed from them.
+
+    Example:
+        >>> from reparam.formulas import Formula
+        >>> total = Formula("sum", (("a", 1.0), ("b", 1.0)))
+        >>> parts = [Column("a", "real"), Column("b", "real")]
+        >>> schema = Schema((*parts, Column("total", "computed", decimals=0, formula=total)))
+        >>> columns = {"a": np.ones(2), "b": np.ones(2), "total": np.array([2.0, 3.0])}
+        >>> broken_formulas(Table("parts", columns, {}, {}), schema)
+        ["column 'total' is not a + b in 1 row, the first one row 1: the model ignores its value"]
+    """
+    found = []
+    present = [c for c in schema.columns if c.kind == "computed" and c.name in table.columns]
+    if not present:
+        return []
+    quantities = [c for c in schema.features if c.kind in QUANTITIES]
+    computed = compute(
+        {c.name: c.encode(table.columns[c.name], table.name) + c.origin for c in quantities},
+        schema.formulas,
+    )
+    for column in present:
+        values, given = (
+            computed[column.name],
+            column.encode(table.columns[column.name], table.name),
+        )
+        step = 0.0 if column.decimals is None else 10.0**-column.decimals
+        # A value is rounded, and may be of single precision.
+        differs = np.abs(values - given) > 0.51 * step + 1e-5 * np.abs(given)
+        n = int(differs.sum())
+        if n:
+            found.append(
+                f"column {column.name!r} is not {column.formula} in {counted(n, 'row')}, the first "
+                f"one row {int(differs.argmax())}: the model ignores its value"
             )
     return found
 
