@@ -28,6 +28,7 @@ class Formula:
         terms: The names of the columns, and the factor of each one in a sum, or its power in a
             product.
         constant: What is added to a sum, or the factor of a product.
+        decimals: The decimals that the result is rounded to; None for all of them.
 
     Raises:
         OptionError: No term, a column that occurs twice, a factor or power of zero, or an
@@ -44,6 +45,7 @@ class Formula:
     operation: Operation
     terms: tuple[tuple[str, float], ...]
     constant: float | None = None
+    decimals: int | None = None
 
     def __post_init__(self) -> None:
         if self.operation not in get_args(Operation):
@@ -54,8 +56,10 @@ class Formula:
             )
         if any(number == 0 for _, number in self.terms):
             raise OptionError(f"the formula {self} has a factor or power of 0: leave it out")
-        if self.operation == "product" and self.constant == 0:
-            raise OptionError("a formula is a product with the constant 0: give another factor")
+        if self.operation == "product" and self.constant is not None and self.constant <= 0:
+            raise OptionError(
+                f"a formula is a product with the constant {self.constant:g}: give one above zero"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,20 +74,24 @@ class Formula:
         return 0.0 if self.operation == "sum" else 1.0
 
     def values(self, numbers: Numbers) -> NDArray[np.float64]:
-        """Return the computed numbers, NaN where a number of a term is missing.
+        """Return the computed numbers, rounded, NaN where a number of a term is missing.
 
         Arguments:
             numbers: The numbers of the columns, by name, each with shape (N,).
         """
-        if self.operation == "sum":
-            terms = np.stack([a * numbers[name] for name, a in self.terms])
-            total: NDArray[np.float64] = self.offset + terms.sum(axis=0)
-            return total
-        found: Any = self.offset
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for name, power in self.terms:
-                found = found * numbers[name] ** power
-        return np.where(np.isfinite(found), found, np.nan)
+            each = [
+                numbers[k] * a if self.operation == "sum" else numbers[k] ** a
+                for k, a in self.terms
+            ]
+            stacked = np.stack(each)
+            found = (
+                self.offset + stacked.sum(axis=0)
+                if self.operation == "sum"
+                else self.offset * stacked.prod(axis=0)
+            )
+        found = np.where(np.isfinite(found), found, np.nan)
+        return found if self.decimals is None else found.round(self.decimals)
 
     def solved_for(self, name: str, result: str) -> "Formula":
         """Return the formula of one of its terms.
@@ -111,6 +119,7 @@ class Formula:
             "operation": self.operation,
             "terms": [list(term) for term in self.terms],
             "constant": self.constant,
+            "decimals": self.decimals,
         }
 
     @classmethod
@@ -135,8 +144,11 @@ class Formula:
                 f"formula {dict(values)!r}: needs pairs of a column and a number as its terms, and "
                 "a number or nothing as its constant"
             )
+        decimals = values.get("decimals")
+        if not isinstance(decimals, int | NoneType):
+            raise OptionError(f"formula {dict(values)!r}: decimals must be a whole number")
         pairs = tuple((name, float(number)) for name, number in terms or ())
-        return cls(values.get("operation", "sum"), pairs, constant)
+        return cls(values.get("operation", "sum"), pairs, constant, decimals)
 
     def __str__(self) -> str:
         """Return the formula as people write it."""
@@ -241,7 +253,7 @@ def solve(numbers: Numbers, formulas: Mapping[str, Formula]) -> dict[str, NDArra
     return found
 
 
-_KEYS = ("operation", "terms", "constant")
+_KEYS = ("operation", "terms", "constant", "decimals")
 
 
 def _is_term(term: object) -> bool:

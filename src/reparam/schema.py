@@ -203,7 +203,7 @@ class Column:
             return self._encode_classes(values, what)
         if values.dtype.kind == "O":
             values = self._of_text(values, what)
-        if self.kind == "date":
+        if self.is_date:
             if values.dtype.kind != "M":
                 raise DataError(f"{what} holds no dates: give dates, as in the training data")
             shown = self.shown(values)
@@ -244,17 +244,17 @@ class Column:
         wrong = next((word for word, one in zip(words, read, strict=True) if one is None), None)
         if wrong is not None:
             row = int(np.argmax(values == wrong))
-            rule = f"a date with the {self.order or 'year first'}" if self._is_date else "a number"
+            rule = f"a date with the {self.order or 'year first'}" if self.is_date else "a number"
             raise DataError(
                 f"{what} is {str(wrong)!r} in row {row}: {rule} is needed, as in the training data"
             )
-        found = np.full(len(values), np.datetime64("NaT", "us") if self._is_date else np.nan)
+        found = np.full(len(values), np.datetime64("NaT", "us") if self.is_date else np.nan)
         found[~missing] = np.array(read)[places]
         return found
 
     def _read(self, word: str) -> Any:
         """Return a number or a date of text; None if it is none."""
-        if self._is_date:
+        if self.is_date:
             dates = dates_in_order([word], self.order or "year first", self.zone)
             return None if dates is None else dates[0]
         try:
@@ -263,8 +263,9 @@ class Column:
             return None
 
     @property
-    def _is_date(self) -> bool:
-        return self.kind == "date"
+    def is_date(self) -> bool:
+        """Whether the column is a date or a time, also one that is computed."""
+        return self.kind == "date" or (self.kind == "computed" and self.stored == "date")
 
     def _encode_classes(self, values: NDArray[Any], what: str) -> NDArray[np.float64]:
         if values.dtype.kind == "M":
@@ -334,7 +335,7 @@ class Column:
         if self.stored == "text":
             return np.array([None if value is None else str(value)], object)
         try:
-            if self.kind == "date":
+            if self.is_date:
                 rule = "a date, such as 2024-01-31"
                 text = str(value).strip()
                 dates = dates_in_order([text], self.order, self.zone) if self.order else None
@@ -362,7 +363,7 @@ class Column:
             return float(number)
         if not self.low <= quantity <= self.high:
             ends = self.decode(np.array([self.low, self.high]) - self.origin)
-            if self.kind == "date":
+            if self.is_date:
                 low, high = (date_text(v, self.unit, self.zone) for v in ends)
             else:
                 low, high = (str(v) for v in ends)
@@ -454,7 +455,7 @@ class Column:
         # A computed value stays the sum or product that it is.
         if self.low is not None and self.high is not None and self.kind != "computed":
             quantity = quantity.clip(self.low, self.high)
-        if self.kind == "date":
+        if self.is_date:
             whole = np.where(missing, 0, quantity).round()
             if self.atoms:
                 # A frequent time may lie between the units of the others.
@@ -543,7 +544,7 @@ class Schema:
     @property
     def written(self) -> dict[str, tuple[str, ...]]:
         """A few dates of each column of dates of text, by name: see ``Column``."""
-        return {column.name: column.written for column in self.features if column.written}
+        return {column.name: column.written for column in self.columns if column.written}
 
     @property
     def is_numeric(self) -> bool:
@@ -621,13 +622,46 @@ class Schema:
             x: The rows, with shape (N, D), which are changed.
             results: The numbers of computed columns, by name, each with shape (N,).
         """
-        found = solve({**self._numbers(x), **results}, self.formulas)
+        formulas, numbers = self.formulas, self._numbers(x)
+        # A rounded result may leave several values: only one that both of its ends give follows.
+        halves = {name: 0.5 * _step(formulas[name].decimals) for name in results}
+        ends = [
+            solve({**numbers, **{k: v + side * halves[k] for k, v in results.items()}}, formulas)
+            for side in (0.0, -1.0, 1.0)
+        ]
+        changed = np.zeros_like(x, bool)
         for i, column in enumerate(self.features):
-            rows = np.isnan(x[:, i])
-            if rows.any() and column.kind in QUANTITIES:
-                # As it is written, so that computation leaves no rounding error.
-                values = column.decode(found[column.name][rows] - column.origin)
-                x[rows, i] = column.encode(values, "x")
+            if column.kind not in QUANTITIES or not np.isnan(x[:, i]).any():
+                continue
+            value, low, high = (each[column.name] for each in ends)
+            step = 1.0 if column.kind == "date" else _step(column.decimals)
+            width = step + _ROUNDING * np.abs(value)
+            rows = np.isnan(x[:, i]) & (np.abs(high - low) <= width)
+            # As it is written, so that computation leaves no rounding error.
+            values = column.decode(value[rows] - column.origin)
+            x[rows, i] = column.encode(values, "x")
+            changed[rows, i] = True
+        # A value out of the range of its column is not what follows.
+        is_wrong = ~self.has_results(x, results)
+        x[changed & is_wrong[:, None]] = np.nan
+
+    def has_results(
+        self, x: NDArray[np.float64], results: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.bool_]:
+        """Return whether rows have the given results of formulas, with shape (N,).
+
+        A result that is not given, or cannot be computed, is no other one.
+
+        Arguments:
+            x: The rows, with shape (N, D).
+            results: The numbers of computed columns, by name, each with shape (N,) or ().
+        """
+        found = compute(self._numbers(x), self.formulas)
+        fits = np.ones(len(x), bool)
+        for name, wanted in results.items():
+            margin = 0.01 * _step(self.formulas[name].decimals) + _SINGLE * np.abs(wanted)
+            fits &= ~(np.abs(found[name] - wanted) > margin)  # which NaN is not
+        return fits
 
     def _numbers(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the quantities of rows in their own units, by name, each with shape (N,)."""
@@ -692,14 +726,13 @@ class Schema:
                 row[self.names.index(column.source)] = number
             else:
                 row[self.names.index(name)] = self.column(name).encode_given(value)
-        known = {k: c.encode(c.as_array(given[k]), "given") for k, c in results.items()}
+        known = {k: np.array([c.encode_given(given[k])]) for k, c in results.items()}
         if known:
             self._solve(row[None], known)
         found = compute(self._numbers(row[None]), self.formulas)
         for name, column in results.items():
-            (shown,) = column.decode(found[name])
-            if not np.isnan(shown) and not np.isclose(shown, known[name][0], rtol=1e-6):
-                formula = self.formulas[name]
+            if not self.has_results(row[None], {name: known[name]}).all():
+                formula, (shown,) = self.formulas[name], column.decode(found[name])
                 raise DataError(
                     f"{name}={given[name]!r}: the column is {formula}, which is {shown} here; give "
                     f"other values of {', '.join(formula.names)}, or leave {name!r} out"
@@ -741,19 +774,8 @@ class Schema:
             ]
             places.append(open_parts[int(np.argmax(reach))])
         rows[:, places] = np.nan
-        wanted = {name: np.full(len(rows), value) for name, value in results.items()}
-        self._solve(rows, wanted)
-        found = compute(self._numbers(rows), self.formulas)
-        wrong = np.zeros(len(rows), bool)
-        for name, value in results.items():
-            shown = self._column(name).decode(found[name]).astype(np.float64)
-            wrong |= ~np.isclose(shown, value, rtol=1e-6)
-        for place in places:
-            rows[wrong, place] = np.nan
+        self._solve(rows, {name: np.full(len(rows), value) for name, value in results.items()})
         return rows, places
-
-    def _column(self, name: str) -> Column:
-        return next(column for column in self.columns if column.name == name)
 
     def _parts_of(self, name: str) -> list[str]:
         """Return the columns of x that a computed column is computed from."""
@@ -887,6 +909,11 @@ def _nearest(values: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray
     return np.where(np.abs(values - below) < np.abs(values - above), below, above)
 
 
+def _step(decimals: int | None) -> float:
+    """Return the distance between numbers of some decimals; 0 for numbers of any."""
+    return 0.0 if decimals is None else 10.0**-decimals
+
+
 def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return numbers of single precision by their shortest decimals; other numbers unchanged.
 
@@ -897,6 +924,9 @@ def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
         single = values.astype(np.float32)
     return np.where(single == values, single.astype(str).astype(np.float64), values)
 
+
+_ROUNDING, _SINGLE = 1e-9, 2e-6
+"""The relative errors of values that are computed in double, and in single, precision."""
 
 _EXACTLY = 1e-12
 """The relative error of a frequent value in double precision."""

@@ -101,6 +101,58 @@ def test_no_formula_is_found_by_chance_or_where_a_row_breaks_it() -> None:
     assert formulas(almost) == {}
 
 
+def test_a_formula_gives_the_value_of_every_row_as_it_is_written() -> None:
+    rng = np.random.default_rng(4)
+    whole = rng.integers(0, 1000, N)
+    net = rng.gamma(2, 50, N).round(2)
+    tax = (0.075 * net).round(2)
+    rows = pd.DataFrame({"n": whole, "half": whole // 2, "rest": whole - whole // 2})
+    rows["net"], rows["tax"], rows["total"] = net, tax, (net + tax).round(2)
+    found = schema(rows)
+    assert {"rest": "n - half", "total": "net + tax"}.items() <= formulas(rows).items()
+    decoded_rows = found.decode(found.encode({name: rows[name].to_numpy(float) for name in rows}))
+    for name in rows:
+        np.testing.assert_allclose(decoded_rows[name], rows[name], rtol=1e-6)
+
+
+def test_large_numbers_are_compared_to_the_last_digit() -> None:
+    rng = np.random.default_rng(5)
+    start = 1_700_000_000_000 + rng.integers(0, 100_000, N)
+    end = start + rng.integers(1, 15, N)
+    assert formulas(pd.DataFrame({"start": start, "end": end, "other": rng.normal(size=N)})) == {}
+    later = pd.DataFrame({"start": start, "length": end - start, "end": end})
+    assert formulas(later) == {"end": "start + length"}
+
+
+def test_of_dates_and_a_duration_a_date_is_computed() -> None:
+    rows = stays()[["start", "end"]]
+    rows = rows.assign(days=(rows["end"] - rows["start"]).dt.days)
+    assert formulas(rows) == {"end": "start + days"}
+    found = schema(rows)
+    table = rp.data.of_frame(rows)
+    assert table is not None
+    decoded_rows = found.decode(found.encode(table.columns))
+    np.testing.assert_array_equal(decoded_rows["end"].astype("M8[ns]"), rows["end"])
+    row = found.encode_given({"end": "2022-06-01", "days": 3})
+    (start,) = found.columns[0].decode(row[:1])
+    assert start == np.datetime64("2022-05-29")
+
+
+def test_only_what_follows_from_a_result_is_filled_in() -> None:
+    rng = np.random.default_rng(6)
+    score = rng.integers(0, 2000, N)
+    found = schema(pd.DataFrame({"score": score, "tenth": (score / 10 + 0.25).round()}))
+    assert str(found.formulas["tenth"]) == "0.1 * score + 0.25"
+    # Ten scores have this tenth.
+    assert np.isnan(found.encode({"score": np.array([np.nan]), "tenth": np.array([7.0])})).all()
+    total = schema(bikes())
+    table = {"hour": [5.0], "casual": [np.nan], "registered": [50.0]}
+    arrays = {name: np.array(values) for name, values in table.items()}
+    assert np.isnan(total.encode({**arrays, "count": np.array([9_000.0])})[0, 1])
+    with pytest.raises(DataError, match="training data range"):
+        total.encode_given({"count": 9_000})
+
+
 def test_a_given_kind_keeps_a_column_in_the_model() -> None:
     rows = bikes()
     assert "count" in schema(rows, count="count").names

@@ -21,6 +21,7 @@ from reparam.data.cache import cached, write_rows
 from reparam.data.checks import UNLABELED
 from reparam.data.columns import FEW_VALUES
 from reparam.data.dataset import Dataset, Split
+from reparam.data.dependencies import with_dependencies
 from reparam.data.infer import (
     MOST_CLASSES,
     Override,
@@ -291,6 +292,9 @@ def _inferred(few: Table, overrides: Mapping[str, Override], missing_as_value: b
             alone[name] = column
     ignored = {name: {"kind": "ignored"} for name in alone}
     found = schema_of(few, {**overrides, **ignored}, missing_as_value).with_columns(alone)
+    if len(few) > len(head):
+        # Formulas and orders of the first rows may not be those of all others.
+        return with_dependencies(found, few, overrides)
     return with_relations(found, few, overrides)
 
 

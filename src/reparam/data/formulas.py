@@ -50,13 +50,16 @@ SINGLE, FROM_SINGLE = 2e-6, 5
 HALF = 0.5 + 1e-6
 """The largest error of a rounded number, in its last decimal."""
 
+N_ULPS = 16
+"""The error of computation in double precision, in relative roundings."""
+
 N_ERRORS = 6.0
 """The number of standard errors in whose range the simplest number is taken."""
 
 POWERS = {0.5, 1.0, 2.0, 3.0}
 """The powers of a product, and their inverses."""
 
-VALUES_PER_TERM = 4
+VALUES_PER_TERM = 15
 """The least number of distinct values for each number of a formula that rounds its results."""
 
 MOST_PARTS = 12
@@ -96,6 +99,9 @@ def with_formulas(
     columns = [c for c in schema.features if c.kind in QUANTITIES and not c.missing_as_value]
     if not 2 <= len(columns) <= MOST_COLUMNS:
         return schema
+    # Dates of one unit differ by whole numbers of it, and clocks of a zone may be set back.
+    dates = [c for c in columns if c.kind == "date" and not c.zone]
+    columns = [c for c in columns if c.kind != "date" or (c in dates and c.unit == dates[0].unit)]
     fixed = {name for name, override in (overrides or {}).items() if "kind" in override}
     found: dict[str, Formula] = {}
     numbers = {c.name: _numbers(c, table) for c in columns}
@@ -116,6 +122,9 @@ def _computed(column: Column, formula: Formula) -> Column:
         decimals=column.decimals,
         low=column.low,
         high=column.high,
+        unit=column.unit,
+        order=column.order,
+        written=column.written,
         formula=formula,
         reason=f"equal to {formula}",
     )
@@ -156,27 +165,58 @@ def _found(
     values = (values - values.mean(axis=0)) / np.where(unit > 0, unit, 1.0)
     errors = errors / np.where(unit > 0, unit, 1.0)
     found = dict(known)
-    basis: list[int] = []
-    q = np.empty((len(rows), 0))
+    # Columns that are no result, and results that rounding makes independent of their terms.
+    basis, rounded = _Span(values), _Span(values)
     for j in np.flatnonzero(unit > 0).tolist():
-        rest = values[:, j] - q @ (q.T @ values[:, j])
-        rest -= q @ (q.T @ rest)  # twice, for the sake of rounding errors
         new = None
-        if basis and (np.abs(rest) <= 2 * errors[:, j] + EPS).all():
-            factors = _terms(values[:, basis], values[:, j], errors[:, j], unit[basis] / unit[j])
-            terms = {used[basis[k]].name: a for k, a in factors.items()}
-            new = _formula(operation, terms, used[j], numbers, found, fixed, columns)
-        if new is not None:
-            name, found[name] = new[0], new[1]
-            if name == used[j].name:
-                continue
+        # A sum without rounding comes before one that is rounded: net + tax before 1.19 * net.
+        for span, error in ((rounded, np.zeros(len(rows))), (basis, errors[:, j])):
+            rest = span.rest(j)
+            if new is None and span.columns and (np.abs(rest) <= 2 * error + EPS).all():
+                of = span.columns
+                factors = _terms(values[:, of], values[:, j], error, unit[of] / unit[j])
+                terms = {used[of[k]].name: a for k, a in factors.items()}
+                new = _formula(operation, terms, used[j], numbers, found, fixed, columns)
+        rounded.add(j)
+        if new is None:
+            basis.add(j)
+            continue
+        name, found[name] = new
+        if name != used[j].name:
             # The last column takes the place of one that is computed from it.
-            basis = [k for k in basis if used[k].name != name] + [j]
-            q = np.linalg.qr(values[:, basis])[0]
-        elif np.linalg.norm(rest) > LEAST_REST * np.linalg.norm(values[:, j]):
-            basis.append(j)
-            q = np.column_stack([q, rest / np.linalg.norm(rest)])
+            basis = _Span(values, [*(k for k in basis.columns if used[k].name != name), j])
     return found
+
+
+class _Span:
+    """Final: linearly independent columns, and an orthonormal basis of what they span.
+
+    Arguments:
+        values: All columns, with shape (N, D).
+        columns: The numbers of the columns to begin with.
+    """
+
+    def __init__(self, values: NDArray[np.float64], columns: Sequence[int] = ()) -> None:
+        self.values = values
+        self.columns: list[int] = []
+        self.basis = np.empty((len(values), 0))
+        for j in columns:
+            self.add(j)
+
+    def rest(self, j: int) -> NDArray[np.float64]:
+        """Return the part of a column that the others do not span, with shape (N,)."""
+        q, rest = self.basis, self.values[:, j]
+        for _ in range(2):  # twice, for the sake of rounding errors
+            rest = rest - q @ (q.T @ rest)
+        return rest
+
+    def add(self, j: int) -> None:
+        """Add a column, unless it follows from the others."""
+        rest = self.rest(j)
+        size = float(np.linalg.norm(rest))
+        if size > LEAST_REST * np.linalg.norm(self.values[:, j]):
+            self.columns.append(j)
+            self.basis = np.column_stack([self.basis, rest / size])
 
 
 def _usable(numbers: NDArray[np.float64], operation: Operation) -> NDArray[np.bool_]:
@@ -332,9 +372,7 @@ def _formula(
     each |= {name: last.solved_for(name, column.name) for name in reversed(list(terms))}
     kinds = {c.name: c for c in columns}
     possible = [
-        (name, formula)
-        for name, formula in each.items()
-        if name not in fixed and name not in known and kinds[name].kind != "date"
+        (name, formula) for name, formula in each.items() if name not in fixed and name not in known
     ]
     possible.sort(key=lambda pair: any(a < 0 for _, a in pair[1].terms))
     places = [c.name for c in columns]
@@ -378,17 +416,18 @@ def _confirmed(
         return None
     there = ~np.isnan(y) & (n_missing == 0)
     y = y[there]
-    computed = _values(formula, numbers, there)
+    computed = formula.values({name: numbers[name][there] for name in formula.names})
     if not len(y) or np.isnan(computed).any():
         return None
     # The constants with which each value is right.
     error = _error(column, y)
+    sizes = [np.abs(y), np.abs(computed)]
     if formula.operation == "sum":
-        # That of the computation is one of its largest term.
-        sizes = [np.abs(a * numbers[name][there]) for name, a in formula.terms]
-        error = np.maximum(error, EPS * np.max(sizes, axis=0))
-        if _is_on_grid(computed, column):
-            error = EPS * np.maximum(np.abs(y), np.max(sizes, axis=0))  # nothing is rounded
+        # The error of a sum is that of its largest term.
+        sizes += [np.abs(a * numbers[name][there]) for name, a in formula.terms]
+    ulps = N_ULPS * np.finfo(np.float64).eps * np.max(sizes, axis=0)
+    if formula.operation == "sum" and _is_on_grid(computed, column):
+        error = ulps  # nothing is rounded
     low, high = y - error, y + error
     if formula.operation == "sum":
         least, most = float((low - computed).max()), float((high - computed).min())
@@ -396,36 +435,56 @@ def _confirmed(
         is_positive = computed > 0
         if not is_positive.any() or (np.abs(y[~is_positive]) > error[~is_positive]).any():
             return None
-        ratios = (low / np.where(is_positive, computed, 1.0))[is_positive]
-        least = float(ratios.max())
-        most = float((high / np.where(is_positive, computed, 1.0))[is_positive].min())
+        divisor = np.where(is_positive, computed, 1.0)
+        least = max(float((low / divisor)[is_positive].max()), np.finfo(np.float64).tiny)
+        most = float((high / divisor)[is_positive].min())
     if least > most:
         return None
     neutral = 0.0 if formula.operation == "sum" else 1.0
-    constant = neutral if least <= neutral <= most else simplest(least, most)
+    constants = [neutral] if least <= neutral <= most else []
+    for constant in (*constants, simplest(least, most), (least + most) / 2):
+        found = replace(formula, constant=None if constant == neutral else constant)
+        result = found.values({name: numbers[name][there] for name in found.names})
+        wrong = np.abs(result - y) > error + ulps
+        if column.decimals is not None and column.decimals < FROM_SINGLE:
+            # As drawn rows are rounded, a half included.
+            step = 10.0**-column.decimals
+            wrong |= np.abs(result.round(column.decimals) - y) > ON_GRID * step + ulps
+        if not wrong.any() and _is_no_chance(found, result, y, n_columns):
+            return replace(found, decimals=0 if column.is_date else column.decimals)
+    return None
+
+
+def _is_no_chance(
+    formula: Formula, result: NDArray[np.float64], y: NDArray[np.float64], n_columns: int
+) -> bool:
+    """Return whether a formula says more of a column than it costs to write it.
+
+    Arguments:
+        formula: The formula.
+        result: Its values, with shape (N,).
+        y: The values of the column, with shape (N,).
+        n_columns: The number of columns that its terms were chosen from.
+    """
     distinct, counts = np.unique(y, return_counts=True)
     entropy = -float(np.log(counts / len(y)) @ counts) / len(y)
-    chosen = [*(a for _, a in formula.terms), *([constant] if constant != neutral else [])]
-    found = replace(formula, constant=None if constant == neutral else constant)
-    is_exact = np.allclose(_values(found, numbers, there), y, rtol=1e-9, atol=0)
+    chosen = [a for _, a in formula.terms]
+    chosen += [] if formula.constant is None else [formula.constant]
+    is_exact = np.allclose(result, y, rtol=1e-9, atol=0)
     if not is_exact and len(distinct) < VALUES_PER_TERM * len(chosen):
         # A step function of few values says little of what it rounds.
-        return None
+        return False
     cost = sum(np.log(n_columns) + np.log(10) * _n_digits(a) for a in chosen)
-    return found if (len(y) - len(chosen)) * entropy - cost > NATS else None
+    return bool((len(y) - len(chosen)) * entropy - cost > NATS)
 
 
 def _is_on_grid(computed: NDArray[np.float64], column: Column) -> bool:
     """Return whether differences of sums have no more decimals than a column."""
-    if column.decimals is None:
+    decimals = 0 if column.is_date else column.decimals
+    if decimals is None:
         return False
-    beside = (computed - computed[0]) * 10.0**column.decimals
+    beside = (computed - computed[0]) * 10.0**decimals
     return bool((np.abs(beside - beside.round()) < ON_GRID).all())
-
-
-def _values(formula: Formula, numbers: Numbers, there: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the values of a formula in some rows."""
-    return formula.values({name: numbers[name][there] for name in formula.names})
 
 
 def _n_digits(number: float) -> int:

@@ -42,6 +42,11 @@ class DeclaredDistribution(Distribution, ABC):
         x = self.sample()
         return x if known is None else torch.where(known.isnan(), x, known)
 
+    def in_range(self, x: Tensor) -> Tensor:
+        """Return whether each event lies in the range of the data, with the shape of the batch."""
+        event = len(self.event_shape)
+        return torch.ones(x.shape[: x.dim() - event], dtype=torch.bool, device=x.device)
+
 
 def support_of(rest: Distribution) -> constraints.Constraint:
     """Return the support of a part of a mixture; the real numbers where it declares none."""

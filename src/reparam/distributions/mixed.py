@@ -166,6 +166,11 @@ class MixedRow(DeclaredDistribution):
             x = torch.where(is_outside, self.observed.sample(), x)
         return x
 
+    def in_range(self, x: Tensor) -> Tensor:
+        r"""Return whether rows are possible by the training data, with shape (\*)."""
+        inside = super().in_range(x)
+        return inside if self.region is None else inside & ~self.region.outside(x).any(-1)
+
 
 N_REDRAWS = 20
 """The largest number of times that a quantity which is not possible is drawn again."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log, nan
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
@@ -149,7 +150,8 @@ def with_results(
 
     Of each row all parts but one of a formula are drawn, and the last one is what the result leaves
     for it. For a sum these are weights of the density of x given y; for a product they leave out
-    the derivative of the last part with respect to the result.
+    the derivative of the last part with respect to the result. Where a rounded result leaves
+    several values of the part, the rows that have the result by chance count.
 
     Arguments:
         draws: The draws given the columns of x, of one example.
@@ -164,20 +166,23 @@ def with_results(
     if not isinstance(p, MixedRow):
         raise SupportError("only the rows of a table have computed columns")
     drawn = sample_in_range(p, x)
-    solved, places = schema.with_results(
-        drawn[:, 0].double().cpu().numpy(), ~x[0].isnan().cpu().numpy(), results
-    )
+    before = drawn[:, 0].double().cpu().numpy()
+    solved, places = schema.with_results(before, ~x[0].isnan().cpu().numpy(), results)
     rows = torch.from_numpy(solved).to(drawn).unsqueeze(1)
     is_open = rows[..., places].isnan().any(-1)
-    if p.region is not None:
-        is_open |= p.region.outside(rows).any(-1)
     log_p = p.log_prob_of_columns(rows)[..., places].sum(-1)
+    if is_open.all():
+        # A result that is rounded leaves several values of a part: only rows that have it count.
+        fits = schema.has_results(before, {k: np.array(v) for k, v in results.items()})
+        rows, is_open, log_p = drawn, ~torch.from_numpy(fits).to(is_open).unsqueeze(1), 0.0 * log_p
+    elif p.region is not None:
+        is_open |= p.region.outside(rows).any(-1)
     log_weight = (draws.log_weight + log_p).masked_fill(is_open, -torch.inf)
     if not log_weight.isfinite().any():
         said = ", ".join(f"{name}={value:g}" for name, value in results.items())
         raise DataError(
-            f"given {said}: none of {len(rows):,} rows that the model draws can have it beside the "
-            "other given values; give fewer values, or others"
+            f"given {said}: none of {len(rows):,} rows that the model draws has it beside the "
+            "other given values; such rows are impossible or too rare, so give other values"
         )
     return replace(draws, log_weight=log_weight - log_weight.logsumexp(0), x=rows)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.batch import in_type_of, weights_type
-from reparam.distributions import mean_or_mode, rsample
+from reparam.distributions import DeclaredDistribution, mean_or_mode, rsample
 from reparam.distributions.queries import sample_in_range
 from reparam.divergence import check_comparable, is_real
 from reparam.errors import OptionError, ShapeError
@@ -28,6 +28,9 @@ from reparam.utils.equality import by_value
 
 LARGEST_TEMPERATURE = 1e6
 """The largest factor on z that ``sample`` takes; above it float32 overflows in many decoders."""
+
+N_REDRAWS = 10
+"""The largest number of times that z is drawn again for a row that is not possible."""
 
 PARTS = ("encoder", "decoder", "prior")
 """The names of the parts of a latent-variable model; each returns a distribution."""
@@ -221,7 +224,21 @@ class LatentModel(nn.Module):
                 "no scale, so leave it at 1"
             )
         p = self.likelihood(temperature * self.draw_prior(n_samples, c), c)
-        return mean_or_mode(p) if mean else sample_in_range(p)
+        if mean:
+            return mean_or_mode(p)
+        x = sample_in_range(p)
+        if not isinstance(p, DeclaredDistribution):
+            return x
+        # Of a z whose rows are hardly possible by the training data another one is drawn.
+        outside = (~p.in_range(x)).nonzero().squeeze(-1)
+        for _ in range(N_REDRAWS):
+            if not len(outside):
+                break
+            of_rows = None if c is None else c[outside]
+            again = self.likelihood(temperature * self.draw_prior(len(outside), of_rows), of_rows)
+            x[outside] = sample_in_range(again)
+            outside = outside[~p.in_range(x)[outside]]
+        return x
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of q(z | x, c), with shape (B, D)."""

@@ -433,20 +433,20 @@ def _column(column: Column, values: Sequence[object]) -> NDArray[Any]:
 
 def _cell(column: Column, value: object, row: int) -> NDArray[Any]:
     if value is None:
-        if column.kind == "date":
+        if column.is_date:
             return np.array(["NaT"], "datetime64[us]")
         return np.array([None], object) if column.stored == "text" else np.array([np.nan])
-    is_text = column.stored == "text" or column.kind == "date"
+    is_text = column.stored == "text" or column.is_date
     if not isinstance(value, str if is_text else int | float):
         what = "a text" if column.stored == "text" else "a number"
-        what = "a date, such as 2024-01-31" if column.kind == "date" else what
+        what = "a date, such as 2024-01-31" if column.is_date else what
         raise bad_value(f"rows[{row}].{column.name}", value, f"must be {what}", "or null")
     return column.as_array(value)
 
 
 def _rows(columns: Mapping[str, NDArray[Any]], schema: Schema) -> list[dict[str, Cell]]:
     """Return the rows of a table, with null for a missing value and dates as text."""
-    dates = {c.name: c for c in schema.columns if c.kind == "date"}
+    dates = {c.name: c for c in schema.columns if c.is_date}
     plain: dict[str, list[Cell]] = {}
     for name, values in columns.items():
         if values.dtype.kind == "M":
