@@ -772,7 +772,7 @@ class Schema:
                 abs(factors.get(c.name, 1.0)) * ((c.high or 0.0) - (c.low or 0.0))
                 for c in (self.features[i] for i in open_parts)
             ]
-            places.append(open_parts[int(np.argmax(reach))])
+            places += [open_parts[int(np.argmax(reach))]] if open_parts else []
         rows[:, places] = np.nan
         self._solve(rows, {name: np.full(len(rows), value) for name, value in results.items()})
         return rows, places

@@ -6,7 +6,7 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
-from reparam.data.mixed import broken_formulas, stay_empty
+from reparam.data.mixed import broken_formulas, stay_empty, unused_results
 from reparam.errors import OptionError
 from reparam.utils.terminal import note
 
@@ -55,11 +55,9 @@ def main(options: Options) -> None:
         return None
     options.examples.tell(len(found.x))
     if table is not None and run.spec.schema is not None:
-        for text in (
-            *stay_empty(table, run.spec.schema),
-            *broken_formulas(table, run.spec.schema),
-        ):
-            note(text)
+        for remarks in (stay_empty, unused_results, broken_formulas):
+            for text in remarks(table, run.spec.schema):
+                note(text)
     default = options.run.folder / "imputed.csv"
     if not options.n_draws:
         return write_table(options.out, default, found.x, run, table)

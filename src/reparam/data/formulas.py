@@ -41,8 +41,9 @@ PRESENT = 0.3
 MOST_STEPS = 100
 """The largest unit of a last digit, as a factor of the usual one."""
 
-MOST_LOST = 0.01
-"""The largest share of the rows with a value of a column of which several terms are missing."""
+MOST_LOST, LOST_FOR_FILLED = 0.01, 0.2
+"""The largest share of the rows with a value of a column of which several terms are missing, and
+how many of them for each row in which a missing value follows from the others."""
 
 SINGLE, FROM_SINGLE = 2e-6, 5
 """The relative error of numbers of single precision, and the least decimals that they have."""
@@ -57,7 +58,7 @@ N_ERRORS = 6.0
 """The number of standard errors in whose range the simplest number is taken."""
 
 POWERS = {0.5, 1.0, 2.0, 3.0}
-"""The powers of a product, and their inverses."""
+"""The powers of a product, without their sign."""
 
 VALUES_PER_TERM = 15
 """The least number of distinct values for each number of a formula that rounds its results."""
@@ -412,7 +413,9 @@ def _confirmed(
     y = numbers[column.name]
     n_missing = np.sum([np.isnan(numbers[name]) for name in formula.names], axis=0)
     # One missing term follows from the value; where several are missing, the value would be lost.
-    if (~np.isnan(y) & (n_missing > 1)).mean() > MOST_LOST:
+    lost = (~np.isnan(y) & (n_missing > 1)).mean()
+    filled = (np.isnan(y) + n_missing == 1).mean()
+    if lost > MOST_LOST + LOST_FOR_FILLED * filled:
         return None
     there = ~np.isnan(y) & (n_missing == 0)
     y = y[there]

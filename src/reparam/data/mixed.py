@@ -250,6 +250,36 @@ def stay_empty(table: Table, schema: Schema) -> list[str]:
     return found
 
 
+def unused_results(table: Table, schema: Schema) -> list[str]:
+    """Return a remark on each computed column whose value does not help to fill in its parts.
+
+    Arguments:
+        table: The table.
+        schema: The columns of x, and those that are computed from them.
+
+    Example:
+        >>> from reparam.formulas import Formula
+        >>> total = Formula("sum", (("a", 1.0), ("b", 1.0)))
+        >>> parts = [Column("a", "real"), Column("b", "real")]
+        >>> schema = Schema((*parts, Column("total", "computed", formula=total)))
+        >>> columns = {"a": np.array([np.nan]), "b": np.array([np.nan]), "total": np.ones(1)}
+        >>> unused_results(Table("parts", columns, {}, {}), schema)
+        ["in 1 row the value of 'total' is known and not a, b: they are filled in without it"]
+    """
+    found = []
+    for name, formula in schema.formulas.items():
+        parts = [part for part in formula.names if part in schema.names]
+        if name in table.columns and len(parts) > 1:
+            n_missing = np.sum([missing_in(table.columns[part]) for part in parts], axis=0)
+            n = int(((n_missing > 1) & ~missing_in(table.columns[name])).sum())
+            if n:
+                found.append(
+                    f"in {counted(n, 'row')} the value of {name!r} is known and not "
+                    f"{', '.join(parts)}: they are filled in without it"
+                )
+    return found
+
+
 def broken_formulas(table: Table, schema: Schema) -> list[str]:
     """Return a remark on each computed column that has other values than its formula.
 
