@@ -13,7 +13,7 @@ from torch.distributions import Normal
 import reparam as rp
 from reparam.data.formulas import simplest, with_formulas
 from reparam.data.infer import schema_of
-from reparam.data.mixed import decoded
+from reparam.data.mixed import broken_formulas, decoded, unused_results
 from reparam.data.orders import with_orders
 from reparam.data.relations import with_relations
 from reparam.distributions import MixedPart, MixedRow, Region
@@ -172,6 +172,23 @@ def test_rows_keep_a_formula_when_they_are_decoded_and_missing_cells_follow() ->
     np.testing.assert_array_equal(found.encode(lacking), found.encode(table))
     del lacking["count"]
     assert np.isnan(found.encode(lacking)[:5, 1]).all()
+
+
+def test_rows_that_break_a_formula_or_do_not_use_its_result_are_named() -> None:
+    rows = bikes().astype(float)
+    found = schema(rows)
+    rows.loc[4, "count"] += 1
+    rows.loc[7:8, ["casual", "registered"]] = np.nan
+    table = rp.data.of_frame(rows)
+    assert table is not None
+    assert broken_formulas(table, found) == [
+        "column 'count' is not casual + registered in 1 row, the first one row 4: the model ignores "
+        "its value"
+    ]
+    assert unused_results(table, found) == [
+        "in 2 rows the value of 'count' is known and not casual, registered: they are filled in "
+        "without it"
+    ]
 
 
 def test_a_given_total_needs_all_parts_but_one() -> None:

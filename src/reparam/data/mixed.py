@@ -256,15 +256,6 @@ def unused_results(table: Table, schema: Schema) -> list[str]:
     Arguments:
         table: The table.
         schema: The columns of x, and those that are computed from them.
-
-    Example:
-        >>> from reparam.formulas import Formula
-        >>> total = Formula("sum", (("a", 1.0), ("b", 1.0)))
-        >>> parts = [Column("a", "real"), Column("b", "real")]
-        >>> schema = Schema((*parts, Column("total", "computed", formula=total)))
-        >>> columns = {"a": np.array([np.nan]), "b": np.array([np.nan]), "total": np.ones(1)}
-        >>> unused_results(Table("parts", columns, {}, {}), schema)
-        ["in 1 row the value of 'total' is known and not a, b: they are filled in without it"]
     """
     found = []
     for name, formula in schema.formulas.items():
