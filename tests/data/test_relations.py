@@ -182,8 +182,8 @@ def test_rows_that_break_a_formula_or_do_not_use_its_result_are_named() -> None:
     table = rp.data.of_frame(rows)
     assert table is not None
     assert broken_formulas(table, found) == [
-        "column 'count' is not casual + registered in 1 row, the first one row 4: the model ignores "
-        "its value"
+        "column 'count' is not casual + registered in 1 row, the first one row 4: the model "
+        "ignores its value"
     ]
     assert unused_results(table, found) == [
         "in 2 rows the value of 'count' is known and not casual, registered: they are filled in "
