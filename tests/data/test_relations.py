@@ -21,6 +21,7 @@ from reparam.errors import DataError, OptionError
 from reparam.estimators import VAEImputer, VAEOutlier, VAESampler
 from reparam.evaluation.conditionals import Weighted, with_results
 from reparam.formulas import Formula
+from reparam.report.facts import facts
 from reparam.schema import Column, Schema
 
 N = 300
@@ -261,6 +262,7 @@ def test_an_order_of_numbers_is_stored_and_checked() -> None:
 def test_drawn_imputed_and_conditional_rows_keep_formulas_and_orders(tmp_path: Path) -> None:
     rows = pd.concat([bikes(), stays()], axis=1)
     run = rp.fit(rp.variants.vae, rows, out=tmp_path / "run", steps=300, progress=False)
+    assert ("computed", "count = casual + registered") in facts(run)
     drawn = decoded(run.sample(1000, seed=1), run.spec.schema).to_pandas()
     assert (drawn["count"] == drawn["casual"] + drawn["registered"]).all()
     assert drawn["count"].between(rows["count"].min(), rows["count"].max()).mean() > 0.99

@@ -6,6 +6,9 @@ from reparam.models.latent import LatentModel, as_latent, is_latent
 from reparam.priors import NoPrior
 from reparam.version import __version__
 
+MOST_LISTED = 6
+"""The number of formulas that are listed."""
+
 
 def facts(run: TrainedRun) -> list[tuple[str, str]]:
     """Return the facts about a run that are known, each with its name."""
@@ -22,6 +25,7 @@ def facts(run: TrainedRun) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{variant_of(run)}, {n_weights:,} weights"),
         ("data", f"{run.spec.name}: {run.spec.words}"),
+        ("computed", _computed(run)),
         ("given", given.get(condition, condition) if condition else ""),
         ("training examples", f"{n_train:,}" if n_train else ""),
         ("latent dimensions", str(config.get("latent_dim") or config.get("latent_dims") or "")),
@@ -49,6 +53,14 @@ def generates(run: TrainedRun) -> bool:
     """Return whether a run's model has latent variables, and a prior to draw them from."""
     model = latent_model_of(run)
     return model is not None and not isinstance(model.prior, NoPrior)
+
+
+def _computed(run: TrainedRun) -> str:
+    """Return the formulas of the columns that are computed from others, the first ones of many."""
+    formulas = {} if run.spec.schema is None else run.spec.schema.formulas
+    listed = [f"{name} = {formula}" for name, formula in formulas.items()]
+    more = f"; and {len(listed) - MOST_LISTED:,} more" if len(listed) > MOST_LISTED else ""
+    return "; ".join(listed[:MOST_LISTED]) + more
 
 
 def _prior(run: TrainedRun) -> str:
